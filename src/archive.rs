@@ -1,0 +1,1 @@
+//! A plan's entries to ZIP bytes, and back.

@@ -1,0 +1,1 @@
+//! Embedded tables of what Lambda's runtimes hold.

@@ -1,0 +1,66 @@
+//! The error of a run that could not answer (exit status 101).
+//!
+//! What is wrong with the user's program is not an error but a finding: see [`crate::audit`].
+//! `Display` says what failed and names the file, `source` says why; neither repeats the other.
+
+use std::fmt;
+
+/// A result whose error ends the run.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why the run could not answer.
+#[derive(Debug)]
+pub struct Error {
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    help: Option<String>,
+}
+
+impl Error {
+    /// An error with what failed: lowercase, no final period, the file in backticks.
+    pub fn new(message: impl Into<String>) -> Self {
+        Error { message: message.into(), source: None, help: None }
+    }
+
+    /// Adds why it failed.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds the one thing to do next, in the imperative.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The one thing to do next, if there is one.
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The causes, outermost first, each as its own text.
+    pub fn causes(&self) -> Vec<String> {
+        let mut causes = Vec::new();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        causes
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

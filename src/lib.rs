@@ -1,0 +1,23 @@
+//! Check a program against what AWS Lambda's runtimes hold, and write a reproducible ZIP that starts there.
+//!
+//! Facts flow one way. A step takes plain data from the step before and returns plain data:
+//!
+//! ```text
+//! argv, env                       -- cli, settings --> Settings     all choices made
+//! Settings                        -- workspace ------> Artifact     the built bootstrap
+//! bytes                           -- elf ------------> ElfFacts     what one file says
+//! ElfFacts + World                -- loader ---------> Closure      what ld.so would do there
+//! Closures of both worlds         -- plan -----------> BundlePlan   every entry
+//! the plan's Lambda world, again  -- audit ----------> [Finding]    what would break on Lambda
+//! BundlePlan                      -- archive --------> ZIP bytes -- disk --> file
+//! [Finding], BundlePlan           -- report ---------> text / JSON -- ui --> terminal
+//! ```
+//!
+//! The core (`elf` to `report`) opens no file, reads no environment and no clock, and prints nothing.
+
+pub mod archive;
+pub mod baseline;
+pub mod disk;
+pub mod elf;
+pub mod error;
+pub mod workspace;

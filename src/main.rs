@@ -1,0 +1,2 @@
+//! The `cargo lambda-bundle` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! From cargo's words to the built program.
