@@ -20,4 +20,5 @@ pub mod baseline;
 pub mod disk;
 pub mod elf;
 pub mod error;
+pub mod version;
 pub mod workspace;
