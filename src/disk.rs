@@ -1,1 +1,2 @@
 //! File reads and writes.
+pub mod build_world;

@@ -1,4 +1,23 @@
-//! What one ELF file says.
+//! What one ELF file says, read from where the loader reads it.
+//!
+//! The loader looks at the ELF header, the program headers and the dynamic segment, never at section
+//! headers, and so does this module: a stripped file without section headers still has needs. Offsets in
+//! the dynamic segment are virtual addresses and are translated through the PT_LOAD segments.
+//!
+//! Any bytes may come in. Every read is bounded by the file, every count by a limit, and a value that
+//! points outside the file is an [`ElfError`], never a default: "no verneed" must mean that there is none.
+//!
+//! Only little-endian 64-bit files are read beyond their header; Lambda runs no others.
+
+mod notes;
+mod read;
+mod symbols;
+
+use std::fmt;
+
+pub use symbols::{Symbol, SymbolTable};
+
+use read::{Image, escape};
 
 /// A processor architecture that Lambda offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,4 +36,575 @@ impl Arch {
             Arch::Arm64 => "arm64",
         }
     }
+
+    /// The word of glibc, musl and Rust: `x86_64` or `aarch64`.
+    pub fn gnu_name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Arm64 => "aarch64",
+        }
+    }
+
+    /// The ELF machine number, `e_machine`.
+    pub fn machine(self) -> u16 {
+        match self {
+            Arch::X86_64 => goblin::elf::header::EM_X86_64,
+            Arch::Arm64 => goblin::elf::header::EM_AARCH64,
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a program reaches its libraries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linkage {
+    /// A fixed-address program without libraries.
+    Static,
+    /// A relocatable program without libraries; it relocates itself.
+    StaticPie,
+    /// A program that names an interpreter.
+    Dynamic,
+    /// Not a program.
+    SharedLibrary,
+    /// A program with needed libraries and no interpreter to load them: it crashes at start.
+    Broken,
+}
+
+impl Linkage {
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Linkage::Static => "static",
+            Linkage::StaticPie => "static-pie",
+            Linkage::Dynamic => "dynamic",
+            Linkage::SharedLibrary => "shared-library",
+            Linkage::Broken => "broken",
+        }
+    }
+}
+
+/// The C library a file was linked with, as far as the file shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Libc {
+    /// GNU libc.
+    Glibc,
+    /// musl libc.
+    Musl,
+    /// No C library: the file needs none.
+    None,
+    /// Not told by the file.
+    Unknown,
+}
+
+impl Libc {
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Libc::Glibc => "glibc",
+            Libc::Musl => "musl",
+            Libc::None => "none",
+            Libc::Unknown => "unknown",
+        }
+    }
+}
+
+/// `e_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ObjectType {
+    /// ET_EXEC, a fixed-address program.
+    Exec,
+    /// ET_DYN, a shared library or a position-independent program.
+    #[default]
+    Dyn,
+    /// ET_REL, ET_CORE and the rest: nothing that a loader takes.
+    Other(u16),
+}
+
+/// One entry of DT_VERNEED: a version node this object wants from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionNeed {
+    /// `vn_file`: the needed name the node is expected in.
+    pub file: String,
+    /// The node, such as `GLIBC_2.34`.
+    pub node: String,
+    /// VER_FLG_WEAK: its absence only makes ld.so print a line.
+    pub weak: bool,
+    /// The index that DT_VERSYM uses for it.
+    pub index: u16,
+}
+
+/// One entry of DT_VERDEF: a version node this object offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionDefinition {
+    /// The node; for the base entry the file's own name.
+    pub node: String,
+    /// VER_FLG_BASE: names the file, not a version. ld.so matches it like any other.
+    pub base: bool,
+    /// The index that DT_VERSYM uses for it.
+    pub index: u16,
+}
+
+/// What one ELF file says. Names are as in the file; bytes that are not UTF-8 appear as `\xNN`.
+#[derive(Debug, Clone, Default)]
+pub struct ElfFacts {
+    /// 64-bit class.
+    pub class64: bool,
+    /// Little-endian data.
+    pub little_endian: bool,
+    /// `e_machine`.
+    pub machine: u16,
+    /// EI_OSABI.
+    pub os_abi: u8,
+    /// EI_ABIVERSION.
+    pub abi_version: u8,
+    /// `e_type`.
+    pub object_type: ObjectType,
+    /// PT_INTERP.
+    pub interpreter: Option<String>,
+    /// DT_SONAME.
+    pub soname: Option<String>,
+    /// DT_NEEDED, in order.
+    pub needed: Vec<String>,
+    /// DT_RPATH as written.
+    pub rpath: Option<String>,
+    /// DT_RUNPATH as written.
+    pub runpath: Option<String>,
+    /// DT_AUXILIARY, in order.
+    pub auxiliary: Vec<String>,
+    /// DT_FILTER, in order.
+    pub filter: Vec<String>,
+    /// DT_VERNEED, in order.
+    pub verneed: Vec<VersionNeed>,
+    /// DT_VERDEF, in order.
+    pub verdef: Vec<VersionDefinition>,
+    /// DT_FLAGS; DT_BIND_NOW and the like folded in.
+    pub flags: u64,
+    /// DT_FLAGS_1.
+    pub flags_1: u64,
+    /// DT_RELR is there.
+    pub has_relr: bool,
+    /// PT_LOAD is there.
+    pub has_load: bool,
+    /// PT_DYNAMIC is there.
+    pub has_dynamic: bool,
+    /// DT_VERSYM is there.
+    pub has_versym: bool,
+    /// The GNU build-id.
+    pub build_id: Option<Vec<u8>>,
+    /// The least kernel of the GNU ABI note, as (major, minor, patch).
+    pub least_kernel: Option<(u32, u32, u32)>,
+    /// GNU_PROPERTY_X86_ISA_1_NEEDED: bit 0 baseline, 1 v2, 2 v3, 3 v4.
+    pub isa_needed: u32,
+    /// A note by Go's linker is there.
+    pub go: bool,
+    /// musl's own message text is in the file. Looked for in files without PT_INTERP only.
+    pub musl_text: bool,
+    /// The dynamic symbols.
+    pub symbols: SymbolTable,
+}
+
+/// DF_1_NODEFLIB: the default directories are not for this object's needs.
+pub const DF_1_NODEFLIB: u64 = 0x800;
+/// DF_1_PIE: this ET_DYN file is a program.
+pub const DF_1_PIE: u64 = 0x0800_0000;
+/// DF_1_NOW.
+pub const DF_1_NOW: u64 = 0x1;
+/// DF_BIND_NOW.
+pub const DF_BIND_NOW: u64 = 0x8;
+
+impl ElfFacts {
+    /// Lambda's architecture of the file; `None` for any other machine, class or byte order.
+    pub fn arch(&self) -> Option<Arch> {
+        if !self.class64 || !self.little_endian {
+            return None;
+        }
+        [Arch::X86_64, Arch::Arm64].into_iter().find(|arch| arch.machine() == self.machine)
+    }
+
+    /// The machine in words, for messages: `x86_64`, `arm64`, `32-bit x86`, `machine 243`, ...
+    pub fn machine_name(&self) -> String {
+        use goblin::elf::header::{EM_386, EM_AARCH64, EM_ARM, EM_RISCV, EM_X86_64};
+        match (self.machine, self.class64, self.little_endian) {
+            (EM_X86_64, true, true) => "x86_64".into(),
+            (EM_X86_64, false, true) => "x86_64 with 32-bit pointers (x32)".into(),
+            (EM_AARCH64, true, true) => "arm64".into(),
+            (EM_AARCH64, true, false) => "big-endian arm64".into(),
+            (EM_386, ..) => "32-bit x86".into(),
+            (EM_ARM, ..) => "32-bit Arm".into(),
+            (EM_RISCV, ..) => "RISC-V".into(),
+            (machine, class64, _) => {
+                format!("{}-bit machine {machine}", if class64 { 64 } else { 32 })
+            }
+        }
+    }
+
+    /// Whether the file is meant to be executed rather than loaded.
+    ///
+    /// An ET_DYN file is a program if it has PT_INTERP and no DT_SONAME, or DF_1_PIE: libc.so.6 has a
+    /// PT_INTERP (it can be run), musl's libc has none.
+    pub fn is_program(&self) -> bool {
+        match self.object_type {
+            ObjectType::Exec => true,
+            ObjectType::Dyn => {
+                self.flags_1 & DF_1_PIE != 0 || (self.interpreter.is_some() && self.soname.is_none())
+            }
+            ObjectType::Other(_) => false,
+        }
+    }
+
+    /// How the file reaches its libraries.
+    pub fn linkage(&self) -> Linkage {
+        if !self.is_program() {
+            return Linkage::SharedLibrary;
+        }
+        match (&self.interpreter, self.needed.is_empty(), self.object_type) {
+            (Some(_), ..) => Linkage::Dynamic,
+            (None, false, _) => Linkage::Broken,
+            (None, true, ObjectType::Exec) => Linkage::Static,
+            (None, true, _) => Linkage::StaticPie,
+        }
+    }
+
+    /// The C library, from what the loader is told first, from traces in a static file else.
+    pub fn libc(&self) -> Libc {
+        if let Some(name) = self.interpreter.as_deref().map(file_name) {
+            if name.starts_with("ld-musl-") {
+                return Libc::Musl;
+            }
+            if name.starts_with("ld-linux") {
+                return Libc::Glibc;
+            }
+        }
+        let needs = |test: fn(&str) -> bool| self.needed.iter().any(|name| test(name));
+        if needs(|name| name == "libc.so" || name.starts_with("libc.musl-")) {
+            return Libc::Musl;
+        }
+        if needs(|name| name == "libc.so.6")
+            || self.verneed.iter().any(|need| need.node.starts_with("GLIBC_"))
+            || self.verdef.iter().any(|def| def.node.starts_with("GLIBC_"))
+        {
+            return Libc::Glibc;
+        }
+        match self.linkage() {
+            Linkage::SharedLibrary if self.needed.is_empty() => Libc::None,
+            Linkage::Static | Linkage::StaticPie | Linkage::Broken => {
+                if self.musl_text {
+                    Libc::Musl
+                } else if self.go {
+                    Libc::None
+                } else if self.least_kernel.is_some() {
+                    // glibc's start files carry the ABI note, musl's do not.
+                    Libc::Glibc
+                } else {
+                    Libc::Unknown
+                }
+            }
+            _ => Libc::Unknown,
+        }
+    }
+
+    /// Whether every symbol is bound before the program starts (`-z now`).
+    pub fn binds_now(&self) -> bool {
+        self.flags & DF_BIND_NOW != 0 || self.flags_1 & DF_1_NOW != 0
+    }
+
+    /// The undefined, versioned symbols that ask for `node` of `file`, sorted, without duplicates.
+    pub fn symbols_needing(&self, file: &str, node: &str) -> Vec<String> {
+        let indices: Vec<u16> = self
+            .verneed
+            .iter()
+            .filter(|need| need.file == file && need.node == node)
+            .map(|need| need.index & 0x7fff)
+            .collect();
+        let mut names: Vec<String> = self
+            .symbols
+            .iter()
+            .filter(|symbol| !symbol.defined && indices.contains(&(symbol.version & 0x7fff)))
+            .map(|symbol| self.symbols.name(symbol).into_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// The part behind the last slash.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What the bytes of a file that is not ELF look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherFormat {
+    /// No bytes at all.
+    Empty,
+    /// `#!`.
+    Script,
+    /// A GNU ld script, as `libc.so` in a `-dev` package is one.
+    LinkerScript,
+    /// Mach-O, thin or fat.
+    MachO,
+    /// PE, `MZ`.
+    Windows,
+    /// A ZIP archive.
+    Zip,
+    /// A static library (`ar`).
+    StaticLibrary,
+    /// WebAssembly.
+    Wasm,
+    /// Other text.
+    Text,
+    /// Anything else.
+    Data,
+}
+
+impl OtherFormat {
+    /// What it is, with its article.
+    pub fn describe(self) -> &'static str {
+        match self {
+            OtherFormat::Empty => "an empty file",
+            OtherFormat::Script => "a script",
+            OtherFormat::LinkerScript => "a linker script",
+            OtherFormat::MachO => "a macOS binary (Mach-O)",
+            OtherFormat::Windows => "a Windows binary (PE)",
+            OtherFormat::Zip => "a ZIP archive",
+            OtherFormat::StaticLibrary => "a static library (ar archive)",
+            OtherFormat::Wasm => "a WebAssembly module",
+            OtherFormat::Text => "a text file",
+            OtherFormat::Data => "not in a format of programs",
+        }
+    }
+
+    /// Tells the format by its first bytes.
+    pub fn of(bytes: &[u8]) -> OtherFormat {
+        let head = &bytes[..bytes.len().min(512)];
+        match head {
+            [] => OtherFormat::Empty,
+            [b'#', b'!', ..] => OtherFormat::Script,
+            [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..]
+            | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..]
+            | [0xca, 0xfe, 0xba, 0xbe, ..] => OtherFormat::MachO,
+            [b'M', b'Z', ..] => OtherFormat::Windows,
+            [b'P', b'K', 3 | 5, 4 | 6, ..] => OtherFormat::Zip,
+            [0, b'a', b's', b'm', ..] => OtherFormat::Wasm,
+            _ if head.starts_with(b"!<arch>\n") || head.starts_with(b"!<thin>\n") => {
+                OtherFormat::StaticLibrary
+            }
+            _ => match std::str::from_utf8(&head[..head.len().saturating_sub(3)]) {
+                Ok(text) if text.contains("GNU ld script") || text.trim_start().starts_with("INPUT(") => {
+                    OtherFormat::LinkerScript
+                }
+                Ok(text) if !text.contains('\0') => OtherFormat::Text,
+                _ => OtherFormat::Data,
+            },
+        }
+    }
+}
+
+/// Why bytes could not be read as an ELF file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ElfError {
+    /// The ELF magic is not there.
+    NotElf(OtherFormat),
+    /// Shorter than an ELF header. ld.so says "file too short".
+    TooShort,
+    /// A table lies outside the file, or a value in it cannot be. Says which.
+    Malformed(String),
+}
+
+impl fmt::Display for ElfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ElfError::NotElf(format) => write!(f, "it is {}", format.describe()),
+            ElfError::TooShort => f.write_str("the file is shorter than an ELF header"),
+            ElfError::Malformed(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+impl std::error::Error for ElfError {}
+
+/// What these bytes say.
+///
+/// # Errors
+///
+/// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
+/// is not a file with fewer needs.
+pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
+    let image = Image::new(bytes)?;
+    let mut facts = ElfFacts {
+        class64: image.class64,
+        little_endian: image.little_endian,
+        machine: image.machine,
+        os_abi: bytes[7],
+        abi_version: bytes[8],
+        object_type: image.object_type,
+        ..ElfFacts::default()
+    };
+    if !image.readable() {
+        return Ok(facts);
+    }
+    facts.has_load = image.loads().next().is_some();
+    facts.interpreter = image.interpreter()?;
+    notes::read(&image, &mut facts);
+    if let Some(dynamic) = image.dynamic()? {
+        facts.has_dynamic = true;
+        read_dynamic(&image, &dynamic, &mut facts)?;
+    }
+    if facts.interpreter.is_none() && facts.is_program() {
+        facts.musl_text = image.contains(MUSL_TEXT);
+    }
+    Ok(facts)
+}
+
+/// The text of strerror(0) in musl, and in no other C library (src/errno/__strerror.h).
+const MUSL_TEXT: &[u8] = b"\0No error information\0";
+
+/// More DT_NEEDED, DT_VERNEED or DT_VERDEF entries than any real file has: beyond is hostile.
+const MAX_ENTRIES: usize = 16_384;
+
+fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> Result<(), ElfError> {
+    use goblin::elf::dynamic as tag;
+    const DT_RELRSZ: u64 = 35;
+    const DT_RELR: u64 = 36;
+    const DT_AUXILIARY: u64 = 0x7fff_fffd;
+    const DT_FILTER: u64 = 0x7fff_ffff;
+
+    // As in ld.so, the last entry of a tag counts where only one can.
+    let value = |wanted: u64| dynamic.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
+    let strings = match value(tag::DT_STRTAB) {
+        Some(address) => {
+            let size = value(tag::DT_STRSZ).unwrap_or(0);
+            image.at_address(address, size, "the dynamic string table")?
+        }
+        None => &[],
+    };
+    let text = |offset: u64, what: &str| string_at(strings, offset, what);
+
+    for &(tag, value) in dynamic {
+        let list = match tag {
+            tag::DT_NEEDED => &mut facts.needed,
+            DT_AUXILIARY => &mut facts.auxiliary,
+            DT_FILTER => &mut facts.filter,
+            _ => continue,
+        };
+        if list.len() == MAX_ENTRIES {
+            return Err(ElfError::Malformed(format!("it needs more than {MAX_ENTRIES} libraries")));
+        }
+        list.push(text(value, "a needed name")?);
+    }
+    let optional = |wanted: u64, what: &str| value(wanted).map(|offset| text(offset, what)).transpose();
+    facts.soname = optional(tag::DT_SONAME, "the SONAME")?;
+    facts.rpath = optional(tag::DT_RPATH, "the RPATH")?;
+    facts.runpath = optional(tag::DT_RUNPATH, "the RUNPATH")?;
+    facts.flags = value(tag::DT_FLAGS).unwrap_or(0);
+    if value(tag::DT_BIND_NOW).is_some() {
+        facts.flags |= DF_BIND_NOW;
+    }
+    facts.flags_1 = value(tag::DT_FLAGS_1).unwrap_or(0);
+    facts.has_relr = value(DT_RELR).is_some() && value(DT_RELRSZ) != Some(0);
+    facts.has_versym = value(tag::DT_VERSYM).is_some();
+    if let Some(address) = value(tag::DT_VERNEED) {
+        facts.verneed = read_verneed(image, address, strings)?;
+    }
+    if let Some(address) = value(tag::DT_VERDEF) {
+        facts.verdef = read_verdef(image, address, strings)?;
+    }
+    facts.symbols = symbols::read(
+        image,
+        &symbols::Tables {
+            symtab: value(tag::DT_SYMTAB),
+            versym: value(tag::DT_VERSYM),
+            hash: value(tag::DT_HASH),
+            gnu_hash: value(tag::DT_GNU_HASH),
+        },
+        strings,
+    )?;
+    Ok(())
+}
+
+/// The text at `offset` of the string table; it must end inside the table.
+fn string_at(strings: &[u8], offset: u64, what: &str) -> Result<String, ElfError> {
+    // PATH_MAX: a longer needed name or path element cannot be opened anyway.
+    const LONGEST: usize = 1 << 16;
+    let tail = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| strings.get(offset..))
+        .ok_or_else(|| ElfError::Malformed(format!("{what} lies outside the string table")))?;
+    let end = tail
+        .iter()
+        .take(LONGEST)
+        .position(|byte| *byte == 0)
+        .ok_or_else(|| ElfError::Malformed(format!("{what} has no end")))?;
+    Ok(escape(&tail[..end]))
+}
+
+/// Follows `vn_next` and `vna_next`, as ld.so does; DT_VERNEEDNUM is not consulted.
+///
+/// Source: `_dl_check_map_versions` in glibc's elf/dl-version.c.
+fn read_verneed(image: &Image, address: u64, strings: &[u8]) -> Result<Vec<VersionNeed>, ElfError> {
+    let mut needs = Vec::new();
+    let mut address = address;
+    for _ in 0..MAX_ENTRIES {
+        let entry = image.at_address(address, 16, "the version needs")?;
+        let (version, count) = (read::u16(entry, 0), read::u16(entry, 2));
+        if version != 1 {
+            return Err(ElfError::Malformed(format!("its version needs have the unknown format {version}")));
+        }
+        let file = string_at(strings, read::u32(entry, 4).into(), "the file name of a version need")?;
+        let mut aux = address + u64::from(read::u32(entry, 8));
+        for _ in 0..count {
+            let item = image.at_address(aux, 16, "the version needs")?;
+            if needs.len() == MAX_ENTRIES {
+                return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version needs")));
+            }
+            needs.push(VersionNeed {
+                file: file.clone(),
+                node: string_at(strings, read::u32(item, 8).into(), "a needed version")?,
+                weak: read::u16(item, 4) & 2 != 0,
+                index: read::u16(item, 6),
+            });
+            match read::u32(item, 12) {
+                0 => break,
+                next => aux += u64::from(next),
+            }
+        }
+        match read::u32(entry, 12) {
+            0 => return Ok(needs),
+            next => address += u64::from(next),
+        }
+    }
+    Err(ElfError::Malformed("its version needs do not end".into()))
+}
+
+/// Follows `vd_next`; the first auxiliary entry of each is the node's name.
+fn read_verdef(image: &Image, address: u64, strings: &[u8]) -> Result<Vec<VersionDefinition>, ElfError> {
+    let mut definitions = Vec::new();
+    let mut address = address;
+    for _ in 0..MAX_ENTRIES {
+        let entry = image.at_address(address, 20, "the version definitions")?;
+        let version = read::u16(entry, 0);
+        if version != 1 {
+            return Err(ElfError::Malformed(format!(
+                "its version definitions have the unknown format {version}"
+            )));
+        }
+        let aux = address + u64::from(read::u32(entry, 12));
+        let item = image.at_address(aux, 8, "the version definitions")?;
+        definitions.push(VersionDefinition {
+            node: string_at(strings, read::u32(item, 0).into(), "a defined version")?,
+            base: read::u16(entry, 2) & 1 != 0,
+            index: read::u16(entry, 4),
+        });
+        match read::u32(entry, 16) {
+            0 => return Ok(definitions),
+            next => address += u64::from(next),
+        }
+    }
+    Err(ElfError::Malformed("its version definitions do not end".into()))
 }

@@ -16,9 +16,15 @@
 //! The core (`elf` to `report`) opens no file, reads no environment and no clock, and prints nothing.
 
 pub mod archive;
+pub mod audit;
 pub mod baseline;
 pub mod disk;
 pub mod elf;
 pub mod error;
+pub mod lambda;
+pub mod loader;
+pub mod patterns;
+pub mod plan;
 pub mod version;
 pub mod workspace;
+pub mod world;

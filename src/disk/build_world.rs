@@ -1,0 +1,445 @@
+//! The build world: the files of this machine, or of a `--sysroot`, as the loader would open them.
+//!
+//! Paths of the world are those of the root it looks at, with one exception: a path below one of the named
+//! host directories (`--library-path`, cargo's directories, the program's own) is this machine's. With the
+//! host's own root the two are the same. In a sysroot absolute links stay inside it.
+//!
+//! Nothing is executed; a file is opened, read and parsed once.
+
+#![expect(clippy::disallowed_methods, reason = "the build world is files")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::elf::{self, Arch, ElfError};
+use crate::loader::{Glibc, Musl, Rules, hwcap_subdirectories};
+use crate::world::{Files, Object, OpenFile, Opened};
+
+/// Files on a disk, as one world.
+pub struct DiskFiles {
+    /// `None` for the host's own root.
+    sysroot: Option<Utf8PathBuf>,
+    /// Directories whose paths mean this machine, also with a sysroot.
+    host_directories: Vec<Utf8PathBuf>,
+    /// Directories in which a file counts under its SONAME too.
+    soname_directories: Vec<Utf8PathBuf>,
+    /// There is no host root on systems without ELF: then only the named directories exist.
+    has_root: bool,
+    opened: RefCell<BTreeMap<String, Opened>>,
+    objects: RefCell<BTreeMap<Utf8PathBuf, Opened>>,
+    directories: RefCell<BTreeMap<String, bool>>,
+    sonames: RefCell<BTreeMap<Utf8PathBuf, BTreeMap<String, Utf8PathBuf>>>,
+}
+
+impl DiskFiles {
+    /// The root of this machine, or `sysroot`, with directories of this machine beside it.
+    ///
+    /// In `soname_directories` a file whose SONAME is asked for counts under that name: a build script
+    /// leaves `libfoo.so`, the program needs `libfoo.so.1`.
+    pub fn new(
+        sysroot: Option<&Utf8Path>,
+        host_directories: Vec<Utf8PathBuf>,
+        soname_directories: Vec<Utf8PathBuf>,
+    ) -> Self {
+        DiskFiles {
+            sysroot: sysroot.map(Utf8Path::to_owned),
+            host_directories,
+            soname_directories,
+            has_root: sysroot.is_some() || cfg!(target_os = "linux"),
+            opened: RefCell::default(),
+            objects: RefCell::default(),
+            directories: RefCell::default(),
+            sonames: RefCell::default(),
+        }
+    }
+
+    /// Where a path of this world is on this machine, links in a sysroot followed.
+    fn locate(&self, path: &str) -> io::Result<Utf8PathBuf> {
+        if self.host_directories.iter().any(|dir| Utf8Path::new(path).starts_with(dir)) {
+            return Ok(path.into());
+        }
+        if !self.has_root {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match &self.sysroot {
+            None => Ok(path.into()),
+            Some(root) => resolve_in(root, path),
+        }
+    }
+
+    fn open_uncached(&self, path: &str) -> Opened {
+        let located = self.locate(path).and_then(|at| at.canonicalize_utf8());
+        let located = match located {
+            Err(error) if is_absent(&error) => match self.by_soname(path) {
+                Some(file) => Ok(file),
+                None => Err(error),
+            },
+            located => located,
+        };
+        let source = match located {
+            Ok(source) => source,
+            Err(error) => return failed(&error),
+        };
+        if let Some(opened) = self.objects.borrow().get(&source) {
+            return opened.clone();
+        }
+        let opened = read_object(&source);
+        self.objects.borrow_mut().insert(source, opened.clone());
+        opened
+    }
+
+    /// The file beside `path` whose SONAME is the name asked for.
+    fn by_soname(&self, path: &str) -> Option<Utf8PathBuf> {
+        let path = Utf8Path::new(path);
+        let (directory, name) = (path.parent()?, path.file_name()?);
+        if !self.soname_directories.iter().any(|known| known == directory) {
+            return None;
+        }
+        let mut index = self.sonames.borrow_mut();
+        let sonames = index.entry(directory.to_owned()).or_insert_with(|| self.index_sonames(directory));
+        sonames.get(name).cloned()
+    }
+
+    /// The SONAMEs of the shared objects in a directory; of two files with one, the first by name.
+    fn index_sonames(&self, directory: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
+        let mut sonames = BTreeMap::new();
+        // A directory that cannot be read has no such file; the search says that it found none.
+        let Ok(entries) = directory.read_dir_utf8() else { return sonames };
+        let mut files: Vec<Utf8PathBuf> = entries
+            .flatten()
+            .filter(|entry| entry.file_name().contains(".so"))
+            .filter_map(|entry| entry.path().canonicalize_utf8().ok())
+            .collect();
+        files.sort();
+        for file in files {
+            let opened = self.objects.borrow().get(&file).cloned();
+            let opened = opened.unwrap_or_else(|| read_object(&file));
+            if let Opened::File(open) = &opened
+                && let Some(soname) = open.object.soname()
+            {
+                sonames.entry(soname.to_owned()).or_insert_with(|| file.clone());
+            }
+            self.objects.borrow_mut().insert(file, opened);
+        }
+        sonames
+    }
+
+    /// The bytes of a file of this world, or of the sysroot; `None` if it cannot be read.
+    fn read_text(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.locate(path).ok()?).ok()
+    }
+}
+
+impl Files for DiskFiles {
+    fn open(&self, path: &str) -> Opened {
+        if let Some(opened) = self.opened.borrow().get(path) {
+            return opened.clone();
+        }
+        let opened = self.open_uncached(path);
+        self.opened.borrow_mut().insert(path.to_owned(), opened.clone());
+        opened
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        if let Some(known) = self.directories.borrow().get(path) {
+            return *known;
+        }
+        let is = self.locate(path).is_ok_and(|at| at.is_dir());
+        self.directories.borrow_mut().insert(path.to_owned(), is);
+        is
+    }
+}
+
+/// Reads and parses one file; `source` has no links in it.
+fn read_object(source: &Utf8Path) -> Opened {
+    let metadata = match source.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) => return failed(&error),
+    };
+    if metadata.is_dir() {
+        return Opened::Rejected("cannot read file data: it is a directory".into());
+    }
+    if !metadata.is_file() {
+        // A FIFO would hang, a device has no end. ld.so would fail on its content.
+        return Opened::Rejected("invalid ELF header: it is not a regular file".into());
+    }
+    let bytes = match std::fs::read(source) {
+        Ok(bytes) => bytes,
+        Err(error) => return failed(&error),
+    };
+    match elf::parse(&bytes) {
+        Ok(facts) => Opened::File(OpenFile {
+            id: file_id(&metadata, source),
+            source: source.as_str().to_owned(),
+            object: Object::Elf(Arc::new(facts)),
+        }),
+        Err(ElfError::NotElf(elf::OtherFormat::Empty) | ElfError::TooShort) => {
+            Opened::Rejected("file too short".into())
+        }
+        Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
+        Err(error) => Opened::Rejected(error.to_string()),
+    }
+}
+
+#[cfg(unix)]
+fn file_id(metadata: &std::fs::Metadata, _source: &Utf8Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+/// Elsewhere a path without links is the identity; hard links count as two files.
+#[cfg(not(unix))]
+fn file_id(_metadata: &std::fs::Metadata, source: &Utf8Path) -> (u64, u64) {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    source.as_str().hash(&mut hasher);
+    (1, hasher.finish())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn failed(error: &io::Error) -> Opened {
+    match error.kind() {
+        _ if is_absent(error) => Opened::Absent,
+        io::ErrorKind::PermissionDenied => Opened::Unreadable,
+        // A name over NAME_MAX is in no directory; glibc goes on to the next one, too.
+        io::ErrorKind::InvalidFilename => Opened::Absent,
+        _ => Opened::Failed(error.to_string()),
+    }
+}
+
+/// A path inside a root, every link followed inside that root.
+fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf> {
+    let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let mut inside: Vec<String> = Vec::new();
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        match part.as_str() {
+            "" | "." => continue,
+            ".." => {
+                inside.pop();
+                continue;
+            }
+            _ => inside.push(part),
+        }
+        let at = root.join(inside.join("/"));
+        let target = match at.symlink_metadata()? {
+            metadata if metadata.is_symlink() => at.read_link_utf8()?,
+            _ => continue,
+        };
+        links += 1;
+        if links > 40 {
+            return Err(io::Error::other("too many levels of symbolic links"));
+        }
+        inside.pop();
+        if target.is_absolute() {
+            inside.clear();
+        }
+        rest.extend(target.as_str().split('/').rev().map(str::to_owned));
+    }
+    Ok(root.join(inside.join("/")))
+}
+
+/// The rules of the glibc that this world has, for programs of `arch`.
+///
+/// `own` says that the program would run on this machine: its CPU decides on hwcaps directories.
+pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
+    let gnu = arch.gnu_name();
+    let multiarch = format!("{gnu}-linux-gnu");
+    let interpreter = match arch {
+        Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2".to_owned(),
+        Arch::Arm64 => "/lib/ld-linux-aarch64.so.1".to_owned(),
+    };
+    let is_debian = files.is_directory(&format!("/usr/lib/{multiarch}"));
+    let mut default_dirs = Vec::new();
+    // A cross compiler's root on Debian and Fedora; only there if such a compiler is.
+    let cross = format!("/usr/{multiarch}/lib");
+    if files.sysroot.is_none() && files.is_directory(&cross) {
+        default_dirs.push(cross);
+    }
+    if is_debian {
+        // Debian builds these into its ld.so; others have lib64.
+        default_dirs.extend([format!("/lib/{multiarch}"), format!("/usr/lib/{multiarch}")]);
+        default_dirs.extend(["/lib".to_owned(), "/usr/lib".to_owned()]);
+    } else {
+        default_dirs.extend(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned));
+    }
+    let (isa_level, platform) = match (&files.sysroot, arch) {
+        (None, Arch::X86_64) => cpu(),
+        (_, arch) => (1, arch.gnu_name()),
+    };
+    let hwcaps = hwcap_subdirectories(arch, (2, 36), isa_level, platform);
+    let cache = match files.read_text("/etc/ld.so.cache") {
+        Some(bytes) => read_cache(&bytes, arch, &hwcaps),
+        None => conf_directories(files).into_iter().fold(BTreeMap::new(), |mut cache, dir| {
+            add_directory(files, &dir, &mut cache);
+            cache
+        }),
+    };
+    Glibc {
+        interpreter,
+        machine: arch.machine(),
+        default_dirs,
+        lib: if is_debian { format!("lib/{multiarch}") } else { "lib64".to_owned() },
+        platform: platform.to_owned(),
+        hwcaps,
+        cache,
+    }
+}
+
+/// The rules of the musl that this world has.
+pub fn musl_rules(files: &DiskFiles, arch: Arch) -> Musl {
+    let path_file = format!("/etc/ld-musl-{}.path", arch.gnu_name());
+    let system_dirs = match files.read_text(&path_file) {
+        Some(bytes) => String::from_utf8_lossy(&bytes)
+            .split([':', '\n'])
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        None => Musl::BUILT_IN_DIRS.map(str::to_owned).to_vec(),
+    };
+    Musl { machine: arch.machine(), system_dirs }
+}
+
+/// The rules for a program linked to this C library.
+pub fn rules(files: &DiskFiles, arch: Arch, libc: elf::Libc) -> Rules {
+    match libc {
+        elf::Libc::Musl => Rules::Musl(musl_rules(files, arch)),
+        _ => Rules::Glibc(glibc_rules(files, arch)),
+    }
+}
+
+/// The x86-64 level and `$PLATFORM` of this machine's CPU.
+///
+/// Source: sysdeps/x86/get-isa-level.h; the platform: sysdeps/x86/cpu-features.c.
+#[cfg(target_arch = "x86_64")]
+fn cpu() -> (u32, &'static str) {
+    macro_rules! has { ($($feature:tt),+) => { true $(&& is_x86_feature_detected!($feature))+ } }
+    let v2 = has!("cmpxchg16b", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3");
+    let v3 = v2 && has!("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe");
+    let v4 = v3 && has!("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
+    let intel = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("GenuineIntel"));
+    let level = 1 + u32::from(v2) + u32::from(v3) + u32::from(v4);
+    (level, if v3 && intel { "haswell" } else { "x86_64" })
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpu() -> (u32, &'static str) {
+    (1, "x86_64")
+}
+
+/// The entries of an ld.so.cache for this architecture: SONAME to path.
+///
+/// Of several entries for one name the one in the first supported hwcaps directory counts, then the plain
+/// one. Source: sysdeps/generic/dl-cache.h and elf/dl-cache.c.
+fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, String> {
+    const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
+    const HEADER: usize = 48;
+    const ENTRY: usize = 24;
+    let wanted: u32 = match arch {
+        Arch::X86_64 => 0x0303,
+        Arch::Arm64 => 0x0a03,
+    };
+    let mut best: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let Some(start) = memchr::memmem::find(bytes, MAGIC) else { return BTreeMap::new() };
+    let bytes = &bytes[start..];
+    let word = |at: usize| -> Option<u32> {
+        Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    };
+    let text = |at: u32| -> Option<&str> {
+        let tail = bytes.get(at as usize..)?;
+        std::str::from_utf8(&tail[..memchr::memchr(0, tail)?]).ok()
+    };
+    let count = word(MAGIC.len()).unwrap_or(0) as usize;
+    for entry in 0..count.min(bytes.len() / ENTRY) {
+        let at = HEADER + entry * ENTRY;
+        let (Some(flags), Some(key), Some(value)) = (word(at), word(at + 4), word(at + 8)) else { break };
+        let (Some(name), Some(path)) = (text(key), text(value)) else { continue };
+        if flags != wanted {
+            continue;
+        }
+        // Hwcaps entries say so by a bit; which directory it is stands in the path, too.
+        let rank = match path.split_once("/glibc-hwcaps/") {
+            None => hwcaps.len(),
+            Some((_, rest)) => {
+                let directory = format!("glibc-hwcaps/{}", rest.split('/').next().unwrap_or(""));
+                match hwcaps.iter().position(|known| *known == directory) {
+                    Some(rank) => rank,
+                    None => continue,
+                }
+            }
+        };
+        match best.get(name) {
+            Some((known, _)) if *known <= rank => {}
+            _ => {
+                best.insert(name.to_owned(), (rank, path.to_owned()));
+            }
+        }
+    }
+    best.into_iter().map(|(name, (_, path))| (name, path)).collect()
+}
+
+/// The directories of /etc/ld.so.conf, with its includes, in order. For roots without a cache.
+fn conf_directories(files: &DiskFiles) -> Vec<String> {
+    let mut directories = Vec::new();
+    let mut pending = vec!["/etc/ld.so.conf".to_owned()];
+    let mut seen: Vec<String> = Vec::new();
+    while let Some(path) = pending.pop() {
+        if seen.contains(&path) {
+            continue;
+        }
+        seen.push(path.clone());
+        let Some(bytes) = files.read_text(&path) else { continue };
+        let mut includes = Vec::new();
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            let line = line.split('#').next().unwrap_or("").trim();
+            if let Some(pattern) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
+                for pattern in pattern.split_whitespace() {
+                    includes.extend(glob(files, &absolute_to(&path, pattern)));
+                }
+            } else if line.starts_with('/') {
+                let directory = line.split(['=', ' ', '\t', ':', ',']).next().unwrap_or(line);
+                directories.push(directory.trim_end_matches('/').to_owned());
+            }
+        }
+        pending.extend(includes.into_iter().rev());
+    }
+    directories
+}
+
+fn absolute_to(file: &str, path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", crate::world::parent(file)) }
+}
+
+/// The files of one directory that match a pattern in the last part of the path, sorted.
+fn glob(files: &DiskFiles, pattern: &str) -> Vec<String> {
+    let (directory, pattern) = (crate::world::parent(pattern), elf::file_name(pattern));
+    let Ok(glob) = globset::Glob::new(pattern) else { return Vec::new() };
+    let matcher = glob.compile_matcher();
+    // A directory that cannot be read has no such file, as for ldconfig.
+    let Ok(entries) = files.locate(directory).and_then(|at| at.read_dir_utf8()) else { return Vec::new() };
+    let mut found: Vec<String> = entries
+        .flatten()
+        .filter(|entry| matcher.is_match(entry.file_name()))
+        .map(|entry| format!("{directory}/{}", entry.file_name()))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Adds what ldconfig would put in the cache for one directory: file names of shared objects.
+fn add_directory(files: &DiskFiles, directory: &str, cache: &mut BTreeMap<String, String>) {
+    let Ok(entries) = files.locate(directory).and_then(|at| at.read_dir_utf8()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.starts_with("lib") && name.contains(".so") {
+            cache.entry(name.to_owned()).or_insert_with(|| format!("{directory}/{name}"));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Notes: build-id, ABI tag, x86 ISA level, Go.
+//!
+//! Notes inform, they decide nothing on Lambda by themselves, so a broken note is passed over.
+
+use goblin::elf64::program_header::{PT_GNU_PROPERTY, PT_NOTE};
+
+use super::ElfFacts;
+use super::read::{Image, u32};
+
+const NT_GNU_ABI_TAG: u32 = 1;
+const NT_GNU_BUILD_ID: u32 = 3;
+const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
+const GNU_PROPERTY_X86_ISA_1_NEEDED: u32 = 0xc000_8002;
+
+pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
+    for header in image.of_type(PT_NOTE).chain(image.of_type(PT_GNU_PROPERTY)) {
+        let Ok(mut bytes) = image.segment_bytes(header, "a note") else { continue };
+        let align = if header.p_align == 8 { 8 } else { 4 };
+        while let Some((name, kind, content, rest)) = next_note(bytes, align) {
+            match (name, kind) {
+                (b"GNU\0", NT_GNU_BUILD_ID) => facts.build_id = Some(content.to_vec()),
+                (b"GNU\0", NT_GNU_ABI_TAG) if content.len() >= 16 && u32(content, 0) == 0 => {
+                    facts.least_kernel = Some((u32(content, 4), u32(content, 8), u32(content, 12)));
+                }
+                (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => facts.isa_needed |= isa_needed(content),
+                (b"Go\0\0", _) => facts.go = true,
+                _ => {}
+            }
+            bytes = rest;
+        }
+    }
+}
+
+/// Name, type, content and the bytes behind the first note.
+fn next_note(bytes: &[u8], align: usize) -> Option<(&[u8], u32, &[u8], &[u8])> {
+    let head = bytes.get(..12)?;
+    let (name_size, size) = (u32(head, 0) as usize, u32(head, 4) as usize);
+    let name = bytes.get(12..12usize.checked_add(name_size)?)?;
+    let start = (12 + name_size).checked_next_multiple_of(align)?;
+    let content = bytes.get(start..start.checked_add(size)?)?;
+    let end = (start + size).checked_next_multiple_of(align)?.min(bytes.len());
+    Some((name, u32(head, 8), content, &bytes[end..]))
+}
+
+fn isa_needed(mut properties: &[u8]) -> u32 {
+    let mut bits = 0;
+    while let Some(head) = properties.get(..8) {
+        let (kind, size) = (u32(head, 0), u32(head, 4) as usize);
+        let Some(content) = properties.get(8..8usize.saturating_add(size)) else { break };
+        if kind == GNU_PROPERTY_X86_ISA_1_NEEDED && size == 4 {
+            bits |= u32(content, 0);
+        }
+        let end = (8 + size).next_multiple_of(8).min(properties.len());
+        properties = &properties[end..];
+    }
+    bits
+}

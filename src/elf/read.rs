@@ -1,0 +1,190 @@
+//! Bounded access to the bytes of an ELF file: header, program headers, addresses.
+
+use goblin::elf64::header as header64;
+use goblin::elf64::program_header as segment;
+
+use super::{ElfError, ObjectType, OtherFormat};
+
+/// A file with its program headers.
+pub(super) struct Image<'a> {
+    pub bytes: &'a [u8],
+    pub class64: bool,
+    pub little_endian: bool,
+    pub machine: u16,
+    pub object_type: ObjectType,
+    segments: Vec<segment::ProgramHeader>,
+}
+
+impl<'a> Image<'a> {
+    pub fn new(bytes: &'a [u8]) -> Result<Image<'a>, ElfError> {
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err(ElfError::NotElf(OtherFormat::of(bytes)));
+        }
+        if bytes.len() < header64::SIZEOF_EHDR {
+            return Err(ElfError::TooShort);
+        }
+        let class64 = match bytes[4] {
+            header64::ELFCLASS => true,
+            1 => false,
+            class => return Err(ElfError::Malformed(format!("its ELF class is {class}, not 1 or 2"))),
+        };
+        let little_endian = match bytes[5] {
+            1 => true,
+            2 => false,
+            data => return Err(ElfError::Malformed(format!("its ELF byte order is {data}, not 1 or 2"))),
+        };
+        let half = |at: usize| {
+            let pair = [bytes[at], bytes[at + 1]];
+            if little_endian { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
+        };
+        let mut image = Image {
+            bytes,
+            class64,
+            little_endian,
+            machine: half(18),
+            object_type: match half(16) {
+                header64::ET_EXEC => ObjectType::Exec,
+                header64::ET_DYN => ObjectType::Dyn,
+                other => ObjectType::Other(other),
+            },
+            segments: Vec::new(),
+        };
+        if image.readable() {
+            image.segments = read_segments(bytes)?;
+        }
+        Ok(image)
+    }
+
+    /// Whether this is the kind of file that is read beyond its header.
+    pub fn readable(&self) -> bool {
+        self.class64 && self.little_endian
+    }
+
+    pub fn of_type(&self, p_type: u32) -> impl Iterator<Item = &segment::ProgramHeader> {
+        self.segments.iter().filter(move |segment| segment.p_type == p_type)
+    }
+
+    pub fn loads(&self) -> impl Iterator<Item = &segment::ProgramHeader> {
+        self.of_type(segment::PT_LOAD)
+    }
+
+    /// The file bytes of a segment.
+    pub fn segment_bytes(&self, header: &segment::ProgramHeader, what: &str) -> Result<&'a [u8], ElfError> {
+        slice(self.bytes, header.p_offset, header.p_filesz).ok_or_else(|| outside(what))
+    }
+
+    /// `size` bytes at a virtual address, through the PT_LOAD that has them in the file.
+    pub fn at_address(&self, address: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
+        let tail = self.tail_at(address, what)?;
+        usize::try_from(size).ok().and_then(|size| tail.get(..size)).ok_or_else(|| outside(what))
+    }
+
+    /// All file bytes of the PT_LOAD from a virtual address on.
+    pub fn tail_at(&self, address: u64, what: &str) -> Result<&'a [u8], ElfError> {
+        let load = self
+            .loads()
+            .find(|load| address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz)
+            .ok_or_else(|| outside(what))?;
+        let skip = address - load.p_vaddr;
+        let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
+        slice(self.bytes, offset, load.p_filesz - skip).ok_or_else(|| outside(what))
+    }
+
+    pub fn interpreter(&self) -> Result<Option<String>, ElfError> {
+        let Some(header) = self.of_type(segment::PT_INTERP).next() else { return Ok(None) };
+        let bytes = self.segment_bytes(header, "the interpreter's path")?;
+        match bytes.split_last() {
+            Some((0, path)) if !path.is_empty() && path.len() < 4096 => {
+                let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+                Ok(Some(escape(&path[..end])))
+            }
+            _ => Err(ElfError::Malformed("the interpreter's path is empty, too long or has no end".into())),
+        }
+    }
+
+    /// The entries of PT_DYNAMIC up to DT_NULL; `None` without that segment.
+    ///
+    /// ld.so reads them at the segment's address, not at its file offset.
+    pub fn dynamic(&self) -> Result<Option<Vec<(u64, u64)>>, ElfError> {
+        let what = "the dynamic segment";
+        let Some(header) = self.of_type(segment::PT_DYNAMIC).last() else { return Ok(None) };
+        let tail = self.tail_at(header.p_vaddr, what)?;
+        let entries: Vec<(u64, u64)> = tail
+            .chunks_exact(16)
+            .map(|entry| (u64(entry, 0), u64(entry, 8)))
+            .take_while(|(tag, _)| *tag != 0)
+            .take(MAX_DYNAMIC)
+            .collect();
+        if entries.len() == MAX_DYNAMIC || entries.len() * 16 + 16 > tail.len() {
+            return Err(ElfError::Malformed("the dynamic segment has no end".into()));
+        }
+        Ok(Some(entries))
+    }
+
+    /// Whether the file holds these bytes.
+    pub fn contains(&self, wanted: &[u8]) -> bool {
+        memchr::memmem::find(self.bytes, wanted).is_some()
+    }
+}
+
+/// More entries than any real dynamic segment has.
+const MAX_DYNAMIC: usize = 65_536;
+
+fn read_segments(bytes: &[u8]) -> Result<Vec<segment::ProgramHeader>, ElfError> {
+    let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
+    let header = header64::Header::parse(bytes).map_err(|error| malformed(error.to_string()))?;
+    if header.e_phnum == 0 {
+        return Ok(Vec::new());
+    }
+    if usize::from(header.e_phentsize) != segment::SIZEOF_PHDR {
+        return Err(malformed(format!("program headers of {} bytes", header.e_phentsize)));
+    }
+    let size = u64::from(header.e_phnum) * segment::SIZEOF_PHDR as u64;
+    let table = slice(bytes, header.e_phoff, size).ok_or_else(|| outside("the program header table"))?;
+    Ok(table
+        .chunks_exact(segment::SIZEOF_PHDR)
+        .map(|raw| segment::ProgramHeader {
+            p_type: u32(raw, 0),
+            p_flags: u32(raw, 4),
+            p_offset: u64(raw, 8),
+            p_vaddr: u64(raw, 16),
+            p_paddr: u64(raw, 24),
+            p_filesz: u64(raw, 32),
+            p_memsz: u64(raw, 40),
+            p_align: u64(raw, 48),
+        })
+        .collect())
+}
+
+fn slice(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
+    let end = offset.checked_add(size)?;
+    bytes.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
+}
+
+fn outside(what: &str) -> ElfError {
+    ElfError::Malformed(format!("{what} lies outside the file; it is truncated or corrupt"))
+}
+
+pub(super) fn u16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
+}
+
+pub(super) fn u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+pub(super) fn u64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// The bytes as text, those that are not UTF-8 as `\xNN`.
+pub(super) fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,264 @@
+//! The Lambda world: a baseline's objects, the files of a bundle, and Lambda's library path.
+//!
+//! A bundle must start in every *variant* of that world: with each value of LD_LIBRARY_PATH that Lambda is
+//! known to set (or the one the user sets), and with the doubtful libraries both there and not. All variants
+//! are walked by the same loader, and [`crate::audit`] reads all the walks.
+//!
+//! The baseline's own libraries are taken as consistent among themselves, since AWS ships them together.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::baseline::{Baseline, Evidence, Nodes, Presence, SystemObject};
+use crate::elf::{Arch, ElfFacts, Libc};
+use crate::loader::{self, Closure, Glibc, Musl, Rules, VersionCheck};
+use crate::patterns::Patterns;
+use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
+
+/// Where a function's files are.
+pub const TASK_ROOT: &str = "/var/task";
+
+/// One file of a bundle as the Lambda world sees it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Absolute path on Lambda, such as `/var/task/lib/libpq.so.5`.
+    pub path: String,
+    /// What is there.
+    pub content: MemberContent,
+}
+
+/// What a member is to the loader.
+#[derive(Debug, Clone)]
+pub enum MemberContent {
+    /// An ELF object.
+    Object(Arc<ElfFacts>),
+    /// A link and its target.
+    Link(String),
+    /// A file that is no ELF object, or one that Lambda's user cannot read.
+    Other(Opened),
+}
+
+/// What is known of the place where the bundle will run.
+pub struct LambdaWorld {
+    /// The runtime's objects.
+    pub baseline: Baseline,
+    /// Every value of LD_LIBRARY_PATH under which the bundle must start.
+    pub library_paths: Vec<String>,
+    /// SONAMEs the user says are there.
+    pub assume_present: Patterns,
+    /// SONAMEs the user says are not there.
+    pub assume_missing: Patterns,
+}
+
+/// One way the Lambda world may turn out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// LD_LIBRARY_PATH.
+    pub library_path: String,
+    /// Whether the doubtful libraries are there.
+    pub doubtful_present: bool,
+}
+
+/// The walk of one variant.
+pub struct Walked {
+    /// Which variant.
+    pub variant: Variant,
+    /// What the loader does there.
+    pub closure: Closure,
+    /// The version needs that do not simply fit.
+    pub checks: Vec<VersionCheck>,
+}
+
+/// How sure it is that the runtime has an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certainty {
+    /// In every image.
+    Present,
+    /// Perhaps: little evidence, or in later images only. Both cases are proved.
+    Doubtful,
+    /// Not there.
+    Absent,
+}
+
+impl LambdaWorld {
+    /// The architecture of the baseline.
+    pub fn arch(&self) -> Arch {
+        self.baseline.arch
+    }
+
+    /// `provided.al2023 (x86_64)`, for messages.
+    pub fn label(&self) -> String {
+        format!("{} ({})", self.baseline.runtime, self.baseline.arch)
+    }
+
+    /// How sure it is that this SONAME is there, the user's word first.
+    pub fn certainty(&self, soname: &str) -> Certainty {
+        if self.assume_missing.matches(soname) {
+            return Certainty::Absent;
+        }
+        if self.assume_present.matches(soname) {
+            return Certainty::Present;
+        }
+        match self.baseline.object(soname) {
+            None => Certainty::Absent,
+            Some(object) if object.presence == Presence::Doubtful || object.since.is_some() => {
+                Certainty::Doubtful
+            }
+            Some(_) => Certainty::Present,
+        }
+    }
+
+    /// The loader's rules for a program with this C library.
+    pub fn rules(&self, libc: Libc) -> Rules {
+        let arch = self.arch();
+        if libc == Libc::Musl {
+            let system_dirs = Musl::BUILT_IN_DIRS.map(str::to_owned).to_vec();
+            return Rules::Musl(Musl { machine: arch.machine(), system_dirs });
+        }
+        let mut numbers = self.baseline.glibc.split('.').map(|part| part.parse().unwrap_or(0));
+        let glibc = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        // AVX2 is documented as usable on x86_64: level v3.
+        let hwcaps = loader::hwcap_subdirectories(arch, glibc, 3, arch.gnu_name());
+        Rules::Glibc(Glibc {
+            interpreter: self.baseline.interpreters[0].clone(),
+            machine: arch.machine(),
+            default_dirs: self.baseline.default_dirs.clone(),
+            lib: "lib64".to_owned(),
+            platform: arch.gnu_name().to_owned(),
+            hwcaps,
+            cache: Default::default(),
+        })
+    }
+
+    /// The variants that must all start. Without a doubtful library there is one per library path.
+    pub fn variants(&self) -> Vec<Variant> {
+        let doubtful = self
+            .baseline
+            .objects()
+            .iter()
+            .any(|object| self.certainty(&object.soname) == Certainty::Doubtful);
+        let presences: &[bool] = if doubtful { &[false, true] } else { &[false] };
+        presences
+            .iter()
+            .flat_map(|&doubtful_present| {
+                self.library_paths
+                    .iter()
+                    .map(move |library_path| Variant { library_path: library_path.clone(), doubtful_present })
+            })
+            .collect()
+    }
+
+    /// The file system of one variant.
+    fn files(&self, members: &[Member], needed: &BTreeSet<String>, doubtful_present: bool) -> MemoryFiles {
+        let mut files = MemoryFiles::new();
+        // Source: the evidence lists; /lib64, /lib and /bin are links on AL2 and AL2023.
+        files.add_link("/lib64", "usr/lib64");
+        files.add_link("/lib", "usr/lib");
+        for directory in ["/usr/lib64", "/usr/lib", "/var/task", "/var/runtime", "/opt", "/tmp"] {
+            files.add_directory(directory);
+        }
+        let there = |soname: &str| match self.certainty(soname) {
+            Certainty::Present => true,
+            Certainty::Doubtful => doubtful_present,
+            Certainty::Absent => false,
+        };
+        for object in self.baseline.objects().iter().filter(|object| there(&object.soname)) {
+            let directory = object.directory.as_deref().unwrap_or("/usr/lib64");
+            let directory = match directory {
+                "/lib64" => "/usr/lib64",
+                "/lib" => "/usr/lib",
+                directory => directory,
+            };
+            files.add(&format!("{directory}/{}", object.soname), Object::System(Arc::new(object.clone())));
+        }
+        for interpreter in &self.baseline.interpreters {
+            add_interpreter(&mut files, &self.baseline, interpreter);
+        }
+        for soname in needed {
+            if self.baseline.object(soname).is_none() && self.assume_present.matches(soname) {
+                files.add(&format!("/usr/lib64/{soname}"), Object::System(Arc::new(assumed(soname))));
+            }
+        }
+        for member in members {
+            match &member.content {
+                MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
+                MemberContent::Link(target) => files.add_link(&member.path, target),
+                MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
+            }
+        }
+        files
+    }
+
+    /// Walks a program, which stands at `path`, in every variant.
+    pub fn walks(
+        &self,
+        path: &str,
+        program: &Arc<ElfFacts>,
+        extra: &[String],
+        members: &[Member],
+    ) -> Vec<Walked> {
+        let needed: BTreeSet<String> = members
+            .iter()
+            .filter_map(|member| match &member.content {
+                MemberContent::Object(facts) => Some(facts),
+                _ => None,
+            })
+            .chain([program])
+            .flat_map(|facts| facts.needed.iter().cloned())
+            .chain(extra.iter().cloned())
+            .collect();
+        let rules = self.rules(program.libc());
+        let mut walked = Vec::new();
+        let mut files: Option<(bool, MemoryFiles)> = None;
+        for variant in self.variants() {
+            let stale = files.as_ref().is_none_or(|(present, _)| *present != variant.doubtful_present);
+            if stale {
+                let fresh = self.files(members, &needed, variant.doubtful_present);
+                files = Some((variant.doubtful_present, fresh));
+            }
+            let Some((_, files)) = &files else { unreachable!("made above") };
+            let world = World {
+                files,
+                rules: rules.clone(),
+                library_path: Some(variant.library_path.clone()),
+                working_directory: TASK_ROOT.to_owned(),
+            };
+            let root = OpenFile { id: (1, 0), source: path.to_owned(), object: Object::Elf(program.clone()) };
+            let closure = loader::walk(&world, path, crate::world::parent(path), root, extra);
+            let checks = loader::check_versions(&closure, &rules);
+            walked.push(Walked { variant, closure, checks });
+        }
+        walked
+    }
+}
+
+/// The interpreter's path exists, as the object that the baseline has for it.
+fn add_interpreter(files: &mut MemoryFiles, baseline: &Baseline, path: &str) {
+    use crate::world::Files;
+    if matches!(files.open(path), Opened::File(_)) {
+        return;
+    }
+    if let Some(object) = baseline.object(crate::elf::file_name(path)) {
+        files.add(
+            &path.replacen("/lib/", "/usr/lib/", 1).replacen("/lib64/", "/usr/lib64/", 1),
+            Object::System(Arc::new(object.clone())),
+        );
+    }
+}
+
+/// What is known of a library that only the user's word puts there.
+fn assumed(soname: &str) -> SystemObject {
+    SystemObject {
+        soname: soname.to_owned(),
+        file: None,
+        older_file: None,
+        package: None,
+        presence: Presence::Present,
+        evidence: Evidence::Doubtful,
+        codes: Vec::new(),
+        since: None,
+        directory: None,
+        nodes: Nodes::Unknown,
+        nodes_from: None,
+    }
+}

@@ -1,0 +1,356 @@
+//! What ld.so would do in a [`World`]: which objects it loads, from where, and which it does not find.
+//!
+//! The walk is breadth-first in DT_NEEDED order, as in `_dl_map_object_deps` (glibc, elf/dl-deps.c) and
+//! `load_deps` (musl, ldso/dynlink.c). How one name is found is the business of a rule set, [`Rules`]: glibc
+//! and musl differ in nearly every step. Nothing is judged here; [`crate::audit`] turns a closure into
+//! findings.
+//!
+//! Invariants: object 0 is the root; an object is in the list once; every need of every object whose needs
+//! are known has exactly one [`Need`]. The walk ends for any input, since an object is loaded once.
+
+mod glibc;
+mod musl;
+mod versions;
+
+pub use glibc::{Glibc, hwcap_subdirectories};
+pub use musl::Musl;
+pub use versions::{VersionAnswer, VersionCheck, check_versions};
+
+use crate::world::{Object, OpenFile, World};
+
+/// How a name was resolved. The words are those of the JSON contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// The start of the walk.
+    Root,
+    /// A name, path or SONAME of an object that is already there.
+    AlreadyLoaded,
+    /// DT_RPATH of the needing object, of those that led to it, or of the program.
+    Rpath,
+    /// LD_LIBRARY_PATH.
+    LdLibraryPath,
+    /// DT_RUNPATH of the needing object (musl: of those that led to it, too).
+    Runpath,
+    /// /etc/ld.so.cache.
+    Cache,
+    /// The loader's own directories.
+    DefaultDir,
+    /// The name has a slash.
+    DirectPath,
+    /// PT_INTERP: the kernel loads it.
+    Interpreter,
+    /// A name that the loader answers by itself (musl).
+    Builtin,
+}
+
+impl Rule {
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rule::Root => "root",
+            Rule::AlreadyLoaded => "already-loaded",
+            Rule::Rpath => "rpath",
+            Rule::LdLibraryPath => "ld-library-path",
+            Rule::Runpath => "runpath",
+            Rule::Cache => "cache",
+            Rule::DefaultDir => "default-dir",
+            Rule::DirectPath => "direct-path",
+            Rule::Interpreter => "interpreter",
+            Rule::Builtin => "builtin",
+        }
+    }
+}
+
+/// The search rules of one C library's loader, as one value.
+#[derive(Debug, Clone)]
+pub enum Rules {
+    /// glibc's ld.so.
+    Glibc(Glibc),
+    /// musl's loader.
+    Musl(Musl),
+}
+
+/// One object of a closure.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The path under which the loader knows it.
+    pub path: String,
+    /// The directory that `$ORIGIN` stands for.
+    pub origin: String,
+    /// The file.
+    pub file: OpenFile,
+    /// The names under which a later need finds it, the path left out.
+    pub names: Vec<String>,
+    /// How it was found the first time.
+    pub rule: Rule,
+    /// The object whose need loaded it; `None` for the root and the interpreter.
+    pub loader: Option<usize>,
+}
+
+impl Loaded {
+    fn answers_to(&self, name: &str) -> bool {
+        self.path == name || self.names.iter().any(|known| known == name)
+    }
+}
+
+/// One path that the search looked at in vain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// By which rule.
+    pub rule: Rule,
+    /// The path.
+    pub path: String,
+    /// Why it was passed over.
+    pub why: Passed,
+}
+
+/// Why a path was passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Passed {
+    /// Nothing there.
+    Absent,
+    /// No permission to read it.
+    Unreadable,
+    /// An object of the other class (32-bit or 64-bit).
+    WrongClass,
+    /// An object of another machine. Says which.
+    WrongMachine(String),
+    /// An error that ends the list of directories it is in.
+    Failed(String),
+}
+
+/// What became of one DT_NEEDED entry.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The object with this index.
+    Loaded(usize),
+    /// Nothing was found.
+    Missing(Vec<Attempt>),
+    /// A file was found that the loader refuses for good: the program does not start.
+    Fatal {
+        /// The file.
+        path: String,
+        /// In words like ld.so's.
+        reason: String,
+    },
+}
+
+/// One DT_NEEDED entry and what became of it.
+#[derive(Debug, Clone)]
+pub struct Need {
+    /// The needing object.
+    pub by: usize,
+    /// The entry as written.
+    pub name: String,
+    /// The rule that answered; for what was not found, the last one tried.
+    pub rule: Rule,
+    /// The answer.
+    pub outcome: Outcome,
+}
+
+/// What a walk found.
+#[derive(Debug, Clone)]
+pub struct Closure {
+    /// The root, then every object in load order.
+    pub objects: Vec<Loaded>,
+    /// Every need of every object whose needs are known, in walk order.
+    pub needs: Vec<Need>,
+    /// PT_INTERP when nothing is there.
+    pub absent_interpreter: Option<String>,
+}
+
+impl Closure {
+    /// The need that first led to an object; `None` for the root and for an interpreter nobody names.
+    pub fn first_need(&self, object: usize) -> Option<&Need> {
+        self.needs.iter().find(|need| matches!(need.outcome, Outcome::Loaded(index) if index == object))
+    }
+
+    /// The objects from the root down to `object`, by the needs that first loaded each.
+    pub fn chain(&self, object: usize) -> Vec<usize> {
+        let mut chain = vec![object];
+        while let Some(next) = self.objects[chain[chain.len() - 1]].loader {
+            chain.push(next);
+        }
+        chain.reverse();
+        chain
+    }
+
+    /// The indices of all objects that need `object`, in walk order, each once.
+    pub fn needed_by(&self, object: usize) -> Vec<usize> {
+        let mut by: Vec<usize> = Vec::new();
+        for need in &self.needs {
+            if matches!(need.outcome, Outcome::Loaded(index) if index == object) && !by.contains(&need.by) {
+                by.push(need.by);
+            }
+        }
+        by
+    }
+}
+
+/// What a rule set says about one name.
+enum Located {
+    Known(usize),
+    Builtin,
+    Found { path: String, file: OpenFile, rule: Rule },
+    Missing { rule: Rule },
+    Fatal { path: String, reason: String, rule: Rule },
+}
+
+/// A search: the objects so far, and the paths looked at in vain.
+struct Search<'a> {
+    world: &'a World<'a>,
+    objects: &'a [Loaded],
+    attempts: Vec<Attempt>,
+}
+
+/// Walks the closure of `root`, which the loader knows as `path`.
+///
+/// `origin` is the directory of the root with links resolved (the loader takes it from /proc/self/exe).
+/// `extra` are names that the root asks for beside its DT_NEEDED: libraries it will dlopen.
+pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[String]) -> Closure {
+    let mut closure = Closure {
+        objects: vec![Loaded {
+            path: path.to_owned(),
+            origin: origin.to_owned(),
+            names: Vec::new(),
+            file: root,
+            rule: Rule::Root,
+            loader: None,
+        }],
+        needs: Vec::new(),
+        absent_interpreter: None,
+    };
+    load_interpreter(world, &mut closure);
+    let mut by = 0;
+    while by < closure.objects.len() {
+        let mut names: Vec<String> = match closure.objects[by].file.object.elf() {
+            Some(facts) => facts.needed.clone(),
+            None => Vec::new(),
+        };
+        if by == 0 {
+            names.extend(extra.iter().cloned());
+        }
+        for name in names {
+            let need = load(world, &mut closure, by, name);
+            closure.needs.push(need);
+        }
+        load_filters(world, &mut closure, by);
+        by += 1;
+    }
+    closure
+}
+
+/// Puts the interpreter in the list: it is there before any search, under its path and its SONAME.
+fn load_interpreter(world: &World, closure: &mut Closure) {
+    let Some(facts) = closure.objects[0].file.object.elf() else { return };
+    let path = match (&facts.interpreter, &world.rules) {
+        (Some(path), _) => path.clone(),
+        // A library is loaded into some program, whose interpreter is the usual one.
+        (None, Rules::Glibc(rules)) if !facts.is_program() => rules.interpreter.clone(),
+        (None, _) => return,
+    };
+    let (file, names) = match world.files.open(&path) {
+        Opened::File(file) => {
+            let soname = file.object.soname().map(str::to_owned);
+            (file, soname.into_iter().collect())
+        }
+        _ => {
+            closure.absent_interpreter = Some(path.clone());
+            let file = OpenFile { id: (u64::MAX, u64::MAX), source: path.clone(), object: Object::Unseen };
+            (file, vec![crate::elf::file_name(&path).to_owned()])
+        }
+    };
+    let origin = crate::world::parent(&path).to_owned();
+    closure.objects.push(Loaded { path, origin, file, names, rule: Rule::Interpreter, loader: None });
+}
+
+use crate::world::Opened;
+
+/// Finds one name and adds what it led to.
+fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
+    let mut search = Search { world, objects: &closure.objects, attempts: Vec::new() };
+    let located = match &world.rules {
+        Rules::Glibc(rules) => rules.locate(&mut search, by, &name),
+        Rules::Musl(rules) => rules.locate(&mut search, by, &name),
+    };
+    let attempts = search.attempts;
+    let (rule, outcome) = match located {
+        Located::Known(index) => {
+            if !closure.objects[index].answers_to(&name) {
+                closure.objects[index].names.push(name.clone());
+            }
+            (Rule::AlreadyLoaded, Outcome::Loaded(index))
+        }
+        Located::Builtin => {
+            // musl's libc is its interpreter; without one in the list the program's own copy answers.
+            let index = closure.objects.iter().position(|object| object.rule == Rule::Interpreter);
+            (Rule::Builtin, Outcome::Loaded(index.unwrap_or(0)))
+        }
+        Located::Found { path, file, rule } => {
+            // A link or hard link to a file that is there is that object (device and inode).
+            match closure.objects.iter().position(|object| object.file.id == file.id) {
+                Some(index) => {
+                    closure.objects[index].names.push(name.clone());
+                    (Rule::AlreadyLoaded, Outcome::Loaded(index))
+                }
+                None => {
+                    let absolute = absolute(&path, &world.working_directory);
+                    let names = match &world.rules {
+                        Rules::Glibc(_) => vec![name.clone()],
+                        Rules::Musl(rules) => rules.names(&name, &path),
+                    };
+                    closure.objects.push(Loaded {
+                        origin: crate::world::parent(&absolute).to_owned(),
+                        path,
+                        file,
+                        names,
+                        rule,
+                        loader: Some(by),
+                    });
+                    (rule, Outcome::Loaded(closure.objects.len() - 1))
+                }
+            }
+        }
+        Located::Missing { rule } => (rule, Outcome::Missing(attempts)),
+        Located::Fatal { path, reason, rule } => (rule, Outcome::Fatal { path, reason }),
+    };
+    Need { by, name, rule, outcome }
+}
+
+/// DT_FILTER is a need like any other; a DT_AUXILIARY that is not found is forgotten (elf/dl-deps.c).
+fn load_filters(world: &World, closure: &mut Closure, by: usize) {
+    let Rules::Glibc(_) = world.rules else { return };
+    let Some(facts) = closure.objects[by].file.object.elf() else { return };
+    let (auxiliary, filter) = (facts.auxiliary.clone(), facts.filter.clone());
+    for name in auxiliary {
+        let need = load(world, closure, by, name);
+        if matches!(need.outcome, Outcome::Loaded(_)) {
+            closure.needs.push(need);
+        }
+    }
+    for name in filter {
+        let need = load(world, closure, by, name);
+        closure.needs.push(need);
+    }
+}
+
+fn absolute(path: &str, working_directory: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{working_directory}/{path}") }
+}
+
+impl Search<'_> {
+    fn pass(&mut self, rule: Rule, path: String, why: Passed) {
+        self.attempts.push(Attempt { rule, path, why });
+    }
+}
+
+/// The files that a name could mean for `chain` (the needing object first, the program last), in search
+/// order: what the loader takes, then what it would take if that were not there.
+///
+/// For choosing what to bundle; DT_NEEDED names without a slash only.
+pub fn candidates(world: &World, objects: &[Loaded], by: usize, name: &str) -> Vec<(String, OpenFile)> {
+    match &world.rules {
+        Rules::Glibc(rules) => rules.candidates(world, objects, by, name),
+        Rules::Musl(rules) => rules.candidates(world, objects, by, name),
+    }
+}

@@ -1,0 +1,345 @@
+//! The search rules of glibc's ld.so, 2.17 to 2.41.
+//!
+//! Source: ld.so(8) and glibc's elf/dl-load.c: `_dl_map_object`, `open_path`, `open_verify`,
+//! `fillin_rpath`, `decompose_rpath`, `expand_dynamic_string_token`. Not modelled: the secure mode of setuid
+//! programs (Lambda has none), LD_PRELOAD, audit modules.
+
+use std::collections::BTreeMap;
+
+use super::{Loaded, Located, Passed, Rule, Search};
+use crate::elf::{DF_1_NODEFLIB, DF_1_PIE, ElfFacts, ObjectType};
+use crate::world::{Object, OpenFile, Opened, World};
+
+/// One build of glibc's loader: what is compiled into it, and what it was told about the machine.
+#[derive(Debug, Clone, Default)]
+pub struct Glibc {
+    /// The interpreter that programs of this machine name.
+    pub interpreter: String,
+    /// `e_machine` of the objects it takes.
+    pub machine: u16,
+    /// The built-in directories, in order.
+    pub default_dirs: Vec<String>,
+    /// `$LIB`.
+    pub lib: String,
+    /// `$PLATFORM`.
+    pub platform: String,
+    /// Subdirectories tried in each directory before the directory itself, in order. See
+    /// [`hwcap_subdirectories`].
+    pub hwcaps: Vec<String>,
+    /// /etc/ld.so.cache: SONAME to path.
+    pub cache: BTreeMap<String, String>,
+}
+
+/// The subdirectories that a loader tries first in each directory.
+///
+/// `glibc` is (major, minor). `isa_level` is the CPU's x86-64 level, 1 to 4; it is ignored on arm64.
+/// 2.33 brought `glibc-hwcaps`, 2.37 dropped the older scheme (`tls`, platform, `atomics`).
+///
+/// Source: elf/dl-hwcaps.c, sysdeps/x86_64/dl-hwcaps_subdirs.c, sysdeps/unix/sysv/linux/aarch64.
+pub fn hwcap_subdirectories(
+    arch: crate::elf::Arch,
+    glibc: (u32, u32),
+    isa_level: u32,
+    platform: &str,
+) -> Vec<String> {
+    let mut subdirectories = Vec::new();
+    if glibc >= (2, 33) && arch == crate::elf::Arch::X86_64 {
+        for level in (2..=isa_level.min(4)).rev() {
+            subdirectories.push(format!("glibc-hwcaps/x86-64-v{level}"));
+        }
+    }
+    if glibc < (2, 37) {
+        // Every combination in this order, each either there or not, the empty one left out.
+        let mut parts: Vec<&str> = vec!["tls", platform];
+        if arch == crate::elf::Arch::X86_64 {
+            if isa_level >= 4 {
+                parts.push("avx512_1");
+            }
+            parts.push("x86_64");
+        } else {
+            parts.insert(1, "atomics");
+        }
+        parts.dedup();
+        for mask in (1..1u32 << parts.len()).rev() {
+            let chosen: Vec<&str> = (0..parts.len())
+                .filter(|at| mask >> (parts.len() - 1 - at) & 1 == 1)
+                .map(|at| parts[at])
+                .collect();
+            subdirectories.push(chosen.join("/"));
+        }
+    }
+    subdirectories
+}
+
+/// A list of directories that one source gives.
+struct List {
+    rule: Rule,
+    directories: Vec<String>,
+}
+
+/// What the loader does with an opened file.
+enum Verdict {
+    Take,
+    Skip(Passed),
+    Fatal(String),
+}
+
+impl Glibc {
+    pub(super) fn locate(&self, search: &mut Search, by: usize, name: &str) -> Located {
+        // A name whose token has no value, or that is nothing but one, ends the program.
+        let name = match self.expand(name, &search.objects[by].origin) {
+            Some(name) if !name.is_empty() => name,
+            _ => {
+                let reason = "empty dynamic string token substitution".to_owned();
+                return Located::Fatal { path: name.to_owned(), reason, rule: Rule::DirectPath };
+            }
+        };
+        if let Some(index) = already_loaded(search.objects, &name) {
+            return Located::Known(index);
+        }
+        if name.contains('/') {
+            return self.open_direct(search, &name);
+        }
+        let mut last = Rule::DefaultDir;
+        for list in self.lists(search.objects, by, search.world, &name) {
+            last = list.rule;
+            for path in self.paths(search.world, &list, &name) {
+                match self.open(search.world, &path) {
+                    (Opened::File(file), Verdict::Take) => {
+                        return Located::Found { path, file, rule: list.rule };
+                    }
+                    (_, Verdict::Fatal(reason)) => return Located::Fatal { path, reason, rule: list.rule },
+                    (_, Verdict::Skip(why)) => {
+                        let ends = matches!(why, Passed::Failed(_));
+                        search.pass(list.rule, path, why);
+                        if ends {
+                            break;
+                        }
+                    }
+                    (_, Verdict::Take) => unreachable!("only files are taken"),
+                }
+            }
+        }
+        Located::Missing { rule: last }
+    }
+
+    pub(super) fn candidates(
+        &self,
+        world: &World,
+        objects: &[Loaded],
+        by: usize,
+        name: &str,
+    ) -> Vec<(String, OpenFile)> {
+        let mut found: Vec<(String, OpenFile)> = Vec::new();
+        for list in self.lists(objects, by, world, name) {
+            for path in self.paths(world, &list, name) {
+                if let (Opened::File(file), Verdict::Take) = self.open(world, &path)
+                    && !found.iter().any(|(_, known)| known.id == file.id)
+                {
+                    found.push((path, file));
+                }
+            }
+        }
+        found
+    }
+
+    /// A name with a slash: opened as it is, against the current directory; no search.
+    fn open_direct(&self, search: &mut Search, name: &str) -> Located {
+        let rule = Rule::DirectPath;
+        let path = super::absolute(name, &search.world.working_directory);
+        match self.open(search.world, &path) {
+            (Opened::File(file), Verdict::Take) => Located::Found { path: name.to_owned(), file, rule },
+            (_, Verdict::Fatal(reason)) => Located::Fatal { path, reason, rule },
+            (_, Verdict::Skip(why)) => {
+                search.pass(rule, path, why);
+                Located::Missing { rule }
+            }
+            (_, Verdict::Take) => unreachable!("only files are taken"),
+        }
+    }
+
+    /// The sources of directories for one need, in order.
+    ///
+    /// DT_RPATH counts only if the needing object has no DT_RUNPATH, and then that of every object which
+    /// led to it and of the program counts too. An object's own DT_RPATH is dropped if it has DT_RUNPATH.
+    fn lists(&self, objects: &[Loaded], by: usize, world: &World, name: &str) -> Vec<List> {
+        let mut lists = Vec::new();
+        let runpath_of =
+            |index: usize| objects[index].file.object.elf().and_then(|elf| elf.runpath.as_deref());
+        let rpath_of = |index: usize| {
+            let elf = objects[index].file.object.elf()?;
+            if elf.runpath.is_some() { None } else { elf.rpath.as_deref() }
+        };
+        if runpath_of(by).is_none() {
+            let mut next = Some(by);
+            let mut did_program = false;
+            while let Some(index) = next {
+                if let Some(rpath) = rpath_of(index) {
+                    did_program |= index == 0;
+                    lists.push(self.list(Rule::Rpath, rpath, Some(&objects[index].origin)));
+                }
+                next = objects[index].loader;
+            }
+            if !did_program && objects[0].file.object.elf().is_some_and(ElfFacts::is_program) {
+                if let Some(rpath) = rpath_of(0) {
+                    lists.push(self.list(Rule::Rpath, rpath, Some(&objects[0].origin)));
+                }
+            }
+        }
+        if let Some(value) = world.library_path.as_deref() {
+            lists.push(self.list(Rule::LdLibraryPath, value, Some(&objects[0].origin)));
+        }
+        if let Some(runpath) = runpath_of(by) {
+            lists.push(self.list(Rule::Runpath, runpath, Some(&objects[by].origin)));
+        }
+        let no_default = objects[by].file.object.elf().is_some_and(|elf| elf.flags_1 & DF_1_NODEFLIB != 0);
+        if let Some(path) = self.cache.get(name) {
+            let below_default = self.default_dirs.iter().any(|dir| path.starts_with(&format!("{dir}/")));
+            if !(no_default && below_default) {
+                lists.push(List { rule: Rule::Cache, directories: vec![path.clone()] });
+            }
+        }
+        if !no_default {
+            lists.push(List { rule: Rule::DefaultDir, directories: self.default_dirs.clone() });
+        }
+        lists
+    }
+
+    /// Splits, expands and cleans a path list. An empty element is the current directory; a list that is
+    /// empty as a whole is ignored; an element whose token cannot be expanded is dropped.
+    fn list(&self, rule: Rule, value: &str, origin: Option<&str>) -> List {
+        let mut directories: Vec<String> = Vec::new();
+        if !value.is_empty() {
+            let separators: &[char] = if rule == Rule::LdLibraryPath { &[':', ';'] } else { &[':'] };
+            for element in value.split(separators) {
+                let directory = if element.is_empty() {
+                    String::new()
+                } else {
+                    match self.expand(element, origin.unwrap_or("")) {
+                        Some(text) if text.is_empty() => continue,
+                        Some(text) if text.bytes().all(|byte| byte == b'/') => "/".to_owned(),
+                        Some(text) => text.trim_end_matches('/').to_owned(),
+                        None => continue,
+                    }
+                };
+                if !directories.contains(&directory) {
+                    directories.push(directory);
+                }
+            }
+        }
+        List { rule, directories }
+    }
+
+    /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM`, with or without braces; another `$` stays as it is.
+    ///
+    /// `None` if a token has no value: the loader then drops the whole element.
+    fn expand(&self, text: &str, origin: &str) -> Option<String> {
+        if !text.contains('$') {
+            return Some(text.to_owned());
+        }
+        let tokens = [("ORIGIN", origin), ("LIB", &self.lib), ("PLATFORM", &self.platform)];
+        let mut expanded = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find('$') {
+            expanded.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            let found = tokens.iter().find_map(|(token, value)| {
+                let behind = rest
+                    .strip_prefix(token)
+                    .or_else(|| rest.strip_prefix('{')?.strip_prefix(token)?.strip_prefix('}'))?;
+                Some((behind, *value))
+            });
+            match found {
+                Some((_, "")) => return None,
+                Some((behind, value)) => {
+                    expanded.push_str(value);
+                    rest = behind;
+                }
+                None => expanded.push('$'),
+            }
+        }
+        expanded.push_str(rest);
+        Some(expanded)
+    }
+
+    /// The paths to try in one list. The cache gives a path, the other sources give directories, each
+    /// with its hwcaps subdirectories in front.
+    fn paths(&self, world: &World, list: &List, name: &str) -> Vec<String> {
+        if list.rule == Rule::Cache {
+            return list.directories.clone();
+        }
+        let mut paths = Vec::new();
+        for directory in &list.directories {
+            let absolute = match directory.as_str() {
+                "" => world.working_directory.clone(),
+                "/" => String::new(),
+                directory => super::absolute(directory, &world.working_directory),
+            };
+            for subdirectory in &self.hwcaps {
+                let below = format!("{absolute}/{subdirectory}");
+                if world.files.is_directory(&below) {
+                    paths.push(format!("{below}/{name}"));
+                }
+            }
+            paths.push(match directory.as_str() {
+                "" => name.to_owned(),
+                "/" => format!("/{name}"),
+                directory => format!("{directory}/{name}"),
+            });
+        }
+        paths
+    }
+
+    fn open(&self, world: &World, path: &str) -> (Opened, Verdict) {
+        let opened = world.files.open(&super::absolute(path, &world.working_directory));
+        let verdict = match &opened {
+            Opened::File(file) => self.verify(&file.object),
+            Opened::Absent => Verdict::Skip(Passed::Absent),
+            Opened::Unreadable => Verdict::Skip(Passed::Unreadable),
+            Opened::Failed(why) => Verdict::Skip(Passed::Failed(why.clone())),
+            Opened::Rejected(reason) => Verdict::Fatal(reason.clone()),
+        };
+        (opened, verdict)
+    }
+
+    /// The checks of `open_verify` and `_dl_map_object_from_fd`, in their order.
+    fn verify(&self, object: &Object) -> Verdict {
+        let Some(elf) = object.elf() else { return Verdict::Take };
+        let fatal = |reason: &str| Verdict::Fatal(reason.to_owned());
+        if !elf.class64 {
+            return Verdict::Skip(Passed::WrongClass);
+        }
+        if !elf.little_endian {
+            return fatal("ELF file data encoding not little-endian");
+        }
+        if elf.os_abi != 0 && elf.os_abi != 3 {
+            return fatal("ELF file OS ABI invalid");
+        }
+        if elf.abi_version != 0 && !(elf.os_abi == 3 && elf.abi_version < 4) {
+            return fatal("ELF file ABI version invalid");
+        }
+        if elf.machine != self.machine {
+            return Verdict::Skip(Passed::WrongMachine(elf.machine_name()));
+        }
+        match elf.object_type {
+            ObjectType::Other(_) => return fatal("only ET_DYN and ET_EXEC can be loaded"),
+            ObjectType::Exec => return fatal("cannot dynamically load executable"),
+            ObjectType::Dyn => {}
+        }
+        if !elf.has_load {
+            return fatal("object file has no loadable segments");
+        }
+        if !elf.has_dynamic {
+            return fatal("object file has no dynamic section");
+        }
+        if elf.flags_1 & DF_1_PIE != 0 {
+            return fatal("cannot dynamically load position-independent executable");
+        }
+        Verdict::Take
+    }
+}
+
+/// Before any search a name is compared with the path, the names and the SONAME of every object.
+fn already_loaded(objects: &[Loaded], name: &str) -> Option<usize> {
+    objects.iter().position(|object| object.answers_to(name) || object.file.object.soname() == Some(name))
+}

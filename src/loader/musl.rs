@@ -1,0 +1,162 @@
+//! The search rules of musl's loader, 1.1 and 1.2.
+//!
+//! Source: ldso/dynlink.c: `load_library`, `path_open`, `fixup_rpath`, `map_library`. They differ from
+//! glibc's: LD_LIBRARY_PATH comes before RPATH; DT_RUNPATH replaces DT_RPATH and is inherited like it; the
+//! names of the C library are answered by the loader itself; the first file that opens is taken, whatever
+//! it is; a SONAME counts for nothing; version nodes are not looked at.
+
+use super::{Loaded, Located, Passed, Rule, Search};
+use crate::elf::{ObjectType, file_name};
+use crate::world::{Object, OpenFile, Opened, World};
+
+/// One musl loader.
+#[derive(Debug, Clone, Default)]
+pub struct Musl {
+    /// `e_machine` of the objects that run.
+    pub machine: u16,
+    /// The directories of /etc/ld-musl-ARCH.path, or the built-in ones.
+    pub system_dirs: Vec<String>,
+}
+
+impl Musl {
+    /// Used when there is no path file.
+    pub const BUILT_IN_DIRS: [&str; 3] = ["/lib", "/usr/local/lib", "/usr/lib"];
+
+    pub(super) fn locate(&self, search: &mut Search, by: usize, name: &str) -> Located {
+        if is_builtin(name) {
+            return Located::Builtin;
+        }
+        if name.contains('/') {
+            let rule = Rule::DirectPath;
+            return match self.open(search.world, name) {
+                Tried::File(file) => Located::Found { path: name.to_owned(), file, rule },
+                Tried::Passed(why) => {
+                    search.pass(rule, name.to_owned(), why);
+                    Located::Missing { rule }
+                }
+                Tried::Fatal(reason) => Located::Fatal { path: name.to_owned(), reason, rule },
+            };
+        }
+        if let Some(index) = search.objects.iter().position(|object| object.names.iter().any(|n| n == name)) {
+            return Located::Known(index);
+        }
+        let mut last = Rule::DefaultDir;
+        for (rule, directories) in self.lists(search.world, search.objects, by) {
+            last = rule;
+            for directory in directories {
+                let path = format!("{directory}/{name}");
+                match self.open(search.world, &path) {
+                    Tried::File(file) => return Located::Found { path, file, rule },
+                    Tried::Fatal(reason) => return Located::Fatal { path, reason, rule },
+                    Tried::Passed(why) => {
+                        // Other errors than "not there" and "no permission" end the whole search.
+                        let ends = matches!(why, Passed::Failed(_));
+                        search.pass(rule, path, why);
+                        if ends {
+                            return Located::Missing { rule };
+                        }
+                    }
+                }
+            }
+        }
+        Located::Missing { rule: last }
+    }
+
+    pub(super) fn candidates(
+        &self,
+        world: &World,
+        objects: &[Loaded],
+        by: usize,
+        name: &str,
+    ) -> Vec<(String, OpenFile)> {
+        let mut found: Vec<(String, OpenFile)> = Vec::new();
+        for (_, directories) in self.lists(world, objects, by) {
+            for directory in directories {
+                let path = format!("{directory}/{name}");
+                if let Tried::File(file) = self.open(world, &path)
+                    && !found.iter().any(|(_, known)| known.id == file.id)
+                {
+                    found.push((path, file));
+                }
+            }
+        }
+        found
+    }
+
+    /// The names under which a file counts: its file name, if it was searched for.
+    pub(super) fn names(&self, name: &str, path: &str) -> Vec<String> {
+        if name.contains('/') { Vec::new() } else { vec![file_name(path).to_owned()] }
+    }
+
+    fn lists(&self, world: &World, objects: &[Loaded], by: usize) -> Vec<(Rule, Vec<String>)> {
+        let split = |value: &str| -> Vec<String> {
+            value.split([':', '\n']).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+        };
+        let mut lists = Vec::new();
+        if let Some(value) = world.library_path.as_deref() {
+            lists.push((Rule::LdLibraryPath, split(value)));
+        }
+        let mut next = Some(by);
+        while let Some(index) = next {
+            if let Some(elf) = objects[index].file.object.elf() {
+                let (rule, value) = match (&elf.runpath, &elf.rpath) {
+                    (Some(value), _) => (Rule::Runpath, Some(value)),
+                    (None, value) => (Rule::Rpath, value.as_ref()),
+                };
+                if let Some(expanded) = value.and_then(|value| expand(value, &objects[index].origin)) {
+                    lists.push((rule, split(&expanded)));
+                }
+            }
+            next = objects[index].loader;
+        }
+        lists.push((Rule::DefaultDir, self.system_dirs.clone()));
+        lists
+    }
+
+    fn open(&self, world: &World, path: &str) -> Tried {
+        match world.files.open(&super::absolute(path, &world.working_directory)) {
+            Opened::File(file) => match self.verify(&file.object) {
+                Some(reason) => Tried::Fatal(reason),
+                None => Tried::File(file),
+            },
+            Opened::Absent => Tried::Passed(Passed::Absent),
+            Opened::Unreadable => Tried::Passed(Passed::Unreadable),
+            Opened::Failed(why) => Tried::Passed(Passed::Failed(why)),
+            Opened::Rejected(_) => Tried::Fatal("Exec format error".into()),
+        }
+    }
+
+    /// musl maps what it opened without a look at the machine; such a file cannot run.
+    fn verify(&self, object: &Object) -> Option<String> {
+        let elf = object.elf()?;
+        if !elf.class64 || !elf.little_endian || matches!(elf.object_type, ObjectType::Other(_)) {
+            return Some("Exec format error".into());
+        }
+        if elf.machine != self.machine {
+            return Some(format!("it is for {}, which the loader does not check", elf.machine_name()));
+        }
+        None
+    }
+}
+
+enum Tried {
+    File(OpenFile),
+    Passed(Passed),
+    Fatal(String),
+}
+
+/// `libc.`, `libpthread.`, ... with anything behind the dot: `libc.so.6` too.
+fn is_builtin(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("lib") else { return false };
+    ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."].iter().any(|stem| rest.starts_with(stem))
+        || name.starts_with("ld-musl-")
+}
+
+/// Expands `$ORIGIN` and `${ORIGIN}`; any other `$` makes musl ignore the whole path.
+fn expand(value: &str, origin: &str) -> Option<String> {
+    let expanded = value.replace("${ORIGIN}", "$ORIGIN");
+    if expanded.replace("$ORIGIN", "").contains('$') {
+        return None;
+    }
+    Some(expanded.replace("$ORIGIN", origin))
+}

@@ -1,0 +1,78 @@
+//! Version nodes: every object's DT_VERNEED against the object that answers to the file it names.
+//!
+//! Source: `_dl_check_map_versions` and `match_symbol` in glibc's elf/dl-version.c. Membership decides, never
+//! order: the loader compares names, and `GLIBC_ABI_DT_RELR` has no number. musl does none of this.
+
+use super::{Closure, Rules};
+use crate::baseline::NodeAnswer;
+use crate::elf::VersionNeed;
+use crate::world::Object;
+
+/// What became of one version need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionAnswer {
+    /// The object has the node.
+    Fits,
+    /// A baseline object has the node in later images only. Says since which.
+    Later(String),
+    /// A baseline object may have the node; the evidence does not tell.
+    Uncertain,
+    /// A baseline object whose nodes are not known.
+    Unknown,
+    /// The object has version nodes and not this one: the program does not start.
+    NotThere,
+    /// The object has no version nodes at all: ld.so prints a line and goes on.
+    NoVersions,
+    /// No loaded object answers to the file name: ld.so fails an assertion.
+    NoSuchFile,
+}
+
+/// One version need and its answer.
+#[derive(Debug, Clone)]
+pub struct VersionCheck {
+    /// The needing object.
+    pub by: usize,
+    /// The need.
+    pub need: VersionNeed,
+    /// The object that answers to `need.file`.
+    pub object: Option<usize>,
+    /// The answer.
+    pub answer: VersionAnswer,
+}
+
+/// Checks every version need of every object, in load order; needs that fit are left out.
+pub fn check_versions(closure: &Closure, rules: &Rules) -> Vec<VersionCheck> {
+    let Rules::Glibc(_) = rules else { return Vec::new() };
+    let mut checks = Vec::new();
+    for (by, object) in closure.objects.iter().enumerate() {
+        let Some(elf) = object.file.object.elf() else { continue };
+        for need in &elf.verneed {
+            let object = closure.objects.iter().position(|object| object.answers_to(&need.file));
+            let answer = match object {
+                Some(index) => answer(&closure.objects[index].file.object, &need.node),
+                None => VersionAnswer::NoSuchFile,
+            };
+            if answer != VersionAnswer::Fits {
+                checks.push(VersionCheck { by, need: need.clone(), object, answer });
+            }
+        }
+    }
+    checks
+}
+
+fn answer(object: &Object, node: &str) -> VersionAnswer {
+    match object {
+        Object::Elf(elf) if elf.verdef.is_empty() => VersionAnswer::NoVersions,
+        Object::Elf(elf) if elf.verdef.iter().any(|def| def.node == node) => VersionAnswer::Fits,
+        Object::Elf(_) => VersionAnswer::NotThere,
+        Object::System(system) => match system.node(node) {
+            NodeAnswer::Floor => VersionAnswer::Fits,
+            NodeAnswer::Later(image) => VersionAnswer::Later(image.to_owned()),
+            NodeAnswer::Uncertain => VersionAnswer::Uncertain,
+            NodeAnswer::Absent => VersionAnswer::NotThere,
+            NodeAnswer::NoVersions => VersionAnswer::NoVersions,
+            NodeAnswer::Unknown => VersionAnswer::Unknown,
+        },
+        Object::Unseen => VersionAnswer::Unknown,
+    }
+}

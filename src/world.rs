@@ -1,0 +1,216 @@
+//! What a walk of the loader can see: files, a library path, the rules of one C library.
+//!
+//! There are two worlds. In the *build world* the program was linked; its files are on this machine and
+//! come from [`crate::disk`]. In the *Lambda world* it will run; that one is a value made of a baseline and
+//! the entries of a bundle ([`MemoryFiles`]). The loader is the same for both.
+//!
+//! Paths here are those of the world, absolute and `/`-separated: `/lib64/libz.so.1` is Lambda's file or the
+//! file of a `--sysroot`, never by accident this machine's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::baseline::SystemObject;
+use crate::elf::ElfFacts;
+use crate::loader::Rules;
+
+/// What stands behind a path.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A file whose ELF facts are known.
+    Elf(Arc<ElfFacts>),
+    /// A baseline's object: presence and version nodes are known, its needs are not.
+    System(Arc<SystemObject>),
+    /// Named by something, never looked at: an interpreter that is not there.
+    Unseen,
+}
+
+impl Object {
+    /// The ELF facts, where known.
+    pub fn elf(&self) -> Option<&ElfFacts> {
+        match self {
+            Object::Elf(facts) => Some(facts),
+            Object::System(_) | Object::Unseen => None,
+        }
+    }
+
+    /// DT_SONAME, where known.
+    pub fn soname(&self) -> Option<&str> {
+        match self {
+            Object::Elf(facts) => facts.soname.as_deref(),
+            Object::System(object) => Some(&object.soname),
+            Object::Unseen => None,
+        }
+    }
+}
+
+/// A file that a path led to.
+#[derive(Debug, Clone)]
+pub struct OpenFile {
+    /// Identity of the file: two paths to one file have the same (device and inode on a disk).
+    pub id: (u64, u64),
+    /// Where the bytes are: the path with links resolved, in terms of the host where there is one.
+    pub source: String,
+    /// What it is.
+    pub object: Object,
+}
+
+/// What opening a path gives, sorted by what the loader does next.
+#[derive(Debug, Clone)]
+pub enum Opened {
+    /// An object that can be read.
+    File(OpenFile),
+    /// ENOENT or ENOTDIR: nothing there, or a link that leads nowhere.
+    Absent,
+    /// EACCES.
+    Unreadable,
+    /// Another error, such as ELOOP. Says which.
+    Failed(String),
+    /// A file that can be read and is no object the loader takes. In words like ld.so's.
+    Rejected(String),
+}
+
+/// The file system of a world.
+pub trait Files {
+    /// Opens a path as the loader does: links are followed, the file's kind is looked at.
+    fn open(&self, path: &str) -> Opened;
+    /// Whether the path is a directory.
+    fn is_directory(&self, path: &str) -> bool;
+}
+
+/// Everything a walk depends on.
+pub struct World<'a> {
+    /// The files.
+    pub files: &'a dyn Files,
+    /// The rules of the program's C library.
+    pub rules: Rules,
+    /// LD_LIBRARY_PATH; `None` when not set.
+    pub library_path: Option<String>,
+    /// The current directory of the process.
+    pub working_directory: String,
+}
+
+/// A file system in memory. Directories come into being with the files below them.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryFiles {
+    nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Directory,
+    Link(String),
+    File(Opened),
+}
+
+impl MemoryFiles {
+    /// An empty file system.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts an object at a path. Its identity is that path.
+    pub fn add(&mut self, path: &str, object: Object) {
+        let id = (0, self.nodes.len() as u64);
+        self.add_opened(path, Opened::File(OpenFile { id, source: path.to_owned(), object }));
+    }
+
+    /// Puts something at a path that opens in a given way.
+    pub fn add_opened(&mut self, path: &str, opened: Opened) {
+        self.add_parents(path);
+        self.nodes.insert(path.to_owned(), Node::File(opened));
+    }
+
+    /// Puts a link at a path; a relative target starts at the link's directory.
+    pub fn add_link(&mut self, path: &str, target: &str) {
+        self.add_parents(path);
+        self.nodes.insert(path.to_owned(), Node::Link(target.to_owned()));
+    }
+
+    /// Puts an empty directory at a path.
+    pub fn add_directory(&mut self, path: &str) {
+        self.add_parents(path);
+        self.nodes.insert(path.to_owned(), Node::Directory);
+    }
+
+    fn add_parents(&mut self, path: &str) {
+        for (at, _) in path.match_indices('/').filter(|(at, _)| *at > 0) {
+            self.nodes.entry(path[..at].to_owned()).or_insert(Node::Directory);
+        }
+    }
+
+    /// The node behind a path with all links followed; `Err` as the kernel would say it.
+    fn resolve(&self, path: &str) -> Result<&Node, Opened> {
+        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+        let mut at = String::new();
+        let mut links = 0;
+        let mut node = &Node::Directory;
+        while let Some(part) = rest.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    at.truncate(at.rfind('/').unwrap_or(0));
+                    node = &Node::Directory;
+                    continue;
+                }
+                _ => {}
+            }
+            if !matches!(node, Node::Directory) {
+                return Err(Opened::Absent);
+            }
+            let parent = at.len();
+            at.push('/');
+            at.push_str(&part);
+            node = self.nodes.get(&at).ok_or(Opened::Absent)?;
+            if let Node::Link(target) = node {
+                links += 1;
+                // Source: MAXSYMLINKS in the kernel.
+                if links > 40 {
+                    return Err(Opened::Failed("too many levels of symbolic links".into()));
+                }
+                at.truncate(if target.starts_with('/') { 0 } else { parent });
+                node = &Node::Directory;
+                rest.extend(target.split('/').rev().map(str::to_owned));
+            }
+        }
+        Ok(node)
+    }
+}
+
+impl Files for MemoryFiles {
+    fn open(&self, path: &str) -> Opened {
+        match self.resolve(path) {
+            Ok(Node::File(opened)) => opened.clone(),
+            Ok(Node::Directory) => Opened::Rejected("cannot read file data: it is a directory".into()),
+            Ok(Node::Link(_)) => unreachable!("resolve follows every link"),
+            Err(opened) => opened,
+        }
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        matches!(self.resolve(path), Ok(Node::Directory))
+    }
+}
+
+/// The path with `.`, empty and `..` parts taken out, by text alone; absolute paths only.
+pub fn normalize(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// The directory part of an absolute path, without a slash at its end; `/` for a path in the root.
+pub fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        Some(0) | None => "/",
+        Some(at) => &path[..at],
+    }
+}
