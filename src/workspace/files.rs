@@ -1,0 +1,93 @@
+//! Looks at files; the only place of `workspace` that touches the file system.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "cargo's directories are looked at while the program is searched"
+)]
+
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::time::SystemTime;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::{Error, Result};
+
+/// What `look` yields, with "not there" as None.
+fn there<T>(path: &Utf8Path, look: io::Result<T>) -> Result<Option<T>> {
+    match look {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Error::new(format!("could not read `{path}`")).because(error)),
+    }
+}
+
+/// Whether there is a file (not a directory), symbolic links followed.
+pub(super) fn is_file(path: &Utf8Path) -> Result<bool> {
+    Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_file()))
+}
+
+/// Whether there is a directory, symbolic links followed.
+pub(super) fn is_dir(path: &Utf8Path) -> Result<bool> {
+    Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_dir()))
+}
+
+/// When the file was last written; None without a file.
+pub(super) fn modified(path: &Utf8Path) -> Result<Option<SystemTime>> {
+    match there(path, fs::metadata(path))? {
+        Some(metadata) => there(path, metadata.modified()),
+        None => Ok(None),
+    }
+}
+
+/// The directories in a directory, sorted; none when it does not exist.
+///
+/// Names that are not UTF-8 are left out: cargo refuses to work with them.
+pub(super) fn directories(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let Some(entries) = there(path, path.read_dir_utf8())? else { return Ok(Vec::new()) };
+    let mut directories = Vec::new();
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.kind() == ErrorKind::InvalidData => continue,
+            Err(error) => return Err(Error::new(format!("could not read `{path}`")).because(error)),
+        };
+        if is_dir(entry.path())? {
+            directories.push(entry.into_path());
+        }
+    }
+    directories.sort();
+    Ok(directories)
+}
+
+/// The text of a file; None without a file. Bytes that are not UTF-8 are replaced: they can only be part of
+/// paths, which then do not exist.
+pub(super) fn text(path: &Utf8Path) -> Result<Option<String>> {
+    Ok(there(path, fs::read(path))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Whether two files have the same bytes.
+pub(super) fn same_bytes(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
+    let read = |path: &Utf8Path| {
+        fs::read(path).map_err(|error| Error::new(format!("could not read `{path}`")).because(error))
+    };
+    let length = |path: &Utf8Path| Ok(there(path, fs::metadata(path))?.map(|metadata| metadata.len()));
+    Ok(length(left)? == length(right)? && read(left)? == read(right)?)
+}
+
+/// The machine (`e_machine`) of an ELF file; None for any other file.
+pub(super) fn elf_machine(path: &Utf8Path) -> Result<Option<u16>> {
+    const IDENT_DATA: usize = 5;
+    const MACHINE: usize = 18;
+    const BIG_ENDIAN: u8 = 2;
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(20).read_to_end(&mut head));
+    if there(path, read)? != Some(20) || !head.starts_with(b"\x7fELF") {
+        return Ok(None);
+    }
+    let machine = [head[MACHINE], head[MACHINE + 1]];
+    Ok(Some(match head[IDENT_DATA] {
+        BIG_ENDIAN => u16::from_be_bytes(machine),
+        _ => u16::from_le_bytes(machine),
+    }))
+}

@@ -1,0 +1,373 @@
+//! Where built programs are: cargo's place, else cargo-lambda's.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::project::{Project, Target, profile, profile_dir};
+use super::records::{self, ProfileDirs, Runs};
+use super::select::Program;
+use super::{Artifact, LibraryDir, Origin, Selection, build, files};
+use crate::error::{Error, Result};
+
+/// A file that may be the program.
+#[derive(Debug)]
+struct Candidate {
+    path: Utf8PathBuf,
+    origin: Origin,
+    target: Option<String>,
+}
+
+/// A program that was not found.
+struct Missing<'a> {
+    program: &'a Program,
+    target: Option<&'a Target>,
+    tried: Vec<Utf8PathBuf>,
+}
+
+/// Finds each program for each target.
+pub(super) fn locate(
+    project: &Project,
+    selection: &Selection,
+    targets: &[Target],
+    programs: &[Program],
+) -> Result<Vec<Artifact>> {
+    let wanted: Vec<Option<&Target>> =
+        if targets.is_empty() { vec![None] } else { targets.iter().map(Some).collect() };
+    let mut artifacts = Vec::new();
+    let mut missing = Vec::new();
+    for program in programs {
+        for target in &wanted {
+            let mut tried = Vec::new();
+            let mut candidates = in_cargos_place(project, selection, *target, program, &mut tried)?;
+            candidates.extend(in_cargo_lambdas_place(project, *target, targets, program, &mut tried)?);
+            match choose(project, program, candidates)? {
+                Some(candidate) => artifacts.push(artifact(project, selection, program, candidate)?),
+                None => missing.push(Missing { program, target: *target, tried }),
+            }
+        }
+    }
+    // `cargo build` passes over a binary whose required features are off, unless the binary was named.
+    let may_miss = |it: &Missing| !it.program.named && !it.program.required_features.is_empty();
+    if missing.iter().all(may_miss) && !artifacts.is_empty() {
+        return Ok(artifacts);
+    }
+    missing.retain(|it| artifacts.is_empty() || !may_miss(it));
+    Err(not_built(project, selection, &missing)?)
+}
+
+/// Where cargo puts it below a target directory or a triple's directory in it.
+fn path_below(
+    directory: &Utf8Path,
+    target: Option<&str>,
+    profile_dir: &str,
+    program: &Program,
+) -> Utf8PathBuf {
+    let directory = directory.join(profile_dir);
+    let directory = if program.is_example { directory.join("examples") } else { directory };
+    let suffix = match target {
+        Some(target) if target.contains("windows") => ".exe",
+        // Never the host's: a Linux program that was built on Windows has none.
+        Some(_) => "",
+        None => std::env::consts::EXE_SUFFIX,
+    };
+    directory.join(format!("{}{suffix}", program.name))
+}
+
+/// The directories of targets in the target directory.
+fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let mut directories = Vec::new();
+    for path in files::directories(directory)? {
+        // A target directory within ours (`llvm-cov-target`) is not a target.
+        if !files::is_file(&path.join(".rustc_info.json"))? {
+            directories.push(path);
+        }
+    }
+    Ok(directories)
+}
+
+fn in_cargos_place(
+    project: &Project,
+    selection: &Selection,
+    target: Option<&Target>,
+    program: &Program,
+    tried: &mut Vec<Utf8PathBuf>,
+) -> Result<Vec<Candidate>> {
+    let directory = project.target_directory();
+    let profile_dir = profile_dir(profile(selection));
+    let candidate = |path, target: Option<&str>| Candidate {
+        path,
+        origin: Origin::Cargo,
+        target: target.map(str::to_owned),
+    };
+    if let Some(target) = target {
+        let path = path_below(&directory.join(&target.name), Some(&target.name), profile_dir, program);
+        tried.push(path.clone());
+        return Ok(if files::is_file(&path)? { vec![candidate(path, Some(&target.name))] } else { vec![] });
+    }
+
+    let mut candidates = Vec::new();
+    let path = path_below(directory, None, profile_dir, program);
+    tried.push(path.clone());
+    if files::is_file(&path)? {
+        candidates.push(candidate(path, None));
+    }
+    tried.push(path_below(&directory.join("*"), Some("*"), profile_dir, program));
+    for target_dir in target_dirs(directory)? {
+        let name = target_dir.file_name().unwrap_or_default();
+        let path = path_below(&target_dir, Some(name), profile_dir, program);
+        if files::is_file(&path)? {
+            candidates.push(candidate(path, Some(name)));
+        }
+    }
+    drop_foreign(&mut candidates)?;
+    if candidates.len() > 1 {
+        let paths: Vec<String> =
+            candidates.iter().map(|it| format!("\n  {}", project.shown(&it.path))).collect();
+        // The host's build has no triple to name; the first that has one shows the flag.
+        let named = candidates.iter().find_map(|it| it.target.as_deref()).unwrap_or("TRIPLE");
+        return Err(Error::new(format!("`{}` is built for several targets{}", program.name, paths.concat()))
+            .help(format!("say which with `--target`, for example `--target {named}`")));
+    }
+    Ok(candidates)
+}
+
+/// Lambda runs ELF only: with one among them, a macOS or Windows build cannot be what is meant.
+fn drop_foreign(candidates: &mut Vec<Candidate>) -> Result<()> {
+    let mut elf = Vec::new();
+    for candidate in candidates.iter() {
+        elf.push(files::elf_machine(&candidate.path)?.is_some());
+    }
+    if elf.contains(&true) {
+        let mut elf = elf.into_iter();
+        candidates.retain(|_| elf.next() == Some(true));
+    }
+    Ok(())
+}
+
+/// The machine of a triple, as in an ELF header; None where Lambda has no such machine.
+fn machine_of(target: &str) -> Option<u16> {
+    const EM_X86_64: u16 = 62;
+    const EM_AARCH64: u16 = 183;
+    match target.split('-').next() {
+        Some("x86_64") => Some(EM_X86_64),
+        Some("aarch64") => Some(EM_AARCH64),
+        _ => None,
+    }
+}
+
+/// `cargo lambda build` moves programs to a directory that says neither target nor profile.
+fn in_cargo_lambdas_place(
+    project: &Project,
+    target: Option<&Target>,
+    targets: &[Target],
+    program: &Program,
+    tried: &mut Vec<Utf8PathBuf>,
+) -> Result<Vec<Candidate>> {
+    let directory = project.target_directory().join("lambda");
+    let mut candidates = Vec::new();
+    for path in
+        [directory.join(&program.name).join("bootstrap"), directory.join("extensions").join(&program.name)]
+    {
+        tried.push(path.clone());
+        if !files::is_file(&path)? {
+            continue;
+        }
+        if let (Some(target), Some(machine)) = (target, files::elf_machine(&path)?) {
+            // The file cannot say which of two targets of one machine it is for.
+            let fits = |target: &Target| machine_of(&target.name) == Some(machine);
+            if !fits(target) || targets.iter().filter(|target| fits(target)).count() > 1 {
+                continue;
+            }
+        }
+        let target = target.map(|target| target.name.clone());
+        candidates.push(Candidate { path, origin: Origin::CargoLambda, target });
+    }
+    Ok(candidates)
+}
+
+/// The one that is meant: the first, if the others are copies of it.
+fn choose(project: &Project, program: &Program, mut candidates: Vec<Candidate>) -> Result<Option<Candidate>> {
+    drop_foreign(&mut candidates)?;
+    let mut candidates = candidates.into_iter();
+    let Some(first) = candidates.next() else { return Ok(None) };
+    for other in candidates {
+        if !files::same_bytes(&first.path, &other.path)? {
+            let newer = files::modified(&other.path)? > files::modified(&first.path)?;
+            let (new, old) = if newer { (&other, &first) } else { (&first, &other) };
+            return Err(Error::new(format!(
+                "there are two builds of `{}`, and they differ\n  {} (newer)\n  {}",
+                program.name,
+                project.shown(&new.path),
+                project.shown(&old.path)
+            ))
+            .help(format!("remove one, or name one, for example `--binary {}`", project.shown(&new.path))));
+        }
+    }
+    Ok(Some(first))
+}
+
+fn artifact(
+    project: &Project,
+    selection: &Selection,
+    program: &Program,
+    candidate: Candidate,
+) -> Result<Artifact> {
+    let profile = profile(selection);
+    let mut dirs = vec![ProfileDirs::new(project, candidate.target.as_deref(), profile_dir(profile))];
+    if candidate.origin == Origin::CargoLambda {
+        // It was built for some target and some profile, so all of them count, after the asked one.
+        let asked = dirs[0].clone();
+        dirs.extend(all_profile_dirs(project)?.into_iter().filter(|other| *other != asked));
+    }
+    let build_dirs: Vec<Utf8PathBuf> = dirs.iter().map(|dirs| dirs.build.clone()).collect();
+    let runs = Runs::Recorded(records::build_script_runs(&build_dirs)?);
+    let found = Found {
+        library_dirs: records::library_dirs(project, &runs, &dirs)?,
+        dep_info: match candidate.origin {
+            // cargo-lambda moves the program and leaves its `.d` file where cargo wrote it.
+            Origin::CargoLambda => newest(dirs.iter().map(|dirs| dep_info_in(&dirs.target, program)))?,
+            Origin::Cargo | Origin::Built => Some(candidate.path.with_extension("d")),
+        },
+        profile: (candidate.origin == Origin::Cargo).then(|| profile.to_owned()),
+        path: candidate.path,
+        origin: candidate.origin,
+        target: candidate.target,
+    };
+    finish(project, program, found)
+}
+
+fn dep_info_in(profile_dir: &Utf8Path, program: &Program) -> Utf8PathBuf {
+    let directory = if program.is_example { profile_dir.join("examples") } else { profile_dir.to_owned() };
+    directory.join(format!("{}.d", program.name))
+}
+
+/// The file that was written last, of those that exist.
+fn newest(paths: impl Iterator<Item = Utf8PathBuf>) -> Result<Option<Utf8PathBuf>> {
+    let mut newest = None;
+    for path in paths {
+        if let Some(modified) = files::modified(&path)? {
+            newest = newest.max(Some((modified, path)));
+        }
+    }
+    Ok(newest.map(|(_, path)| path))
+}
+
+/// Every profile directory of the build directory, with and without a target.
+fn all_profile_dirs(project: &Project) -> Result<Vec<ProfileDirs>> {
+    let mut found = Vec::new();
+    for outer in target_dirs(project.build_directory())? {
+        let name = outer.file_name().unwrap_or_default();
+        if files::is_dir(&outer.join("build"))? {
+            found.push(ProfileDirs::new(project, None, name));
+            continue;
+        }
+        for inner in files::directories(&outer)? {
+            if files::is_dir(&inner.join("build"))? {
+                let profile_dir = inner.file_name().unwrap_or_default();
+                found.push(ProfileDirs::new(project, Some(name), profile_dir));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A program at its path.
+pub(super) struct Found {
+    pub(super) path: Utf8PathBuf,
+    pub(super) origin: Origin,
+    pub(super) target: Option<String>,
+    pub(super) profile: Option<String>,
+    pub(super) dep_info: Option<Utf8PathBuf>,
+    pub(super) library_dirs: Vec<LibraryDir>,
+}
+
+/// What is left to say of a program that was found.
+pub(super) fn finish(project: &Project, program: &Program, found: Found) -> Result<Artifact> {
+    let Some(modified) = files::modified(&found.path)? else {
+        return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
+            .because("another process removed it just now"));
+    };
+    // Paths in a `.d` file are absolute unless `build.dep-info-basedir` shortens them.
+    let base = project.config.build.dep_info_basedir.clone();
+    let base = base.and_then(|base| Utf8PathBuf::from_path_buf(base).ok());
+    let base = base.unwrap_or_else(|| project.current_dir.clone());
+    let newer_source = match &found.dep_info {
+        Some(dep_info) => records::newer_source(dep_info, &base, modified)?,
+        None => None,
+    };
+    Ok(Artifact {
+        name: program.name.clone(),
+        package: program.package.clone(),
+        path: found.path,
+        origin: found.origin,
+        target: found.target,
+        profile: found.profile,
+        modified,
+        newer_source,
+        library_dirs: found.library_dirs,
+        target_directory: project.target_directory().to_owned(),
+        workspace_root: project.metadata.workspace_root.clone(),
+        manifest_dir: program.manifest_dir.clone(),
+    })
+}
+
+/// The error for programs that are not built: the paths tried, what is there instead, the command that builds.
+fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> Result<Error> {
+    let mut names: Vec<&str> = missing.iter().map(|it| it.program.name.as_str()).collect();
+    names.dedup();
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let mut message = format!("{} {verb} not built", names.join(", "));
+
+    let (mut tried, mut zips, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for it in missing {
+        tried.extend(it.tried.iter().cloned());
+        zips.push(project.target_directory().join("lambda").join(&it.program.name).join("bootstrap.zip"));
+        others.extend(other_builds(project, it.program)?);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for path in tried.iter().filter(|path| seen.insert(*path)) {
+        message.push_str(&format!("\n  looked at {}", project.shown(path)));
+    }
+    others.retain(|path| !tried.contains(path));
+    others.sort();
+    others.dedup();
+    for path in &others {
+        message.push_str(&format!("\n  there is {}, of another profile or target", project.shown(path)));
+    }
+    zips.dedup();
+    for zip in zips {
+        if files::is_file(&zip)? {
+            let zip = project.shown(&zip);
+            message.push_str(&format!("\n  there is {zip}: `cargo lambda-bundle verify {zip}` checks a ZIP"));
+        }
+    }
+
+    let mut programs: Vec<&Program> = missing.iter().map(|it| it.program).collect();
+    programs.dedup();
+    let mut targets: Vec<&Target> = missing.iter().filter_map(|it| it.target).collect();
+    targets.sort_by_key(|target| &target.name);
+    targets.dedup();
+    let command = build::command_to_suggest(selection, &targets, &programs);
+    Ok(Error::new(message).help(format!("run `{command}`")))
+}
+
+/// Builds of a program for any profile and target.
+fn other_builds(project: &Project, program: &Program) -> Result<Vec<Utf8PathBuf>> {
+    let mut found = Vec::new();
+    for outer in target_dirs(project.target_directory())? {
+        let profile = outer.file_name().unwrap_or_default();
+        let path = path_below(project.target_directory(), None, profile, program);
+        if files::is_file(&path)? {
+            found.push(path);
+        }
+        for inner in files::directories(&outer)? {
+            let profile = inner.file_name().unwrap_or_default();
+            let path = path_below(&outer, outer.file_name(), profile, program);
+            // `deps` and `examples` of a profile hold programs under other names, or none of ours.
+            if !matches!(profile, "deps" | "examples") && files::is_file(&path)? {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}

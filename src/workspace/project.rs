@@ -1,0 +1,280 @@
+//! What cargo says of the project: its metadata, its configuration, and the targets it builds for.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_config2::{Config, ResolveOptions};
+use cargo_metadata::{Metadata, MetadataCommand};
+
+use super::{Environment, Selection, files};
+use crate::error::{Error, Result};
+
+/// The project as cargo sees it.
+pub(super) struct Project<'a> {
+    pub(super) cargo: PathBuf,
+    pub(super) environment: &'a Environment,
+    pub(super) current_dir: Utf8PathBuf,
+    pub(super) metadata: Metadata,
+    pub(super) config: Config,
+}
+
+impl Project<'_> {
+    /// Where programs go.
+    pub(super) fn target_directory(&self) -> &Utf8Path {
+        &self.metadata.target_directory
+    }
+
+    /// Where intermediate files go: build scripts' records and `deps`. cargo before 1.91 has one directory.
+    pub(super) fn build_directory(&self) -> &Utf8Path {
+        self.metadata.build_directory.as_deref().unwrap_or(&self.metadata.target_directory)
+    }
+
+    /// A path as the user would type it.
+    pub(super) fn shown<'p>(&self, path: &'p Utf8Path) -> &'p Utf8Path {
+        path.strip_prefix(&self.current_dir).unwrap_or(path)
+    }
+
+    /// cargo, to be started with exactly the environment we were given.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.cargo);
+        command.current_dir(&self.current_dir);
+        pin(&mut command, self.environment);
+        command
+    }
+}
+
+fn pin(command: &mut Command, environment: &Environment) {
+    let vars = environment.vars.iter().map(|(name, value)| (name, value));
+    command.env_clear().envs(vars).stdin(Stdio::null());
+}
+
+/// Asks cargo for the metadata of the workspace's own packages, and reads its configuration.
+pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> Result<Project<'a>> {
+    let current_dir = Utf8PathBuf::from_path_buf(environment.current_dir.clone()).map_err(|path| {
+        Error::new(format!("the current directory `{}` is not UTF-8", path.display()))
+            .because("cargo cannot work in such a directory")
+    })?;
+    let cargo = cargo(environment)?;
+    let metadata = metadata(&cargo, &current_dir, selection, environment)?;
+    let config = config(&cargo, &current_dir, environment)?;
+    Ok(Project { cargo, environment, current_dir, metadata, config })
+}
+
+/// `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
+fn cargo(environment: &Environment) -> Result<PathBuf> {
+    match environment.var("CARGO") {
+        Some(cargo) => Ok(PathBuf::from(cargo)),
+        None => which("cargo", environment).map_err(|error| {
+            Error::new("could not find `cargo`")
+                .because(error)
+                .help("install Rust from https://rustup.rs, or name a built program with `--binary PATH`")
+        }),
+    }
+}
+
+fn which(program: impl AsRef<OsStr>, environment: &Environment) -> which::Result<PathBuf> {
+    which::which_in(program, environment.var("PATH"), &environment.current_dir)
+}
+
+fn metadata(
+    cargo: &Path,
+    current_dir: &Utf8Path,
+    selection: &Selection,
+    environment: &Environment,
+) -> Result<Metadata> {
+    let mut words = MetadataCommand::new();
+    words.cargo_path(cargo).no_deps().current_dir(current_dir);
+    if let Some(manifest_path) = &selection.manifest_path {
+        words.manifest_path(manifest_path);
+    }
+    let options =
+        [(selection.locked, "--locked"), (selection.offline, "--offline"), (selection.frozen, "--frozen")];
+    words.other_options(
+        options.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()).collect::<Vec<_>>(),
+    );
+
+    let mut command = words.cargo_command();
+    pin(&mut command, environment);
+    // The text of an error becomes part of ours.
+    command.env("CARGO_TERM_COLOR", "never");
+    if let Some(target_dir) = &selection.target_dir {
+        // `cargo metadata` has no `--target-dir`; the variable comes right after it in cargo's order.
+        command.env("CARGO_TARGET_DIR", current_dir.join(target_dir));
+    }
+    let output = command.output().map_err(|error| {
+        Error::new(format!("could not start `{}`", cargo.display()))
+            .because(error)
+            .help("set `CARGO` to a working cargo, or name a built program with `--binary PATH`")
+    })?;
+    if !output.status.success() {
+        return Err(no_metadata(current_dir, selection, &output.stderr));
+    }
+    let told = str::from_utf8(&output.stdout).map_err(|error| told_badly(error.into()))?;
+    // A wrapper around cargo may print lines of its own.
+    let json = told.lines().find(|line| line.starts_with('{')).unwrap_or(told);
+    MetadataCommand::parse(json).map_err(|error| told_badly(error.into()))
+}
+
+fn told_badly(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    Error::new("could not read what `cargo metadata` printed").because(error)
+}
+
+/// Why there is no metadata: no project here, or one that cargo cannot read.
+fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8]) -> Error {
+    let text = String::from_utf8_lossy(stderr);
+    // Warnings come before the error, and the word `error` is already said by whoever prints ours.
+    let start = text.find("error: ").map_or(0, |at| at + "error: ".len());
+    let cause = text[start..].trim().to_owned();
+    if let Some(manifest_path) = &selection.manifest_path {
+        return Error::new(format!("could not read the cargo project `{manifest_path}`")).because(cause);
+    }
+    let manifest = current_dir.ancestors().map(|directory| directory.join("Cargo.toml"));
+    // A directory that cannot be looked into is none that cargo found a manifest in.
+    match manifest.into_iter().find(|path| files::is_file(path).unwrap_or(false)) {
+        Some(manifest) => Error::new(format!("could not read the cargo project `{manifest}`")).because(cause),
+        None => Error::new(format!("`{current_dir}` is not in a cargo project"))
+            .because(cause)
+            .help("`cd` into one, or give `--manifest-path PATH`, or a built program with `--binary PATH`"),
+    }
+}
+
+/// cargo's configuration files from the current directory up and in `CARGO_HOME`, and its variables.
+///
+/// The `include` key is not followed (cargo-config2 0.1.45); a target it sets is then found by looking.
+fn config(cargo: &Path, current_dir: &Utf8Path, environment: &Environment) -> Result<Config> {
+    let vars = environment.vars.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let mut options = ResolveOptions::default().cargo(cargo).env(vars);
+    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    let cargo_home = match environment.var("CARGO_HOME") {
+        Some(cargo_home) => Some(current_dir.as_std_path().join(cargo_home)),
+        None => environment.var(home).map(|home| Path::new(home).join(".cargo")),
+    };
+    if let Some(cargo_home) = cargo_home {
+        // Without either, cargo asks the operating system for the home directory, and so does cargo-config2.
+        options = options.cargo_home(cargo_home);
+    }
+    Config::load_with_options(current_dir, options)
+        .map_err(|error| Error::new("could not read cargo's configuration").because(error))
+}
+
+/// A target as cargo was told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// As given.
+    pub(super) asked: String,
+    /// The name of its directory: the triple, or the name of a target file.
+    pub(super) name: String,
+    /// Whether `asked` has zigbuild's glibc suffix.
+    pub(super) has_libc_version: bool,
+}
+
+/// The targets that the flags, else the configuration names; empty for neither.
+pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<Target>> {
+    let mut asked = selection.targets.clone();
+    if asked.is_empty() {
+        let configured = project.config.build.target.iter().flatten();
+        asked = configured
+            .map(|target| match target.spec_path() {
+                Some(path) => path.to_string_lossy().into_owned(),
+                None => target.triple().to_owned(),
+            })
+            .collect();
+    }
+    let mut targets: Vec<Target> = Vec::new();
+    for asked in asked {
+        let mut target = parse_target(&asked);
+        if target.name == "host-tuple" {
+            target.name = host_triple(project)?;
+        }
+        if !targets.iter().any(|other| other.name == target.name) {
+            targets.push(target);
+        }
+    }
+    Ok(targets)
+}
+
+/// The triple of the host, from `cargo -vV`.
+fn host_triple(project: &Project) -> Result<String> {
+    let failed = || Error::new("could not ask cargo for the triple of this machine");
+    let output = project.command().arg("-vV").output().map_err(|error| failed().because(error))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| failed().because("`cargo -vV` names no host"))
+}
+
+fn parse_target(asked: &str) -> Target {
+    let path = Utf8Path::new(asked);
+    if path.extension() == Some("json") {
+        let name = path.file_stem().unwrap_or(asked).to_owned();
+        return Target { asked: asked.to_owned(), name, has_libc_version: false };
+    }
+    // Triples may have dots (`thumbv8m.main-none-eabi`), but only a libc version is digits to the end.
+    let mut name = asked;
+    while let Some((head, tail)) = name.rsplit_once('.') {
+        if tail.is_empty() || !tail.bytes().all(|byte| byte.is_ascii_digit()) {
+            break;
+        }
+        name = head;
+    }
+    Target { asked: asked.to_owned(), name: name.to_owned(), has_libc_version: name != asked }
+}
+
+/// The profile that was asked for.
+pub(super) fn profile(selection: &Selection) -> &str {
+    selection.profile.as_deref().unwrap_or("release")
+}
+
+/// The directory of a profile. Source: "Build cache" in The Cargo Book.
+pub(super) fn profile_dir(profile: &str) -> &str {
+    match profile {
+        "dev" | "test" => "debug",
+        "bench" => "release",
+        other => other,
+    }
+}
+
+/// Asks rustc for its library directory; None if it cannot say.
+pub(super) fn rustc_target_libdir(target: Option<&str>, environment: &Environment) -> Option<Utf8PathBuf> {
+    // Each failure means that the directory is not known; the library it would have had is then reported.
+    let current_dir = Utf8PathBuf::from_path_buf(environment.current_dir.clone()).ok()?;
+    let cargo = cargo(environment).ok()?;
+    let config = config(&cargo, &current_dir, environment).ok()?;
+    let rustc = match config.build.rustc {
+        Some(rustc) => rustc,
+        None => which("rustc", environment).ok()?,
+    };
+    let mut command = Command::new(rustc);
+    command.current_dir(&current_dir).args(["--print", "target-libdir"]);
+    if let Some(target) = target {
+        command.args(["--target", target]);
+    }
+    pin(&mut command, environment);
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    let path = Utf8PathBuf::from(str::from_utf8(&output.stdout).ok()?.trim_end());
+    files::is_dir(&path).ok()?.then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(asked: &str, name: &str, has_libc_version: bool) {
+        let target = parse_target(asked);
+        assert_eq!((target.name.as_str(), target.has_libc_version), (name, has_libc_version), "{asked}");
+    }
+
+    #[test]
+    fn a_glibc_suffix_is_no_part_of_the_directory() {
+        check("x86_64-unknown-linux-gnu", "x86_64-unknown-linux-gnu", false);
+        check("x86_64-unknown-linux-gnu.2.34", "x86_64-unknown-linux-gnu", true);
+        check("thumbv8m.main-none-eabi", "thumbv8m.main-none-eabi", false);
+    }
+
+    #[test]
+    fn a_target_file_gives_its_name() {
+        check("path/to/foo.json", "foo", false);
+    }
+}

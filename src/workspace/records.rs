@@ -1,0 +1,251 @@
+//! What cargo wrote beside a program: its sources (`.d`), and what build scripts told the linker.
+//!
+//! cargo keeps no promise on these files, so their absence is no error: it only means knowing less.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::project::Project;
+use super::{LibraryDir, LibraryDirOrigin, files};
+use crate::error::Result;
+
+/// The first source, in sorted order, that is newer than the program.
+///
+/// `dep_info` is the `.d` file that cargo wrote beside the program. `base` is where its relative paths start.
+pub(super) fn newer_source(
+    dep_info: &Utf8Path,
+    base: &Utf8Path,
+    built: SystemTime,
+) -> Result<Option<Utf8PathBuf>> {
+    let Some(text) = files::text(dep_info)? else { return Ok(None) };
+    let sources: BTreeSet<Utf8PathBuf> = sources(&text).into_iter().map(|path| base.join(path)).collect();
+    for source in sources {
+        if files::modified(&source)?.is_some_and(|modified| modified > built) {
+            return Ok(Some(source));
+        }
+    }
+    Ok(None)
+}
+
+/// The prerequisites in a `.d` file: `output: source source...`, with `\ ` for a space within a path.
+///
+/// Source: `output_depinfo` in cargo, which escapes nothing else.
+fn sources(text: &str) -> Vec<String> {
+    let mut sources = Vec::new();
+    for line in text.lines() {
+        let Some((_, list)) = line.split_once(": ") else { continue };
+        let mut source = String::new();
+        let mut characters = list.chars().peekable();
+        while let Some(character) = characters.next() {
+            match character {
+                '\\' if characters.peek() == Some(&' ') => source.extend(characters.next()),
+                ' ' => sources.push(std::mem::take(&mut source)),
+                other => source.push(other),
+            }
+        }
+        sources.push(source);
+    }
+    sources.retain(|source| !source.is_empty());
+    sources
+}
+
+/// What one build script run told the linker.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct BuildScriptRun {
+    pub(super) package: String,
+    /// `[KIND=]PATH`, in the order printed.
+    pub(super) link_search: Vec<String>,
+}
+
+/// Build script runs, and who told.
+#[derive(Debug)]
+pub(super) enum Runs {
+    /// cargo's messages: exactly the runs of this build.
+    Reported(Vec<BuildScriptRun>),
+    /// The records in the build directory: also those of older builds, the newest first.
+    Recorded(Vec<BuildScriptRun>),
+}
+
+/// The build script runs recorded under profile directories (of the build directory), the newest first.
+///
+/// A profile directory may hold runs of older builds, so the newest comes first. Two layouts:
+/// `build/<package>-<hash>/output`, and `build/<package>/<hash>/run/stdout` (cargo's
+/// `-Zbuild-dir-new-layout`).
+pub(super) fn build_script_runs(profile_dirs: &[Utf8PathBuf]) -> Result<Vec<BuildScriptRun>> {
+    let mut runs = Vec::new();
+    for profile_dir in profile_dirs {
+        for outer in files::directories(&profile_dir.join("build"))? {
+            let name = outer.file_name().unwrap_or_default();
+            let package = name.rsplit_once('-').map_or(name, |(package, _hash)| package);
+            runs.extend(build_script_run(package, &outer, "output", "root-output")?);
+            for inner in files::directories(&outer)? {
+                runs.extend(build_script_run(name, &inner, "run/stdout", "run/root-output")?);
+            }
+        }
+    }
+    runs.sort_by(|(a, a_output, _), (b, b_output, _)| b.cmp(a).then_with(|| a_output.cmp(b_output)));
+    Ok(runs.into_iter().map(|(_, _, run)| run).collect())
+}
+
+fn build_script_run(
+    package: &str,
+    directory: &Utf8Path,
+    output: &str,
+    root_output: &str,
+) -> Result<Option<(SystemTime, Utf8PathBuf, BuildScriptRun)>> {
+    let output = directory.join(output);
+    let (Some(modified), Some(text)) = (files::modified(&output)?, files::text(&output)?) else {
+        return Ok(None);
+    };
+    // The directory may have been moved or mounted elsewhere since (containers, caches): cargo notes which
+    // OUT_DIR the script was told, and puts the present one in its place.
+    let told = files::text(&directory.join(root_output))?;
+    let out_dir = directory.join("out");
+    let link_search = link_search(&text).into_iter().map(|(kind, path)| {
+        let moved = told.as_deref().and_then(|told| Utf8Path::new(path).strip_prefix(told.trim_end()).ok());
+        let path = moved.map_or_else(|| Utf8PathBuf::from(path), |rest| out_dir.join(rest));
+        format!("{}={path}", kind.unwrap_or("all"))
+    });
+    let run = BuildScriptRun { package: package.to_owned(), link_search: link_search.collect() };
+    Ok(Some((modified, output, run)))
+}
+
+/// `rustc-link-search` and the `-L` of `rustc-flags`, as kind and path, in what a build script printed.
+fn link_search(text: &str) -> Vec<(Option<&str>, &str)> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let Some(instruction) = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:")) else {
+            continue;
+        };
+        match instruction.split_once('=') {
+            Some(("rustc-link-search", value)) => found.push(split_kind(value.trim_end())),
+            Some(("rustc-flags", value)) => {
+                let mut words = value.split_whitespace();
+                while let Some(word) = words.next() {
+                    match word.strip_prefix("-L") {
+                        Some("") => found.extend(words.next().map(split_kind)),
+                        Some(path) => found.push(split_kind(path)),
+                        None => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// `KIND=PATH`, or a path alone, which may have a `=` of its own.
+fn split_kind(value: &str) -> (Option<&str>, &str) {
+    match value.split_once('=') {
+        Some((kind @ ("native" | "dependency" | "crate" | "framework" | "all"), path)) => (Some(kind), path),
+        _ => (None, value),
+    }
+}
+
+/// The package of a build script run, from its output directory.
+pub(super) fn package_of_out_dir(out_dir: &Utf8Path) -> String {
+    let mut names = out_dir.ancestors().skip(1).filter_map(Utf8Path::file_name);
+    let (inner, outer) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
+    let package = match (inner.rsplit_once('-'), outer) {
+        (Some((package, _hash)), "build") => package,
+        (None, "build") => inner,
+        _ => outer,
+    };
+    package.to_owned()
+}
+
+/// The directories that may hold libraries of a program built in these profile directories.
+///
+/// First what `cargo run` puts on the library path, in its order: link-search directories inside the target or
+/// build directory, the profile's directory, its `deps`. Then the other link-search directories: cargo keeps
+/// them off the library path, but the linker found libraries there, so a need can only mean those files.
+///
+/// Source: `fill_env` and `filter_dynamic_search_path` in cargo 1.95; `LD_LIBRARY_PATH` under `cargo run`.
+pub(super) fn library_dirs(
+    project: &Project,
+    runs: &Runs,
+    profile_dirs: &[ProfileDirs],
+) -> Result<Vec<LibraryDir>> {
+    let (Runs::Reported(list) | Runs::Recorded(list)) = runs;
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    for run in list {
+        for value in &run.link_search {
+            let (kind, path) = split_kind(value);
+            let path = project.current_dir.join(path);
+            let package = run.package.clone();
+            if path.starts_with(project.build_directory()) || path.starts_with(project.target_directory()) {
+                inside.push((value, LibraryDir { path, origin: LibraryDirOrigin::BuildScript { package } }));
+            } else if !matches!(kind, Some("crate" | "framework")) {
+                // The linker is not given directories of these two kinds.
+                outside.push(LibraryDir { path, origin: LibraryDirOrigin::LinkSearch { package } });
+            }
+        }
+    }
+    if let Runs::Reported(_) = runs {
+        // cargo keeps them in a set of strings that begin with the kind, so this is its order. Records are
+        // better off with the newest first.
+        inside.sort_by_key(|(value, _)| *value);
+    }
+    let mut inside: Vec<LibraryDir> = inside.into_iter().map(|(_, dir)| dir).collect();
+    for dirs in profile_dirs {
+        inside.push(LibraryDir { path: dirs.target.clone(), origin: LibraryDirOrigin::Profile });
+        inside.push(LibraryDir { path: dirs.build.join("deps"), origin: LibraryDirOrigin::Deps });
+    }
+    let mut seen = BTreeSet::new();
+    let mut library_dirs = Vec::new();
+    for dir in inside.into_iter().chain(outside) {
+        if seen.insert(dir.path.clone()) && files::is_dir(&dir.path)? {
+            library_dirs.push(dir);
+        }
+    }
+    Ok(library_dirs)
+}
+
+/// One profile's directory in the target directory and in the build directory; often the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProfileDirs {
+    pub(super) target: Utf8PathBuf,
+    pub(super) build: Utf8PathBuf,
+}
+
+impl ProfileDirs {
+    /// Those of a target (None: the host's) and the directory name of a profile.
+    pub(super) fn new(project: &Project, target: Option<&str>, profile_dir: &str) -> Self {
+        let within = |directory: &Utf8Path| match target {
+            Some(target) => directory.join(target).join(profile_dir),
+            None => directory.join(profile_dir),
+        };
+        ProfileDirs { target: within(project.target_directory()), build: within(project.build_directory()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_space_in_a_source_is_escaped_and_other_backslashes_are_not() {
+        let text = "/t/debug/app: /p/src/with\\ space.rs C:\\p\\main.rs\n";
+        assert_eq!(sources(text), ["/p/src/with space.rs", "C:\\p\\main.rs"]);
+    }
+
+    #[test]
+    fn link_search_has_two_spellings_and_a_kind_or_none() {
+        let text = "cargo:rerun-if-changed=build.rs\ncargo:rustc-link-search=/a\n\
+            cargo::rustc-link-search=native=/b c\ncargo:rustc-link-search=/d=e\n\
+            cargo:rustc-flags=-L native=/f -lx -L/g\nwarning: cargo:rustc-link-search=/no\n";
+        let expected =
+            [(None, "/a"), (Some("native"), "/b c"), (None, "/d=e"), (Some("native"), "/f"), (None, "/g")];
+        assert_eq!(link_search(text), expected);
+    }
+
+    #[test]
+    fn the_package_is_in_the_output_directory_of_both_layouts() {
+        let check = |out_dir: &str| assert_eq!(package_of_out_dir(out_dir.into()), "my-app", "{out_dir}");
+        check("/p/target/release/build/my-app-8f57e237e24fe06f/out");
+        check("/p/target/release/build/my-app/8f57e237e24fe06f/out");
+    }
+}

@@ -1,0 +1,295 @@
+//! Which programs the selection means; cargo's rules on what `cargo metadata` says. Touches nothing.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{CrateType, Metadata, Package, PackageId, TargetKind};
+use globset::{Glob, GlobMatcher};
+
+use super::Selection;
+use crate::error::{Error, Result};
+
+/// A binary or example of the workspace. The order of the fields is the order of programs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Program {
+    pub(super) package: String,
+    pub(super) name: String,
+    pub(super) is_example: bool,
+    pub(super) package_id: PackageId,
+    /// Whether a flag names it, so that it must be there.
+    pub(super) named: bool,
+    pub(super) required_features: Vec<String>,
+    pub(super) manifest_dir: Utf8PathBuf,
+}
+
+/// The programs that the selection means, sorted by package and name; at least one.
+pub(super) fn select(
+    metadata: &Metadata,
+    selection: &Selection,
+    current_dir: &Utf8Path,
+) -> Result<Vec<Program>> {
+    let packages = select_packages(metadata, selection, current_dir)?;
+    let everything: Vec<Program> = packages.iter().flat_map(|package| programs(package)).collect();
+    let filtered = selection.all_bins || !selection.bins.is_empty() || !selection.examples.is_empty();
+
+    let mut selected = Vec::new();
+    if selection.all_bins || !filtered {
+        selected.extend(everything.iter().filter(|program| !program.is_example).cloned());
+    }
+    let bins = selection.bins.iter().map(|name| (name, false));
+    let examples = selection.examples.iter().map(|name| (name, true));
+    for (wanted, is_example) in bins.chain(examples) {
+        let pattern = Pattern::new(wanted)?;
+        let is_meant =
+            |program: &&Program| program.is_example == is_example && pattern.matches(&program.name);
+        let meant: Vec<&Program> = everything.iter().filter(is_meant).collect();
+        if meant.is_empty() {
+            return Err(no_program(metadata, &packages, wanted, is_example));
+        }
+        for program in meant {
+            selected.retain(|other: &Program| !same(other, program));
+            selected.push(Program { named: true, ..program.clone() });
+        }
+    }
+    if selected.is_empty() {
+        return Err(no_binary(metadata, &packages));
+    }
+    selected.sort();
+    for program in &selected {
+        // cargo warns of an "output filename collision" and keeps the one that it built last.
+        if let Some(other) = selected.iter().find(|other| {
+            other.package_id != program.package_id
+                && (&other.name, other.is_example) == (&program.name, program.is_example)
+        }) {
+            let kind = kind(program.is_example);
+            return Err(Error::new(format!(
+                "packages `{}` and `{}` both have {kind} `{}`, and cargo writes both to one path",
+                program.package, other.package, program.name
+            ))
+            .help(format!("select one package with `-p`, for example `-p {}`", program.package)));
+        }
+    }
+    Ok(selected)
+}
+
+fn same(a: &Program, b: &Program) -> bool {
+    (&a.package_id, &a.name, a.is_example) == (&b.package_id, &b.name, b.is_example)
+}
+
+/// The binaries and runnable examples of a package.
+fn programs(package: &Package) -> Vec<Program> {
+    let manifest_dir = package.manifest_path.parent().unwrap_or(Utf8Path::new("/"));
+    let program = |target: &cargo_metadata::Target| {
+        let is_example = target.kind.contains(&TargetKind::Example);
+        let runs = is_example && target.crate_types.contains(&CrateType::Bin);
+        (runs || target.kind.contains(&TargetKind::Bin)).then(|| Program {
+            package: package.name.to_string(),
+            name: target.name.clone(),
+            is_example,
+            named: false,
+            required_features: target.required_features.clone(),
+            package_id: package.id.clone(),
+            manifest_dir: manifest_dir.to_owned(),
+        })
+    };
+    package.targets.iter().filter_map(program).collect()
+}
+
+fn select_packages<'a>(
+    metadata: &'a Metadata,
+    selection: &Selection,
+    current_dir: &Utf8Path,
+) -> Result<Vec<&'a Package>> {
+    let members = metadata.workspace_packages();
+    if selection.workspace {
+        // cargo only warns of an `--exclude` that matches nothing; here the typing error would ship a program.
+        let excluded = packages_of(metadata, &members, &selection.exclude, "--exclude")?;
+        return Ok(members.into_iter().filter(|package| !excluded.contains(&package.id)).collect());
+    }
+    if !selection.exclude.is_empty() {
+        return Err(Error::new("`--exclude` is for use with `--workspace`")
+            .help("add `--workspace`, or select packages with `-p`"));
+    }
+    if !selection.packages.is_empty() {
+        let selected = packages_of(metadata, &members, &selection.packages, "-p")?;
+        return Ok(members.into_iter().filter(|package| selected.contains(&package.id)).collect());
+    }
+    if metadata.workspace_default_members.is_available() {
+        // cargo has worked out what `cargo build` would take here: the current package, else `default-members`.
+        return Ok(metadata.workspace_default_packages());
+    }
+    // cargo before 1.71 does not say: the package around the current directory, else all.
+    let around = |package: &&&Package| {
+        package.manifest_path.parent().is_some_and(|directory| current_dir.starts_with(directory))
+    };
+    let current = members.iter().filter(around).max_by_key(|package| package.manifest_path.as_str().len());
+    Ok(current.map_or(members.clone(), |package| vec![*package]))
+}
+
+/// The ids of the packages that the specs of `flag` mean; each spec matches at least one.
+fn packages_of<'a>(
+    metadata: &Metadata,
+    members: &[&'a Package],
+    specs: &[String],
+    flag: &str,
+) -> Result<BTreeSet<&'a PackageId>> {
+    let mut selected = BTreeSet::new();
+    for spec in specs {
+        let mut meant = Vec::new();
+        for package in members {
+            if is_meant(spec, package)? {
+                meant.push(&package.id);
+            }
+        }
+        selected.extend(&meant);
+        if meant.is_empty() {
+            let names: BTreeSet<&str> = members.iter().map(|package| package.name.as_str()).collect();
+            let error = Error::new(format!(
+                "no package `{spec}` in the workspace `{}`\n  its packages: {}",
+                metadata.workspace_root,
+                list(&names)
+            ));
+            let name = spec.split(['@', ':']).next().unwrap_or(spec);
+            return Err(match nearest(name, &names) {
+                Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
+                None => error,
+            });
+        }
+    }
+    Ok(selected)
+}
+
+/// Whether a package spec (a name or glob, `name@version`, a package id) means this package.
+fn is_meant(spec: &str, package: &Package) -> Result<bool> {
+    if spec.contains("://") {
+        let id = package.id.repr.as_str();
+        let bare = |id: &str| id.split('#').next().unwrap_or(id).to_owned();
+        let short = id.strip_prefix("path+").unwrap_or(id);
+        return Ok([id, short].contains(&spec) || [bare(id), bare(short)].iter().any(|bare| bare == spec));
+    }
+    let (name, version) = match spec.split_once(['@', ':']) {
+        Some((name, version)) => (name, Some(version)),
+        None => (spec, None),
+    };
+    let fits = |version: &str| {
+        // A version may be cut short: `1` or `1.2`.
+        format!("{}.", package.version).starts_with(&format!("{version}."))
+    };
+    Ok(Pattern::new(name)?.matches(package.name.as_str()) && version.is_none_or(fits))
+}
+
+/// A name or, with `*`, `?` or `[`, a glob.
+enum Pattern<'a> {
+    Name(&'a str),
+    Glob(GlobMatcher),
+}
+
+impl<'a> Pattern<'a> {
+    fn new(text: &'a str) -> Result<Self> {
+        if !text.contains(['*', '?', '[']) {
+            return Ok(Pattern::Name(text));
+        }
+        let glob = Glob::new(text).map_err(|error| {
+            Error::new(format!("`{text}` is not a glob")).because(error.kind().to_string())
+        })?;
+        Ok(Pattern::Glob(glob.compile_matcher()))
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Pattern::Name(wanted) => *wanted == name,
+            Pattern::Glob(glob) => glob.is_match(name),
+        }
+    }
+}
+
+fn kind(is_example: bool) -> &'static str {
+    if is_example { "example" } else { "binary" }
+}
+
+fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_example: bool) -> Error {
+    let there_is: Vec<Program> = metadata.workspace_packages().into_iter().flat_map(programs).collect();
+    let flag = if is_example { "--example" } else { "--bin" };
+    let kind = kind(is_example);
+    let error = Error::new(format!("no {kind} `{wanted}` in {}{}", named(packages), listing(metadata)));
+
+    // In a package that was not selected, as a program of the other kind, or under a name like it.
+    if let Some(other) = there_is.iter().find(|other| other.name == wanted && other.is_example == is_example)
+    {
+        return error.help(format!("select its package: `-p {} {flag} {wanted}`", other.package));
+    }
+    let selected = |other: &&Program| packages.iter().any(|package| package.id == other.package_id);
+    if let Some(other) = there_is.iter().filter(selected).find(|other| other.name == wanted) {
+        let flag = if other.is_example { "--example" } else { "--bin" };
+        return error.help(format!("did you mean `{flag} {wanted}`?"));
+    }
+    let alike = there_is.iter().filter(selected).filter(|other| other.is_example == is_example);
+    match nearest(wanted, &alike.map(|other| other.name.as_str()).collect()) {
+        Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
+        None => error,
+    }
+}
+
+fn no_binary(metadata: &Metadata, packages: &[&Package]) -> Error {
+    let error = Error::new(format!("no binary in {}{}", named(packages), listing(metadata)));
+    match metadata.workspace_packages().into_iter().flat_map(programs).find(|it| !it.is_example) {
+        Some(_) => error.help("select a package that has one with `-p`"),
+        None => error.help("name a program from elsewhere with `--binary PATH`"),
+    }
+}
+
+fn named(packages: &[&Package]) -> String {
+    let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    match names.len() {
+        0 => "no package at all".to_owned(),
+        1 => format!("package {}", list(&names)),
+        _ => format!("packages {}", list(&names)),
+    }
+}
+
+/// One line for each package that has programs: what the user can select.
+fn listing(metadata: &Metadata) -> String {
+    let mut lines = BTreeSet::new();
+    for package in metadata.workspace_packages() {
+        for is_example in [false, true] {
+            let names = programs(package).into_iter().filter(|program| program.is_example == is_example);
+            let names: BTreeSet<String> = names.map(|program| program.name).collect();
+            let words = match (is_example, names.len()) {
+                (_, 0) => continue,
+                (false, 1) => "binary",
+                (false, _) => "binaries",
+                (true, 1) => "example",
+                (true, _) => "examples",
+            };
+            let names = names.iter().map(String::as_str).collect();
+            lines.insert(format!("\n  package `{}`: {words} {}", package.name, list(&names)));
+        }
+    }
+    lines.into_iter().collect()
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The name most like `wanted`, if one is like it: at most one edit in three characters.
+fn nearest<'a>(wanted: &str, names: &BTreeSet<&'a str>) -> Option<&'a str> {
+    let (n_edits, name) = names.iter().map(|name| (n_edits(wanted, name), *name)).min()?;
+    (n_edits <= (wanted.chars().count() / 3).max(1)).then_some(name)
+}
+
+/// How many characters to insert, remove or replace to get from one name to the other (Levenshtein).
+fn n_edits(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
