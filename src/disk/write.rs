@@ -1,0 +1,169 @@
+//! One file replaced as a whole, or left as it was.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that writes files")]
+
+use std::fs::{File, OpenOptions};
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Writes the file `path` with `fill`, after `check` has read it back.
+///
+/// The bytes go to a new file beside it, which takes the place of `path` in one step when they are on
+/// disk and `check` is content with them. Missing parent directories are made. On any error the old file
+/// is whole, and the new file and the directories made for it are gone. After a kill the new file may
+/// stay behind as `.lambda-bundle-<pid>-<n>.tmp`.
+///
+/// A symbolic link at `path` is replaced, not followed. Errors name `path`.
+pub fn replace(
+    path: &Utf8Path,
+    fill: impl FnOnce(&mut File) -> Result<()>,
+    check: impl FnOnce(&mut File) -> Result<()>,
+) -> Result<()> {
+    refuse_special(path)?;
+    let mut unfinished = Unfinished::default();
+    let directory = match path.parent() {
+        Some(parent) if parent != "" => parent,
+        _ => Utf8Path::new("."),
+    };
+    unfinished.make_directories(directory, path)?;
+
+    let (temporary, mut file) = create_beside(directory).map_err(|cause| failed(path, cause))?;
+    unfinished.file = Some(temporary.clone());
+    fill(&mut file).map_err(|error| wrap(path, error))?;
+    file.sync_all().map_err(|cause| failed(path, cause))?;
+    drop(file);
+
+    // A new handle: it sees what another program would.
+    let mut file = File::open(&temporary).map_err(|cause| failed(path, cause))?;
+    check(&mut file).map_err(|error| wrap(path, error))?;
+    drop(file); // Windows does not rename an open file.
+
+    std::fs::rename(&temporary, path).map_err(|cause| failed(path, cause))?;
+    unfinished.keep();
+    sync_directory(directory);
+    Ok(())
+}
+
+/// Refuses what a rename would destroy (`-o /dev/null`) or cannot replace.
+fn refuse_special(path: &Utf8Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(Error::new(format!("could not write `{path}`: it is a directory"))
+                .help(format!("name a file in it: `-o {}`", path.join("bootstrap.zip"))))
+        }
+        Ok(found) if !found.is_file() => {
+            Err(Error::new(format!("could not write `{path}`: it is not a regular file")))
+        }
+        // What stands in the way here (no permission, a file as a parent) also stops the next steps,
+        // which say more about it.
+        Ok(_) | Err(_) => match path.file_name() {
+            Some(_) => Ok(()),
+            None => Err(Error::new(format!("could not write `{path}`: it names no file"))),
+        },
+    }
+}
+
+/// A new file with a name of its own.
+fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    // Not made from the target's name, which may have no room for more. A name in use is another
+    // thread's, or another container's with the same process id.
+    let pid = std::process::id();
+    let mut n = 0;
+    loop {
+        let path = directory.join(format!(".lambda-bundle-{pid}-{n}.tmp"));
+        match options.open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What to take away again if the write does not come to its end, also by a panic.
+#[derive(Default)]
+struct Unfinished {
+    file: Option<Utf8PathBuf>,
+    /// Directories made here, outermost first.
+    directories: Vec<Utf8PathBuf>,
+}
+
+impl Unfinished {
+    fn make_directories(&mut self, directory: &Utf8Path, target: &Utf8Path) -> Result<()> {
+        let missing: Vec<&Utf8Path> =
+            directory.ancestors().take_while(|at| *at != "" && !at.exists()).collect();
+        for at in missing.into_iter().rev() {
+            match std::fs::create_dir(at) {
+                Ok(()) => self.directories.push(at.to_owned()),
+                // Another run made it in the meantime; it is not ours to remove.
+                Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && at.is_dir() => {}
+                Err(cause) => {
+                    let why = Error::new(format!("could not make the directory `{at}`"));
+                    return Err(failed_because(target, cause.kind(), why.because(cause)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn keep(mut self) {
+        self.file = None;
+        self.directories.clear();
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // The error that brought us here is the one to report. A directory that something else has
+        // been put into stays, as it should.
+        if let Some(file) = &self.file {
+            let _ = std::fs::remove_file(file);
+        }
+        for directory in self.directories.iter().rev() {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+fn failed(path: &Utf8Path, cause: io::Error) -> Error {
+    failed_because(path, cause.kind(), cause)
+}
+
+fn failed_because(
+    path: &Utf8Path,
+    kind: io::ErrorKind,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    let error = Error::new(format!("could not write `{path}`")).because(cause);
+    match kind {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            error.help("name a file that you may write with `-o <FILE>`")
+        }
+        _ => error,
+    }
+}
+
+/// An error of `fill` or `check`, under the name of the file.
+fn wrap(path: &Utf8Path, error: Error) -> Error {
+    let help = error.help_text().map(str::to_owned);
+    let outer = Error::new(format!("could not write `{path}`")).because(error);
+    match help {
+        Some(help) => outer.help(help),
+        None => outer,
+    }
+}
+
+/// Makes the rename last through a power cut.
+fn sync_directory(directory: &Utf8Path) {
+    // The new file is in place and its bytes are on disk. Some file systems (network, FUSE) refuse to
+    // sync a directory, and after a power cut they have the old file or the new one.
+    #[cfg(unix)]
+    let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    #[cfg(not(unix))]
+    let _ = directory;
+}
