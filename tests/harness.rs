@@ -29,7 +29,7 @@ enum Libraries {
 #[track_caller]
 fn check(test: &str, arch: Arch, target: &str, libraries: Libraries) {
     if !lambda_root::require(test, arch)
-        || !tools::require_target(test, target)
+        || !hello::require(test, target)
         || !tools::require(test, "zip", "zip")
     {
         return;

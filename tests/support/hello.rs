@@ -5,6 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::tools;
+
 /// The SONAME of the library that the function needs and Lambda lacks.
 pub const SONAME: &str = "libgreeting.so.1";
 
@@ -24,6 +26,17 @@ pub fn manifest() -> PathBuf {
 /// The target directory that all tests and targets share, so that build scripts and macros are built once.
 pub fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("hello")
+}
+
+/// Whether this machine can build the function for `target`; if not, it is said why.
+#[track_caller]
+pub fn require(test: &str, target: &str) -> bool {
+    let arch = target.split('-').next().expect("a split has a first part");
+    let (compiler, package) = match arch {
+        _ if arch == std::env::consts::ARCH => ("cc".into(), "gcc".into()),
+        _ => (format!("{arch}-linux-gnu-gcc"), format!("gcc-{}-linux-gnu", arch.replace('_', "-"))),
+    };
+    tools::require_target(test, target) && tools::require(test, &compiler, &package)
 }
 
 /// Builds the function for `target`, profile release.

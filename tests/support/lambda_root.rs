@@ -47,10 +47,10 @@ pub struct LambdaRoot {
 }
 
 impl LambdaRoot {
-    /// Makes the root, with this host's copy of each of `sonames` in `/usr/lib64`.
+    /// Makes the root, with this host's copy of each of `sonames` in `/usr/lib64`, and glibc's loader.
     ///
-    /// What the host lacks is left out, see [`LambdaRoot::absent`]. The loader itself is always there.
-    pub fn new(arch: Arch, sonames: &[&str]) -> LambdaRoot {
+    /// What the host lacks is left out, see [`LambdaRoot::absent`].
+    pub fn new(arch: Arch, sonames: &[impl AsRef<str>]) -> LambdaRoot {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut root = LambdaRoot { dir, arch, env: environment(), absent: Vec::new() };
         for name in ["usr/lib", "usr/lib64", "var/task", "var/runtime", "opt", "tmp", "dev", "etc", "proc"] {
@@ -65,21 +65,18 @@ impl LambdaRoot {
         for name in ["dev/null", "dev/urandom"] {
             fs::write(root.path(name), "").expect("a file in the root");
         }
-        let loader = match arch {
-            Arch::X86_64 => "ld-linux-x86-64.so.2",
-            Arch::Arm64 => "ld-linux-aarch64.so.1",
-        };
-        for soname in [loader].iter().chain(sonames) {
+        let loader = loader(arch);
+        for soname in std::iter::once(loader).chain(sonames.iter().map(AsRef::as_ref)) {
             match host_library(arch, soname) {
                 // `fs::copy` follows links.
                 Some(file) => {
                     fs::copy(file, root.path("usr/lib64").join(soname)).expect("a copy of the library");
                 }
-                None => root.absent.push((*soname).to_owned()),
+                None => root.absent.push(soname.to_owned()),
             }
         }
         if arch == Arch::Arm64 {
-            symlink("../lib64/ld-linux-aarch64.so.1", root.path("usr/lib/ld-linux-aarch64.so.1"))
+            symlink(format!("../lib64/{loader}"), root.path("usr/lib").join(loader))
                 .expect("a link in the root");
         }
         if let Some(qemu) = qemu(arch) {
@@ -188,15 +185,11 @@ impl LambdaRoot {
 /// Whether this machine can run a [`LambdaRoot`] for `arch`; if not, it is said why.
 #[track_caller]
 pub fn require(test: &str, arch: Arch) -> bool {
-    let foreign = qemu(arch).is_some();
     tools::require(test, "unzip", "unzip")
         && tools::require_namespaces(test)
         && qemu(arch).is_none_or(|qemu| tools::require(test, &qemu, "qemu-user-static"))
-        && (!foreign || {
-            let gnu_arch = gnu_arch(arch);
-            let package = format!("libc6-dev-{}-cross", if arch == Arch::Arm64 { "arm64" } else { "amd64" });
-            tools::require_file(test, &format!("/usr/{gnu_arch}-linux-gnu/lib/libc.so.6"), &package)
-        })
+        && (host_library(arch, loader(arch)).is_some()
+            || tools::skip(test, &format!("{} (apt: libc6-{}-cross)", loader(arch), debian_arch(arch))))
 }
 
 /// The word of GNU and Rust for `arch`.
@@ -204,6 +197,22 @@ fn gnu_arch(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x86_64",
         Arch::Arm64 => "aarch64",
+    }
+}
+
+/// Debian's word for `arch`.
+fn debian_arch(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "amd64",
+        Arch::Arm64 => "arm64",
+    }
+}
+
+/// The SONAME of glibc's loader.
+fn loader(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "ld-linux-x86-64.so.2",
+        Arch::Arm64 => "ld-linux-aarch64.so.1",
     }
 }
 

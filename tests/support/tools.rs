@@ -13,12 +13,6 @@ pub fn require(test: &str, tool: &str, package: &str) -> bool {
     which::which(tool).is_ok() || skip(test, &format!("{tool} (apt: {package})"))
 }
 
-/// Whether `file` exists; `package` is the Debian package that has it.
-#[track_caller]
-pub fn require_file(test: &str, file: &str, package: &str) -> bool {
-    Path::new(file).exists() || skip(test, &format!("{file} (apt: {package})"))
-}
-
 /// Whether rustc can build for `target`.
 #[track_caller]
 pub fn require_target(test: &str, target: &str) -> bool {
