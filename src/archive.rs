@@ -34,6 +34,11 @@ const MAX_ENTRIES: usize = u16::MAX as usize - 1;
 /// Longest target of a symbolic link, Linux's PATH_MAX.
 const MAX_LINK_BYTES: u64 = 4096;
 
+/// The flags of an encrypted entry, of a strongly encrypted one, and of an encrypted directory.
+///
+/// Source: APPNOTE.TXT 6.3.10, section 4.4.4, bits 0, 6 and 13.
+const ENCRYPTED: u16 = 0x2041;
+
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 const S_IFREG: u32 = 0o100_000;
@@ -118,7 +123,7 @@ impl Stamp {
 /// The Gregorian year, month and day of a day counted from 1970-01-01.
 ///
 /// Source: `civil_from_days` in Howard Hinnant's "chrono-compatible low-level date algorithms".
-fn civil(days: u64) -> (u64, u8, u8) {
+pub(crate) fn civil(days: u64) -> (u64, u8, u8) {
     let days = days + 719_468; // from 0000-03-01, so that a leap day ends its year
     let era = days / 146_097;
     let of_era = days % 146_097;
@@ -412,7 +417,14 @@ pub fn read<R: Read + Seek>(file: &str, mut input: R, limits: &Limits) -> Result
         if let Some(fault) = name_fault(&name) {
             return Err(refuse(fault));
         }
-        if header.flags & 0x2041 != 0 {
+        // An extra field (Info-ZIP Unicode Path) can rename an entry; not all readers know it.
+        if header.name.is_ascii() && header.name != written_name.as_bytes() {
+            return Err(refuse(&format!(
+                "has a second name, `{}`",
+                shown(&String::from_utf8_lossy(&header.name))
+            )));
+        }
+        if header.flags & ENCRYPTED != 0 {
             return Err(refuse("is encrypted"));
         }
         if !matches!(header.method, 0 | 8) {
@@ -590,7 +602,7 @@ impl CentralHeader {
             Err(error) => return Err(error),
         }
         Ok(fixed.starts_with(b"PK\x03\x04")
-            && u16_at(&fixed, 6) & 0x2041 == self.flags & 0x2041
+            && u16_at(&fixed, 6) & ENCRYPTED == self.flags & ENCRYPTED
             && u16_at(&fixed, 8) == self.method
             && usize::from(u16_at(&fixed, 26)) == self.name.len()
             && name == self.name)

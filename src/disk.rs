@@ -1,9 +1,9 @@
 //! File reads and writes.
-#![expect(clippy::disallowed_methods, reason = "the module that reads files")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that reads files")]
 
 use std::io;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -14,16 +14,46 @@ pub mod write;
 ///
 /// Pipes and devices are refused before they are opened, where reading could wait for ever.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
-    let failed = |cause: io::Error| match cause.kind() {
-        io::ErrorKind::NotFound => Error::new(format!("`{path}` does not exist")),
-        _ => Error::new(format!("could not read `{path}`")).because(cause),
-    };
-    let metadata = std::fs::metadata(path).map_err(failed)?;
+    regular(path)?;
+    std::fs::read(path).map_err(|cause| failed(path, cause))
+}
+
+/// Opens a regular file for reading, with its size in bytes.
+pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
+    let metadata = regular(path)?;
+    let file = std::fs::File::open(path).map_err(|cause| failed(path, cause))?;
+    Ok((file, metadata.len()))
+}
+
+/// The size of a regular file in bytes.
+pub fn size(path: &Utf8Path) -> Result<u64> {
+    regular(path).map(|metadata| metadata.len())
+}
+
+/// The path with all links followed.
+pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
+    path.canonicalize_utf8().map_err(|cause| failed(path, cause))
+}
+
+/// Whether the path is a directory.
+pub fn is_directory(path: &Utf8Path) -> bool {
+    path.is_dir()
+}
+
+fn regular(path: &Utf8Path) -> Result<std::fs::Metadata> {
+    let metadata = std::fs::metadata(path).map_err(|cause| failed(path, cause))?;
     if metadata.is_dir() {
         return Err(Error::new(format!("`{path}` is a directory")));
     }
     if !metadata.is_file() {
         return Err(Error::new(format!("`{path}` is not a regular file")));
     }
-    std::fs::read(path).map_err(failed)
+    Ok(metadata)
+}
+
+fn failed(path: &Utf8Path, cause: io::Error) -> Error {
+    match cause.kind() {
+        io::ErrorKind::NotFound => Error::new(format!("`{path}` does not exist")),
+        _ => Error::new(format!("could not read `{path}`")).because(cause),
+    }
 }

@@ -1,4 +1,4 @@
-//! The error of a run that could not answer (exit status 101).
+//! The error of a run that could not answer (exit status 101), or was asked wrongly (2).
 //!
 //! What is wrong with the user's program is not an error but a finding: see [`crate::audit`].
 //! `Display` says what failed and names the file, `source` says why; neither repeats the other.
@@ -14,12 +14,23 @@ pub struct Error {
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     help: Option<String>,
+    usage: bool,
 }
 
 impl Error {
     /// An error with what failed: lowercase, no final period, the file in backticks.
     pub fn new(message: impl Into<String>) -> Self {
-        Error { message: message.into(), source: None, help: None }
+        Error { message: message.into(), source: None, help: None, usage: false }
+    }
+
+    /// An error in what was asked for: exit status 2, as for a flag that does not exist.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Error { usage: true, ..Error::new(message) }
+    }
+
+    /// Whether the command line is at fault.
+    pub fn is_usage(&self) -> bool {
+        self.usage
     }
 
     /// Adds why it failed.

@@ -18,6 +18,8 @@
 pub mod archive;
 pub mod audit;
 pub mod baseline;
+pub mod cli;
+pub mod command;
 pub mod disk;
 pub mod elf;
 pub mod error;
@@ -25,6 +27,9 @@ pub mod lambda;
 pub mod loader;
 pub mod patterns;
 pub mod plan;
+pub mod report;
+pub mod settings;
+pub mod ui;
 pub mod version;
 pub mod workspace;
 pub mod world;

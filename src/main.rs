@@ -1,2 +1,60 @@
-//! The `cargo lambda-bundle` command.
-fn main() {}
+//! The `cargo lambda-bundle` command: parse, call, print, exit.
+//!
+//! Exit status: 0 done; 1 findings of severity error (nothing was written); 2 wrong usage; 101 could not
+//! answer, as cargo's own.
+
+#![expect(clippy::disallowed_methods, reason = "argv, the environment and the clock are read here, once")]
+
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use cargo_lambda_bundle::cli::Cli;
+use cargo_lambda_bundle::command::{self, Outcome};
+use cargo_lambda_bundle::error::{Error, Result};
+use cargo_lambda_bundle::settings::{self, Context, Output};
+use cargo_lambda_bundle::ui::Ui;
+use cargo_lambda_bundle::workspace::Environment;
+use clap::Parser;
+
+const DONE: u8 = 0;
+const FINDINGS: u8 = 1;
+const USAGE: u8 = 2;
+const NO_ANSWER: u8 = 101;
+
+fn main() -> ExitCode {
+    // `cargo lambda-bundle ...` runs `cargo-lambda-bundle lambda-bundle ...`.
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|argument| argument == "lambda-bundle") {
+        arguments.remove(1);
+    }
+    let cli = Cli::parse_from(arguments);
+    let (ui, result) = match context() {
+        Ok(context) => run(cli, &context),
+        Err(error) => (Ui::new(1, None), Err(error)),
+    };
+    ExitCode::from(match result {
+        Ok(Outcome::Done) => DONE,
+        Ok(Outcome::Findings) => FINDINGS,
+        Err(error) => {
+            ui.error(&error);
+            if error.is_usage() { USAGE } else { NO_ANSWER }
+        }
+    })
+}
+
+fn run(cli: Cli, context: &Context) -> (Ui, Result<Outcome>) {
+    let output = Output::new(settings::output_args(&cli), context);
+    let ui = output.as_ref().map_or(Ui::new(1, None), |output| Ui::new(output.verbosity, output.color));
+    let result = settings::settings(cli, context).and_then(|settings| command::run(&settings, context, &ui));
+    (ui, result)
+}
+
+fn context() -> Result<Context> {
+    let current_dir = std::env::current_dir()
+        .map_err(|cause| Error::new("could not tell the current directory").because(cause))?;
+    let utf8 = current_dir.clone().try_into().map_err(|error: camino::FromPathBufError| {
+        Error::new(format!("the current directory `{}` is not UTF-8", current_dir.display())).because(error)
+    })?;
+    let environment = Environment { current_dir, vars: std::env::vars_os().collect() };
+    Ok(Context { environment, current_dir: utf8, now: SystemTime::now() })
+}

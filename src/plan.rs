@@ -47,6 +47,7 @@ pub struct Shipped {
 }
 
 /// What to write, and the walks that prove it.
+#[derive(Default)]
 pub struct BundlePlan {
     /// The libraries, sorted by name.
     pub shipped: Vec<Shipped>,

@@ -1,0 +1,260 @@
+//! The command line, as it is typed. What it means together is for [`crate::settings`].
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Check a program against AWS Lambda's libraries and write a ZIP that starts there.
+///
+/// Without a subcommand it writes one bundle per selected program to
+/// `target/lambda-bundle/<bin>/bootstrap.zip`, or, if anything would keep the program from starting, says
+/// what and writes nothing.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo lambda-bundle",
+    bin_name = "cargo lambda-bundle",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = EXAMPLES
+)]
+pub struct Cli {
+    /// What to do, if not to bundle.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of bundling.
+    #[command(flatten)]
+    pub bundle: BundleArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo lambda-bundle --build                      build the package and bundle its program
+  cargo lambda-bundle check --bin orders           say what would happen, write nothing
+  cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
+  cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
+
+Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not answer.";
+
+/// What to do beside bundling.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say what bundling would do and what would break; write nothing.
+    Check(CheckArgs),
+    /// Audit ZIP archives made by any tool.
+    Verify(VerifyArgs),
+}
+
+/// The flags of bundling.
+#[derive(Debug, Args)]
+pub struct BundleArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub check: CheckArgs,
+
+    /// Where to write: a file, or a directory that gets `bootstrap.zip`. May hold {bin}, {package}, {arch}
+    /// and {target}.
+    #[arg(short, long, value_name = "PATH", help_heading = "Output")]
+    pub output: Option<Utf8PathBuf>,
+
+    /// Write the bundle even though it would not start; the exit status stays 1.
+    #[arg(long, help_heading = "Output")]
+    pub write_anyway: bool,
+}
+
+/// What bundling and checking have in common.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lambda: LambdaArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub content: ContentArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// Which programs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selection")]
+pub struct SelectionArgs {
+    /// Package to take programs from (repeatable).
+    #[arg(short, long = "package", value_name = "SPEC")]
+    pub packages: Vec<String>,
+    /// Take programs from all packages of the workspace.
+    #[arg(long, alias = "all")]
+    pub workspace: bool,
+    /// Package to leave out (repeatable; with `--workspace`).
+    #[arg(long, value_name = "SPEC")]
+    pub exclude: Vec<String>,
+    /// Binary to bundle (repeatable).
+    #[arg(long = "bin", value_name = "NAME")]
+    pub bins: Vec<String>,
+    /// Bundle all binaries.
+    #[arg(long = "bins")]
+    pub all_bins: bool,
+    /// Example to bundle (repeatable).
+    #[arg(long = "example", value_name = "NAME")]
+    pub examples: Vec<String>,
+    /// Target triple the program was built for (repeatable).
+    #[arg(long = "target", value_name = "TRIPLE")]
+    pub targets: Vec<String>,
+    /// Profile the program was built with [default: release].
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The release profile, which is the default.
+    #[arg(short, long, conflicts_with = "profile")]
+    pub release: bool,
+    /// Directory of build results.
+    #[arg(long, value_name = "DIR")]
+    pub target_dir: Option<Utf8PathBuf>,
+    /// Path to Cargo.toml.
+    #[arg(long, value_name = "PATH")]
+    pub manifest_path: Option<Utf8PathBuf>,
+    /// Require that Cargo.lock is up to date.
+    #[arg(long)]
+    pub locked: bool,
+    /// Run cargo without network access.
+    #[arg(long)]
+    pub offline: bool,
+    /// The same as `--locked --offline`.
+    #[arg(long)]
+    pub frozen: bool,
+    /// Run `cargo build` first and take the programs it names.
+    #[arg(long, conflicts_with = "binaries")]
+    pub build: bool,
+    /// Features for `--build`.
+    #[arg(short = 'F', long, value_name = "FEATURES", requires = "build")]
+    pub features: Vec<String>,
+    /// All features, for `--build`.
+    #[arg(long, requires = "build")]
+    pub all_features: bool,
+    /// No default features, for `--build`.
+    #[arg(long, requires = "build")]
+    pub no_default_features: bool,
+    /// Program from any toolchain, by its path; needs no cargo project (repeatable).
+    #[arg(
+        long = "binary",
+        value_name = "PATH",
+        conflicts_with_all = [
+            "packages", "workspace", "exclude", "bins", "all_bins", "examples", "targets", "profile", "release",
+            "target_dir", "manifest_path"
+        ]
+    )]
+    pub binaries: Vec<Utf8PathBuf>,
+}
+
+/// Where it will run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lambda")]
+pub struct LambdaArgs {
+    /// Lambda runtime: provided.al2023, provided.al2, provided, or all (check only).
+    #[arg(long, value_name = "NAME", default_value = crate::settings::DEFAULT_RUNTIME)]
+    pub runtime: String,
+    /// Architecture of the function; the program decides, this asserts it.
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
+    /// SONAMEs that the runtime has, whatever the tables say (glob, repeatable).
+    #[arg(long, value_name = "GLOB")]
+    pub assume_present: Vec<String>,
+    /// SONAMEs that the runtime lacks, whatever the tables say (glob, repeatable).
+    #[arg(long, value_name = "GLOB")]
+    pub assume_missing: Vec<String>,
+    /// Environment variable of the function; LD_LIBRARY_PATH decides which libraries load.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+}
+
+/// What goes into it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Content")]
+pub struct ContentArgs {
+    /// Library the program opens at run time, by its SONAME (repeatable).
+    #[arg(long = "lib", value_name = "SONAME")]
+    pub libs: Vec<String>,
+    /// SONAMEs that are never shipped (glob, repeatable).
+    #[arg(long = "exclude-lib", value_name = "GLOB")]
+    pub exclude_libs: Vec<String>,
+    /// Directory to look for libraries in, before the system's (repeatable).
+    #[arg(long = "library-path", value_name = "DIR")]
+    pub library_paths: Vec<Utf8PathBuf>,
+    /// Root of the system the program was built for, in place of this machine's.
+    #[arg(long, value_name = "DIR")]
+    pub sysroot: Option<Utf8PathBuf>,
+}
+
+/// How results are shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format of the report: text on stderr, or one JSON document on stdout.
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub message_format: MessageFormat,
+    /// Findings with this code become errors (repeatable).
+    #[arg(long, value_name = "CODE")]
+    pub deny: Vec<String>,
+    /// Warnings with this code become notes (repeatable).
+    #[arg(long, value_name = "CODE")]
+    pub allow: Vec<String>,
+    /// Print only findings and paths.
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more: notes, chains, symbols.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Colour: auto, always, never.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorArg,
+}
+
+/// The flags of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The archives.
+    #[arg(required = true, value_name = "ZIP")]
+    pub archives: Vec<Utf8PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub lambda: LambdaArgs,
+    /// Library the program opens at run time, by its SONAME (repeatable).
+    #[arg(long = "lib", value_name = "SONAME", help_heading = "Content")]
+    pub libs: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// `--arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ArchArg {
+    /// 64-bit x86.
+    #[value(name = "x86_64", alias = "x86-64")]
+    X86_64,
+    /// 64-bit Arm.
+    #[value(name = "arm64", alias = "aarch64")]
+    Arm64,
+}
+
+/// `--message-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// Text on stderr; stdout has the written paths.
+    Human,
+    /// One JSON document on stdout.
+    Json,
+}
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorArg {
+    /// When stderr is a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}

@@ -1,0 +1,172 @@
+//! The jobs: bundle, check, verify. Each takes final settings and calls one step after the other.
+
+mod bundle;
+mod verify;
+
+use std::time::SystemTime;
+
+use crate::audit::{Code, Finding, Severity};
+use crate::baseline::{self, Baseline};
+use crate::elf::{Arch, ElfFacts};
+use crate::error::{Error, Result};
+use crate::lambda::LambdaWorld;
+use crate::report::{self, Artifact, Report};
+use crate::settings::{Context, Job, Lambda, Settings};
+use crate::ui::Ui;
+
+/// What a run comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Findings of severity error.
+    Findings,
+}
+
+/// Runs the job and prints its report.
+///
+/// # Errors
+///
+/// What kept the run from an answer. With JSON it is in the document on stdout, too.
+pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
+    let mut results = Vec::new();
+    let answered = match &settings.job {
+        Job::Bundle(job) => bundle::run(job, settings, context, ui, &mut results),
+        Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
+    };
+    let decides = |artifact: &Artifact| artifact.runtime == settings.lambda.configured;
+    let fails = results.iter().any(|(artifact, has_error)| decides(artifact) && *has_error);
+    if settings.output.json {
+        let artifacts = results.into_iter().map(|(artifact, _)| artifact).collect();
+        ui.data(&Report::new(artifacts, answered.as_ref().err()).to_json());
+    }
+    answered.map(|()| if fails { Outcome::Findings } else { Outcome::Done })
+}
+
+/// Artifacts with whether a finding of theirs is an error.
+type Results = Vec<(Artifact, bool)>;
+
+/// The Lambda world of a runtime; a finding if that runtime has no such architecture.
+fn lambda_world(
+    settings: &Lambda,
+    runtime: &str,
+    arch: Arch,
+    name: &str,
+) -> std::result::Result<LambdaWorld, Box<Finding>> {
+    let Some(baseline) = baseline::embedded(runtime, arch) else {
+        let finding = Finding::new(
+            Code::WrongArch,
+            name,
+            format!("`{name}` is for {arch}, which the runtime {runtime} does not offer"),
+        );
+        return Err(Box::new(finding.help("choose another runtime: `--runtime provided.al2023`")));
+    };
+    let library_paths = match &settings.library_path {
+        Some(value) => vec![value.clone()],
+        None => baseline.library_paths.clone(),
+    };
+    Ok(LambdaWorld {
+        baseline,
+        library_paths,
+        assume_present: settings.assume_present.clone(),
+        assume_missing: settings.assume_missing.clone(),
+    })
+}
+
+/// The architecture to look the runtime up with: the program's, else the asserted one.
+fn arch_of(facts: &ElfFacts, settings: &Lambda) -> Arch {
+    facts.arch().or(settings.arch).unwrap_or(Arch::X86_64)
+}
+
+/// A finding if the program is not for the asserted architecture.
+fn arch_assertion(facts: &ElfFacts, settings: &Lambda, name: &str) -> Option<Finding> {
+    let (wanted, arch) = (settings.arch?, facts.arch()?);
+    (wanted != arch).then(|| {
+        Finding::new(
+            Code::WrongArch,
+            name,
+            format!("`{name}` is for {arch}, but `--arch {wanted}` was asked for"),
+        )
+        .help(format!("build for {}-unknown-linux-gnu, or say `--arch {arch}`", wanted.gnu_name()))
+    })
+}
+
+/// Findings about the runtime itself.
+fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Finding> {
+    let today = date(now);
+    let lifecycle = &baseline.lifecycle;
+    let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| *date <= today);
+    if !passed(&lifecycle.deprecated) {
+        return Vec::new();
+    }
+    let since = lifecycle.deprecated.as_deref().unwrap_or_default();
+    let mut message = format!("AWS has deprecated the runtime {} on {since}", baseline.runtime);
+    for (what, date) in [("creating", &lifecycle.create_blocked), ("updating", &lifecycle.update_blocked)] {
+        if let Some(date) = date {
+            let verb = if *date <= today { "is blocked since" } else { "will be blocked on" };
+            message.push_str(&format!("; {what} functions {verb} {date}"));
+        }
+    }
+    let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
+    if baseline.runtime != crate::settings::DEFAULT_RUNTIME {
+        finding = finding.help(format!("move to `--runtime {}`", crate::settings::DEFAULT_RUNTIME));
+    }
+    vec![finding]
+}
+
+/// A point in time as `2026-11-21`, UTC.
+fn date(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or(0);
+    let (year, month, day) = crate::archive::civil(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Prints an artifact's findings and listing, and keeps it for the document.
+fn conclude(artifact: &mut Artifact, findings: &mut Vec<Finding>, settings: &Settings, ui: &Ui) -> bool {
+    // The verdict is what Lambda would do; `--deny` only moves the exit status.
+    artifact.verdict = report::verdict(findings);
+    settings.output.weigh(findings);
+    report::sort(findings);
+    artifact.findings = report::finding_reports(findings);
+    let mut help: Option<&str> = None;
+    for finding in findings.iter() {
+        // The same advice for several findings in a row is given once, after the last.
+        let mut shown = finding.clone();
+        let next_has_it = findings
+            .iter()
+            .skip_while(|known| *known != finding)
+            .nth(1)
+            .is_some_and(|next| next.help == finding.help && next.severity == finding.severity);
+        if next_has_it {
+            shown.help = None;
+        }
+        help = finding.help.as_deref().or(help);
+        ui.finding(&shown);
+    }
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// Wraps an ELF error about a file that the user named.
+fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> Error {
+    use crate::elf::{ElfError, OtherFormat};
+    match error {
+        ElfError::NotElf(format) => {
+            let error = Error::new(format!("`{path}` is {}, not an ELF program", format.describe()));
+            match format {
+                OtherFormat::MachO | OtherFormat::Windows => error.help(
+                    "build for Linux: `--target x86_64-unknown-linux-gnu` or `--target aarch64-unknown-linux-gnu`",
+                ),
+                OtherFormat::Script => error.help(
+                    "name the program that the script starts; a script can be the `bootstrap` of a layer only",
+                ),
+                OtherFormat::Zip => error.help(format!("audit an archive with `cargo lambda-bundle verify {path}`")),
+                _ => error,
+            }
+        }
+        ElfError::TooShort => Error::new(format!("`{path}` is cut off: it is shorter than an ELF header"))
+            .help("build it again"),
+        malformed => Error::new(format!("could not read `{path}` as an ELF file"))
+            .because(malformed)
+            .help("build it again, or copy it again: it is not what a linker wrote"),
+    }
+}

@@ -1,0 +1,297 @@
+//! Verify: audit archives made by any tool, with the walks that prove our own.
+
+use std::collections::BTreeMap;
+use std::io::{Seek, SeekFrom};
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings};
+use crate::archive::{self, Archive, BOOTSTRAP, Digest, Kind, Limits, ReadEntry};
+use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
+use crate::disk;
+use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
+use crate::error::{Error, Result};
+use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
+use crate::report::{self, Artifact};
+use crate::settings::{Context, Settings};
+use crate::ui::Ui;
+use crate::world::Opened;
+
+pub(super) fn run(
+    archives: &[Utf8PathBuf],
+    libs: &[String],
+    settings: &Settings,
+    context: &Context,
+    ui: &Ui,
+    results: &mut Results,
+) -> Result<()> {
+    for path in archives {
+        verify_one(path, libs, settings, context, ui, results)?;
+    }
+    Ok(())
+}
+
+/// What stands at `bootstrap`.
+enum Bootstrap {
+    Elf(Arc<ElfFacts>),
+    Script,
+    /// Something Lambda cannot start. Says what is the matter.
+    Broken(Finding),
+}
+
+fn verify_one(
+    path: &Utf8Path,
+    libs: &[String],
+    settings: &Settings,
+    context: &Context,
+    ui: &Ui,
+    results: &mut Results,
+) -> Result<()> {
+    let (mut file, zipped_bytes) = disk::open(path).map_err(|error| error.help("name a ZIP archive"))?;
+    let read = archive::read(path.as_str(), &mut file, &Limits::default())?;
+    let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
+    file.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let digest = Digest::of_reader(&mut file).map_err(failed)?;
+    let members = members(&read);
+    let name = BOOTSTRAP;
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(super::bundle::size_finding(read.unzipped_bytes, name));
+    findings.extend(super::bundle::direct_upload_finding(zipped_bytes, name));
+    let bootstrap = if read.unpacked { bootstrap(path, &read) } else { None };
+    let mut artifact = Artifact {
+        name: name.to_owned(),
+        package: None,
+        path: context.current_dir.join(path).into_string(),
+        target: None,
+        profile: None,
+        runtime: settings.lambda.configured.clone(),
+        arch: None,
+        linkage: None,
+        libc: None,
+        interpreter: None,
+        verdict: "unknown",
+        role: "bootstrap",
+        libraries: Vec::new(),
+        findings: Vec::new(),
+        archive: Some(archive_report(path, &read, zipped_bytes, digest, context)),
+    };
+    let facts = match bootstrap {
+        Some(Bootstrap::Elf(facts)) => Some(facts),
+        Some(Bootstrap::Script) => {
+            let message = "`bootstrap` is a script; the programs it starts are not checked";
+            let mut finding = Finding::new(Code::NotElf, name, message);
+            finding.severity = Severity::Warning;
+            findings.push(finding);
+            None
+        }
+        Some(Bootstrap::Broken(finding)) => {
+            findings.push(finding);
+            None
+        }
+        None => None,
+    };
+    if read.unpacked {
+        findings.extend(mode_finding(&read));
+    }
+    let arch = match &facts {
+        Some(facts) => arch_of(facts, &settings.lambda),
+        None => settings.lambda.arch.unwrap_or(elf::Arch::X86_64),
+    };
+    match lambda_world(&settings.lambda, &settings.lambda.configured, arch, name) {
+        Err(finding) => findings.push(*finding),
+        Ok(lambda) => {
+            ui.status("Checking", &format!("{path} for {}", lambda.label()));
+            findings.extend(runtime_findings(&lambda.baseline, name, context.now));
+            if let Some(facts) = &facts {
+                artifact.arch = facts.arch().map(|arch| arch.as_str().to_owned());
+                artifact.linkage = Some(facts.linkage().as_str());
+                artifact.libc = Some(facts.libc().as_str());
+                artifact.interpreter = facts.interpreter.clone();
+                findings.extend(arch_assertion(facts, &settings.lambda, name));
+                let walks = walks(facts, &lambda, libs, &members);
+                let none = Nothing::default();
+                let subject = subject(facts, &lambda, &members, &none);
+                findings.extend(audit::audit(&subject, &walks));
+                artifact.libraries = report::libraries(&subject, &walks);
+                if ui.is_verbose() {
+                    for (verb, line) in report::library_lines(&artifact, &lambda.label()) {
+                        ui.status(verb, &line);
+                    }
+                }
+            }
+        }
+    }
+    let fails = conclude(&mut artifact, &mut findings, settings, ui);
+    if facts.is_none() && !fails {
+        artifact.verdict = "unknown";
+    }
+    let verdict = match artifact.verdict {
+        "starts" => "starts",
+        "fails" => "does not start",
+        _ => "may start",
+    };
+    ui.status("Finished", &format!("{path} {verdict} on {}", artifact.runtime));
+    results.push((artifact, fails));
+    Ok(())
+}
+
+/// The findings of an archive that was written just now.
+pub(super) fn audit_again(read: &Archive, lambda: &LambdaWorld, libs: &[String]) -> Result<Vec<Finding>> {
+    let members = members(read);
+    match bootstrap(Utf8Path::new("the archive"), read) {
+        Some(Bootstrap::Elf(facts)) => {
+            let walks = walks(&facts, lambda, libs, &members);
+            let none = Nothing::default();
+            Ok(audit::audit(&subject(&facts, lambda, &members, &none), &walks))
+        }
+        _ => Err(Error::new("the written archive has no program")),
+    }
+}
+
+/// An archive comes without a build world.
+#[derive(Default)]
+struct Nothing {
+    files: BTreeMap<String, String>,
+    reasons: BTreeMap<String, NotShipped>,
+}
+
+fn subject<'a>(
+    facts: &'a ElfFacts,
+    lambda: &'a LambdaWorld,
+    members: &'a [Member],
+    none: &'a Nothing,
+) -> Subject<'a> {
+    Subject {
+        name: BOOTSTRAP,
+        program: facts,
+        lambda,
+        owner: Owner::Archive,
+        members,
+        build_files: &none.files,
+        not_shipped: &none.reasons,
+    }
+}
+
+fn walks(facts: &Arc<ElfFacts>, lambda: &LambdaWorld, libs: &[String], members: &[Member]) -> Vec<Walked> {
+    match facts.arch() {
+        Some(_) => lambda.walks(&format!("{TASK_ROOT}/{BOOTSTRAP}"), facts, libs, members),
+        None => Vec::new(),
+    }
+}
+
+/// The archive's members as the loader will meet them in /var/task.
+fn members(read: &Archive) -> Vec<Member> {
+    read.entries
+        .iter()
+        .filter_map(|entry| {
+            let content = match &entry.kind {
+                Kind::Directory => return None,
+                Kind::Link(target) => MemberContent::Link(target.clone()),
+                Kind::File if !is_readable(entry) => MemberContent::Other(Opened::Unreadable),
+                Kind::File => match elf::parse(entry.bytes.as_deref().map_or(&[][..], |bytes| bytes)) {
+                    Ok(facts) => MemberContent::Object(Arc::new(facts)),
+                    Err(ElfError::TooShort | ElfError::NotElf(OtherFormat::Empty)) => {
+                        MemberContent::Other(Opened::Rejected("file too short".into()))
+                    }
+                    Err(error @ ElfError::NotElf(_)) => {
+                        MemberContent::Other(Opened::Rejected(format!("invalid ELF header: {error}")))
+                    }
+                    Err(error) => MemberContent::Other(Opened::Rejected(error.to_string())),
+                },
+            };
+            Some(Member { path: format!("{TASK_ROOT}/{}", entry.name), content })
+        })
+        .collect()
+}
+
+/// Lambda runs functions as a user of its own: what only the owner may read is not there for it.
+///
+/// Mode 0 is what tools leave that write none.
+fn is_readable(entry: &ReadEntry) -> bool {
+    entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
+}
+
+/// The entry at `bootstrap`, links followed.
+fn bootstrap_entry(read: &Archive) -> Option<&ReadEntry> {
+    let mut name = BOOTSTRAP.to_owned();
+    for _ in 0..40 {
+        let entry = read.entries.iter().find(|entry| entry.name == name)?;
+        match &entry.kind {
+            Kind::Link(target) => name = archive::link_target(&name, target)?,
+            _ => return Some(entry),
+        }
+    }
+    None
+}
+
+fn bootstrap(path: &Utf8Path, read: &Archive) -> Option<Bootstrap> {
+    let Some(entry) = bootstrap_entry(read) else {
+        return Some(Bootstrap::Broken(bootstrap_missing(path, read)));
+    };
+    let bytes = entry.bytes.as_deref().map_or(&[][..], |bytes| bytes);
+    Some(match elf::parse(bytes) {
+        Ok(facts) => Bootstrap::Elf(Arc::new(facts)),
+        Err(ElfError::NotElf(OtherFormat::Script)) => Bootstrap::Script,
+        Err(error) => Bootstrap::Broken(Finding::new(
+            Code::NotElf,
+            BOOTSTRAP,
+            format!("`bootstrap` cannot be started: {error}"),
+        )),
+    })
+}
+
+fn bootstrap_missing(path: &Utf8Path, read: &Archive) -> Finding {
+    let finding =
+        Finding::new(Code::BootstrapMissing, BOOTSTRAP, format!("`{path}` has no `bootstrap` at its root"));
+    let elsewhere = read
+        .entries
+        .iter()
+        .find(|entry| entry.kind == Kind::File && elf::file_name(&entry.name) == BOOTSTRAP);
+    match elsewhere {
+        Some(entry) => finding.help(format!("put `{}` at the root of the archive", entry.name)),
+        None => finding.help("name the program `bootstrap`, or let `cargo lambda-bundle` write the archive"),
+    }
+}
+
+/// A finding if Lambda may not execute `bootstrap`.
+fn mode_finding(read: &Archive) -> Option<Finding> {
+    let entry = bootstrap_entry(read).filter(|entry| entry.kind == Kind::File)?;
+    let message = match entry.mode {
+        Some(mode) if mode & 0o001 != 0 && mode & 0o004 != 0 => return None,
+        Some(mode) if mode != 0 => {
+            format!("`bootstrap` has mode {mode:04o}; Lambda's user may not execute it")
+        }
+        _ => "`bootstrap` has no Unix mode in the archive; Lambda's user may not execute it".to_owned(),
+    };
+    Some(
+        Finding::new(Code::NotExecutable, BOOTSTRAP, message)
+            .help("store it with mode 0755 (on Unix: `chmod 755 bootstrap` before it is zipped)"),
+    )
+}
+
+fn archive_report(
+    path: &Utf8Path,
+    read: &Archive,
+    zipped_bytes: u64,
+    digest: Digest,
+    context: &Context,
+) -> report::Archive {
+    report::Archive {
+        path: context.current_dir.join(path).into_string(),
+        kind: "function",
+        zipped_bytes,
+        unzipped_bytes: read.unzipped_bytes,
+        sha256: digest.hex,
+        code_sha256: digest.base64,
+        entries: read
+            .entries
+            .iter()
+            .map(|entry| report::Entry {
+                name: entry.name.clone(),
+                mode: entry.mode.unwrap_or(0),
+                size: entry.size,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,365 @@
+//! Plans, walks and findings as JSON and as lines of text.
+//!
+//! The JSON types live here and nowhere else: the core's types stay free to change. Fields are added,
+//! never changed, within a version. Text is written without colour and without control characters;
+//! [`crate::ui`] adds the former and relies on the latter.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::audit::{Finding, NotShipped, Severity, Subject, label};
+use crate::error::Error;
+use crate::lambda::{TASK_ROOT, Walked};
+use crate::loader::{Closure, Outcome, Rule};
+use crate::world::Object;
+
+/// The document of one run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What the document is.
+    pub schema: &'static str,
+    /// Its version.
+    pub version: u32,
+    /// One element per program and runtime.
+    pub artifacts: Vec<Artifact>,
+    /// Why the run could not answer, on exit status 101.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+impl Report {
+    /// A document of these artifacts.
+    pub fn new(artifacts: Vec<Artifact>, error: Option<&Error>) -> Report {
+        Report {
+            schema: "cargo-lambda-bundle/report",
+            version: 1,
+            artifacts,
+            error: error.map(|error| Failure {
+                message: error.to_string(),
+                causes: error.causes(),
+                help: error.help_text().map(str::to_owned),
+            }),
+        }
+    }
+
+    /// The document as JSON text, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self)
+            .unwrap_or_else(|error| unreachable!("strings, numbers and lists always become JSON: {error}"));
+        text.push('\n');
+        text
+    }
+}
+
+/// Why a run could not answer.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// What failed.
+    pub message: String,
+    /// Why, outermost first.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// What the report says of one program on one runtime.
+#[derive(Debug, Clone, Serialize)]
+pub struct Artifact {
+    /// The program's name.
+    pub name: String,
+    /// Its package.
+    pub package: Option<String>,
+    /// The file that was looked at.
+    pub path: String,
+    /// The target triple it was built for.
+    pub target: Option<String>,
+    /// The profile it was built with.
+    pub profile: Option<String>,
+    /// The runtime.
+    pub runtime: String,
+    /// Lambda's architecture of the program.
+    pub arch: Option<String>,
+    /// How it reaches its libraries.
+    pub linkage: Option<&'static str>,
+    /// The C library it was linked with.
+    pub libc: Option<&'static str>,
+    /// PT_INTERP.
+    pub interpreter: Option<String>,
+    /// `starts`, `fails` or `unknown`.
+    pub verdict: &'static str,
+    /// What the program is in the bundle.
+    pub role: &'static str,
+    /// The whole closure.
+    pub libraries: Vec<Library>,
+    /// The findings, errors first.
+    pub findings: Vec<FindingReport>,
+    /// The archive that was written or read.
+    pub archive: Option<Archive>,
+}
+
+/// One library of a closure.
+#[derive(Debug, Clone, Serialize)]
+pub struct Library {
+    /// The name that was needed.
+    pub soname: String,
+    /// `bundle`, `baseline`, `layer`, `missing` or `excluded`.
+    pub from: &'static str,
+    /// What the build world's loader opens for that name.
+    pub build_path: Option<String>,
+    /// Where it is on Lambda.
+    pub lambda_path: Option<String>,
+    /// Whether our copy displaces the system's.
+    pub pinned: bool,
+    /// By which rule the loader finds it.
+    pub rule: Option<&'static str>,
+    /// The objects that need it.
+    pub needed_by: Vec<String>,
+    /// How it is known that the system has it.
+    pub evidence: Option<&'static str>,
+}
+
+/// One finding.
+#[derive(Debug, Clone, Serialize)]
+pub struct FindingReport {
+    /// Its kind.
+    pub code: &'static str,
+    /// How bad.
+    pub severity: &'static str,
+    /// The object it is about.
+    pub object: String,
+    /// The library it is about.
+    pub soname: Option<String>,
+    /// Version nodes.
+    pub versions: Vec<String>,
+    /// Symbols that ask for them.
+    pub symbols: Vec<String>,
+    /// From the program to the object.
+    pub chain: Vec<String>,
+    /// What is the matter.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// One archive.
+#[derive(Debug, Clone, Serialize)]
+pub struct Archive {
+    /// Where it is.
+    pub path: String,
+    /// `function`.
+    pub kind: &'static str,
+    /// Size of the file.
+    pub zipped_bytes: u64,
+    /// Size of its contents.
+    pub unzipped_bytes: u64,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the file, base64: Lambda's `CodeSha256`.
+    pub code_sha256: String,
+    /// Its members.
+    pub entries: Vec<Entry>,
+}
+
+/// One member of an archive.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// Unzipped size.
+    pub size: u64,
+}
+
+/// Sorts findings as they are shown: errors, warnings, notes; each by code, object, library.
+pub fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| {
+        (a.severity, a.code, &a.object, &a.soname).cmp(&(b.severity, b.code, &b.object, &b.soname))
+    });
+}
+
+/// The verdict that follows from the findings.
+pub fn verdict(findings: &[Finding]) -> &'static str {
+    let unknown = |finding: &Finding| {
+        finding.code == crate::audit::Code::VersionUnknown && finding.severity == Severity::Warning
+    };
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        "fails"
+    } else if findings.iter().any(unknown) {
+        "unknown"
+    } else {
+        "starts"
+    }
+}
+
+/// The findings for JSON.
+pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
+    findings
+        .iter()
+        .map(|finding| FindingReport {
+            code: finding.code.as_str(),
+            severity: finding.severity.as_str(),
+            object: finding.object.clone(),
+            soname: finding.soname.clone(),
+            versions: finding.versions.clone(),
+            symbols: finding.symbols.clone(),
+            chain: finding.chain.clone(),
+            message: finding.message.clone(),
+            help: finding.help.clone(),
+        })
+        .collect()
+}
+
+/// The closure of a program, sorted by name.
+///
+/// It is that of the first variant: doubtful libraries absent, Lambda's usual LD_LIBRARY_PATH.
+pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
+    let Some(walked) = walks.first() else { return Vec::new() };
+    let closure = &walked.closure;
+    let mut libraries: BTreeMap<String, Library> = BTreeMap::new();
+    for (index, object) in closure.objects.iter().enumerate().skip(1) {
+        let needed_by = needed_by(subject, closure, index);
+        let is_interpreter = object.rule == Rule::Interpreter;
+        if is_interpreter && (closure.absent_interpreter.is_some() || subject.program.interpreter.is_none()) {
+            continue;
+        }
+        let soname = label(subject, closure, index);
+        let (from, evidence) = match &object.file.object {
+            Object::System(system) => ("baseline", Some(system.evidence.as_str())),
+            _ if object.path.starts_with("/opt/") => ("layer", None),
+            _ => ("bundle", None),
+        };
+        let library = Library {
+            build_path: subject.build_files.get(&soname).cloned(),
+            lambda_path: Some(object.path.clone()),
+            pinned: false,
+            rule: Some(object.rule.as_str()),
+            needed_by,
+            evidence,
+            from,
+            soname: soname.clone(),
+        };
+        libraries.insert(soname, library);
+    }
+    for need in &closure.needs {
+        if matches!(need.outcome, Outcome::Loaded(_)) {
+            continue;
+        }
+        let excluded = subject.not_shipped.get(&need.name) == Some(&NotShipped::Excluded);
+        let by = label(subject, closure, need.by);
+        let library = libraries.entry(need.name.clone()).or_insert_with(|| Library {
+            soname: need.name.clone(),
+            from: if excluded { "excluded" } else { "missing" },
+            build_path: subject.build_files.get(&need.name).cloned(),
+            lambda_path: None,
+            pinned: false,
+            rule: None,
+            needed_by: Vec::new(),
+            evidence: None,
+        });
+        if !library.needed_by.contains(&by) {
+            library.needed_by.push(by);
+        }
+    }
+    libraries.into_values().collect()
+}
+
+fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
+    closure.needed_by(index).into_iter().map(|by| label(subject, closure, by)).collect()
+}
+
+/// A line of the listing: a verb and what it is about.
+pub type Line = (&'static str, String);
+
+/// One line per library that is shipped, used or missing, and why.
+pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
+    let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
+    let mut lines = Vec::new();
+    for (from, verb) in [("bundle", "Shipping"), ("baseline", "Using")] {
+        for library in artifact.libraries.iter().filter(|library| library.from == from) {
+            let mut text = format!("{:<width$}", library.soname);
+            match (from, &library.build_path, &library.lambda_path) {
+                ("bundle", Some(build), _) => {
+                    let _ = write!(text, "  {build}: {lambda} lacks it");
+                }
+                ("bundle", None, Some(path)) => {
+                    let _ = write!(text, "  {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
+                }
+                (_, _, path) => {
+                    let path = path.as_deref().unwrap_or_default();
+                    let evidence = library.evidence.unwrap_or_default();
+                    let _ = write!(text, "  {path} of {lambda} ({evidence})");
+                }
+            }
+            match library.needed_by.as_slice() {
+                [] => text.push_str("; the interpreter"),
+                by => {
+                    let _ = write!(text, "; needed by {}", shortened(by));
+                }
+            }
+            lines.push((verb, text));
+        }
+    }
+    lines
+}
+
+/// At most three names, then how many more.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        let _ = write!(text, " and {} more", names.len() - SHOWN);
+    }
+    text
+}
+
+/// The lines under a finding's message: its chain and symbols. All symbols if `verbose`.
+pub fn finding_details(finding: &Finding, verbose: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !finding.chain.is_empty() {
+        lines.push(format!("chain: {}", finding.chain.join(" -> ")));
+    }
+    if !finding.symbols.is_empty() {
+        let shown = if verbose { finding.symbols.join(", ") } else { shortened(&finding.symbols) };
+        lines.push(format!("symbols: {shown}"));
+    }
+    lines
+}
+
+/// Bytes for people: `1.2 MB` is 1,200,000 bytes.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// How long ago, for people.
+pub fn age(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal.
+pub fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        // The bidirectional controls can make a name look like another one.
+        let hidden =
+            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || hidden {
+            let _ = write!(clean, "\\x{:02x}", character as u32);
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
+}
