@@ -359,6 +359,18 @@ fn cargo_lambdas_place_comes_after_cargos() {
 }
 
 #[test]
+fn a_program_named_bootstrap_is_not_another_function() {
+    let fixture = single();
+    fixture.file("Cargo.toml", manifest("bootstrap"));
+    fixture.program("target/lambda/release/bootstrap", X86_64, "a function named `release`");
+    let error = find(&targets(&[GNU]), &fixture.environment).unwrap_err();
+    assert!(!error.to_string().contains("there is"), "{error}");
+    assert!(find(&all(), &fixture.environment).is_err());
+    fixture.program("target/lambda/bootstrap/bootstrap", X86_64, "");
+    fixture.check(all(), &["bootstrap bootstrap cargo-lambda - - target/lambda/bootstrap/bootstrap"]);
+}
+
+#[test]
 fn two_builds_that_differ_are_a_question() {
     let fixture = single();
     fixture.program("target/release/orders", X86_64, "one");
@@ -433,8 +445,20 @@ fn a_binary_whose_features_are_off_may_be_missing_unless_named() {
     fixture.check(all(), &[orders]);
     let error = find(&bins(&["extra"]), &fixture.environment).unwrap_err();
     assert!(error.help_text().unwrap().contains("-p orders --bin extra --features extra"), "{error:?}");
+    fixture
+        .check(Selection { build: true, ..all() }, &["orders orders built - release target/release/orders"]);
     fixture.program("target/release/extra", X86_64, "");
     fixture.check(all(), &["orders extra cargo - release target/release/extra", orders]);
+}
+
+#[test]
+fn a_build_that_passes_over_all_programs_names_the_features() {
+    let extra = "[features]\nextra = []\n[[bin]]\nname = \"extra\"\nrequired-features = [\"extra\"]\n";
+    let fixture = Fixture::new(&[("Cargo.toml", &(manifest("orders") + extra)), ("src/bin/extra.rs", MAIN)]);
+    fixture.check_error(
+        Selection { build: true, ..all() },
+        &["`cargo build --release` did not build `extra`", "help: add `--features extra`"],
+    );
 }
 
 #[test]

@@ -174,7 +174,8 @@ pub(super) fn library_dirs(
     for run in list {
         for value in &run.link_search {
             let (kind, path) = split_kind(value);
-            let path = project.current_dir.join(path);
+            // rustc and its linker run in the workspace's directory.
+            let path = project.metadata.workspace_root.join(path);
             let package = run.package.clone();
             if path.starts_with(project.build_directory()) || path.starts_with(project.target_directory()) {
                 inside.push((value, LibraryDir { path, origin: LibraryDirOrigin::BuildScript { package } }));
