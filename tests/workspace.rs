@@ -625,7 +625,7 @@ fn library_dirs(fixture: &Fixture, artifact: &Artifact) -> Vec<String> {
             LibraryDirOrigin::Deps => "deps".to_owned(),
             LibraryDirOrigin::Rustc => "rustc".to_owned(),
         };
-        assert!(dir.path.is_dir());
+        assert!(dir.path.is_dir() && !dir.path.as_str().ends_with('/'), "{}", dir.path);
         let path = dir.path.strip_prefix(fixture.path("")).unwrap_or(&dir.path);
         let names: Vec<&str> = path
             .iter()
