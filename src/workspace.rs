@@ -41,7 +41,9 @@ pub struct Environment {
 impl Environment {
     /// The value of a variable; an empty one counts as not set, as for cargo's own variables.
     fn var(&self, name: &str) -> Option<&OsStr> {
-        let (_, value) = self.vars.iter().rev().find(|(key, _)| key == name)?;
+        // Windows has `Path` for `PATH`.
+        let is_it = |key: &OsStr| key == name || (cfg!(windows) && key.eq_ignore_ascii_case(name));
+        let (_, value) = self.vars.iter().rev().find(|(key, _)| is_it(key))?;
         Some(value.as_os_str()).filter(|value| !value.is_empty())
     }
 }

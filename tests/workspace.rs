@@ -156,7 +156,7 @@ fn profile(name: &str) -> Selection {
 }
 
 fn manifest(name: &str) -> String {
-    format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2021\"\n")
+    format!("[package]\nname = \"{name}\"\nversion = \"1.23.4\"\nedition = \"2021\"\n")
 }
 
 const MAIN: &str = "fn main() {}\n";
@@ -228,7 +228,7 @@ fn a_workspace_is_selected_as_cargo_does() {
     let fixture = workspace("");
     fixture.check(all(), &[a, b]);
     fixture.check(packages(&["b"]), &[b]);
-    fixture.check(packages(&["b@1.2", "a@1.2.3"]), &[a, b]);
+    fixture.check(packages(&["b@1.23", "a@1.23.4"]), &[a, b]);
     fixture.check(packages(&["[ab]"]), &[a, b]);
     fixture.check(packages(&[&format!("path+file://{}", fixture.path("b"))]), &[b]);
     fixture.check(Selection { workspace: true, exclude: strings(&["a"]), ..all() }, &[b]);
@@ -354,8 +354,26 @@ fn cargo_lambdas_place_comes_after_cargos() {
     fixture.check(targets(&[GNU, ARM]), &[&gnu, &expected(ARM)]);
 
     let fixture = single();
+    fixture.program(moved, AARCH64, "");
+    // The host's own build on macOS.
+    fixture.file("target/release/orders", b"\xcf\xfa\xed\xfe and so on");
+    fixture.check(all(), &[&expected("-")]);
+
+    let fixture = single();
     fixture.program("target/lambda/extensions/orders", X86_64, "");
     fixture.check(all(), &["orders orders cargo-lambda - - target/lambda/extensions/orders"]);
+}
+
+#[test]
+fn a_program_named_bootstrap_is_not_another_function() {
+    let fixture = single();
+    fixture.file("Cargo.toml", manifest("bootstrap"));
+    fixture.program("target/lambda/release/bootstrap", X86_64, "a function named `release`");
+    let error = find(&targets(&[GNU]), &fixture.environment).unwrap_err();
+    assert!(!error.to_string().contains("there is"), "{error}");
+    assert!(find(&all(), &fixture.environment).is_err());
+    fixture.program("target/lambda/bootstrap/bootstrap", X86_64, "");
+    fixture.check(all(), &["bootstrap bootstrap cargo-lambda - - target/lambda/bootstrap/bootstrap"]);
 }
 
 #[test]
@@ -431,10 +449,22 @@ fn a_binary_whose_features_are_off_may_be_missing_unless_named() {
     fixture.program("target/release/orders", X86_64, "");
     let orders = "orders orders cargo - release target/release/orders";
     fixture.check(all(), &[orders]);
-    let error = find(&bins(&["extra"]), &fixture.environment).unwrap_err();
+    let error = find(&bins(&["extra", "orders"]), &fixture.environment).unwrap_err();
     assert!(error.help_text().unwrap().contains("-p orders --bin extra --features extra"), "{error:?}");
+    fixture
+        .check(Selection { build: true, ..all() }, &["orders orders built - release target/release/orders"]);
     fixture.program("target/release/extra", X86_64, "");
     fixture.check(all(), &["orders extra cargo - release target/release/extra", orders]);
+}
+
+#[test]
+fn a_build_that_passes_over_all_programs_names_the_features() {
+    let extra = "[features]\nextra = []\n[[bin]]\nname = \"extra\"\nrequired-features = [\"extra\"]\n";
+    let fixture = Fixture::new(&[("Cargo.toml", &(manifest("orders") + extra)), ("src/bin/extra.rs", MAIN)]);
+    fixture.check_error(
+        Selection { build: true, ..all() },
+        &["`cargo build --release` did not build `extra`", "help: add `--features extra`"],
+    );
 }
 
 #[test]
@@ -445,6 +475,14 @@ fn a_selection_without_a_match_lists_what_there_is() {
     fixture.check_error(
         packages(&["aa"]),
         &["no package `aa` in the workspace `[P]`", "  its packages: `a`, `b`", "help: did you mean `-p a`?"],
+    );
+    fixture.check_error(
+        packages(&["a@1.2"]),
+        &[
+            "no package `a@1.2` in the workspace `[P]`",
+            "  its packages: `a`, `b`",
+            "help: did you mean `-p a`?",
+        ],
     );
     fixture.check_error(
         bins(&["orders"]),
@@ -587,7 +625,7 @@ fn library_dirs(fixture: &Fixture, artifact: &Artifact) -> Vec<String> {
             LibraryDirOrigin::Deps => "deps".to_owned(),
             LibraryDirOrigin::Rustc => "rustc".to_owned(),
         };
-        assert!(dir.path.is_dir());
+        assert!(dir.path.is_dir() && !dir.path.as_str().ends_with('/'), "{}", dir.path);
         let path = dir.path.strip_prefix(fixture.path("")).unwrap_or(&dir.path);
         let names: Vec<&str> = path
             .iter()
@@ -762,6 +800,7 @@ fn a_source_that_is_newer_is_named() {
     set_modified(&fixture.path("src/with space.rs"), SystemTime::now() - Duration::from_secs(60));
     fixture.cargo(&["build"]);
     set_modified(&fixture.path("src/part.rs"), later);
+    let fixture = fixture.in_dir("src");
     assert_eq!(fixture.find(&profile("dev"))[0].newer_source, Some(fixture.path("src/part.rs")));
 }
 

@@ -1,5 +1,6 @@
 //! `cargo build`: run for `--build`, and spelled out where a program is not built.
 
+use std::collections::BTreeSet;
 use std::io::BufReader;
 use std::process::Stdio;
 
@@ -22,10 +23,10 @@ pub(super) fn build(
     programs: &[Program],
 ) -> Result<Vec<Artifact>> {
     if let Some(target) = targets.iter().find(|target| target.has_libc_version) {
-        let without = without_libc_version(&target.asked);
         return Err(Error::new(format!("cargo cannot build for `{}`: it has a libc version", target.asked))
             .help(format!(
-                "build with `cargo zigbuild` and leave `--build` out, or say `--target {without}`"
+                "build with `cargo zigbuild` and leave `--build` out, or say `--target {}`",
+                target.name
             )));
     }
     let words = words(selection);
@@ -50,33 +51,39 @@ pub(super) fn build(
     }
 
     let mut artifacts = Vec::new();
+    let mut absent = Vec::new();
     for program in programs {
-        let mut built: Vec<(Option<String>, &Utf8PathBuf)> = Vec::new();
-        for (_, path) in executables.iter().filter(|(other, _)| *other == program) {
-            built.push((target_of(project, program, path), path));
-        }
+        let paths = executables.iter().filter(|(other, _)| *other == program).map(|(_, path)| path);
+        let mut built: Vec<(Option<String>, &Utf8PathBuf)> =
+            paths.map(|path| (target_of(project, program, path), path)).collect();
         // In the order of the flags; cargo's messages come in the order in which builds end.
         built
             .sort_by_key(|(target, _)| targets.iter().position(|other| Some(&other.name) == target.as_ref()));
+        if built.is_empty() {
+            absent.push(program);
+        }
         for (target, path) in built {
             artifacts.push(artifact(project, selection, program, target, path, &runs)?);
         }
     }
-    if artifacts.is_empty() {
-        let names: Vec<String> = programs.iter().map(|program| format!("`{}`", program.name)).collect();
-        let features: Vec<&str> =
-            programs.iter().flat_map(|program| &program.required_features).map(String::as_str).collect();
+    // cargo passes over a binary whose required features are off, unless the binary was named.
+    if artifacts.is_empty() || absent.iter().any(|program| program.required_features.is_empty()) {
+        let names: Vec<String> = absent.iter().map(|program| format!("`{}`", program.name)).collect();
         let error = Error::new(format!("`cargo {}` did not build {}", quoted(&words), names.join(", ")));
-        return Err(match features.is_empty() {
-            true => error,
-            false => error.help(format!("add `--features {}`", features.join(","))),
+        let features = required_features(&absent);
+        return Err(if features.is_empty() {
+            error
+        } else {
+            error.help(format!("add `--features {features}`"))
         });
     }
     Ok(artifacts)
 }
 
-fn without_libc_version(target: &str) -> &str {
-    target.trim_end_matches(|c: char| c == '.' || c.is_ascii_digit())
+/// The features that these programs require, as `--features` takes them.
+fn required_features(programs: &[&Program]) -> String {
+    let features = programs.iter().flat_map(|program| &program.required_features).map(String::as_str);
+    features.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
 }
 
 fn run(project: &Project, words: &[String]) -> Result<Vec<Message>> {
@@ -206,12 +213,9 @@ pub(super) fn command_to_suggest(
         let flag = if program.is_example { "--example" } else { "--bin" };
         words.extend([flag.to_owned(), program.name.clone()]);
     }
-    let mut features: Vec<&str> =
-        programs.iter().flat_map(|program| &program.required_features).map(String::as_str).collect();
-    features.sort_unstable();
-    features.dedup();
+    let features = required_features(programs);
     if !features.is_empty() && !selection.all_features {
-        words.extend(["--features".to_owned(), features.join(",")]);
+        words.extend(["--features".to_owned(), features]);
     }
     words.extend(common_words(selection));
     format!("cargo {}", quoted(&words))

@@ -1,5 +1,7 @@
 //! Where built programs are: cargo's place, else cargo-lambda's.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::project::{Project, Target, profile, profile_dir};
@@ -84,6 +86,12 @@ fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(directories)
 }
 
+/// Whether a directory of the target directory has one directory for each function, which a function's name
+/// (`release`, `bootstrap`) must not turn into a profile or a program.
+fn is_of_bundles(name: &str) -> bool {
+    matches!(name, "lambda" | "lambda-bundle")
+}
+
 fn in_cargos_place(
     project: &Project,
     selection: &Selection,
@@ -113,6 +121,9 @@ fn in_cargos_place(
     tried.push(path_below(&directory.join("*"), Some("*"), profile_dir, program));
     for target_dir in target_dirs(directory)? {
         let name = target_dir.file_name().unwrap_or_default();
+        if is_of_bundles(name) {
+            continue;
+        }
         let path = path_below(&target_dir, Some(name), profile_dir, program);
         if files::is_file(&path)? {
             candidates.push(candidate(path, Some(name)));
@@ -324,7 +335,7 @@ fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> R
         zips.push(project.target_directory().join("lambda").join(&it.program.name).join("bootstrap.zip"));
         others.extend(other_builds(project, it.program)?);
     }
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for path in tried.iter().filter(|path| seen.insert(*path)) {
         message.push_str(&format!("\n  looked at {}", project.shown(path)));
     }
@@ -363,8 +374,7 @@ fn other_builds(project: &Project, program: &Program) -> Result<Vec<Utf8PathBuf>
         for inner in files::directories(&outer)? {
             let profile = inner.file_name().unwrap_or_default();
             let path = path_below(&outer, outer.file_name(), profile, program);
-            // `deps` and `examples` of a profile hold programs under other names, or none of ours.
-            if !matches!(profile, "deps" | "examples") && files::is_file(&path)? {
+            if !is_of_bundles(outer.file_name().unwrap_or_default()) && files::is_file(&path)? {
                 found.push(path);
             }
         }

@@ -105,7 +105,12 @@ fn build_script_run(
     let out_dir = directory.join("out");
     let link_search = link_search(&text).into_iter().map(|(kind, path)| {
         let moved = told.as_deref().and_then(|told| Utf8Path::new(path).strip_prefix(told.trim_end()).ok());
-        let path = moved.map_or_else(|| Utf8PathBuf::from(path), |rest| out_dir.join(rest));
+        let path = match moved {
+            // Joining nothing would add a slash.
+            Some(rest) if rest.as_str().is_empty() => out_dir.clone(),
+            Some(rest) => out_dir.join(rest),
+            None => Utf8PathBuf::from(path),
+        };
         format!("{}={path}", kind.unwrap_or("all"))
     });
     let run = BuildScriptRun { package: package.to_owned(), link_search: link_search.collect() };
@@ -174,7 +179,8 @@ pub(super) fn library_dirs(
     for run in list {
         for value in &run.link_search {
             let (kind, path) = split_kind(value);
-            let path = project.current_dir.join(path);
+            // rustc and its linker run in the workspace's directory.
+            let path = project.metadata.workspace_root.join(path);
             let package = run.package.clone();
             if path.starts_with(project.build_directory()) || path.starts_with(project.target_directory()) {
                 inside.push((value, LibraryDir { path, origin: LibraryDirOrigin::BuildScript { package } }));
