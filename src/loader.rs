@@ -10,10 +10,12 @@
 
 mod glibc;
 mod musl;
+mod symbols;
 mod versions;
 
 pub use glibc::{Glibc, hwcap_subdirectories};
 pub use musl::Musl;
+pub use symbols::{Known, Undefined, undefined_symbols};
 pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
 use crate::world::{Object, OpenFile, World};

@@ -17,7 +17,7 @@ use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
-use crate::world::{OpenFile, World};
+use crate::world::{Object, OpenFile, World};
 
 /// What to plan for.
 pub struct Request<'a> {
@@ -55,10 +55,19 @@ pub struct BundlePlan {
     pub members: Vec<Member>,
     /// The last walks.
     pub walks: Vec<Walked>,
-    /// What the build world's loader would open for each needed name, links resolved.
-    pub build_files: BTreeMap<String, String>,
+    /// What the build world's loader would open for each needed name.
+    pub build_files: BTreeMap<String, BuildFile>,
     /// Why a missing name is not shipped.
     pub not_shipped: BTreeMap<String, NotShipped>,
+}
+
+/// A library of the build world.
+#[derive(Debug, Clone)]
+pub struct BuildFile {
+    /// Where it is, links resolved.
+    pub path: String,
+    /// Its facts.
+    pub facts: Arc<ElfFacts>,
 }
 
 /// Where a shipped library stands on Lambda.
@@ -105,6 +114,10 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
             let reached = reached(&walks, &shipped);
             if reached.len() == shipped.len() {
                 let build_files = search.build_files();
+                let build =
+                    build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
+                let mut walks = walks;
+                lambda.check_symbols(&mut walks, request.facts.libc(), &build);
                 let shipped = shipped.into_values().collect();
                 return BundlePlan { shipped, members, walks, build_files, not_shipped };
             }
@@ -186,7 +199,7 @@ impl BuildSearch<'_> {
             .or(files.first())
             .cloned()
             .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;
-        let crate::world::Object::Elf(facts) = &chosen.object else {
+        let Object::Elf(facts) = &chosen.object else {
             return Err(NotShipped::NotFound(Vec::new()));
         };
         if !self.objects.iter().any(|object| object.file.id == chosen.id) {
@@ -204,23 +217,25 @@ impl BuildSearch<'_> {
 
     /// The build world's object for an object of the Lambda world: the one with the same facts.
     fn build_index(&self, object: &Loaded) -> usize {
-        let crate::world::Object::Elf(wanted) = &object.file.object else { return 0 };
+        let Object::Elf(wanted) = &object.file.object else { return 0 };
         self.objects
             .iter()
             .position(|known| match &known.file.object {
-                crate::world::Object::Elf(facts) => Arc::ptr_eq(facts, wanted),
+                Object::Elf(facts) => Arc::ptr_eq(facts, wanted),
                 _ => false,
             })
             .unwrap_or(0)
     }
 
-    /// What each needed name led to, links resolved.
-    fn build_files(&self) -> BTreeMap<String, String> {
+    /// What each needed name led to.
+    fn build_files(&self) -> BTreeMap<String, BuildFile> {
         let mut files = BTreeMap::new();
         for need in &self.closure.needs {
-            if let Outcome::Loaded(index) = need.outcome {
-                let source = &self.closure.objects[index].file.source;
-                files.entry(need.name.clone()).or_insert_with(|| source.clone());
+            let Outcome::Loaded(index) = need.outcome else { continue };
+            let file = &self.closure.objects[index].file;
+            if let Object::Elf(facts) = &file.object {
+                let found = BuildFile { path: file.source.clone(), facts: facts.clone() };
+                files.entry(need.name.clone()).or_insert(found);
             }
         }
         files

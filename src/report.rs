@@ -232,7 +232,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
             _ => ("bundle", None),
         };
         let library = Library {
-            build_path: subject.build_files.get(&soname).cloned(),
+            build_path: subject.build_files.get(&soname).map(|file| file.path.clone()),
             lambda_path: Some(object.path.clone()),
             pinned: false,
             rule: Some(object.rule.as_str()),
@@ -252,7 +252,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let library = libraries.entry(need.name.clone()).or_insert_with(|| Library {
             soname: need.name.clone(),
             from: if excluded { "excluded" } else { "missing" },
-            build_path: subject.build_files.get(&need.name).cloned(),
+            build_path: subject.build_files.get(&need.name).map(|file| file.path.clone()),
             lambda_path: None,
             pinned: false,
             rule: None,

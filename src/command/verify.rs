@@ -13,6 +13,7 @@ use crate::disk;
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
+use crate::plan::BuildFile;
 use crate::report::{self, Artifact};
 use crate::settings::{Context, Settings};
 use crate::ui::Ui;
@@ -152,7 +153,7 @@ pub(super) fn audit_again(read: &Archive, lambda: &LambdaWorld, libs: &[String])
 /// An archive comes without a build world.
 #[derive(Default)]
 struct Nothing {
-    files: BTreeMap<String, String>,
+    files: BTreeMap<String, BuildFile>,
     reasons: BTreeMap<String, NotShipped>,
 }
 
@@ -175,7 +176,11 @@ fn subject<'a>(
 
 fn walks(facts: &Arc<ElfFacts>, lambda: &LambdaWorld, libs: &[String], members: &[Member]) -> Vec<Walked> {
     match facts.arch() {
-        Some(_) => lambda.walks(&format!("{TASK_ROOT}/{BOOTSTRAP}"), facts, libs, members),
+        Some(_) => {
+            let mut walks = lambda.walks(&format!("{TASK_ROOT}/{BOOTSTRAP}"), facts, libs, members);
+            lambda.check_symbols(&mut walks, facts.libc(), &BTreeMap::new());
+            walks
+        }
         None => Vec::new(),
     }
 }
