@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
 use crate::baseline::Exports;
-use crate::elf::{ElfFacts, Symbol, VersionNeed};
+use crate::elf::{ElfFacts, Symbol, VersionDefinition, VersionNeed};
 use crate::world::Object;
 
 /// What is known of symbols beside the loaded objects themselves.
@@ -56,11 +56,14 @@ pub fn undefined_symbols(
     for (by, object) in closure.objects.iter().enumerate() {
         let Some(elf) = object.file.object.elf() else { continue };
         for symbol in elf.symbols.iter().filter(|symbol| !symbol.defined && !symbol.weak) {
-            let name = elf.symbols.name(symbol);
+            let bytes = elf.symbols.name_bytes(symbol);
             let index = symbol.version & 0x7fff;
             let need = elf.verneed.iter().find(|need| index > 1 && need.index & 0x7fff == index);
+            if bytes.is_empty() || scope.defined(bytes, need) {
+                continue;
+            }
+            let name = elf.symbols.name(symbol);
             let answer = match need {
-                _ if name.is_empty() || scope.defined(&name, need) => continue,
                 Some(need) => scope.versioned(by, &name, need, checks),
                 None => scope.unversioned(by, &name),
             };
@@ -77,60 +80,77 @@ pub fn undefined_symbols(
     undefined
 }
 
-/// The definitions of all loaded ELF objects, by a hash of the name.
+/// Defined symbols sorted by a hash of their names.
+struct Definitions<'a> {
+    list: Vec<(u64, &'a ElfFacts, &'a Symbol)>,
+}
+
+impl<'a> Definitions<'a> {
+    fn new(objects: impl Iterator<Item = &'a ElfFacts>) -> Definitions<'a> {
+        let mut list = Vec::new();
+        for elf in objects.filter(|elf| elf.symbols.has_hash()) {
+            for symbol in elf.symbols.iter().filter(|symbol| symbol.defined) {
+                list.push((hash(elf.symbols.name_bytes(symbol)), elf, symbol));
+            }
+        }
+        list.sort_unstable_by_key(|(hash, ..)| *hash);
+        Definitions { list }
+    }
+
+    fn of(&self, name: &[u8]) -> impl Iterator<Item = (&'a ElfFacts, &'a Symbol)> {
+        let wanted = hash(name);
+        let start = self.list.partition_point(|(hash, ..)| *hash < wanted);
+        self.list[start..]
+            .iter()
+            .take_while(move |(hash, ..)| *hash == wanted)
+            .filter(move |(_, elf, symbol)| elf.symbols.name_bytes(symbol) == name)
+            .map(|(_, elf, symbol)| (*elf, *symbol))
+    }
+}
+
+/// What is loaded, and what it defines.
 struct Scope<'a> {
     closure: &'a Closure,
     known: &'a Known<'a>,
-    definitions: Vec<(u64, usize, &'a Symbol)>,
+    /// Of the loaded ELF objects.
+    definitions: Definitions<'a>,
+    /// Of the build world's copies of system objects whose symbols are not known.
+    presumed: Definitions<'a>,
     /// Something needed is not there: what it would define is not known.
     is_incomplete: bool,
 }
 
 impl<'a> Scope<'a> {
     fn new(closure: &'a Closure, known: &'a Known<'a>) -> Scope<'a> {
-        let mut definitions = Vec::new();
-        for (index, object) in closure.objects.iter().enumerate() {
-            let Some(elf) = object.file.object.elf().filter(|elf| elf.symbols.has_hash()) else { continue };
-            for symbol in elf.symbols.iter().filter(|symbol| symbol.defined) {
-                definitions.push((hash(elf.symbols.name(symbol).as_bytes()), index, symbol));
-            }
-        }
-        definitions.sort_unstable_by_key(|(hash, ..)| *hash);
+        let definitions =
+            Definitions::new(closure.objects.iter().filter_map(|object| object.file.object.elf()));
+        let presumed = Definitions::new(closure.objects.iter().filter_map(|object| {
+            let Object::System(system) = &object.file.object else { return None };
+            let is_listed = known.glibc.is_some_and(|exports| exports.knows(&system.soname));
+            if is_listed { None } else { known.build.get(&system.soname).map(|elf| &**elf) }
+        }));
         let is_incomplete = closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
-        Scope { closure, known, definitions, is_incomplete }
-    }
-
-    fn elf(&self, index: usize) -> &'a ElfFacts {
-        self.closure.objects[index]
-            .file
-            .object
-            .elf()
-            .unwrap_or_else(|| unreachable!("definitions come from ELF objects"))
+        Scope { closure, known, definitions, presumed, is_incomplete }
     }
 
     /// Whether a loaded ELF object defines the symbol for this reference.
-    fn defined(&self, name: &str, need: Option<&VersionNeed>) -> bool {
-        let wanted = hash(name.as_bytes());
-        let start = self.definitions.partition_point(|(hash, ..)| *hash < wanted);
-        let mut visible: BTreeMap<usize, usize> = BTreeMap::new();
-        for (_, index, symbol) in self.definitions[start..].iter().take_while(|(hash, ..)| *hash == wanted) {
-            let elf = self.elf(*index);
-            if elf.symbols.name(symbol) != name {
-                continue;
-            }
+    fn defined(&self, name: &[u8], need: Option<&VersionNeed>) -> bool {
+        let mut visible: Vec<*const ElfFacts> = Vec::new();
+        for (elf, symbol) in self.definitions.of(name) {
             let (node, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
             let matches = match need {
                 _ if !elf.has_versym => true,
                 Some(need) => {
-                    (node <= 1 && !hidden)
-                        || elf
-                            .verdef
-                            .iter()
-                            .any(|def| def.index & 0x7fff == node && !def.base && def.node == need.node)
+                    let is_node = |def: &VersionDefinition| {
+                        !def.base && def.index & 0x7fff == node && def.node == need.node
+                    };
+                    (node <= 1 && !hidden) || elf.verdef.iter().any(is_node)
                 }
                 None if node < 3 => true,
                 None => {
-                    *visible.entry(*index).or_default() += usize::from(!hidden);
+                    if !hidden {
+                        visible.push(elf);
+                    }
                     false
                 }
             };
@@ -138,7 +158,8 @@ impl<'a> Scope<'a> {
                 return true;
             }
         }
-        visible.values().any(|count| *count == 1)
+        // The only visible version of one object answers, too.
+        visible.iter().any(|elf| visible.iter().filter(|other| *other == elf).count() == 1)
     }
 
     /// `None` if somebody defines it or is taken to; else whether that is certain.
@@ -167,6 +188,9 @@ impl<'a> Scope<'a> {
         if self.is_incomplete || self.glibc_defines(name, None) {
             return None;
         }
+        if self.presumed.of(name.as_bytes()).next().is_some() {
+            return None;
+        }
         let mut certain = true;
         for (index, object) in self.closure.objects.iter().enumerate() {
             let Object::System(system) = &object.file.object else { continue };
@@ -174,11 +198,8 @@ impl<'a> Scope<'a> {
                 continue;
             }
             certain = false;
-            match self.known.build.get(&system.soname) {
-                Some(elf) if defines(elf, name) => return None,
-                Some(_) => {}
-                None if self.needs(by, index) => return None,
-                None => {}
+            if !self.known.build.contains_key(&system.soname) && self.needs(by, index) {
+                return None;
             }
         }
         Some(certain)
@@ -204,10 +225,6 @@ impl<'a> Scope<'a> {
             .iter()
             .any(|need| need.by == by && matches!(need.outcome, Outcome::Loaded(found) if found == index))
     }
-}
-
-fn defines(elf: &ElfFacts, name: &str) -> bool {
-    elf.symbols.iter().any(|symbol| symbol.defined && elf.symbols.name(symbol) == name)
 }
 
 /// FNV-1a. Only a filter: names are compared after it.
