@@ -87,6 +87,8 @@ pub struct Loaded {
     pub rule: Rule,
     /// The object whose need loaded it; `None` for the root and the interpreter.
     pub loader: Option<usize>,
+    /// The paths that were passed over before it was found.
+    pub attempts: Vec<Attempt>,
 }
 
 impl Loaded {
@@ -121,6 +123,19 @@ pub enum Passed {
     Failed(String),
 }
 
+impl Passed {
+    /// Why, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Passed::Absent => "not there".to_owned(),
+            Passed::Unreadable => "no permission to read it".to_owned(),
+            Passed::WrongClass => "a 32-bit object".to_owned(),
+            Passed::WrongMachine(machine) => format!("an object for {machine}"),
+            Passed::Failed(why) => why.clone(),
+        }
+    }
+}
+
 /// What became of one DT_NEEDED entry.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -151,7 +166,7 @@ pub struct Need {
 }
 
 /// What a walk found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Closure {
     /// The root, then every object in load order.
     pub objects: Vec<Loaded>,
@@ -218,6 +233,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
             file: root,
             rule: Rule::Root,
             loader: None,
+            attempts: Vec::new(),
         }],
         needs: Vec::new(),
         absent_interpreter: None,
@@ -263,7 +279,15 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
         }
     };
     let origin = crate::world::parent(&path).to_owned();
-    closure.objects.push(Loaded { path, origin, file, names, rule: Rule::Interpreter, loader: None });
+    closure.objects.push(Loaded {
+        path,
+        origin,
+        file,
+        names,
+        rule: Rule::Interpreter,
+        loader: None,
+        attempts: Vec::new(),
+    });
 }
 
 use crate::world::Opened;
@@ -308,6 +332,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
                         names,
                         rule,
                         loader: Some(by),
+                        attempts,
                     });
                     (rule, Outcome::Loaded(closure.objects.len() - 1))
                 }

@@ -59,6 +59,8 @@ pub struct BundlePlan {
     pub build_files: BTreeMap<String, BuildFile>,
     /// Why a missing name is not shipped.
     pub not_shipped: BTreeMap<String, NotShipped>,
+    /// What the build world's loader does.
+    pub build: Closure,
 }
 
 /// A library of the build world.
@@ -119,7 +121,14 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
                 let mut walks = walks;
                 lambda.check_symbols(&mut walks, request.facts.libc(), &build);
                 let shipped = shipped.into_values().collect();
-                return BundlePlan { shipped, members, walks, build_files, not_shipped };
+                return BundlePlan {
+                    shipped,
+                    members,
+                    walks,
+                    build_files,
+                    not_shipped,
+                    build: search.closure,
+                };
             }
             // Dropping cannot make anything missing: nobody needs what is not reached.
             shipped.retain(|name, _| reached.contains(name));
@@ -210,6 +219,7 @@ impl BuildSearch<'_> {
                 file: chosen.clone(),
                 rule: Rule::LdLibraryPath,
                 loader: Some(by),
+                attempts: Vec::new(),
             });
         }
         Ok(Candidate { source: chosen.source.clone(), facts: Some(facts.clone()) })
@@ -246,9 +256,8 @@ fn tried(attempts: &[Attempt]) -> Vec<String> {
     attempts
         .iter()
         .map(|attempt| match &attempt.why {
-            Passed::WrongMachine(machine) => format!("{} (for {machine})", attempt.path),
-            Passed::WrongClass => format!("{} (32-bit)", attempt.path),
-            _ => attempt.path.clone(),
+            Passed::Absent => attempt.path.clone(),
+            why => format!("{} ({})", attempt.path, why.describe()),
         })
         .collect()
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+mod explain;
+
 use serde::Serialize;
 
 use crate::audit::{Finding, NotShipped, Severity, Subject, label};
@@ -14,6 +16,8 @@ use crate::error::Error;
 use crate::lambda::{TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
 use crate::world::Object;
+
+pub use explain::{Explanation, explain, mermaid, tree};
 
 /// The document of one run.
 #[derive(Debug, Serialize)]
@@ -97,6 +101,9 @@ pub struct Artifact {
     pub findings: Vec<FindingReport>,
     /// The archive that was written or read.
     pub archive: Option<Archive>,
+    /// With `explain`: how each library came to be where it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explanations: Vec<Explanation>,
 }
 
 /// One library of a closure.
@@ -273,30 +280,28 @@ fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> 
 /// A line of the listing: a verb and what it is about.
 pub type Line = (&'static str, String);
 
-/// One line per library that is shipped, used or missing, and why.
+/// One line per library that is shipped or used, and why.
 pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
     for (from, verb) in [("bundle", "Shipping"), ("baseline", "Using")] {
         for library in artifact.libraries.iter().filter(|library| library.from == from) {
-            let mut text = format!("{:<width$}", library.soname);
-            match (from, &library.build_path, &library.lambda_path) {
-                ("bundle", Some(build), _) => {
-                    let _ = write!(text, "  {build}: {lambda} lacks it");
-                }
-                ("bundle", None, Some(path)) => {
-                    let _ = write!(text, "  {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
-                }
-                (_, _, path) => {
-                    let path = path.as_deref().unwrap_or_default();
-                    let evidence = library.evidence.unwrap_or_default();
-                    let _ = write!(text, "  {path} of {lambda} ({evidence})");
+            let mut text = format!("{:<width$}  ", library.soname);
+            match library.needed_by.as_slice() {
+                [] => text.push_str("the interpreter"),
+                by => {
+                    let _ = write!(text, "needed by {}", shortened(by));
                 }
             }
-            match library.needed_by.as_slice() {
-                [] => text.push_str("; the interpreter"),
-                by => {
-                    let _ = write!(text, "; needed by {}", shortened(by));
+            match (from, &library.build_path, &library.lambda_path) {
+                ("bundle", Some(build), _) => {
+                    let _ = write!(text, "; not on {lambda}; from {build}");
+                }
+                ("bundle", None, Some(path)) => {
+                    let _ = write!(text, "; {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
+                }
+                _ => {
+                    let _ = write!(text, "; on {lambda} ({})", library.evidence.unwrap_or("assumed"));
                 }
             }
             lines.push((verb, text));

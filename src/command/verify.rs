@@ -76,6 +76,7 @@ fn verify_one(
         libraries: Vec::new(),
         findings: Vec::new(),
         archive: Some(archive_report(path, &read, zipped_bytes, digest, context)),
+        explanations: Vec::new(),
     };
     let facts = match bootstrap {
         Some(Bootstrap::Elf(facts)) => Some(facts),
