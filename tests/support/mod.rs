@@ -5,5 +5,7 @@
 
 pub mod hello;
 pub mod lambda_root;
+#[cfg(target_os = "linux")]
+pub mod real_loader;
 pub mod runtime_api;
 pub mod tools;
