@@ -471,7 +471,7 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
 #[test]
 fn a_program_for_another_machine_is_refused() {
     let case = case(Object::program().arm64().needs("libc.so.6"));
-    case.check(&[], &["error missing-library app libc.so.6", "error wrong-arch app"]);
+    case.check(&[], &["error interpreter-missing app", "error wrong-arch app"]);
 }
 
 #[test]
