@@ -177,7 +177,8 @@ fn read_object(source: &Utf8Path) -> Opened {
             source: source.as_str().to_owned(),
             object: Object::Elf(Arc::new(facts)),
         }),
-        Err(ElfError::NotElf(elf::OtherFormat::Empty) | ElfError::TooShort) => {
+        // ld.so looks at the size of an ELF header before it looks at the content.
+        Err(ElfError::NotElf(_) | ElfError::TooShort) if bytes.len() < 64 => {
             Opened::Rejected("file too short".into())
         }
         Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
@@ -418,9 +419,12 @@ fn conf_directories(files: &DiskFiles) -> Vec<String> {
     directories
 }
 
+/// How deep configuration files may include each other.
+const MAX_INCLUDES: usize = 16;
+
 fn read_conf(files: &DiskFiles, path: &str, reading: &mut Vec<String>, directories: &mut Vec<String>) {
-    // A file that includes itself would not end; ldconfig's answer is a limit on the depth.
-    if reading.iter().any(|known| known == path) {
+    // Files that include each other would not end, and through `..` and links their names can differ.
+    if reading.len() > MAX_INCLUDES || reading.iter().any(|known| known == path) {
         return;
     }
     let Some(bytes) = files.read_text(path) else { return };
@@ -429,7 +433,7 @@ fn read_conf(files: &DiskFiles, path: &str, reading: &mut Vec<String>, directori
         let line = line.split('#').next().unwrap_or("").trim();
         if let Some(patterns) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
             for pattern in patterns.split_whitespace() {
-                for included in glob(files, &absolute_to(path, pattern)) {
+                for included in glob(files, &crate::world::normalize(&absolute_to(path, pattern))) {
                     read_conf(files, &included, reading, directories);
                 }
             }
