@@ -973,19 +973,27 @@ fn root(test: &str) -> Option<Tree> {
 }
 
 #[track_caller]
-fn loads_in_root(t: &Tree, expected: &[&str]) {
-    let sysroot = Utf8Path::from_path(Path::new(t.path("").to_str().unwrap())).unwrap().to_owned();
+fn loads_in_root(t: &Tree, program: &str, expected: &[&str]) {
+    let sysroot = Utf8Path::new(t.path("").to_str().unwrap()).to_owned();
     let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
-    let Opened::File(program) = files.open("/prog") else { panic!("/prog is there") };
+    let Opened::File(root) = files.open(program) else { panic!("{program} is there") };
     let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
     let world = World { files: &files, rules, library_path: None, working_directory: "/".into() };
-    let closure = loader::walk(&world, "/prog", "/", program, &[]);
+    let closure = loader::walk(&world, program, "/", root, &[]);
     assert_eq!(real_loader::answer_of(&closure, &world.rules).objects, expected, "model");
     if t.path("etc/ld.so.cache").exists() {
         let mut command = real_loader::pinned("chroot");
         // Not by the variable: chroot is a program with an ld.so, too.
-        command.arg(t.path("")).args([LD_SO, "--list", "/prog"]).current_dir("/");
-        assert_eq!(real_loader::read_trace(&command.output().unwrap()).objects, expected, "ld.so");
+        command.arg(t.path("")).args([LD_SO, "--list", program]).current_dir("/");
+        let answer = real_loader::read_trace(&command.output().unwrap());
+        match answer.fatal {
+            // Asked like this ld.so fails for the first name that it does not find.
+            Some(why) => {
+                let name = expected.iter().find_map(|line| line.strip_suffix(" => not found"));
+                assert_eq!(why.split(": ").nth(0), name, "{why}");
+            }
+            None => assert_eq!(answer.objects, expected, "ld.so"),
+        }
     }
 }
 
@@ -997,13 +1005,13 @@ fn ldconfig(t: &Tree) {
 #[test]
 fn the_cache_has_the_directories_of_ld_so_conf_with_includes_and_globs_in_order() {
     let Some(t) = root("the_cache_has_the_directories_of_ld_so_conf") else { return };
-    let names = ["liba.so", "libb.so", "libc1.so", "libd.so", "libe.so", "libf.so"];
-    t.program("prog", Has::needed(&names));
+    t.program("prog", Has::needed(&["liba.so", "libb.so", "libc1.so", "libd.so", "libe.so"]));
+    t.program("other", Has::needed(&["libf.so"]));
     t.write(
         "etc/ld.so.conf",
         "# comment\n/opt/one # behind\n\tinclude conf.d/*.conf\n/opt/two/ \ninclude /etc/abs.conf\n",
     );
-    t.write("etc/conf.d/b.conf", "/opt/b\n").write("etc/conf.d/a.conf", "/opt/a\ninclude ../ld.so.conf\n");
+    t.write("etc/conf.d/b.conf", "/opt/b\n").write("etc/conf.d/a.conf", "/opt/a\n");
     t.write("etc/conf.d/c.txt", "/opt/txt\n").write("etc/abs.conf", "relative\n/opt/abs\n");
     let places = [
         ("liba.so", vec!["one", "a", "b", "two", "abs"]),
@@ -1024,12 +1032,25 @@ fn the_cache_has_the_directories_of_ld_so_conf_with_includes_and_globs_in_order(
         "libc1.so => /opt/b/libc1.so",
         "libd.so => /opt/two/libd.so",
         "libe.so => /opt/abs/libe.so",
-        "libf.so => not found",
     ];
     // Without a cache ld.so would not look there; the model takes the root for one where ldconfig is yet to run.
-    loads_in_root(&t, &expected);
+    loads_in_root(&t, "/prog", &expected);
     ldconfig(&t);
-    loads_in_root(&t, &expected);
+    loads_in_root(&t, "/prog", &expected);
+    loads_in_root(&t, "/other", &["libf.so => not found"]);
+}
+
+#[test]
+fn configuration_files_that_include_each_other_end() {
+    let Some(t) = tree("configuration_files_that_include_each_other_end") else { return };
+    // ldconfig follows them until the names are too long, then takes the directories in an order of chance.
+    t.write("etc/ld.so.conf", "include conf.d/*.conf\n/opt/one\n").symlink("etc/again", ".");
+    t.write("etc/conf.d/a.conf", "include ../ld.so.conf\ninclude ../again/ld.so.conf\n/opt/two\n");
+    t.library("opt/one/liba.so", Has::nothing()).library("opt/two/libb.so", Has::nothing());
+    let sysroot = Utf8Path::new(t.path("").to_str().unwrap()).to_owned();
+    let cache =
+        build_world::glibc_rules(&DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new()), Arch::X86_64).cache;
+    assert_eq!(cache.keys().collect::<Vec<_>>(), ["liba.so", "libb.so"]);
 }
 
 #[test]
@@ -1041,14 +1062,14 @@ fn a_cache_entry_is_looked_up_by_soname_and_checked_like_any_file() {
     ldconfig(&t);
     // Gone since: the default directories follow.
     t.remove("opt/libb.so.1").library("usr/lib/libb.so.1", Has::nothing());
-    loads_in_root(&t, &["liba.so.1 => /opt/liba.so.1", "libb.so.1 => /usr/lib/libb.so.1"]);
+    loads_in_root(&t, "/prog", &["liba.so.1 => /opt/liba.so.1", "libb.so.1 => /usr/lib/libb.so.1"]);
 }
 
 #[test]
 fn the_cache_prefers_the_best_hardware_subdirectory() {
     let Some(t) = root("the_cache_prefers_the_best_hardware_subdirectory") else { return };
-    // A foreign root's programs run on any machine: the model looks at no level there but the first, so this
-    // compares with this machine's root rules through the cache of the root.
+    // The programs of a foreign root run on any machine, so the model takes the first level there; an entry
+    // of a subdirectory must not hide the one of the directory.
     t.program("prog", Has::needed(&["liba.so"]));
     t.write("etc/ld.so.conf", "/opt\n").library("opt/liba.so", Has::nothing().soname("liba.so"));
     for level in ["x86-64-v2", "x86-64-v3", "x86-64-v9"] {
@@ -1058,7 +1079,7 @@ fn the_cache_prefers_the_best_hardware_subdirectory() {
     let list = real_loader::pinned("ldconfig").arg("-r").arg(t.path("")).arg("-p").output().unwrap();
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains("hwcap: \"x86-64-v3\"") && list.contains("/opt/liba.so"), "{list}");
-    let sysroot = Utf8Path::from_path(Path::new(t.path("").to_str().unwrap())).unwrap().to_owned();
+    let sysroot = Utf8Path::new(t.path("").to_str().unwrap()).to_owned();
     let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
     let cache = build_world::glibc_rules(&files, Arch::X86_64).cache;
     assert_eq!(cache.get("liba.so").map(String::as_str), Some("/opt/liba.so"));
@@ -1071,5 +1092,5 @@ fn absolute_links_and_paths_stay_in_a_root() {
     t.library("opt/store/liba.so", Has::nothing()).symlink("opt/x/liba.so", "/opt/store/../store/liba.so");
     t.library("opt/y/libb.so", Has::nothing());
     ldconfig(&t);
-    loads_in_root(&t, &["liba.so => /opt/x/liba.so", "libb.so => //opt/y/libb.so"]);
+    loads_in_root(&t, "/prog", &["liba.so => /opt/x/liba.so", "libb.so => //opt/y/libb.so"]);
 }
