@@ -419,6 +419,19 @@ fn hardware_subdirectories_are_those_of_ld_so_in_its_order() {
 }
 
 #[test]
+fn default_directories_are_those_of_ld_so_in_its_order() {
+    if tree("default_directories_are_those_of_ld_so_in_its_order").is_none() {
+        return;
+    }
+    let output = real_loader::pinned(LD_SO).arg("--help").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let real: Vec<&str> =
+        text.lines().filter_map(|line| line.trim().strip_suffix(" (system search path)")).collect();
+    let files = DiskFiles::new(None, Vec::new(), Vec::new());
+    assert_eq!(build_world::glibc_rules(&files, Arch::X86_64).default_dirs, real);
+}
+
+#[test]
 fn hardware_subdirectories_come_before_their_directory() {
     let Some(t) = tree("hardware_subdirectories_come_before_their_directory") else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/hw")).directory("hw");

@@ -257,20 +257,32 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2".to_owned(),
         Arch::Arm64 => "/lib/ld-linux-aarch64.so.1".to_owned(),
     };
-    let is_debian = files.is_directory(&format!("/usr/lib/{multiarch}"));
     let mut default_dirs = Vec::new();
     // A cross compiler's root on Debian and Fedora; only there if such a compiler is.
     let cross = format!("/usr/{multiarch}/lib");
     if files.sysroot.is_none() && files.is_directory(&cross) {
-        default_dirs.push(cross);
+        default_dirs.push(cross.clone());
     }
-    if is_debian {
-        // Debian builds these into its ld.so; others have lib64.
-        default_dirs.extend([format!("/lib/{multiarch}"), format!("/usr/lib/{multiarch}")]);
-        default_dirs.extend(["/lib".to_owned(), "/usr/lib".to_owned()]);
-    } else {
-        default_dirs.extend(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned));
-    }
+    let loaders = [interpreter.clone(), format!("{cross}/{}", elf::file_name(&interpreter))];
+    let built_in = loaders.iter().find_map(|path| built_in_directories(&files.read_text(path)?));
+    let built_in = built_in.unwrap_or_else(|| {
+        // Debian builds its own into its ld.so; others have lib64.
+        if files.is_directory(&format!("/usr/lib/{multiarch}")) {
+            vec![
+                format!("/lib/{multiarch}"),
+                format!("/usr/lib/{multiarch}"),
+                "/lib".into(),
+                "/usr/lib".into(),
+            ]
+        } else {
+            ["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned).to_vec()
+        }
+    });
+    let lib = match &built_in[0] {
+        first if first.ends_with(&multiarch) => format!("lib/{multiarch}"),
+        first => elf::file_name(first).to_owned(),
+    };
+    default_dirs.extend(built_in);
     let (isa_level, platform) = match (&files.sysroot, arch) {
         (None, Arch::X86_64) => cpu(),
         (_, arch) => (1, arch.gnu_name()),
@@ -295,11 +307,25 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         interpreter,
         machine: arch.machine(),
         default_dirs,
-        lib: if is_debian { format!("lib/{multiarch}") } else { "lib64".to_owned() },
+        lib,
         platform: platform.to_owned(),
         hwcaps,
         cache,
     }
+}
+
+/// The directories that are compiled into an ld.so: strings in a row, each with a slash at its end.
+///
+/// Source: `system_dirs` in elf/dl-load.c.
+fn built_in_directories(ld_so: &[u8]) -> Option<Vec<String>> {
+    let is_directory = |text: &&[u8]| {
+        text.starts_with(b"/") && text.ends_with(b"/") && memchr::memmem::find(text, b"/lib").is_some()
+    };
+    let mut texts = ld_so.split(|byte| *byte == 0).skip_while(|text| !is_directory(text)).peekable();
+    texts.peek()?;
+    let directories = texts.take_while(is_directory);
+    let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.trim_end_matches('/').to_owned());
+    directories.map(text).collect()
 }
 
 /// Taken for the glibc of a root without one: the last that looks into every directory any version looks into.

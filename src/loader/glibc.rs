@@ -60,7 +60,7 @@ pub fn hwcap_subdirectories(
             }
             parts.push("x86_64");
         } else {
-            parts.extend(["atomics", platform]);
+            parts.extend([platform, "atomics"]);
         }
         for mask in (1..1u32 << parts.len()).rev() {
             let chosen: Vec<&str> = (0..parts.len())

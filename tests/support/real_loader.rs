@@ -52,6 +52,17 @@ pub fn ask_by_start(program: &Path, library_path: Option<&str>, directory: &Path
     read_trace(&command.output().unwrap())
 }
 
+/// Asks arm64's ld.so below `root` about a file of that root, or of the machine.
+pub fn ask_arm64_ld_so(root: &str, file: &str, library_path: Option<&str>, directory: &Path) -> Answer {
+    let mut command = pinned("qemu-aarch64-static");
+    command.args(["-L", root, "-E", "LD_TRACE_LOADED_OBJECTS=1"]).current_dir(directory);
+    if let Some(value) = library_path {
+        command.arg("-E").arg(format!("LD_LIBRARY_PATH={value}"));
+    }
+    command.arg(format!("{root}/lib/ld-linux-aarch64.so.1")).arg(file);
+    read_trace(&command.output().unwrap())
+}
+
 /// Reads what ld.so printed.
 pub fn read_trace(output: &Output) -> Answer {
     let mut answer = Answer::default();
@@ -126,6 +137,8 @@ pub fn answer_of(closure: &Closure, rules: &Rules) -> Answer {
             VersionAnswer::NoSuchFile => {
                 answer.fatal.get_or_insert_with(|| "assertion".to_owned());
             }
+            // An interpreter that is in no named place, as that of a foreign machine.
+            VersionAnswer::Unknown => {}
             other => panic!("a disk has no such object: {other:?}"),
         }
     }
