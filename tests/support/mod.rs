@@ -7,6 +7,8 @@ pub mod elf;
 pub mod hello;
 pub mod lambda_root;
 #[cfg(target_os = "linux")]
+pub mod objects;
+#[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;
 pub mod tools;
