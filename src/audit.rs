@@ -412,7 +412,7 @@ fn private_symbols(subject: &Subject, closure: &Closure, index: usize, elf: &Elf
     )
     .soname(&need.file);
     finding.versions = vec![need.node.clone()];
-    finding.symbols = elf.symbols_needing(&need.file, &need.node);
+    finding.symbols = elf.symbols_needing(&need.file, &[&need.node]);
     finding.chain = chain(subject, closure, index);
     Some(finding)
 }
@@ -519,7 +519,10 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
                 "`{by}` needs `{soname}`; the bundle has `{member}`, but LD_LIBRARY_PATH={} does not lead there",
                 walked.variant.library_path
             ),
-            Some(format!("add `{}` to the function's LD_LIBRARY_PATH", crate::world::parent(&format!("{TASK_ROOT}/{member}")))),
+            Some(format!(
+                "add `{}` to the function's LD_LIBRARY_PATH",
+                crate::world::parent(&format!("{TASK_ROOT}/{member}"))
+            )),
         ),
         Some(NotShipped::Excluded) => (
             format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
@@ -607,11 +610,10 @@ fn version_finding(
     let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
     versions.sort_by(|a, b| crate::version::compare(a, b));
     versions.dedup();
-    let mut symbols: Vec<String> = match closure.objects[by].file.object.elf() {
-        Some(elf) => versions.iter().flat_map(|node| elf.symbols_needing(file, node)).collect(),
+    let symbols = match closure.objects[by].file.object.elf() {
+        Some(elf) => elf.symbols_needing(file, &versions),
         None => Vec::new(),
     };
-    symbols.sort();
     let wanted = versions.join(", ");
     let answering = checks[0].object;
     let whose = match answering.map(|index| &closure.objects[index].file.object) {

@@ -185,6 +185,9 @@ pub struct ContentArgs {
     /// Directory to look for libraries in, before the system's (repeatable).
     #[arg(long = "library-path", value_name = "DIR")]
     pub library_paths: Vec<Utf8PathBuf>,
+    /// C compiler the program was linked with; its library directories are looked in, too.
+    #[arg(long, value_name = "CC")]
+    pub cc: Option<String>,
     /// Root of the system the program was built for, in place of this machine's.
     #[arg(long, value_name = "DIR")]
     pub sysroot: Option<Utf8PathBuf>,

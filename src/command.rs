@@ -122,7 +122,7 @@ fn date(time: SystemTime) -> String {
 }
 
 /// Prints an artifact's findings and listing, and keeps it for the document.
-fn conclude(artifact: &mut Artifact, findings: &mut Vec<Finding>, settings: &Settings, ui: &Ui) -> bool {
+fn conclude(artifact: &mut Artifact, findings: &mut [Finding], settings: &Settings, ui: &Ui) -> bool {
     // The verdict is what Lambda would do; `--deny` only moves the exit status.
     artifact.verdict = report::verdict(findings);
     settings.output.weigh(findings);

@@ -15,6 +15,7 @@ mod notes;
 mod read;
 mod symbols;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 pub use symbols::{Symbol, SymbolTable};
@@ -315,12 +316,13 @@ impl ElfFacts {
         self.flags & DF_BIND_NOW != 0 || self.flags_1 & DF_1_NOW != 0
     }
 
-    /// The undefined, versioned symbols that ask for `node` of `file`, sorted, without duplicates.
-    pub fn symbols_needing(&self, file: &str, node: &str) -> Vec<String> {
-        let indices: Vec<u16> = self
+    /// The undefined symbols that ask `file` for any of `nodes`, sorted, without duplicates.
+    pub fn symbols_needing(&self, file: &str, nodes: &[impl AsRef<str>]) -> Vec<String> {
+        let nodes: BTreeSet<&str> = nodes.iter().map(AsRef::as_ref).collect();
+        let indices: BTreeSet<u16> = self
             .verneed
             .iter()
-            .filter(|need| need.file == file && need.node == node)
+            .filter(|need| need.file == file && nodes.contains(need.node.as_str()))
             .map(|need| need.index & 0x7fff)
             .collect();
         let mut names: Vec<String> = self

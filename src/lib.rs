@@ -20,6 +20,7 @@ pub mod audit;
 pub mod baseline;
 pub mod cli;
 pub mod command;
+pub mod compiler;
 pub mod disk;
 pub mod elf;
 pub mod error;

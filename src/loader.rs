@@ -21,7 +21,9 @@ pub use musl::Musl;
 pub use symbols::{Known, Undefined, undefined_symbols};
 pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
-use crate::world::{Object, OpenFile, World};
+use std::cell::Cell;
+
+use crate::world::{Object, OpenFile, Opened, World};
 
 /// How a name was resolved. The words are those of the JSON contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,7 +223,15 @@ struct Search<'a> {
     world: &'a World<'a>,
     objects: &'a [Loaded],
     attempts: Vec<Attempt>,
+    budget: &'a Cell<usize>,
 }
+
+/// How many bytes of paths one walk looks at in vain. Real closures need some 100 kB; a file made to keep
+/// us busy (thousands of needs times thousands of directories) ends here, with its libraries not found.
+const SEARCH_BYTES: usize = 8 << 20;
+
+/// NAME_MAX: no directory has a longer name.
+const LONGEST_NAME: usize = 255;
 
 /// Walks the closure of `root`, which the loader knows as `path`.
 ///
@@ -242,6 +252,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
         absent_interpreter: None,
     };
     load_interpreter(world, &mut closure);
+    let budget = Cell::new(SEARCH_BYTES);
     let mut queue = Queue { order: vec![0], done: Vec::new() };
     while let Some(by) = queue.next(closure.objects.len()) {
         let mut names: Vec<String> = match closure.objects[by].file.object.elf() {
@@ -252,13 +263,13 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
             names.extend(extra.iter().cloned());
         }
         for name in names {
-            let need = load(world, &mut closure, by, name);
+            let need = load(world, &mut closure, by, name, &budget);
             if let Outcome::Loaded(index) = need.outcome {
                 queue.append(index);
             }
             closure.needs.push(need);
         }
-        for need in load_filters(world, &mut closure, by) {
+        for need in load_filters(world, &mut closure, by, &budget) {
             if let Outcome::Loaded(index) = need.outcome {
                 queue.insert_before(by, index);
             }
@@ -339,11 +350,9 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
     });
 }
 
-use crate::world::Opened;
-
 /// Finds one name and adds what it led to.
-fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
-    let mut search = Search { world, objects: &closure.objects, attempts: Vec::new() };
+fn load(world: &World, closure: &mut Closure, by: usize, name: String, budget: &Cell<usize>) -> Need {
+    let mut search = Search { world, objects: &closure.objects, attempts: Vec::new(), budget };
     let (located, name) = match &world.rules {
         Rules::Glibc(rules) => rules.locate(&mut search, by, name),
         Rules::Musl(rules) => (rules.locate(&mut search, by, &name), name),
@@ -414,13 +423,14 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
 ///
 /// ld.so takes them in the order of the dynamic section, mixed with DT_NEEDED. GNU ld writes all DT_NEEDED,
 /// then DT_FILTER, then DT_AUXILIARY, and that is the order here.
-fn load_filters(world: &World, closure: &mut Closure, by: usize) -> Vec<Need> {
+fn load_filters(world: &World, closure: &mut Closure, by: usize, budget: &Cell<usize>) -> Vec<Need> {
     let Rules::Glibc(_) = world.rules else { return Vec::new() };
     let Some(facts) = closure.objects[by].file.object.elf() else { return Vec::new() };
     let (filter, auxiliary) = (facts.filter.clone(), facts.auxiliary.clone());
-    let mut needs: Vec<Need> = filter.into_iter().map(|name| load(world, closure, by, name)).collect();
+    let mut needs: Vec<Need> =
+        filter.into_iter().map(|name| load(world, closure, by, name, budget)).collect();
     for name in auxiliary {
-        let need = load(world, closure, by, name);
+        let need = load(world, closure, by, name, budget);
         if matches!(need.outcome, Outcome::Loaded(_)) {
             needs.push(need);
         }
@@ -433,7 +443,20 @@ fn absolute(path: &str, working_directory: &str) -> String {
 }
 
 impl Search<'_> {
+    /// Whether a search for this name is worth its while.
+    fn is_over(&mut self, name: &str) -> bool {
+        let why = match () {
+            () if name.len() > LONGEST_NAME => "file name too long",
+            () if self.budget.get() == 0 => "given up: too many paths to search",
+            () => return false,
+        };
+        let (rule, path) = (Rule::DefaultDir, name.chars().take(LONGEST_NAME).collect());
+        self.attempts.push(Attempt { rule, path, why: Passed::Failed(why.to_owned()) });
+        true
+    }
+
     fn pass(&mut self, rule: Rule, path: String, why: Passed) {
+        self.budget.set(self.budget.get().saturating_sub(path.len() + size_of::<Attempt>()));
         self.attempts.push(Attempt { rule, path, why });
     }
 }

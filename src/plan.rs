@@ -117,7 +117,8 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         }
     }
     // Nobody needs what is not reached: dropping it cannot make anything missing.
-    let reached = reached(&lambda.walks(&program_path, request.facts, request.extra, &members(&shipped)), &shipped);
+    let reached =
+        reached(&lambda.walks(&program_path, request.facts, request.extra, &members(&shipped)), &shipped);
     shipped.retain(|name, _| reached.contains(name));
     let members = members(&shipped);
     let mut walks = lambda.walks(&program_path, request.facts, request.extra, &members);

@@ -67,6 +67,8 @@ pub struct Bundle {
     pub exclude: Patterns,
     /// Directories of libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
+    /// The compiler whose library directories count.
+    pub cc: Option<String>,
     /// The root of the build world, absolute; `None` for this machine's.
     pub sysroot: Option<Utf8PathBuf>,
     /// What to do with the plan.
@@ -275,6 +277,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         libs: content.libs,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         library_paths: content.library_paths.iter().map(absolute).collect(),
+        cc: content.cc,
         sysroot: content.sysroot.as_ref().map(absolute),
         purpose,
         stamp: stamp(context)?,

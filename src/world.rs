@@ -94,6 +94,7 @@ pub struct World<'a> {
 #[derive(Debug, Default, Clone)]
 pub struct MemoryFiles {
     nodes: BTreeMap<String, Node>,
+    n_files: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -109,9 +110,10 @@ impl MemoryFiles {
         Self::default()
     }
 
-    /// Puts an object at a path. Its identity is that path.
+    /// Puts an object at a path, as a file of its own.
     pub fn add(&mut self, path: &str, object: Object) {
-        let id = (0, self.nodes.len() as u64);
+        self.n_files += 1;
+        let id = (0, self.n_files);
         self.add_opened(path, Opened::File(OpenFile { id, source: path.to_owned(), object }));
     }
 
@@ -146,17 +148,17 @@ impl MemoryFiles {
         let mut links = 0;
         let mut node = &Node::Directory;
         while let Some(part) = rest.pop() {
+            // ENOTDIR, for `file/`, `file/.` and `file/..`, too.
+            if !matches!(node, Node::Directory) {
+                return Err(Opened::Absent);
+            }
             match part.as_str() {
                 "" | "." => continue,
                 ".." => {
                     at.truncate(at.rfind('/').unwrap_or(0));
-                    node = &Node::Directory;
                     continue;
                 }
                 _ => {}
-            }
-            if !matches!(node, Node::Directory) {
-                return Err(Opened::Absent);
             }
             let parent = at.len();
             at.push('/');

@@ -54,7 +54,7 @@ fn symbol_rows(facts: &ElfFacts) -> Vec<String> {
 fn ask_everything(facts: &ElfFacts) {
     let _ = (facts.arch(), facts.machine_name(), facts.linkage(), facts.libc(), facts.binds_now());
     for need in facts.verneed.iter().take(50) {
-        facts.symbols_needing(&need.file, &need.node);
+        facts.symbols_needing(&need.file, &[&need.node]);
     }
     symbol_rows(facts);
 }
@@ -282,9 +282,9 @@ fn symbols_are_found_by_the_version_they_ask_for() {
         .verdef(&["GLIBC_2.38"])
         .defines("mine", Some("GLIBC_2.38"))
         .facts();
-    assert_eq!(facts.symbols_needing("libc.so.6", "GLIBC_2.38"), ["a", "b"]);
-    assert_eq!(facts.symbols_needing("libm.so.6", "GLIBC_2.38"), ["other"]);
-    assert!(facts.symbols_needing("libc.so.6", "GLIBC_2.34").is_empty());
+    assert_eq!(facts.symbols_needing("libc.so.6", &["GLIBC_2.38"]), ["a", "b"]);
+    assert_eq!(facts.symbols_needing("libm.so.6", &["GLIBC_2.38"]), ["other"]);
+    assert!(facts.symbols_needing("libc.so.6", &["GLIBC_2.34"]).is_empty());
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn imports_of_a_program_without_exports_are_found_by_their_relocations() {
     for hash in [Hash::Gnu, Hash::None] {
         let object = Object::program().imports("a", Some(("libc.so.6", "G"))).imports("b", None).hash(hash);
         assert_eq!(symbol_rows(&object.facts()), ["a 0x2", "b 0x1"], "{hash:?}");
-        assert_eq!(object.facts().symbols_needing("libc.so.6", "G"), ["a"]);
+        assert_eq!(object.facts().symbols_needing("libc.so.6", &["G"]), ["a"]);
         assert_eq!(object.facts().symbols.has_hash(), hash == Hash::Gnu);
         // The tables of the procedure linkage are like the others.
         let built = object.build();
@@ -1087,7 +1087,7 @@ fn programs_of_rustc_are_told_apart() {
         assert_eq!((facts.linkage(), facts.libc(), facts.arch()), (linkage, libc, Some(arch)), "{target}");
         if linkage == Linkage::Dynamic {
             let node = if arch == Arch::Arm64 { "GLIBC_2.17" } else { "GLIBC_2.2.5" };
-            assert!(!facts.symbols_needing("libc.so.6", node).is_empty(), "{target}");
+            assert!(!facts.symbols_needing("libc.so.6", &[node]).is_empty(), "{target}");
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The build world holds the given files, Lambda is the embedded `provided.al2023` on x86_64 unless a row says
 //! otherwise. `check` is the only place that calls the API.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
 mod support;
 
 use std::sync::Arc;
@@ -388,7 +390,8 @@ fn the_default_directories_need_no_library_path() {
 
 #[test]
 fn an_absent_interpreter_is_named() {
-    case(app().interpreter("/nix/store/x/ld-linux-x86-64.so.2")).check(&[], &["error interpreter-missing app"]);
+    case(app().interpreter("/nix/store/x/ld-linux-x86-64.so.2"))
+        .check(&[], &["error interpreter-missing app"]);
     case(Object::program().interpreter("/lib/ld-musl-x86_64.so.1").needs("libc.musl-x86_64.so.1"))
         .check(&[], &["error interpreter-missing app"]);
 }

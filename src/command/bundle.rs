@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable_program};
 use crate::archive::{self, Content, Digest, Entry, Limits, Mode};
 use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
+use crate::compiler;
 use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
@@ -194,13 +195,18 @@ impl Run<'_> {
         let library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
         let mut host_directories = library_dirs.clone();
         host_directories.extend(loaded.path.parent().map(Utf8Path::to_owned));
+        let compiler_dirs = match &self.job.cc {
+            Some(cc) => compiler::search_directories(cc, &self.context.environment)?,
+            None => Vec::new(),
+        };
+        let library_path: Vec<_> = library_dirs.iter().chain(&compiler_dirs).cloned().collect();
         let sysroot = self.job.sysroot.as_deref();
         let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone());
         let arch = arch_of(&loaded.facts, &self.settings.lambda);
         let build = World {
             files: &files,
             rules: build_world::rules(&files, arch, loaded.facts.libc()),
-            library_path: Some(joined(&library_dirs)),
+            library_path: Some(joined(&library_path)),
             working_directory: self.context.current_dir.as_str().to_owned(),
         };
         for runtime in &self.settings.lambda.runtimes {

@@ -4,7 +4,7 @@
 //! `fillin_rpath`, `decompose_rpath`, `expand_dynamic_string_token`. Not modelled: the secure mode of setuid
 //! programs (Lambda has none), LD_PRELOAD, audit modules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Loaded, Located, Passed, Rule, Search};
 use crate::elf::{DF_1_NODEFLIB, DF_1_PIE, ElfFacts, ObjectType};
@@ -109,11 +109,17 @@ impl Glibc {
     /// Looks for a name without a slash in every list of directories.
     fn search(&self, search: &mut Search, by: usize, name: &str) -> Located {
         let mut last = Rule::DefaultDir;
+        if search.is_over(name) {
+            return Located::Missing { rule: last };
+        }
         for list in self.lists(search.objects, by, search.world, name) {
             last = list.rule;
             'list: for (directory, paths) in self.paths(search.world, &list, name) {
                 let mut ends = false;
                 for path in paths {
+                    if search.budget.get() == 0 {
+                        return Located::Missing { rule: last };
+                    }
                     match self.open(search.world, &path) {
                         (Opened::File(file), Verdict::Take) => {
                             return Located::Found { path, file, rule: list.rule };
@@ -147,7 +153,7 @@ impl Glibc {
     ) -> Vec<(String, OpenFile)> {
         let mut found: Vec<(String, OpenFile)> = Vec::new();
         for list in self.lists(objects, by, world, name) {
-            for path in self.paths(world, &list, name).into_iter().flat_map(|(_, paths)| paths) {
+            for path in self.paths(world, &list, name).flat_map(|(_, paths)| paths) {
                 if let (Opened::File(file), Verdict::Take) = self.open(world, &path)
                     && !found.iter().any(|(_, known)| known.id == file.id)
                 {
@@ -195,10 +201,11 @@ impl Glibc {
                 }
                 next = objects[index].loader;
             }
-            if !did_program && objects[0].file.object.elf().is_some_and(ElfFacts::is_program) {
-                if let Some(rpath) = rpath_of(0) {
-                    lists.push(self.list(Rule::Rpath, rpath, Some(&objects[0].origin)));
-                }
+            if !did_program
+                && objects[0].file.object.elf().is_some_and(ElfFacts::is_program)
+                && let Some(rpath) = rpath_of(0)
+            {
+                lists.push(self.list(Rule::Rpath, rpath, Some(&objects[0].origin)));
             }
         }
         if let Some(value) = world.library_path.as_deref() {
@@ -224,6 +231,7 @@ impl Glibc {
     /// empty as a whole is ignored; an element whose token cannot be expanded is dropped.
     fn list(&self, rule: Rule, value: &str, origin: Option<&str>) -> List {
         let mut directories: Vec<String> = Vec::new();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
         if !value.is_empty() {
             let separators: &[char] = if rule == Rule::LdLibraryPath { &[':', ';'] } else { &[':'] };
             for element in value.split(separators) {
@@ -237,7 +245,7 @@ impl Glibc {
                         None => continue,
                     }
                 };
-                if !directories.contains(&directory) {
+                if seen.insert(directory.clone()) {
                     directories.push(directory);
                 }
             }
@@ -284,11 +292,16 @@ impl Glibc {
 
     /// The paths to try in one list, by directory. The cache gives a path, the other sources give
     /// directories, each with its hwcaps subdirectories in front.
-    fn paths(&self, world: &World, list: &List, name: &str) -> Vec<(String, Vec<String>)> {
-        if list.rule == Rule::Cache {
-            return list.directories.iter().map(|path| (path.clone(), vec![path.clone()])).collect();
-        }
-        let of_directory = |directory: &String| {
+    fn paths<'a>(
+        &'a self,
+        world: &'a World,
+        list: &'a List,
+        name: &'a str,
+    ) -> impl Iterator<Item = (String, Vec<String>)> + 'a {
+        list.directories.iter().map(move |directory| {
+            if list.rule == Rule::Cache {
+                return (directory.clone(), vec![directory.clone()]);
+            }
             let prefix = match directory.as_str() {
                 "" | "/" => directory.clone(),
                 directory => format!("{directory}/"),
@@ -303,8 +316,7 @@ impl Glibc {
             }
             paths.push(format!("{prefix}{name}"));
             (directory.clone(), paths)
-        };
-        list.directories.iter().map(of_directory).collect()
+        })
     }
 
     fn open(&self, world: &World, path: &str) -> (Opened, Verdict) {

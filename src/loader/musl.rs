@@ -41,9 +41,15 @@ impl Musl {
             return Located::Known(index);
         }
         let mut last = Rule::DefaultDir;
+        if search.is_over(name) {
+            return Located::Missing { rule: last };
+        }
         for (rule, directories) in self.lists(search.world, search.objects, by) {
             last = rule;
             for directory in directories {
+                if search.budget.get() == 0 {
+                    return Located::Missing { rule };
+                }
                 let path = format!("{directory}/{name}");
                 match self.open(search.world, &path) {
                     Tried::File(file) => return found(path, file, rule),
