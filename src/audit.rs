@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
-use crate::loader::{Closure, Need, Outcome, Passed, Rule, VersionAnswer, VersionCheck};
+use crate::loader::{Attempt, Closure, Need, Outcome, Passed, Rule, VersionAnswer, VersionCheck};
 use crate::world::Object;
 
 /// How bad a finding is.
@@ -261,7 +261,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
         match &need.outcome {
             Outcome::Loaded(_) => {}
             Outcome::Missing(attempts) => {
-                findings.add(missing_library(subject, closure, need));
+                findings.add(missing_library(subject, walked, need, attempts));
                 for attempt in attempts {
                     if let Passed::WrongMachine(machine) = &attempt.why {
                         let object = member_name(&attempt.path);
@@ -467,8 +467,55 @@ fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
     }
 }
 
-fn missing_library(subject: &Subject, closure: &Closure, need: &Need) -> Finding {
+/// A file of the bundle that would answer the need if the loader could get at it: what to say, and what to do.
+fn out_of_reach(
+    subject: &Subject,
+    walked: &Walked,
+    need: &Need,
+    attempts: &[Attempt],
+) -> Option<(String, String)> {
+    let bundle = match subject.owner {
+        Owner::Archive => "the archive",
+        _ => "the bundle",
+    };
+    let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;
+    let directory = crate::world::parent(&member.path);
+    match attempts.iter().find(|attempt| attempt.path == member.path).map(|attempt| &attempt.why) {
+        Some(Passed::Unreadable) => Some((
+            format!(
+                "which {bundle} has as `{}`, with a mode that Lambda's user may not read",
+                member_name(&member.path)
+            ),
+            "store it with mode 0644 (on Unix: `chmod 644` before it is zipped)".to_owned(),
+        )),
+        Some(_) => None,
+        None => Some((
+            format!(
+                "which {bundle} has in `{directory}`, but `LD_LIBRARY_PATH={}` does not name that directory",
+                walked.variant.library_path
+            ),
+            match directory.strip_prefix(TASK_ROOT) {
+                Some("/lib") => format!("add `{directory}` to the function's LD_LIBRARY_PATH"),
+                _ => format!(
+                    "move it to `lib/{}`, or add `{directory}` to the function's LD_LIBRARY_PATH",
+                    need.name
+                ),
+            },
+        )),
+    }
+}
+
+fn missing_library(subject: &Subject, walked: &Walked, need: &Need, attempts: &[Attempt]) -> Finding {
+    let closure = &walked.closure;
     let by = label(subject, closure, need.by);
+    if let Some((why, help)) = out_of_reach(subject, walked, need, attempts) {
+        let mut finding =
+            Finding::new(Code::MissingLibrary, &by, format!("`{by}` needs `{}`, {why}", need.name))
+                .soname(&need.name)
+                .help(help);
+        finding.chain = chain(subject, closure, need.by);
+        return finding;
+    }
     let (soname, lambda) = (&need.name, subject.lambda.label());
     let place = match subject.owner {
         Owner::Archive => "the archive",

@@ -74,6 +74,8 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         BuildSearch { world: build, lambda, objects: build_closure.objects.clone(), closure: build_closure };
     let mut shipped: BTreeMap<String, Shipped> = BTreeMap::new();
     let mut not_shipped: BTreeMap<String, NotShipped> = BTreeMap::new();
+    // Each name is dropped once at most, so that the loop ends whatever the walks say.
+    let mut dropped: BTreeSet<String> = BTreeSet::new();
     let program_path = format!("{TASK_ROOT}/bootstrap");
     loop {
         let members = members(&shipped);
@@ -103,13 +105,18 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         }
         if shipped.len() == before {
             let reached = reached(&walks, &shipped);
-            if reached.len() == shipped.len() {
+            let idle: Vec<String> = shipped
+                .keys()
+                .filter(|name| !reached.contains(*name) && dropped.insert((*name).clone()))
+                .cloned()
+                .collect();
+            if idle.is_empty() {
                 let build_files = search.build_files();
                 let shipped = shipped.into_values().collect();
                 return BundlePlan { shipped, members, walks, build_files, not_shipped };
             }
             // Dropping cannot make anything missing: nobody needs what is not reached.
-            shipped.retain(|name, _| reached.contains(name));
+            shipped.retain(|name, _| !idle.contains(name));
         }
     }
 }
@@ -128,11 +135,18 @@ fn members(shipped: &BTreeMap<String, Shipped>) -> Vec<Member> {
         .collect()
 }
 
-/// The shipped names that any walk loads, with the files that links among them lead to.
+/// The shipped names that any walk loads, or looks for and does not find because LD_LIBRARY_PATH leaves `lib/`
+/// out, with the files that links among them lead to.
 fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
         for library in shipped.values().filter(|library| object.names.contains(&library.name)) {
+            reached.insert(library.name.clone());
+            reached.extend(library.link_to.clone());
+        }
+    }
+    for need in walks.iter().flat_map(|walked| &walked.closure.needs) {
+        if let (Outcome::Missing(_), Some(library)) = (&need.outcome, shipped.get(&need.name)) {
             reached.insert(library.name.clone());
             reached.extend(library.link_to.clone());
         }

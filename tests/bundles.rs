@@ -331,6 +331,33 @@ fn an_archive_of_cargo_lambda_lacks_the_library_and_verify_names_it() {
 }
 
 #[test]
+fn every_value_of_ld_library_path_is_proved() {
+    let dir = temporary();
+    chain_of_libraries(dir.path());
+    run(dir.path(), "--binary app --library-path libs -o app.zip").exits(0);
+    let usual = "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
+    for value in [usual.to_owned(), format!("/var/lang/lib:{usual}"), "/var/task/lib".to_owned()] {
+        run(dir.path(), &format!("verify app.zip --env LD_LIBRARY_PATH={value}")).exits(0);
+    }
+    let expected = [finding("missing-library", "app", "libtop.so.1")];
+    let ran = run(
+        dir.path(),
+        "check --binary app --library-path libs --env LD_LIBRARY_PATH=/opt/lib --message-format json",
+    )
+    .exits(1);
+    assert_eq!(findings(&ran), expected);
+    ran.says(&[
+        "`app` needs `libtop.so.1`, which the bundle has in `/var/task/lib`, but `LD_LIBRARY_PATH=/opt/lib` does not \
+         name that directory\n",
+        "help: add `/var/task/lib` to the function's LD_LIBRARY_PATH\n",
+    ]);
+    run(dir.path(), "verify app.zip --env LD_LIBRARY_PATH=/opt/lib").exits(1).says(&[
+        "`bootstrap` needs `libtop.so.1`, which the archive has in `/var/task/lib`, but",
+        "help: add `/var/task/lib` to the function's LD_LIBRARY_PATH\n",
+    ]);
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes_wherever_and_whenever() {
     let test = "the_same_input_gives_the_same_bytes";
     if !tools::require(test, "cc", "gcc") || !tools::require(test, "openssl", "openssl") {
