@@ -191,6 +191,8 @@ pub enum NotShipped {
 pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     let mut findings = Findings::default();
     program_findings(subject, &mut findings);
+    // Without an interpreter nothing is loaded: that a library could be found would help nobody.
+    let walks = if subject.program.linkage() == Linkage::Broken { &[] } else { walks };
     for walked in walks {
         closure_findings(subject, walked, &mut findings);
         version_findings(subject, walked, &mut findings);
@@ -238,15 +240,17 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
     }
     if program.linkage() == Linkage::Broken {
         let libraries = quoted(&program.needed);
+        let (them, these) =
+            if program.needed.len() == 1 { ("it", "the library") } else { ("them", "these libraries") };
         findings.add(
             Finding::new(
                 Code::BrokenStaticPie,
                 name,
                 format!(
-                    "`{name}` is linked as a static program but needs {libraries}; nothing loads them, and it crashes at start"
+                    "`{name}` is linked as a static program but needs {libraries}; nothing loads {them}, and the program crashes at start"
                 ),
             )
-            .help("link these libraries statically (the `static` or `vendored` feature of their `-sys` crate), or build for a `-gnu` target"),
+            .help(format!("link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or build for a `-gnu` target")),
         );
     }
 }

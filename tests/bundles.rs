@@ -504,6 +504,21 @@ fn a_dynamic_musl_program_has_no_interpreter() {
 }
 
 #[test]
+fn a_static_pie_with_a_needed_library_crashes() {
+    // What rustc's `-musl` targets make of a program that a `-sys` crate links to a shared library.
+    let dir = temporary();
+    CC.compile(dir.path(), "int top(void) { return 0; }", "libtop.so.1", "-shared -Wl,-soname,libtop.so.1");
+    let link = format!(
+        "-nostdlib -pie -Wl,--no-dynamic-linker -Wl,--no-as-needed {}/libtop.so.1",
+        dir.path().display()
+    );
+    check(CC, "void _start(void) {}", &link, "", &[("broken-static-pie", "app", "")]).exits(1).says(&[
+        "`app` is linked as a static program but needs `libtop.so.1`; nothing loads it, and the program crashes at start\n",
+        "help: link the library statically",
+    ]);
+}
+
+#[test]
 fn a_weak_version_need_only_warns() {
     if !compile::require_debian_12("a_weak_version_need") {
         return;
