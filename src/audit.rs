@@ -295,6 +295,8 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     }
 }
 
+const RELR_HELP: &str = "link without `-z pack-relative-relocs` (or `--pack-dyn-relocs=relr`)";
+
 fn object_findings(
     subject: &Subject,
     walked: &Walked,
@@ -320,7 +322,7 @@ fn object_findings(
                             lambda.label()
                         ),
                     )
-                    .help("link without `-z pack-relative-relocs` (or `--pack-dyn-relocs=relr`)"),
+                    .help(RELR_HELP),
                 );
             }
             if index == 0 {
@@ -670,7 +672,11 @@ fn version_finding(
     finding.symbols = symbols;
     finding.chain = chain(subject, closure, by);
     if severity == Severity::Error || code == Code::VersionRecent {
-        finding.help = version_help(subject, by, &by_label, file);
+        finding.help = match finding.versions.as_slice() {
+            // It is how the linker says that it packed the relocations, whatever glibc it linked against.
+            [only] if only == "GLIBC_ABI_DT_RELR" && by == 0 => Some(RELR_HELP.to_owned()),
+            _ => version_help(subject, by, &by_label, file),
+        };
     }
     finding
 }

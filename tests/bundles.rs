@@ -519,6 +519,16 @@ fn a_static_pie_with_a_needed_library_crashes() {
 }
 
 #[test]
+fn packed_relative_relocations_are_refused() {
+    let relr = "-Wl,-z,pack-relative-relocs";
+    let expected = [("version-too-new", "app", "libc.so.6"), ("relr-unsupported", "app", "")];
+    check(CC, EMPTY, relr, "", &expected)
+        .exits(1)
+        .says(&["GLIBC_ABI_DT_RELR", "help: link without `-z pack-relative-relocs`"])
+        .keeps_silent_about(&["build it against glibc"]);
+}
+
+#[test]
 fn a_weak_version_need_only_warns() {
     if !compile::require_debian_12("a_weak_version_need") {
         return;
