@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
-use crate::lambda::{TASK_ROOT, Walked};
+use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
 use crate::world::Object;
 
@@ -274,7 +274,8 @@ fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> 
 pub type Line = (&'static str, String);
 
 /// One line per library that is shipped, used or missing, and why.
-pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
+pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
+    let label = lambda.label();
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
     for (from, verb) in [("bundle", "Shipping"), ("baseline", "Using")] {
@@ -282,7 +283,11 @@ pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
             let mut text = format!("{:<width$}", library.soname);
             match (from, &library.build_path, &library.lambda_path) {
                 ("bundle", Some(build), _) => {
-                    let _ = write!(text, "  {build}: {lambda} lacks it");
+                    let lacks = match lambda.certainty(&library.soname) {
+                        Certainty::Doubtful => "may lack it",
+                        Certainty::Present | Certainty::Absent => "lacks it",
+                    };
+                    let _ = write!(text, "  {build}: {label} {lacks}");
                 }
                 ("bundle", None, Some(path)) => {
                     let _ = write!(text, "  {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
@@ -290,7 +295,7 @@ pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
                 (_, _, path) => {
                     let path = path.as_deref().unwrap_or_default();
                     let evidence = library.evidence.unwrap_or_default();
-                    let _ = write!(text, "  {path} of {lambda} ({evidence})");
+                    let _ = write!(text, "  {path} of {label} ({evidence})");
                 }
             }
             match library.needed_by.as_slice() {

@@ -562,6 +562,18 @@ fn set_weak(bytes: &mut [u8], version: &str) {
 }
 
 #[test]
+fn a_doubtful_library_is_shipped_and_noted() {
+    if !compile::require_debian_12("a_doubtful_library") {
+        return;
+    }
+    let link = "-Wl,--no-as-needed -l:liblz4.so.1";
+    let ran = check(CC, EMPTY, link, "-v", &[("doubtful-library", "app", "liblz4.so.1")]).exits(0);
+    let line = ran.line("Shipping", "liblz4.so.1");
+    assert!(line.contains(": provided.al2023 (x86_64) may lack it; needed by app"), "{line}");
+    ran.says(&["note[doubtful-library]: whether provided.al2023 (x86_64) has `liblz4.so.1` is doubtful"]);
+}
+
+#[test]
 fn a_version_of_newer_images_is_dated() {
     let test = "a_version_of_newer_images";
     if !compile::require_debian_12(test) || !tools::require(test, "c++", "g++") {

@@ -229,7 +229,7 @@ fn bundle_one(
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         artifact.libraries = report::libraries(&subject, &plan.walks);
-        for (verb, line) in report::library_lines(&artifact, &lambda.label()) {
+        for (verb, line) in report::library_lines(&artifact, &lambda) {
             ui.status(verb, &line);
         }
         let zip = match output {

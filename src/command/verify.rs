@@ -115,7 +115,7 @@ fn verify_one(
                 findings.extend(audit::audit(&subject, &walks));
                 artifact.libraries = report::libraries(&subject, &walks);
                 if ui.is_verbose() {
-                    for (verb, line) in report::library_lines(&artifact, &lambda.label()) {
+                    for (verb, line) in report::library_lines(&artifact, &lambda) {
                         ui.status(verb, &line);
                     }
                 }
