@@ -100,10 +100,10 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
         return Vec::new();
     }
     let since = lifecycle.deprecated.as_deref().unwrap_or_default();
-    let mut message = format!("AWS has deprecated the runtime {} on {since}", baseline.runtime);
+    let mut message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
     for (what, date) in [("creating", &lifecycle.create_blocked), ("updating", &lifecycle.update_blocked)] {
         if let Some(date) = date {
-            let verb = if *date <= today { "is blocked since" } else { "will be blocked on" };
+            let verb = if *date <= today { "has been blocked since" } else { "will be blocked on" };
             message.push_str(&format!("; {what} functions {verb} {date}"));
         }
     }

@@ -600,6 +600,33 @@ fn a_version_of_newer_images_is_dated() {
 }
 
 #[test]
+fn an_older_runtime_has_an_older_glibc_and_is_deprecated() {
+    let expected = [("version-too-new", "app", "libc.so.6"), ("runtime-deprecated", "app", "")];
+    check(CC, EMPTY, "", "--runtime provided.al2", &expected).exits(1).says(&[
+        "`app` needs GLIBC_2.34, which the `libc.so.6` of provided.al2 (x86_64) does not have (it has up to GLIBC_2.26)\n",
+        "help: build it against glibc 2.26 or older, or link it statically to musl\n",
+        "warning[runtime-deprecated]: AWS deprecated the runtime provided.al2 on 2026-07-31",
+        "help: move to `--runtime provided.al2023`\n",
+    ]);
+}
+
+#[test]
+fn the_first_runtime_has_no_arm64() {
+    if !tools::require("the_first_runtime", "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") {
+        return;
+    }
+    let compiler = Compiler(&["aarch64-linux-gnu-gcc"]);
+    check(compiler, EMPTY, "", "--runtime provided", &[("wrong-arch", "app", "")]).exits(1).says(&[
+        "`app` is for arm64, which the runtime provided does not offer\n",
+        "help: choose another runtime: `--runtime provided.al2023`\n",
+        "nothing was written",
+    ]);
+    check(compiler, EMPTY, "", "--arch x86_64", &[("wrong-arch", "app", "")])
+        .exits(1)
+        .says(&["`app` is for arm64, but `--arch x86_64` was asked for\n"]);
+}
+
+#[test]
 fn all_runtimes_are_a_report_and_the_configured_one_decides() {
     let dir = temporary();
     CC.compile(dir.path(), EMPTY, "app", "");

@@ -199,6 +199,9 @@ fn bundle_one(
             Err(finding) => {
                 findings.push(*finding);
                 let fails = conclude(&mut artifact, &mut findings, settings, ui);
+                if output.is_some() {
+                    stopped(&program.name, ui);
+                }
                 results.push((artifact, fails));
                 continue;
             }
@@ -260,7 +263,7 @@ fn bundle_one(
                     ui.data(&format!("{output}\n"));
                 }
             } else {
-                ui.status("Stopped", &format!("`{}` would not start; nothing was written", program.name));
+                stopped(&program.name, ui);
             }
         } else {
             let verdict = match artifact.verdict {
@@ -505,6 +508,10 @@ fn archive_report(output: &Utf8Path, entries: &[Entry], zip: &[u8]) -> report::A
             })
             .collect(),
     }
+}
+
+fn stopped(name: &str, ui: &Ui) {
+    ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
 }
 
 fn finished(artifact: &Artifact, ui: &Ui) {
