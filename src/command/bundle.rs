@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable_program};
+use super::{
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
+    unreadable_program,
+};
 use crate::archive::{self, Content, Digest, Entry, Limits, Mode};
 use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
 use crate::disk::{self, build_world};
@@ -50,10 +53,8 @@ pub(super) fn run(
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut loaded = Vec::new();
     for program in programs {
-        let bytes = disk::read(&program.path).map_err(|error| match error.help_text() {
-            None => error.help("name the file of a built program"),
-            Some(_) => error,
-        })?;
+        let bytes = disk::read(&program.path)
+            .map_err(|error| unreadable(error, "name the file of a built program"))?;
         let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
         check_kind(&program, &facts, job.destination.is_some())?;
         let output = match &job.destination {
@@ -256,7 +257,8 @@ fn bundle_one(
         if let Some((output, entries, zip)) = zip {
             let write_anyway = job.destination.as_ref().is_some_and(|destination| destination.write_anyway);
             if !fails || write_anyway {
-                write(output, &entries, &zip, job, &lambda, fails)?;
+                write(output, &entries, &zip, job, &lambda, fails)
+                    .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
                 artifact.archive = Some(archive_report(output, &entries, &zip));
                 finished(&artifact, ui);
                 if !settings.output.json {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings};
+use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Kind, Limits, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
 use crate::disk;
@@ -48,8 +48,11 @@ fn verify_one(
     ui: &Ui,
     results: &mut Results,
 ) -> Result<()> {
-    let (mut file, zipped_bytes) = disk::open(path).map_err(|error| error.help("name a ZIP archive"))?;
-    let read = archive::read(path.as_str(), &mut file, &Limits::default())?;
+    let (mut file, zipped_bytes) =
+        disk::open(path).map_err(|error| unreadable(error, "name a ZIP archive"))?;
+    let read = archive::read(path.as_str(), &mut file, &Limits::default()).map_err(|error| {
+        error.or_help("name a whole ZIP archive; if this was one, make it or copy it again")
+    })?;
     let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
