@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
-use crate::loader::{Attempt, Closure, Need, Outcome, Passed, Rule, VersionAnswer, VersionCheck};
+use crate::loader::{Attempt, Closure, Need, Outcome, Passed, Rule, Undefined, VersionAnswer, VersionCheck};
+use crate::plan::BuildFile;
 use crate::world::Object;
 
 /// How bad a finding is.
@@ -63,6 +64,7 @@ codes! {
     InterpreterMissing "interpreter-missing" Error "PT_INTERP does not exist on the runtime."
     BrokenStaticPie "broken-static-pie" Error "The program needs libraries and names no interpreter to load them."
     RelrUnsupported "relr-unsupported" Error "DT_RELR, which the runtime's glibc ignores: the program crashes."
+    UndefinedSymbol "undefined-symbol" Error "A symbol that no loaded object defines."
     WrongArch "wrong-arch" Error "An object is for another machine."
     NotElf "not-elf" Error "A file in the closure or archive is not an object the loader takes."
     NotExecutable "not-executable" Error "The program's mode lacks the execute bit, or others may not read it."
@@ -152,8 +154,8 @@ pub struct Subject<'a> {
     pub owner: Owner<'a>,
     /// The files of the bundle.
     pub members: &'a [Member],
-    /// Paths of the build world's files by needed name, for comparing file versions; empty for `verify`.
-    pub build_files: &'a BTreeMap<String, String>,
+    /// The build world's files by needed name, for comparing file versions; empty for `verify`.
+    pub build_files: &'a BTreeMap<String, BuildFile>,
     /// Why a needed name was not shipped, where there is a better reason than "not found".
     pub not_shipped: &'a BTreeMap<String, NotShipped>,
 }
@@ -196,6 +198,7 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     for walked in walks {
         closure_findings(subject, walked, &mut findings);
         version_findings(subject, walked, &mut findings);
+        symbol_findings(subject, walked, &mut findings);
     }
     findings.list
 }
@@ -418,7 +421,7 @@ fn version_skew(
     }
     let build = subject.build_files.get(&system.soname)?;
     let oldest = system.older_file_version().or_else(|| system.file_version());
-    let (theirs, ours) = (oldest?, file_version(build)?);
+    let (theirs, ours) = (oldest?, file_version(&build.path)?);
     if !is_newer(ours, theirs) {
         return None;
     }
@@ -432,6 +435,10 @@ fn version_skew(
         ),
     )
     .soname(&system.soname);
+    if lambda.certainty(&system.soname) == Certainty::Doubtful {
+        // Two doubts: whether it is there, and whether that matters.
+        finding.severity = Severity::Note;
+    }
     finding.chain = chain(subject, &walked.closure, index);
     Some(finding)
 }
@@ -717,6 +724,54 @@ fn version_help(subject: &Subject, by: usize, by_label: &str, file: &str) -> Opt
         _ => Some(format!(
             "take `{by_label}` from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
         )),
+    }
+}
+
+/// One finding per object and the library it expects the symbols of.
+fn symbol_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
+    let closure = &walked.closure;
+    let mut groups: BTreeMap<(usize, Option<String>, bool), Vec<&Undefined>> = BTreeMap::new();
+    for undefined in &walked.undefined {
+        let file = undefined.version.as_ref().map(|(file, _)| file.clone());
+        groups.entry((undefined.by, file, undefined.certain)).or_default().push(undefined);
+    }
+    for ((by, file, certain), group) in groups {
+        let by_label = label(subject, closure, by);
+        let binds_now = closure.objects[by].file.object.elf().is_some_and(ElfFacts::binds_now);
+        let mut symbols: Vec<String> = group.iter().map(|undefined| undefined.symbol.clone()).collect();
+        symbols.sort();
+        let (first, more) = (&symbols[0], symbols.len() - 1);
+        let named = match more {
+            0 => format!("the symbol `{first}`"),
+            1 => format!("the symbols `{first}` and `{}`", symbols[1]),
+            _ => format!("the symbol `{first}` and {more} more"),
+        };
+        let place = match &file {
+            Some(file) => format!("of `{file}`"),
+            None => "of some library".to_owned(),
+        };
+        let consequence = match (certain, binds_now) {
+            (true, true) => "which no library it loads defines; it fails at start",
+            (true, false) => "which no library it loads defines; it fails when the first of them is called",
+            (false, _) => "which no library that we know defines; one of the runtime's might",
+        };
+        let mut finding = Finding::new(
+            Code::UndefinedSymbol,
+            &by_label,
+            format!("`{by_label}` needs {named} {place}, {consequence}"),
+        );
+        finding.severity = if certain && binds_now { Severity::Error } else { Severity::Warning };
+        finding.soname = file;
+        let mut versions: Vec<String> = group
+            .iter()
+            .filter_map(|undefined| undefined.version.as_ref().map(|(_, node)| node.clone()))
+            .collect();
+        versions.sort_by(|a, b| crate::version::compare(a, b));
+        versions.dedup();
+        finding.versions = versions;
+        finding.symbols = symbols;
+        finding.chain = chain(subject, closure, by);
+        findings.add(finding);
     }
 }
 

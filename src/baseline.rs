@@ -41,11 +41,15 @@
 //!   nodes-from high openssl-libs           confidence (high, medium, low) and code, for the nodes
 //! ```
 
+mod exports;
+
 use std::collections::BTreeSet;
 
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::version;
+
+pub use exports::{Exports, exports};
 
 /// Whether functions find an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

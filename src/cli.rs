@@ -31,6 +31,7 @@ Examples:
   cargo lambda-bundle --build                      build the package and bundle its program
   cargo lambda-bundle check --bin orders           say what would happen, write nothing
   cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
+  cargo lambda-bundle explain libssl.so.3          why is it shipped, or not
   cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
 
 Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not answer.";
@@ -40,6 +41,8 @@ Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not 
 pub enum Command {
     /// Say what bundling would do and what would break; write nothing.
     Check(CheckArgs),
+    /// Say why a library is shipped, used or missing; without a name, show the closure as a tree.
+    Explain(ExplainArgs),
     /// Audit ZIP archives made by any tool.
     Verify(VerifyArgs),
 }
@@ -209,6 +212,31 @@ pub struct OutputArgs {
     /// Colour: auto, always, never.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorArg,
+}
+
+/// The flags of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The library, by the name that is needed (glob).
+    #[arg(value_name = "LIB")]
+    pub lib: Option<String>,
+    /// Form of the answer [default: text with LIB, tree without].
+    #[arg(long, value_name = "FORM")]
+    pub form: Option<FormArg>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub check: CheckArgs,
+}
+
+/// `--form`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormArg {
+    /// Both searches, step by step.
+    Text,
+    /// A tree of needs, as it loads on Lambda.
+    Tree,
+    /// A Mermaid graph, for a pull request.
+    Mermaid,
 }
 
 /// The flags of `verify`.

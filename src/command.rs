@@ -128,19 +128,13 @@ fn conclude(artifact: &mut Artifact, findings: &mut Vec<Finding>, settings: &Set
     settings.output.weigh(findings);
     report::sort(findings);
     artifact.findings = report::finding_reports(findings);
-    let mut help: Option<&str> = None;
-    for finding in findings.iter() {
-        // The same advice for several findings in a row is given once, after the last.
+    for (at, finding) in findings.iter().enumerate() {
         let mut shown = finding.clone();
-        let next_has_it = findings
-            .iter()
-            .skip_while(|known| *known != finding)
-            .nth(1)
-            .is_some_and(|next| next.help == finding.help && next.severity == finding.severity);
-        if next_has_it {
+        // The same advice for several findings in a row is given once, after the last.
+        let next = findings.get(at + 1);
+        if next.is_some_and(|next| next.help == finding.help && next.severity == finding.severity) {
             shown.help = None;
         }
-        help = finding.help.as_deref().or(help);
         ui.finding(&shown);
     }
     findings.iter().any(|finding| finding.severity == Severity::Error)

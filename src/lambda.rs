@@ -6,12 +6,12 @@
 //!
 //! The baseline's own libraries are taken as consistent among themselves, since AWS ships them together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::baseline::{Baseline, Evidence, Nodes, Presence, SystemObject};
+use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject};
 use crate::elf::{Arch, ElfFacts, Libc};
-use crate::loader::{self, Closure, Glibc, Musl, Rules, VersionCheck};
+use crate::loader::{self, Closure, Glibc, Known, Musl, Rules, Undefined, VersionCheck};
 use crate::patterns::Patterns;
 use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
 
@@ -67,6 +67,8 @@ pub struct Walked {
     pub closure: Closure,
     /// The version needs that do not simply fit.
     pub checks: Vec<VersionCheck>,
+    /// The symbols that nobody is known to define.
+    pub undefined: Vec<Undefined>,
 }
 
 /// How sure it is that the runtime has an object.
@@ -189,7 +191,17 @@ impl LambdaWorld {
         files
     }
 
-    /// Walks a program, which stands at `path`, in every variant.
+    /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
+    pub fn check_symbols(&self, walks: &mut [Walked], libc: Libc, build: &BTreeMap<String, Arc<ElfFacts>>) {
+        let known = Known { glibc: baseline::exports(&self.baseline.glibc, self.arch()), build };
+        let rules = self.rules(libc);
+        for walked in walks {
+            walked.undefined = loader::undefined_symbols(&walked.closure, &rules, &walked.checks, &known);
+        }
+    }
+
+    /// Walks a program, which stands at `path`, in every variant. Symbols are for
+    /// [`check_symbols`](Self::check_symbols), once the walks are final.
     pub fn walks(
         &self,
         path: &str,
@@ -226,7 +238,7 @@ impl LambdaWorld {
             let root = OpenFile { id: (1, 0), source: path.to_owned(), object: Object::Elf(program.clone()) };
             let closure = loader::walk(&world, path, crate::world::parent(path), root, extra);
             let checks = loader::check_versions(&closure, &rules);
-            walked.push(Walked { variant, closure, checks });
+            walked.push(Walked { variant, closure, checks, undefined: Vec::new() });
         }
         walked
     }

@@ -6,14 +6,19 @@
 //! findings.
 //!
 //! Invariants: object 0 is the root; an object is in the list once; every need of every object whose needs
-//! are known has exactly one [`Need`]. The walk ends for any input, since an object is loaded once.
+//! are known has exactly one [`Need`], but a DT_AUXILIARY that is not found has none. The walk ends for any
+//! input, since an object is loaded once.
+//!
+//! `tests/ld_so.rs`, `tests/musl_loader.rs` and `tests/differential.rs` compare all this with the loaders.
 
 mod glibc;
 mod musl;
+mod symbols;
 mod versions;
 
 pub use glibc::{Glibc, hwcap_subdirectories};
 pub use musl::Musl;
+pub use symbols::{Known, Undefined, undefined_symbols};
 pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
 use crate::world::{Object, OpenFile, World};
@@ -85,6 +90,8 @@ pub struct Loaded {
     pub rule: Rule,
     /// The object whose need loaded it; `None` for the root and the interpreter.
     pub loader: Option<usize>,
+    /// The paths that were passed over before it was found.
+    pub attempts: Vec<Attempt>,
 }
 
 impl Loaded {
@@ -119,6 +126,19 @@ pub enum Passed {
     Failed(String),
 }
 
+impl Passed {
+    /// Why, for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Passed::Absent => "not there".to_owned(),
+            Passed::Unreadable => "no permission to read it".to_owned(),
+            Passed::WrongClass => "a 32-bit object".to_owned(),
+            Passed::WrongMachine(machine) => format!("an object for {machine}"),
+            Passed::Failed(why) => why.clone(),
+        }
+    }
+}
+
 /// What became of one DT_NEEDED entry.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -140,7 +160,7 @@ pub enum Outcome {
 pub struct Need {
     /// The needing object.
     pub by: usize,
-    /// The entry as written.
+    /// The entry; with glibc, its tokens such as `$ORIGIN` expanded.
     pub name: String,
     /// The rule that answered; for what was not found, the last one tried.
     pub rule: Rule,
@@ -149,7 +169,7 @@ pub struct Need {
 }
 
 /// What a walk found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Closure {
     /// The root, then every object in load order.
     pub objects: Vec<Loaded>,
@@ -216,13 +236,14 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
             file: root,
             rule: Rule::Root,
             loader: None,
+            attempts: Vec::new(),
         }],
         needs: Vec::new(),
         absent_interpreter: None,
     };
     load_interpreter(world, &mut closure);
-    let mut by = 0;
-    while by < closure.objects.len() {
+    let mut queue = Queue { order: vec![0], done: Vec::new() };
+    while let Some(by) = queue.next(closure.objects.len()) {
         let mut names: Vec<String> = match closure.objects[by].file.object.elf() {
             Some(facts) => facts.needed.clone(),
             None => Vec::new(),
@@ -232,12 +253,58 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
         }
         for name in names {
             let need = load(world, &mut closure, by, name);
+            if let Outcome::Loaded(index) = need.outcome {
+                queue.append(index);
+            }
             closure.needs.push(need);
         }
-        load_filters(world, &mut closure, by);
-        by += 1;
+        for need in load_filters(world, &mut closure, by) {
+            if let Outcome::Loaded(index) = need.outcome {
+                queue.insert_before(by, index);
+            }
+            closure.needs.push(need);
+        }
     }
     closure
+}
+
+/// The objects in search order, and whose needs were looked at.
+///
+/// What an object filters comes before the object itself, so its needs are next in turn: before those of
+/// objects that were loaded earlier. Source: `_dl_map_object_deps`.
+struct Queue {
+    order: Vec<usize>,
+    done: Vec<bool>,
+}
+
+impl Queue {
+    /// The next object whose needs are to be looked at, of `count` in all.
+    ///
+    /// An interpreter that nobody needs comes last; ld.so has no needs, others might.
+    fn next(&mut self, count: usize) -> Option<usize> {
+        self.done.resize(count, false);
+        let mut all = self.order.iter().copied().chain(0..count);
+        let next = all.find(|index| !self.done[*index])?;
+        self.done[next] = true;
+        Some(next)
+    }
+
+    fn append(&mut self, index: usize) {
+        if !self.order.contains(&index) {
+            self.order.push(index);
+        }
+    }
+
+    fn insert_before(&mut self, by: usize, index: usize) {
+        let position = |order: &[usize], wanted| order.iter().position(|known| *known == wanted);
+        let at = position(&self.order, by).unwrap_or(self.order.len());
+        match position(&self.order, index) {
+            Some(known) if known < at => return,
+            Some(known) => drop(self.order.remove(known)),
+            None => {}
+        }
+        self.order.insert(at, index);
+    }
 }
 
 /// Puts the interpreter in the list: it is there before any search, under its path and its SONAME.
@@ -261,7 +328,15 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
         }
     };
     let origin = crate::world::parent(&path).to_owned();
-    closure.objects.push(Loaded { path, origin, file, names, rule: Rule::Interpreter, loader: None });
+    closure.objects.push(Loaded {
+        path,
+        origin,
+        file,
+        names,
+        rule: Rule::Interpreter,
+        loader: None,
+        attempts: Vec::new(),
+    });
 }
 
 use crate::world::Opened;
@@ -269,9 +344,9 @@ use crate::world::Opened;
 /// Finds one name and adds what it led to.
 fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
     let mut search = Search { world, objects: &closure.objects, attempts: Vec::new() };
-    let located = match &world.rules {
-        Rules::Glibc(rules) => rules.locate(&mut search, by, &name),
-        Rules::Musl(rules) => rules.locate(&mut search, by, &name),
+    let (located, name) = match &world.rules {
+        Rules::Glibc(rules) => rules.locate(&mut search, by, name),
+        Rules::Musl(rules) => (rules.locate(&mut search, by, &name), name),
     };
     let attempts = search.attempts;
     let (rule, outcome) = match located {
@@ -282,13 +357,22 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
             (Rule::AlreadyLoaded, Outcome::Loaded(index))
         }
         Located::Builtin => {
-            // musl's libc is its interpreter; without one in the list the program's own copy answers.
+            // musl's libc is its interpreter, and so is glibc's ld.so to the vDSO; without one in the list
+            // the program's own copy answers.
             let index = closure.objects.iter().position(|object| object.rule == Rule::Interpreter);
             (Rule::Builtin, Outcome::Loaded(index.unwrap_or(0)))
         }
         Located::Found { path, file, rule } => {
-            // A link or hard link to a file that is there is that object (device and inode).
-            match closure.objects.iter().position(|object| object.file.id == file.id) {
+            // A link or hard link to a file that is there is that object (device and inode). The kernel
+            // loaded the program, so no loader knows its inode; nor does glibc's know its own.
+            let own = match world.rules {
+                Rules::Glibc(_) => None,
+                Rules::Musl(_) => Some(Rule::Interpreter),
+            };
+            let known = closure.objects.iter().position(|object| {
+                object.file.id == file.id && (object.loader.is_some() || Some(object.rule) == own)
+            });
+            match known {
                 Some(index) => {
                     closure.objects[index].names.push(name.clone());
                     (Rule::AlreadyLoaded, Outcome::Loaded(index))
@@ -306,6 +390,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
                         names,
                         rule,
                         loader: Some(by),
+                        attempts,
                     });
                     (rule, Outcome::Loaded(closure.objects.len() - 1))
                 }
@@ -317,21 +402,23 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
     Need { by, name, rule, outcome }
 }
 
-/// DT_FILTER is a need like any other; a DT_AUXILIARY that is not found is forgotten (elf/dl-deps.c).
-fn load_filters(world: &World, closure: &mut Closure, by: usize) {
-    let Rules::Glibc(_) = world.rules else { return };
-    let Some(facts) = closure.objects[by].file.object.elf() else { return };
-    let (auxiliary, filter) = (facts.auxiliary.clone(), facts.filter.clone());
+/// Loads what an object filters. A DT_FILTER is a need like any other; a DT_AUXILIARY that is not found, or
+/// is a file that ld.so refuses, is forgotten (elf/dl-deps.c).
+///
+/// ld.so takes them in the order of the dynamic section, mixed with DT_NEEDED. GNU ld writes all DT_NEEDED,
+/// then DT_FILTER, then DT_AUXILIARY, and that is the order here.
+fn load_filters(world: &World, closure: &mut Closure, by: usize) -> Vec<Need> {
+    let Rules::Glibc(_) = world.rules else { return Vec::new() };
+    let Some(facts) = closure.objects[by].file.object.elf() else { return Vec::new() };
+    let (filter, auxiliary) = (facts.filter.clone(), facts.auxiliary.clone());
+    let mut needs: Vec<Need> = filter.into_iter().map(|name| load(world, closure, by, name)).collect();
     for name in auxiliary {
         let need = load(world, closure, by, name);
         if matches!(need.outcome, Outcome::Loaded(_)) {
-            closure.needs.push(need);
+            needs.push(need);
         }
     }
-    for name in filter {
-        let need = load(world, closure, by, name);
-        closure.needs.push(need);
-    }
+    needs
 }
 
 fn absolute(path: &str, working_directory: &str) -> String {

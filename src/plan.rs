@@ -17,7 +17,7 @@ use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
-use crate::world::{OpenFile, World};
+use crate::world::{Object, OpenFile, World};
 
 /// What to plan for.
 pub struct Request<'a> {
@@ -55,10 +55,21 @@ pub struct BundlePlan {
     pub members: Vec<Member>,
     /// The last walks.
     pub walks: Vec<Walked>,
-    /// What the build world's loader would open for each needed name, links resolved.
-    pub build_files: BTreeMap<String, String>,
+    /// What the build world's loader would open for each needed name.
+    pub build_files: BTreeMap<String, BuildFile>,
     /// Why a missing name is not shipped.
     pub not_shipped: BTreeMap<String, NotShipped>,
+    /// What the build world's loader does.
+    pub build: Closure,
+}
+
+/// A library of the build world.
+#[derive(Debug, Clone)]
+pub struct BuildFile {
+    /// Where it is, links resolved.
+    pub path: String,
+    /// Its facts.
+    pub facts: Arc<ElfFacts>,
 }
 
 /// Where a shipped library stands on Lambda.
@@ -74,8 +85,6 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         BuildSearch { world: build, lambda, objects: build_closure.objects.clone(), closure: build_closure };
     let mut shipped: BTreeMap<String, Shipped> = BTreeMap::new();
     let mut not_shipped: BTreeMap<String, NotShipped> = BTreeMap::new();
-    // Each name is dropped once at most, so that the loop ends whatever the walks say.
-    let mut dropped: BTreeSet<String> = BTreeSet::new();
     let program_path = format!("{TASK_ROOT}/bootstrap");
     loop {
         let members = members(&shipped);
@@ -105,18 +114,24 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         }
         if shipped.len() == before {
             let reached = reached(&walks, &shipped);
-            let idle: Vec<String> = shipped
-                .keys()
-                .filter(|name| !reached.contains(*name) && dropped.insert((*name).clone()))
-                .cloned()
-                .collect();
-            if idle.is_empty() {
+            if reached.len() == shipped.len() {
                 let build_files = search.build_files();
+                let build =
+                    build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
+                let mut walks = walks;
+                lambda.check_symbols(&mut walks, request.facts.libc(), &build);
                 let shipped = shipped.into_values().collect();
-                return BundlePlan { shipped, members, walks, build_files, not_shipped };
+                return BundlePlan {
+                    shipped,
+                    members,
+                    walks,
+                    build_files,
+                    not_shipped,
+                    build: search.closure,
+                };
             }
             // Dropping cannot make anything missing: nobody needs what is not reached.
-            shipped.retain(|name, _| !idle.contains(name));
+            shipped.retain(|name, _| reached.contains(name));
         }
     }
 }
@@ -135,18 +150,11 @@ fn members(shipped: &BTreeMap<String, Shipped>) -> Vec<Member> {
         .collect()
 }
 
-/// The shipped names that any walk loads, or looks for and does not find because LD_LIBRARY_PATH leaves `lib/`
-/// out, with the files that links among them lead to.
+/// The shipped names that any walk loads, with the files that links among them lead to.
 fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
         for library in shipped.values().filter(|library| object.names.contains(&library.name)) {
-            reached.insert(library.name.clone());
-            reached.extend(library.link_to.clone());
-        }
-    }
-    for need in walks.iter().flat_map(|walked| &walked.closure.needs) {
-        if let (Outcome::Missing(_), Some(library)) = (&need.outcome, shipped.get(&need.name)) {
             reached.insert(library.name.clone());
             reached.extend(library.link_to.clone());
         }
@@ -200,7 +208,7 @@ impl BuildSearch<'_> {
             .or(files.first())
             .cloned()
             .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;
-        let crate::world::Object::Elf(facts) = &chosen.object else {
+        let Object::Elf(facts) = &chosen.object else {
             return Err(NotShipped::NotFound(Vec::new()));
         };
         if !self.objects.iter().any(|object| object.file.id == chosen.id) {
@@ -211,6 +219,7 @@ impl BuildSearch<'_> {
                 file: chosen.clone(),
                 rule: Rule::LdLibraryPath,
                 loader: Some(by),
+                attempts: Vec::new(),
             });
         }
         Ok(Candidate { source: chosen.source.clone(), facts: Some(facts.clone()) })
@@ -218,23 +227,25 @@ impl BuildSearch<'_> {
 
     /// The build world's object for an object of the Lambda world: the one with the same facts.
     fn build_index(&self, object: &Loaded) -> usize {
-        let crate::world::Object::Elf(wanted) = &object.file.object else { return 0 };
+        let Object::Elf(wanted) = &object.file.object else { return 0 };
         self.objects
             .iter()
             .position(|known| match &known.file.object {
-                crate::world::Object::Elf(facts) => Arc::ptr_eq(facts, wanted),
+                Object::Elf(facts) => Arc::ptr_eq(facts, wanted),
                 _ => false,
             })
             .unwrap_or(0)
     }
 
-    /// What each needed name led to, links resolved.
-    fn build_files(&self) -> BTreeMap<String, String> {
+    /// What each needed name led to.
+    fn build_files(&self) -> BTreeMap<String, BuildFile> {
         let mut files = BTreeMap::new();
         for need in &self.closure.needs {
-            if let Outcome::Loaded(index) = need.outcome {
-                let source = &self.closure.objects[index].file.source;
-                files.entry(need.name.clone()).or_insert_with(|| source.clone());
+            let Outcome::Loaded(index) = need.outcome else { continue };
+            let file = &self.closure.objects[index].file;
+            if let Object::Elf(facts) = &file.object {
+                let found = BuildFile { path: file.source.clone(), facts: facts.clone() };
+                files.entry(need.name.clone()).or_insert(found);
             }
         }
         files
@@ -245,9 +256,8 @@ fn tried(attempts: &[Attempt]) -> Vec<String> {
     attempts
         .iter()
         .map(|attempt| match &attempt.why {
-            Passed::WrongMachine(machine) => format!("{} (for {machine})", attempt.path),
-            Passed::WrongClass => format!("{} (32-bit)", attempt.path),
-            _ => attempt.path.clone(),
+            Passed::Absent => attempt.path.clone(),
+            why => format!("{} ({})", attempt.path, why.describe()),
         })
         .collect()
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+mod explain;
+
 use serde::Serialize;
 
 use crate::audit::{Finding, NotShipped, Severity, Subject, label};
@@ -14,6 +16,8 @@ use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
 use crate::world::Object;
+
+pub use explain::{Explanation, explain, mermaid, tree};
 
 /// The document of one run.
 #[derive(Debug, Serialize)]
@@ -97,6 +101,9 @@ pub struct Artifact {
     pub findings: Vec<FindingReport>,
     /// The archive that was written or read.
     pub archive: Option<Archive>,
+    /// With `explain`: how each library came to be where it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explanations: Vec<Explanation>,
 }
 
 /// One library of a closure.
@@ -232,7 +239,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
             _ => ("bundle", None),
         };
         let library = Library {
-            build_path: subject.build_files.get(&soname).cloned(),
+            build_path: subject.build_files.get(&soname).map(|file| file.path.clone()),
             lambda_path: Some(object.path.clone()),
             pinned: false,
             rule: Some(object.rule.as_str()),
@@ -252,7 +259,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let library = libraries.entry(need.name.clone()).or_insert_with(|| Library {
             soname: need.name.clone(),
             from: if excluded { "excluded" } else { "missing" },
-            build_path: subject.build_files.get(&need.name).cloned(),
+            build_path: subject.build_files.get(&need.name).map(|file| file.path.clone()),
             lambda_path: None,
             pinned: false,
             rule: None,
@@ -273,35 +280,33 @@ fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> 
 /// A line of the listing: a verb and what it is about.
 pub type Line = (&'static str, String);
 
-/// One line per library that is shipped, used or missing, and why.
+/// One line per library that is shipped or used, and why.
 pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
-    let label = lambda.label();
+    let runtime = &lambda.baseline.runtime;
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
     for (from, verb) in [("bundle", "Shipping"), ("baseline", "Using")] {
         for library in artifact.libraries.iter().filter(|library| library.from == from) {
-            let mut text = format!("{:<width$}", library.soname);
-            match (from, &library.build_path, &library.lambda_path) {
-                ("bundle", Some(build), _) => {
-                    let lacks = match lambda.certainty(&library.soname) {
-                        Certainty::Doubtful => "may lack it",
-                        Certainty::Present | Certainty::Absent => "lacks it",
-                    };
-                    let _ = write!(text, "  {build}: {label} {lacks}");
-                }
-                ("bundle", None, Some(path)) => {
-                    let _ = write!(text, "  {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
-                }
-                (_, _, path) => {
-                    let path = path.as_deref().unwrap_or_default();
-                    let evidence = library.evidence.unwrap_or_default();
-                    let _ = write!(text, "  {path} of {label} ({evidence})");
+            let mut text = format!("{:<width$}  ", library.soname);
+            match library.needed_by.as_slice() {
+                [] => text.push_str("the interpreter"),
+                by => {
+                    let _ = write!(text, "needed by {}", shortened(by));
                 }
             }
-            match library.needed_by.as_slice() {
-                [] => text.push_str("; the interpreter"),
-                by => {
-                    let _ = write!(text, "; needed by {}", shortened(by));
+            match (from, &library.build_path, &library.lambda_path) {
+                ("bundle", Some(build), _) => {
+                    let not = match lambda.certainty(&library.soname) {
+                        Certainty::Doubtful => "perhaps not",
+                        Certainty::Present | Certainty::Absent => "not",
+                    };
+                    let _ = write!(text, "; {not} on {runtime}; from {build}");
+                }
+                ("bundle", None, Some(path)) => {
+                    let _ = write!(text, "; {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
+                }
+                _ => {
+                    let _ = write!(text, "; on {runtime} ({})", library.evidence.unwrap_or("assumed"));
                 }
             }
             lines.push((verb, text));

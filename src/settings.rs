@@ -9,7 +9,8 @@ use crate::archive::Stamp;
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, LambdaArgs, MessageFormat, OutputArgs, VerifyArgs,
+    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, MessageFormat,
+    OutputArgs, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -44,7 +45,7 @@ pub struct Settings {
 /// The job of a run.
 #[derive(Debug)]
 pub enum Job {
-    /// Plan, and write if `destination` is there.
+    /// Plan, then write, show or explain.
     Bundle(Box<Bundle>),
     /// Audit archives.
     Verify {
@@ -68,8 +69,8 @@ pub struct Bundle {
     pub library_paths: Vec<Utf8PathBuf>,
     /// The root of the build world, absolute; `None` for this machine's.
     pub sysroot: Option<Utf8PathBuf>,
-    /// Where to write; `None` to write nothing.
-    pub destination: Option<Destination>,
+    /// What to do with the plan.
+    pub purpose: Purpose,
     /// The time of every archive entry.
     pub stamp: Stamp,
 }
@@ -81,6 +82,33 @@ pub enum Programs {
     Cargo(Box<Selection>),
     /// Named by their paths, absolute.
     Binaries(Vec<Utf8PathBuf>),
+}
+
+/// What becomes of a plan.
+#[derive(Debug)]
+pub enum Purpose {
+    /// It is written.
+    Write(Destination),
+    /// It is shown.
+    Check,
+    /// Some of it is explained.
+    Explain {
+        /// The libraries; all of them if there is no pattern.
+        wanted: Option<Patterns>,
+        /// How.
+        form: Form,
+    },
+}
+
+/// How a closure is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The searches, step by step.
+    Text,
+    /// A tree of needs.
+    Tree,
+    /// A Mermaid graph.
+    Mermaid,
 }
 
 /// Where bundles are written.
@@ -195,9 +223,20 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 );
             }
             let pattern = output.map(|path| context.current_dir.join(path));
-            bundle(check, Some(Destination { pattern, is_directory, write_anyway }), context)
+            bundle(check, Purpose::Write(Destination { pattern, is_directory, write_anyway }), context)
         }
-        Some(Command::Check(check)) => bundle(check, None, context),
+        Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
+        Some(Command::Explain(ExplainArgs { lib, check, form })) => {
+            let wanted = lib.map(|lib| Patterns::new("explain", &[lib])).transpose()?;
+            let form = match form {
+                Some(FormArg::Text) => Form::Text,
+                Some(FormArg::Tree) => Form::Tree,
+                Some(FormArg::Mermaid) => Form::Mermaid,
+                None if wanted.is_some() => Form::Text,
+                None => Form::Tree,
+            };
+            bundle(check, Purpose::Explain { wanted, form }, context)
+        }
         Some(Command::Verify(VerifyArgs { archives, lambda, libs, output })) => {
             let lambda = self::lambda(lambda, false)?;
             Ok(Settings {
@@ -209,10 +248,10 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     }
 }
 
-fn bundle(args: CheckArgs, destination: Option<Destination>, context: &Context) -> Result<Settings> {
+fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
-    let lambda = self::lambda(lambda, destination.is_none())?;
+    let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
     let programs = if selection.binaries.is_empty() {
         Programs::Cargo(Box::new(Selection {
             packages: selection.packages,
@@ -242,7 +281,7 @@ fn bundle(args: CheckArgs, destination: Option<Destination>, context: &Context) 
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         library_paths: content.library_paths.iter().map(absolute).collect(),
         sysroot: content.sysroot.as_ref().map(absolute),
-        destination,
+        purpose,
         stamp: stamp(context)?,
     }));
     Ok(Settings { job, lambda, output: Output::new(&output, context)? })
@@ -304,6 +343,7 @@ pub fn output_args(cli: &Cli) -> &OutputArgs {
     match &cli.command {
         None => &cli.bundle.check.output,
         Some(Command::Check(check)) => &check.output,
+        Some(Command::Explain(explain)) => &explain.check.output,
         Some(Command::Verify(verify)) => &verify.output,
     }
 }

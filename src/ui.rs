@@ -14,6 +14,7 @@ pub struct Ui {
     verbosity: u8,
     color: anstream::ColorChoice,
     is_terminal: bool,
+    is_silent: bool,
 }
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
@@ -29,7 +30,12 @@ impl Ui {
             Some(false) => anstream::ColorChoice::Never,
             None => anstream::ColorChoice::Auto,
         };
-        Ui { verbosity, color, is_terminal: std::io::stderr().is_terminal() }
+        Ui { verbosity, color, is_terminal: std::io::stderr().is_terminal(), is_silent: false }
+    }
+
+    /// Prints data only.
+    pub fn silent() -> Ui {
+        Ui { verbosity: 0, color: anstream::ColorChoice::Never, is_terminal: false, is_silent: true }
     }
 
     /// Whether `-v` was given.
@@ -94,6 +100,9 @@ impl Ui {
     }
 
     fn line(&self, text: &str) {
+        if self.is_silent {
+            return;
+        }
         let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);
         // There is nowhere left to say that stderr is closed.
         let _ = writeln!(stderr, "{text}");

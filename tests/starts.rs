@@ -9,6 +9,7 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::{Value, json};
 use support::hello;
@@ -17,9 +18,12 @@ use support::tools;
 
 const EVENT: &str = r#"{"name": "world"}"#;
 
-/// What `provided.al2023` has and the function may need.
-const SYSTEM: &[&str] =
-    &["libc.so.6", "libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "librt.so.1"];
+/// What every `provided.al2023` has.
+fn system(arch: Arch) -> Vec<String> {
+    let baseline = baseline::embedded("provided.al2023", arch).expect("the runtime has both architectures");
+    let present = baseline.objects().iter().filter(|object| object.presence == Presence::Present);
+    present.map(|object| object.soname.clone()).collect()
+}
 
 #[test]
 fn x86_64_gnu() {
@@ -64,7 +68,7 @@ fn check(test: &str, arch: Arch, target: &str, links: Links) {
     let verified = verify(&zip, &[]);
     assert_eq!(verified.status.code(), Some(0), "{}", lossy(&verified));
 
-    let mut root = LambdaRoot::new(arch, SYSTEM);
+    let mut root = LambdaRoot::new(arch, &system(arch));
     root.unpack_function(&zip);
     let expected = json!({"message": "hello, world", "greeting": "good day from C", "target": target});
     // Lambda's older and newer fleets.
@@ -90,7 +94,7 @@ fn check(test: &str, arch: Arch, target: &str, links: Links) {
     let taken_out = Command::new("zip").arg("-q").arg("-d").arg(&without).arg(member).output().unwrap();
     assert!(taken_out.status.success(), "{}", lossy(&taken_out));
     must_be_missing(&verify(&without, &[]));
-    let root = LambdaRoot::new(arch, SYSTEM);
+    let root = LambdaRoot::new(arch, &system(arch));
     root.unpack_function(&without);
     must_not_start(&root);
 }

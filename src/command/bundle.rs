@@ -17,9 +17,10 @@ use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
+use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request};
 use crate::report::{self, Artifact};
-use crate::settings::{self, Bundle, Context, Destination, Programs, Settings};
+use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
 use crate::ui::Ui;
 use crate::workspace::{self, Origin};
 use crate::world::{Object, OpenFile, World};
@@ -51,14 +52,14 @@ pub(super) fn run(
     check_directories(job)?;
     let programs = programs(job, context)?;
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
-    let mut loaded = Vec::new();
+    let mut all = Vec::new();
     for program in programs {
         let bytes = disk::read(&program.path)
             .map_err(|error| unreadable(error, "name the file of a built program"))?;
         let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
-        check_kind(&program, &facts, job.destination.is_some())?;
-        let output = match &job.destination {
-            Some(destination) => {
+        let output = match &job.purpose {
+            Purpose::Write(destination) => {
+                check_kind(&program, &facts, true)?;
                 let path = output_path(destination, &program, &facts, context);
                 if let Some(other) = outputs.insert(path.clone(), program.name.clone()) {
                     return Err(Error::usage(format!(
@@ -69,12 +70,17 @@ pub(super) fn run(
                 }
                 Some(path)
             }
-            None => None,
+            Purpose::Check | Purpose::Explain { .. } => {
+                check_kind(&program, &facts, false)?;
+                None
+            }
         };
-        loaded.push((program, bytes, facts, output));
+        let path = disk::canonicalize(&program.path)?;
+        all.push(Loaded { program, path, bytes: Arc::new(bytes), facts: Arc::new(facts), output });
     }
-    for (program, bytes, facts, output) in loaded {
-        bundle_one(job, settings, context, ui, results, &program, bytes, facts, output.as_deref())?;
+    let run = Run { job, settings, context, ui };
+    for loaded in &all {
+        run.program(loaded, results)?;
     }
     Ok(())
 }
@@ -164,67 +170,69 @@ fn arch_word(facts: &ElfFacts) -> &'static str {
     facts.arch().map_or("unknown", |arch| arch.as_str())
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, from the loop over programs")]
-fn bundle_one(
-    job: &Bundle,
-    settings: &Settings,
-    context: &Context,
-    ui: &Ui,
-    results: &mut Results,
-    program: &Program,
-    bytes: Vec<u8>,
-    facts: ElfFacts,
-    output: Option<&Utf8Path>,
-) -> Result<()> {
-    let facts = Arc::new(facts);
-    let path = disk::canonicalize(&program.path)?;
-    let library_dirs = library_dirs(job, program, &facts, context);
-    let mut host_directories = library_dirs.clone();
-    host_directories.extend(path.parent().map(Utf8Path::to_owned));
-    let files = build_world::DiskFiles::new(job.sysroot.as_deref(), host_directories, library_dirs.clone());
-    let arch = arch_of(&facts, &settings.lambda);
-    let build = World {
-        files: &files,
-        rules: build_world::rules(&files, arch, facts.libc()),
-        library_path: Some(joined(&library_dirs)),
-        working_directory: context.current_dir.as_str().to_owned(),
-    };
-    let open =
-        OpenFile { id: (u64::MAX, 1), source: path.as_str().to_owned(), object: Object::Elf(facts.clone()) };
-    let bytes = Arc::new(bytes);
-    for runtime in &settings.lambda.runtimes {
-        let mut artifact = artifact(program, &path, &facts, runtime);
-        let mut findings = program_findings(program, &facts, settings, context);
-        let lambda = match lambda_world(&settings.lambda, runtime, arch, &program.name) {
+/// What every step of one run looks at.
+struct Run<'a> {
+    job: &'a Bundle,
+    settings: &'a Settings,
+    context: &'a Context,
+    ui: &'a Ui,
+}
+
+/// A program with its bytes and the world it was built in.
+struct Loaded {
+    program: Program,
+    /// Links followed.
+    path: Utf8PathBuf,
+    bytes: Arc<Vec<u8>>,
+    facts: Arc<ElfFacts>,
+    /// Where its bundle goes; `None` if none is written.
+    output: Option<Utf8PathBuf>,
+}
+
+impl Run<'_> {
+    /// Plans one program for each runtime, and writes, shows or explains it.
+    fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<()> {
+        let library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
+        let mut host_directories = library_dirs.clone();
+        host_directories.extend(loaded.path.parent().map(Utf8Path::to_owned));
+        let sysroot = self.job.sysroot.as_deref();
+        let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone());
+        let arch = arch_of(&loaded.facts, &self.settings.lambda);
+        let build = World {
+            files: &files,
+            rules: build_world::rules(&files, arch, loaded.facts.libc()),
+            library_path: Some(joined(&library_dirs)),
+            working_directory: self.context.current_dir.as_str().to_owned(),
+        };
+        for runtime in &self.settings.lambda.runtimes {
+            let result = self.on_runtime(loaded, runtime, &build)?;
+            results.push(result);
+        }
+        Ok(())
+    }
+
+    fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &World) -> Result<(Artifact, bool)> {
+        let Loaded { program, path, facts, .. } = loaded;
+        let mut artifact = artifact(program, path, facts, runtime);
+        let mut findings = program_findings(program, facts, self.settings, self.context);
+        let arch = arch_of(facts, &self.settings.lambda);
+        let lambda = match lambda_world(&self.settings.lambda, runtime, arch, &program.name) {
             Ok(lambda) => lambda,
             Err(finding) => {
                 findings.push(*finding);
-                let fails = conclude(&mut artifact, &mut findings, settings, ui);
-                if output.is_some() {
-                    stopped(&program.name, ui);
+                let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
+                if matches!(self.job.purpose, Purpose::Write(_)) {
+                    self.stopped(&program.name);
                 }
-                results.push((artifact, fails));
-                continue;
+                return Ok((artifact, fails));
             }
         };
-        ui.status("Checking", &headline(program, &facts, &path, &lambda, context));
-        findings.extend(runtime_findings(&lambda.baseline, &program.name, context.now));
-        let plan = match facts.arch() {
-            Some(_) => {
-                let request = Request {
-                    program: &open,
-                    facts: &facts,
-                    path: path.as_str(),
-                    extra: &job.libs,
-                    exclude: &job.exclude,
-                };
-                plan::plan(&request, &lambda, &build)
-            }
-            None => BundlePlan::default(),
-        };
+        self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
+        findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
+        let plan = self.plan(loaded, &lambda, build);
         let subject = Subject {
             name: &program.name,
-            program: &facts,
+            program: facts,
             lambda: &lambda,
             owner: program.owner(),
             members: &plan.members,
@@ -233,51 +241,149 @@ fn bundle_one(
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         artifact.libraries = report::libraries(&subject, &plan.walks);
-        for (verb, line) in report::library_lines(&artifact, &lambda) {
-            ui.status(verb, &line);
-        }
-        let zip = match output {
-            Some(output) => {
-                let entries = entries(&plan, &bytes)?;
-                findings.extend(unzipped_finding(&entries, &program.name));
-                let spinner = ui.spinner("Bundling", &program.name);
-                spinner.enable_steady_tick(Duration::from_millis(500));
-                let zip = compress(&entries, job)?;
-                spinner.finish_and_clear();
-                findings.extend(direct_upload_finding(zip.len() as u64, &program.name));
-                Some((output, entries, zip))
+        let fails = match &self.job.purpose {
+            Purpose::Explain { wanted, form } => {
+                self.explain(&subject, &plan, &mut artifact, wanted.as_ref(), *form)?;
+                let fails = conclude(&mut artifact, &mut findings, self.settings, &Ui::silent());
+                let picks = |name: &str| wanted.as_ref().is_none_or(|patterns| patterns.matches(name));
+                for finding in &findings {
+                    if picks(&finding.object) || finding.soname.as_deref().is_some_and(picks) {
+                        self.ui.finding(finding);
+                    }
+                }
+                fails
             }
-            None => {
-                let sizes = plan.unzipped_bytes(bytes.len() as u64)?;
-                findings.extend(size_finding(sizes, &program.name));
-                None
+            Purpose::Check => {
+                self.list(&artifact, &lambda);
+                let unzipped_bytes = plan.unzipped_bytes(loaded.bytes.len() as u64)?;
+                findings.extend(size_finding(unzipped_bytes, &program.name));
+                let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
+                self.ui.status("Finished", &verdict_line(&program.name, facts, &artifact, &lambda));
+                fails
+            }
+            Purpose::Write(destination) => {
+                self.list(&artifact, &lambda);
+                self.write(loaded, &plan, &lambda, destination, &mut artifact, &mut findings)?
             }
         };
-        let fails = conclude(&mut artifact, &mut findings, settings, ui);
-        if let Some((output, entries, zip)) = zip {
-            let write_anyway = job.destination.as_ref().is_some_and(|destination| destination.write_anyway);
-            if !fails || write_anyway {
-                write(output, &entries, &zip, job, &lambda, fails)
-                    .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
-                artifact.archive = Some(archive_report(output, &entries, &zip));
-                finished(&artifact, ui);
-                if !settings.output.json {
-                    ui.data(&format!("{output}\n"));
-                }
-            } else {
-                stopped(&program.name, ui);
-            }
-        } else {
-            let verdict = match artifact.verdict {
-                "starts" => "starts",
-                "fails" => "does not start",
-                _ => "may start",
-            };
-            ui.status("Finished", &format!("`{}` {verdict} on {}", program.name, lambda.label()));
-        }
-        results.push((artifact, fails));
+        Ok((artifact, fails))
     }
-    Ok(())
+
+    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &World) -> BundlePlan {
+        // Of another machine's program nothing but its header is read.
+        if loaded.facts.arch().is_none() {
+            return BundlePlan::default();
+        }
+        let program = OpenFile {
+            id: (u64::MAX, 1),
+            source: loaded.path.as_str().to_owned(),
+            object: Object::Elf(loaded.facts.clone()),
+        };
+        let request = Request {
+            program: &program,
+            facts: &loaded.facts,
+            path: loaded.path.as_str(),
+            extra: &self.job.libs,
+            exclude: &self.job.exclude,
+        };
+        plan::plan(&request, lambda, build)
+    }
+
+    fn list(&self, artifact: &Artifact, lambda: &LambdaWorld) {
+        for (verb, line) in report::library_lines(artifact, lambda) {
+            self.ui.status(verb, &line);
+        }
+    }
+
+    fn explain(
+        &self,
+        subject: &Subject,
+        plan: &BundlePlan,
+        artifact: &mut Artifact,
+        wanted: Option<&Patterns>,
+        form: Form,
+    ) -> Result<()> {
+        let picks = |name: &str| wanted.is_none_or(|patterns| patterns.matches(name));
+        artifact.explanations = report::explain(subject, plan, &artifact.libraries, picks);
+        if artifact.explanations.is_empty() && wanted.is_some() {
+            let known: Vec<&str> = artifact.libraries.iter().map(|library| library.soname.as_str()).collect();
+            let error = Error::new(format!("`{}` needs no such library", subject.name));
+            return Err(match known.is_empty() {
+                true => error.help("it is a static program; there is nothing to explain"),
+                false => error.help(format!("it needs: {}", known.join(", "))),
+            });
+        }
+        if self.settings.output.json {
+            return Ok(());
+        }
+        match form {
+            Form::Text => {
+                for explanation in &artifact.explanations {
+                    for line in explanation.lines() {
+                        self.ui.data(&format!("{}\n", report::printable(&line)));
+                    }
+                }
+            }
+            Form::Tree => {
+                for line in report::tree(subject, plan, &artifact.libraries).lines() {
+                    self.ui.data(&format!("{}\n", report::printable(line)));
+                }
+            }
+            Form::Mermaid => self.ui.data(&report::mermaid(subject, plan)),
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, name: &str) {
+        self.ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
+    }
+
+    /// Compresses, concludes, and writes if the conclusion allows it.
+    fn write(
+        &self,
+        loaded: &Loaded,
+        plan: &BundlePlan,
+        lambda: &LambdaWorld,
+        destination: &Destination,
+        artifact: &mut Artifact,
+        findings: &mut Vec<Finding>,
+    ) -> Result<bool> {
+        let name = &loaded.program.name;
+        let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
+        let entries = entries(plan, &loaded.bytes)?;
+        findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
+        let spinner = self.ui.spinner("Bundling", name);
+        spinner.enable_steady_tick(Duration::from_millis(500));
+        let zip = archive::write(&entries, self.job.stamp, Cursor::new(Vec::new()))?.into_inner();
+        spinner.finish_and_clear();
+        findings.extend(direct_upload_finding(zip.len() as u64, name));
+        let fails = conclude(artifact, findings, self.settings, self.ui);
+        if fails && !destination.write_anyway {
+            self.stopped(name);
+            return Ok(fails);
+        }
+        replace(output, &entries, &zip, &self.job.libs, lambda, fails)
+            .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
+        artifact.archive = Some(archive_report(output, &entries, &zip));
+        finished(artifact, self.ui);
+        if !self.settings.output.json {
+            self.ui.data(&format!("{output}\n"));
+        }
+        Ok(fails)
+    }
+}
+
+fn verdict_line(name: &str, facts: &ElfFacts, artifact: &Artifact, lambda: &LambdaWorld) -> String {
+    let is_library = facts.linkage() == Linkage::SharedLibrary;
+    let verdict = match (artifact.verdict, is_library) {
+        ("starts", false) => "starts",
+        ("starts", true) => "loads",
+        ("fails", false) => "does not start",
+        ("fails", true) => "does not load",
+        (_, false) => "may start",
+        (_, true) => "may load",
+    };
+    format!("`{name}` {verdict} on {}", lambda.label())
 }
 
 /// The directories that come before the system's: the user's, cargo's, rustc's where it matters.
@@ -318,6 +424,7 @@ fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str)
         libraries: Vec::new(),
         findings: Vec::new(),
         archive: None,
+        explanations: Vec::new(),
     }
 }
 
@@ -404,10 +511,6 @@ fn entry_size(entry: &Entry) -> u64 {
     }
 }
 
-fn unzipped_finding(entries: &[Entry], name: &str) -> Option<Finding> {
-    size_finding(entries.iter().map(entry_size).sum(), name)
-}
-
 /// A finding if the contents are over Lambda's limit.
 pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
     (unzipped_bytes > UNZIPPED_LIMIT).then(|| {
@@ -440,16 +543,12 @@ pub(super) fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Fin
     })
 }
 
-fn compress(entries: &[Entry], job: &Bundle) -> Result<Vec<u8>> {
-    Ok(archive::write(entries, job.stamp, Cursor::new(Vec::new()))?.into_inner())
-}
-
 /// Writes the archive beside its place, reads it back, audits what it read, and only then moves it there.
-fn write(
+fn replace(
     output: &Utf8Path,
     entries: &[Entry],
     zip: &[u8],
-    job: &Bundle,
+    libs: &[String],
     lambda: &LambdaWorld,
     may_fail: bool,
 ) -> Result<()> {
@@ -466,7 +565,7 @@ fn write(
             if may_fail {
                 return Ok(());
             }
-            let errors = super::verify::audit_again(&read, lambda, &job.libs)?;
+            let errors = super::verify::audit_again(&read, lambda, libs)?;
             match errors.into_iter().find(|finding| finding.severity == Severity::Error) {
                 None => Ok(()),
                 Some(finding) => {
@@ -512,18 +611,17 @@ fn archive_report(output: &Utf8Path, entries: &[Entry], zip: &[u8]) -> report::A
     }
 }
 
-fn stopped(name: &str, ui: &Ui) {
-    ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
-}
-
 fn finished(artifact: &Artifact, ui: &Ui) {
     let Some(archive) = &artifact.archive else { return };
-    let libraries = archive.entries.len() - 1;
-    let noun = if libraries == 1 { "library" } else { "libraries" };
+    let libraries = match archive.entries.len() - 1 {
+        0 => "no libraries".to_owned(),
+        1 => "1 library".to_owned(),
+        more => format!("{more} libraries"),
+    };
     ui.status(
         "Finished",
         &format!(
-            "{}: bootstrap and {libraries} {noun}, {} zipped, {} unzipped",
+            "{}: bootstrap and {libraries}, {} zipped, {} unzipped",
             artifact.name,
             report::size(archive.zipped_bytes),
             report::size(archive.unzipped_bytes)

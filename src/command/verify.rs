@@ -13,6 +13,7 @@ use crate::disk;
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
+use crate::plan::BuildFile;
 use crate::report::{self, Artifact};
 use crate::settings::{Context, Settings};
 use crate::ui::Ui;
@@ -78,6 +79,7 @@ fn verify_one(
         libraries: Vec::new(),
         findings: Vec::new(),
         archive: Some(archive_report(path, &read, zipped_bytes, digest, context)),
+        explanations: Vec::new(),
     };
     let facts = match bootstrap {
         Some(Bootstrap::Elf(facts)) => Some(facts),
@@ -155,7 +157,7 @@ pub(super) fn audit_again(read: &Archive, lambda: &LambdaWorld, libs: &[String])
 /// An archive comes without a build world.
 #[derive(Default)]
 struct Nothing {
-    files: BTreeMap<String, String>,
+    files: BTreeMap<String, BuildFile>,
     reasons: BTreeMap<String, NotShipped>,
 }
 
@@ -178,7 +180,11 @@ fn subject<'a>(
 
 fn walks(facts: &Arc<ElfFacts>, lambda: &LambdaWorld, libs: &[String], members: &[Member]) -> Vec<Walked> {
     match facts.arch() {
-        Some(_) => lambda.walks(&format!("{TASK_ROOT}/{BOOTSTRAP}"), facts, libs, members),
+        Some(_) => {
+            let mut walks = lambda.walks(&format!("{TASK_ROOT}/{BOOTSTRAP}"), facts, libs, members);
+            lambda.check_symbols(&mut walks, facts.libc(), &BTreeMap::new());
+            walks
+        }
         None => Vec::new(),
     }
 }

@@ -274,7 +274,15 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         (None, Arch::X86_64) => cpu(),
         (_, arch) => (1, arch.gnu_name()),
     };
-    let hwcaps = hwcap_subdirectories(arch, (2, 36), isa_level, platform);
+    let libc = default_dirs
+        .iter()
+        .map(|dir| format!("{dir}/libc.so.6"))
+        .find(|path| match files.open(path) {
+            Opened::File(file) => file.object.elf().is_some_and(|elf| elf.arch() == Some(arch)),
+            _ => false,
+        })
+        .and_then(|path| glibc_version(&files.read_text(&path)?));
+    let hwcaps = hwcap_subdirectories(arch, libc.unwrap_or(UNKNOWN_GLIBC), isa_level, platform);
     let cache = match files.read_text("/etc/ld.so.cache") {
         Some(bytes) => read_cache(&bytes, arch, &hwcaps),
         None => conf_directories(files).into_iter().fold(BTreeMap::new(), |mut cache, dir| {
@@ -291,6 +299,20 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         hwcaps,
         cache,
     }
+}
+
+/// Taken for the glibc of a root without one: the last that looks into every directory any version looks into.
+const UNKNOWN_GLIBC: (u32, u32) = (2, 36);
+
+/// The version of a libc.so.6, from the text that it prints when it is run.
+///
+/// Not the highest version node: 2.31 and 2.37 brought none to libc.so.6.
+fn glibc_version(bytes: &[u8]) -> Option<(u32, u32)> {
+    const BANNER: &[u8] = b" release version 2.";
+    let start = memchr::memmem::find(bytes, BANNER)? + BANNER.len();
+    let digits: String =
+        bytes[start..].iter().map(|byte| char::from(*byte)).take_while(char::is_ascii_digit).collect();
+    Some((2, digits.parse().ok()?))
 }
 
 /// The rules of the musl that this world has.
@@ -342,6 +364,8 @@ fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, S
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
     const ENTRY: usize = 24;
+    // Bit 62 of the 64-bit mask.
+    const HWCAP_EXTENSION: u32 = 1 << 30;
     let wanted: u32 = match arch {
         Arch::X86_64 => 0x0303,
         Arch::Arm64 => 0x0a03,
@@ -364,16 +388,16 @@ fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, S
         if flags != wanted {
             continue;
         }
-        // Hwcaps entries say so by a bit; which directory it is stands in the path, too.
-        let rank = match path.split_once("/glibc-hwcaps/") {
-            None => hwcaps.len(),
-            Some((_, rest)) => {
-                let directory = format!("glibc-hwcaps/{}", rest.split('/').next().unwrap_or(""));
-                match hwcaps.iter().position(|known| *known == directory) {
-                    Some(rank) => rank,
-                    None => continue,
-                }
-            }
+        // Entries of hwcaps directories say so by a bit, older ones by a mask; which directory it is stands
+        // in the path, too. Of the older kind the cache has the most specific one first.
+        let (Some(low), Some(high)) = (word(at + 16), word(at + 20)) else { break };
+        let supported =
+            hwcaps.iter().position(|known| crate::world::parent(path).ends_with(&format!("/{known}")));
+        let rank = match (low, high & HWCAP_EXTENSION != 0, supported) {
+            (0, false, _) if high == 0 => hwcaps.len(),
+            (_, true, Some(rank)) => rank,
+            (_, false, Some(_)) => hwcaps.len(),
+            (_, _, None) => continue,
         };
         match best.get(name) {
             Some((known, _)) if *known <= rank => {}
@@ -385,32 +409,39 @@ fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, S
     best.into_iter().map(|(name, (_, path))| (name, path)).collect()
 }
 
-/// The directories of /etc/ld.so.conf, with its includes, in order. For roots without a cache.
+/// The directories of /etc/ld.so.conf, in order, includes where they stand. For roots without a cache.
+///
+/// Source: `parse_conf` in glibc's elf/ldconfig.c.
 fn conf_directories(files: &DiskFiles) -> Vec<String> {
     let mut directories = Vec::new();
-    let mut pending = vec!["/etc/ld.so.conf".to_owned()];
-    let mut seen: Vec<String> = Vec::new();
-    while let Some(path) = pending.pop() {
-        if seen.contains(&path) {
-            continue;
-        }
-        seen.push(path.clone());
-        let Some(bytes) = files.read_text(&path) else { continue };
-        let mut includes = Vec::new();
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            let line = line.split('#').next().unwrap_or("").trim();
-            if let Some(pattern) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
-                for pattern in pattern.split_whitespace() {
-                    includes.extend(glob(files, &absolute_to(&path, pattern)));
+    read_conf(files, "/etc/ld.so.conf", &mut Vec::new(), &mut directories);
+    directories
+}
+
+fn read_conf(files: &DiskFiles, path: &str, reading: &mut Vec<String>, directories: &mut Vec<String>) {
+    // A file that includes itself would not end; ldconfig's answer is a limit on the depth.
+    if reading.iter().any(|known| known == path) {
+        return;
+    }
+    let Some(bytes) = files.read_text(path) else { return };
+    reading.push(path.to_owned());
+    for line in String::from_utf8_lossy(&bytes).lines() {
+        let line = line.split('#').next().unwrap_or("").trim();
+        if let Some(patterns) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
+            for pattern in patterns.split_whitespace() {
+                for included in glob(files, &absolute_to(path, pattern)) {
+                    read_conf(files, &included, reading, directories);
                 }
-            } else if line.starts_with('/') {
-                let directory = line.split(['=', ' ', '\t', ':', ',']).next().unwrap_or(line);
-                directories.push(directory.trim_end_matches('/').to_owned());
+            }
+        } else if line.starts_with('/') {
+            let directory = line.split('=').next().unwrap_or(line).trim_end();
+            let directory = if directory == "/" { directory } else { directory.trim_end_matches('/') };
+            if !directories.iter().any(|known| known == directory) {
+                directories.push(directory.to_owned());
             }
         }
-        pending.extend(includes.into_iter().rev());
     }
-    directories
+    reading.pop();
 }
 
 fn absolute_to(file: &str, path: &str) -> String {

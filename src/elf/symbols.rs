@@ -35,13 +35,18 @@ impl SymbolTable {
         self.symbols.iter()
     }
 
+    /// The name of one of this table's symbols, as in the file.
+    pub fn name_bytes(&self, symbol: &Symbol) -> &[u8] {
+        let tail = &self.strings[symbol.name as usize..];
+        &tail[..memchr::memchr(0, tail).unwrap_or(tail.len())]
+    }
+
     /// The name of one of this table's symbols; bytes that are not UTF-8 as `\xNN`.
     pub fn name(&self, symbol: &Symbol) -> Cow<'_, str> {
-        let tail = &self.strings[symbol.name as usize..];
-        let end = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
-        match std::str::from_utf8(&tail[..end]) {
+        let name = self.name_bytes(symbol);
+        match std::str::from_utf8(name) {
             Ok(name) => Cow::Borrowed(name),
-            Err(_) => Cow::Owned(escape(&tail[..end])),
+            Err(_) => Cow::Owned(escape(name)),
         }
     }
 

@@ -49,23 +49,28 @@ pub fn hwcap_subdirectories(
         }
     }
     if glibc < (2, 37) {
-        // Every combination in this order, each either there or not, the empty one left out.
-        let mut parts: Vec<&str> = vec!["tls", platform];
+        // Every combination in this order, each either there or not, the empty one left out. Where the
+        // platform is "x86_64" it stands beside the capability of that name.
+        let mut parts: Vec<&str> = vec!["tls"];
         if arch == crate::elf::Arch::X86_64 {
-            if isa_level >= 4 {
+            parts.push(platform);
+            // ld.so looks for AVX-512 on Intel's processors only, and gives only those a platform.
+            if isa_level >= 4 && platform == "haswell" {
                 parts.push("avx512_1");
             }
             parts.push("x86_64");
         } else {
-            parts.insert(1, "atomics");
+            parts.extend(["atomics", platform]);
         }
-        parts.dedup();
         for mask in (1..1u32 << parts.len()).rev() {
             let chosen: Vec<&str> = (0..parts.len())
                 .filter(|at| mask >> (parts.len() - 1 - at) & 1 == 1)
                 .map(|at| parts[at])
                 .collect();
-            subdirectories.push(chosen.join("/"));
+            let subdirectory = chosen.join("/");
+            if !subdirectories.contains(&subdirectory) {
+                subdirectories.push(subdirectory);
+            }
         }
     }
     subdirectories
@@ -85,38 +90,48 @@ enum Verdict {
 }
 
 impl Glibc {
-    pub(super) fn locate(&self, search: &mut Search, by: usize, name: &str) -> Located {
-        // A name whose token has no value, or that is nothing but one, ends the program.
-        let name = match self.expand(name, &search.objects[by].origin) {
-            Some(name) if !name.is_empty() => name,
-            _ => {
-                let reason = "empty dynamic string token substitution".to_owned();
-                return Located::Fatal { path: name.to_owned(), reason, rule: Rule::DirectPath };
-            }
+    /// Finds one needed name; also returns that name with its tokens expanded.
+    pub(super) fn locate(&self, search: &mut Search, by: usize, name: String) -> (Located, String) {
+        let Some(name) = self.expand(&name, &search.objects[by].origin) else {
+            let reason = "empty dynamic string token substitution".to_owned();
+            return (Located::Fatal { path: name.clone(), reason, rule: Rule::DirectPath }, name);
         };
-        if let Some(index) = already_loaded(search.objects, &name) {
-            return Located::Known(index);
-        }
-        if name.contains('/') {
-            return self.open_direct(search, &name);
-        }
+        let located = match already_loaded(search.objects, &name) {
+            Some(index) => Located::Known(index),
+            // The vDSO comes from the kernel and is in ld.so's list like any object.
+            None if name.starts_with("linux-vdso.so.") => Located::Builtin,
+            None if name.contains('/') => self.open_direct(search, &name),
+            None => self.search(search, by, &name),
+        };
+        (located, name)
+    }
+
+    /// Looks for a name without a slash in every list of directories.
+    fn search(&self, search: &mut Search, by: usize, name: &str) -> Located {
         let mut last = Rule::DefaultDir;
-        for list in self.lists(search.objects, by, search.world, &name) {
+        for list in self.lists(search.objects, by, search.world, name) {
             last = list.rule;
-            for path in self.paths(search.world, &list, &name) {
-                match self.open(search.world, &path) {
-                    (Opened::File(file), Verdict::Take) => {
-                        return Located::Found { path, file, rule: list.rule };
-                    }
-                    (_, Verdict::Fatal(reason)) => return Located::Fatal { path, reason, rule: list.rule },
-                    (_, Verdict::Skip(why)) => {
-                        let ends = matches!(why, Passed::Failed(_));
-                        search.pass(list.rule, path, why);
-                        if ends {
-                            break;
+            'list: for (directory, paths) in self.paths(search.world, &list, name) {
+                let mut ends = false;
+                for path in paths {
+                    match self.open(search.world, &path) {
+                        (Opened::File(file), Verdict::Take) => {
+                            return Located::Found { path, file, rule: list.rule };
                         }
+                        (_, Verdict::Fatal(reason)) => {
+                            return Located::Fatal { path, reason, rule: list.rule };
+                        }
+                        (_, Verdict::Skip(why)) => {
+                            ends = matches!(why, Passed::Failed(_));
+                            search.pass(list.rule, path, why);
+                        }
+                        (_, Verdict::Take) => unreachable!("only files are taken"),
                     }
-                    (_, Verdict::Take) => unreachable!("only files are taken"),
+                }
+                // Only the error of the last path counts, that of the directory itself; and only in a
+                // directory that is there or that is relative, since ld.so never gives up on those.
+                if ends && (!directory.starts_with('/') || search.world.files.is_directory(&directory)) {
+                    break 'list;
                 }
             }
         }
@@ -132,7 +147,7 @@ impl Glibc {
     ) -> Vec<(String, OpenFile)> {
         let mut found: Vec<(String, OpenFile)> = Vec::new();
         for list in self.lists(objects, by, world, name) {
-            for path in self.paths(world, &list, name) {
+            for path in self.paths(world, &list, name).into_iter().flat_map(|(_, paths)| paths) {
                 if let (Opened::File(file), Verdict::Take) = self.open(world, &path)
                     && !found.iter().any(|(_, known)| known.id == file.id)
                 {
@@ -244,10 +259,15 @@ impl Glibc {
             expanded.push_str(&rest[..at]);
             rest = &rest[at + 1..];
             let found = tokens.iter().find_map(|(token, value)| {
-                let behind = rest
-                    .strip_prefix(token)
-                    .or_else(|| rest.strip_prefix('{')?.strip_prefix(token)?.strip_prefix('}'))?;
-                Some((behind, *value))
+                let bare = || {
+                    let behind = rest.strip_prefix(token)?;
+                    // `$ORIGINfoo` is another name. Before glibc 2.28 only `/` and the end came behind.
+                    let goes_on =
+                        behind.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+                    (!goes_on).then_some(behind)
+                };
+                let braced = || rest.strip_prefix('{')?.strip_prefix(token)?.strip_prefix('}');
+                Some((bare().or_else(braced)?, *value))
             });
             match found {
                 Some((_, "")) => return None,
@@ -262,32 +282,29 @@ impl Glibc {
         Some(expanded)
     }
 
-    /// The paths to try in one list. The cache gives a path, the other sources give directories, each
-    /// with its hwcaps subdirectories in front.
-    fn paths(&self, world: &World, list: &List, name: &str) -> Vec<String> {
+    /// The paths to try in one list, by directory. The cache gives a path, the other sources give
+    /// directories, each with its hwcaps subdirectories in front.
+    fn paths(&self, world: &World, list: &List, name: &str) -> Vec<(String, Vec<String>)> {
         if list.rule == Rule::Cache {
-            return list.directories.clone();
+            return list.directories.iter().map(|path| (path.clone(), vec![path.clone()])).collect();
         }
-        let mut paths = Vec::new();
-        for directory in &list.directories {
-            let absolute = match directory.as_str() {
-                "" => world.working_directory.clone(),
-                "/" => String::new(),
-                directory => super::absolute(directory, &world.working_directory),
+        let of_directory = |directory: &String| {
+            let prefix = match directory.as_str() {
+                "" | "/" => directory.clone(),
+                directory => format!("{directory}/"),
             };
+            let mut paths = Vec::new();
             for subdirectory in &self.hwcaps {
-                let below = format!("{absolute}/{subdirectory}");
+                // Nothing is found in a directory that is not there; asking once saves a path per name.
+                let below = super::absolute(&format!("{prefix}{subdirectory}"), &world.working_directory);
                 if world.files.is_directory(&below) {
-                    paths.push(format!("{below}/{name}"));
+                    paths.push(format!("{prefix}{subdirectory}/{name}"));
                 }
             }
-            paths.push(match directory.as_str() {
-                "" => name.to_owned(),
-                "/" => format!("/{name}"),
-                directory => format!("{directory}/{name}"),
-            });
-        }
-        paths
+            paths.push(format!("{prefix}{name}"));
+            (directory.clone(), paths)
+        };
+        list.directories.iter().map(of_directory).collect()
     }
 
     fn open(&self, world: &World, path: &str) -> (Opened, Verdict) {

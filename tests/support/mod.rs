@@ -8,5 +8,7 @@ pub mod compile;
 pub mod debian;
 pub mod hello;
 pub mod lambda_root;
+#[cfg(target_os = "linux")]
+pub mod real_loader;
 pub mod runtime_api;
 pub mod tools;

@@ -1,0 +1,266 @@
+//! Why a library is shipped, used or missing: the searches of both worlds, step by step.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::Library;
+use crate::audit::{NotShipped, Subject, label};
+use crate::loader::{Attempt, Closure, Outcome};
+use crate::plan::BundlePlan;
+use crate::world::Object;
+
+/// How one library came to be where it is, in both worlds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Explanation {
+    /// The name that was needed.
+    pub soname: String,
+    /// From the program to the library, by the needs that first loaded each.
+    pub chain: Vec<String>,
+    /// Every object that needs it.
+    pub needed_by: Vec<String>,
+    /// The search where the program was built.
+    pub build: Search,
+    /// The search on Lambda.
+    pub lambda: Search,
+    /// Why it is shipped or not: one sentence.
+    pub reason: String,
+}
+
+/// One search for one name.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Search {
+    /// What was found.
+    pub path: Option<String>,
+    /// By which rule.
+    pub rule: Option<&'static str>,
+    /// What was passed over before, in order.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// One path that was passed over.
+#[derive(Debug, Clone, Serialize)]
+pub struct PassedOver {
+    /// The path.
+    pub path: String,
+    /// By which rule it was looked at.
+    pub rule: &'static str,
+    /// Why it was passed over.
+    pub why: String,
+}
+
+/// The explanations for the libraries that `wanted` picks, in the order of `libraries`.
+pub fn explain(
+    subject: &Subject,
+    plan: &BundlePlan,
+    libraries: &[Library],
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<Explanation> {
+    let Some(walked) = plan.walks.first() else { return Vec::new() };
+    libraries
+        .iter()
+        .filter(|library| wanted(&library.soname))
+        .map(|library| {
+            let name = &library.soname;
+            let index = walked.closure.objects.iter().position(|object| object.names.contains(name));
+            let by = walked.closure.needs.iter().find(|need| need.name == *name).map(|need| need.by);
+            let mut chain = match (index, by) {
+                (Some(index), _) => walked.closure.chain(index),
+                (None, Some(by)) => walked.closure.chain(by),
+                (None, None) => Vec::new(),
+            }
+            .into_iter()
+            .map(|index| label(subject, &walked.closure, index))
+            .collect::<Vec<_>>();
+            if index.is_none() {
+                chain.push(name.clone());
+            }
+            Explanation {
+                soname: name.clone(),
+                chain,
+                needed_by: library.needed_by.clone(),
+                build: search(&plan.build, name),
+                lambda: search(&walked.closure, name),
+                reason: reason(subject, library),
+            }
+        })
+        .collect()
+}
+
+fn search(closure: &Closure, name: &str) -> Search {
+    let found = closure.objects.iter().skip(1).find(|object| object.names.iter().any(|known| known == name));
+    if let Some(object) = found {
+        return Search {
+            path: Some(object.path.clone()),
+            rule: Some(object.rule.as_str()),
+            passed_over: passed_over(&object.attempts),
+        };
+    }
+    let need = closure.needs.iter().find(|need| need.name == name);
+    match need.map(|need| &need.outcome) {
+        Some(Outcome::Missing(attempts)) => {
+            Search { passed_over: passed_over(attempts), ..Search::default() }
+        }
+        Some(Outcome::Fatal { path, reason }) => Search {
+            passed_over: vec![PassedOver {
+                path: path.clone(),
+                rule: need.map_or("", |need| need.rule.as_str()),
+                why: format!("refused: {reason}"),
+            }],
+            ..Search::default()
+        },
+        _ => Search::default(),
+    }
+}
+
+fn passed_over(attempts: &[Attempt]) -> Vec<PassedOver> {
+    attempts
+        .iter()
+        .map(|attempt| PassedOver {
+            path: attempt.path.clone(),
+            rule: attempt.rule.as_str(),
+            why: attempt.why.describe(),
+        })
+        .collect()
+}
+
+fn reason(subject: &Subject, library: &Library) -> String {
+    let (name, lambda) = (&library.soname, subject.lambda.label());
+    match library.from {
+        "bundle" => match subject.lambda.certainty(name) {
+            crate::lambda::Certainty::Doubtful => format!("shipped: whether {lambda} has it is doubtful"),
+            _ => format!("shipped: {lambda} lacks it"),
+        },
+        "baseline" => {
+            format!("not shipped: {lambda} has it ({})", library.evidence.unwrap_or("assumed"))
+        }
+        "layer" => "not shipped: an attached layer has it".to_owned(),
+        "excluded" => format!("not shipped: `--exclude-lib` leaves it out, and {lambda} lacks it"),
+        _ => match subject.not_shipped.get(name) {
+            Some(NotShipped::GlibcPart) => format!("not shipped: a part of glibc, which {lambda} lacks"),
+            Some(NotShipped::Path) => "not shipped: it is needed by a path".to_owned(),
+            Some(NotShipped::Refused(path, reason)) => format!("missing: `{path}` cannot be used: {reason}"),
+            _ => format!("missing: neither {lambda} nor this machine has it"),
+        },
+    }
+}
+
+impl Explanation {
+    /// The explanation as lines of text.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.soname.clone()];
+        lines.push(format!("  chain      {}", self.chain.join(" -> ")));
+        if !self.needed_by.is_empty() {
+            lines.push(format!("  needed by  {}", self.needed_by.join(", ")));
+        }
+        for (title, search) in [("build", &self.build), ("lambda", &self.lambda)] {
+            let found = match (&search.path, search.rule) {
+                (Some(path), Some(rule)) => format!("{path}, by {rule}"),
+                _ => "not found".to_owned(),
+            };
+            lines.push(format!("  {title:<9}  {found}"));
+            for passed in &search.passed_over {
+                lines.push(format!(
+                    "             passed over {} ({}): {}",
+                    passed.path, passed.rule, passed.why
+                ));
+            }
+        }
+        lines.push(format!("  so         {}", self.reason));
+        lines
+    }
+}
+
+/// The closure on Lambda as a tree, every object's needs shown once.
+pub fn tree(subject: &Subject, plan: &BundlePlan, libraries: &[Library]) -> String {
+    let mut text = format!("{}\n", subject.name);
+    if let Some(walked) = plan.walks.first() {
+        let mut shown = vec![0];
+        branch(subject, &walked.closure, libraries, 0, "", &mut shown, &mut text);
+    }
+    text
+}
+
+fn branch(
+    subject: &Subject,
+    closure: &Closure,
+    libraries: &[Library],
+    by: usize,
+    indent: &str,
+    shown: &mut Vec<usize>,
+    text: &mut String,
+) {
+    let needs: Vec<_> = closure.needs.iter().filter(|need| need.by == by).collect();
+    for (at, need) in needs.iter().enumerate() {
+        let last = at + 1 == needs.len();
+        let fork = if last { "└── " } else { "├── " };
+        let _ = write!(text, "{indent}{fork}{}", need.name);
+        let Outcome::Loaded(index) = need.outcome else {
+            text.push_str(" [missing]\n");
+            continue;
+        };
+        text.push_str(&origin(subject, closure, libraries, index));
+        if shown.contains(&index) {
+            let has_needs = closure.needs.iter().any(|need| need.by == index);
+            text.push_str(if has_needs { " (see above)\n" } else { "\n" });
+            continue;
+        }
+        text.push('\n');
+        shown.push(index);
+        let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
+        branch(subject, closure, libraries, index, &deeper, shown, text);
+    }
+}
+
+fn origin(subject: &Subject, closure: &Closure, libraries: &[Library], index: usize) -> String {
+    let object = &closure.objects[index];
+    let rule = object.rule.as_str();
+    match &object.file.object {
+        Object::System(system) => {
+            format!(" [{}, {}, {rule}]", subject.lambda.baseline.runtime, system.evidence.as_str())
+        }
+        _ => {
+            let name = label(subject, closure, index);
+            let from = libraries.iter().find(|library| library.soname == name).map_or("bundle", |l| l.from);
+            format!(" [{from}, {rule}]")
+        }
+    }
+}
+
+/// The closure on Lambda as a Mermaid graph: one edge per need.
+pub fn mermaid(subject: &Subject, plan: &BundlePlan) -> String {
+    let mut text = String::from("graph LR\n");
+    let Some(walked) = plan.walks.first() else { return text };
+    let closure = &walked.closure;
+    for (index, object) in closure.objects.iter().enumerate() {
+        let class = match (&object.file.object, index) {
+            (_, 0) => "program",
+            (Object::System(_), _) => "runtime",
+            _ => "bundle",
+        };
+        let _ = writeln!(text, "  n{index}[\"{}\"]:::{class}", quoted(&label(subject, closure, index)));
+    }
+    let mut missing: Vec<&str> = Vec::new();
+    for need in &closure.needs {
+        match need.outcome {
+            Outcome::Loaded(index) => {
+                let _ = writeln!(text, "  n{} --> n{index}", need.by);
+            }
+            _ => {
+                let at = missing.iter().position(|name| *name == need.name).unwrap_or_else(|| {
+                    missing.push(&need.name);
+                    missing.len() - 1
+                });
+                let _ = writeln!(text, "  n{} --> m{at}[\"{}\"]:::missing", need.by, quoted(&need.name));
+            }
+        }
+    }
+    text.push_str("  classDef program fill:#dae8fc\n  classDef bundle fill:#d5e8d4\n");
+    text.push_str("  classDef runtime fill:#f5f5f5\n  classDef missing fill:#f8cecc\n");
+    text
+}
+
+/// A label that cannot end its string: Mermaid takes HTML entities.
+fn quoted(label: &str) -> String {
+    super::printable(label).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+}

@@ -1,0 +1,212 @@
+//! The model against the real ld.so, for every program and library of this machine.
+//!
+//! ld.so is asked with LD_TRACE_LOADED_OBJECTS=1, which loads and executes nothing of the file but its
+//! libraries' headers. Where the two differ, [`Explained`] has to name the rule of ld.so that makes the
+//! question itself a different one; any other difference fails the test.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
+use cargo_lambda_bundle::elf::{Arch, ElfFacts, Libc};
+use cargo_lambda_bundle::loader::{self, Rules};
+use cargo_lambda_bundle::world::{Files, OpenFile, Opened, World, parent};
+use support::real_loader::{self, Answer, LD_SO};
+use support::tools;
+
+const TEST: &str = "the_model_agrees_with_ld_so_on_every_file_of_this_machine";
+
+/// Why ld.so's answer for a file says nothing about the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Explained {
+    /// The kernel would start another interpreter, which has its own rules (musl).
+    OtherInterpreter,
+    /// Neither takes the file itself, each in its own words; no needs are looked at. Such are files with
+    /// debugging information: they have a PT_DYNAMIC, and nothing in it.
+    RefusedByBoth,
+}
+
+/// What the two sides said about one file.
+struct Compared {
+    file: PathBuf,
+    model: Answer,
+    real: Answer,
+    explained: Option<Explained>,
+    model_time: Duration,
+    real_time: Duration,
+}
+
+/// Dynamic 64-bit x86 files below `roots`, by real path.
+fn dynamic_files(roots: &[&str]) -> Vec<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut pending: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(directory) = pending.pop() {
+        let Ok(directory) = directory.canonicalize() else { continue };
+        if !seen.insert(directory.clone()) {
+            continue;
+        }
+        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                pending.push(entry.path());
+            } else if (kind.is_file() || kind.is_symlink())
+                && let Ok(path) = entry.path().canonicalize()
+                && path.is_file()
+                && has_dynamic_header(&path)
+            {
+                found.insert(path);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Whether the file is ELF64, x86-64, ET_EXEC or ET_DYN, with a PT_DYNAMIC. Not the crate's own parser.
+fn has_dynamic_header(path: &Path) -> bool {
+    use std::io::Read;
+    let mut head = Vec::new();
+    let Ok(file) = std::fs::File::open(path) else { return false };
+    if file.take(4096).read_to_end(&mut head).is_err() || head.len() < 64 {
+        return false;
+    }
+    let half = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
+    if head[..6] != *b"\x7fELF\x02\x01" || half(18) != 62 || ![2, 3].contains(&half(16)) {
+        return false;
+    }
+    let start = u64::from_le_bytes(head[32..40].try_into().unwrap()) as usize;
+    (0..usize::from(half(56)))
+        .any(|index| head.get(start + index * 56..).is_some_and(|h| h.starts_with(&[2, 0, 0, 0])))
+}
+
+fn compare(files: &DiskFiles, rules: &Rules, file: &Path) -> Compared {
+    let path = file.to_str().unwrap();
+    let clock = Instant::now();
+    let opened = files.open(path);
+    let mut explained = None;
+    let mut refused = false;
+    let model = match opened {
+        Opened::File(open) => {
+            explained = explain(open.object.elf().unwrap());
+            walk(files, rules, path, open)
+        }
+        other => {
+            refused = matches!(other, Opened::Rejected(_));
+            Answer { fatal: Some(format!("{other:?}")), ..Answer::default() }
+        }
+    };
+    let model_time = clock.elapsed();
+    let clock = Instant::now();
+    let real = real_loader::ask_ld_so(file, None, Path::new("/"));
+    let real_time = clock.elapsed();
+    if refused && real.fatal.as_ref().is_some_and(|why| why.starts_with(&format!("{path}: "))) {
+        explained = Some(Explained::RefusedByBoth);
+    }
+    Compared { file: file.to_owned(), model, real, explained, model_time, real_time }
+}
+
+fn walk(files: &DiskFiles, rules: &Rules, path: &str, root: OpenFile) -> Answer {
+    let world = World { files, rules: rules.clone(), library_path: None, working_directory: "/".into() };
+    let closure = loader::walk(&world, path, parent(path), root, &[]);
+    real_loader::answer_of(&closure, &world.rules)
+}
+
+fn explain(facts: &ElfFacts) -> Option<Explained> {
+    match facts.interpreter.as_deref() {
+        Some(interpreter) if interpreter != LD_SO => Some(Explained::OtherInterpreter),
+        _ => None,
+    }
+}
+
+/// How long ldd, which starts a shell and ld.so once or twice for each file, takes.
+fn time_of_ldd<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Duration {
+    let clock = Instant::now();
+    for file in files {
+        real_loader::pinned("ldd").arg(file).output().unwrap();
+    }
+    clock.elapsed()
+}
+
+#[test]
+fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
+    if !Path::new(LD_SO).exists() {
+        tools::skip(TEST, "glibc's ld.so (apt: libc6)");
+        return;
+    }
+    assert!(!Path::new("/etc/ld.so.preload").exists(), "ld.so would load what /etc/ld.so.preload names");
+    let clock = Instant::now();
+    let paths = dynamic_files(&["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"]);
+    let scan_time = clock.elapsed();
+    let next = AtomicUsize::new(0);
+    let clock = Instant::now();
+    let mut compared: Vec<Compared> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let files = DiskFiles::new(None, Vec::new(), Vec::new());
+                    let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
+                    std::iter::from_fn(|| paths.get(next.fetch_add(1, Ordering::Relaxed)))
+                        .map(|path| compare(&files, &rules, path))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let wall_time = clock.elapsed();
+    compared.sort_by(|a, b| a.file.cmp(&b.file));
+
+    let (agreed, differing): (Vec<_>, Vec<_>) = compared.iter().partition(|one| one.model == one.real);
+    let mut explained: BTreeMap<Explained, usize> = BTreeMap::new();
+    let mut unexplained = 0;
+    for one in &differing {
+        match one.explained {
+            Some(why) => *explained.entry(why).or_default() += 1,
+            None => unexplained += 1,
+        }
+        if one.explained == Some(Explained::RefusedByBoth) {
+            continue;
+        }
+        println!("{}: {:?}", one.file.display(), one.explained);
+        for (side, answer, other) in [("model", &one.model, &one.real), ("ld.so", &one.real, &one.model)] {
+            for line in answer.objects.iter().filter(|line| !other.objects.contains(line)) {
+                println!("  only {side}: {line}");
+            }
+            for line in answer.versions.iter().filter(|line| !other.versions.contains(line)) {
+                println!("  only {side}: {line}");
+            }
+            println!("  {side}: {} objects, fatal: {:?}", answer.objects.len(), answer.fatal);
+        }
+    }
+    let not_found = compared
+        .iter()
+        .filter(|one| one.real.objects.iter().any(|line| line.ends_with("=> not found")))
+        .count();
+    let versions = compared.iter().filter(|one| !one.real.versions.is_empty()).count();
+    let worst = compared.iter().max_by_key(|one| one.model_time).unwrap();
+    println!(
+        "{} files, {} agree, {} differ for a reason {explained:?}, {unexplained} differ without; \
+         {not_found} with something not found, {versions} with version messages",
+        compared.len(),
+        agreed.len(),
+        differing.len() - unexplained,
+    );
+    println!(
+        "found in {scan_time:.1?}, compared in {wall_time:.1?}: model {:.1?}, ld.so {:.1?} of two threads; \
+         longest walk {:.1?}, {}; most objects {}",
+        compared.iter().map(|one| one.model_time).sum::<Duration>(),
+        compared.iter().map(|one| one.real_time).sum::<Duration>(),
+        worst.model_time,
+        worst.file.display(),
+        compared.iter().map(|one| one.real.objects.len()).max().unwrap(),
+    );
+    println!("ldd takes {:.1?} for 40 of them", time_of_ldd(paths.iter().step_by(paths.len() / 40).take(40)));
+    assert_eq!(unexplained, 0, "the model and ld.so differ; see above");
+    assert!(std::env::var("CI").as_deref() != Ok("true") || compared.len() >= 2000, "install more packages");
+}
