@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
-use crate::loader::{Attempt, Closure, Need, Outcome, Passed, Rule, Undefined, VersionAnswer, VersionCheck};
+use crate::loader::{Closure, Need, Outcome, Passed, Rule, Undefined, VersionAnswer, VersionCheck};
 use crate::plan::BuildFile;
 use crate::world::Object;
 
@@ -268,7 +268,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
         match &need.outcome {
             Outcome::Loaded(_) => {}
             Outcome::Missing(attempts) => {
-                findings.add(missing_library(subject, walked, need, attempts));
+                findings.add(missing_library(subject, walked, need));
                 for attempt in attempts {
                     if let Passed::WrongMachine(machine) = &attempt.why {
                         let object = member_name(&attempt.path);
@@ -327,6 +327,9 @@ fn object_findings(
                     )
                     .help(RELR_HELP),
                 );
+            }
+            if let Some(finding) = private_symbols(subject, closure, index, elf) {
+                findings.add(finding);
             }
             if index == 0 {
                 return;
@@ -394,6 +397,30 @@ fn object_findings(
             .soname(soname),
         );
     }
+}
+
+/// What GLIBC_PRIVATE holds changes between builds of glibc, though the node is always there.
+fn private_symbols(subject: &Subject, closure: &Closure, index: usize, elf: &ElfFacts) -> Option<Finding> {
+    let need = elf.verneed.iter().find(|need| need.node == "GLIBC_PRIVATE" && !need.weak)?;
+    let label = label(subject, closure, index);
+    let answering = closure.objects.iter().find(|object| object.names.contains(&need.file))?;
+    if !matches!(answering.file.object, Object::System(_)) || is_glibc_part(&label) {
+        return None;
+    }
+    let mut finding = Finding::new(
+        Code::LibcMixed,
+        &label,
+        format!(
+            "`{label}` uses private symbols of the `{}` it was built with (GLIBC_PRIVATE); {} has another build",
+            need.file,
+            subject.lambda.label()
+        ),
+    )
+    .soname(&need.file);
+    finding.versions = vec![need.node.clone()];
+    finding.symbols = elf.symbols_needing(&need.file, &need.node);
+    finding.chain = chain(subject, closure, index);
+    Some(finding)
 }
 
 /// The bundle's file of this SONAME, if the walk took the system's for its place in the path.
@@ -480,61 +507,29 @@ fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
     }
 }
 
-/// A file of the bundle that would answer the need if the loader could get at it: what to say, and what to do.
-fn out_of_reach(
-    subject: &Subject,
-    walked: &Walked,
-    need: &Need,
-    attempts: &[Attempt],
-) -> Option<(String, String)> {
-    let bundle = match subject.owner {
-        Owner::Archive => "the archive",
-        _ => "the bundle",
-    };
-    let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;
-    let directory = crate::world::parent(&member.path);
-    match attempts.iter().find(|attempt| attempt.path == member.path).map(|attempt| &attempt.why) {
-        Some(Passed::Unreadable) => Some((
-            format!(
-                "which {bundle} has as `{}`, with a mode that Lambda's user may not read",
-                member_name(&member.path)
-            ),
-            "store it with mode 0644 (on Unix: `chmod 644` before it is zipped)".to_owned(),
-        )),
-        Some(_) => None,
-        None => Some((
-            format!(
-                "which {bundle} has in `{directory}`, but `LD_LIBRARY_PATH={}` does not name that directory",
-                walked.variant.library_path
-            ),
-            match directory.strip_prefix(TASK_ROOT) {
-                Some("/lib") => format!("add `{directory}` to the function's LD_LIBRARY_PATH"),
-                _ => format!(
-                    "move it to `lib/{}`, or add `{directory}` to the function's LD_LIBRARY_PATH",
-                    need.name
-                ),
-            },
-        )),
-    }
-}
-
-fn missing_library(subject: &Subject, walked: &Walked, need: &Need, attempts: &[Attempt]) -> Finding {
+fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
     let closure = &walked.closure;
     let by = label(subject, closure, need.by);
-    if let Some((why, help)) = out_of_reach(subject, walked, need, attempts) {
-        let mut finding =
-            Finding::new(Code::MissingLibrary, &by, format!("`{by}` needs `{}`, {why}", need.name))
-                .soname(&need.name)
-                .help(help);
-        finding.chain = chain(subject, closure, need.by);
-        return finding;
-    }
     let (soname, lambda) = (&need.name, subject.lambda.label());
     let place = match subject.owner {
         Owner::Archive => "the archive",
         _ => "this machine",
     };
     let (message, help) = match subject.not_shipped.get(soname) {
+        _ if let Some(member) = unreadable_member(need) => (
+            format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
+            Some(format!("store `{member}` with mode 0644")),
+        ),
+        _ if let Some(member) = member_off_the_path(subject, need) => (
+            format!(
+                "`{by}` needs `{soname}`; the bundle has `{member}`, but LD_LIBRARY_PATH={} does not lead there",
+                walked.variant.library_path
+            ),
+            Some(format!(
+                "add `{}` to the function's LD_LIBRARY_PATH",
+                crate::world::parent(&format!("{TASK_ROOT}/{member}"))
+            )),
+        ),
         Some(NotShipped::Excluded) => (
             format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
             Some(format!("leave out the `--exclude-lib` that matches `{soname}`")),
@@ -784,6 +779,21 @@ pub fn label(subject: &Subject, closure: &Closure, index: usize) -> String {
             object.names.first().cloned().unwrap_or_else(|| file_name(&object.path).to_owned())
         }
     }
+}
+
+/// A file of the bundle that the search met and could not read.
+fn unreadable_member(need: &Need) -> Option<&str> {
+    let Outcome::Missing(attempts) = &need.outcome else { return None };
+    let met = attempts.iter().find(|attempt| attempt.why == Passed::Unreadable)?;
+    Some(member_name(&met.path))
+}
+
+/// The bundle's file of the needed name, if no directory that was searched has it.
+fn member_off_the_path<'a>(subject: &Subject<'a>, need: &Need) -> Option<&'a str> {
+    let Outcome::Missing(attempts) = &need.outcome else { return None };
+    let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;
+    let was_met = attempts.iter().any(|attempt| attempt.path == member.path);
+    if was_met { None } else { Some(member_name(&member.path)) }
 }
 
 /// The labels from the program to an object; empty for the program itself.

@@ -4,10 +4,12 @@
 //! headers, and so does this module: a stripped file without section headers still has needs. Offsets in
 //! the dynamic segment are virtual addresses and are translated through the PT_LOAD segments.
 //!
-//! Any bytes may come in. Every read is bounded by the file, every count by a limit, and a value that
-//! points outside the file is an [`ElfError`], never a default: "no verneed" must mean that there is none.
+//! Any bytes may come in. Every read is bounded by the file, every count and the text copied out of the file
+//! by a limit, and a value that points outside the file is an [`ElfError`], never a default: "no verneed" must
+//! mean that there is none.
 //!
-//! Only little-endian 64-bit files are read beyond their header; Lambda runs no others.
+//! Only little-endian 64-bit files for Lambda's machines are read beyond their header. The loader passes over all
+//! others without a further look, so what else is wrong with them does not count.
 
 mod notes;
 mod read;
@@ -17,7 +19,7 @@ use std::fmt;
 
 pub use symbols::{Symbol, SymbolTable};
 
-use read::{Image, escape};
+use read::{Image, Strings, after};
 
 /// A processor architecture that Lambda offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,11 +184,11 @@ pub struct ElfFacts {
     pub verneed: Vec<VersionNeed>,
     /// DT_VERDEF, in order.
     pub verdef: Vec<VersionDefinition>,
-    /// DT_FLAGS; DT_BIND_NOW and the like folded in.
+    /// DT_FLAGS; DT_BIND_NOW folded in.
     pub flags: u64,
     /// DT_FLAGS_1.
     pub flags_1: u64,
-    /// DT_RELR is there.
+    /// DT_RELR is there, and DT_RELRSZ is not 0.
     pub has_relr: bool,
     /// PT_LOAD is there.
     pub has_load: bool,
@@ -295,11 +297,11 @@ impl ElfFacts {
             Linkage::Static | Linkage::StaticPie | Linkage::Broken => {
                 if self.musl_text {
                     Libc::Musl
+                } else if self.least_kernel.is_some() {
+                    // glibc's start files carry the ABI note, also under cgo; musl's and Go's do not.
+                    Libc::Glibc
                 } else if self.go {
                     Libc::None
-                } else if self.least_kernel.is_some() {
-                    // glibc's start files carry the ABI note, musl's do not.
-                    Libc::Glibc
                 } else {
                     Libc::Unknown
                 }
@@ -382,26 +384,40 @@ impl OtherFormat {
 
     /// Tells the format by its first bytes.
     pub fn of(bytes: &[u8]) -> OtherFormat {
-        let head = &bytes[..bytes.len().min(512)];
+        const HEAD: usize = 512;
+        let head = &bytes[..bytes.len().min(HEAD)];
         match head {
             [] => OtherFormat::Empty,
             [b'#', b'!', ..] => OtherFormat::Script,
-            [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..]
-            | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..]
-            | [0xca, 0xfe, 0xba, 0xbe, ..] => OtherFormat::MachO,
+            [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => OtherFormat::MachO,
+            // A fat file has the number of its architectures here. A Java class begins alike and has its
+            // version, which is 45 or more.
+            [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, count, ..] if *count < 45 => OtherFormat::MachO,
             [b'M', b'Z', ..] => OtherFormat::Windows,
-            [b'P', b'K', 3 | 5, 4 | 6, ..] => OtherFormat::Zip,
+            [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => OtherFormat::Zip,
             [0, b'a', b's', b'm', ..] => OtherFormat::Wasm,
             _ if head.starts_with(b"!<arch>\n") || head.starts_with(b"!<thin>\n") => {
                 OtherFormat::StaticLibrary
             }
-            _ => match std::str::from_utf8(&head[..head.len().saturating_sub(3)]) {
-                Ok(text) if text.contains("GNU ld script") || text.trim_start().starts_with("INPUT(") => {
+            _ => {
+                let text = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+                let command = text.trim_start();
+                // The end of the head may be in the middle of a character.
+                if text.contains('\0')
+                    || text.len() + 3 < head.len()
+                    || (text.len() < head.len() && head.len() < HEAD)
+                {
+                    OtherFormat::Data
+                } else if text.contains("GNU ld script")
+                    || ["INPUT", "GROUP", "OUTPUT_FORMAT"].iter().any(|word| {
+                        command.strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with('('))
+                    })
+                {
                     OtherFormat::LinkerScript
+                } else {
+                    OtherFormat::Text
                 }
-                Ok(text) if !text.contains('\0') => OtherFormat::Text,
-                _ => OtherFormat::Data,
-            },
+            }
         }
     }
 }
@@ -465,8 +481,8 @@ pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
 /// The text of strerror(0) in musl, and in no other C library (src/errno/__strerror.h).
 const MUSL_TEXT: &[u8] = b"\0No error information\0";
 
-/// More DT_NEEDED, DT_VERNEED or DT_VERDEF entries than any real file has: beyond is hostile.
-const MAX_ENTRIES: usize = 16_384;
+/// More entries in one list than any real file has: beyond is hostile.
+const MAX_ENTRIES: usize = 4096;
 
 fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> Result<(), ElfError> {
     use goblin::elf::dynamic as tag;
@@ -484,7 +500,7 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
         }
         None => &[],
     };
-    let text = |offset: u64, what: &str| string_at(strings, offset, what);
+    let strings = Strings::new(strings);
 
     for &(tag, value) in dynamic {
         let list = match tag {
@@ -496,9 +512,10 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
         if list.len() == MAX_ENTRIES {
             return Err(ElfError::Malformed(format!("it needs more than {MAX_ENTRIES} libraries")));
         }
-        list.push(text(value, "a needed name")?);
+        list.push(strings.text(value, "a needed name")?);
     }
-    let optional = |wanted: u64, what: &str| value(wanted).map(|offset| text(offset, what)).transpose();
+    let optional =
+        |wanted: u64, what: &str| value(wanted).map(|offset| strings.text(offset, what)).transpose();
     facts.soname = optional(tag::DT_SONAME, "the SONAME")?;
     facts.rpath = optional(tag::DT_RPATH, "the RPATH")?;
     facts.runpath = optional(tag::DT_RUNPATH, "the RUNPATH")?;
@@ -507,13 +524,15 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
         facts.flags |= DF_BIND_NOW;
     }
     facts.flags_1 = value(tag::DT_FLAGS_1).unwrap_or(0);
+    // An empty table is nothing that an old loader could leave undone. Without DT_RELRSZ we cannot tell.
+    // Source: `elf_dynamic_do_Relr` in glibc's elf/do-rel.h.
     facts.has_relr = value(DT_RELR).is_some() && value(DT_RELRSZ) != Some(0);
     facts.has_versym = value(tag::DT_VERSYM).is_some();
     if let Some(address) = value(tag::DT_VERNEED) {
-        facts.verneed = read_verneed(image, address, strings)?;
+        facts.verneed = read_verneed(image, address, &strings)?;
     }
     if let Some(address) = value(tag::DT_VERDEF) {
-        facts.verdef = read_verdef(image, address, strings)?;
+        facts.verdef = read_verdef(image, address, &strings)?;
     }
     facts.symbols = symbols::read(
         image,
@@ -522,89 +541,81 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
             versym: value(tag::DT_VERSYM),
             hash: value(tag::DT_HASH),
             gnu_hash: value(tag::DT_GNU_HASH),
+            relocations: [
+                (value(tag::DT_RELA), value(tag::DT_RELASZ), value(tag::DT_RELACOUNT)),
+                (value(tag::DT_JMPREL), value(tag::DT_PLTRELSZ), None),
+            ]
+            .into_iter()
+            .filter_map(|(address, size, n_relative)| Some((address?, size?, n_relative.unwrap_or(0))))
+            .collect(),
         },
-        strings,
+        strings.bytes(),
     )?;
     Ok(())
 }
 
-/// The text at `offset` of the string table; it must end inside the table.
-fn string_at(strings: &[u8], offset: u64, what: &str) -> Result<String, ElfError> {
-    // PATH_MAX: a longer needed name or path element cannot be opened anyway.
-    const LONGEST: usize = 1 << 16;
-    let tail = usize::try_from(offset)
-        .ok()
-        .and_then(|offset| strings.get(offset..))
-        .ok_or_else(|| ElfError::Malformed(format!("{what} lies outside the string table")))?;
-    let end = tail
-        .iter()
-        .take(LONGEST)
-        .position(|byte| *byte == 0)
-        .ok_or_else(|| ElfError::Malformed(format!("{what} has no end")))?;
-    Ok(escape(&tail[..end]))
-}
-
-/// Follows `vn_next` and `vna_next`, as ld.so does; DT_VERNEEDNUM is not consulted.
+/// Follows `vn_next` and `vna_next`; like ld.so it goes by neither DT_VERNEEDNUM nor `vn_cnt`.
 ///
 /// Source: `_dl_check_map_versions` in glibc's elf/dl-version.c.
-fn read_verneed(image: &Image, address: u64, strings: &[u8]) -> Result<Vec<VersionNeed>, ElfError> {
+fn read_verneed(image: &Image, address: u64, strings: &Strings) -> Result<Vec<VersionNeed>, ElfError> {
+    const WHAT: &str = "the table of version needs";
     let mut needs = Vec::new();
     let mut address = address;
-    for _ in 0..MAX_ENTRIES {
-        let entry = image.at_address(address, 16, "the version needs")?;
-        let (version, count) = (read::u16(entry, 0), read::u16(entry, 2));
+    loop {
+        let entry = image.at_address(address, 16, WHAT)?;
+        let version = read::u16(entry, 0);
         if version != 1 {
             return Err(ElfError::Malformed(format!("its version needs have the unknown format {version}")));
         }
-        let file = string_at(strings, read::u32(entry, 4).into(), "the file name of a version need")?;
-        let mut aux = address + u64::from(read::u32(entry, 8));
-        for _ in 0..count {
-            let item = image.at_address(aux, 16, "the version needs")?;
+        let mut aux = after(address, read::u32(entry, 8), WHAT)?;
+        loop {
+            let item = image.at_address(aux, 16, WHAT)?;
             if needs.len() == MAX_ENTRIES {
                 return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version needs")));
             }
             needs.push(VersionNeed {
-                file: file.clone(),
-                node: string_at(strings, read::u32(item, 8).into(), "a needed version")?,
+                file: strings.text(read::u32(entry, 4).into(), "the file name of a version need")?,
+                node: strings.text(read::u32(item, 8).into(), "a needed version")?,
                 weak: read::u16(item, 4) & 2 != 0,
                 index: read::u16(item, 6),
             });
             match read::u32(item, 12) {
                 0 => break,
-                next => aux += u64::from(next),
+                next => aux = after(aux, next, WHAT)?,
             }
         }
         match read::u32(entry, 12) {
             0 => return Ok(needs),
-            next => address += u64::from(next),
+            next => address = after(address, next, WHAT)?,
         }
     }
-    Err(ElfError::Malformed("its version needs do not end".into()))
 }
 
 /// Follows `vd_next`; the first auxiliary entry of each is the node's name.
-fn read_verdef(image: &Image, address: u64, strings: &[u8]) -> Result<Vec<VersionDefinition>, ElfError> {
+fn read_verdef(image: &Image, address: u64, strings: &Strings) -> Result<Vec<VersionDefinition>, ElfError> {
+    const WHAT: &str = "the table of version definitions";
     let mut definitions = Vec::new();
     let mut address = address;
-    for _ in 0..MAX_ENTRIES {
-        let entry = image.at_address(address, 20, "the version definitions")?;
+    loop {
+        let entry = image.at_address(address, 20, WHAT)?;
         let version = read::u16(entry, 0);
         if version != 1 {
             return Err(ElfError::Malformed(format!(
                 "its version definitions have the unknown format {version}"
             )));
         }
-        let aux = address + u64::from(read::u32(entry, 12));
-        let item = image.at_address(aux, 8, "the version definitions")?;
+        let item = image.at_address(after(address, read::u32(entry, 12), WHAT)?, 8, WHAT)?;
+        if definitions.len() == MAX_ENTRIES {
+            return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version definitions")));
+        }
         definitions.push(VersionDefinition {
-            node: string_at(strings, read::u32(item, 0).into(), "a defined version")?,
+            node: strings.text(read::u32(item, 0).into(), "a defined version")?,
             base: read::u16(entry, 2) & 1 != 0,
             index: read::u16(entry, 4),
         });
         match read::u32(entry, 16) {
             0 => return Ok(definitions),
-            next => address += u64::from(next),
+            next => address = after(address, next, WHAT)?,
         }
     }
-    Err(ElfError::Malformed("its version definitions do not end".into()))
 }

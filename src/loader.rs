@@ -374,7 +374,14 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String) -> Need {
             });
             match known {
                 Some(index) => {
-                    closure.objects[index].names.push(name.clone());
+                    let object = &mut closure.objects[index];
+                    match &world.rules {
+                        Rules::Glibc(_) => object.names.push(name.clone()),
+                        Rules::Musl(rules) if object.names.is_empty() => {
+                            object.names = rules.names(&name, &object.path);
+                        }
+                        Rules::Musl(_) => {}
+                    }
                     (Rule::AlreadyLoaded, Outcome::Loaded(index))
                 }
                 None => {

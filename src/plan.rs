@@ -15,7 +15,7 @@ use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
-use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
+use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
 use crate::world::{Object, OpenFile, World};
 
@@ -113,27 +113,20 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
             }
         }
         if shipped.len() == before {
-            let reached = reached(&walks, &shipped);
-            if reached.len() == shipped.len() {
-                let build_files = search.build_files();
-                let build =
-                    build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
-                let mut walks = walks;
-                lambda.check_symbols(&mut walks, request.facts.libc(), &build);
-                let shipped = shipped.into_values().collect();
-                return BundlePlan {
-                    shipped,
-                    members,
-                    walks,
-                    build_files,
-                    not_shipped,
-                    build: search.closure,
-                };
-            }
-            // Dropping cannot make anything missing: nobody needs what is not reached.
-            shipped.retain(|name, _| reached.contains(name));
+            break;
         }
     }
+    // Nobody needs what is not reached: dropping it cannot make anything missing.
+    let reached =
+        reached(&lambda.walks(&program_path, request.facts, request.extra, &members(&shipped)), &shipped);
+    shipped.retain(|name, _| reached.contains(name));
+    let members = members(&shipped);
+    let mut walks = lambda.walks(&program_path, request.facts, request.extra, &members);
+    let build_files = search.build_files();
+    let build = build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
+    lambda.check_symbols(&mut walks, request.facts.libc(), &build);
+    let shipped = shipped.into_values().collect();
+    BundlePlan { shipped, members, walks, build_files, not_shipped, build: search.closure }
 }
 
 /// The bundle's libraries as the Lambda world sees them.
@@ -150,7 +143,7 @@ fn members(shipped: &BTreeMap<String, Shipped>) -> Vec<Member> {
         .collect()
 }
 
-/// The shipped names that any walk loads, with the files that links among them lead to.
+/// The shipped names that any walk loads or asks for, with the files that links among them lead to.
 fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
@@ -158,6 +151,11 @@ fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<St
             reached.insert(library.name.clone());
             reached.extend(library.link_to.clone());
         }
+    }
+    // In the bundle and yet not found: a library path of the user's own. It stays, and the audit says so.
+    let missing = |need: &&Need| matches!(need.outcome, Outcome::Missing(_));
+    for need in walks.iter().flat_map(|walked| walked.closure.needs.iter().filter(missing)) {
+        reached.extend(shipped.get(&need.name).map(|library| library.name.clone()));
     }
     reached
 }

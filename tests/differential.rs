@@ -10,6 +10,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, ElfFacts, Libc};
 use cargo_lambda_bundle::loader::{self, Rules};
 use cargo_lambda_bundle::world::{Files, OpenFile, Opened, World, parent};
+use support::objects::{ARM64, Tree};
 use support::real_loader::{self, Answer, LD_SO};
 use support::tools;
 
@@ -42,8 +44,8 @@ struct Compared {
     real_time: Duration,
 }
 
-/// Dynamic 64-bit x86 files below `roots`, by real path.
-fn dynamic_files(roots: &[&str]) -> Vec<PathBuf> {
+/// Dynamic 64-bit files of one machine below `roots`, by real path.
+fn dynamic_files(roots: &[&str], machine: u16) -> Vec<PathBuf> {
     let mut found = BTreeSet::new();
     let mut pending: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();
     let mut seen = BTreeSet::new();
@@ -59,7 +61,7 @@ fn dynamic_files(roots: &[&str]) -> Vec<PathBuf> {
             } else if (kind.is_file() || kind.is_symlink())
                 && let Ok(path) = entry.path().canonicalize()
                 && path.is_file()
-                && has_dynamic_header(&path)
+                && has_dynamic_header(&path, machine)
             {
                 found.insert(path);
             }
@@ -68,8 +70,8 @@ fn dynamic_files(roots: &[&str]) -> Vec<PathBuf> {
     found.into_iter().collect()
 }
 
-/// Whether the file is ELF64, x86-64, ET_EXEC or ET_DYN, with a PT_DYNAMIC. Not the crate's own parser.
-fn has_dynamic_header(path: &Path) -> bool {
+/// Whether the file is ELF64, ET_EXEC or ET_DYN, with a PT_DYNAMIC. Not the crate's own parser.
+fn has_dynamic_header(path: &Path, machine: u16) -> bool {
     use std::io::Read;
     let mut head = Vec::new();
     let Ok(file) = std::fs::File::open(path) else { return false };
@@ -77,7 +79,7 @@ fn has_dynamic_header(path: &Path) -> bool {
         return false;
     }
     let half = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
-    if head[..6] != *b"\x7fELF\x02\x01" || half(18) != 62 || ![2, 3].contains(&half(16)) {
+    if head[..6] != *b"\x7fELF\x02\x01" || half(18) != machine || ![2, 3].contains(&half(16)) {
         return false;
     }
     let start = u64::from_le_bytes(head[32..40].try_into().unwrap()) as usize;
@@ -141,7 +143,7 @@ fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
     }
     assert!(!Path::new("/etc/ld.so.preload").exists(), "ld.so would load what /etc/ld.so.preload names");
     let clock = Instant::now();
-    let paths = dynamic_files(&["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"]);
+    let paths = dynamic_files(&["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"], Arch::X86_64.machine());
     let scan_time = clock.elapsed();
     let next = AtomicUsize::new(0);
     let clock = Instant::now();
@@ -209,4 +211,104 @@ fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
     println!("ldd takes {:.1?} for 40 of them", time_of_ldd(paths.iter().step_by(paths.len() / 40).take(40)));
     assert_eq!(unexplained, 0, "the model and ld.so differ; see above");
     assert!(std::env::var("CI").as_deref() != Ok("true") || compared.len() >= 2000, "install more packages");
+}
+
+/// The root of Debian's cross compiler for arm64.
+const CROSS_ROOT: &str = "/usr/aarch64-linux-gnu";
+
+/// Every arm64 library of the cross root, seen as a root of its own and as a directory of this machine, and
+/// a program beside it.
+#[test]
+fn the_model_agrees_with_the_arm64_ld_so_on_the_cross_root() {
+    const TEST: &str = "the_model_agrees_with_the_arm64_ld_so_on_the_cross_root";
+    if !tools::require(TEST, "qemu-aarch64-static", "qemu-user-static")
+        || !tools::require(TEST, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+    {
+        return;
+    }
+    let clock = Instant::now();
+    let sysroot = DiskFiles::new(Some(CROSS_ROOT.into()), Vec::new(), Vec::new());
+    let host = DiskFiles::new(None, Vec::new(), Vec::new());
+    let rules = [&sysroot, &host].map(|files| build_world::rules(files, Arch::Arm64, Libc::Glibc));
+    let paths = dynamic_files(&[CROSS_ROOT], Arch::Arm64.machine());
+    let mut differing = 0;
+    let mut check = |side: &str, file: &Path, model: &Answer, real: &Answer| {
+        if model != real {
+            println!("{} ({side}): model {model:#?}, ld.so {real:#?}", file.display());
+            differing += 1;
+        }
+    };
+    for file in &paths {
+        let path = file.to_str().unwrap();
+        let inside = path.strip_prefix(CROSS_ROOT).unwrap();
+        let real = real_loader::ask_arm64_ld_so(CROSS_ROOT, inside, None, Path::new("/"));
+        let Opened::File(root) = sysroot.open(inside) else { panic!("{inside} can be read") };
+        check("sysroot", file, &walk(&sysroot, &rules[0], inside, root), &real);
+        let Opened::File(root) = host.open(path) else { panic!("{path} can be read") };
+        check("host", file, &outside(walk(&host, &rules[1], path, root)), &real);
+    }
+
+    // As a program is built: its libraries in a directory of their own, the system's in the cross root.
+    let t = Tree::new(ARM64);
+    let source = "int f(void); int main(void) { return f(); }";
+    t.write("f.c", "int f(void) { return 0; }").write("main.c", source);
+    let compile = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(|argument| t.long(argument));
+        assert!(Command::new("aarch64-linux-gnu-gcc").args(arguments).status().unwrap().success());
+    };
+    t.directory("lib");
+    compile(&[
+        "-shared",
+        "-Wl,-soname,libf.so.1",
+        "T/f.c",
+        "-o",
+        "T/lib/libf.so.1",
+        "-lm",
+        "-Wl,--no-as-needed",
+    ]);
+    compile(&[
+        "T/main.c",
+        "T/lib/libf.so.1",
+        "-o",
+        "T/prog",
+        "-Wl,--disable-new-dtags,-rpath,$ORIGIN/$LIB:$ORIGIN/$PLATFORM",
+    ]);
+    let program = t.path("prog");
+    let program = program.to_str().unwrap();
+    let ask = |library_path: Option<&str>| {
+        let files = DiskFiles::new(None, Vec::new(), Vec::new());
+        let library_path = library_path.map(|value| t.long(value));
+        let directory = t.path("");
+        let real = real_loader::ask_arm64_ld_so(CROSS_ROOT, program, library_path.as_deref(), &directory);
+        let Opened::File(root) = files.open(program) else { panic!("{program} can be read") };
+        let rules = build_world::rules(&files, Arch::Arm64, Libc::Glibc);
+        let world = World {
+            files: &files,
+            rules,
+            library_path,
+            working_directory: directory.to_str().unwrap().into(),
+        };
+        let closure = loader::walk(&world, program, parent(program), root, &[]);
+        assert_eq!(outside(real_loader::answer_of(&closure, &world.rules)), real);
+        real.objects.iter().map(|line| t.short(line)).find(|line| line.starts_with("libf.so.1")).unwrap()
+    };
+    assert_eq!(ask(None), "libf.so.1 => not found");
+    assert_eq!(ask(Some("T/none:T/lib")), "libf.so.1 => T/lib/libf.so.1");
+    // From the last that is tried to the first.
+    for directory in ["aarch64", "aarch64/atomics", "aarch64/tls", "lib/aarch64-linux-gnu"] {
+        t.directory(directory);
+        std::fs::copy(t.path("lib/libf.so.1"), t.path(directory).join("libf.so.1")).unwrap();
+        assert_eq!(ask(Some("T/lib")), format!("libf.so.1 => T/{directory}/libf.so.1"));
+    }
+    println!("{} arm64 files, {differing} answers differ; {:.1?}", paths.len(), clock.elapsed());
+    assert_eq!(differing, 0);
+    assert!(paths.len() > 20, "{paths:?}");
+}
+
+/// Paths of the cross root as that root's programs see them.
+fn outside(mut answer: Answer) -> Answer {
+    for line in answer.objects.iter_mut().chain(&mut answer.versions) {
+        *line = line.replace(&format!("{CROSS_ROOT}/lib/"), "/lib/");
+    }
+    answer
 }

@@ -177,7 +177,8 @@ fn read_object(source: &Utf8Path) -> Opened {
             source: source.as_str().to_owned(),
             object: Object::Elf(Arc::new(facts)),
         }),
-        Err(ElfError::NotElf(elf::OtherFormat::Empty) | ElfError::TooShort) => {
+        // ld.so looks at the size of an ELF header before it looks at the content.
+        Err(ElfError::NotElf(_) | ElfError::TooShort) if bytes.len() < 64 => {
             Opened::Rejected("file too short".into())
         }
         Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
@@ -256,20 +257,32 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2".to_owned(),
         Arch::Arm64 => "/lib/ld-linux-aarch64.so.1".to_owned(),
     };
-    let is_debian = files.is_directory(&format!("/usr/lib/{multiarch}"));
     let mut default_dirs = Vec::new();
     // A cross compiler's root on Debian and Fedora; only there if such a compiler is.
     let cross = format!("/usr/{multiarch}/lib");
     if files.sysroot.is_none() && files.is_directory(&cross) {
-        default_dirs.push(cross);
+        default_dirs.push(cross.clone());
     }
-    if is_debian {
-        // Debian builds these into its ld.so; others have lib64.
-        default_dirs.extend([format!("/lib/{multiarch}"), format!("/usr/lib/{multiarch}")]);
-        default_dirs.extend(["/lib".to_owned(), "/usr/lib".to_owned()]);
-    } else {
-        default_dirs.extend(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned));
-    }
+    let loaders = [interpreter.clone(), format!("{cross}/{}", elf::file_name(&interpreter))];
+    let built_in = loaders.iter().find_map(|path| built_in_directories(&files.read_text(path)?));
+    let built_in = built_in.unwrap_or_else(|| {
+        // Debian builds its own into its ld.so; others have lib64.
+        if files.is_directory(&format!("/usr/lib/{multiarch}")) {
+            vec![
+                format!("/lib/{multiarch}"),
+                format!("/usr/lib/{multiarch}"),
+                "/lib".into(),
+                "/usr/lib".into(),
+            ]
+        } else {
+            ["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned).to_vec()
+        }
+    });
+    let lib = match &built_in[0] {
+        first if first.ends_with(&multiarch) => format!("lib/{multiarch}"),
+        first => elf::file_name(first).to_owned(),
+    };
+    default_dirs.extend(built_in);
     let (isa_level, platform) = match (&files.sysroot, arch) {
         (None, Arch::X86_64) => cpu(),
         (_, arch) => (1, arch.gnu_name()),
@@ -294,11 +307,25 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         interpreter,
         machine: arch.machine(),
         default_dirs,
-        lib: if is_debian { format!("lib/{multiarch}") } else { "lib64".to_owned() },
+        lib,
         platform: platform.to_owned(),
         hwcaps,
         cache,
     }
+}
+
+/// The directories that are compiled into an ld.so: strings in a row, each with a slash at its end.
+///
+/// Source: `system_dirs` in elf/dl-load.c.
+fn built_in_directories(ld_so: &[u8]) -> Option<Vec<String>> {
+    let is_directory = |text: &&[u8]| {
+        text.starts_with(b"/") && text.ends_with(b"/") && memchr::memmem::find(text, b"/lib").is_some()
+    };
+    let mut texts = ld_so.split(|byte| *byte == 0).skip_while(|text| !is_directory(text)).peekable();
+    texts.peek()?;
+    let directories = texts.take_while(is_directory);
+    let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.trim_end_matches('/').to_owned());
+    directories.map(text).collect()
 }
 
 /// Taken for the glibc of a root without one: the last that looks into every directory any version looks into.
@@ -418,9 +445,12 @@ fn conf_directories(files: &DiskFiles) -> Vec<String> {
     directories
 }
 
+/// How deep configuration files may include each other.
+const MAX_INCLUDES: usize = 16;
+
 fn read_conf(files: &DiskFiles, path: &str, reading: &mut Vec<String>, directories: &mut Vec<String>) {
-    // A file that includes itself would not end; ldconfig's answer is a limit on the depth.
-    if reading.iter().any(|known| known == path) {
+    // Files that include each other would not end, and through `..` and links their names can differ.
+    if reading.len() > MAX_INCLUDES || reading.iter().any(|known| known == path) {
         return;
     }
     let Some(bytes) = files.read_text(path) else { return };
@@ -429,7 +459,7 @@ fn read_conf(files: &DiskFiles, path: &str, reading: &mut Vec<String>, directori
         let line = line.split('#').next().unwrap_or("").trim();
         if let Some(patterns) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
             for pattern in patterns.split_whitespace() {
-                for included in glob(files, &absolute_to(path, pattern)) {
+                for included in glob(files, &crate::world::normalize(&absolute_to(path, pattern))) {
                     read_conf(files, &included, reading, directories);
                 }
             }

@@ -1,11 +1,17 @@
 //! Notes: build-id, ABI tag, x86 ISA level, Go.
 //!
-//! Notes inform, they decide nothing on Lambda by themselves, so a broken note is passed over.
+//! Notes inform, they decide nothing on Lambda by themselves, so a broken note is passed over, and so is what
+//! is beyond the limits: segments may overlap, and each is read to its end.
 
 use goblin::elf64::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 
 use super::ElfFacts;
 use super::read::{Image, u32};
+
+/// More segments with notes than any real file has.
+const MAX_SEGMENTS: usize = 64;
+/// More bytes of notes than any real segment has.
+const MAX_BYTES: usize = 65_536;
 
 const NT_GNU_ABI_TAG: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
@@ -13,12 +19,16 @@ const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
 const GNU_PROPERTY_X86_ISA_1_NEEDED: u32 = 0xc000_8002;
 
 pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
-    for header in image.of_type(PT_NOTE).chain(image.of_type(PT_GNU_PROPERTY)) {
-        let Ok(mut bytes) = image.segment_bytes(header, "a note") else { continue };
+    for header in image.of_type(PT_NOTE).chain(image.of_type(PT_GNU_PROPERTY)).take(MAX_SEGMENTS) {
+        let Ok(bytes) = image.segment_bytes(header, "a note") else { continue };
+        let mut bytes = &bytes[..bytes.len().min(MAX_BYTES)];
         let align = if header.p_align == 8 { 8 } else { 4 };
-        while let Some((name, kind, content, rest)) = next_note(bytes, align) {
-            match (name, kind) {
-                (b"GNU\0", NT_GNU_BUILD_ID) => facts.build_id = Some(content.to_vec()),
+        while let Some((note, rest)) = next_note(bytes, align) {
+            let content = note.content;
+            match (note.name, note.kind) {
+                (b"GNU\0", NT_GNU_BUILD_ID) => {
+                    facts.build_id.get_or_insert_with(|| content.to_vec());
+                }
                 (b"GNU\0", NT_GNU_ABI_TAG) if content.len() >= 16 && u32(content, 0) == 0 => {
                     facts.least_kernel = Some((u32(content, 4), u32(content, 8), u32(content, 12)));
                 }
@@ -31,15 +41,21 @@ pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
     }
 }
 
-/// Name, type, content and the bytes behind the first note.
-fn next_note(bytes: &[u8], align: usize) -> Option<(&[u8], u32, &[u8], &[u8])> {
+struct Note<'a> {
+    name: &'a [u8],
+    kind: u32,
+    content: &'a [u8],
+}
+
+/// The first note and the bytes behind it.
+fn next_note(bytes: &[u8], align: usize) -> Option<(Note<'_>, &[u8])> {
     let head = bytes.get(..12)?;
     let (name_size, size) = (u32(head, 0) as usize, u32(head, 4) as usize);
     let name = bytes.get(12..12usize.checked_add(name_size)?)?;
     let start = (12 + name_size).checked_next_multiple_of(align)?;
     let content = bytes.get(start..start.checked_add(size)?)?;
     let end = (start + size).checked_next_multiple_of(align)?.min(bytes.len());
-    Some((name, u32(head, 8), content, &bytes[end..]))
+    Some((Note { name, kind: u32(head, 8), content }, &bytes[end..]))
 }
 
 fn isa_needed(mut properties: &[u8]) -> u32 {

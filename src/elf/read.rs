@@ -1,9 +1,11 @@
-//! Bounded access to the bytes of an ELF file: header, program headers, addresses.
+//! Bounded access to the bytes of an ELF file: header, program headers, addresses, strings.
+
+use std::cell::Cell;
 
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
 
-use super::{ElfError, ObjectType, OtherFormat};
+use super::{Arch, ElfError, ObjectType, OtherFormat};
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
@@ -51,13 +53,18 @@ impl<'a> Image<'a> {
         };
         if image.readable() {
             image.segments = read_segments(bytes)?;
+            // The loader maps such a segment and dies of SIGBUS when it reads what is not there.
+            for load in image.loads() {
+                image.segment_bytes(load, "a loadable segment")?;
+            }
         }
         Ok(image)
     }
 
     /// Whether this is the kind of file that is read beyond its header.
     pub fn readable(&self) -> bool {
-        self.class64 && self.little_endian
+        let machines = [Arch::X86_64, Arch::Arm64].map(Arch::machine);
+        self.class64 && self.little_endian && machines.contains(&self.machine)
     }
 
     pub fn of_type(&self, p_type: u32) -> impl Iterator<Item = &segment::ProgramHeader> {
@@ -130,17 +137,26 @@ impl<'a> Image<'a> {
 /// More entries than any real dynamic segment has.
 const MAX_DYNAMIC: usize = 65_536;
 
+/// More program headers than any real file has; the kernel starts no program with more.
+///
+/// Source: `load_elf_phdrs` in fs/binfmt_elf.c, 65,536 bytes.
+const MAX_SEGMENTS: u16 = 1170;
+
 fn read_segments(bytes: &[u8]) -> Result<Vec<segment::ProgramHeader>, ElfError> {
     let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
-    let header = header64::Header::parse(bytes).map_err(|error| malformed(error.to_string()))?;
-    if header.e_phnum == 0 {
+    // e_phoff, e_phentsize, e_phnum.
+    let (offset, entry_size, count) = (u64(bytes, 32), u16(bytes, 54), u16(bytes, 56));
+    if count == 0 {
         return Ok(Vec::new());
     }
-    if usize::from(header.e_phentsize) != segment::SIZEOF_PHDR {
-        return Err(malformed(format!("program headers of {} bytes", header.e_phentsize)));
+    if usize::from(entry_size) != segment::SIZEOF_PHDR {
+        return Err(malformed(format!("program headers of {entry_size} bytes")));
     }
-    let size = u64::from(header.e_phnum) * segment::SIZEOF_PHDR as u64;
-    let table = slice(bytes, header.e_phoff, size).ok_or_else(|| outside("the program header table"))?;
+    if count > MAX_SEGMENTS {
+        return Err(malformed(format!("{count} program headers")));
+    }
+    let size = u64::from(count) * segment::SIZEOF_PHDR as u64;
+    let table = slice(bytes, offset, size).ok_or_else(|| outside("the program header table"))?;
     Ok(table
         .chunks_exact(segment::SIZEOF_PHDR)
         .map(|raw| segment::ProgramHeader {
@@ -161,7 +177,49 @@ fn slice(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
     bytes.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
 }
 
-fn outside(what: &str) -> ElfError {
+/// The dynamic string table.
+///
+/// Entries may share their text, so a small file could ask for far more than its size; there is a limit to
+/// all that is copied out of one table.
+pub(super) struct Strings<'a> {
+    bytes: &'a [u8],
+    left: Cell<usize>,
+}
+
+impl<'a> Strings<'a> {
+    /// Some hundred times what a file with many long paths has.
+    const MAX_TEXT: usize = 1 << 20;
+
+    pub fn new(bytes: &'a [u8]) -> Strings<'a> {
+        Strings { bytes, left: Cell::new(Strings::MAX_TEXT) }
+    }
+
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The text at an offset; it must end inside the table.
+    pub fn text(&self, offset: u64, what: &str) -> Result<String, ElfError> {
+        let tail = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.bytes.get(offset..))
+            .ok_or_else(|| ElfError::Malformed(format!("{what} lies outside the string table")))?;
+        let end = memchr::memchr(0, tail)
+            .ok_or_else(|| ElfError::Malformed(format!("{what} has no end in the string table")))?;
+        let left = self.left.get().checked_sub(end).ok_or_else(|| {
+            ElfError::Malformed(format!("its names and paths have more than {} bytes", Strings::MAX_TEXT))
+        })?;
+        self.left.set(left);
+        Ok(escape(&tail[..end]))
+    }
+}
+
+/// The address `skip` bytes behind another.
+pub(super) fn after(address: u64, skip: u32, what: &str) -> Result<u64, ElfError> {
+    address.checked_add(skip.into()).ok_or_else(|| outside(what))
+}
+
+pub(super) fn outside(what: &str) -> ElfError {
     ElfError::Malformed(format!("{what} lies outside the file; it is truncated or corrupt"))
 }
 

@@ -60,7 +60,7 @@ pub fn hwcap_subdirectories(
             }
             parts.push("x86_64");
         } else {
-            parts.extend(["atomics", platform]);
+            parts.extend([platform, "atomics"]);
         }
         for mask in (1..1u32 << parts.len()).rev() {
             let chosen: Vec<&str> = (0..parts.len())
@@ -357,6 +357,11 @@ impl Glibc {
 }
 
 /// Before any search a name is compared with the path, the names and the SONAME of every object.
+///
+/// The program's path is empty to ld.so, so an empty name means the program.
 fn already_loaded(objects: &[Loaded], name: &str) -> Option<usize> {
+    if name.is_empty() {
+        return Some(0);
+    }
     objects.iter().position(|object| object.answers_to(name) || object.file.object.soname() == Some(name))
 }

@@ -29,7 +29,7 @@ impl Musl {
         if name.contains('/') {
             let rule = Rule::DirectPath;
             return match self.open(search.world, name) {
-                Tried::File(file) => Located::Found { path: name.to_owned(), file, rule },
+                Tried::File(file) => found(name.to_owned(), file, rule),
                 Tried::Passed(why) => {
                     search.pass(rule, name.to_owned(), why);
                     Located::Missing { rule }
@@ -46,7 +46,7 @@ impl Musl {
             for directory in directories {
                 let path = format!("{directory}/{name}");
                 match self.open(search.world, &path) {
-                    Tried::File(file) => return Located::Found { path, file, rule },
+                    Tried::File(file) => return found(path, file, rule),
                     Tried::Fatal(reason) => return Located::Fatal { path, reason, rule },
                     Tried::Passed(why) => {
                         // Other errors than "not there" and "no permission" end the whole search.
@@ -137,6 +137,16 @@ impl Musl {
         }
         None
     }
+}
+
+/// A file that was opened. One that defines what every C library does is never loaded beside musl's own.
+fn found(path: String, file: OpenFile, rule: Rule) -> Located {
+    let Some(elf) = file.object.elf() else { return Located::Found { path, file, rule } };
+    let defines = |wanted: &str| elf.symbols.iter().any(|s| s.defined && elf.symbols.name(s) == wanted);
+    if defines("__libc_start_main") && defines("stdin") {
+        return Located::Builtin;
+    }
+    Located::Found { path, file, rule }
 }
 
 enum Tried {

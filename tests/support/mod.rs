@@ -6,8 +6,11 @@
 pub mod command;
 pub mod compile;
 pub mod debian;
+pub mod elf;
 pub mod hello;
 pub mod lambda_root;
+#[cfg(target_os = "linux")]
+pub mod objects;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;

@@ -52,6 +52,17 @@ pub fn ask_by_start(program: &Path, library_path: Option<&str>, directory: &Path
     read_trace(&command.output().unwrap())
 }
 
+/// Asks arm64's ld.so below `root` about a file of that root, or of the machine.
+pub fn ask_arm64_ld_so(root: &str, file: &str, library_path: Option<&str>, directory: &Path) -> Answer {
+    let mut command = pinned("qemu-aarch64-static");
+    command.args(["-L", root, "-E", "LD_TRACE_LOADED_OBJECTS=1"]).current_dir(directory);
+    if let Some(value) = library_path {
+        command.arg("-E").arg(format!("LD_LIBRARY_PATH={value}"));
+    }
+    command.arg(format!("{root}/lib/ld-linux-aarch64.so.1")).arg(file);
+    read_trace(&command.output().unwrap())
+}
+
 /// Reads what ld.so printed.
 pub fn read_trace(output: &Output) -> Answer {
     let mut answer = Answer::default();
@@ -126,6 +137,8 @@ pub fn answer_of(closure: &Closure, rules: &Rules) -> Answer {
             VersionAnswer::NoSuchFile => {
                 answer.fatal.get_or_insert_with(|| "assertion".to_owned());
             }
+            // An interpreter that is in no named place, as that of a foreign machine.
+            VersionAnswer::Unknown => {}
             other => panic!("a disk has no such object: {other:?}"),
         }
     }
@@ -140,4 +153,54 @@ pub fn answer_of(closure: &Closure, rules: &Rules) -> Answer {
 /// The rule by which the model found the object of this name first.
 pub fn rule_of(closure: &Closure, name: &str) -> Option<Rule> {
     closure.needs.iter().find(|need| need.name == name).map(|need| need.rule)
+}
+
+/// What musl's loader says: what loads, and what it misses, each in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct MuslAnswer {
+    /// `name => path` in load order, without musl itself.
+    pub objects: Vec<String>,
+    /// `name (needed by path)`. Why is left out: musl gives the last error number, which can be any.
+    pub missing: Vec<String>,
+}
+
+/// Reads what `ld-musl-x86_64.so.1 --list` printed.
+pub fn read_musl_list(output: &Output) -> MuslAnswer {
+    let mut answer = MuslAnswer::default();
+    for line in String::from_utf8_lossy(&output.stdout).lines().map(str::trim) {
+        let line = line.rsplit_once(" (0x").map_or(line, |(line, _)| line);
+        if let Some((_, path)) = line.split_once(" => ")
+            && !path.contains("/ld-musl-")
+        {
+            answer.objects.push(line.to_owned());
+        }
+    }
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        let what = line.strip_prefix("Error loading shared library ").unwrap_or(line);
+        let (name, rest) = what.split_once(": ").unwrap_or((what, ""));
+        answer.missing.push(format!("{name} {}", &rest[rest.find('(').unwrap_or(0)..]));
+    }
+    answer
+}
+
+/// The model's answer in the words of musl.
+pub fn musl_answer_of(closure: &Closure) -> MuslAnswer {
+    let mut answer = MuslAnswer::default();
+    let mut named = vec![false; closure.objects.len()];
+    for need in &closure.needs {
+        let (name, by) = (&need.name, &closure.objects[need.by].path);
+        match &need.outcome {
+            Outcome::Loaded(index) => {
+                let object = &closure.objects[*index];
+                let is_musl = *index == 0 || object.rule == Rule::Interpreter;
+                if !is_musl && !std::mem::replace(&mut named[*index], true) {
+                    answer.objects.push(format!("{name} => {}", object.path));
+                }
+            }
+            Outcome::Missing(_) | Outcome::Fatal { .. } => {
+                answer.missing.push(format!("{name} (needed by {by})"));
+            }
+        }
+    }
+    answer
 }

@@ -1,0 +1,482 @@
+//! The fixed point and the audit of what it planned, on worlds in memory.
+//!
+//! The build world holds the given files, Lambda is the embedded `provided.al2023` on x86_64 unless a row says
+//! otherwise. `check` is the only place that calls the API.
+
+mod support;
+
+use std::sync::Arc;
+
+use cargo_lambda_bundle::audit::{self, Owner, Subject};
+use cargo_lambda_bundle::baseline::{self, Baseline};
+use cargo_lambda_bundle::elf::Arch;
+use cargo_lambda_bundle::lambda::LambdaWorld;
+use cargo_lambda_bundle::loader::{Glibc, Rules};
+use cargo_lambda_bundle::patterns::Patterns;
+use cargo_lambda_bundle::plan::{self, Request};
+use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
+use support::elf::Object;
+
+const BUILD_LIB: &str = "/usr/lib/x86_64-linux-gnu";
+
+/// One bundle to plan.
+struct Case {
+    program: Object,
+    files: Vec<(String, Object)>,
+    links: Vec<(String, String)>,
+    library_path: Option<&'static str>,
+    baseline: Baseline,
+    lambda_library_path: Option<&'static str>,
+    assume_present: Vec<String>,
+    assume_missing: Vec<String>,
+    exclude: Vec<String>,
+    extra: Vec<String>,
+}
+
+fn case(program: Object) -> Case {
+    Case {
+        program,
+        files: Vec::new(),
+        links: Vec::new(),
+        library_path: None,
+        baseline: baseline::embedded("provided.al2023", Arch::X86_64).unwrap(),
+        lambda_library_path: None,
+        assume_present: Vec::new(),
+        assume_missing: Vec::new(),
+        exclude: Vec::new(),
+        extra: Vec::new(),
+    }
+}
+
+impl Case {
+    /// A library of the build world's usual directory, under its SONAME.
+    fn has(self, name: &str, object: Object) -> Case {
+        let path = format!("{BUILD_LIB}/{name}");
+        self.at(&path, object)
+    }
+
+    fn at(mut self, path: &str, object: Object) -> Case {
+        self.files.push((path.to_owned(), object));
+        self
+    }
+
+    fn link(mut self, path: &str, target: &str) -> Case {
+        self.links.push((path.to_owned(), target.to_owned()));
+        self
+    }
+
+    fn baseline(mut self, text: &str) -> Case {
+        self.baseline = Baseline::parse(text).unwrap();
+        self
+    }
+
+    /// Plans, audits, and compares with what should be shipped and found.
+    ///
+    /// `shipped` rows are `name` or `name -> link target` or `name from path`; `findings` are
+    /// `severity code object [soname] [versions]`, sorted.
+    #[track_caller]
+    fn check(self, shipped: &[&str], findings: &[&str]) {
+        let mut files = MemoryFiles::new();
+        for (path, object) in &self.files {
+            files.add(path, WorldObject::Elf(object.facts()));
+        }
+        for (path, target) in &self.links {
+            files.add_link(path, target);
+        }
+        let facts = self.program.facts();
+        let build = World {
+            files: &files,
+            rules: Rules::Glibc(Glibc {
+                interpreter: "/lib64/ld-linux-x86-64.so.2".into(),
+                machine: Arch::X86_64.machine(),
+                default_dirs: vec![BUILD_LIB.into()],
+                lib: "lib/x86_64-linux-gnu".into(),
+                ..Glibc::default()
+            }),
+            library_path: self.library_path.map(str::to_owned),
+            working_directory: "/".into(),
+        };
+        let lambda = LambdaWorld {
+            library_paths: match self.lambda_library_path {
+                Some(value) => vec![value.to_owned()],
+                None => self.baseline.library_paths.clone(),
+            },
+            baseline: self.baseline,
+            assume_present: Patterns::new("--assume-present", &self.assume_present).unwrap(),
+            assume_missing: Patterns::new("--assume-missing", &self.assume_missing).unwrap(),
+        };
+        let program =
+            OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(facts.clone()) };
+        let exclude = Patterns::new("--exclude-lib", &self.exclude).unwrap();
+        let request = Request {
+            program: &program,
+            facts: &facts,
+            path: "/build/app",
+            extra: &self.extra,
+            exclude: &exclude,
+        };
+        let plan = plan::plan(&request, &lambda, &build);
+        let found: Vec<String> = plan
+            .shipped
+            .iter()
+            .map(|library| match &library.link_to {
+                Some(target) => format!("{} -> {target}", library.name),
+                None if library.source != format!("{BUILD_LIB}/{}", library.name) => {
+                    format!("{} from {}", library.name, library.source)
+                }
+                None => library.name.clone(),
+            })
+            .collect();
+        assert_eq!(found, shipped);
+        let subject = Subject {
+            name: "app",
+            program: &facts,
+            lambda: &lambda,
+            owner: Owner::Cargo { target: None },
+            members: &plan.members,
+            build_files: &plan.build_files,
+            not_shipped: &plan.not_shipped,
+        };
+        let mut found: Vec<String> = audit::audit(&subject, &plan.walks)
+            .into_iter()
+            .map(|finding| {
+                let mut words = vec![
+                    finding.severity.as_str().to_owned(),
+                    finding.code.as_str().to_owned(),
+                    finding.object,
+                ];
+                words.extend(finding.soname);
+                words.extend(finding.versions);
+                words.join(" ")
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found, findings);
+    }
+}
+
+/// A program that uses libc, as all do.
+fn app() -> Object {
+    Object::program().needs("libc.so.6").verneed("libc.so.6", &["GLIBC_2.34"])
+}
+
+/// A library that uses libc, as all do.
+fn library(soname: &str) -> Object {
+    Object::library(soname).needs("libc.so.6").verneed("libc.so.6", &["GLIBC_2.2.5"])
+}
+
+#[test]
+fn a_static_program_ships_alone() {
+    case(Object::static_program()).check(&[], &[]);
+    case(Object::static_pie()).check(&[], &[]);
+}
+
+#[test]
+fn what_the_runtime_has_is_not_shipped() {
+    case(app().needs("libz.so.1")).has("libz.so.1", library("libz.so.1")).check(&[], &[]);
+}
+
+#[test]
+fn what_the_runtime_lacks_is_shipped_with_what_it_needs() {
+    case(app().needs("libpq.so.5"))
+        .has("libpq.so.5", library("libpq.so.5").needs("libldap.so.2").needs("libssl.so.3"))
+        .has("libldap.so.2", library("libldap.so.2").needs("libsasl2.so.2"))
+        .has("libsasl2.so.2", library("libsasl2.so.2"))
+        .has("libssl.so.3", library("libssl.so.3"))
+        .check(&["libldap.so.2", "libpq.so.5", "libsasl2.so.2"], &[]);
+}
+
+#[test]
+fn cycles_of_libraries_end() {
+    case(app().needs("liba.so.1"))
+        .has("liba.so.1", library("liba.so.1").needs("libb.so.1"))
+        .has("libb.so.1", library("libb.so.1").needs("liba.so.1"))
+        .check(&["liba.so.1", "libb.so.1"], &[]);
+}
+
+#[test]
+fn one_file_under_two_names_is_stored_once() {
+    case(app().needs("libfoo.so").needs("libfoo.so.2"))
+        .has("libfoo.so.2", library("libfoo.so.1"))
+        .link(&format!("{BUILD_LIB}/libfoo.so"), "libfoo.so.2")
+        .check(&[&format!("libfoo.so from {BUILD_LIB}/libfoo.so.2"), "libfoo.so.2 -> libfoo.so"], &[]);
+}
+
+#[test]
+fn a_soname_that_is_loaded_needs_no_file_of_its_name() {
+    case(app().needs("libfoo.so").needs("libbar.so.1"))
+        .has("libfoo.so", library("libfoo.so.1"))
+        .has("libbar.so.1", library("libbar.so.1").needs("libfoo.so.1"))
+        .check(&["libbar.so.1", "libfoo.so"], &[]);
+}
+
+#[test]
+fn what_nobody_has_is_missing() {
+    case(app().needs("libgone.so.1")).check(&[], &["error missing-library app libgone.so.1"]);
+}
+
+#[test]
+fn what_a_shipped_library_lacks_is_missing_too() {
+    case(app().needs("liba.so.1"))
+        .has("liba.so.1", library("liba.so.1").needs("libgone.so.1"))
+        .check(&["liba.so.1"], &["error missing-library liba.so.1 libgone.so.1"]);
+}
+
+#[test]
+fn a_part_of_glibc_is_never_shipped() {
+    case(app().needs("libnss_db.so.2"))
+        .has("libnss_db.so.2", library("libnss_db.so.2"))
+        .check(&[], &["error missing-library app libnss_db.so.2"]);
+}
+
+#[test]
+fn an_excluded_library_is_missing() {
+    let mut case = case(app().needs("libfoo.so.1")).has("libfoo.so.1", library("libfoo.so.1"));
+    case.exclude = vec!["libfoo*".into()];
+    case.check(&[], &["error missing-library app libfoo.so.1"]);
+}
+
+#[test]
+fn a_path_in_needed_cannot_be_shipped() {
+    case(app().needs("/opt/acme/libfoo.so"))
+        .at("/opt/acme/libfoo.so", library("libfoo.so"))
+        .check(&[], &["error missing-library app /opt/acme/libfoo.so"]);
+}
+
+#[test]
+fn a_library_that_is_opened_at_run_time_is_shipped_on_demand() {
+    let mut case = case(app()).has("libplugin.so", library("libplugin.so").needs("libdep.so.1"));
+    case = case.has("libdep.so.1", library("libdep.so.1"));
+    case.extra = vec!["libplugin.so".into()];
+    case.check(&["libdep.so.1", "libplugin.so"], &[]);
+}
+
+#[test]
+fn the_programs_runpath_finds_its_library_at_build_time_only() {
+    case(app().needs("libfoo.so.1").runpath("/opt/acme/lib"))
+        .at("/opt/acme/lib/libfoo.so.1", library("libfoo.so.1"))
+        .check(&["libfoo.so.1 from /opt/acme/lib/libfoo.so.1"], &[]);
+}
+
+#[test]
+fn a_version_that_only_newer_glibc_has_is_too_new() {
+    case(Object::program().needs("libc.so.6").verneed("libc.so.6", &["GLIBC_2.34", "GLIBC_2.38"]))
+        .check(&[], &["error version-too-new app libc.so.6 GLIBC_2.38"]);
+}
+
+#[test]
+fn a_shipped_librarys_own_needs_count() {
+    case(app().needs("libexpat.so.1"))
+        .has("libexpat.so.1", library("libexpat.so.1").verneed("libc.so.6", &["GLIBC_2.36"]))
+        .check(&["libexpat.so.1"], &["error version-too-new libexpat.so.1 libc.so.6 GLIBC_2.36"]);
+}
+
+#[test]
+fn of_several_candidates_the_first_that_fits_is_taken() {
+    let mut case = case(app().needs("libexpat.so.1"))
+        .at("/first/libexpat.so.1", library("libexpat.so.1").verneed("libc.so.6", &["GLIBC_2.36"]))
+        .at("/second/libexpat.so.1", library("libexpat.so.1"))
+        .has("libexpat.so.1", library("libexpat.so.1"));
+    case.library_path = Some("/first:/second");
+    case.check(&["libexpat.so.1 from /second/libexpat.so.1"], &[]);
+}
+
+#[test]
+fn the_needs_of_a_candidate_that_was_taken_instead_are_found() {
+    let mut case = case(app().needs("libexpat.so.1"))
+        .at("/first/libexpat.so.1", library("libexpat.so.1").verneed("libc.so.6", &["GLIBC_2.36"]))
+        .at("/second/libexpat.so.1", library("libexpat.so.1").needs("libother.so.1"))
+        .at("/second/libother.so.1", library("libother.so.1"));
+    case.library_path = Some("/first:/second");
+    case.check(
+        &["libexpat.so.1 from /second/libexpat.so.1", "libother.so.1 from /second/libother.so.1"],
+        &[],
+    );
+}
+
+#[test]
+fn a_weak_version_need_only_warns() {
+    case(app().weak_verneed("libc.so.6", &["GLIBC_2.38"]))
+        .check(&[], &["warning version-too-new app libc.so.6 GLIBC_2.38"]);
+}
+
+#[test]
+fn a_version_of_later_images_is_dated() {
+    case(app().verneed("libc.so.6", &["GLIBC_2.35"]))
+        .check(&[], &["warning version-recent app libc.so.6 GLIBC_2.35"]);
+}
+
+#[test]
+fn a_version_that_may_be_there_is_unknown() {
+    case(app().needs("libcrypto.so.3").verneed("libcrypto.so.3", &["OPENSSL_3.0.1"]))
+        .has("libcrypto.so.3", library("libcrypto.so.3"))
+        .check(&[], &["warning version-unknown app libcrypto.so.3 OPENSSL_3.0.1"]);
+}
+
+#[test]
+fn a_library_without_version_nodes_only_makes_ld_so_talk() {
+    case(app().needs("libtinfo.so.6").verneed("libtinfo.so.6", &["NCURSES6_TINFO_5.0.19991023"]))
+        .has("libtinfo.so.6", library("libtinfo.so.6").verdef(&["NCURSES6_TINFO_5.0.19991023"]))
+        .check(&[], &["note version-unknown app libtinfo.so.6 NCURSES6_TINFO_5.0.19991023"]);
+}
+
+#[test]
+fn a_newer_file_at_build_time_is_a_skew_where_no_nodes_tell() {
+    case(app().needs("libcap.so.2"))
+        .has("libcap.so.2.99", library("libcap.so.2"))
+        .link(&format!("{BUILD_LIB}/libcap.so.2"), "libcap.so.2.99")
+        .check(&[], &["warning version-skew libcap.so.2 libcap.so.2"]);
+    case(app().needs("libcap.so.2"))
+        .has("libcap.so.2.1", library("libcap.so.2"))
+        .link(&format!("{BUILD_LIB}/libcap.so.2"), "libcap.so.2.1")
+        .check(&[], &[]);
+}
+
+#[test]
+fn a_doubtful_library_is_shipped_and_noted() {
+    case(app().needs("libzstd.so.1"))
+        .has("libzstd.so.1", library("libzstd.so.1"))
+        .check(&["libzstd.so.1"], &["note doubtful-library app libzstd.so.1"]);
+}
+
+#[test]
+fn a_doubtful_library_must_fit_if_it_is_there() {
+    let text = |presence: &str| {
+        format!(
+            "runtime test\narch x86_64\nrecorded 2026-01-01\nglibc 2.34\ncomplete yes\n\
+             interpreter /lib64/ld-linux-x86-64.so.2\ndefault-dirs /lib64 /usr/lib64\n\
+             library-path /lib64:/usr/lib64:/var/task:/var/task/lib:/opt/lib\n\
+             evidence X a test\n\
+             object ld-linux-x86-64.so.2\n  presence present\n  evidence derived X\n  nodes GLIBC_2.3\n  nodes-from high X\n\
+             object libc.so.6\n  presence present\n  evidence derived X\n  nodes GLIBC_2.2.5 GLIBC_2.34\n  nodes-from high X\n\
+             object libfoo.so.1\n  presence {presence}\n  evidence doubtful X\n  nodes FOO_1\n  nodes-from high X\n"
+        )
+    };
+    case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"]))
+        .has("libfoo.so.1", library("libfoo.so.1").verdef(&["FOO_1", "FOO_2"]))
+        .baseline(&text("doubtful"))
+        .check(
+            &["libfoo.so.1"],
+            &["error version-too-new app libfoo.so.1 FOO_2", "note doubtful-library app libfoo.so.1"],
+        );
+}
+
+#[test]
+fn the_users_word_on_presence_counts() {
+    let foo = || case(app().needs("libfoo.so.1")).has("libfoo.so.1", library("libfoo.so.1"));
+    let mut present = foo();
+    present.assume_present = vec!["libfoo*".into()];
+    present.check(&[], &[]);
+    let mut missing = case(app().needs("libz.so.1")).has("libz.so.1", library("libz.so.1"));
+    missing.assume_missing = vec!["libz.so.1".into()];
+    missing.check(&["libz.so.1"], &[]);
+}
+
+#[test]
+fn a_customers_library_path_decides_what_loads() {
+    let mut case = case(app().needs("libfoo.so.1")).has("libfoo.so.1", library("libfoo.so.1"));
+    case.lambda_library_path = Some("/opt/lib");
+    case.check(&["libfoo.so.1"], &["error missing-library app libfoo.so.1"]);
+}
+
+#[test]
+fn the_default_directories_need_no_library_path() {
+    let mut case = case(app().needs("libz.so.1"));
+    case.lambda_library_path = Some("/var/task/lib");
+    case.check(&[], &[]);
+}
+
+#[test]
+fn an_absent_interpreter_is_named() {
+    case(app().interpreter("/nix/store/x/ld-linux-x86-64.so.2"))
+        .check(&[], &["error interpreter-missing app"]);
+    case(Object::program().interpreter("/lib/ld-musl-x86_64.so.1").needs("libc.musl-x86_64.so.1"))
+        .check(&[], &["error interpreter-missing app"]);
+}
+
+#[test]
+fn needs_without_an_interpreter_are_broken() {
+    case(Object::static_pie().needs("libz.so.1"))
+        .has("libz.so.1", library("libz.so.1"))
+        .check(&[], &["error broken-static-pie app"]);
+}
+
+#[test]
+fn packed_relocations_are_for_later_glibcs() {
+    case(app().relr(16)).check(&[], &["error relr-unsupported app"]);
+    case(Object::static_pie().relr(16)).check(&[], &[]);
+    case(app().needs("libfoo.so.1"))
+        .has("libfoo.so.1", library("libfoo.so.1").relr(16))
+        .check(&["libfoo.so.1"], &["error relr-unsupported libfoo.so.1"]);
+}
+
+#[test]
+fn private_symbols_of_glibc_belong_to_one_build() {
+    case(app().needs("libfoo.so.1"))
+        .has("libfoo.so.1", library("libfoo.so.1").verneed("libc.so.6", &["GLIBC_PRIVATE"]))
+        .check(&["libfoo.so.1"], &["error libc-mixed libfoo.so.1 libc.so.6 GLIBC_PRIVATE"]);
+}
+
+#[test]
+fn a_library_for_musl_does_not_go_with_glibc() {
+    case(app().needs("libfoo.so.1"))
+        .has("libfoo.so.1", Object::library("libfoo.so.1").needs("libc.musl-x86_64.so.1"))
+        .check(
+            &["libfoo.so.1"],
+            &["error libc-mixed libfoo.so.1", "error missing-library libfoo.so.1 libc.musl-x86_64.so.1"],
+        );
+}
+
+#[test]
+fn a_symbol_that_glibc_lacks_is_undefined() {
+    // The node is there, the symbol is not: libm has no such function.
+    let now = |object: Object| object.flags(8);
+    case(now(app().needs("libm.so.6").imports("fnord", Some(("libm.so.6", "GLIBC_2.29")))))
+        .check(&[], &["error undefined-symbol app libm.so.6 GLIBC_2.29"]);
+    case(now(app().needs("libm.so.6").imports("exp", Some(("libm.so.6", "GLIBC_2.29"))))).check(&[], &[]);
+}
+
+#[test]
+fn a_symbol_that_a_shipped_library_lacks_is_undefined() {
+    let foo = |names: &[&str]| {
+        let object = library("libfoo.so.1");
+        names.iter().fold(object, |object, name| object.defines(name, None))
+    };
+    let app = || app().needs("libfoo.so.1").imports("foo_open", None).flags(8);
+    case(app()).has("libfoo.so.1", foo(&["foo_open"])).check(&["libfoo.so.1"], &[]);
+    case(app())
+        .has("libfoo.so.1", foo(&["foo_close"]))
+        .check(&["libfoo.so.1"], &["error undefined-symbol app"]);
+}
+
+#[test]
+fn a_weak_symbol_may_be_undefined() {
+    case(app().imports_weak("__gmon_start__", None).flags(8)).check(&[], &[]);
+}
+
+#[test]
+fn a_lazily_bound_symbol_fails_later() {
+    case(app().imports("fnord", None)).check(&[], &["warning undefined-symbol app"]);
+}
+
+#[test]
+fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it() {
+    let app = || app().needs("libsqlite3.so.0").flags(8);
+    let sqlite = || library("libsqlite3.so.0").defines("sqlite3_open", None);
+    case(app().imports("sqlite3_open", None)).has("libsqlite3.so.0", sqlite()).check(&[], &[]);
+    case(app().imports("sqlite3_fnord", None))
+        .has("libsqlite3.so.0", sqlite())
+        .check(&[], &["warning undefined-symbol app"]);
+}
+
+#[test]
+fn a_program_for_another_machine_is_refused() {
+    let case = case(Object::program().arm64().needs("libc.so.6"));
+    case.check(&[], &["error interpreter-missing app", "error wrong-arch app"]);
+}
+
+#[test]
+fn rows_share_their_facts() {
+    // The plan tells objects apart by their facts; a fixture's facts must be its own.
+    assert!(!Arc::ptr_eq(&library("liba.so.1").facts(), &library("liba.so.1").facts()));
+}
