@@ -193,6 +193,8 @@ pub enum NotShipped {
 pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     let mut findings = Findings::default();
     program_findings(subject, &mut findings);
+    // Without an interpreter nothing is loaded: that a library could be found would help nobody.
+    let walks = if subject.program.linkage() == Linkage::Broken { &[] } else { walks };
     for walked in walks {
         closure_findings(subject, walked, &mut findings);
         version_findings(subject, walked, &mut findings);
@@ -241,15 +243,17 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
     }
     if program.linkage() == Linkage::Broken {
         let libraries = quoted(&program.needed);
+        let (them, these) =
+            if program.needed.len() == 1 { ("it", "the library") } else { ("them", "these libraries") };
         findings.add(
             Finding::new(
                 Code::BrokenStaticPie,
                 name,
                 format!(
-                    "`{name}` is linked as a static program but needs {libraries}; nothing loads them, and it crashes at start"
+                    "`{name}` is linked as a static program but needs {libraries}; nothing loads {them}, and the program crashes at start"
                 ),
             )
-            .help("link these libraries statically (the `static` or `vendored` feature of their `-sys` crate), or build for a `-gnu` target"),
+            .help(format!("link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or build for a `-gnu` target")),
         );
     }
 }
@@ -294,6 +298,8 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     }
 }
 
+const RELR_HELP: &str = "link without `-z pack-relative-relocs` (or `--pack-dyn-relocs=relr`)";
+
 fn object_findings(
     subject: &Subject,
     walked: &Walked,
@@ -319,7 +325,7 @@ fn object_findings(
                             lambda.label()
                         ),
                     )
-                    .help("link without `-z pack-relative-relocs` (or `--pack-dyn-relocs=relr`)"),
+                    .help(RELR_HELP),
                 );
             }
             if let Some(finding) = private_symbols(subject, closure, index, elf) {
@@ -667,7 +673,11 @@ fn version_finding(
     finding.symbols = symbols;
     finding.chain = chain(subject, closure, by);
     if severity == Severity::Error || code == Code::VersionRecent {
-        finding.help = version_help(subject, by, &by_label, file);
+        finding.help = match finding.versions.as_slice() {
+            // It is how the linker says that it packed the relocations, whatever glibc it linked against.
+            [only] if only == "GLIBC_ABI_DT_RELR" && by == 0 => Some(RELR_HELP.to_owned()),
+            _ => version_help(subject, by, &by_label, file),
+        };
     }
     finding
 }

@@ -100,10 +100,10 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
         return Vec::new();
     }
     let since = lifecycle.deprecated.as_deref().unwrap_or_default();
-    let mut message = format!("AWS has deprecated the runtime {} on {since}", baseline.runtime);
+    let mut message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
     for (what, date) in [("creating", &lifecycle.create_blocked), ("updating", &lifecycle.update_blocked)] {
         if let Some(date) = date {
-            let verb = if *date <= today { "is blocked since" } else { "will be blocked on" };
+            let verb = if *date <= today { "has been blocked since" } else { "will be blocked on" };
             message.push_str(&format!("; {what} functions {verb} {date}"));
         }
     }
@@ -140,6 +140,20 @@ fn conclude(artifact: &mut Artifact, findings: &mut [Finding], settings: &Settin
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 
+/// Adds what to do about a file that the user named and that could not be read.
+fn unreadable(error: Error, otherwise: &str) -> Error {
+    use std::error::Error as _;
+    let denied = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied);
+    error.or_help(if denied {
+        "let this user read it (`chmod +r`), or run as one who may"
+    } else {
+        otherwise
+    })
+}
+
 /// Wraps an ELF error about a file that the user named.
 fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> Error {
     use crate::elf::{ElfError, OtherFormat};
@@ -154,7 +168,8 @@ fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> E
                     "name the program that the script starts; a script can be the `bootstrap` of a layer only",
                 ),
                 OtherFormat::Zip => error.help(format!("audit an archive with `cargo lambda-bundle verify {path}`")),
-                _ => error,
+                OtherFormat::Empty => error.help("build it again"),
+                _ => error.help("name the file of a built program"),
             }
         }
         ElfError::TooShort => Error::new(format!("`{path}` is cut off: it is shorter than an ELF header"))

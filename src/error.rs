@@ -47,6 +47,12 @@ impl Error {
         self
     }
 
+    /// Adds the one thing to do next, unless it has one.
+    #[must_use]
+    pub fn or_help(self, help: &str) -> Self {
+        if self.help.is_some() { self } else { self.help(help) }
+    }
+
     /// The one thing to do next, if there is one.
     pub fn help_text(&self) -> Option<&str> {
         self.help.as_deref()

@@ -19,8 +19,9 @@ impl Patterns {
     pub fn new(flag: &str, patterns: &[String]) -> Result<Patterns> {
         let mut builder = GlobSetBuilder::new();
         for pattern in patterns {
-            let glob = Glob::new(pattern)
-                .map_err(|error| Error::new(format!("`{flag} {pattern}` is not a pattern")).because(error))?;
+            let glob = Glob::new(pattern).map_err(|error| {
+                Error::usage(format!("`{flag} {pattern}` is not a pattern")).because(error)
+            })?;
             builder.add(glob);
         }
         let set = builder

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
-use crate::lambda::{TASK_ROOT, Walked};
+use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
 use crate::world::Object;
 
@@ -281,7 +281,8 @@ fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> 
 pub type Line = (&'static str, String);
 
 /// One line per library that is shipped or used, and why.
-pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
+pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
+    let runtime = &lambda.baseline.runtime;
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
     for (from, verb) in [("bundle", "Shipping"), ("baseline", "Using")] {
@@ -295,13 +296,17 @@ pub fn library_lines(artifact: &Artifact, lambda: &str) -> Vec<Line> {
             }
             match (from, &library.build_path, &library.lambda_path) {
                 ("bundle", Some(build), _) => {
-                    let _ = write!(text, "; not on {lambda}; from {build}");
+                    let not = match lambda.certainty(&library.soname) {
+                        Certainty::Doubtful => "perhaps not",
+                        Certainty::Present | Certainty::Absent => "not",
+                    };
+                    let _ = write!(text, "; {not} on {runtime}; from {build}");
                 }
                 ("bundle", None, Some(path)) => {
                     let _ = write!(text, "; {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
                 }
                 _ => {
-                    let _ = write!(text, "; on {lambda} ({})", library.evidence.unwrap_or("assumed"));
+                    let _ = write!(text, "; on {runtime} ({})", library.evidence.unwrap_or("assumed"));
                 }
             }
             lines.push((verb, text));

@@ -219,6 +219,11 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
         None => {
             let BundleArgs { check, output, write_anyway } = cli.bundle;
             let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
+            if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
+                return Err(
+                    Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`")
+                );
+            }
             let pattern = output.map(|path| context.current_dir.join(path));
             bundle(check, Purpose::Write(Destination { pattern, is_directory, write_anyway }), context)
         }
@@ -306,8 +311,9 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
         }
         name if known.contains(&name) => vec![name.to_owned()],
         name => {
+            let all = if may_be_all { ", all" } else { "" };
             return Err(Error::usage(format!("`--runtime {name}` is not a known runtime"))
-                .help(format!("one of: {}, all", known.join(", "))));
+                .help(format!("one of: {}{all}", known.join(", "))));
         }
     };
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };

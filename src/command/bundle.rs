@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable_program};
+use super::{
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
+    unreadable_program,
+};
 use crate::archive::{self, Content, Digest, Entry, Limits, Mode};
 use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
 use crate::compiler;
@@ -52,10 +55,8 @@ pub(super) fn run(
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
     for program in programs {
-        let bytes = disk::read(&program.path).map_err(|error| match error.help_text() {
-            None => error.help("name the file of a built program"),
-            Some(_) => error,
-        })?;
+        let bytes = disk::read(&program.path)
+            .map_err(|error| unreadable(error, "name the file of a built program"))?;
         let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
         let output = match &job.purpose {
             Purpose::Write(destination) => {
@@ -226,6 +227,9 @@ impl Run<'_> {
             Err(finding) => {
                 findings.push(*finding);
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
+                if matches!(self.job.purpose, Purpose::Write(_)) {
+                    self.stopped(&program.name);
+                }
                 return Ok((artifact, fails));
             }
         };
@@ -292,7 +296,7 @@ impl Run<'_> {
     }
 
     fn list(&self, artifact: &Artifact, lambda: &LambdaWorld) {
-        for (verb, line) in report::library_lines(artifact, &lambda.baseline.runtime) {
+        for (verb, line) in report::library_lines(artifact, lambda) {
             self.ui.status(verb, &line);
         }
     }
@@ -336,6 +340,10 @@ impl Run<'_> {
         Ok(())
     }
 
+    fn stopped(&self, name: &str) {
+        self.ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
+    }
+
     /// Compresses, concludes, and writes if the conclusion allows it.
     fn write(
         &self,
@@ -357,10 +365,11 @@ impl Run<'_> {
         findings.extend(direct_upload_finding(zip.len() as u64, name));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
-            self.ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
+            self.stopped(name);
             return Ok(fails);
         }
-        replace(output, &entries, &zip, &self.job.libs, lambda, fails)?;
+        replace(output, &entries, &zip, &self.job.libs, lambda, fails)
+            .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
         artifact.archive = Some(archive_report(output, &entries, &zip));
         finished(artifact, self.ui);
         if !self.settings.output.json {

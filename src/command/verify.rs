@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings};
+use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Kind, Limits, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
 use crate::disk;
@@ -49,8 +49,11 @@ fn verify_one(
     ui: &Ui,
     results: &mut Results,
 ) -> Result<()> {
-    let (mut file, zipped_bytes) = disk::open(path).map_err(|error| error.help("name a ZIP archive"))?;
-    let read = archive::read(path.as_str(), &mut file, &Limits::default())?;
+    let (mut file, zipped_bytes) =
+        disk::open(path).map_err(|error| unreadable(error, "name a ZIP archive"))?;
+    let read = archive::read(path.as_str(), &mut file, &Limits::default()).map_err(|error| {
+        error.or_help("name a whole ZIP archive; if this was one, make it or copy it again")
+    })?;
     let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
@@ -117,7 +120,7 @@ fn verify_one(
                 findings.extend(audit::audit(&subject, &walks));
                 artifact.libraries = report::libraries(&subject, &walks);
                 if ui.is_verbose() {
-                    for (verb, line) in report::library_lines(&artifact, &lambda.label()) {
+                    for (verb, line) in report::library_lines(&artifact, &lambda) {
                         ui.status(verb, &line);
                     }
                 }

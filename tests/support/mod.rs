@@ -3,6 +3,9 @@
 //! Each test program takes what it needs, so none uses all of it.
 #![allow(dead_code, reason = "each test program uses a part of this module")]
 
+pub mod command;
+pub mod compile;
+pub mod debian;
 pub mod elf;
 pub mod hello;
 pub mod lambda_root;

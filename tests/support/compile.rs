@@ -1,0 +1,70 @@
+//! Programs and libraries made by real compilers from a few lines of C.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::tools;
+
+/// A compiler with the arguments that come before all others.
+#[derive(Clone, Copy)]
+pub struct Compiler<'a>(pub &'a [&'a str]);
+
+/// This machine's C compiler.
+pub const CC: Compiler<'static> = Compiler(&["cc"]);
+
+/// A compiler that links against glibc 2.39, whatever this machine has.
+pub const ZIG_2_39: Compiler<'static> =
+    Compiler(&["python3", "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.39"]);
+
+/// A compiler that links against glibc 2.26.
+pub const ZIG_2_26: Compiler<'static> =
+    Compiler(&["python3", "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.26"]);
+
+impl Compiler<'_> {
+    /// Compiles `source` to the file `output` in `dir`. Arguments, split at white space, follow the source.
+    #[track_caller]
+    pub fn compile(self, dir: &Path, source: &str, output: &str, arguments: &str) {
+        let language = if self.0[0] == "c++" { "cc" } else { "c" };
+        let file = dir.join(format!("{output}.{language}"));
+        fs::create_dir_all(file.parent().expect("a file in `dir`")).unwrap();
+        fs::write(&file, source).unwrap();
+        let output = Command::new(self.0[0])
+            .args(&self.0[1..])
+            .arg(&file)
+            .args(["-o", output])
+            .args(arguments.split_whitespace())
+            .current_dir(dir)
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.0[0]));
+        assert!(output.status.success(), "{:?}: {}", self.0, String::from_utf8_lossy(&output.stderr));
+        // No source beside what the tests look at.
+        fs::remove_file(file).unwrap();
+    }
+}
+
+/// Whether this machine has the compiler that links against any glibc.
+#[track_caller]
+pub fn require_zig(test: &str) -> bool {
+    let answers =
+        Command::new("python3").args(["-m", "ziglang", "version"]).output().is_ok_and(|o| o.status.success());
+    answers || tools::skip(test, "zig (pip install ziglang)")
+}
+
+/// Whether this is Debian 12, whose libraries the test knows by name.
+#[track_caller]
+pub fn require_debian_12(test: &str) -> bool {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let has = |line: &str| release.lines().any(|known| known.replace('"', "") == line);
+    has("ID=debian") && has("VERSION_ID=12")
+        || tools::skip(test, "Debian 12: it names the libraries of that system")
+}
+
+/// Whether this system's linker finds a library file of this name.
+#[track_caller]
+pub fn require_library(test: &str, file: &str, package: &str) -> bool {
+    let output = Command::new("cc").arg(format!("-print-file-name={file}")).output();
+    // It answers with the bare name if there is no such file.
+    let found = output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().contains('/'));
+    found || tools::skip(test, &format!("{file} (apt: {package})"))
+}

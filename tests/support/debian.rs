@@ -1,0 +1,105 @@
+//! The root of an older Debian, unpacked from its packages: libraries built against an older glibc.
+//!
+//! apt runs with directories of its own: this system's sources, lists and packages stay as they are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::tools;
+
+/// Where Debian 11 is, and where it will be one day.
+const MIRRORS: &[&str] = &["http://deb.debian.org/debian", "http://archive.debian.org/debian"];
+
+/// A root of Debian 11 (glibc 2.31) with these packages and all they depend on; made once per target directory.
+///
+/// `None`, after a word on stderr, if they cannot be had; in CI that is a failure.
+#[track_caller]
+pub fn debian_11(test: &str, packages: &[&str]) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-11");
+    if root.is_dir() {
+        return Some(root);
+    }
+    if !tools::require(test, "apt-get", "apt") || !tools::require(test, "dpkg-deb", "dpkg") {
+        return None;
+    }
+    let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+    let mut why = String::new();
+    for mirror in MIRRORS {
+        match download(work.path(), mirror, packages) {
+            Ok(()) => {
+                let unpacked = unpack(work.path());
+                // In one step: a test that was stopped half-way leaves no half of a root.
+                if let Err(error) = fs::rename(&unpacked, &root) {
+                    assert!(root.is_dir(), "{}: {error}", root.display());
+                }
+                return Some(root);
+            }
+            Err(error) => why.push_str(&format!("\n{mirror}: {error}")),
+        }
+    }
+    tools::skip(test, &format!("the packages of Debian 11, which apt-get could not download:{why}"));
+    None
+}
+
+fn download(work: &Path, mirror: &str, packages: &[&str]) -> Result<(), String> {
+    for directory in ["state/lists/partial", "cache/archives/partial", "empty"] {
+        fs::create_dir_all(work.join(directory)).unwrap();
+    }
+    fs::write(work.join("status"), "").unwrap();
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    fs::write(work.join("sources.list"), format!("deb [signed-by={keyring}] {mirror} bullseye main\n"))
+        .unwrap();
+    let at = work.display();
+    let conf = format!(
+        r#"Dir::State "{at}/state";
+Dir::State::status "{at}/status";
+Dir::Cache "{at}/cache";
+Dir::Etc::sourcelist "{at}/sources.list";
+Dir::Etc::sourceparts "{at}/empty";
+Dir::Etc::preferences "{at}/no-preferences";
+Dir::Etc::preferencesparts "{at}/empty";
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::Check-Valid-Until "false";
+Acquire::Retries "2";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+"#
+    );
+    fs::write(work.join("apt.conf"), conf).unwrap();
+    apt_get(work, &["update", "--error-on=any"])?;
+    apt_get(work, &[&["install", "--yes", "--download-only"], packages].concat())
+}
+
+fn apt_get(work: &Path, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("apt-get")
+        // Not by APT_CONFIG: this one is read after the system's, and what it clears stays clear.
+        .arg("--config-file")
+        .arg(work.join("apt.conf"))
+        .arg("--quiet")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+fn unpack(work: &Path) -> PathBuf {
+    let root = work.join("root");
+    for package in fs::read_dir(work.join("cache/archives")).unwrap() {
+        let package = package.unwrap().path();
+        if package.extension().is_some_and(|extension| extension == "deb") {
+            let status = Command::new("dpkg-deb").arg("-x").arg(&package).arg(&root).status().unwrap();
+            assert!(status.success(), "dpkg-deb -x {}", package.display());
+        }
+    }
+    root
+}
