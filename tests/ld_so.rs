@@ -1003,7 +1003,7 @@ fn loads_in_root(t: &Tree, program: &str, expected: &[&str]) {
             // Asked like this ld.so fails for the first name that it does not find.
             Some(why) => {
                 let name = expected.iter().find_map(|line| line.strip_suffix(" => not found"));
-                assert_eq!(why.split(": ").nth(0), name, "{why}");
+                assert_eq!(why.split(": ").next(), name, "{why}");
             }
             None => assert_eq!(answer.objects, expected, "ld.so"),
         }

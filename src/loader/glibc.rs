@@ -195,10 +195,11 @@ impl Glibc {
                 }
                 next = objects[index].loader;
             }
-            if !did_program && objects[0].file.object.elf().is_some_and(ElfFacts::is_program) {
-                if let Some(rpath) = rpath_of(0) {
-                    lists.push(self.list(Rule::Rpath, rpath, Some(&objects[0].origin)));
-                }
+            if !did_program
+                && objects[0].file.object.elf().is_some_and(ElfFacts::is_program)
+                && let Some(rpath) = rpath_of(0)
+            {
+                lists.push(self.list(Rule::Rpath, rpath, Some(&objects[0].origin)));
             }
         }
         if let Some(value) = world.library_path.as_deref() {
