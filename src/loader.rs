@@ -253,7 +253,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
     };
     load_interpreter(world, &mut closure);
     let budget = Cell::new(SEARCH_BYTES);
-    let mut queue = Queue { order: vec![0], done: Vec::new() };
+    let mut queue = Queue::new();
     while let Some(by) = queue.next(closure.objects.len()) {
         let mut names: Vec<String> = match closure.objects[by].file.object.elf() {
             Some(facts) => facts.needed.clone(),
@@ -271,7 +271,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
         }
         for need in load_filters(world, &mut closure, by, &budget) {
             if let Outcome::Loaded(index) = need.outcome {
-                queue.insert_before(by, index);
+                queue.insert_before_current(index);
             }
             closure.needs.push(need);
         }
@@ -285,36 +285,54 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
 /// objects that were loaded earlier. Source: `_dl_map_object_deps`.
 struct Queue {
     order: Vec<usize>,
-    done: Vec<bool>,
+    /// Where the current object was when its turn came; all before are done.
+    start: usize,
+    /// Where it is, behind what it filters.
+    current: usize,
+    is_queued: Vec<bool>,
+    is_done: Vec<bool>,
 }
 
 impl Queue {
+    fn new() -> Self {
+        Queue { order: vec![0], start: 0, current: 0, is_queued: vec![true], is_done: Vec::new() }
+    }
+
     /// The next object whose needs are to be looked at, of `count` in all.
     ///
     /// An interpreter that nobody needs comes last; ld.so has no needs, others might.
     fn next(&mut self, count: usize) -> Option<usize> {
-        self.done.resize(count, false);
-        let mut all = self.order.iter().copied().chain(0..count);
-        let next = all.find(|index| !self.done[*index])?;
-        self.done[next] = true;
+        self.is_done.resize(count, false);
+        self.is_queued.resize(count, false);
+        while self.order.get(self.start).is_some_and(|index| self.is_done[*index]) {
+            self.start += 1;
+        }
+        if self.start == self.order.len() {
+            self.append(self.is_done.iter().position(|done| !done)?);
+        }
+        self.current = self.start;
+        let next = self.order[self.start];
+        self.is_done[next] = true;
         Some(next)
     }
 
     fn append(&mut self, index: usize) {
-        if !self.order.contains(&index) {
+        self.is_queued.resize(self.is_queued.len().max(index + 1), false);
+        if !std::mem::replace(&mut self.is_queued[index], true) {
             self.order.push(index);
         }
     }
 
-    fn insert_before(&mut self, by: usize, index: usize) {
-        let position = |order: &[usize], wanted| order.iter().position(|known| *known == wanted);
-        let at = position(&self.order, by).unwrap_or(self.order.len());
-        match position(&self.order, index) {
-            Some(known) if known < at => return,
-            Some(known) => drop(self.order.remove(known)),
-            None => {}
+    /// Puts an object before the current one, unless it is before it already.
+    fn insert_before_current(&mut self, index: usize) {
+        self.is_queued.resize(self.is_queued.len().max(index + 1), false);
+        if std::mem::replace(&mut self.is_queued[index], true) {
+            let later = self.order[self.current + 1..].iter().position(|known| *known == index);
+            let Some(later) = later else { return };
+            self.order.remove(self.current + 1 + later);
         }
-        self.order.insert(at, index);
+        self.order.insert(self.current, index);
+        self.current += 1;
     }
 }
 

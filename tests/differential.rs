@@ -18,11 +18,9 @@ use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, ElfFacts, Libc};
 use cargo_lambda_bundle::loader::{self, Rules};
 use cargo_lambda_bundle::world::{Files, OpenFile, Opened, World, parent};
-use support::objects::{ARM64, Tree};
+use support::objects::{ARM64, Has, Tree, X86_64};
 use support::real_loader::{self, Answer, LD_SO};
 use support::tools;
-
-const TEST: &str = "the_model_agrees_with_ld_so_on_every_file_of_this_machine";
 
 /// Why ld.so's answer for a file says nothing about the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +85,7 @@ fn has_dynamic_header(path: &Path, machine: u16) -> bool {
         .any(|index| head.get(start + index * 56..).is_some_and(|h| h.starts_with(&[2, 0, 0, 0])))
 }
 
-fn compare(files: &DiskFiles, rules: &Rules, file: &Path) -> Compared {
+fn compare(files: &DiskFiles, rules: &Rules, file: &Path, library_path: Option<&str>) -> Compared {
     let path = file.to_str().unwrap();
     let clock = Instant::now();
     let opened = files.open(path);
@@ -96,7 +94,7 @@ fn compare(files: &DiskFiles, rules: &Rules, file: &Path) -> Compared {
     let model = match opened {
         Opened::File(open) => {
             explained = explain(open.object.elf().unwrap());
-            walk(files, rules, path, open)
+            walk(files, rules, path, open, library_path)
         }
         other => {
             refused = matches!(other, Opened::Rejected(_));
@@ -105,7 +103,7 @@ fn compare(files: &DiskFiles, rules: &Rules, file: &Path) -> Compared {
     };
     let model_time = clock.elapsed();
     let clock = Instant::now();
-    let real = real_loader::ask_ld_so(file, None, Path::new("/"));
+    let real = real_loader::ask_ld_so(file, library_path, Path::new("/"));
     let real_time = clock.elapsed();
     if refused && real.fatal.as_ref().is_some_and(|why| why.starts_with(&format!("{path}: "))) {
         explained = Some(Explained::RefusedByBoth);
@@ -113,8 +111,9 @@ fn compare(files: &DiskFiles, rules: &Rules, file: &Path) -> Compared {
     Compared { file: file.to_owned(), model, real, explained, model_time, real_time }
 }
 
-fn walk(files: &DiskFiles, rules: &Rules, path: &str, root: OpenFile) -> Answer {
-    let world = World { files, rules: rules.clone(), library_path: None, working_directory: "/".into() };
+fn walk(files: &DiskFiles, rules: &Rules, path: &str, root: OpenFile, library_path: Option<&str>) -> Answer {
+    let library_path = library_path.map(str::to_owned);
+    let world = World { files, rules: rules.clone(), library_path, working_directory: "/".into() };
     let closure = loader::walk(&world, path, parent(path), root, &[]);
     real_loader::answer_of(&closure, &world.rules)
 }
@@ -137,10 +136,46 @@ fn time_of_ldd<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Duration {
 
 #[test]
 fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
-    if !Path::new(LD_SO).exists() {
-        tools::skip(TEST, "glibc's ld.so (apt: libc6)");
+    const TEST: &str = "the_model_agrees_with_ld_so_on_every_file_of_this_machine";
+    if Path::new(LD_SO).exists() || tools::skip(TEST, "glibc's ld.so (apt: libc6)") {
+        let compared = compare_all(None);
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true") || compared.len() >= 2000,
+            "install more packages"
+        );
+    }
+}
+
+/// Nearly every program needs one of a few libraries. With bad copies of those before the good ones, nearly
+/// every program has something that is wrong.
+#[test]
+fn the_model_agrees_with_ld_so_when_common_libraries_are_replaced_by_bad_ones() {
+    const TEST: &str = "the_model_agrees_with_ld_so_when_common_libraries_are_replaced_by_bad_ones";
+    let glibc = Path::new(LD_SO).exists() || tools::skip(TEST, "glibc's ld.so (apt: libc6)");
+    if !glibc || !tools::require(TEST, "ld", "binutils") || !tools::require(TEST, "as", "binutils") {
         return;
     }
+    let t = Tree::new(X86_64);
+    // Too old, without any node, with needs that are not there, and with an RPATH that is inherited.
+    t.library(
+        "libstdc++.so.6",
+        Has::nothing().soname("libstdc++.so.6").nodes(&["GLIBCXX_3.4", "CXXABI_1.3"]),
+    );
+    t.library("libm.so.6", Has::nothing().soname("libm.so.6").nodes(&["GLIBC_2.2.5", "GLIBC_2.29"]));
+    t.library("libz.so.1", Has::needed(&["libc.so.6", "libnowhere.so"]).soname("libz.so.1"));
+    t.library("libgcc_s.so.1", Has::needed(&["libdeep.so"]).rpath("$ORIGIN/deep"));
+    t.library("deep/libdeep.so", Has::needed(&["libm.so.6", "libX11.so.6"]))
+        .library("deep/libX11.so.6", Has::nothing());
+    // Passed over, and fatal.
+    t.symlink("libpthread.so.0", "libpthread.so.0").write("libGL.so.1", "text ".repeat(20));
+    t.symlink("libglib-2.0.so.0", "nowhere").directory("libpq.so.5");
+    let compared = compare_all(t.path("").to_str());
+    let with_messages = compared.iter().filter(|one| !one.real.versions.is_empty()).count();
+    assert!(with_messages * 10 > compared.len(), "{with_messages}");
+}
+
+/// Asks both about every file, prints what came out, and fails for a difference that has no reason.
+fn compare_all(library_path: Option<&str>) -> Vec<Compared> {
     assert!(!Path::new("/etc/ld.so.preload").exists(), "ld.so would load what /etc/ld.so.preload names");
     let clock = Instant::now();
     let paths = dynamic_files(&["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec"], Arch::X86_64.machine());
@@ -154,7 +189,7 @@ fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
                     let files = DiskFiles::new(None, Vec::new(), Vec::new());
                     let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
                     std::iter::from_fn(|| paths.get(next.fetch_add(1, Ordering::Relaxed)))
-                        .map(|path| compare(&files, &rules, path))
+                        .map(|path| compare(&files, &rules, path, library_path))
                         .collect::<Vec<_>>()
                 })
             })
@@ -191,10 +226,11 @@ fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
         .filter(|one| one.real.objects.iter().any(|line| line.ends_with("=> not found")))
         .count();
     let versions = compared.iter().filter(|one| !one.real.versions.is_empty()).count();
+    let fatal = compared.iter().filter(|one| one.real.fatal.is_some()).count();
     let worst = compared.iter().max_by_key(|one| one.model_time).unwrap();
     println!(
-        "{} files, {} agree, {} differ for a reason {explained:?}, {unexplained} differ without; \
-         {not_found} with something not found, {versions} with version messages",
+        "LD_LIBRARY_PATH {library_path:?}: {} files, {} agree, {} differ for a reason {explained:?}, {unexplained} differ without; \
+         {not_found} with something not found, {versions} with version messages, {fatal} that do not start",
         compared.len(),
         agreed.len(),
         differing.len() - unexplained,
@@ -210,7 +246,7 @@ fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
     );
     println!("ldd takes {:.1?} for 40 of them", time_of_ldd(paths.iter().step_by(paths.len() / 40).take(40)));
     assert_eq!(unexplained, 0, "the model and ld.so differ; see above");
-    assert!(std::env::var("CI").as_deref() != Ok("true") || compared.len() >= 2000, "install more packages");
+    compared
 }
 
 /// The root of Debian's cross compiler for arm64.
@@ -243,9 +279,9 @@ fn the_model_agrees_with_the_arm64_ld_so_on_the_cross_root() {
         let inside = path.strip_prefix(CROSS_ROOT).unwrap();
         let real = real_loader::ask_arm64_ld_so(CROSS_ROOT, inside, None, Path::new("/"));
         let Opened::File(root) = sysroot.open(inside) else { panic!("{inside} can be read") };
-        check("sysroot", file, &walk(&sysroot, &rules[0], inside, root), &real);
+        check("sysroot", file, &walk(&sysroot, &rules[0], inside, root, None), &real);
         let Opened::File(root) = host.open(path) else { panic!("{path} can be read") };
-        check("host", file, &outside(walk(&host, &rules[1], path, root)), &real);
+        check("host", file, &outside(walk(&host, &rules[1], path, root, None)), &real);
     }
 
     // As a program is built: its libraries in a directory of their own, the system's in the cross root.

@@ -114,12 +114,12 @@ impl<'a> Start<'a> {
         }
     }
 
-    /// The start ends with this message; the model may say more in its own words behind it.
+    /// The start ends with this message.
     #[track_caller]
     fn fails(self, expected: &str) {
         for (side, answer) in self.answers() {
             let fatal = answer.fatal.unwrap_or_else(|| panic!("{side} loads {:?}", answer.objects));
-            assert!(fatal.starts_with(expected), "{side}: {fatal}");
+            assert_eq!(fatal, expected, "{side}");
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Answer {
     pub objects: Vec<String>,
     /// Lines about version nodes, sorted.
     pub versions: Vec<String>,
-    /// The file that ends the start, and why.
+    /// The file that ends the start, and ld.so's reason. Then the rest is empty.
     pub fatal: Option<String>,
 }
 
@@ -78,7 +78,7 @@ pub fn read_trace(output: &Output) -> Answer {
     }
     for line in String::from_utf8_lossy(&output.stderr).lines() {
         if let Some((_, what)) = line.split_once("error while loading shared libraries: ") {
-            answer.fatal = Some(what.to_owned());
+            answer.fatal = Some(file_and_reason(what));
         } else if line.starts_with("Inconsistency detected") {
             answer.fatal = Some("assertion".to_owned());
         } else {
@@ -92,6 +92,11 @@ pub fn read_trace(output: &Output) -> Answer {
         answer.versions.clear();
     }
     answer
+}
+
+/// The file and ld.so's reason; behind that either side may go on in its own words.
+fn file_and_reason(text: &str) -> String {
+    text.splitn(3, ": ").take(2).collect::<Vec<_>>().join(": ")
 }
 
 fn is_loader(name: &str) -> bool {
@@ -113,7 +118,7 @@ pub fn answer_of(closure: &Closure, rules: &Rules) -> Answer {
             }
             Outcome::Missing(_) => answer.objects.push(format!("{} => not found", need.name)),
             Outcome::Fatal { path, reason } => {
-                answer.fatal.get_or_insert_with(|| format!("{path}: {reason}"));
+                answer.fatal.get_or_insert_with(|| file_and_reason(&format!("{path}: {reason}")));
             }
         }
     }
