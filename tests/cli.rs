@@ -196,7 +196,7 @@ fn as_nobody(test: &str, scene: &Scene) -> Option<assert_cmd::Command> {
     fs::set_permissions(scene.path(), open.clone()).unwrap();
     // The build directory may be closed to others; this one is not.
     let binary = scene.path().join("cargo-lambda-bundle");
-    fs::copy(env!("CARGO_BIN_EXE_cargo-lambda-bundle"), &binary).unwrap();
+    tools::copy_program(env!("CARGO_BIN_EXE_cargo-lambda-bundle"), &binary);
     fs::set_permissions(&binary, open).unwrap();
     if !is_root() {
         return Some(command(binary, scene.path()));

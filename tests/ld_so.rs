@@ -716,7 +716,7 @@ fn a_file_that_may_not_be_read_is_passed_over() {
         return;
     }
     let copy = t.path("test");
-    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    tools::copy_program(std::env::current_exe().unwrap(), &copy);
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(copy)
@@ -981,7 +981,7 @@ fn root(test: &str) -> Option<Tree> {
         .directory("lib64")
         .directory("etc")
         .directory("lib/x86_64-linux-gnu");
-    std::fs::copy(LD_SO, t.path("lib64/ld-linux-x86-64.so.2")).unwrap();
+    tools::copy_program(LD_SO, t.path("lib64/ld-linux-x86-64.so.2"));
     Some(t)
 }
 

@@ -146,7 +146,7 @@ fn a_c_library_by_another_name_is_musl_itself() {
     t.program("prog", Has::needed(&[MUSL.interpreter, "T/x/copy.so", "libcopy.so"]).rpath("T/x"));
     t.directory("x");
     for name in ["copy.so", "libcopy.so"] {
-        std::fs::copy(MUSL.interpreter, t.path("x").join(name)).unwrap();
+        tools::copy_program(MUSL.interpreter, t.path("x").join(name));
     }
     start(&t).loads(&[]);
 }
@@ -330,7 +330,7 @@ fn the_directories_are_those_of_the_path_file_or_the_built_in_ones() {
         return;
     }
     t.program("prog", Has::needed(&["liba.so"])).directory("lib").directory("etc");
-    std::fs::copy(MUSL.interpreter, t.path("lib/ld-musl-x86_64.so.1")).unwrap();
+    tools::copy_program(MUSL.interpreter, t.path("lib/ld-musl-x86_64.so.1"));
     for dir in ["lib", "usr/local/lib", "usr/lib", "opt/a", "opt/b"] {
         t.library(&format!("{dir}/liba.so"), Has::nothing());
     }

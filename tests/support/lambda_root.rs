@@ -68,9 +68,8 @@ impl LambdaRoot {
         let loader = loader(arch);
         for soname in std::iter::once(loader).chain(sonames.iter().map(AsRef::as_ref)) {
             match host_library(arch, soname) {
-                // `fs::copy` follows links.
                 Some(file) => {
-                    fs::copy(file, root.path("usr/lib64").join(soname)).expect("a copy of the library");
+                    tools::copy_program(file, root.path("usr/lib64").join(soname));
                 }
                 None => root.absent.push(soname.to_owned()),
             }
@@ -81,7 +80,7 @@ impl LambdaRoot {
         }
         if let Some(qemu) = qemu(arch) {
             let file = which::which(&qemu).unwrap_or_else(|error| panic!("{qemu}: {error}"));
-            fs::copy(file, root.path(&qemu)).expect("a copy of qemu");
+            tools::copy_program(file, root.path(&qemu));
         }
         // Whatever the umask and the host's modes are, the function's user can read it.
         succeed(Command::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(root.path("")));

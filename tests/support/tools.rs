@@ -51,3 +51,14 @@ pub fn skip(test: &str, need: &str) -> bool {
     writeln!(std::io::stderr(), "skipped: {test} needs {need}").expect("stderr can be written");
     false
 }
+
+/// Copies a program, or an interpreter, that will be executed.
+///
+/// By another process: while this one has a file open for writing, a child that another test starts may
+/// inherit it, and executing the copy then fails with "text file busy".
+#[track_caller]
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let status = Command::new("cp").arg("-L").arg(from).arg(to).status();
+    assert!(status.is_ok_and(|status| status.success()), "cp {} {}", from.display(), to.display());
+}
