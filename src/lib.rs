@@ -28,6 +28,7 @@ pub mod lambda;
 pub mod loader;
 pub mod patterns;
 pub mod plan;
+pub mod repair;
 pub mod report;
 pub mod settings;
 pub mod ui;

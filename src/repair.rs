@@ -1,0 +1,228 @@
+//! Edits to one ELF file: DT_RPATH, DT_RUNPATH, PT_INTERP and DT_NEEDED.
+//!
+//! Bytes in, bytes out. What the edits should be is for `plan` to say; names and modes are for `archive`.
+//!
+//! Every old byte stays at its offset and at its address, and so does the program header table: kernels
+//! before 5.10.110 and user-mode emulators compute AT_PHDR from `e_phoff`, and crash where the table moved.
+//! Only strings move, into one read-only segment behind the end of the file:
+//!
+//! ```text
+//! file                                            memory
+//! ELF header, program headers, same place         unchanged; one slot is now a PT_LOAD
+//! every old byte                                  unchanged
+//! .dynamic, edited in place                       same address, still under PT_GNU_RELRO
+//! section headers, same place                     .dynstr and .interp point to the new segment
+//! zeros up to a multiple of 4 KiB
+//! the whole old .dynstr, new strings, interpreter PT_LOAD above every old segment
+//! ```
+//!
+//! With the old .dynstr as the first part of the new one, every offset into it stays valid: DT_SONAME,
+//! symbols, versions. New entries of .dynamic take spare DT_NULL entries (GNU ld, gold and mold leave some),
+//! then the place of DT_RELACOUNT, a hint (LLD leaves none spare), then that of a DT_FLAGS which repeats
+//! DT_FLAGS_1. If they do not fit, .dynamic moves too, and the new segment is writable, because ld.so writes
+//! into .dynamic. The slot of the PT_LOAD is the one that costs least, see [`Lost`]. Edits that bring no new
+//! string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
+//!
+//! Edit the original, never an edited file: the second edit finds the slot taken.
+//!
+//! Cost: one copy of the file plus one of .dynstr (3 MB of the 100 MB of `node`), and reading the dynamic
+//! tables before and after.
+
+mod dynamic;
+mod image;
+mod layout;
+mod slot;
+
+use std::fmt;
+
+use crate::elf::{self, ElfError, ElfFacts};
+
+/// What to change in one ELF file. The default changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edits {
+    /// DT_RPATH becomes this; every DT_RUNPATH and any other DT_RPATH goes.
+    ///
+    /// DT_RUNPATH goes because an object that has one neither uses its own DT_RPATH nor, for its own needs,
+    /// that of the program: `LD_LIBRARY_PATH` would win.
+    pub rpath: Option<String>,
+    /// Every DT_RPATH and DT_RUNPATH goes and none is set; with `rpath` it adds nothing.
+    pub drop_runpath: bool,
+    /// PT_INTERP. At most 4,095 bytes, the kernel's limit.
+    pub interpreter: Option<String>,
+    /// Needed names, old and new. Every name must be needed.
+    ///
+    /// `vn_file` of DT_VERNEED follows: ld.so looks for it among the names by which objects were asked for
+    /// (`_dl_name_match_p`: the path opened and every DT_NEEDED string that led there; the SONAME counts only
+    /// once something asked for it). An old name that nobody asks for any more fails an assertion in
+    /// `_dl_check_map_versions`. The new name was asked for by this very object, so it always matches.
+    pub rename_needed: Vec<(String, String)>,
+    /// Needed names to add, behind those there are.
+    pub add_needed: Vec<String>,
+}
+
+/// An edited file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edited {
+    /// The whole file.
+    pub bytes: Vec<u8>,
+    /// What was given up for the edit, in the order of [`Lost`].
+    pub lost: Vec<Lost>,
+}
+
+/// Something that an edited file does no longer say or do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// No PT_NOTE covers the build-id: crash reporters that walk program headers, and readers of a core
+    /// file without the program, do not find it. `readelf -n`, `file` and gdb do, through the section header.
+    BuildIdNote,
+    /// The build-id is no longer in the first page: readers of a core file without the program do not find
+    /// it. Everyone else does.
+    BuildIdInCore,
+    /// No PT_NOTE covers the ABI tag: ld.so does not say "kernel too old".
+    KernelCheck,
+    /// No PT_NOTE covers some other note (Go's build-id, package metadata).
+    OtherNote,
+    /// DT_RELACOUNT, a hint that saves ld.so a comparison for each relative relocation.
+    RelativeCount,
+    /// .dynamic was moved: PT_GNU_RELRO does not cover it, and code that reads `_DYNAMIC` sees the old one.
+    DynamicInPlace,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Lost::BuildIdNote => "the program header of the build-id",
+            Lost::BuildIdInCore => "the build-id's place in core files",
+            Lost::KernelCheck => "the loader's check for a kernel that is too old",
+            Lost::OtherNote => "the program header of a note",
+            Lost::RelativeCount => "the count of relative relocations, a hint",
+            Lost::DynamicInPlace => "the write protection of the dynamic section",
+        })
+    }
+}
+
+/// Why a file cannot be edited. The text follows the file's name: "could not edit `x`: ...".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The file cannot be read in the first place.
+    Unreadable(ElfError),
+    /// Not a 64-bit little-endian file for x86_64 or aarch64, or neither a program nor a shared library.
+    Kind,
+    /// No PT_DYNAMIC: static.
+    Static,
+    /// A table is not where the loader and the file agree on, or a PT_LOAD is out of order. Says which.
+    Layout(&'static str),
+    /// No program header can be given up for the new segment.
+    NoSlot,
+    /// No address is left above the last segment.
+    NoAddress,
+    /// An interpreter was asked for, and the file has none to replace.
+    NoInterpreter,
+    /// A name to be replaced that the file does not need.
+    NotNeeded(String),
+    /// A string that an ELF file or the kernel cannot take. Says which.
+    Text(&'static str),
+    /// The edited file does not read as asked: tables overlap. Says what differs.
+    Unproven(&'static str),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Unreadable(error) => write!(f, "{error}"),
+            Refusal::Kind => f.write_str("it is not a program or shared library for x86_64 or arm64"),
+            Refusal::Static => f.write_str("it has no dynamic segment"),
+            Refusal::Layout(what) => f.write_str(what),
+            Refusal::NoSlot => f.write_str("it has no program header slot to reuse"),
+            Refusal::NoAddress => f.write_str("it has no room in its address space behind its last segment"),
+            Refusal::NoInterpreter => f.write_str("it names no interpreter that could be replaced"),
+            Refusal::NotNeeded(name) => write!(f, "it does not need `{name}`"),
+            Refusal::Text(why) => f.write_str(why),
+            Refusal::Unproven(what) => write!(f, "{what} would change with the edit; its tables overlap"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The file with the edits made.
+///
+/// The result was read back: it has what was asked for, and its other names, versions and symbols are the
+/// original's. The interpreter's existence and mode (the kernel wants an x bit) are the caller's.
+///
+/// # Errors
+///
+/// [`Refusal`] for a file that cannot be edited; nothing was done then.
+pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Edited, Refusal> {
+    check_texts(edits)?;
+    let before = elf::parse(bytes).map_err(Refusal::Unreadable)?;
+    let arch = before.arch().ok_or(Refusal::Kind)?;
+    let image = image::Image::read(bytes, arch)?;
+    let planned = dynamic::plan(&image, edits)?;
+    let edited = layout::write(&image, planned, edits.interpreter.as_deref())?;
+    let after = elf::parse(&edited.bytes).map_err(|_| Refusal::Unproven("the layout"))?;
+    prove(&before, &after, edits)?;
+    Ok(edited)
+}
+
+fn check_texts(edits: &Edits) -> Result<(), Refusal> {
+    let Edits { rpath, drop_runpath: _, interpreter, rename_needed, add_needed } = edits;
+    let needed = || rename_needed.iter().map(|(_, to)| to).chain(add_needed);
+    if rpath.iter().chain(interpreter).chain(needed()).any(|text| text.contains('\0')) {
+        return Err(Refusal::Text("a new string has a NUL byte in it"));
+    }
+    if interpreter.iter().chain(needed()).any(String::is_empty) {
+        return Err(Refusal::Text("a new name is empty"));
+    }
+    // The kernel takes PATH_MAX bytes, the NUL among them.
+    if interpreter.as_ref().is_some_and(|path| path.len() > 4095) {
+        return Err(Refusal::Text("the new interpreter's path is longer than 4,095 bytes"));
+    }
+    Ok(())
+}
+
+/// Checks that the loader would read what was asked for, and all else as before.
+fn prove(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Result<(), Refusal> {
+    let mut needed: Vec<String> = before.needed.iter().map(|name| renamed(edits, name)).collect();
+    needed.extend(edits.add_needed.iter().cloned());
+    let mut verneed = before.verneed.clone();
+    for need in &mut verneed {
+        need.file = renamed(edits, &need.file);
+    }
+    let (rpath, runpath) = match &edits.rpath {
+        Some(rpath) => (Some(rpath), None),
+        None if edits.drop_runpath => (None, None),
+        None => (before.rpath.as_ref(), before.runpath.as_ref()),
+    };
+    let interpreter = edits.interpreter.as_ref().or(before.interpreter.as_ref());
+    let checks = [
+        (after.needed == needed, "what it needs"),
+        (after.rpath.as_ref() == rpath, "its RPATH"),
+        (after.runpath.as_ref() == runpath, "its RUNPATH"),
+        (after.interpreter.as_ref() == interpreter, "its interpreter"),
+        (after.verneed == verneed, "a needed version"),
+        (after.verdef == before.verdef, "a defined version"),
+        (after.soname == before.soname, "its SONAME"),
+        (after.auxiliary == before.auxiliary && after.filter == before.filter, "a filter"),
+        (after.object_type == before.object_type && after.machine == before.machine, "its kind"),
+        // Not `flags`: DT_FLAGS may have made way where DT_FLAGS_1 says the same.
+        (after.binds_now() == before.binds_now() && after.flags_1 == before.flags_1, "a flag"),
+        (after.has_relr == before.has_relr, "a relocation table"),
+        (after.has_versym == before.has_versym, "the symbol versions"),
+        (same_symbols(before, after), "a symbol"),
+    ];
+    match checks.iter().find(|(holds, _)| !holds) {
+        Some((_, what)) => Err(Refusal::Unproven(what)),
+        None => Ok(()),
+    }
+}
+
+/// Names are compared through their offsets: the old string table is the first part of the new one.
+fn same_symbols(before: &ElfFacts, after: &ElfFacts) -> bool {
+    before.symbols.has_hash() == after.symbols.has_hash() && before.symbols.iter().eq(after.symbols.iter())
+}
+
+fn renamed(edits: &Edits, name: &str) -> String {
+    let rename = edits.rename_needed.iter().find(|(from, _)| from == name);
+    rename.map_or(name, |(_, to)| to).to_owned()
+}

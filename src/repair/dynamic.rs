@@ -1,0 +1,142 @@
+//! The entries of .dynamic and the strings behind them, as the edits want them.
+
+use super::image::{DT_NEEDED, Image, u16_at, u32_at};
+use super::{Edits, Lost, Refusal};
+
+const DT_RPATH: u64 = 15;
+const DT_RUNPATH: u64 = 29;
+const DT_FLAGS: u64 = 30;
+const DT_RELACOUNT: u64 = 0x6fff_fff9;
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DT_VERNEED: u64 = 0x6fff_fffe;
+const DF_BIND_NOW: u64 = 0x8;
+const DF_1_NOW: u64 = 0x1;
+
+/// What .dynamic, .dynstr and DT_VERNEED shall say.
+pub(super) struct Plan {
+    /// The entries, DT_NULL not among them. DT_STRTAB and DT_STRSZ are still the old ones.
+    pub entries: Vec<(u64, u64)>,
+    /// The entries fit in the place of the old ones.
+    pub in_place: bool,
+    /// Strings to be put behind the old ones.
+    pub new_strings: Vec<u8>,
+    /// Places in the file of `vn_file` values, with the new values.
+    pub version_files: Vec<(usize, u32)>,
+    pub lost: Vec<Lost>,
+}
+
+pub(super) fn plan(image: &Image, edits: &Edits) -> Result<Plan, Refusal> {
+    let mut strings = Strings { old: image.strings, new: Vec::new() };
+    let mut entries = image.entries.clone();
+    let mut version_files = Vec::new();
+
+    for (from, to) in &edits.rename_needed {
+        // On the original: a name that another rename brought is not renamed again.
+        let places = (0..image.entries.len())
+            .filter(|&place| image.entries[place].0 == DT_NEEDED && strings.is(image.entries[place].1, from));
+        let places: Vec<usize> = places.collect();
+        if places.is_empty() {
+            return Err(Refusal::NotNeeded(from.clone()));
+        }
+        let offset = strings.offset(to)?;
+        for place in places {
+            entries[place].1 = offset.into();
+        }
+        version_files.extend(version_files_named(image, &strings, from)?.into_iter().map(|at| (at, offset)));
+    }
+    if edits.rpath.is_some() || edits.drop_runpath {
+        let is_path = |entry: &(u64, u64)| matches!(entry.0, DT_RPATH | DT_RUNPATH);
+        let place = entries.iter().position(is_path);
+        entries.retain(|entry| !is_path(entry));
+        if let Some(rpath) = &edits.rpath {
+            let entry = (DT_RPATH, strings.offset(rpath)?.into());
+            entries.insert(place.unwrap_or_else(|| behind_needed(&entries)), entry);
+        }
+    }
+    for name in &edits.add_needed {
+        let entry = (DT_NEEDED, strings.offset(name)?.into());
+        entries.insert(behind_needed(&entries), entry);
+    }
+
+    let (entries, in_place, lost) = fit(entries, image.capacity);
+    Ok(Plan { entries, in_place, new_strings: strings.new, version_files, lost })
+}
+
+/// The place behind the last DT_NEEDED. ld.so does not mind the order of entries, readers of `readelf -d` do.
+fn behind_needed(entries: &[(u64, u64)]) -> usize {
+    entries.iter().rposition(|(tag, _)| *tag == DT_NEEDED).map_or(0, |place| place + 1)
+}
+
+/// The entries for the place of the old ones, without what can be missed; or all of them, to be moved.
+fn fit(entries: Vec<(u64, u64)>, capacity: usize) -> (Vec<(u64, u64)>, bool, Vec<Lost>) {
+    if entries.len() <= capacity {
+        return (entries, true, Vec::new());
+    }
+    let mut fewer = entries.clone();
+    fewer.retain(|(tag, _)| *tag != DT_RELACOUNT);
+    let lost = if fewer.len() < entries.len() { vec![Lost::RelativeCount] } else { Vec::new() };
+    if fewer.len() > capacity && now_twice(&fewer) {
+        fewer.retain(|(tag, _)| *tag != DT_FLAGS);
+    }
+    if fewer.len() <= capacity { (fewer, true, lost) } else { (entries, false, vec![Lost::DynamicInPlace]) }
+}
+
+/// Whether DT_FLAGS says nothing that DT_FLAGS_1 does not say too.
+fn now_twice(entries: &[(u64, u64)]) -> bool {
+    let values = |wanted| entries.iter().filter(move |(tag, _)| *tag == wanted).map(|(_, value)| *value);
+    values(DT_FLAGS).all(|flags| flags == DF_BIND_NOW)
+        && values(DT_FLAGS_1).next_back().is_some_and(|flags| flags & DF_1_NOW != 0)
+}
+
+/// The places of the `vn_file` values that are `name`.
+fn version_files_named(image: &Image, strings: &Strings, name: &str) -> Result<Vec<usize>, Refusal> {
+    let mut places = Vec::new();
+    let table = image.entries.iter().rev().find(|(tag, _)| *tag == DT_VERNEED);
+    let Some(&(_, mut address)) = table else { return Ok(places) };
+    // The table was read before, so it ends.
+    loop {
+        let entry = image
+            .file_range(address, 16)
+            .ok_or(Refusal::Layout("its version needs are not in the file"))?
+            .start;
+        debug_assert_eq!(u16_at(image.bytes, entry), 1, "the format that was read before");
+        if strings.is(u32_at(image.bytes, entry + 4).into(), name) {
+            places.push(entry + 4);
+        }
+        match u32_at(image.bytes, entry + 12) {
+            0 => return Ok(places),
+            next => address = address.saturating_add(next.into()),
+        }
+    }
+}
+
+/// The old string table, and what is to stand behind it.
+struct Strings<'a> {
+    old: &'a [u8],
+    new: Vec<u8>,
+}
+
+impl Strings<'_> {
+    /// Whether the string at an offset of the old table is `text`.
+    fn is(&self, offset: u64, text: &str) -> bool {
+        let tail = usize::try_from(offset).ok().and_then(|offset| self.old.get(offset..));
+        tail.and_then(|tail| tail.strip_prefix(text.as_bytes())).is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// Where `text` is, if need be from now on. The end of a longer string will do.
+    fn offset(&mut self, text: &str) -> Result<u32, Refusal> {
+        let wanted = [text.as_bytes(), b"\0"].concat();
+        let found = memchr::memmem::find(self.old, &wanted)
+            .or_else(|| memchr::memmem::find(&self.new, &wanted).map(|at| self.old.len() + at));
+        let at = found.unwrap_or_else(|| {
+            if self.new.is_empty() && self.old.last() != Some(&0) {
+                self.new.push(0);
+            }
+            let at = self.old.len() + self.new.len();
+            self.new.extend(&wanted);
+            at
+        });
+        // DT_VERNEED and the symbols have 32 bits for it.
+        u32::try_from(at).map_err(|_| Refusal::Layout("its dynamic string table is larger than 4 GiB"))
+    }
+}

@@ -1,0 +1,247 @@
+//! Writes the edited file.
+
+use crate::elf::Arch;
+
+use super::dynamic::Plan;
+use super::image::{
+    DT_STRSZ, DT_STRTAB, Header, Image, PT_INTERP, PT_LOAD, PT_PHDR, SEGMENT_HEADER, Section, put_u64,
+};
+use super::slot::{self, Grown, NotesNow, Slot};
+use super::{Edited, Refusal};
+
+const PF_W: u32 = 2;
+const PF_R: u32 = 4;
+
+const SHT_PROGBITS: u32 = 1;
+const SHT_STRTAB: u32 = 3;
+const SHT_DYNAMIC: u32 = 6;
+const SHT_NOTE: u32 = 7;
+
+/// The smallest page.
+const FILE_ALIGN: u64 = 4096;
+
+/// One past the last address that a program on x86_64 or on aarch64 with 48 bits can have.
+const ADDRESS_END: u64 = 1 << 47;
+
+pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Result<Edited, Refusal> {
+    let Plan { mut entries, in_place, new_strings, version_files, mut lost } = plan;
+    let interpreter_header = image.of_kind(PT_INTERP).next();
+    if interpreter.is_some() && interpreter_header.is_none() {
+        return Err(Refusal::NoInterpreter);
+    }
+    let mut headers = image.headers.clone();
+    let mut moved = Vec::new();
+    let mut segment = None;
+    if !in_place || !new_strings.is_empty() || interpreter.is_some() {
+        let (slot, cost) = slot::choose(image)?;
+        lost.extend(cost);
+        let mut new = Segment::behind(image)?;
+
+        // What has an alignment comes first.
+        if !in_place {
+            let size = (entries.len() as u64 + 1) * 16;
+            // Filled in below, when the strings have their place.
+            let place = new.push(&vec![0; size as usize]);
+            let header = &mut headers[image.dynamic_header];
+            moved.push(Moved::whole(SHT_DYNAMIC, header.address, place, size));
+            *header = header.moved(place.offset, place.address, size);
+        }
+        if let Slot::Grow(grown) = &slot {
+            move_notes(image, grown, &mut new, &mut headers, &mut moved);
+        }
+        if !new_strings.is_empty() {
+            let place = new.push(image.strings);
+            new.push(&new_strings);
+            let size = (image.strings.len() + new_strings.len()) as u64;
+            moved.push(Moved::whole(SHT_STRTAB, image.strings_address, place, size));
+            for (tag, value) in &mut entries {
+                match *tag {
+                    DT_STRTAB => *value = place.address,
+                    DT_STRSZ => *value = size,
+                    _ => {}
+                }
+            }
+        }
+        if let Some((index, header)) = interpreter_header
+            && (interpreter.is_some() || matches!(slot, Slot::Grow(_)))
+        {
+            let path = match interpreter {
+                Some(path) => &[path.as_bytes(), b"\0"].concat(),
+                None => image.segment(header),
+            };
+            let (place, size) = (new.push(path), path.len() as u64);
+            moved.push(Moved::whole(SHT_PROGBITS, header.address, place, size));
+            headers[index] = header.moved(place.offset, place.address, size);
+        }
+
+        let load = new.header(if in_place { PF_R } else { PF_R | PF_W }, image.arch)?;
+        match slot {
+            Slot::Replace(index) => {
+                headers.remove(index);
+            }
+            Slot::Grow(_) => {
+                for header in headers.iter_mut().filter(|header| header.kind == PT_PHDR) {
+                    header.file_size = header.file_size.saturating_add(SEGMENT_HEADER);
+                    header.memory_size = header.memory_size.saturating_add(SEGMENT_HEADER);
+                }
+            }
+        }
+        // Above all others and behind them: kernel 5.10 and ld.so 2.34 want PT_LOADs to ascend.
+        let last = headers.iter().rposition(|header| header.kind == PT_LOAD).map_or(0, |last| last + 1);
+        headers.insert(last, load);
+        segment = Some(new);
+    }
+
+    let end = segment.as_ref().map_or(image.bytes.len(), |new| new.offset as usize + new.bytes.len());
+    let mut bytes = Vec::with_capacity(end);
+    bytes.extend_from_slice(image.bytes);
+    let dynamic = match &segment {
+        Some(new) => {
+            bytes.resize(new.offset as usize, 0);
+            bytes.extend_from_slice(&new.bytes);
+            if in_place { image.dynamic } else { new.offset as usize }
+        }
+        None => image.dynamic,
+    };
+    // The count may have grown by one; `room` has seen that it fits.
+    bytes[56..58].copy_from_slice(&(headers.len() as u16).to_le_bytes());
+    for (index, header) in headers.iter().enumerate() {
+        header.write(&mut bytes, image.table as usize + index * SEGMENT_HEADER as usize);
+    }
+    let spare = if in_place { image.entries.len().saturating_sub(entries.len()) } else { 0 };
+    let ends = std::iter::repeat_n((0, 0), spare + 1);
+    for (index, (tag, value)) in entries.into_iter().chain(ends).enumerate() {
+        put_u64(&mut bytes, dynamic + index * 16, tag);
+        put_u64(&mut bytes, dynamic + index * 16 + 8, value);
+    }
+    for (at, value) in version_files {
+        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    for section in &image.sections {
+        if let Some(moved) = moved.iter().find(|moved| moved.covers(section)) {
+            moved.write(section, &mut bytes);
+        }
+    }
+    lost.sort();
+    Ok(Edited { bytes, lost })
+}
+
+fn move_notes(
+    image: &Image,
+    grown: &Grown,
+    new: &mut Segment,
+    headers: &mut [Header],
+    moved: &mut Vec<Moved>,
+) {
+    let Some((index, now)) = &grown.note_header else { return };
+    let old = headers[*index];
+    let size = grown.notes.end - grown.notes.start;
+    let place = new.push(&image.bytes[grown.notes.start as usize..grown.notes.end as usize]);
+    moved.push(Moved { kind: SHT_NOTE, from: old.address, span: size, place, size: None });
+    headers[*index] = match now {
+        NotesNow::Copy => old.moved(place.offset, place.address, size),
+        NotesNow::From(offset) => {
+            let skip = offset - old.offset;
+            Header {
+                offset: old.offset + skip,
+                address: old.address.wrapping_add(skip),
+                physical: old.physical.wrapping_add(skip),
+                file_size: old.file_size - skip,
+                memory_size: old.memory_size.saturating_sub(skip),
+                ..old
+            }
+        }
+    };
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    offset: u64,
+    address: u64,
+}
+
+/// The new segment, while it grows.
+struct Segment {
+    offset: u64,
+    address: u64,
+    bytes: Vec<u8>,
+}
+
+impl Segment {
+    /// Behind the end of the file, and above every other segment.
+    fn behind(image: &Image) -> Result<Segment, Refusal> {
+        let offset = (image.bytes.len() as u64).next_multiple_of(FILE_ALIGN);
+        let mut align = segment_align(image.arch);
+        let mut end = 0;
+        for (_, load) in image.of_kind(PT_LOAD) {
+            align = align.max(load.align);
+            end = end.max(load.address + load.memory_size);
+        }
+        let start = end.checked_next_multiple_of(align);
+        let address = start.and_then(|start| start.checked_add(offset % segment_align(image.arch)));
+        let address = address.filter(|address| *address < ADDRESS_END).ok_or(Refusal::NoAddress)?;
+        Ok(Segment { offset, address, bytes: Vec::new() })
+    }
+
+    /// Puts bytes behind those that are there.
+    fn push(&mut self, bytes: &[u8]) -> Place {
+        let at = self.bytes.len() as u64;
+        self.bytes.extend_from_slice(bytes);
+        Place { offset: self.offset + at, address: self.address + at }
+    }
+
+    fn header(&self, flags: u32, arch: Arch) -> Result<Header, Refusal> {
+        let size = self.bytes.len() as u64;
+        self.address.checked_add(size).filter(|end| *end <= ADDRESS_END).ok_or(Refusal::NoAddress)?;
+        Ok(Header {
+            kind: PT_LOAD,
+            flags,
+            offset: self.offset,
+            address: self.address,
+            physical: self.address,
+            file_size: size,
+            memory_size: size,
+            align: segment_align(arch),
+        })
+    }
+}
+
+/// The largest page that a kernel of the architecture may have.
+fn segment_align(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 => 4096,
+        Arch::Arm64 => 65_536,
+    }
+}
+
+/// Something that is elsewhere now, by the kind and the old addresses of its sections.
+struct Moved {
+    kind: u32,
+    from: u64,
+    span: u64,
+    place: Place,
+    /// The new size; `None` if unchanged.
+    size: Option<u64>,
+}
+
+impl Moved {
+    /// One section.
+    fn whole(kind: u32, from: u64, place: Place, size: u64) -> Moved {
+        Moved { kind, from, span: 1, place, size: Some(size) }
+    }
+
+    fn covers(&self, section: &Section) -> bool {
+        section.allocated
+            && section.kind == self.kind
+            && section.address >= self.from
+            && section.address - self.from < self.span
+    }
+
+    /// Section headers are for tools: readelf, gdb and strip find the strings through them.
+    fn write(&self, section: &Section, bytes: &mut [u8]) {
+        let skip = section.address - self.from;
+        put_u64(bytes, section.at + 16, self.place.address + skip);
+        put_u64(bytes, section.at + 24, self.place.offset + skip);
+        put_u64(bytes, section.at + 32, self.size.unwrap_or(section.size));
+    }
+}

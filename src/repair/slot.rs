@@ -1,0 +1,208 @@
+//! Which program header becomes the PT_LOAD of the new segment.
+
+use std::ops::Range;
+
+use crate::elf::Arch;
+
+use super::image::{
+    Header, Image, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_PHDR, SEGMENT_HEADER, overlap, u32_at,
+};
+use super::{Lost, Refusal};
+
+/// A place for one more PT_LOAD.
+pub(super) enum Slot {
+    /// This header goes.
+    Replace(usize),
+    /// The table grows by one header, over what stands behind it.
+    Grow(Grown),
+}
+
+/// What makes way for a longer table.
+pub(super) struct Grown {
+    /// Bytes of notes to be copied into the new segment; empty if none has to move.
+    pub notes: Range<u64>,
+    /// The PT_NOTE that covered them, and what it shall cover now.
+    pub note_header: Option<(usize, NotesNow)>,
+}
+
+/// What PT_NOTE covers after its first notes made way.
+pub(super) enum NotesNow {
+    /// The copy.
+    Copy,
+    /// The notes that stay, from this offset of the file on.
+    From(u64),
+}
+
+/// The slot that costs least, and what it costs.
+///
+/// Never PT_GNU_RELRO, which is a protection, nor PT_GNU_STACK, PT_TLS, PT_GNU_EH_FRAME.
+pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
+    // On x86_64, ld.so finds the same note through PT_NOTE. On aarch64 the kernel reads PT_GNU_PROPERTY alone.
+    if image.arch == Arch::X86_64
+        && let Some((index, _)) = image
+            .of_kind(PT_GNU_PROPERTY)
+            .find(|(_, property)| image.of_kind(PT_NOTE).any(|(_, note)| note.range() == property.range()))
+    {
+        return Ok((Slot::Replace(index), Vec::new()));
+    }
+    let notes = || image.of_kind(PT_NOTE).map(|(index, header)| (Slot::Replace(index), cost(image, header)));
+    if let Some(slot) =
+        notes().filter(|(_, lost)| !lost.contains(&Lost::BuildIdNote)).min_by_key(|(_, lost)| lost.len())
+    {
+        return Ok(slot);
+    }
+    // ld.so needs it in a program only, to find its load address.
+    if image.of_kind(PT_INTERP).next().is_none()
+        && let Some((index, _)) = image.of_kind(PT_PHDR).next()
+    {
+        return Ok((Slot::Replace(index), Vec::new()));
+    }
+    if let Some((grown, lost)) = room(image) {
+        return Ok((Slot::Grow(grown), lost));
+    }
+    notes().next().ok_or(Refusal::NoSlot)
+}
+
+/// What goes with a PT_NOTE.
+fn cost(image: &Image, header: &Header) -> Vec<Lost> {
+    let mut lost: Vec<Lost> =
+        notes(image, header).iter().filter_map(|note| note.kind.cost(image, header)).collect();
+    lost.sort();
+    lost.dedup();
+    lost
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum NoteKind {
+    BuildId,
+    AbiTag,
+    Property,
+    Other,
+}
+
+impl NoteKind {
+    fn cost(self, image: &Image, header: &Header) -> Option<Lost> {
+        match self {
+            NoteKind::BuildId => Some(Lost::BuildIdNote),
+            NoteKind::AbiTag => Some(Lost::KernelCheck),
+            NoteKind::Property => {
+                let twice = image.of_kind(PT_GNU_PROPERTY).any(|(_, other)| other.range() == header.range());
+                (!twice).then_some(Lost::OtherNote)
+            }
+            NoteKind::Other => Some(Lost::OtherNote),
+        }
+    }
+}
+
+struct Note {
+    kind: NoteKind,
+    range: Range<u64>,
+}
+
+/// The notes of a PT_NOTE; those behind a broken one are not seen, by nobody.
+fn notes(image: &Image, header: &Header) -> Vec<Note> {
+    let bytes = image.segment(header);
+    let align = if header.align == 8 { 8 } else { 4 };
+    let mut notes = Vec::new();
+    let mut at = 0;
+    while let Some(head) = bytes.get(at..).and_then(|rest| rest.get(..12)) {
+        let (name_size, size) = (u32_at(head, 0) as usize, u32_at(head, 4) as usize);
+        // 32-bit sizes: the sums fit into 64 bits.
+        let content = (at + 12 + name_size).next_multiple_of(align);
+        let Some(name) = bytes.get(at + 12..at + 12 + name_size) else { break };
+        if content + size > bytes.len() {
+            break;
+        }
+        let end = (content + size).next_multiple_of(align).min(bytes.len());
+        let kind = match (name, u32_at(head, 8)) {
+            (b"GNU\0", 1) => NoteKind::AbiTag,
+            (b"GNU\0", 3) => NoteKind::BuildId,
+            (b"GNU\0", 5) => NoteKind::Property,
+            _ => NoteKind::Other,
+        };
+        notes.push(Note { kind, range: header.offset + at as u64..header.offset + end as u64 });
+        at = end;
+    }
+    notes
+}
+
+/// Room for one more header behind the table, where nothing but the interpreter's path and notes are.
+///
+/// LLD, GNU ld and mold put them there in programs; in libraries .gnu.hash and the like follow.
+fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
+    let wanted = image.table_end()..image.table_end() + SEGMENT_HEADER;
+    let (_, interpreter) = image.of_kind(PT_INTERP).next()?;
+    // The kernel and ld.so read the table in memory.
+    let mapped = |range: Range<u64>| range.start <= image.table && wanted.end <= range.end;
+    if !image.of_kind(PT_LOAD).any(|(_, load)| mapped(load.range())) || image.headers.len() >= 0xfffe {
+        return None;
+    }
+    let touched = |header: &Header| overlap(&header.range(), &wanted);
+    let ours = |kind| matches!(kind, PT_LOAD | PT_INTERP | PT_NOTE);
+    if image.headers.iter().any(|header| !ours(header.kind) && touched(header)) {
+        return None;
+    }
+    let mut note_headers = image.of_kind(PT_NOTE).filter(|(_, header)| touched(header));
+    let note_header = note_headers.next();
+    if note_headers.next().is_some() {
+        return None;
+    }
+    let notes = note_header.map(|(_, header)| notes(image, header)).unwrap_or_default();
+
+    // Without gaps, but for the zeros of an alignment: a longer run of zeros may be the start of a table.
+    let mut at = wanted.start;
+    for range in std::iter::once(interpreter.range()).chain(notes.iter().map(|note| note.range.clone())) {
+        if at >= wanted.end {
+            break;
+        }
+        let gap = image.bytes.get(at as usize..range.start as usize)?;
+        if gap.len() >= 8 || gap.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        at = range.end;
+    }
+    if at < wanted.end || !sections_allow(image, &wanted) {
+        return None;
+    }
+
+    let (moving, staying): (Vec<&Note>, Vec<&Note>) =
+        notes.iter().partition(|note| overlap(&note.range, &wanted));
+    let Some((index, header)) = note_header.filter(|_| !moving.is_empty()) else {
+        return Some((Grown { notes: 0..0, note_header: None }, Vec::new()));
+    };
+    if notes.iter().any(|note| note.kind == NoteKind::Property) {
+        return None;
+    }
+    let with_build_id = moving.iter().any(|note| note.kind == NoteKind::BuildId);
+    match staying.first() {
+        Some(first) if !with_build_id => {
+            let grown = Grown {
+                notes: header.offset..first.range.start,
+                note_header: Some((index, NotesNow::From(first.range.start))),
+            };
+            let mut lost: Vec<Lost> =
+                moving.iter().filter_map(|note| note.kind.cost(image, header)).collect();
+            lost.sort();
+            lost.dedup();
+            Some((grown, lost))
+        }
+        // All of them: who walks PT_NOTE finds them in the copy.
+        _ => {
+            let lost = if with_build_id { vec![Lost::BuildIdInCore] } else { Vec::new() };
+            Some((Grown { notes: header.range(), note_header: Some((index, NotesNow::Copy)) }, lost))
+        }
+    }
+}
+
+/// Whether the section headers, if there are any, see nothing else there.
+fn sections_allow(image: &Image, wanted: &Range<u64>) -> bool {
+    const SHT_NOTE: u32 = 7;
+    const SHT_NOBITS: u32 = 8;
+    let interpreter = |offset| image.of_kind(PT_INTERP).any(|(_, header)| header.offset == offset);
+    image.sections.iter().all(|section| {
+        let range = section.offset..section.offset.saturating_add(section.size);
+        matches!(section.kind, SHT_NOTE | SHT_NOBITS)
+            || interpreter(section.offset)
+            || !overlap(&range, wanted)
+    })
+}
