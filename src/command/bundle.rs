@@ -233,7 +233,9 @@ impl Run<'_> {
                 return Ok((artifact, fails));
             }
         };
-        self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
+        if *runtime == self.settings.lambda.configured {
+            self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
+        }
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let plan = self.plan(loaded, &lambda, build);
         let subject = Subject {
@@ -257,6 +259,14 @@ impl Run<'_> {
                         self.ui.finding(finding);
                     }
                 }
+                fails
+            }
+            Purpose::Check if *runtime != self.settings.lambda.configured => {
+                let fails = conclude(&mut artifact, &mut findings, self.settings, &Ui::silent());
+                let reason = findings.first().filter(|finding| finding.severity != Severity::Note);
+                let reason = reason.map_or(String::new(), |finding| format!(": {}", finding.message));
+                let verdict = verdict_line(&program.name, facts, &artifact, &lambda);
+                self.ui.status("Also", &format!("{verdict}{reason}"));
                 fails
             }
             Purpose::Check => {
