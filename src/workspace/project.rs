@@ -69,7 +69,7 @@ fn cargo(environment: &Environment) -> Result<PathBuf> {
         None => which("cargo", environment).map_err(|error| {
             Error::new("could not find `cargo`")
                 .because(error)
-                .help("install Rust from https://rustup.rs, or name a built program with `--binary PATH`")
+                .help("install Rust, or name a built program with `--binary PATH`")
         }),
     }
 }

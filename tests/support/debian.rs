@@ -8,8 +8,23 @@ use std::process::{Command, Stdio};
 
 use super::tools;
 
-/// Where Debian 11 is, and where it will be one day.
-const MIRRORS: &[&str] = &["http://deb.debian.org/debian", "http://archive.debian.org/debian"];
+/// Where this machine gets its own Debian from, as apt says it.
+fn mirrors() -> Vec<String> {
+    let format = "$(REPO_URI) $(ORIGIN)";
+    let output =
+        Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let mut mirrors: Vec<String> = Vec::new();
+    for line in text.lines() {
+        // Security updates are in a place of their own, without old releases.
+        let Some((uri, "Debian")) = line.split_once(' ') else { continue };
+        let uri = uri.trim_end_matches('/').to_owned();
+        if !uri.ends_with("-security") && !mirrors.contains(&uri) {
+            mirrors.push(uri);
+        }
+    }
+    mirrors
+}
 
 /// A root of Debian 11 (glibc 2.31) with these packages and all they depend on; made once per target directory.
 ///
@@ -25,8 +40,8 @@ pub fn debian_11(test: &str, packages: &[&str]) -> Option<PathBuf> {
     }
     let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
     let mut why = String::new();
-    for mirror in MIRRORS {
-        match download(work.path(), mirror, packages) {
+    for mirror in mirrors() {
+        match download(work.path(), &mirror, packages) {
             Ok(()) => {
                 let unpacked = unpack(work.path());
                 // In one step: a test that was stopped half-way leaves no half of a root.
