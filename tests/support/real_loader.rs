@@ -32,6 +32,21 @@ pub fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
+/// Starts a program that this process may have written a moment ago.
+///
+/// A process that another test started in that moment has the file open until it executes its own.
+pub fn started(command: &mut Command) -> Output {
+    for _ in 0..100 {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            output => return output.unwrap(),
+        }
+    }
+    panic!("{command:?} stays busy");
+}
+
 /// Asks ld.so what it would load for `file`, a program or a library. `file` is not executed.
 pub fn ask_ld_so(file: &Path, library_path: Option<&str>, directory: &Path) -> Answer {
     let mut command = pinned(LD_SO);
@@ -49,7 +64,7 @@ pub fn ask_by_start(program: &Path, library_path: Option<&str>, directory: &Path
     if let Some(value) = library_path {
         command.env("LD_LIBRARY_PATH", value);
     }
-    read_trace(&command.output().unwrap())
+    read_trace(&started(&mut command))
 }
 
 /// Asks arm64's ld.so below `root` about a file of that root, or of the machine.
