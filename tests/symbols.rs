@@ -1,0 +1,112 @@
+//! The symbol check against the real ld.so: what `ldd -r` calls undefined, for the programs and libraries of
+//! this machine.
+//!
+//! ld.so relocates every object (LD_WARN and LD_BIND_NOW beside LD_TRACE_LOADED_OBJECTS) and executes nothing
+//! of it. It only looks up what a relocation names; the model looks at every undefined symbol of the table.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
+use cargo_lambda_bundle::elf::{Arch, Libc};
+use cargo_lambda_bundle::loader::{self, Known, Outcome};
+use cargo_lambda_bundle::world::{Files, Opened, World, parent};
+use support::real_loader::LD_SO;
+use support::tools;
+
+/// The undefined symbols of a file's closure, with the object that names each, as ld.so sees them.
+fn real(path: &Path) -> BTreeSet<(String, String)> {
+    let output = Command::new(LD_SO)
+        .arg(path)
+        .env_clear()
+        .env("LD_TRACE_LOADED_OBJECTS", "1")
+        .env("LD_WARN", "yes")
+        .env("LD_BIND_NOW", "yes")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    text.lines()
+        .filter_map(|line| line.split_once("undefined symbol: "))
+        .filter_map(|(_, rest)| rest.split_once("\t("))
+        .map(|(symbol, object)| {
+            let symbol = symbol.split(',').next().unwrap_or(symbol);
+            (symbol.to_owned(), object.trim_end_matches(')').to_owned())
+        })
+        .collect()
+}
+
+/// The same by the model; `None` where the closure is not whole, since ld.so does not relocate then.
+fn model(files: &DiskFiles, path: &str) -> Option<BTreeSet<(String, String)>> {
+    let Opened::File(root) = files.open(path) else { return None };
+    let rules = build_world::rules(files, Arch::X86_64, Libc::Glibc);
+    let world = World { files, rules: rules.clone(), library_path: None, working_directory: "/".into() };
+    let closure = loader::walk(&world, path, parent(path), root, &[]);
+    if closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_))) {
+        return None;
+    }
+    let checks = loader::check_versions(&closure, &rules);
+    let none = BTreeMap::new();
+    let known = Known { glibc: None, build: &none };
+    let undefined = loader::undefined_symbols(&closure, &rules, &checks, &known);
+    Some(
+        undefined
+            .into_iter()
+            .map(|undefined| (undefined.symbol, closure.objects[undefined.by].path.clone()))
+            .collect(),
+    )
+}
+
+fn libraries() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = ["/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/sbin"]
+        .iter()
+        .flat_map(|directory| std::fs::read_dir(directory).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file() && !path.is_symlink())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn the_model_agrees_with_ld_so_on_undefined_symbols() {
+    const TEST: &str = "the_model_agrees_with_ld_so_on_undefined_symbols";
+    if !Path::new(LD_SO).exists() && !tools::skip(TEST, "glibc's ld.so (apt: libc6)") {
+        return;
+    }
+    let files = DiskFiles::new(None, Vec::new(), Vec::new());
+    let (mut n_files, mut n_undefined, mut n_unused) = (0, 0, 0);
+    let mut differences = Vec::new();
+    // Relocating takes ld.so some 20 ms a file: every third is enough to see a wrong rule.
+    for path in libraries().into_iter().step_by(3) {
+        let Some(ours) = path.to_str().and_then(|path| model(&files, path)) else { continue };
+        let theirs = real(&path);
+        n_files += 1;
+        n_undefined += theirs.len();
+        // A symbol that no relocation uses is in the table all the same.
+        n_unused += ours.difference(&theirs).count();
+        for missed in theirs.difference(&ours) {
+            differences.push(format!("{}: ld.so misses {} for {}", path.display(), missed.0, missed.1));
+        }
+        for (symbol, object) in ours.difference(&theirs) {
+            if is_relocated(object, symbol) {
+                differences.push(format!("{}: the model misses {symbol} for {object}", path.display()));
+            }
+        }
+    }
+    println!("{n_files} files, {n_undefined} undefined symbols, {n_unused} more that no relocation uses");
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    assert!(n_files > 300 && n_undefined > 0, "{n_files} files, {n_undefined} undefined symbols");
+}
+
+/// Whether a relocation of the object names the symbol, as readelf shows it.
+fn is_relocated(object: &str, symbol: &str) -> bool {
+    let output = Command::new("readelf").args(["--relocs", "--wide", object]).output().expect("binutils");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let named = |word: &str| word.split('@').next() == Some(symbol);
+    text.lines().any(|line| line.split_whitespace().any(named))
+}
