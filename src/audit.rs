@@ -565,6 +565,10 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
             }),
         ),
     };
+    let message = match passed_over(need) {
+        Some((path, why)) => format!("{message}; `{path}` is passed over: it is {why}"),
+        None => message,
+    };
     let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
     finding.help = help;
     finding.chain = chain(subject, closure, need.by);
@@ -778,6 +782,15 @@ pub fn label(subject: &Subject, closure: &Closure, index: usize) -> String {
             object.names.first().cloned().unwrap_or_else(|| file_name(&object.path).to_owned())
         }
     }
+}
+
+/// A file of that name that was met and is no answer, and what it is.
+fn passed_over(need: &Need) -> Option<(&str, String)> {
+    let Outcome::Missing(attempts) = &need.outcome else { return None };
+    let met = attempts.iter().find(|attempt| {
+        matches!(attempt.why, Passed::WrongClass | Passed::WrongMachine(_) | Passed::NewerKernel(_))
+    })?;
+    Some((member_name(&met.path), met.why.describe()))
 }
 
 /// A file of the bundle that the search met and could not read.

@@ -128,6 +128,18 @@ pub enum ObjectType {
     Other(u16),
 }
 
+/// How the PT_LOADs of a file are aligned, the worst of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Alignment {
+    /// Each address and offset agree modulo the segment's own `p_align`.
+    #[default]
+    Fine,
+    /// They agree modulo the page size only. glibc before 2.35 refuses that.
+    PageOnly,
+    /// They do not agree modulo the page size, or `p_align` is no multiple of it. No glibc takes that.
+    Broken,
+}
+
 /// One entry of DT_VERNEED: a version node this object wants from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionNeed {
@@ -193,6 +205,8 @@ pub struct ElfFacts {
     pub has_relr: bool,
     /// PT_LOAD is there.
     pub has_load: bool,
+    /// Whether the PT_LOADs can be mapped where they want to be.
+    pub alignment: Alignment,
     /// PT_DYNAMIC is there.
     pub has_dynamic: bool,
     /// DT_VERSYM is there.
@@ -468,6 +482,7 @@ pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
         return Ok(facts);
     }
     facts.has_load = image.loads().next().is_some();
+    facts.alignment = image.alignment();
     facts.interpreter = image.interpreter()?;
     notes::read(&image, &mut facts);
     if let Some(dynamic) = image.dynamic()? {

@@ -18,6 +18,10 @@ use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
 /// Where a function's files are.
 pub const TASK_ROOT: &str = "/var/task";
 
+/// The kernel under every runtime, as far as it was seen: 5.10 in functions of 2025 and 2026 (its host's, not
+/// that of the runtime's own distribution).
+const KERNEL: (u32, u32, u32) = (5, 10, 0);
+
 /// One file of a bundle as the Lambda world sees it.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -124,6 +128,8 @@ impl LambdaWorld {
         Rules::Glibc(Glibc {
             interpreter: self.baseline.interpreters[0].clone(),
             machine: arch.machine(),
+            release: glibc,
+            kernel: Some(KERNEL),
             default_dirs: self.baseline.default_dirs.clone(),
             lib: "lib64".to_owned(),
             platform: arch.gnu_name().to_owned(),

@@ -124,6 +124,8 @@ pub enum Passed {
     WrongClass,
     /// An object of another machine. Says which.
     WrongMachine(String),
+    /// An object whose ABI note asks for a newer kernel, (major, minor, patch).
+    NewerKernel((u32, u32, u32)),
     /// An error that ends the list of directories it is in.
     Failed(String),
 }
@@ -136,6 +138,9 @@ impl Passed {
             Passed::Unreadable => "no permission to read it".to_owned(),
             Passed::WrongClass => "a 32-bit object".to_owned(),
             Passed::WrongMachine(machine) => format!("an object for {machine}"),
+            Passed::NewerKernel((major, minor, patch)) => {
+                format!("an object for kernel {major}.{minor}.{patch} and later")
+            }
             Passed::Failed(why) => why.clone(),
         }
     }

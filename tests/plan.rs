@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 use cargo_lambda_bundle::audit::{self, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
-use cargo_lambda_bundle::elf::Arch;
+use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::LambdaWorld;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::plan::{self, Request};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
-use support::elf::Object;
+use support::elf::{Object, PT_LOAD};
 
 const BUILD_LIB: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// One bundle to plan.
 struct Case {
     program: Object,
-    files: Vec<(String, Object)>,
+    files: Vec<(String, Arc<ElfFacts>)>,
     links: Vec<(String, String)>,
     library_path: Option<&'static str>,
     baseline: Baseline,
@@ -57,8 +57,12 @@ impl Case {
         self.at(&path, object)
     }
 
-    fn at(mut self, path: &str, object: Object) -> Case {
-        self.files.push((path.to_owned(), object));
+    fn at(self, path: &str, object: Object) -> Case {
+        self.facts_at(path, object.facts())
+    }
+
+    fn facts_at(mut self, path: &str, facts: Arc<ElfFacts>) -> Case {
+        self.files.push((path.to_owned(), facts));
         self
     }
 
@@ -79,8 +83,8 @@ impl Case {
     #[track_caller]
     fn check(self, shipped: &[&str], findings: &[&str]) {
         let mut files = MemoryFiles::new();
-        for (path, object) in &self.files {
-            files.add(path, WorldObject::Elf(object.facts()));
+        for (path, facts) in &self.files {
+            files.add(path, WorldObject::Elf(facts.clone()));
         }
         for (path, target) in &self.links {
             files.add_link(path, target);
@@ -91,6 +95,7 @@ impl Case {
             rules: Rules::Glibc(Glibc {
                 interpreter: "/lib64/ld-linux-x86-64.so.2".into(),
                 machine: Arch::X86_64.machine(),
+                release: (2, 36),
                 default_dirs: vec![BUILD_LIB.into()],
                 lib: "lib/x86_64-linux-gnu".into(),
                 ..Glibc::default()
@@ -475,6 +480,32 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
 fn a_program_for_another_machine_is_refused() {
     let case = case(Object::program().arm64().needs("libc.so.6"));
     case.check(&[], &["error interpreter-missing app", "error wrong-arch app"]);
+}
+
+#[test]
+fn a_segment_that_lambdas_loader_cannot_map_is_refused() {
+    // The fixture's segment is 0x10000 away from its offset; a later glibc only looks at pages.
+    let of_align = |align: u64| {
+        let built = library("libfoo.so.1").build();
+        let at = built.header(PT_LOAD) + 48;
+        Arc::new(elf::parse(&built.put_u64(at, align).bytes).unwrap())
+    };
+    let path = format!("{BUILD_LIB}/libfoo.so.1");
+    for (align, findings) in
+        [(0x1000, &[][..]), (0x10000, &[]), (0x20_0000, &["error not-elf lib/libfoo.so.1 libfoo.so.1"])]
+    {
+        case(app().needs("libfoo.so.1")).facts_at(&path, of_align(align)).check(&["libfoo.so.1"], findings);
+    }
+}
+
+#[test]
+fn a_library_for_a_later_kernel_is_passed_over() {
+    let foo = |kernel| library("libfoo.so.1").abi_tag(kernel);
+    let app = || app().needs("libfoo.so.1");
+    case(app()).has("libfoo.so.1", foo([3, 2, 0])).check(&["libfoo.so.1"], &[]);
+    case(app())
+        .has("libfoo.so.1", foo([6, 1, 0]))
+        .check(&["libfoo.so.1"], &["error missing-library app libfoo.so.1"]);
 }
 
 #[test]

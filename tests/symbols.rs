@@ -29,7 +29,8 @@ fn real(path: &Path) -> BTreeSet<(String, String)> {
         .env("LD_BIND_NOW", "yes")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     text.lines()
         .filter_map(|line| line.split_once("undefined symbol: "))
         .filter_map(|(_, rest)| rest.split_once("\t("))

@@ -295,7 +295,8 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
             _ => false,
         })
         .and_then(|path| glibc_version(&files.read_text(&path)?));
-    let hwcaps = hwcap_subdirectories(arch, libc.unwrap_or(UNKNOWN_GLIBC), isa_level, platform);
+    let release = libc.unwrap_or(UNKNOWN_GLIBC);
+    let hwcaps = hwcap_subdirectories(arch, release, isa_level, platform);
     let cache = match files.read_text("/etc/ld.so.cache") {
         Some(bytes) => read_cache(&bytes, arch, &hwcaps),
         None => conf_directories(files).into_iter().fold(BTreeMap::new(), |mut cache, dir| {
@@ -306,6 +307,8 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     Glibc {
         interpreter,
         machine: arch.machine(),
+        release,
+        kernel: None,
         default_dirs,
         lib,
         platform: platform.to_owned(),

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
 
-use super::{Arch, ElfError, ObjectType, OtherFormat};
+use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat};
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
@@ -95,6 +95,23 @@ impl<'a> Image<'a> {
         let skip = address - load.p_vaddr;
         let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
         slice(self.bytes, offset, load.p_filesz - skip).ok_or_else(|| outside(what))
+    }
+
+    /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
+    pub fn alignment(&self) -> Alignment {
+        // The page size of every Lambda kernel.
+        const PAGE: u64 = 4096;
+        let of = |load: &segment::ProgramHeader| {
+            let distance = load.p_vaddr.wrapping_sub(load.p_offset);
+            if load.p_align % PAGE != 0 || distance % PAGE != 0 {
+                Alignment::Broken
+            } else if load.p_align != 0 && distance % load.p_align != 0 {
+                Alignment::PageOnly
+            } else {
+                Alignment::Fine
+            }
+        };
+        self.loads().map(of).max().unwrap_or_default()
     }
 
     pub fn interpreter(&self) -> Result<Option<String>, ElfError> {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Loaded, Located, Passed, Rule, Search};
-use crate::elf::{DF_1_NODEFLIB, DF_1_PIE, ElfFacts, ObjectType};
+use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, ObjectType};
 use crate::world::{Object, OpenFile, Opened, World};
 
 /// One build of glibc's loader: what is compiled into it, and what it was told about the machine.
@@ -17,6 +17,10 @@ pub struct Glibc {
     pub interpreter: String,
     /// `e_machine` of the objects it takes.
     pub machine: u16,
+    /// The release, (major, minor).
+    pub release: (u32, u32),
+    /// The running kernel, (major, minor, patch); `None` if it is not to be compared with ABI notes.
+    pub kernel: Option<(u32, u32, u32)>,
     /// The built-in directories, in order.
     pub default_dirs: Vec<String>,
     /// `$LIB`.
@@ -355,11 +359,24 @@ impl Glibc {
             ObjectType::Exec => return fatal("cannot dynamically load executable"),
             ObjectType::Dyn => {}
         }
+        // Dropped in 2.35. Source: `open_verify`, the ABI note.
+        if self.release < (2, 35)
+            && let (Some(kernel), Some(least)) = (self.kernel, elf.least_kernel)
+            && least > kernel
+        {
+            return Verdict::Skip(Passed::NewerKernel(least));
+        }
         if !elf.has_load {
             return fatal("object file has no loadable segments");
         }
         if !elf.has_dynamic {
             return fatal("object file has no dynamic section");
+        }
+        match elf.alignment {
+            Alignment::Fine => {}
+            Alignment::PageOnly if self.release >= (2, 35) => {}
+            Alignment::PageOnly => return fatal("ELF load command address/offset not properly aligned"),
+            Alignment::Broken => return fatal("ELF load command alignment not page-aligned"),
         }
         if elf.flags_1 & DF_1_PIE != 0 {
             return fatal("cannot dynamically load position-independent executable");
