@@ -152,9 +152,10 @@ fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<St
             reached.extend(library.link_to.clone());
         }
     }
-    // In the bundle and yet not found: a library path of the user's own. It stays, and the audit says so.
-    let missing = |need: &&Need| matches!(need.outcome, Outcome::Missing(_));
-    for need in walks.iter().flat_map(|walked| walked.closure.needs.iter().filter(missing)) {
+    // In the bundle and yet not loaded: a library path of the user's own, or a file that Lambda's loader
+    // refuses. It stays, and the audit says so.
+    let failed = |need: &&Need| !matches!(need.outcome, Outcome::Loaded(_));
+    for need in walks.iter().flat_map(|walked| walked.closure.needs.iter().filter(failed)) {
         reached.extend(shipped.get(&need.name).map(|library| library.name.clone()));
     }
     reached

@@ -134,7 +134,7 @@ impl Case {
                 None => library.name.clone(),
             })
             .collect();
-        assert_eq!(found, shipped);
+        assert_eq!(found, shipped, "{:?}", plan.not_shipped);
         let subject = Subject {
             name: "app",
             program: &facts,
