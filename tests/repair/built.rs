@@ -75,7 +75,7 @@ impl World {
             std::os::unix::fs::symlink("libgreet.so.1", directory.join("libgreet.so")).unwrap();
         }
         std::fs::create_dir(world.path("loader")).unwrap();
-        std::fs::copy(machine.loader(), world.path("loader/ld.so")).unwrap();
+        copy(Path::new(machine.loader()), &world.path("loader/ld.so"));
         world
     }
 
@@ -175,12 +175,21 @@ pub fn must(command: &mut Command) -> Output {
 }
 
 /// Writes an executable file.
+///
+/// By another process: while this one has a file open for writing, a child that another test starts may
+/// inherit it, and executing the file then fails with "text file busy".
+#[track_caller]
 pub fn write(path: &Path, bytes: &[u8]) {
-    use std::os::unix::fs::PermissionsExt;
-    // Not over a file that runs.
-    let _ = std::fs::remove_file(path);
-    std::fs::write(path, bytes).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let part = path.with_extension("part");
+    std::fs::write(&part, bytes).unwrap();
+    copy(&part, path);
+    std::fs::remove_file(part).unwrap();
+}
+
+/// Copies an executable file, by another process.
+#[track_caller]
+pub fn copy(from: &Path, to: &Path) {
+    must(Command::new("install").args(["-m", "0755"]).arg(from).arg(to));
 }
 
 /// The file without its section header table.

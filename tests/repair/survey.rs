@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use cargo_lambda_bundle::elf;
 use cargo_lambda_bundle::repair::{Edits, Lost, Refusal, edit};
 
-use crate::built::write;
+use crate::built::{copy, must, rustc, write};
 use crate::rules;
 use crate::support::tools;
 
@@ -158,12 +158,12 @@ const PROGRAMS: &[(&str, &str)] = &[
 fn programs_of_this_machine_say_the_same_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let loader = dir.path().join("ld.so");
-    std::fs::copy("/lib64/ld-linux-x86-64.so.2", &loader).unwrap();
+    copy(Path::new("/lib64/ld-linux-x86-64.so.2"), &loader);
     let mut programs: Vec<(PathBuf, &str)> = PROGRAMS
         .iter()
         .filter_map(|(name, argument)| Some((which::which_in(name, Some("/usr/bin"), "/").ok()?, *argument)))
         .collect();
-    let toolchain = crate::built::must(crate::built::rustc().args(["--print", "sysroot"])).stdout;
+    let toolchain = must(rustc().args(["--print", "sysroot"])).stdout;
     let toolchain = PathBuf::from(String::from_utf8(toolchain).unwrap().trim());
     for name in ["rustc", "cargo", "rustdoc", "rustfmt", "cargo-clippy"] {
         programs.push((toolchain.join("bin").join(name), "--version"));
@@ -189,16 +189,16 @@ fn programs_of_this_machine_say_the_same_afterwards() {
             edit(&before, &edits).unwrap_or_else(|refusal| panic!("{}: {refusal}", program.display()));
         rules::check(&before, &edited.bytes, true);
         // Multi-call programs go by their name.
-        let copy = dir.path().join(program.file_name().unwrap());
-        write(&copy, &edited.bytes);
+        let path = dir.path().join(program.file_name().unwrap());
+        write(&path, &edited.bytes);
         assert_eq!(
-            said(&copy, argument, dir.path()),
+            said(&path, argument, dir.path()),
             said(&program, argument, dir.path()),
             "{}",
             program.display()
         );
         n_run += 1;
-        std::fs::remove_file(&copy).unwrap();
+        std::fs::remove_file(&path).unwrap();
     }
     writeln!(std::io::stderr(), "{n_run} programs said the same after an edit").unwrap();
     let enough = n_run >= 40;
