@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use cargo_lambda_bundle::elf;
 use cargo_lambda_bundle::repair::{Edited, Edits, Lost, edit};
 
-use crate::built::{Machine, World, must, rust_lld, without_sections, write};
+use crate::built::{Machine, World, must, rust_lld, rustc, without_sections, write};
 use crate::rules;
 use crate::support::tools;
 
@@ -397,6 +397,41 @@ fn go() {
             let path = world.path("edited");
             write(&path, &edited.bytes);
             assert_eq!(text(&world.run(&path, "system")), format!("extra: ours\n{reference}"), "{name}");
+        }
+    }
+}
+
+/// A library by rustc that panics, catches and uses thread-local data, loaded with dlopen.
+#[test]
+fn rust_cdylib() {
+    if !require("rust_cdylib") {
+        return;
+    }
+    let world = World::new(Machine::X86_64, &[]);
+    let program = world.program("program", &["g++"], &[]);
+    let source = "use std::cell::Cell;\nuse std::ffi::c_char;\nthread_local!(static N: Cell<i32> = Cell::new(3));\n\
+        #[unsafe(no_mangle)]\npub extern \"C\" fn plugin() -> *const c_char {\n\
+        std::panic::set_hook(Box::new(|_| {}));\nN.set(N.get() + 1);\n\
+        let caught = std::panic::catch_unwind(|| panic!(\"on purpose\")).is_err();\n\
+        if caught && N.get() == 4 { c\"panicked\".as_ptr() } else { c\"failed\".as_ptr() }\n}\n";
+    std::fs::write(world.path("plugin.rs"), source).unwrap();
+    for (name, flags) in
+        [("lld", &[][..]), ("stripped", &["-Cstrip=symbols"]), ("gnu-ld", &["-Clinker-features=-lld"])]
+    {
+        let plugin = world.path("system/libplugin.so");
+        let mut rustc = rustc();
+        rustc.args(["--edition=2024", "--crate-type=cdylib", "-O"]).args(flags);
+        must(rustc.arg("-o").arg(&plugin).arg(world.path("plugin.rs")));
+        let before = std::fs::read(&plugin).unwrap();
+        let reference = text(&world.run(&program, "system"));
+        assert!(reference.contains("plugin: panicked\n"), "{name}: {reference}");
+        let extra = Edits { add_needed: vec!["libextra.so.1".into()], ..rpath(world.text("ours")) };
+        let many = Edits { add_needed: many_names(), ..extra.clone() };
+        for edits in [extra, many] {
+            write(&plugin, &edited(&before, &edits).bytes);
+            let output = text(&world.run(&program, "system"));
+            assert!(output.contains("extra: ours\n"), "{name}: {output}");
+            assert_eq!(output.replace("extra: ours\n", ""), reference, "{name}");
         }
     }
 }
