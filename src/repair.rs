@@ -108,7 +108,7 @@ pub enum Refusal {
     Unreadable(ElfError),
     /// Not a 64-bit little-endian file for x86_64 or aarch64, or neither a program nor a shared library.
     Kind,
-    /// No PT_DYNAMIC: static.
+    /// No PT_DYNAMIC, or a program without PT_INTERP: no loader would read the edit.
     Static,
     /// A table is not where the loader and the file agree on, or a PT_LOAD is out of order. Says which.
     Layout(&'static str),
@@ -131,7 +131,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Unreadable(error) => write!(f, "{error}"),
             Refusal::Kind => f.write_str("it is not a program or shared library for x86_64 or arm64"),
-            Refusal::Static => f.write_str("it has no dynamic segment"),
+            Refusal::Static => f.write_str("it is a static file, which no loader reads"),
             Refusal::Layout(what) => f.write_str(what),
             Refusal::NoSlot => f.write_str("it has no program header slot to reuse"),
             Refusal::NoAddress => f.write_str("it has no room in its address space behind its last segment"),
@@ -157,6 +157,10 @@ pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Edited, Refusal> {
     check_texts(edits)?;
     let before = elf::parse(bytes).map_err(Refusal::Unreadable)?;
     let arch = before.arch().ok_or(Refusal::Kind)?;
+    // musl's start code in a static-pie needs the PT_PHDR that a library can spare.
+    if before.is_program() && before.interpreter.is_none() {
+        return Err(Refusal::Static);
+    }
     let image = image::Image::read(bytes, arch)?;
     let planned = dynamic::plan(&image, edits)?;
     let edited = layout::write(&image, planned, edits.interpreter.as_deref())?;

@@ -7,6 +7,8 @@ pub struct Fixture {
     /// Needed names, the first with a version need.
     pub needed: Vec<&'static str>,
     pub interpreter: bool,
+    /// DF_1_PIE without an interpreter.
+    pub static_pie: bool,
     pub soname: Option<&'static str>,
     pub rpath: Option<&'static str>,
     pub runpath: Option<&'static str>,
@@ -28,6 +30,7 @@ impl Default for Fixture {
             machine: 62,
             needed: vec!["libone.so.1", "libc.so.6"],
             interpreter: true,
+            static_pie: false,
             soname: None,
             rpath: None,
             runpath: None,
@@ -128,7 +131,8 @@ impl Fixture {
         entries.extend([(4, hash), (5, strings_at), (6, symbols), (10, strings.len() as u64), (11, 24)]);
         entries.extend(self.flags.map(|flags| (30, flags)));
         entries.extend(self.relative_count.then_some((0x6fff_fff9, 3)));
-        entries.extend([(0x6fff_fffb, 0x0800_0001), (0x6fff_fffe, needs), (0x6fff_ffff, 1)]);
+        let flags_1 = if self.interpreter || self.static_pie { 0x0800_0001 } else { 1 };
+        entries.extend([(0x6fff_fffb, flags_1), (0x6fff_fffe, needs), (0x6fff_ffff, 1)]);
         entries.extend([(0x6fff_fffc, definitions), (0x6fff_fffd, 1), (0x6fff_fff0, versions)]);
         entries.extend(std::iter::repeat_n((0, 0), self.spare + 1));
         for (tag, value) in &entries {

@@ -186,6 +186,8 @@ fn texts_that_cannot_be() {
     assert!(edit(&program, &interpreter(&"x".repeat(4095))).is_ok());
     let library = Fixture { interpreter: false, ..Fixture::default() }.build();
     refuse(&library, &interpreter("/ld.so"), "it names no interpreter that could be replaced");
+    let static_pie = Fixture { interpreter: false, static_pie: true, needed: vec![], ..Fixture::default() };
+    refuse(&static_pie.build(), &rpath(PATH), "it is a static file, which no loader reads");
     let rename = |from: &str| Edits { rename_needed: vec![(from.into(), "x".into())], ..Edits::default() };
     refuse(&program, &rename("libtwo.so"), "it does not need `libtwo.so`");
     refuse(&program, &rename("libone.so"), "it does not need `libone.so`");
@@ -205,7 +207,7 @@ fn files_that_cannot_be_edited() {
     refuse(&put(4, 1, 1), &rpath(PATH), kind);
     // The fifth header is PT_DYNAMIC, the third and fourth are PT_LOADs.
     let header = |index: usize, field: usize| 64 + 56 * index + field;
-    refuse(&put(header(4, 0), 0, 4), &rpath(PATH), "it has no dynamic segment");
+    refuse(&put(header(4, 0), 0, 4), &rpath(PATH), "it is a static file, which no loader reads");
     refuse(
         &put(header(4, 8), 0x10, 8),
         &rpath(PATH),
@@ -241,6 +243,7 @@ fn fixtures() -> impl Strategy<Value = Fixture> {
                 machine: if x86 { 62 } else { 183 },
                 needed: vec!["libone.so.1", "libc.so.6"],
                 interpreter,
+                static_pie: false,
                 soname: texts.0,
                 rpath: texts.1,
                 runpath: texts.2,
