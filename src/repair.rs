@@ -25,8 +25,9 @@
 //!
 //! Edit the original, never an edited file: the second edit finds the slot taken.
 //!
-//! Cost: one copy of the file plus one of .dynstr (3 MB of the 100 MB of `node`), and reading the dynamic
-//! tables before and after.
+//! Cost: a copy of the file in memory, which is nearly all of the time. For the 98 MB of Debian's `node`
+//! 0.06 to 0.15 s beside 0.05 to 0.14 s for the bare copy, on a busy machine; reading the dynamic tables takes
+//! 1 ms. The file grows by .dynstr (5 MB there) and at most 4 KiB.
 
 mod dynamic;
 mod image;
