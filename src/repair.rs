@@ -25,8 +25,9 @@
 //!
 //! Edit the original, never an edited file: the second edit finds the slot taken.
 //!
-//! Cost: one copy of the file plus one of .dynstr (3 MB of the 100 MB of `node`), and reading the dynamic
-//! tables before and after.
+//! Cost: a copy of the file in memory, which is nearly all of the time. For the 98 MB of Debian's `node`
+//! 0.06 to 0.15 s beside 0.05 to 0.14 s for the bare copy, on a busy machine; reading the dynamic tables takes
+//! 1 ms. The file grows by .dynstr (5 MB there) and at most 4 KiB.
 
 mod dynamic;
 mod image;
@@ -108,7 +109,7 @@ pub enum Refusal {
     Unreadable(ElfError),
     /// Not a 64-bit little-endian file for x86_64 or aarch64, or neither a program nor a shared library.
     Kind,
-    /// No PT_DYNAMIC: static.
+    /// No PT_DYNAMIC, or a program without PT_INTERP: no loader would read the edit.
     Static,
     /// A table is not where the loader and the file agree on, or a PT_LOAD is out of order. Says which.
     Layout(&'static str),
@@ -131,7 +132,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Unreadable(error) => write!(f, "{error}"),
             Refusal::Kind => f.write_str("it is not a program or shared library for x86_64 or arm64"),
-            Refusal::Static => f.write_str("it has no dynamic segment"),
+            Refusal::Static => f.write_str("it is a static file, which no loader reads"),
             Refusal::Layout(what) => f.write_str(what),
             Refusal::NoSlot => f.write_str("it has no program header slot to reuse"),
             Refusal::NoAddress => f.write_str("it has no room in its address space behind its last segment"),
@@ -157,6 +158,10 @@ pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Edited, Refusal> {
     check_texts(edits)?;
     let before = elf::parse(bytes).map_err(Refusal::Unreadable)?;
     let arch = before.arch().ok_or(Refusal::Kind)?;
+    // musl's start code in a static-pie needs the PT_PHDR that a library can spare.
+    if before.is_program() && before.interpreter.is_none() {
+        return Err(Refusal::Static);
+    }
     let image = image::Image::read(bytes, arch)?;
     let planned = dynamic::plan(&image, edits)?;
     let edited = layout::write(&image, planned, edits.interpreter.as_deref())?;
