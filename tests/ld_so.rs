@@ -5,11 +5,11 @@
 //! Rules without a row, and why:
 //! - The kernel refuses a program of another machine before any loader runs; `elf` and `audit` judge that.
 //! - A secure (setuid) start: Lambda has none.
-//! - An ABI note that asks for a newer kernel: ld.so stopped looking at it in 2.35, and here is 2.36.
-//! - An alignment that ld.so refuses to map (2.34 and older: `p_align` of 64 KiB and odd offsets).
+//! - An ABI note that asks for a newer kernel, and offsets that do not fit `p_align`: ld.so stopped looking at
+//!   them in 2.35, and here is 2.36. `tests/plan.rs` has rows for the model alone.
 //! - An ISA level above the CPU's: machines that run this have every level that can be asked for.
 //! - An unknown `vn_version` or `vd_version`: `elf` takes such a file for broken, ld.so as well.
-//! - Symbols: the walk is about objects and version nodes.
+//! - Symbols: `tests/symbols.rs` asks `ldd -r`.
 //! - DT_RELR without GLIBC_ABI_DT_RELR, which 2.36 refuses: no rule of any glibc on Lambda; `audit` judges it.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
