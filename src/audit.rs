@@ -10,7 +10,7 @@ use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{Closure, Need, Outcome, Passed, Rule, Undefined, VersionAnswer, VersionCheck};
-use crate::plan::BuildFile;
+use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
 
 /// How bad a finding is.
@@ -68,6 +68,7 @@ codes! {
     WrongArch "wrong-arch" Error "An object is for another machine."
     NotElf "not-elf" Error "A file in the closure or archive is not an object the loader takes."
     NotExecutable "not-executable" Error "The program's mode lacks the execute bit, or others may not read it."
+    RepairConflict "repair-conflict" Error "No copy of a library serves both the program and the runtime's other libraries."
     LibcMixed "libc-mixed" Error "Parts of two C libraries, or of two builds of one, would load together."
     SizeLimit "size-limit" Error "The unzipped bundle is over Lambda's limit."
     BootstrapMissing "bootstrap-missing" Error "The archive has no `bootstrap` at its root."
@@ -156,6 +157,8 @@ pub struct Subject<'a> {
     pub members: &'a [Member],
     /// The build world's files by needed name, for comparing file versions; empty for `verify`.
     pub build_files: &'a BTreeMap<String, BuildFile>,
+    /// System copies that do not fit and cannot be displaced; empty for `verify`.
+    pub conflicts: &'a BTreeMap<String, Conflict>,
     /// Why a needed name was not shipped, where there is a better reason than "not found".
     pub not_shipped: &'a BTreeMap<String, NotShipped>,
 }
@@ -602,8 +605,57 @@ fn version_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
         groups.entry((check.by, code, severity, check.need.file.clone())).or_default().push(check);
     }
     for ((by, code, severity, file), checks) in groups {
+        let conflict = subject
+            .conflicts
+            .get(&file)
+            .filter(|_| (code, severity) == (Code::VersionTooNew, Severity::Error));
+        if let Some(conflict) = conflict {
+            findings.add(repair_conflict(subject, walked, by, &file, &checks, conflict));
+            continue;
+        }
         findings.add(version_finding(subject, walked, by, code, severity, &file, &checks));
     }
+}
+
+/// Both needs: what the program's side wants, and what the system's side may want.
+fn repair_conflict(
+    subject: &Subject,
+    walked: &Walked,
+    by: usize,
+    file: &str,
+    checks: &[&VersionCheck],
+    conflict: &Conflict,
+) -> Finding {
+    let by_label = label(subject, &walked.closure, by);
+    let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
+    versions.sort_by(|a, b| crate::version::compare(a, b));
+    versions.dedup();
+    let Conflict { ours, lacks, soname } = conflict;
+    let lambda = subject.lambda.label();
+    let why = match (ours, lacks.as_slice()) {
+        (None, _) => format!("`{soname}` would have to come with it, and this machine has none"),
+        (Some(ours), []) => {
+            format!("`{ours}` may be older than the copy that {lambda}'s other libraries use")
+        }
+        (Some(ours), lacks) => {
+            format!("`{ours}` lacks {}, which {lambda}'s other libraries may need", lacks.join(", "))
+        }
+    };
+    let mut finding = Finding::new(
+        Code::RepairConflict,
+        &by_label,
+        format!(
+            "`{by_label}` needs {} of `{file}`, which the copy of {lambda} does not have, and ours cannot take its place: {why}",
+            versions.join(", ")
+        ),
+    )
+    .soname(file)
+    .help(format!(
+        "link to a `{file}` as old as the runtime's, or bundle one that is newer than both: name it with `--library-path DIR`"
+    ));
+    finding.versions = versions;
+    finding.chain = chain(subject, &walked.closure, by);
+    finding
 }
 
 fn version_finding(

@@ -182,6 +182,9 @@ pub struct ContentArgs {
     /// SONAMEs that are never shipped (glob, repeatable).
     #[arg(long = "exclude-lib", value_name = "GLOB")]
     pub exclude_libs: Vec<String>,
+    /// Whether copies of ELF files may be edited so that a library that fits displaces the runtime's own.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub repair: RepairArg,
     /// Directory to look for libraries in, before the system's (repeatable).
     #[arg(long = "library-path", value_name = "DIR")]
     pub library_paths: Vec<Utf8PathBuf>,
@@ -268,6 +271,15 @@ pub enum ArchArg {
     /// 64-bit Arm.
     #[value(name = "arm64", alias = "aarch64")]
     Arm64,
+}
+
+/// `--repair`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RepairArg {
+    /// Where that makes the program start, and hurts no other library.
+    Auto,
+    /// Never: a library of the runtime that does not fit is an error.
+    Never,
 }
 
 /// `--message-format`.

@@ -7,6 +7,12 @@
 //! What the build world's loader opens for a need is what that need meant. If that file does not fit the
 //! runtime (a version that is too new), the next file in its search order that fits is taken instead. If
 //! none fits the first one is planned, and the audit says what is wrong with it.
+//!
+//! A system copy that lacks a version node is *pinned* over where that hurts nobody: ours goes to
+//! `lib/pinned`, which DT_RPATH names and which therefore comes before LD_LIBRARY_PATH. Whether it may is for
+//! [`pins`] to say. Shipped and pinned only grow, so the loop ends.
+
+mod pins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +23,7 @@ use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
+use crate::repair::Edits;
 use crate::world::{Object, OpenFile, World};
 
 /// What to plan for.
@@ -31,6 +38,8 @@ pub struct Request<'a> {
     pub extra: &'a [String],
     /// SONAMEs that are never shipped.
     pub exclude: &'a Patterns,
+    /// Whether ELF files may be edited (`--repair auto`).
+    pub may_edit: bool,
 }
 
 /// One library of the bundle.
@@ -44,6 +53,28 @@ pub struct Shipped {
     pub facts: Arc<ElfFacts>,
     /// Another shipped name that has the same file: this one becomes a link to it.
     pub link_to: Option<String>,
+    /// It stands in `lib/pinned` and displaces the system's copy.
+    pub pinned: bool,
+    /// What is edited in it.
+    pub edits: Option<Edits>,
+}
+
+impl Shipped {
+    /// Its name in the archive.
+    pub fn entry_name(&self) -> String {
+        if self.pinned { format!("lib/pinned/{}", self.name) } else { format!("lib/{}", self.name) }
+    }
+}
+
+/// Why a system copy that does not fit cannot be displaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Our copy, links resolved; `None` if there is none.
+    pub ours: Option<String>,
+    /// The version nodes of the system's copy that ours lacks; empty if that cannot be compared.
+    pub lacks: Vec<String>,
+    /// The library that cannot be displaced: the one asked for, or another of its package.
+    pub soname: String,
 }
 
 /// What to write, and the walks that prove it.
@@ -61,6 +92,10 @@ pub struct BundlePlan {
     pub not_shipped: BTreeMap<String, NotShipped>,
     /// What the build world's loader does.
     pub build: Closure,
+    /// What is edited in the program.
+    pub program_edits: Option<Edits>,
+    /// System copies that do not fit and cannot be displaced, by the SONAME asked for.
+    pub conflicts: BTreeMap<String, Conflict>,
 }
 
 /// A library of the build world.
@@ -72,10 +107,8 @@ pub struct BuildFile {
     pub facts: Arc<ElfFacts>,
 }
 
-/// Where a shipped library stands on Lambda.
-pub fn library_path(name: &str) -> String {
-    format!("{TASK_ROOT}/lib/{name}")
-}
+/// The only directory that DT_RPATH names. Absolute: without /proc, `$ORIGIN` vanishes silently.
+pub const PINNED_DIR: &str = "/var/task/lib/pinned";
 
 /// Plans the bundle of one program.
 pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePlan {
@@ -83,64 +116,147 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let build_closure = loader::walk(build, request.path, origin, request.program.clone(), request.extra);
     let mut search =
         BuildSearch { world: build, lambda, objects: build_closure.objects.clone(), closure: build_closure };
-    let mut shipped: BTreeMap<String, Shipped> = BTreeMap::new();
+    let mut bundle = Bundle::default();
     let mut not_shipped: BTreeMap<String, NotShipped> = BTreeMap::new();
-    let program_path = format!("{TASK_ROOT}/bootstrap");
     loop {
-        let members = members(&shipped);
-        let walks = lambda.walks(&program_path, request.facts, request.extra, &members);
-        let before = shipped.len();
+        let walks = bundle.walks(request, lambda);
+        let before = bundle.shipped.len();
         for walked in &walks {
             for need in &walked.closure.needs {
                 let missing = matches!(need.outcome, Outcome::Missing(_));
-                if !missing || shipped.contains_key(&need.name) || not_shipped.contains_key(&need.name) {
+                if !missing || bundle.has(&need.name) || not_shipped.contains_key(&need.name) {
                     continue;
                 }
-                let by = &walked.closure.objects[need.by];
-                match search.choose(by, &need.name, request.exclude) {
-                    Ok(file) => {
-                        let Some(facts) = file.facts else { continue };
-                        let same = shipped.values().find(|known| known.source == file.source);
-                        let link_to = same.map(|known| known.link_to.clone().unwrap_or(known.name.clone()));
-                        let library =
-                            Shipped { name: need.name.clone(), source: file.source, facts, link_to };
-                        shipped.insert(need.name.clone(), library);
-                    }
+                let by = bundle.original(request, &walked.closure.objects[need.by]);
+                match search.choose(&by, &need.name, request.exclude) {
+                    Ok(candidate) => bundle.ship(&need.name, candidate),
                     Err(reason) => {
                         not_shipped.insert(need.name.clone(), reason);
                     }
                 }
             }
         }
-        if shipped.len() == before {
+        // What is missing may change who else is there to be hurt: pin when nothing is missing any more.
+        let grew = bundle.shipped.len() > before
+            || (request.may_edit && pins::pin(request, &mut search, &mut bundle, &walks));
+        if !grew {
             break;
         }
     }
     // Nobody needs what is not reached: dropping it cannot make anything missing.
-    let reached =
-        reached(&lambda.walks(&program_path, request.facts, request.extra, &members(&shipped)), &shipped);
-    shipped.retain(|name, _| reached.contains(name));
-    let members = members(&shipped);
-    let mut walks = lambda.walks(&program_path, request.facts, request.extra, &members);
+    let reached = reached(&bundle.walks(request, lambda), &bundle.shipped);
+    bundle.shipped.retain(|name, _| reached.contains(name));
+    let mut walks = bundle.walks(request, lambda);
     let build_files = search.build_files();
     let build = build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
     lambda.check_symbols(&mut walks, request.facts.libc(), &build);
-    let shipped = shipped.into_values().collect();
-    BundlePlan { shipped, members, walks, build_files, not_shipped, build: search.closure }
+    let members = bundle.members();
+    let program_edits = bundle.program_edits(request);
+    let is_pinning = bundle.is_pinning();
+    let mut shipped: Vec<Shipped> = bundle.shipped.into_values().collect();
+    for library in &mut shipped {
+        library.edits = if is_pinning { pins::library_edits(&library.facts) } else { None };
+    }
+    let conflicts = bundle.conflicts;
+    BundlePlan {
+        shipped,
+        members,
+        walks,
+        build_files,
+        not_shipped,
+        build: search.closure,
+        program_edits,
+        conflicts,
+    }
 }
 
-/// The bundle's libraries as the Lambda world sees them.
-fn members(shipped: &BTreeMap<String, Shipped>) -> Vec<Member> {
-    shipped
-        .values()
-        .map(|library| Member {
-            path: library_path(&library.name),
-            content: match &library.link_to {
-                Some(target) => MemberContent::Link(target.clone()),
-                None => MemberContent::Object(library.facts.clone()),
-            },
-        })
-        .collect()
+/// The plan as it grows.
+#[derive(Default)]
+struct Bundle {
+    shipped: BTreeMap<String, Shipped>,
+    conflicts: BTreeMap<String, Conflict>,
+    /// Pinned only because nobody else of the system's is loaded: the conflict that there would be.
+    alone: BTreeMap<String, Conflict>,
+}
+
+impl Bundle {
+    fn is_pinned(&self, name: &str) -> bool {
+        self.shipped.get(name).is_some_and(|library| library.pinned)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.shipped.contains_key(name)
+    }
+
+    fn is_pinning(&self) -> bool {
+        self.shipped.values().any(|library| library.pinned)
+    }
+
+    fn ship(&mut self, name: &str, candidate: Candidate) {
+        let same = self.shipped.values().find(|known| known.source == candidate.source && !known.pinned);
+        let link_to = same.map(|known| known.link_to.clone().unwrap_or(known.name.clone()));
+        let Candidate { source, facts } = candidate;
+        let name = name.to_owned();
+        self.shipped
+            .insert(name.clone(), Shipped { name, source, facts, link_to, pinned: false, edits: None });
+    }
+
+    fn pin(&mut self, name: &str, candidate: Candidate) {
+        let Candidate { source, facts } = candidate;
+        let library =
+            Shipped { name: name.to_owned(), source, facts, link_to: None, pinned: true, edits: None };
+        self.shipped.insert(name.to_owned(), library);
+    }
+
+    /// The walks of every variant, with the edits that the pinned libraries ask for.
+    fn walks(&self, request: &Request, lambda: &LambdaWorld) -> Vec<Walked> {
+        let program = match self.program_edits(request) {
+            Some(edits) => Arc::new(edited(request.facts, &edits)),
+            None => request.facts.clone(),
+        };
+        lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &program, request.extra, &self.members())
+    }
+
+    fn program_edits(&self, request: &Request) -> Option<Edits> {
+        self.is_pinning().then(|| pins::program_edits(request.facts))
+    }
+
+    /// The libraries as the Lambda world sees them.
+    fn members(&self) -> Vec<Member> {
+        let is_pinning = self.is_pinning();
+        let content = |library: &Shipped| match (&library.link_to, pins::library_edits(&library.facts)) {
+            (Some(target), _) => MemberContent::Link(target.clone()),
+            (None, Some(edits)) if is_pinning => {
+                MemberContent::Object(Arc::new(edited(&library.facts, &edits)))
+            }
+            (None, _) => MemberContent::Object(library.facts.clone()),
+        };
+        let member = |library: &Shipped| Member {
+            path: format!("{TASK_ROOT}/{}", library.entry_name()),
+            content: content(library),
+        };
+        self.shipped.values().map(member).collect()
+    }
+
+    /// An object of the Lambda world as it was before its edits.
+    fn original(&self, request: &Request, object: &Loaded) -> Arc<ElfFacts> {
+        let path = object.path.as_str();
+        self.shipped
+            .values()
+            .find(|library| {
+                path.strip_prefix(TASK_ROOT).is_some_and(|rest| rest[1..] == library.entry_name())
+            })
+            .map_or(request.facts, |library| &library.facts)
+            .clone()
+    }
+}
+
+/// The facts of a file after its edits.
+fn edited(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
+    let mut facts = facts.clone();
+    facts.runpath = None;
+    facts.rpath.clone_from(&edits.rpath);
+    facts
 }
 
 /// The shipped names that any walk loads or asks for, with the files that links among them lead to.
@@ -161,9 +277,10 @@ fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<St
     reached
 }
 
+/// A file of the build world that could be shipped.
 struct Candidate {
     source: String,
-    facts: Option<Arc<ElfFacts>>,
+    facts: Arc<ElfFacts>,
 }
 
 /// The build world as the source of libraries.
@@ -177,7 +294,12 @@ struct BuildSearch<'a> {
 
 impl BuildSearch<'_> {
     /// The file for a name that `by`, an object of the Lambda world, needs.
-    fn choose(&mut self, by: &Loaded, name: &str, exclude: &Patterns) -> Result<Candidate, NotShipped> {
+    fn choose(
+        &mut self,
+        by: &Arc<ElfFacts>,
+        name: &str,
+        exclude: &Patterns,
+    ) -> Result<Candidate, NotShipped> {
         if exclude.matches(name) {
             return Err(NotShipped::Excluded);
         }
@@ -221,12 +343,11 @@ impl BuildSearch<'_> {
                 attempts: Vec::new(),
             });
         }
-        Ok(Candidate { source: chosen.source.clone(), facts: Some(facts.clone()) })
+        Ok(Candidate { source: chosen.source.clone(), facts: facts.clone() })
     }
 
-    /// The build world's object for an object of the Lambda world: the one with the same facts.
-    fn build_index(&self, object: &Loaded) -> usize {
-        let Object::Elf(wanted) = &object.file.object else { return 0 };
+    /// The build world's object with these facts.
+    fn build_index(&self, wanted: &Arc<ElfFacts>) -> usize {
         self.objects
             .iter()
             .position(|known| match &known.file.object {

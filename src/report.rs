@@ -15,6 +15,7 @@ use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
+use crate::plan::PINNED_DIR;
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, mermaid, tree};
@@ -241,7 +242,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let library = Library {
             build_path: subject.build_files.get(&soname).map(|file| file.path.clone()),
             lambda_path: Some(object.path.clone()),
-            pinned: false,
+            pinned: object.path.starts_with(PINNED_DIR),
             rule: Some(object.rule.as_str()),
             needed_by,
             evidence,
@@ -295,6 +296,10 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
                 }
             }
             match (from, &library.build_path, &library.lambda_path) {
+                ("bundle", Some(build), _) if library.pinned => {
+                    let _ =
+                        write!(text, "; in place of the one on {}; from {build}", lambda.baseline.runtime);
+                }
                 ("bundle", Some(build), _) => {
                     let not = match lambda.certainty(&library.soname) {
                         Certainty::Doubtful => "perhaps not",

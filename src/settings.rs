@@ -10,7 +10,7 @@ use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
     ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, MessageFormat,
-    OutputArgs, VerifyArgs,
+    OutputArgs, RepairArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -65,6 +65,8 @@ pub struct Bundle {
     pub libs: Vec<String>,
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
+    /// Whether copies of ELF files may be edited.
+    pub may_edit: bool,
     /// Directories of libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
     /// The compiler whose library directories count.
@@ -253,6 +255,7 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
 fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
+    let may_edit = content.repair == RepairArg::Auto;
     let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
     let programs = if selection.binaries.is_empty() {
         Programs::Cargo(Box::new(Selection {
@@ -281,6 +284,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         programs,
         libs: content.libs,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
+        may_edit,
         library_paths: content.library_paths.iter().map(absolute).collect(),
         cc: content.cc,
         sysroot: content.sysroot.as_ref().map(absolute),

@@ -33,6 +33,7 @@ struct Case {
     assume_missing: Vec<String>,
     exclude: Vec<String>,
     extra: Vec<String>,
+    may_edit: bool,
 }
 
 fn case(program: Object) -> Case {
@@ -47,6 +48,7 @@ fn case(program: Object) -> Case {
         assume_missing: Vec::new(),
         exclude: Vec::new(),
         extra: Vec::new(),
+        may_edit: false,
     }
 }
 
@@ -121,12 +123,14 @@ impl Case {
             path: "/build/app",
             extra: &self.extra,
             exclude: &exclude,
+            may_edit: self.may_edit,
         };
         let plan = plan::plan(&request, &lambda, &build);
         let found: Vec<String> = plan
             .shipped
             .iter()
             .map(|library| match &library.link_to {
+                _ if library.pinned => format!("pinned {}", library.name),
                 Some(target) => format!("{} -> {target}", library.name),
                 None if library.source != format!("{BUILD_LIB}/{}", library.name) => {
                     format!("{} from {}", library.name, library.source)
@@ -143,6 +147,7 @@ impl Case {
             members: &plan.members,
             build_files: &plan.build_files,
             not_shipped: &plan.not_shipped,
+            conflicts: &plan.conflicts,
         };
         let mut found: Vec<String> = audit::audit(&subject, &plan.walks)
             .into_iter()
@@ -506,6 +511,126 @@ fn a_library_for_a_later_kernel_is_passed_over() {
     case(app())
         .has("libfoo.so.1", foo([6, 1, 0]))
         .check(&["libfoo.so.1"], &["error missing-library app libfoo.so.1"]);
+}
+
+/// A runtime whose `libfoo.so.1` (and `libbar.so.1`, of the same package if `package` is the same) is known.
+fn with_foo(foo: &str, others: &str) -> String {
+    format!(
+        "runtime test\narch x86_64\nrecorded 2026-01-01\nglibc 2.34\ncomplete yes\n\
+         interpreter /lib64/ld-linux-x86-64.so.2\ndefault-dirs /lib64 /usr/lib64\n\
+         library-path /lib64:/usr/lib64:/var/task:/var/task/lib:/opt/lib\n\
+         evidence X a test\n\
+         object ld-linux-x86-64.so.2\n  presence present\n  evidence derived X\n  nodes GLIBC_2.3\n  nodes-from high X\n\
+         object libc.so.6\n  presence present\n  evidence derived X\n  nodes GLIBC_2.2.5 GLIBC_2.34\n  nodes-from high X\n\
+         object libfoo.so.1\n  {foo}  presence present\n  evidence derived X\n  nodes FOO_1\n  nodes-from high X\n{others}"
+    )
+}
+
+/// A program that needs a version of `libfoo.so.1` which the runtime's copy lacks.
+fn wants_foo_2() -> Object {
+    app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"])
+}
+
+fn foo(nodes: &[&str]) -> Object {
+    library("libfoo.so.1").verdef(nodes)
+}
+
+const OTHER: &str = "object libother.so.1\n  presence present\n  evidence derived X\n";
+
+#[test]
+fn a_copy_with_all_the_nodes_displaces_the_systems() {
+    let mut case = case(wants_foo_2().needs("libother.so.1"))
+        .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+        .has("libother.so.1", library("libother.so.1"))
+        .baseline(&with_foo("", OTHER));
+    case.may_edit = true;
+    case.check(&["pinned libfoo.so.1"], &[]);
+}
+
+#[test]
+fn nothing_is_displaced_without_leave() {
+    case(wants_foo_2())
+        .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+        .baseline(&with_foo("", ""))
+        .check(&[], &["error version-too-new app libfoo.so.1 FOO_2"]);
+}
+
+#[test]
+fn a_copy_that_lacks_a_node_may_hurt_the_systems_others() {
+    let mut case = case(wants_foo_2().needs("libother.so.1"))
+        .has("libfoo.so.1", foo(&["FOO_2"]))
+        .has("libother.so.1", library("libother.so.1"))
+        .baseline(&with_foo("", OTHER));
+    case.may_edit = true;
+    case.check(&[], &["error repair-conflict app libfoo.so.1 FOO_2"]);
+}
+
+#[test]
+fn with_nobody_to_be_hurt_any_copy_that_fits_may_be_pinned() {
+    let mut case = case(wants_foo_2()).has("libfoo.so.1", foo(&["FOO_2"])).baseline(&with_foo("", ""));
+    case.may_edit = true;
+    case.check(&["pinned libfoo.so.1"], &[]);
+}
+
+#[test]
+fn what_the_copy_itself_needs_comes_along_where_that_leaves_nobody() {
+    let mut case = case(wants_foo_2())
+        .has("libfoo.so.1", foo(&["FOO_2"]).needs("libother.so.1"))
+        .has("libother.so.1", library("libother.so.1"))
+        .baseline(&with_foo("", OTHER));
+    case.may_edit = true;
+    case.check(&["pinned libfoo.so.1", "pinned libother.so.1"], &[]);
+}
+
+#[test]
+fn a_pin_for_want_of_others_goes_when_others_turn_up() {
+    // Ours needs `liblate.so.1`, which is shipped and needs a library of the system's.
+    let mut case = case(wants_foo_2())
+        .has("libfoo.so.1", foo(&["FOO_2"]).needs("liblate.so.1"))
+        .has("liblate.so.1", library("liblate.so.1").needs("libother.so.1"))
+        .has("libother.so.1", library("libother.so.1"))
+        .baseline(&with_foo("", OTHER));
+    case.may_edit = true;
+    case.check(&[], &["error repair-conflict app libfoo.so.1 FOO_2"]);
+}
+
+#[test]
+fn a_package_comes_whole() {
+    let bar = "object libbar.so.1\n  package foo\n  presence present\n  evidence derived X\n  nodes BAR_1\n  nodes-from high X\n";
+    let case = |bar_nodes: &[&str]| {
+        let mut case = case(wants_foo_2().needs("libbar.so.1").needs("libother.so.1"))
+            .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+            .has("libbar.so.1", library("libbar.so.1").verdef(bar_nodes))
+            .has("libother.so.1", library("libother.so.1"))
+            .baseline(&with_foo("package foo\n", &format!("{bar}{OTHER}")));
+        case.may_edit = true;
+        case
+    };
+    case(&["BAR_1"]).check(&["pinned libbar.so.1", "pinned libfoo.so.1"], &[]);
+    case(&["BAR_2"]).check(&[], &["error repair-conflict app libfoo.so.1 FOO_2"]);
+}
+
+#[test]
+fn a_librarys_runpath_does_not_keep_the_pinned_copy_from_it() {
+    let mut case = case(app().needs("libuser.so.1"))
+        .has(
+            "libuser.so.1",
+            library("libuser.so.1")
+                .needs("libfoo.so.1")
+                .verneed("libfoo.so.1", &["FOO_2"])
+                .runpath("/opt/acme"),
+        )
+        .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+        .baseline(&with_foo("", ""));
+    case.may_edit = true;
+    case.check(&["pinned libfoo.so.1", "libuser.so.1"], &[]);
+}
+
+#[test]
+fn glibc_is_never_displaced() {
+    let mut case = case(app().verneed("libc.so.6", &["GLIBC_2.38"])).has("libc.so.6", library("libc.so.6"));
+    case.may_edit = true;
+    case.check(&[], &["error version-too-new app libc.so.6 GLIBC_2.38"]);
 }
 
 #[test]

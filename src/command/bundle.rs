@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
 use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request};
+use crate::repair::{self, Edits};
 use crate::report::{self, Artifact};
 use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
 use crate::ui::Ui;
@@ -246,6 +247,7 @@ impl Run<'_> {
             members: &plan.members,
             build_files: &plan.build_files,
             not_shipped: &plan.not_shipped,
+            conflicts: &plan.conflicts,
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         artifact.libraries = report::libraries(&subject, &plan.walks);
@@ -301,6 +303,7 @@ impl Run<'_> {
             path: loaded.path.as_str(),
             extra: &self.job.libs,
             exclude: &self.job.exclude,
+            may_edit: self.job.may_edit,
         };
         plan::plan(&request, lambda, build)
     }
@@ -487,22 +490,36 @@ fn program_findings(
     findings
 }
 
-/// The archive's entries, with the bytes of every library read.
+/// The archive's entries: every library read, every edit made on its copy.
 fn entries(plan: &BundlePlan, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
     let mut entries = vec![Entry {
         name: archive::BOOTSTRAP.to_owned(),
         mode: Mode::Executable,
-        content: Content::File(program.clone()),
+        content: Content::File(edited(program.clone(), plan.program_edits.as_ref(), archive::BOOTSTRAP)?),
     }];
     for library in &plan.shipped {
+        let name = library.entry_name();
         let content = match &library.link_to {
             Some(target) => Content::Link(target.clone()),
-            None => Content::File(Arc::new(disk::read(Utf8Path::new(&library.source))?)),
+            None => {
+                let bytes = Arc::new(disk::read(Utf8Path::new(&library.source))?);
+                Content::File(edited(bytes, library.edits.as_ref(), &library.source)?)
+            }
         };
-        entries.push(Entry { name: format!("lib/{}", library.name), mode: Mode::Data, content });
+        entries.push(Entry { name, mode: Mode::Data, content });
     }
     archive::order(&mut entries);
     Ok(entries)
+}
+
+fn edited(bytes: Arc<Vec<u8>>, edits: Option<&Edits>, name: &str) -> Result<Arc<Vec<u8>>> {
+    let Some(edits) = edits else { return Ok(bytes) };
+    let edited = repair::edit(&bytes, edits).map_err(|refusal| {
+        Error::new(format!("could not edit `{name}` so that the bundle's libraries load first"))
+            .because(refusal)
+            .help("`--repair never` says what does not fit without the edit")
+    })?;
+    Ok(Arc::new(edited.bytes))
 }
 
 impl BundlePlan {

@@ -13,7 +13,7 @@ use crate::disk;
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
-use crate::plan::BuildFile;
+use crate::plan::{BuildFile, Conflict};
 use crate::report::{self, Artifact};
 use crate::settings::{Context, Settings};
 use crate::ui::Ui;
@@ -159,6 +159,7 @@ pub(super) fn audit_again(read: &Archive, lambda: &LambdaWorld, libs: &[String])
 struct Nothing {
     files: BTreeMap<String, BuildFile>,
     reasons: BTreeMap<String, NotShipped>,
+    conflicts: BTreeMap<String, Conflict>,
 }
 
 fn subject<'a>(
@@ -175,6 +176,7 @@ fn subject<'a>(
         members,
         build_files: &none.files,
         not_shipped: &none.reasons,
+        conflicts: &none.conflicts,
     }
 }
 
