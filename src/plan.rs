@@ -10,7 +10,7 @@
 //!
 //! A system copy that lacks a version node is *pinned* over where that hurts nobody: ours goes to
 //! `lib/pinned`, which DT_RPATH names and which therefore comes before LD_LIBRARY_PATH. Whether it may is for
-//! [`pins`] to say. Shipped and pinned only grow, so the loop ends.
+//! `pins` to say. Each name is shipped once, pinned once and given up once at most, so the loop ends.
 
 mod pins;
 

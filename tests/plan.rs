@@ -353,20 +353,10 @@ fn a_doubtful_library_is_shipped_and_noted() {
 
 #[test]
 fn a_doubtful_library_must_fit_if_it_is_there() {
-    let text = |presence: &str| {
-        format!(
-            "runtime test\narch x86_64\nrecorded 2026-01-01\nglibc 2.34\ncomplete yes\n\
-             interpreter /lib64/ld-linux-x86-64.so.2\ndefault-dirs /lib64 /usr/lib64\n\
-             library-path /lib64:/usr/lib64:/var/task:/var/task/lib:/opt/lib\n\
-             evidence X a test\n\
-             object ld-linux-x86-64.so.2\n  presence present\n  evidence derived X\n  nodes GLIBC_2.3\n  nodes-from high X\n\
-             object libc.so.6\n  presence present\n  evidence derived X\n  nodes GLIBC_2.2.5 GLIBC_2.34\n  nodes-from high X\n\
-             object libfoo.so.1\n  presence {presence}\n  evidence doubtful X\n  nodes FOO_1\n  nodes-from high X\n"
-        )
-    };
+    let foo = "object libfoo.so.1\n  presence doubtful\n  evidence doubtful X\n  nodes FOO_1\n  nodes-from high X\n";
     case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"]))
         .has("libfoo.so.1", library("libfoo.so.1").verdef(&["FOO_1", "FOO_2"]))
-        .baseline(&text("doubtful"))
+        .baseline(&runtime_with(foo))
         .check(
             &["libfoo.so.1"],
             &["error version-too-new app libfoo.so.1 FOO_2", "note doubtful-library app libfoo.so.1"],
@@ -513,8 +503,8 @@ fn a_library_for_a_later_kernel_is_passed_over() {
         .check(&["libfoo.so.1"], &["error missing-library app libfoo.so.1"]);
 }
 
-/// A runtime whose `libfoo.so.1` (and `libbar.so.1`, of the same package if `package` is the same) is known.
-fn with_foo(foo: &str, others: &str) -> String {
+/// A runtime with glibc 2.34 and these objects.
+fn runtime_with(objects: &str) -> String {
     format!(
         "runtime test\narch x86_64\nrecorded 2026-01-01\nglibc 2.34\ncomplete yes\n\
          interpreter /lib64/ld-linux-x86-64.so.2\ndefault-dirs /lib64 /usr/lib64\n\
@@ -522,8 +512,15 @@ fn with_foo(foo: &str, others: &str) -> String {
          evidence X a test\n\
          object ld-linux-x86-64.so.2\n  presence present\n  evidence derived X\n  nodes GLIBC_2.3\n  nodes-from high X\n\
          object libc.so.6\n  presence present\n  evidence derived X\n  nodes GLIBC_2.2.5 GLIBC_2.34\n  nodes-from high X\n\
-         object libfoo.so.1\n  {foo}  presence present\n  evidence derived X\n  nodes FOO_1\n  nodes-from high X\n{others}"
+         {objects}"
     )
+}
+
+/// A runtime whose `libfoo.so.1` has the node FOO_1; `foo` are further lines of it.
+fn with_foo(foo: &str, others: &str) -> String {
+    runtime_with(&format!(
+        "object libfoo.so.1\n  {foo}  presence present\n  evidence derived X\n  nodes FOO_1\n  nodes-from high X\n{others}"
+    ))
 }
 
 /// A program that needs a version of `libfoo.so.1` which the runtime's copy lacks.

@@ -103,9 +103,9 @@ impl<'a> Image<'a> {
         const PAGE: u64 = 4096;
         let of = |load: &segment::ProgramHeader| {
             let distance = load.p_vaddr.wrapping_sub(load.p_offset);
-            if load.p_align % PAGE != 0 || distance % PAGE != 0 {
+            if !load.p_align.is_multiple_of(PAGE) || !distance.is_multiple_of(PAGE) {
                 Alignment::Broken
-            } else if load.p_align != 0 && distance % load.p_align != 0 {
+            } else if load.p_align != 0 && !distance.is_multiple_of(load.p_align) {
                 Alignment::PageOnly
             } else {
                 Alignment::Fine

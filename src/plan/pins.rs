@@ -96,6 +96,9 @@ fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<&'a SystemOb
     }
 }
 
+/// Our copies by SONAME.
+type Copies = Vec<(String, Candidate)>;
+
 /// Our copies of a library and of the rest of its package, if they may be pinned. With a conflict if they may
 /// only because nobody is there to be hurt.
 fn choose(
@@ -104,8 +107,8 @@ fn choose(
     bundle: &Bundle,
     closure: &Closure,
     wanted: &SystemObject,
-) -> Result<(Vec<(String, Candidate)>, Option<Conflict>), Conflict> {
-    let mut copies: Vec<(String, Candidate)> = Vec::new();
+) -> Result<(Copies, Option<Conflict>), Conflict> {
+    let mut copies = Copies::new();
     let mut conflict = None;
     let mut pending: Vec<&SystemObject> = vec![wanted];
     pending

@@ -1,0 +1,131 @@
+//! Findings: their kinds, their names, their severities.
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The program does not start, or the archive is refused.
+    Error,
+    /// It starts, as far as can be told; somebody should look.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $text:literal $severity:ident $doc:literal)+) => {
+        /// The kinds of findings. Their names are part of the contract.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Code { $(#[doc = $doc] $variant),+ }
+
+        impl Code {
+            /// Every kind, in the order of the README's table.
+            pub const ALL: &[Code] = &[$(Code::$variant),+];
+
+            /// The name, as in JSON and after `--deny`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text),+ }
+            }
+
+            /// The severity unless `--deny` or `--allow` moves it.
+            pub fn severity(self) -> Severity {
+                match self { $(Code::$variant => Severity::$severity),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    MissingLibrary "missing-library" Error "A needed library is neither in the bundle nor on the runtime."
+    VersionTooNew "version-too-new" Error "A needed version node is not offered by the object that would load."
+    InterpreterMissing "interpreter-missing" Error "PT_INTERP does not exist on the runtime."
+    BrokenStaticPie "broken-static-pie" Error "The program needs libraries and names no interpreter to load them."
+    RelrUnsupported "relr-unsupported" Error "DT_RELR, which the runtime's glibc ignores: the program crashes."
+    UndefinedSymbol "undefined-symbol" Error "A symbol that no loaded object defines."
+    WrongArch "wrong-arch" Error "An object is for another machine."
+    NotElf "not-elf" Error "A file in the closure or archive is not an object the loader takes."
+    NotExecutable "not-executable" Error "The program's mode lacks the execute bit, or others may not read it."
+    RepairConflict "repair-conflict" Error "No copy of a library serves both the program and the runtime's other libraries."
+    LibcMixed "libc-mixed" Error "Parts of two C libraries, or of two builds of one, would load together."
+    SizeLimit "size-limit" Error "The unzipped bundle is over Lambda's limit."
+    BootstrapMissing "bootstrap-missing" Error "The archive has no `bootstrap` at its root."
+    VersionRecent "version-recent" Warning "Only newer images of the runtime have a needed version node."
+    VersionUnknown "version-unknown" Warning "Whether the runtime's object has a needed version node is not known."
+    VersionSkew "version-skew" Warning "The runtime's library is older than the one of the build, and has no version nodes to compare."
+    Shadowed "shadowed" Warning "A bundled library is passed over for the runtime's own."
+    DoubtfulLibrary "doubtful-library" Note "Whether the runtime has the library is doubtful, so it is shipped."
+    StaleBinary "stale-binary" Warning "A source file is newer than the program."
+    RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."
+    DirectUploadLimit "direct-upload-limit" Warning "The ZIP is too large for a direct upload."
+}
+
+impl Code {
+    /// The code of this name.
+    pub fn from_name(name: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.as_str() == name)
+    }
+}
+
+/// One answer about the user's program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind.
+    pub code: Code,
+    /// How bad.
+    pub severity: Severity,
+    /// The object it is about: the program's name or a library's.
+    pub object: String,
+    /// The library it is about, where there is one.
+    pub soname: Option<String>,
+    /// Version nodes, sorted.
+    pub versions: Vec<String>,
+    /// Symbols that ask for those nodes, sorted.
+    pub symbols: Vec<String>,
+    /// From the program to `object`, by needs; empty for the program itself.
+    pub chain: Vec<String>,
+    /// What is the matter: one sentence, lowercase, no final period.
+    pub message: String,
+    /// One thing to do.
+    pub help: Option<String>,
+}
+
+impl Finding {
+    /// A finding about an object with the code's own severity.
+    pub fn new(code: Code, object: impl Into<String>, message: impl Into<String>) -> Finding {
+        Finding {
+            code,
+            severity: code.severity(),
+            object: object.into(),
+            soname: None,
+            versions: Vec::new(),
+            symbols: Vec::new(),
+            chain: Vec::new(),
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// Adds one thing to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Finding {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the library it is about.
+    #[must_use]
+    pub fn soname(mut self, soname: impl Into<String>) -> Finding {
+        self.soname = Some(soname.into());
+        self
+    }
+}

@@ -1,0 +1,258 @@
+//! Findings about version nodes and symbols: who needs what of whom, and what helps.
+
+use std::collections::BTreeMap;
+
+use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
+use crate::baseline::is_glibc_part;
+use crate::elf::ElfFacts;
+use crate::lambda::Walked;
+use crate::loader::{Outcome, Undefined, VersionAnswer, VersionCheck};
+use crate::plan::Conflict;
+use crate::world::Object;
+
+pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
+    // One finding per needing object, answering object and kind of answer.
+    let mut groups: BTreeMap<(usize, Code, Severity, String), Vec<&VersionCheck>> = BTreeMap::new();
+    for check in &walked.checks {
+        // The library itself is missing, and that has been said.
+        let absent = walked
+            .closure
+            .needs
+            .iter()
+            .any(|need| need.name == check.need.file && !matches!(need.outcome, Outcome::Loaded(_)));
+        if absent && check.answer == VersionAnswer::NoSuchFile {
+            continue;
+        }
+        let (code, severity) = match &check.answer {
+            VersionAnswer::Fits => continue,
+            VersionAnswer::NotThere | VersionAnswer::NoSuchFile if !check.need.weak => {
+                (Code::VersionTooNew, Severity::Error)
+            }
+            VersionAnswer::NotThere | VersionAnswer::NoSuchFile => (Code::VersionTooNew, Severity::Warning),
+            VersionAnswer::Later(_) => (Code::VersionRecent, Severity::Warning),
+            VersionAnswer::Uncertain | VersionAnswer::Unknown => (Code::VersionUnknown, Severity::Warning),
+            // ld.so prints "no version information available" and goes on.
+            VersionAnswer::NoVersions => (Code::VersionUnknown, Severity::Note),
+        };
+        groups.entry((check.by, code, severity, check.need.file.clone())).or_default().push(check);
+    }
+    for ((by, code, severity, file), checks) in groups {
+        let conflict = subject
+            .conflicts
+            .get(&file)
+            .filter(|_| (code, severity) == (Code::VersionTooNew, Severity::Error));
+        if let Some(conflict) = conflict {
+            findings.add(repair_conflict(subject, walked, by, &file, &checks, conflict));
+            continue;
+        }
+        findings.add(version_finding(subject, walked, by, code, severity, &file, &checks));
+    }
+}
+
+/// Both needs: what the program's side wants, and what the system's side may want.
+fn repair_conflict(
+    subject: &Subject,
+    walked: &Walked,
+    by: usize,
+    file: &str,
+    checks: &[&VersionCheck],
+    conflict: &Conflict,
+) -> Finding {
+    let by_label = label(subject, &walked.closure, by);
+    let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
+    versions.sort_by(|a, b| crate::version::compare(a, b));
+    versions.dedup();
+    let Conflict { ours, lacks, soname } = conflict;
+    let lambda = subject.lambda.label();
+    let why = match (ours, lacks.as_slice()) {
+        (None, _) => format!("`{soname}` would have to come with it, and this machine has none"),
+        (Some(ours), []) => {
+            format!("`{ours}` may be older than the copy that {lambda}'s other libraries use")
+        }
+        (Some(ours), lacks) => {
+            format!("`{ours}` lacks {}, which {lambda}'s other libraries may need", lacks.join(", "))
+        }
+    };
+    let mut finding = Finding::new(
+        Code::RepairConflict,
+        &by_label,
+        format!(
+            "`{by_label}` needs {} of `{file}`, which the copy of {lambda} does not have, and ours cannot take its place: {why}",
+            versions.join(", ")
+        ),
+    )
+    .soname(file)
+    .help(format!(
+        "link to a `{file}` as old as the runtime's, or bundle one that is newer than both: name it with `--library-path DIR`"
+    ));
+    finding.versions = versions;
+    finding.chain = chain(subject, &walked.closure, by);
+    finding
+}
+
+fn version_finding(
+    subject: &Subject,
+    walked: &Walked,
+    by: usize,
+    code: Code,
+    severity: Severity,
+    file: &str,
+    checks: &[&VersionCheck],
+) -> Finding {
+    let (closure, lambda) = (&walked.closure, subject.lambda);
+    let by_label = label(subject, closure, by);
+    let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
+    versions.sort_by(|a, b| crate::version::compare(a, b));
+    versions.dedup();
+    let symbols = match closure.objects[by].file.object.elf() {
+        Some(elf) => elf.symbols_needing(file, &versions),
+        None => Vec::new(),
+    };
+    let wanted = versions.join(", ");
+    let answering = checks[0].object;
+    let whose = match answering.map(|index| &closure.objects[index].file.object) {
+        Some(Object::System(_)) | None => format!("the `{file}` of {}", lambda.label()),
+        Some(_) => format!("the bundle's `{file}`"),
+    };
+    let highest = match answering.map(|index| &closure.objects[index].file.object) {
+        Some(Object::System(system)) => {
+            let mut families: Vec<&str> = versions.iter().map(|node| crate::version::family(node)).collect();
+            families.dedup();
+            let known: Vec<&str> = families.iter().filter_map(|family| system.highest(family)).collect();
+            if known.is_empty() { String::new() } else { format!(" (it has up to {})", known.join(", ")) }
+        }
+        _ => String::new(),
+    };
+    let message = match (code, severity) {
+        (Code::VersionTooNew, Severity::Error) if checks[0].answer == VersionAnswer::NoSuchFile => format!(
+            "`{by_label}` asks for {wanted} of `{file}`, but needs no library of that name; ld.so stops with an assertion"
+        ),
+        (Code::VersionTooNew, Severity::Error) => {
+            format!("`{by_label}` needs {wanted}, which {whose} does not have{highest}")
+        }
+        (Code::VersionTooNew, _) => {
+            format!(
+                "`{by_label}` asks weakly for {wanted}, which {whose} does not have{highest}; ld.so prints a line and goes on"
+            )
+        }
+        (Code::VersionRecent, _) => {
+            let mut images: Vec<&str> = checks
+                .iter()
+                .filter_map(|check| match &check.answer {
+                    VersionAnswer::Later(image) => Some(image.as_str()),
+                    _ => None,
+                })
+                .collect();
+            images.sort_unstable();
+            images.dedup();
+            format!(
+                "`{by_label}` needs {wanted}, which {whose} has only since image {}; a function that is pinned to an older one does not start",
+                images.join(", ")
+            )
+        }
+        (Code::VersionUnknown, Severity::Note) => format!(
+            "`{by_label}` asks for {wanted}, and {whose} has no version nodes; ld.so prints \"no version information available\" and goes on"
+        ),
+        _ => format!("`{by_label}` needs {wanted}; whether {whose} has it is not known"),
+    };
+    let mut finding = Finding::new(code, &by_label, message).soname(file);
+    finding.severity = severity;
+    finding.versions = versions;
+    finding.symbols = symbols;
+    finding.chain = chain(subject, closure, by);
+    if severity == Severity::Error || code == Code::VersionRecent {
+        finding.help = match finding.versions.as_slice() {
+            // It is how the linker says that it packed the relocations, whatever glibc it linked against.
+            [only] if only == "GLIBC_ABI_DT_RELR" && by == 0 => Some(RELR_HELP.to_owned()),
+            _ => version_help(subject, by, &by_label, file),
+        };
+    }
+    finding
+}
+
+/// What helps depends on who needs the version: the program can be rebuilt, a library must be replaced.
+fn version_help(subject: &Subject, by: usize, by_label: &str, file: &str) -> Option<String> {
+    let glibc = &subject.lambda.baseline.glibc;
+    let is_glibc = is_glibc_part(file);
+    match (subject.owner, by, is_glibc) {
+        (Owner::Cargo { target }, 0, true) => {
+            let arch = subject.lambda.arch().gnu_name();
+            let gnu = match target {
+                Some(target) if target.contains("gnu") => target.to_owned(),
+                _ => format!("{arch}-unknown-linux-gnu"),
+            };
+            Some(format!(
+                "build against glibc {glibc} or older (`cargo zigbuild --release --target {gnu}.{glibc}`), or for `{arch}-unknown-linux-musl`"
+            ))
+        }
+        (_, 0, true) => {
+            Some(format!("build it against glibc {glibc} or older, or link it statically to musl"))
+        }
+        (Owner::Archive, 0, false) => {
+            Some(format!("build it against the `{file}` of the runtime, or an older one"))
+        }
+        (_, 0, false) => Some(format!(
+            "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
+        )),
+        (Owner::Archive, _, true) => {
+            Some(format!("replace `{by_label}` by one that was built against glibc {glibc} or older"))
+        }
+        (Owner::Archive, ..) => {
+            Some(format!("replace `{by_label}` by one that was built against an older `{file}`"))
+        }
+        (_, _, true) => Some(format!(
+            "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
+        )),
+        _ => Some(format!(
+            "take `{by_label}` from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
+        )),
+    }
+}
+
+/// One finding per object and the library it expects the symbols of.
+pub(super) fn symbol_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
+    let closure = &walked.closure;
+    let mut groups: BTreeMap<(usize, Option<String>, bool), Vec<&Undefined>> = BTreeMap::new();
+    for undefined in &walked.undefined {
+        let file = undefined.version.as_ref().map(|(file, _)| file.clone());
+        groups.entry((undefined.by, file, undefined.certain)).or_default().push(undefined);
+    }
+    for ((by, file, certain), group) in groups {
+        let by_label = label(subject, closure, by);
+        let binds_now = closure.objects[by].file.object.elf().is_some_and(ElfFacts::binds_now);
+        let mut symbols: Vec<String> = group.iter().map(|undefined| undefined.symbol.clone()).collect();
+        symbols.sort();
+        let (first, more) = (&symbols[0], symbols.len() - 1);
+        let named = match more {
+            0 => format!("the symbol `{first}`"),
+            1 => format!("the symbols `{first}` and `{}`", symbols[1]),
+            _ => format!("the symbol `{first}` and {more} more"),
+        };
+        let place = match &file {
+            Some(file) => format!("of `{file}`"),
+            None => "of some library".to_owned(),
+        };
+        let consequence = match (certain, binds_now) {
+            (true, true) => "which no library it loads defines; it fails at start",
+            (true, false) => "which no library it loads defines; it fails when the first of them is called",
+            (false, _) => "which no library that we know defines; one of the runtime's might",
+        };
+        let mut finding = Finding::new(
+            Code::UndefinedSymbol,
+            &by_label,
+            format!("`{by_label}` needs {named} {place}, {consequence}"),
+        );
+        finding.severity = if certain && binds_now { Severity::Error } else { Severity::Warning };
+        finding.soname = file;
+        let mut versions: Vec<String> = group
+            .iter()
+            .filter_map(|undefined| undefined.version.as_ref().map(|(_, node)| node.clone()))
+            .collect();
+        versions.sort_by(|a, b| crate::version::compare(a, b));
+        versions.dedup();
+        finding.versions = versions;
+        finding.symbols = symbols;
+        finding.chain = chain(subject, closure, by);
+        findings.add(finding);
+    }
+}
