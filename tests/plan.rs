@@ -353,10 +353,10 @@ fn a_doubtful_library_is_shipped_and_noted() {
 
 #[test]
 fn a_doubtful_library_must_fit_if_it_is_there() {
-    let foo = "object libfoo.so.1\n  presence doubtful\n  evidence doubtful X\n  nodes FOO_1\n  nodes-from high X\n";
+    let doubtful = "object libfoo.so.1\n  presence doubtful\n  evidence doubtful X\n  nodes FOO_1\n  nodes-from high X\n";
     case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"]))
         .has("libfoo.so.1", library("libfoo.so.1").verdef(&["FOO_1", "FOO_2"]))
-        .baseline(&runtime_with(foo))
+        .baseline(&runtime_with(doubtful))
         .check(
             &["libfoo.so.1"],
             &["error version-too-new app libfoo.so.1 FOO_2", "note doubtful-library app libfoo.so.1"],
@@ -365,8 +365,8 @@ fn a_doubtful_library_must_fit_if_it_is_there() {
 
 #[test]
 fn the_users_word_on_presence_counts() {
-    let foo = || case(app().needs("libfoo.so.1")).has("libfoo.so.1", library("libfoo.so.1"));
-    let mut present = foo();
+    let library_foo = || case(app().needs("libfoo.so.1")).has("libfoo.so.1", library("libfoo.so.1"));
+    let mut present = library_foo();
     present.assume_present = vec!["libfoo*".into()];
     present.check(&[], &[]);
     let mut missing = case(app().needs("libz.so.1")).has("libz.so.1", library("libz.so.1"));
@@ -440,14 +440,14 @@ fn a_symbol_that_glibc_lacks_is_undefined() {
 
 #[test]
 fn a_symbol_that_a_shipped_library_lacks_is_undefined() {
-    let foo = |names: &[&str]| {
+    let library_foo = |names: &[&str]| {
         let object = library("libfoo.so.1");
         names.iter().fold(object, |object, name| object.defines(name, None))
     };
     let app = || app().needs("libfoo.so.1").imports("foo_open", None).flags(8);
-    case(app()).has("libfoo.so.1", foo(&["foo_open"])).check(&["libfoo.so.1"], &[]);
+    case(app()).has("libfoo.so.1", library_foo(&["foo_open"])).check(&["libfoo.so.1"], &[]);
     case(app())
-        .has("libfoo.so.1", foo(&["foo_close"]))
+        .has("libfoo.so.1", library_foo(&["foo_close"]))
         .check(&["libfoo.so.1"], &["error undefined-symbol app"]);
 }
 
@@ -495,11 +495,11 @@ fn a_segment_that_lambdas_loader_cannot_map_is_refused() {
 
 #[test]
 fn a_library_for_a_later_kernel_is_passed_over() {
-    let foo = |kernel| library("libfoo.so.1").abi_tag(kernel);
+    let library_foo = |kernel| library("libfoo.so.1").abi_tag(kernel);
     let app = || app().needs("libfoo.so.1");
-    case(app()).has("libfoo.so.1", foo([3, 2, 0])).check(&["libfoo.so.1"], &[]);
+    case(app()).has("libfoo.so.1", library_foo([3, 2, 0])).check(&["libfoo.so.1"], &[]);
     case(app())
-        .has("libfoo.so.1", foo([6, 1, 0]))
+        .has("libfoo.so.1", library_foo([6, 1, 0]))
         .check(&["libfoo.so.1"], &["error missing-library app libfoo.so.1"]);
 }
 
@@ -516,10 +516,10 @@ fn runtime_with(objects: &str) -> String {
     )
 }
 
-/// A runtime whose `libfoo.so.1` has the node FOO_1; `foo` are further lines of it.
-fn with_foo(foo: &str, others: &str) -> String {
+/// A runtime whose `libfoo.so.1` has the node FOO_1; `lines` are further ones of it.
+fn with_foo(lines: &str, others: &str) -> String {
     runtime_with(&format!(
-        "object libfoo.so.1\n  {foo}  presence present\n  evidence derived X\n  nodes FOO_1\n  nodes-from high X\n{others}"
+        "object libfoo.so.1\n  {lines}  presence present\n  evidence derived X\n  nodes FOO_1\n  nodes-from high X\n{others}"
     ))
 }
 
