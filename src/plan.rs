@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc};
+use crate::elf::{ElfFacts, Libc, VersionNeed};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
@@ -73,6 +73,8 @@ pub struct Conflict {
     pub ours: Option<String>,
     /// The version nodes of the system's copy that ours lacks; empty if that cannot be compared.
     pub lacks: Vec<String>,
+    /// Ours needs versions itself that the runtime lacks.
+    pub too_new: bool,
     /// The library that cannot be displaced: the one asked for, or another of its package.
     pub soname: String,
 }
@@ -325,7 +327,7 @@ impl BuildSearch<'_> {
         );
         let chosen = files
             .iter()
-            .find(|file| file.object.elf().is_some_and(|elf| fits(elf, self.lambda)))
+            .find(|file| file.object.elf().is_some_and(|elf| fit(elf, self.lambda) < Fit::None))
             .or(files.first())
             .cloned()
             .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;
@@ -382,18 +384,31 @@ fn tried(attempts: &[Attempt]) -> Vec<String> {
         .collect()
 }
 
-/// Whether a library's own version needs are met by the runtime's objects.
-///
+/// How well a library's own version needs are met by the runtime's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// In every image, as far as is known.
+    Every,
+    /// In later images only.
+    Later,
+    /// In none.
+    None,
+}
+
 /// Needs of libraries that would be shipped with it are left to the walk.
-fn fits(elf: &ElfFacts, lambda: &LambdaWorld) -> bool {
+fn fit(elf: &ElfFacts, lambda: &LambdaWorld) -> Fit {
     if elf.has_relr || elf.libc() == Libc::Musl {
-        return false;
+        return Fit::None;
     }
-    elf.verneed.iter().all(|need| {
+    let of = |need: &VersionNeed| {
         if need.weak || lambda.certainty(&need.file) == Certainty::Absent {
-            return true;
+            return Fit::Every;
         }
-        let Some(object) = lambda.baseline.object(&need.file) else { return true };
-        !matches!(object.node(&need.node), NodeAnswer::Absent)
-    })
+        match lambda.baseline.object(&need.file).map(|object| object.node(&need.node)) {
+            Some(NodeAnswer::Absent) => Fit::None,
+            Some(NodeAnswer::Later(_)) => Fit::Later,
+            _ => Fit::Every,
+        }
+    };
+    elf.verneed.iter().map(of).max().unwrap_or(Fit::Every)
 }

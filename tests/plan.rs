@@ -592,6 +592,26 @@ fn a_pin_for_want_of_others_goes_when_others_turn_up() {
 }
 
 #[test]
+fn a_copy_that_does_not_fit_itself_is_not_pinned() {
+    let mut case = case(wants_foo_2())
+        .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]).verneed("libc.so.6", &["GLIBC_2.36"]))
+        .baseline(&with_foo("", ""));
+    case.may_edit = true;
+    case.check(&[], &["error repair-conflict app libfoo.so.1 FOO_2"]);
+}
+
+#[test]
+fn a_copy_that_only_later_images_load_is_no_better_than_their_own() {
+    // GLIBCXX_3.4.30 and GLIBC_2.35 both came later.
+    let mut case = case(app().needs("libstdc++.so.6").verneed("libstdc++.so.6", &["GLIBCXX_3.4.30"])).has(
+        "libstdc++.so.6",
+        library("libstdc++.so.6").verdef(&["GLIBCXX_3.4.30"]).verneed("libc.so.6", &["GLIBC_2.35"]),
+    );
+    case.may_edit = true;
+    case.check(&[], &["warning version-recent app libstdc++.so.6 GLIBCXX_3.4.30"]);
+}
+
+#[test]
 fn a_package_comes_whole() {
     let bar = "object libbar.so.1\n  package foo\n  presence present\n  evidence derived X\n  nodes BAR_1\n  nodes-from high X\n";
     let case = |bar_nodes: &[&str]| {

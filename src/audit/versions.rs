@@ -62,10 +62,11 @@ fn repair_conflict(
     let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
     versions.sort_by(|a, b| crate::version::compare(a, b));
     versions.dedup();
-    let Conflict { ours, lacks, soname } = conflict;
+    let Conflict { ours, lacks, too_new, soname } = conflict;
     let lambda = subject.lambda.label();
     let why = match (ours, lacks.as_slice()) {
         (None, _) => format!("`{soname}` would have to come with it, and this machine has none"),
+        (Some(ours), _) if *too_new => format!("`{ours}` itself needs versions that {lambda} does not have"),
         (Some(ours), []) => {
             format!("`{ours}` may be older than the copy that {lambda}'s other libraries use")
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{BuildSearch, Bundle, Candidate, Conflict, PINNED_DIR, Request};
+use super::{BuildSearch, Bundle, Candidate, Conflict, Fit, PINNED_DIR, Request, fit};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, file_name};
 use crate::lambda::Walked;
@@ -40,7 +40,9 @@ pub(super) fn pin(
                 continue;
             }
             changed = true;
-            match choose(request, search, bundle, &walked.closure, system) {
+            // A copy that only later images can load is no better than a node that only they have.
+            let worst = if check.answer == VersionAnswer::NotThere { Fit::Later } else { Fit::Every };
+            match choose(request, search, bundle, &walked.closure, system, worst) {
                 Ok((copies, conflict)) => {
                     for (name, candidate) in copies {
                         bundle.pin(&name, candidate);
@@ -69,8 +71,10 @@ fn keep_alone(request: &Request, search: &mut BuildSearch, bundle: &mut Bundle, 
             bundle.shipped.values().find(|known| known.pinned && known.facts.needed.contains(&other.soname));
         let by = by.map(|library| library.facts.clone());
         match by.map(|by| search.choose(&by, &other.soname, request.exclude)) {
-            Some(Ok(candidate)) => bundle.pin(&other.soname, candidate),
-            Some(Err(_)) | None => {
+            Some(Ok(candidate)) if fit(&candidate.facts, search.lambda) < Fit::None => {
+                bundle.pin(&other.soname, candidate);
+            }
+            Some(_) | None => {
                 for (soname, conflict) in std::mem::take(&mut bundle.alone) {
                     bundle.shipped.remove(&soname);
                     bundle.conflicts.insert(soname, conflict);
@@ -107,6 +111,7 @@ fn choose(
     bundle: &Bundle,
     closure: &Closure,
     wanted: &SystemObject,
+    worst: Fit,
 ) -> Result<(Copies, Option<Conflict>), Conflict> {
     let mut copies = Copies::new();
     let mut conflict = None;
@@ -124,11 +129,17 @@ fn choose(
         let candidate = search.choose(&by, &system.soname, request.exclude).map_err(|_| Conflict {
             ours: None,
             lacks: Vec::new(),
+            too_new: false,
             soname: system.soname.clone(),
         })?;
+        // A copy that does not fit itself would only move the error.
+        if fit(&candidate.facts, search.lambda) > worst {
+            let (ours, soname) = (Some(candidate.source), system.soname.clone());
+            return Err(Conflict { ours, lacks: Vec::new(), too_new: true, soname });
+        }
         if let Some(lacks) = hurts(system, &candidate) {
             let ours = Some(candidate.source.clone());
-            conflict.get_or_insert(Conflict { ours, lacks, soname: system.soname.clone() });
+            conflict.get_or_insert(Conflict { ours, lacks, too_new: false, soname: system.soname.clone() });
         }
         copies.push((system.soname.clone(), candidate));
     }
