@@ -17,6 +17,7 @@ mod symbols;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 
 pub use symbols::{Symbol, SymbolTable};
 
@@ -447,6 +448,8 @@ pub enum ElfError {
     TooShort,
     /// A table lies outside the file, or a value in it cannot be. Says which.
     Malformed(String),
+    /// A table lies in a part of the file that was not read.
+    NotRead,
 }
 
 impl fmt::Display for ElfError {
@@ -455,6 +458,7 @@ impl fmt::Display for ElfError {
             ElfError::NotElf(format) => write!(f, "it is {}", format.describe()),
             ElfError::TooShort => f.write_str("the file is shorter than an ELF header"),
             ElfError::Malformed(what) => write!(f, "{what}"),
+            ElfError::NotRead => f.write_str("a part of it was not read"),
         }
     }
 }
@@ -468,7 +472,22 @@ impl std::error::Error for ElfError {}
 /// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
 /// is not a file with fewer needs.
 pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
-    let image = Image::new(bytes)?;
+    parse_parts(bytes, &[0..bytes.len() as u64])
+}
+
+/// The parts of a file in which the loader's tables usually are, by the start of the file and its size; with
+/// them [`parse_parts`] most often does. `None` if they cannot be told.
+pub fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
+    read::usual_parts(head, file_size)
+}
+
+/// What these bytes say, if only `parts` of them were read; the rest may be anything.
+///
+/// # Errors
+///
+/// As [`parse`], and [`ElfError::NotRead`] if another part is needed: then read the whole file.
+pub fn parse_parts(bytes: &[u8], parts: &[Range<u64>]) -> Result<ElfFacts, ElfError> {
+    let image = Image::new(bytes, parts)?;
     let mut facts = ElfFacts {
         class64: image.class64,
         little_endian: image.little_endian,
@@ -490,7 +509,7 @@ pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
         read_dynamic(&image, &dynamic, &mut facts)?;
     }
     if facts.interpreter.is_none() && facts.is_program() {
-        facts.musl_text = image.contains(MUSL_TEXT);
+        facts.musl_text = image.contains(MUSL_TEXT)?;
     }
     Ok(facts)
 }

@@ -1096,3 +1096,46 @@ fn programs_of_rustc_are_told_apart() {
         }
     }
 }
+
+#[test]
+fn a_part_that_was_not_read_is_a_question_not_an_answer() {
+    let bytes = Object::library("libx.so.1").needs("liby.so.1").bytes();
+    assert_eq!(elf::parse_parts(&bytes, &[0..64]).unwrap_err(), ElfError::NotRead);
+    let most = bytes.len() as u64 - 1;
+    assert_eq!(elf::parse_parts(&bytes, &[0..most]).unwrap_err(), ElfError::NotRead);
+}
+
+#[test]
+fn the_usual_parts_of_a_file_say_what_the_whole_file_says() {
+    let Ok(entries) = std::fs::read_dir("/usr/lib/x86_64-linux-gnu") else {
+        tools::skip("the_usual_parts_of_a_file", "a directory of libraries (Debian, x86_64)");
+        return;
+    };
+    let mut paths: Vec<_> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    let (mut n_parts, mut n_whole) = (0, 0);
+    for path in paths.into_iter().step_by(7) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let Ok(whole) = elf::parse(&bytes) else { continue };
+        let head = &bytes[..bytes.len().min(4096)];
+        let Some(parts) = elf::usual_parts(head, bytes.len() as u64) else { continue };
+        // What was not read is not what the file has.
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            if !parts.iter().any(|part| part.contains(&(at as u64))) {
+                *byte = 0xa5;
+            }
+        }
+        match elf::parse_parts(&bytes, &parts) {
+            Ok(facts) => {
+                assert_eq!(facts_text(&facts), facts_text(&whole), "{}", path.display());
+                n_parts += 1;
+            }
+            Err(error) => {
+                assert_eq!(error, ElfError::NotRead, "{}", path.display());
+                n_whole += 1;
+            }
+        }
+    }
+    assert!(n_parts > 10 * n_whole, "{n_parts} by their parts, {n_whole} need the whole file");
+}

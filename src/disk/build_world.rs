@@ -6,7 +6,7 @@
 //!
 //! Nothing is executed; a file is opened, read and parsed once.
 
-#![expect(clippy::disallowed_methods, reason = "the build world is files")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the build world is files")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -167,6 +167,13 @@ fn read_object(source: &Utf8Path) -> Opened {
         // A FIFO would hang, a device has no end. ld.so would fail on its content.
         return Opened::Rejected("invalid ELF header: it is not a regular file".into());
     }
+    if let Some(facts) = read_parts(source, metadata.len()) {
+        return Opened::File(OpenFile {
+            id: file_id(&metadata, source),
+            source: source.as_str().to_owned(),
+            object: Object::Elf(Arc::new(facts)),
+        });
+    }
     let bytes = match std::fs::read(source) {
         Ok(bytes) => bytes,
         Err(error) => return failed(&error),
@@ -184,6 +191,28 @@ fn read_object(source: &Utf8Path) -> Opened {
         Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
         Err(error) => Opened::Rejected(error.to_string()),
     }
+}
+
+/// The facts of a large file from the parts that the loader looks at; `None` where that does not do, for
+/// whatever reason: then the file is read as a whole, and says what is wrong with it.
+fn read_parts(source: &Utf8Path, size: u64) -> Option<elf::ElfFacts> {
+    use std::io::{Read, Seek, SeekFrom};
+    const HEAD: u64 = 4096;
+    // Small files are read at once; of absurd ones not even the address space is asked for.
+    if !(16 * HEAD..1 << 30).contains(&size) {
+        return None;
+    }
+    let mut file = std::fs::File::open(source).ok()?;
+    let mut head = vec![0; HEAD as usize];
+    file.read_exact(&mut head).ok()?;
+    let parts = elf::usual_parts(&head, size)?;
+    // Zeroed memory costs nothing until it is written to: the gaps take no room.
+    let mut bytes = vec![0; usize::try_from(size).ok()?];
+    for part in &parts {
+        file.seek(SeekFrom::Start(part.start)).ok()?;
+        file.read_exact(&mut bytes[part.start as usize..part.end as usize]).ok()?;
+    }
+    elf::parse_parts(&bytes, &parts).ok()
 }
 
 #[cfg(unix)]

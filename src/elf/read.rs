@@ -1,6 +1,7 @@
 //! Bounded access to the bytes of an ELF file: header, program headers, addresses, strings.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
@@ -10,6 +11,8 @@ use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat};
 /// A file with its program headers.
 pub(super) struct Image<'a> {
     pub bytes: &'a [u8],
+    /// The parts of `bytes` that were read, ascending; the rest is not what the file has.
+    parts: &'a [Range<u64>],
     pub class64: bool,
     pub little_endian: bool,
     pub machine: u16,
@@ -18,7 +21,7 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    pub fn new(bytes: &'a [u8]) -> Result<Image<'a>, ElfError> {
+    pub fn new(bytes: &'a [u8], parts: &'a [Range<u64>]) -> Result<Image<'a>, ElfError> {
         if !bytes.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf(OtherFormat::of(bytes)));
         }
@@ -41,6 +44,7 @@ impl<'a> Image<'a> {
         };
         let mut image = Image {
             bytes,
+            parts,
             class64,
             little_endian,
             machine: half(18),
@@ -52,10 +56,13 @@ impl<'a> Image<'a> {
             segments: Vec::new(),
         };
         if image.readable() {
-            image.segments = read_segments(bytes)?;
+            image.segments = image.read_segments()?;
             // The loader maps such a segment and dies of SIGBUS when it reads what is not there.
             for load in image.loads() {
-                image.segment_bytes(load, "a loadable segment")?;
+                let end = load.p_offset.checked_add(load.p_filesz);
+                if end.is_none_or(|end| end > bytes.len() as u64) {
+                    return Err(outside("a loadable segment"));
+                }
             }
         }
         Ok(image)
@@ -77,7 +84,7 @@ impl<'a> Image<'a> {
 
     /// The file bytes of a segment.
     pub fn segment_bytes(&self, header: &segment::ProgramHeader, what: &str) -> Result<&'a [u8], ElfError> {
-        slice(self.bytes, header.p_offset, header.p_filesz).ok_or_else(|| outside(what))
+        self.slice(header.p_offset, header.p_filesz, what)
     }
 
     /// `size` bytes at a virtual address, through the PT_LOAD that has them in the file.
@@ -94,7 +101,7 @@ impl<'a> Image<'a> {
             .ok_or_else(|| outside(what))?;
         let skip = address - load.p_vaddr;
         let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
-        slice(self.bytes, offset, load.p_filesz - skip).ok_or_else(|| outside(what))
+        self.slice(offset, load.p_filesz - skip, what)
     }
 
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
@@ -146,9 +153,71 @@ impl<'a> Image<'a> {
     }
 
     /// Whether the file holds these bytes.
-    pub fn contains(&self, wanted: &[u8]) -> bool {
-        memchr::memmem::find(self.bytes, wanted).is_some()
+    pub fn contains(&self, wanted: &[u8]) -> Result<bool, ElfError> {
+        let whole = self.slice(0, self.bytes.len() as u64, "the file")?;
+        Ok(memchr::memmem::find(whole, wanted).is_some())
     }
+
+    /// Bytes of the file; an error if they lie outside, or were not read.
+    fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
+        let end = offset.checked_add(size).filter(|end| *end <= self.bytes.len() as u64);
+        let end = end.ok_or_else(|| outside(what))?;
+        if size > 0 && !self.parts.iter().any(|part| part.start <= offset && end <= part.end) {
+            return Err(ElfError::NotRead);
+        }
+        Ok(&self.bytes[offset as usize..end as usize])
+    }
+
+    fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {
+        let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
+        // e_phoff, e_phentsize, e_phnum.
+        let (offset, entry_size, count) = (u64(self.bytes, 32), u16(self.bytes, 54), u16(self.bytes, 56));
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        if usize::from(entry_size) != segment::SIZEOF_PHDR {
+            return Err(malformed(format!("program headers of {entry_size} bytes")));
+        }
+        if count > MAX_SEGMENTS {
+            return Err(malformed(format!("{count} program headers")));
+        }
+        let size = u64::from(count) * segment::SIZEOF_PHDR as u64;
+        let table = self.slice(offset, size, "the program header table")?;
+        Ok(table
+            .chunks_exact(segment::SIZEOF_PHDR)
+            .map(|raw| segment::ProgramHeader {
+                p_type: u32(raw, 0),
+                p_flags: u32(raw, 4),
+                p_offset: u64(raw, 8),
+                p_vaddr: u64(raw, 16),
+                p_paddr: u64(raw, 24),
+                p_filesz: u64(raw, 32),
+                p_memsz: u64(raw, 40),
+                p_align: u64(raw, 48),
+            })
+            .collect())
+    }
+}
+
+/// Where the tables of the dynamic linker usually are, by the start of a file: the segment that has the ELF
+/// header, if it is not executable, and the writable ones.
+pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
+    if head.len() < header64::SIZEOF_EHDR || !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let (table, count) = (usize::try_from(u64(head, 32)).ok()?, usize::from(u16(head, 56)));
+    let table = head.get(table..table.checked_add(count.checked_mul(segment::SIZEOF_PHDR)?)?)?;
+    let mut parts = vec![0..head.len() as u64];
+    for raw in table.chunks_exact(segment::SIZEOF_PHDR) {
+        let (kind, flags, start, size) = (u32(raw, 0), u32(raw, 4), u64(raw, 8), u64(raw, 32));
+        let is_first = start == 0 && flags & segment::PF_X == 0;
+        let end = start.checked_add(size).filter(|end| *end <= file_size)?;
+        if kind == segment::PT_LOAD && (is_first || flags & segment::PF_W != 0) {
+            parts.push(start..end);
+        }
+    }
+    parts.sort_by_key(|part| part.start);
+    Some(parts)
 }
 
 /// More entries than any real dynamic segment has.
@@ -158,41 +227,6 @@ const MAX_DYNAMIC: usize = 65_536;
 ///
 /// Source: `load_elf_phdrs` in fs/binfmt_elf.c, 65,536 bytes.
 const MAX_SEGMENTS: u16 = 1170;
-
-fn read_segments(bytes: &[u8]) -> Result<Vec<segment::ProgramHeader>, ElfError> {
-    let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
-    // e_phoff, e_phentsize, e_phnum.
-    let (offset, entry_size, count) = (u64(bytes, 32), u16(bytes, 54), u16(bytes, 56));
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    if usize::from(entry_size) != segment::SIZEOF_PHDR {
-        return Err(malformed(format!("program headers of {entry_size} bytes")));
-    }
-    if count > MAX_SEGMENTS {
-        return Err(malformed(format!("{count} program headers")));
-    }
-    let size = u64::from(count) * segment::SIZEOF_PHDR as u64;
-    let table = slice(bytes, offset, size).ok_or_else(|| outside("the program header table"))?;
-    Ok(table
-        .chunks_exact(segment::SIZEOF_PHDR)
-        .map(|raw| segment::ProgramHeader {
-            p_type: u32(raw, 0),
-            p_flags: u32(raw, 4),
-            p_offset: u64(raw, 8),
-            p_vaddr: u64(raw, 16),
-            p_paddr: u64(raw, 24),
-            p_filesz: u64(raw, 32),
-            p_memsz: u64(raw, 40),
-            p_align: u64(raw, 48),
-        })
-        .collect())
-}
-
-fn slice(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
-    let end = offset.checked_add(size)?;
-    bytes.get(usize::try_from(offset).ok()?..usize::try_from(end).ok()?)
-}
 
 /// The dynamic string table.
 ///
