@@ -34,6 +34,9 @@ const MAX_ENTRIES: usize = u16::MAX as usize - 1;
 /// Longest target of a symbolic link, Linux's PATH_MAX.
 const MAX_LINK_BYTES: u64 = 4096;
 
+/// What deflate makes at most of one byte: a match of 258 bytes takes two bits.
+const MAX_RATIO: u64 = 1032;
+
 /// The flags of an encrypted entry, of a strongly encrypted one, and of an encrypted directory.
 ///
 /// Source: APPNOTE.TXT 6.3.10, section 4.4.4, bits 0, 6 and 13.
@@ -453,7 +456,8 @@ pub fn read<R: Read + Seek>(file: &str, mut input: R, limits: &Limits) -> Result
 
         let (size, compressed_size) = (found.size(), found.compressed_size());
         let unpack = || -> Result<Vec<u8>> {
-            let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+            let capacity = size.min(compressed_size.saturating_mul(MAX_RATIO));
+            let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
             found
                 .with_reader(&mut input, ZipReadOptions::new())
                 .map_err(plain)

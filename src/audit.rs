@@ -7,7 +7,7 @@
 mod finding;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, file_name};
@@ -84,18 +84,15 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
 #[derive(Default)]
 struct Findings {
     list: Vec<Finding>,
+    /// Code, object, SONAME and versions of each in the list.
+    known: BTreeSet<(Code, String, Option<String>, Vec<String>)>,
 }
 
 impl Findings {
     /// Adds a finding unless one of this code, object and SONAME is there.
     fn add(&mut self, finding: Finding) {
-        let same = |known: &Finding| {
-            known.code == finding.code
-                && known.object == finding.object
-                && known.soname == finding.soname
-                && known.versions == finding.versions
-        };
-        if !self.list.iter().any(same) {
+        let key = (finding.code, finding.object.clone(), finding.soname.clone(), finding.versions.clone());
+        if self.known.insert(key) {
             self.list.push(finding);
         }
     }

@@ -21,9 +21,9 @@
 //! recorded 2026-11-21                      the day of the research
 //! glibc 2.34
 //! complete yes                             no: what is not listed is unknown, not absent
-//! interpreter /lib64/ld-linux-x86-64.so.2  may be repeated
+//! interpreter /lib64/ld-linux-x86-64.so.2  at least one
 //! default-dirs /lib64 /usr/lib64           what is built into its ld.so, in order
-//! library-path /lib64:/usr/lib64:...       a value of LD_LIBRARY_PATH to expect; may be repeated
+//! library-path /lib64:/usr/lib64:...       a value of LD_LIBRARY_PATH to expect; at least one
 //! deprecated 2029-06-30                    optional, as create-blocked and update-blocked
 //! evidence D names in /lib64 of ...        a code, and what it stands for
 //!
@@ -271,11 +271,11 @@ pub struct Baseline {
     pub glibc: String,
     /// Whether an object that is not listed is absent. If not, it is unknown.
     pub complete: bool,
-    /// The PT_INTERP paths that exist.
+    /// The PT_INTERP paths that exist; at least one.
     pub interpreters: Vec<String>,
     /// The directories built into its loader, in order.
     pub default_dirs: Vec<String>,
-    /// The values of LD_LIBRARY_PATH to expect, the classic one first.
+    /// The values of LD_LIBRARY_PATH to expect, the classic one first; at least one.
     pub library_paths: Vec<String>,
     /// When AWS ends it.
     pub lifecycle: Lifecycle,
@@ -572,6 +572,10 @@ impl Header {
         fn required<T>(value: Option<T>, key: &str) -> Result<T> {
             value.ok_or_else(|| Error::new(format!("no `{key}` line before the first object")))
         }
+        // Without an interpreter there are no search rules; without a library path nothing would be proved.
+        fn at_least_one(values: Vec<String>, key: &str) -> Result<Vec<String>> {
+            required((!values.is_empty()).then_some(values), key)
+        }
         let mut objects = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let line = draft.line;
@@ -598,9 +602,9 @@ impl Header {
             recorded: required(self.recorded, "recorded")?,
             glibc: required(self.glibc, "glibc")?,
             complete: required(self.complete, "complete")?,
-            interpreters: self.interpreters,
+            interpreters: at_least_one(self.interpreters, "interpreter")?,
             default_dirs: required(self.default_dirs, "default-dirs")?,
-            library_paths: self.library_paths,
+            library_paths: at_least_one(self.library_paths, "library-path")?,
             lifecycle: self.lifecycle,
             evidence: self.evidence,
             objects,

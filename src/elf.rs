@@ -165,7 +165,8 @@ pub struct VersionDefinition {
     pub index: u16,
 }
 
-/// What one ELF file says. Names are as in the file; bytes that are not UTF-8 appear as `\xNN`.
+/// What one ELF file says. Names are as in the file; bytes that are not UTF-8, and control characters,
+/// appear as `\xNN`.
 #[derive(Debug, Clone, Default)]
 pub struct ElfFacts {
     /// 64-bit class.

@@ -142,17 +142,25 @@ impl MemoryFiles {
     }
 
     /// The node behind a path with all links followed; `Err` as the kernel would say it.
-    fn resolve(&self, path: &str) -> Result<&Node, Opened> {
-        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut at = String::new();
+    fn resolve<'a>(&'a self, path: &'a str) -> Result<&'a Node, Opened> {
+        // What is left of the path, behind what is left of the targets of links on the way.
+        let mut rest: Vec<&str> = vec![path];
+        let mut at = String::with_capacity(path.len() + 1);
         let mut links = 0;
         let mut node = &Node::Directory;
-        while let Some(part) = rest.pop() {
+        while let Some(left) = rest.pop() {
+            let part = match left.split_once('/') {
+                Some((part, behind)) => {
+                    rest.push(behind);
+                    part
+                }
+                None => left,
+            };
             // ENOTDIR, for `file/`, `file/.` and `file/..`, too.
             if !matches!(node, Node::Directory) {
                 return Err(Opened::Absent);
             }
-            match part.as_str() {
+            match part {
                 "" | "." => continue,
                 ".." => {
                     at.truncate(at.rfind('/').unwrap_or(0));
@@ -162,7 +170,7 @@ impl MemoryFiles {
             }
             let parent = at.len();
             at.push('/');
-            at.push_str(&part);
+            at.push_str(part);
             node = self.nodes.get(&at).ok_or(Opened::Absent)?;
             if let Node::Link(target) = node {
                 links += 1;
@@ -172,7 +180,7 @@ impl MemoryFiles {
                 }
                 at.truncate(if target.starts_with('/') { 0 } else { parent });
                 node = &Node::Directory;
-                rest.extend(target.split('/').rev().map(str::to_owned));
+                rest.push(target);
             }
         }
         Ok(node)

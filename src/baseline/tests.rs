@@ -463,6 +463,8 @@ fn a_broken_text_is_refused_with_its_line() {
     }
     check("runtime provided.test\n", "", "no `runtime` line before the first object");
     check("default-dirs /lib64 /usr/lib64\n", "", "no `default-dirs` line before the first object");
+    check("interpreter /lib/ld.so\n", "", "no `interpreter` line before the first object");
+    check("library-path /lib64:/opt lib\n", "", "no `library-path` line before the first object");
     check("runtime provided.test", "runtime", "line 2: `runtime` needs a value");
     check("runtime provided.test", "runtime a b", "line 2: `runtime` takes one value");
     check("arch arm64", "arch aarch64", "line 3: `arch` is x86_64 or arm64, not `aarch64`");

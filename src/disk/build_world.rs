@@ -9,7 +9,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the build world is files")]
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -112,6 +112,8 @@ impl DiskFiles {
         let mut files: Vec<Utf8PathBuf> = entries
             .flatten()
             .filter(|entry| entry.file_name().contains(".so"))
+            // The kernel is quick to refuse a long chain of links, to follow each by hand is not.
+            .filter(|entry| entry.path().metadata().is_ok_and(|metadata| metadata.is_file()))
             .filter_map(|entry| entry.path().canonicalize_utf8().ok())
             .collect();
         files.sort();
@@ -128,9 +130,13 @@ impl DiskFiles {
         sonames
     }
 
-    /// The bytes of a file of this world, or of the sysroot; `None` if it cannot be read.
+    /// The bytes of a regular file of this world, or of the sysroot; `None` if it cannot be read.
+    ///
+    /// A root may come from anyone: a FIFO in the place of its cache would hang.
     fn read_text(&self, path: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.locate(path).ok()?).ok()
+        let located = self.locate(path).ok()?;
+        located.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        std::fs::read(located).ok()
     }
 }
 
@@ -419,7 +425,7 @@ fn cpu() -> (u32, &'static str) {
 ///
 /// Of several entries for one name the one in the first supported hwcaps directory counts, then the plain
 /// one. Source: sysdeps/generic/dl-cache.h and elf/dl-cache.c.
-fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, String> {
+pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, String> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
     const ENTRY: usize = 24;
@@ -472,38 +478,76 @@ fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, S
 ///
 /// Source: `parse_conf` in glibc's elf/ldconfig.c.
 fn conf_directories(files: &DiskFiles) -> Vec<String> {
-    let mut directories = Vec::new();
-    read_conf(files, "/etc/ld.so.conf", &mut Vec::new(), &mut directories);
-    directories
+    let mut conf = Conf::default();
+    read_conf(files, "/etc/ld.so.conf", 0, &mut conf);
+    conf.directories
+}
+
+/// What was read of the configuration so far.
+#[derive(Default)]
+struct Conf {
+    directories: Vec<String>,
+    known: BTreeSet<String>,
+    read: BTreeSet<String>,
 }
 
 /// How deep configuration files may include each other.
 const MAX_INCLUDES: usize = 16;
 
-fn read_conf(files: &DiskFiles, path: &str, reading: &mut Vec<String>, directories: &mut Vec<String>) {
-    // Files that include each other would not end, and through `..` and links their names can differ.
-    if reading.len() > MAX_INCLUDES || reading.iter().any(|known| known == path) {
+/// More configuration files than any system has. Through links a file has names without end.
+const MAX_CONF_FILES: usize = 1000;
+
+/// Each file is read once: files that include each other end, and a second time would add no directory.
+fn read_conf(files: &DiskFiles, path: &str, depth: usize, conf: &mut Conf) {
+    if depth > MAX_INCLUDES || conf.read.len() == MAX_CONF_FILES || !conf.read.insert(path.to_owned()) {
         return;
     }
     let Some(bytes) = files.read_text(path) else { return };
-    reading.push(path.to_owned());
     for line in String::from_utf8_lossy(&bytes).lines() {
-        let line = line.split('#').next().unwrap_or("").trim();
-        if let Some(patterns) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
-            for pattern in patterns.split_whitespace() {
-                for included in glob(files, &crate::world::normalize(&absolute_to(path, pattern))) {
-                    read_conf(files, &included, reading, directories);
+        match conf_line(line) {
+            ConfLine::Include(patterns) => {
+                for pattern in patterns.split_whitespace() {
+                    for included in glob(files, &crate::world::normalize(&absolute_to(path, pattern))) {
+                        read_conf(files, &included, depth + 1, conf);
+                    }
                 }
             }
-        } else if line.starts_with('/') {
-            let directory = line.split('=').next().unwrap_or(line).trim_end();
-            let directory = if directory == "/" { directory } else { directory.trim_end_matches('/') };
-            if !directories.iter().any(|known| known == directory) {
-                directories.push(directory.to_owned());
+            ConfLine::Directory(directory) => {
+                if conf.known.insert(directory.to_owned()) {
+                    conf.directories.push(directory.to_owned());
+                }
             }
+            ConfLine::Nothing => {}
         }
     }
-    reading.pop();
+}
+
+/// What one line of an ld.so.conf asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfLine<'a> {
+    /// Other files: patterns with white space between them, relative to the file's directory.
+    Include(&'a str),
+    /// A directory, absolute, without slashes at its end.
+    Directory(&'a str),
+    /// A comment, an empty line, or what no rule asks for (`hwcap`, a relative directory).
+    Nothing,
+}
+
+/// Takes one line of an ld.so.conf apart.
+pub fn conf_line(line: &str) -> ConfLine<'_> {
+    let line = line.split('#').next().unwrap_or("").trim();
+    if let Some(patterns) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
+        return ConfLine::Include(patterns.trim_start());
+    }
+    if !line.starts_with('/') {
+        return ConfLine::Nothing;
+    }
+    // `=` and a C library's name may follow.
+    let directory = line.split('=').next().unwrap_or(line).trim_end();
+    match directory.trim_end_matches('/') {
+        "" => ConfLine::Directory("/"),
+        directory => ConfLine::Directory(directory),
+    }
 }
 
 fn absolute_to(file: &str, path: &str) -> String {

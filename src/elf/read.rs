@@ -286,14 +286,28 @@ pub(super) fn u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// The bytes as text, those that are not UTF-8 as `\xNN`.
+/// The bytes as text; those that are not UTF-8, and control characters, as `\xNN`.
+///
+/// Names end up in messages, and there a control character would reach the terminal. A library whose file
+/// name has one is not found.
 pub(super) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                let mut buffer = [0; 4];
+                escape_bytes(character.encode_utf8(&mut buffer).as_bytes(), &mut text);
+            } else {
+                text.push(character);
+            }
         }
+        escape_bytes(chunk.invalid(), &mut text);
     }
     text
+}
+
+fn escape_bytes(bytes: &[u8], text: &mut String) {
+    for byte in bytes {
+        text.push_str(&format!("\\x{byte:02x}"));
+    }
 }

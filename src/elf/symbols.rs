@@ -44,12 +44,12 @@ impl SymbolTable {
         &self.strings[symbol.name as usize..][..symbol.length as usize]
     }
 
-    /// The name of one of this table's symbols; bytes that are not UTF-8 as `\xNN`.
+    /// The name of one of this table's symbols; what is not UTF-8, or a control character, as `\xNN`.
     pub fn name(&self, symbol: &Symbol) -> Cow<'_, str> {
         let name = self.name_bytes(symbol);
         match std::str::from_utf8(name) {
-            Ok(name) => Cow::Borrowed(name),
-            Err(_) => Cow::Owned(escape(name)),
+            Ok(name) if !name.contains(char::is_control) => Cow::Borrowed(name),
+            _ => Cow::Owned(escape(name)),
         }
     }
 
