@@ -473,7 +473,7 @@ impl std::error::Error for ElfError {}
 /// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
 /// is not a file with fewer needs.
 pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
-    parse_parts(bytes, &[0..bytes.len() as u64])
+    parse_parts(bytes, std::slice::from_ref(&(0..bytes.len() as u64)))
 }
 
 /// The parts of a file in which the loader's tables usually are, by the start of the file and its size; with

@@ -195,8 +195,14 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
     };
     let opened =
         OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(program.clone()) };
-    let request =
-        Request { program: &opened, facts: &program, path: "/build/app", extra: &[], exclude: &none() };
+    let request = Request {
+        program: &opened,
+        facts: &program,
+        path: "/build/app",
+        extra: &[],
+        exclude: &none(),
+        may_edit: true,
+    };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {
         name: "app",
@@ -206,6 +212,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         members: &plan.members,
         build_files: &plan.build_files,
         not_shipped: &plan.not_shipped,
+        conflicts: &plan.conflicts,
     };
     let findings = audit::audit(&subject, &plan.walks);
     let shipped: BTreeSet<&str> = plan.shipped.iter().map(|library| library.name.as_str()).collect();

@@ -207,7 +207,7 @@ pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>
     }
     let (table, count) = (usize::try_from(u64(head, 32)).ok()?, usize::from(u16(head, 56)));
     let table = head.get(table..table.checked_add(count.checked_mul(segment::SIZEOF_PHDR)?)?)?;
-    let mut parts = vec![0..head.len() as u64];
+    let mut parts: Vec<Range<u64>> = std::iter::once(0..head.len() as u64).collect();
     for raw in table.chunks_exact(segment::SIZEOF_PHDR) {
         let (kind, flags, start, size) = (u32(raw, 0), u32(raw, 4), u64(raw, 8), u64(raw, 32));
         let is_first = start == 0 && flags & segment::PF_X == 0;
