@@ -1071,6 +1071,33 @@ fn configuration_files_that_include_each_other_end() {
 }
 
 #[test]
+fn each_configuration_file_is_read_once() {
+    let Some(t) = tree("each_configuration_file_is_read_once") else { return };
+    // In every order of the forty there would be more ways than anyone can go.
+    t.write("etc/ld.so.conf", "include conf.d/*.conf\n");
+    for n in 0..40 {
+        t.write(&format!("etc/conf.d/{n}.conf"), format!("include /etc/conf.d/*.conf\n/opt/{n}\n"));
+    }
+    t.library("opt/7/liba.so", Has::nothing());
+    let sysroot = Utf8Path::new(t.path("").to_str().unwrap()).to_owned();
+    let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
+    let cache = build_world::glibc_rules(&files, Arch::X86_64).cache;
+    assert_eq!(cache.get("liba.so").map(String::as_str), Some("/opt/7/liba.so"));
+}
+
+#[test]
+fn a_pipe_in_the_place_of_the_cache_is_not_read() {
+    let Some(t) = tree("a_pipe_in_the_place_of_the_cache_is_not_read") else { return };
+    t.write("etc/ld.so.conf", "/opt\n").library("opt/liba.so", Has::nothing());
+    let made = std::process::Command::new("mkfifo").arg(t.path("etc/ld.so.cache")).status().unwrap();
+    assert!(made.success());
+    let sysroot = Utf8Path::new(t.path("").to_str().unwrap()).to_owned();
+    let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
+    let cache = build_world::glibc_rules(&files, Arch::X86_64).cache;
+    assert_eq!(cache.get("liba.so").map(String::as_str), Some("/opt/liba.so"));
+}
+
+#[test]
 fn a_cache_entry_is_looked_up_by_soname_and_checked_like_any_file() {
     let Some(t) = root("a_cache_entry_is_looked_up_by_soname") else { return };
     t.program("prog", Has::needed(&["liba.so.1", "libb.so.1"]));
