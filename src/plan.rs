@@ -120,6 +120,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         BuildSearch { world: build, lambda, objects: build_closure.objects.clone(), closure: build_closure };
     let mut bundle = Bundle::default();
     let mut not_shipped: BTreeMap<String, NotShipped> = BTreeMap::new();
+    foresee(request, lambda, &mut search, &mut bundle);
     loop {
         let walks = bundle.walks(request, lambda);
         let before = bundle.shipped.len();
@@ -169,6 +170,32 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         build: search.closure,
         program_edits,
         conflicts,
+    }
+}
+
+/// Ships what the build world's closure needs and the runtime may lack, before the first walk.
+///
+/// A walk finds what is missing one level at a time; a chain of 2,000 libraries would take as many walks. What
+/// is shipped here in vain is not reached in the end, and dropped.
+fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bundle: &mut Bundle) {
+    let needs: Vec<(usize, String)> = search
+        .closure
+        .needs
+        .iter()
+        .filter(|need| matches!(need.outcome, Outcome::Loaded(index) if index > 0))
+        .filter(|need| lambda.certainty(&need.name) != Certainty::Present)
+        .map(|need| (need.by, need.name.clone()))
+        .collect();
+    for (by, name) in needs {
+        let Object::Elf(facts) = search.objects[by].file.object.clone() else { continue };
+        // A SONAME that is loaded under another name needs no file of its own.
+        let is_file = search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
+        if is_file
+            && !bundle.has(&name)
+            && let Ok(candidate) = search.choose(&facts, &name, request.exclude)
+        {
+            bundle.ship(&name, candidate);
+        }
     }
 }
 

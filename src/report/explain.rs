@@ -171,6 +171,9 @@ impl Explanation {
     }
 }
 
+/// Deeper trees are cut: nobody reads them, and the recursion has an end.
+const DEEPEST: usize = 100;
+
 /// The closure on Lambda as a tree, every object's needs shown once.
 pub fn tree(subject: &Subject, plan: &BundlePlan, libraries: &[Library]) -> String {
     let mut text = format!("{}\n", subject.name);
@@ -203,6 +206,10 @@ fn branch(
         if shown.contains(&index) {
             let has_needs = closure.needs.iter().any(|need| need.by == index);
             text.push_str(if has_needs { " (see above)\n" } else { "\n" });
+            continue;
+        }
+        if indent.chars().count() >= 4 * DEEPEST {
+            text.push_str(" (and so on)\n");
             continue;
         }
         text.push('\n');
