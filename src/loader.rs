@@ -233,7 +233,7 @@ struct Search<'a> {
 
 /// How many bytes of paths one walk looks at in vain. Real closures need some 100 kB; a file made to keep
 /// us busy (thousands of needs times thousands of directories) ends here, with its libraries not found.
-const SEARCH_BYTES: usize = 4 << 20;
+const SEARCH_BYTES: usize = 2 << 20;
 
 /// NAME_MAX: no directory has a longer name.
 const LONGEST_NAME: usize = 255;
