@@ -295,6 +295,11 @@ impl<W: Seek> Seek for Gate<'_, W> {
     }
 }
 
+/// Lambda's limit for a function and its layers, unzipped.
+///
+/// Source: AWS Lambda developer guide, quotas: 250 MB.
+pub const LAMBDA_UNZIPPED_BYTES: u64 = 262_144_000;
+
 /// How much [`read`] takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -305,9 +310,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Lambda's 262,144,000 bytes, and what a directory without ZIP64 can count.
+    /// [`LAMBDA_UNZIPPED_BYTES`], and what a directory without ZIP64 can count.
     fn default() -> Self {
-        Limits { unzipped_bytes: 262_144_000, entries: usize::from(u16::MAX) }
+        Limits { unzipped_bytes: LAMBDA_UNZIPPED_BYTES, entries: usize::from(u16::MAX) }
     }
 }
 

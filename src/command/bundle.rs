@@ -532,8 +532,6 @@ impl BundlePlan {
     }
 }
 
-/// Lambda's limit for function and layers, unzipped.
-const UNZIPPED_LIMIT: u64 = 262_144_000;
 /// Lambda's limit for a ZIP in the request itself.
 const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
 
@@ -546,14 +544,14 @@ fn entry_size(entry: &Entry) -> u64 {
 
 /// A finding if the contents are over Lambda's limit.
 pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
-    (unzipped_bytes > UNZIPPED_LIMIT).then(|| {
+    (unzipped_bytes > archive::LAMBDA_UNZIPPED_BYTES).then(|| {
         Finding::new(
             Code::SizeLimit,
             name,
             format!(
                 "`{name}` is {} unzipped; Lambda takes {} with layers",
                 report::size(unzipped_bytes),
-                report::size(UNZIPPED_LIMIT)
+                report::size(archive::LAMBDA_UNZIPPED_BYTES)
             ),
         )
         .help("strip debug information (`strip = true` in the profile), or use a container image")

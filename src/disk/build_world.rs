@@ -284,7 +284,7 @@ fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf> {
 
 /// The rules of the glibc that this world has, for programs of `arch`.
 ///
-/// `own` says that the program would run on this machine: its CPU decides on hwcaps directories.
+/// With this machine's own root its CPU decides on hwcaps directories; for a sysroot the least CPU is assumed.
 pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     let gnu = arch.gnu_name();
     let multiarch = format!("{gnu}-linux-gnu");
