@@ -71,6 +71,7 @@ pub enum NotShipped {
 pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     let mut findings = Findings::default();
     program_findings(subject, &mut findings);
+    versions::refused_wishes(subject, &mut findings);
     // Without an interpreter nothing is loaded: that a library could be found would help nobody.
     let walks = if subject.program.linkage() == Linkage::Broken { &[] } else { walks };
     for walked in walks {
@@ -139,6 +140,9 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     if let Some(path) = &closure.absent_interpreter {
         findings.add(interpreter_missing(subject, path));
     }
+    if walked.own_interpreter().is_some() {
+        findings.add(libc_bundled(subject));
+    }
     for need in &closure.needs {
         match &need.outcome {
             Outcome::Loaded(_) => {}
@@ -189,7 +193,7 @@ fn object_findings(
             // A static program relocates itself; everything else is left to the runtime's ld.so.
             let loaded = index > 0 || elf.linkage() == Linkage::Dynamic;
             let uses_glibc = subject.program.libc() != Libc::Musl;
-            if elf.has_relr && loaded && uses_glibc {
+            if elf.has_relr && loaded && uses_glibc && !walked.knows_relr() {
                 findings.add(
                     Finding::new(
                         Code::RelrUnsupported,
@@ -209,7 +213,8 @@ fn object_findings(
             if index == 0 {
                 return;
             }
-            if uses_glibc && closure.objects[index].names.iter().any(|name| is_glibc_part(name)) {
+            let is_part = closure.objects[index].names.iter().any(|name| is_glibc_part(name));
+            if uses_glibc && is_part && walked.own_interpreter().is_none() {
                 findings.add(
                     Finding::new(
                         Code::LibcMixed,
@@ -239,6 +244,10 @@ fn object_findings(
             }
         }
         Object::System(system) => {
+            if walked.own_interpreter().is_some() {
+                findings.add(beside_own_libc(subject, walked, index));
+                return;
+            }
             if let Some(ours) = shadowed_copy(subject, &system.soname, object.rule) {
                 findings.add(
                     Finding::new(
@@ -272,6 +281,46 @@ fn object_findings(
             .soname(soname),
         );
     }
+}
+
+fn libc_bundled(subject: &Subject) -> Finding {
+    let (name, libc) = (subject.name, subject.program.libc().as_str());
+    // Source: the paths of gconv modules, locales and NSS modules are built into glibc.
+    let limits = match subject.program.libc() {
+        Libc::Musl => "",
+        _ => "; iconv beyond Unicode, locales and NSS modules beyond files and dns may not be found",
+    };
+    Finding::new(
+        Code::LibcBundled,
+        name,
+        format!("`{name}` runs with the {libc} of the bundle, which AWS does not patch{limits}"),
+    )
+    .help("bundle again when that C library gets a security fix")
+}
+
+/// A library of the system's in a process with another C library.
+fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding {
+    let label = label(subject, &walked.closure, index);
+    let mut finding = Finding::new(
+        Code::LibcMixed,
+        &label,
+        format!(
+            "`{label}` of {} would load beside the {} of the bundle, for which it was not built",
+            subject.lambda.label(),
+            subject.program.libc().as_str()
+        ),
+    );
+    finding.help = match subject.not_shipped.get(&label) {
+        Some(NotShipped::Excluded) => {
+            Some(format!("leave out the `--exclude-lib` that matches `{label}`"))
+        }
+        _ if matches!(subject.owner, Owner::Archive) => {
+            Some("let `cargo lambda-bundle --libc bundle` write the archive".to_owned())
+        }
+        _ => Some(format!("name a directory that has `{label}` with `--library-path DIR`")),
+    };
+    finding.chain = chain(subject, &walked.closure, index);
+    finding
 }
 
 /// What GLIBC_PRIVATE holds changes between builds of glibc, though the node is always there.
@@ -369,17 +418,22 @@ fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
             lambda.label()
         ),
     );
-    match (subject.owner, subject.program.libc()) {
-        (Owner::Cargo { .. }, Libc::Musl) => finding.help(
-            "link musl statically, as the `-musl` targets do unless `-C target-feature=-crt-static` is set",
-        ),
-        (_, Libc::Musl) => finding.help("link it statically to musl"),
-        _ if path.starts_with("/nix/") => finding.help(format!(
-            "build outside of Nix, or set the interpreter to `{}`",
-            lambda.baseline.interpreters[0]
-        )),
-        _ => finding,
+    if subject.not_shipped.contains_key(path) {
+        let help = "name the root of the system it was built on with `--sysroot DIR`";
+        return finding.help(format!("this machine does not have it either; {help}"));
     }
+    finding.help(match (subject.owner, subject.program.libc()) {
+        (Owner::Cargo { .. }, Libc::Musl) => {
+            "link musl statically, as the `-musl` targets do unless `-C target-feature=-crt-static` is set, or ship musl with `--libc bundle`".to_owned()
+        }
+        (Owner::Binary, Libc::Musl) => "link it statically to musl, or ship musl with `--libc bundle`".to_owned(),
+        (Owner::Archive, Libc::Musl) => "link it statically to musl".to_owned(),
+        // The plan sets the runtime's interpreter where that has the same name.
+        (Owner::Cargo { .. } | Owner::Binary, _) => "ship its C library with `--libc bundle`".to_owned(),
+        (Owner::Archive, _) => {
+            format!("link it with the interpreter `{}`", lambda.baseline.interpreters[0])
+        }
+    })
 }
 
 fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
@@ -417,7 +471,7 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
         ),
         Some(NotShipped::Path) => (
             format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
-            Some("link to the library by its SONAME: give it one with `-Wl,-soname,NAME`".to_owned()),
+            Some("link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned()),
         ),
         Some(NotShipped::Refused(path, reason)) => (
             format!(

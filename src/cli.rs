@@ -182,6 +182,12 @@ pub struct ContentArgs {
     /// SONAMEs that are never shipped (glob, repeatable).
     #[arg(long = "exclude-lib", value_name = "GLOB")]
     pub exclude_libs: Vec<String>,
+    /// SONAMEs whose copy of this machine is used, though the runtime has one that would do (glob, repeatable).
+    #[arg(long = "bundle-lib", value_name = "GLOB")]
+    pub bundle_libs: Vec<String>,
+    /// Whose C library the program uses: the runtime's, or this machine's, shipped with all that uses it.
+    #[arg(long, value_name = "WHOSE", default_value = "system")]
+    pub libc: LibcArg,
     /// Whether copies of ELF files may be edited so that a library that fits displaces the runtime's own.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub repair: RepairArg,
@@ -280,6 +286,15 @@ pub enum RepairArg {
     Auto,
     /// Never: a library of the runtime that does not fit is an error.
     Never,
+}
+
+/// `--libc`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LibcArg {
+    /// The runtime's.
+    System,
+    /// The one of the system that the program was built on.
+    Bundle,
 }
 
 /// `--message-format`.

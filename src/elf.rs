@@ -289,6 +289,18 @@ impl ElfFacts {
         }
     }
 
+    /// The release (major, minor) of the glibc that this file is the `libc.so.6` of, by the highest node that it
+    /// defines. Not every release added one: 2.31 answers 2.30.
+    pub fn glibc_release(&self) -> Option<(u32, u32)> {
+        let number = |node: &str| -> Option<(u32, u32)> {
+            let (major, minor) = node.strip_prefix("GLIBC_")?.split_once('.')?;
+            // `GLIBC_2.2.5` is of 2.2.
+            let minor = minor.split('.').next().unwrap_or(minor);
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        };
+        self.verdef.iter().filter_map(|def| number(&def.node)).max()
+    }
+
     /// The C library, from what the loader is told first, from traces in a static file else.
     pub fn libc(&self) -> Libc {
         if let Some(name) = self.interpreter.as_deref().map(file_name) {

@@ -75,6 +75,24 @@ pub struct Walked {
     pub undefined: Vec<Undefined>,
 }
 
+impl Walked {
+    /// The interpreter, if it is the bundle's own: the C library is, too, then.
+    pub fn own_interpreter(&self) -> Option<&ElfFacts> {
+        let mut objects = self.closure.objects.iter();
+        objects.find(|object| object.rule == loader::Rule::Interpreter)?.file.object.elf()
+    }
+
+    /// Whether the C library in use knows DT_RELR. None of the runtimes' does.
+    ///
+    /// Source: glibc 2.36, which gave libc a node that says so.
+    pub fn knows_relr(&self) -> bool {
+        let mut objects = self.closure.objects.iter();
+        let libc = objects.find(|object| object.names.iter().any(|name| name == "libc.so.6"));
+        let elf = libc.and_then(|libc| libc.file.object.elf());
+        elf.is_some_and(|elf| elf.verdef.iter().any(|def| def.node == "GLIBC_ABI_DT_RELR"))
+    }
+}
+
 /// How sure it is that the runtime has an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
@@ -114,15 +132,20 @@ impl LambdaWorld {
         }
     }
 
-    /// The loader's rules for a program with this C library.
-    pub fn rules(&self, libc: Libc) -> Rules {
+    /// The loader's rules for a program with this C library. `own_glibc` is the release of the glibc that the
+    /// bundle brings along, if it does.
+    ///
+    /// What directories are built into a bundle's own loader is not known; the runtime's stand for them.
+    pub fn rules(&self, libc: Libc, own_glibc: Option<(u32, u32)>) -> Rules {
         let arch = self.arch();
         if libc == Libc::Musl {
             let system_dirs = Musl::BUILT_IN_DIRS.map(str::to_owned).to_vec();
             return Rules::Musl(Musl { machine: arch.machine(), system_dirs });
         }
-        let mut numbers = self.baseline.glibc.split('.').map(|part| part.parse().unwrap_or(0));
-        let glibc = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        let glibc = own_glibc.unwrap_or_else(|| {
+            let mut numbers = self.baseline.glibc.split('.').map(|part| part.parse().unwrap_or(0));
+            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+        });
         // AVX2 is documented as usable on x86_64: level v3.
         let hwcaps = loader::hwcap_subdirectories(arch, glibc, 3, arch.gnu_name());
         Rules::Glibc(Glibc {
@@ -200,7 +223,7 @@ impl LambdaWorld {
     /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
     pub fn check_symbols(&self, walks: &mut [Walked], libc: Libc, build: &BTreeMap<String, Arc<ElfFacts>>) {
         let known = Known { glibc: baseline::exports(&self.baseline.glibc, self.arch()), build };
-        let rules = self.rules(libc);
+        let rules = self.rules(libc, None);
         for walked in walks {
             walked.undefined = loader::undefined_symbols(&walked.closure, &rules, &walked.checks, &known);
         }
@@ -225,7 +248,7 @@ impl LambdaWorld {
             .flat_map(|facts| facts.needed.iter().cloned())
             .chain(extra.iter().cloned())
             .collect();
-        let rules = self.rules(program.libc());
+        let rules = self.rules(program.libc(), own_glibc(program, members));
         let mut walked = Vec::new();
         let mut files: Option<(bool, MemoryFiles)> = None;
         for variant in self.variants() {
@@ -248,6 +271,20 @@ impl LambdaWorld {
         }
         walked
     }
+}
+
+/// The release of the glibc beside the program's interpreter, if both are in the bundle.
+fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
+    let interpreter = program.interpreter.as_deref()?;
+    let object = |path: &str| {
+        let member = members.iter().find(|member| member.path == path)?;
+        match &member.content {
+            MemberContent::Object(facts) => Some(facts),
+            MemberContent::Link(_) | MemberContent::Other(_) => None,
+        }
+    };
+    object(interpreter)?;
+    object(&format!("{}/libc.so.6", crate::world::parent(interpreter)))?.glibc_release()
 }
 
 /// The interpreter's path exists, as the object that the baseline has for it.

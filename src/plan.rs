@@ -11,15 +11,20 @@
 //! A system copy that lacks a version node is *pinned* over where that hurts nobody: ours goes to
 //! `lib/pinned`, which DT_RPATH names and which therefore comes before LD_LIBRARY_PATH. Whether it may is for
 //! `pins` to say. Each name is shipped once, pinned once and given up once at most, so the loop ends.
+//!
+//! With a C library of its own (`--libc bundle`) a bundle uses nothing of the system's: what the system has
+//! counts as missing, too, and `private` says what comes along. What is edited in which file is for `edits`.
 
+mod edits;
 mod pins;
+mod private;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, VersionNeed};
+use crate::elf::{ElfFacts, Libc, VersionNeed, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
@@ -38,8 +43,77 @@ pub struct Request<'a> {
     pub extra: &'a [String],
     /// SONAMEs that are never shipped.
     pub exclude: &'a Patterns,
+    /// SONAMEs whose copy of ours shall be used, though the system's would do.
+    pub prefer: &'a Patterns,
     /// Whether ELF files may be edited (`--repair auto`).
     pub may_edit: bool,
+    /// Whose C library the program uses.
+    pub libc: LibcSource,
+    /// Where the files go.
+    pub layout: &'a Layout,
+}
+
+/// Whose C library a program uses on Lambda (`--libc`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LibcSource {
+    /// The runtime's.
+    System,
+    /// The build world's, which is shipped together with everything else.
+    Bundle,
+}
+
+/// Where the files of a bundle are: directories of the archive, and where Lambda unpacks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Where the archive is unpacked.
+    pub root: String,
+    /// The program.
+    pub program: String,
+    /// Libraries that the system lacks; on Lambda's LD_LIBRARY_PATH.
+    pub lib: String,
+    /// Libraries that displace the system's; on no library path.
+    pub pinned: String,
+    /// A C library and all that uses it; on no library path.
+    pub private: String,
+}
+
+impl Layout {
+    /// A function: `bootstrap` at the root, unpacked to /var/task.
+    pub fn function() -> Layout {
+        Layout {
+            root: TASK_ROOT.to_owned(),
+            program: "bootstrap".to_owned(),
+            lib: "lib".to_owned(),
+            pinned: "lib/pinned".to_owned(),
+            private: "libc".to_owned(),
+        }
+    }
+
+    /// The path on Lambda of a name in the archive.
+    ///
+    /// Absolute paths are used throughout: without /proc, `$ORIGIN` vanishes silently.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.root)
+    }
+
+    fn directory(&self, place: Place) -> &str {
+        match place {
+            Place::Lib => &self.lib,
+            Place::Pinned => &self.pinned,
+            Place::Private => &self.private,
+        }
+    }
+}
+
+/// Which directory of a bundle a library stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// [`Layout::lib`].
+    Lib,
+    /// [`Layout::pinned`].
+    Pinned,
+    /// [`Layout::private`].
+    Private,
 }
 
 /// One library of the bundle.
@@ -53,16 +127,24 @@ pub struct Shipped {
     pub facts: Arc<ElfFacts>,
     /// Another shipped name that has the same file: this one becomes a link to it.
     pub link_to: Option<String>,
-    /// It stands in `lib/pinned` and displaces the system's copy.
-    pub pinned: bool,
+    /// Which directory it stands in.
+    pub place: Place,
+    /// It is the interpreter: the kernel wants an x bit.
+    pub is_interpreter: bool,
     /// What is edited in it.
     pub edits: Option<Edits>,
 }
 
 impl Shipped {
+    fn new(name: &str, candidate: Candidate, place: Place) -> Shipped {
+        let Candidate { source, facts } = candidate;
+        let name = name.to_owned();
+        Shipped { name, source, facts, link_to: None, place, is_interpreter: false, edits: None }
+    }
+
     /// Its name in the archive.
-    pub fn entry_name(&self) -> String {
-        if self.pinned { format!("lib/pinned/{}", self.name) } else { format!("lib/{}", self.name) }
+    pub fn entry_name(&self, layout: &Layout) -> String {
+        format!("{}/{}", layout.directory(self.place), self.name)
     }
 }
 
@@ -77,6 +159,8 @@ pub struct Conflict {
     pub too_new: bool,
     /// The library that cannot be displaced: the one asked for, or another of its package.
     pub soname: String,
+    /// The system's copy would do, but the user prefers ours.
+    pub is_wish: bool,
 }
 
 /// What to write, and the walks that prove it.
@@ -109,56 +193,66 @@ pub struct BuildFile {
     pub facts: Arc<ElfFacts>,
 }
 
-/// The only directory that DT_RPATH names. Absolute: without /proc, `$ORIGIN` vanishes silently.
-pub const PINNED_DIR: &str = "/var/task/lib/pinned";
-
 /// Plans the bundle of one program.
 pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePlan {
     let origin = crate::world::parent(request.path);
     let build_closure = loader::walk(build, request.path, origin, request.program.clone(), request.extra);
-    let mut search =
-        BuildSearch { world: build, lambda, objects: build_closure.objects.clone(), closure: build_closure };
+    let mut search = BuildSearch {
+        world: build,
+        lambda,
+        objects: build_closure.objects.clone(),
+        closure: build_closure,
+        is_private: false,
+        may_edit: request.may_edit,
+    };
     let mut bundle = Bundle::default();
     let mut not_shipped: BTreeMap<String, NotShipped> = BTreeMap::new();
+    if request.libc == LibcSource::Bundle {
+        private::begin(request, &mut search, &mut bundle, &mut not_shipped);
+    }
     foresee(request, lambda, &mut search, &mut bundle);
     loop {
         let walks = bundle.walks(request, lambda);
         let before = bundle.shipped.len();
         for walked in &walks {
             for need in &walked.closure.needs {
-                let missing = matches!(need.outcome, Outcome::Missing(_));
-                if !missing || bundle.has(&need.name) || not_shipped.contains_key(&need.name) {
+                if !bundle.is_unmet(&walked.closure, need) || not_shipped.contains_key(&need.name) {
                     continue;
                 }
-                let by = bundle.original(request, &walked.closure.objects[need.by]);
-                match search.choose(&by, &need.name, request.exclude) {
-                    Ok(candidate) => bundle.ship(&need.name, candidate),
-                    Err(reason) => {
-                        not_shipped.insert(need.name.clone(), reason);
-                    }
+                let Some(by) = bundle.original(request, need.by, &walked.closure) else { continue };
+                let name = bundle.original_need(request, &by, &need.name);
+                if bundle.serves(&name) {
+                    continue;
+                }
+                let chosen = search.choose(&by, &name, request.exclude);
+                if let Err(reason) = chosen.and_then(|candidate| bundle.ship(&name, candidate)) {
+                    not_shipped.insert(need.name.clone(), reason);
                 }
             }
         }
         // What is missing may change who else is there to be hurt: pin when nothing is missing any more.
         let grew = bundle.shipped.len() > before
-            || (request.may_edit && pins::pin(request, &mut search, &mut bundle, &walks));
+            || (request.may_edit
+                && bundle.private.is_none()
+                && pins::pin(request, &mut search, &mut bundle, &walks));
         if !grew {
             break;
         }
     }
     // Nobody needs what is not reached: dropping it cannot make anything missing.
     let reached = reached(&bundle.walks(request, lambda), &bundle.shipped);
-    bundle.shipped.retain(|name, _| reached.contains(name));
+    bundle.shipped.retain(|name, library| library.is_interpreter || reached.contains(name));
     let mut walks = bundle.walks(request, lambda);
     let build_files = search.build_files();
     let build = build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
     lambda.check_symbols(&mut walks, request.facts.libc(), &build);
-    let members = bundle.members();
-    let program_edits = bundle.program_edits(request);
-    let is_pinning = bundle.is_pinning();
+    let members = bundle.members(request);
+    let program_edits = bundle.program_edits(request, lambda);
+    let edits: Vec<Option<Edits>> =
+        bundle.shipped.values().map(|library| bundle.library_edits(request, library)).collect();
     let mut shipped: Vec<Shipped> = bundle.shipped.into_values().collect();
-    for library in &mut shipped {
-        library.edits = if is_pinning { pins::library_edits(&library.facts) } else { None };
+    for (library, edits) in shipped.iter_mut().zip(edits) {
+        library.edits = edits;
     }
     let conflicts = bundle.conflicts;
     BundlePlan {
@@ -178,12 +272,13 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
 /// A walk finds what is missing one level at a time; a chain of 2,000 libraries would take as many walks. What
 /// is shipped here in vain is not reached in the end, and dropped.
 fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bundle: &mut Bundle) {
+    let is_private = bundle.private.is_some();
     let needs: Vec<(usize, String)> = search
         .closure
         .needs
         .iter()
         .filter(|need| matches!(need.outcome, Outcome::Loaded(index) if index > 0))
-        .filter(|need| lambda.certainty(&need.name) != Certainty::Present)
+        .filter(|need| is_private || lambda.certainty(&need.name) != Certainty::Present)
         .map(|need| (need.by, need.name.clone()))
         .collect();
     for (by, name) in needs {
@@ -191,10 +286,11 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bu
         // A SONAME that is loaded under another name needs no file of its own.
         let is_file = search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
         if is_file
-            && !bundle.has(&name)
+            && !bundle.serves(&name)
             && let Ok(candidate) = search.choose(&facts, &name, request.exclude)
         {
-            bundle.ship(&name, candidate);
+            // What cannot be shipped is met again by the walks, which say why.
+            let _ = bundle.ship(&name, candidate);
         }
     }
 }
@@ -202,97 +298,121 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bu
 /// The plan as it grows.
 #[derive(Default)]
 struct Bundle {
+    /// By file name, which is the name that was needed but for its directory.
     shipped: BTreeMap<String, Shipped>,
+    /// Needs with a slash whose file is shipped.
+    paths: BTreeSet<String>,
     conflicts: BTreeMap<String, Conflict>,
     /// Pinned only because nobody else of the system's is loaded: the conflict that there would be.
     alone: BTreeMap<String, Conflict>,
+    /// The C library that comes along.
+    private: Option<private::Private>,
 }
 
 impl Bundle {
     fn is_pinned(&self, name: &str) -> bool {
-        self.shipped.get(name).is_some_and(|library| library.pinned)
+        self.shipped.get(name).is_some_and(|library| library.place == Place::Pinned)
     }
 
-    fn has(&self, name: &str) -> bool {
-        self.shipped.contains_key(name)
+    /// Whether what this need asks for is shipped.
+    fn serves(&self, need: &str) -> bool {
+        self.shipped.contains_key(file_name(need)) && (!need.contains('/') || self.paths.contains(need))
     }
 
     fn is_pinning(&self) -> bool {
-        self.shipped.values().any(|library| library.pinned)
+        self.shipped.values().any(|library| library.place == Place::Pinned)
     }
 
-    fn ship(&mut self, name: &str, candidate: Candidate) {
-        let same = self.shipped.values().find(|known| known.source == candidate.source && !known.pinned);
-        let link_to = same.map(|known| known.link_to.clone().unwrap_or(known.name.clone()));
-        let Candidate { source, facts } = candidate;
-        let name = name.to_owned();
-        self.shipped
-            .insert(name.clone(), Shipped { name, source, facts, link_to, pinned: false, edits: None });
+    /// Ships a file for a need: a name, or a path of the build world.
+    fn ship(&mut self, need: &str, candidate: Candidate) -> Result<(), NotShipped> {
+        let name = file_name(need);
+        match self.shipped.get(name) {
+            // The directory holds one file of a name.
+            Some(known) if known.source != candidate.source => return Err(NotShipped::Path),
+            Some(_) => {}
+            None => {
+                let place = if self.private.is_some() { Place::Private } else { Place::Lib };
+                let is_same = |known: &&Shipped| known.source == candidate.source && known.place == place;
+                let same = self.shipped.values().find(is_same);
+                let link_to = same.map(|known| known.link_to.clone().unwrap_or(known.name.clone()));
+                let library = Shipped { link_to, ..Shipped::new(name, candidate, place) };
+                self.shipped.insert(name.to_owned(), library);
+            }
+        }
+        if need.contains('/') {
+            self.paths.insert(need.to_owned());
+        }
+        Ok(())
     }
 
     fn pin(&mut self, name: &str, candidate: Candidate) {
-        let Candidate { source, facts } = candidate;
-        let library =
-            Shipped { name: name.to_owned(), source, facts, link_to: None, pinned: true, edits: None };
-        self.shipped.insert(name.to_owned(), library);
+        self.shipped.insert(name.to_owned(), Shipped::new(name, candidate, Place::Pinned));
     }
 
-    /// The walks of every variant, with the edits that the pinned libraries ask for.
+    /// Whether a need leads to nothing, or to a file of the system that must not be loaded.
+    fn is_unmet(&self, closure: &Closure, need: &Need) -> bool {
+        match need.outcome {
+            Outcome::Missing(_) => true,
+            Outcome::Loaded(index) => {
+                self.private.is_some() && matches!(closure.objects[index].file.object, Object::System(_))
+            }
+            Outcome::Fatal { .. } => false,
+        }
+    }
+
+    /// The walks of every variant, of the files as they are after their edits.
     fn walks(&self, request: &Request, lambda: &LambdaWorld) -> Vec<Walked> {
-        let program = match self.program_edits(request) {
-            Some(edits) => Arc::new(edited(request.facts, &edits)),
+        let program = match self.program_edits(request, lambda) {
+            Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
             None => request.facts.clone(),
         };
-        lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &program, request.extra, &self.members())
-    }
-
-    fn program_edits(&self, request: &Request) -> Option<Edits> {
-        self.is_pinning().then(|| pins::program_edits(request.facts))
+        let mut extra = request.extra.to_vec();
+        extra.extend(self.private.iter().flat_map(|private| private.opened.iter().cloned()));
+        let layout = request.layout;
+        lambda.walks(&layout.path(&layout.program), &program, &extra, &self.members(request))
     }
 
     /// The libraries as the Lambda world sees them.
-    fn members(&self) -> Vec<Member> {
-        let is_pinning = self.is_pinning();
-        let content = |library: &Shipped| match (&library.link_to, pins::library_edits(&library.facts)) {
+    fn members(&self, request: &Request) -> Vec<Member> {
+        let content = |library: &Shipped| match (&library.link_to, self.library_edits(request, library)) {
             (Some(target), _) => MemberContent::Link(target.clone()),
-            (None, Some(edits)) if is_pinning => {
-                MemberContent::Object(Arc::new(edited(&library.facts, &edits)))
-            }
-            (None, _) => MemberContent::Object(library.facts.clone()),
+            (None, Some(edits)) => MemberContent::Object(Arc::new(edits::edited(&library.facts, &edits))),
+            (None, None) => MemberContent::Object(library.facts.clone()),
         };
         let member = |library: &Shipped| Member {
-            path: format!("{TASK_ROOT}/{}", library.entry_name()),
+            path: request.layout.path(&library.entry_name(request.layout)),
             content: content(library),
         };
         self.shipped.values().map(member).collect()
     }
 
-    /// An object of the Lambda world as it was before its edits.
-    fn original(&self, request: &Request, object: &Loaded) -> Arc<ElfFacts> {
-        let path = object.path.as_str();
-        self.shipped
-            .values()
-            .find(|library| {
-                path.strip_prefix(TASK_ROOT).is_some_and(|rest| rest[1..] == library.entry_name())
-            })
-            .map_or(request.facts, |library| &library.facts)
-            .clone()
+    /// An object of a walk as it was before its edits; `None` for what is not ours.
+    fn original(&self, request: &Request, index: usize, closure: &Closure) -> Option<Arc<ElfFacts>> {
+        if index == 0 {
+            return Some(request.facts.clone());
+        }
+        let path = &closure.objects[index].path;
+        let mut shipped = self.shipped.values();
+        let library =
+            shipped.find(|library| request.layout.path(&library.entry_name(request.layout)) == *path)?;
+        Some(library.facts.clone())
     }
-}
 
-/// The facts of a file after its edits.
-fn edited(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
-    let mut facts = facts.clone();
-    facts.runpath = None;
-    facts.rpath.clone_from(&edits.rpath);
-    facts
+    /// What a need of the edited file was in the original.
+    fn original_need(&self, request: &Request, by: &ElfFacts, need: &str) -> String {
+        let renames = self.renames(request, by);
+        renames.into_iter().find(|(_, to)| to == need).map_or_else(|| need.to_owned(), |(from, _)| from)
+    }
 }
 
 /// The shipped names that any walk loads or asks for, with the files that links among them lead to.
 fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
-        for library in shipped.values().filter(|library| object.names.contains(&library.name)) {
+        let is = |library: &&Shipped| {
+            object.names.contains(&library.name) || file_name(&object.path) == library.name
+        };
+        for library in shipped.values().filter(is) {
             reached.insert(library.name.clone());
             reached.extend(library.link_to.clone());
         }
@@ -301,7 +421,7 @@ fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<St
     // refuses. It stays, and the audit says so.
     let failed = |need: &&Need| !matches!(need.outcome, Outcome::Loaded(_));
     for need in walks.iter().flat_map(|walked| walked.closure.needs.iter().filter(failed)) {
-        reached.extend(shipped.get(&need.name).map(|library| library.name.clone()));
+        reached.extend(shipped.get(file_name(&need.name)).map(|library| library.name.clone()));
     }
     reached
 }
@@ -319,6 +439,10 @@ struct BuildSearch<'a> {
     closure: Closure,
     /// The closure's objects, then those that were chosen in place of one of them.
     objects: Vec<Loaded>,
+    /// Nothing of the system's is used: libraries need not fit it, and glibc's parts come, too.
+    is_private: bool,
+    /// Whether a need may be edited.
+    may_edit: bool,
 }
 
 impl BuildSearch<'_> {
@@ -332,10 +456,10 @@ impl BuildSearch<'_> {
         if exclude.matches(name) {
             return Err(NotShipped::Excluded);
         }
-        if name.contains('/') {
+        if name.contains('/') && !self.may_edit {
             return Err(NotShipped::Path);
         }
-        if is_glibc_part(name) {
+        if is_glibc_part(name) && !self.is_private {
             return Err(NotShipped::GlibcPart);
         }
         let by = self.build_index(by);
@@ -349,12 +473,14 @@ impl BuildSearch<'_> {
             Some(Outcome::Missing(attempts)) => return Err(NotShipped::NotFound(tried(attempts))),
             None => {}
         }
-        files.extend(
-            loader::candidates(self.world, &self.objects, by, name).into_iter().map(|(_, file)| file),
-        );
+        if !name.contains('/') {
+            let more = loader::candidates(self.world, &self.objects, by, name);
+            files.extend(more.into_iter().map(|(_, file)| file));
+        }
+        let fits = |elf: &ElfFacts| self.is_private || fit(elf, self.lambda) < Fit::None;
         let chosen = files
             .iter()
-            .find(|file| file.object.elf().is_some_and(|elf| fit(elf, self.lambda) < Fit::None))
+            .find(|file| file.object.elf().is_some_and(fits))
             .or(files.first())
             .cloned()
             .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;

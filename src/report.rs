@@ -15,7 +15,6 @@ use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
-use crate::plan::PINNED_DIR;
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, mermaid, tree};
@@ -242,7 +241,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let library = Library {
             build_path: subject.build_files.get(&soname).map(|file| file.path.clone()),
             lambda_path: Some(object.path.clone()),
-            pinned: object.path.starts_with(PINNED_DIR),
+            pinned: from == "bundle" && subject.lambda.certainty(&soname) == Certainty::Present,
             rule: Some(object.rule.as_str()),
             needed_by,
             evidence,
@@ -296,16 +295,13 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
                 }
             }
             match (from, &library.build_path, &library.lambda_path) {
-                ("bundle", Some(build), _) if library.pinned => {
-                    let _ =
-                        write!(text, "; in place of the one on {}; from {build}", lambda.baseline.runtime);
-                }
                 ("bundle", Some(build), _) => {
-                    let not = match lambda.certainty(&library.soname) {
-                        Certainty::Doubtful => "perhaps not",
-                        Certainty::Present | Certainty::Absent => "not",
+                    let why = match lambda.certainty(&library.soname) {
+                        Certainty::Present => "in place of the one on",
+                        Certainty::Doubtful => "perhaps not on",
+                        Certainty::Absent => "not on",
                     };
-                    let _ = write!(text, "; {not} on {runtime}; from {build}");
+                    let _ = write!(text, "; {why} {runtime}; from {build}");
                 }
                 ("bundle", None, Some(path)) => {
                     let _ = write!(text, "; {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));

@@ -9,12 +9,13 @@ use crate::archive::Stamp;
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, MessageFormat,
+    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, LibcArg, MessageFormat,
     OutputArgs, RepairArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::patterns::Patterns;
+use crate::plan::LibcSource;
 use crate::workspace::{Environment, Selection};
 
 /// The runtime unless one is named.
@@ -65,8 +66,12 @@ pub struct Bundle {
     pub libs: Vec<String>,
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
+    /// SONAMEs whose copy of ours is used, though the runtime's would do.
+    pub prefer: Patterns,
     /// Whether copies of ELF files may be edited.
     pub may_edit: bool,
+    /// Whose C library the program uses.
+    pub libc: LibcSource,
     /// Directories of libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
     /// The compiler whose library directories count.
@@ -256,6 +261,19 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
     let may_edit = content.repair == RepairArg::Auto;
+    let libc = match content.libc {
+        LibcArg::System => LibcSource::System,
+        LibcArg::Bundle => LibcSource::Bundle,
+    };
+    if !may_edit && (libc == LibcSource::Bundle || !content.bundle_libs.is_empty()) {
+        let flag = if libc == LibcSource::Bundle { "--libc bundle" } else { "--bundle-lib" };
+        return Err(Error::usage(format!("`{flag}` edits copies of the ELF files, which `--repair never` rules out"))
+            .help("leave out `--repair never`"));
+    }
+    if let Some(part) = content.bundle_libs.iter().find(|name| baseline::is_glibc_part(name)) {
+        return Err(Error::usage(format!("`--bundle-lib {part}` is a part of glibc, which comes whole or not at all"))
+            .help("bundle all of it: `--libc bundle`"));
+    }
     let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
     let programs = if selection.binaries.is_empty() {
         Programs::Cargo(Box::new(Selection {
@@ -284,7 +302,9 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         programs,
         libs: content.libs,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
+        prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit,
+        libc,
         library_paths: content.library_paths.iter().map(absolute).collect(),
         cc: content.cc,
         sysroot: content.sysroot.as_ref().map(absolute),

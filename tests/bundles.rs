@@ -492,7 +492,7 @@ fn a_dynamic_musl_program_has_no_interpreter() {
     }
     check(Compiler(&["musl-gcc"]), EMPTY, "", "", &[("interpreter-missing", "app", "")])
         .exits(1)
-        .says(&["`/lib/ld-musl-x86_64.so.1`", "help: link it statically to musl\n"]);
+        .says(&["`/lib/ld-musl-x86_64.so.1`", "help: link it statically to musl, or ship musl with `--libc bundle`\n"]);
 }
 
 #[test]

@@ -15,7 +15,8 @@ use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::LambdaWorld;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, Request};
+use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Place, Request};
+use cargo_lambda_bundle::repair::Edits;
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use support::elf::{Object, PT_LOAD};
 
@@ -34,6 +35,8 @@ struct Case {
     exclude: Vec<String>,
     extra: Vec<String>,
     may_edit: bool,
+    prefer: Vec<String>,
+    libc: LibcSource,
 }
 
 fn case(program: Object) -> Case {
@@ -49,6 +52,8 @@ fn case(program: Object) -> Case {
         exclude: Vec::new(),
         extra: Vec::new(),
         may_edit: false,
+        prefer: Vec::new(),
+        libc: LibcSource::System,
     }
 }
 
@@ -84,6 +89,12 @@ impl Case {
     /// `severity code object [soname] [versions]`, sorted.
     #[track_caller]
     fn check(self, shipped: &[&str], findings: &[&str]) {
+        self.edits(shipped, findings);
+    }
+
+    /// The same; returns the edits of the program and of the libraries that have any.
+    #[track_caller]
+    fn edits(self, shipped: &[&str], findings: &[&str]) -> Vec<(String, Edits)> {
         let mut files = MemoryFiles::new();
         for (path, facts) in &self.files {
             files.add(path, WorldObject::Elf(facts.clone()));
@@ -117,20 +128,25 @@ impl Case {
         let program =
             OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(facts.clone()) };
         let exclude = Patterns::new("--exclude-lib", &self.exclude).unwrap();
+        let prefer = Patterns::new("--bundle-lib", &self.prefer).unwrap();
         let request = Request {
             program: &program,
             facts: &facts,
             path: "/build/app",
             extra: &self.extra,
             exclude: &exclude,
+            prefer: &prefer,
             may_edit: self.may_edit,
+            libc: self.libc,
+            layout: &Layout::function(),
         };
         let plan = plan::plan(&request, &lambda, &build);
         let found: Vec<String> = plan
             .shipped
             .iter()
             .map(|library| match &library.link_to {
-                _ if library.pinned => format!("pinned {}", library.name),
+                _ if library.place == Place::Pinned => format!("pinned {}", library.name),
+                _ if library.place == Place::Private => format!("private {}", library.name),
                 Some(target) => format!("{} -> {target}", library.name),
                 None if library.source != format!("{BUILD_LIB}/{}", library.name) => {
                     format!("{} from {}", library.name, library.source)
@@ -164,6 +180,9 @@ impl Case {
             .collect();
         found.sort();
         assert_eq!(found, findings);
+        let libraries = plan.shipped.into_iter().map(|library| (library.name, library.edits));
+        let program = ("app".to_owned(), plan.program_edits);
+        std::iter::once(program).chain(libraries).filter_map(|(name, edits)| Some((name, edits?))).collect()
     }
 }
 
@@ -648,6 +667,136 @@ fn glibc_is_never_displaced() {
     let mut case = case(app().verneed("libc.so.6", &["GLIBC_2.38"])).has("libc.so.6", library("libc.so.6"));
     case.may_edit = true;
     case.check(&[], &["error version-too-new app libc.so.6 GLIBC_2.38"]);
+}
+
+#[test]
+fn a_wish_is_granted_where_a_pin_would_be() {
+    let wish = |nodes: &[&str]| {
+        let mut case = case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_1"]).needs("libother.so.1"))
+            .has("libfoo.so.1", foo(nodes))
+            .has("libother.so.1", library("libother.so.1"))
+            .baseline(&with_foo("", OTHER));
+        case.may_edit = true;
+        case.prefer = vec!["libfoo*".into()];
+        case
+    };
+    wish(&["FOO_1", "FOO_2"]).check(&["pinned libfoo.so.1"], &[]);
+    wish(&["FOO_2"]).check(&[], &["error repair-conflict app libfoo.so.1"]);
+}
+
+#[test]
+fn a_path_in_needed_is_shipped_and_stays_a_path() {
+    // Under its plain name the runtime's zlib would come between.
+    let mut case = case(app().needs("/opt/acme/libz.so.1").verneed("/opt/acme/libz.so.1", &["ACME_1"]))
+        .at("/opt/acme/libz.so.1", library("libz.so.1").verdef(&["ACME_1"]));
+    case.may_edit = true;
+    let edits = case.edits(&["libz.so.1 from /opt/acme/libz.so.1"], &[]);
+    let renamed = vec![("/opt/acme/libz.so.1".to_owned(), "/var/task/lib/libz.so.1".to_owned())];
+    assert_eq!(edits, [("app".to_owned(), Edits { rename_needed: renamed, ..Edits::default() })]);
+}
+
+#[test]
+fn two_paths_to_files_of_one_name_are_not_shipped_as_one() {
+    let mut case = case(app().needs("/opt/a/libfoo.so").needs("/opt/b/libfoo.so"))
+        .at("/opt/a/libfoo.so", library("libfoo.so"))
+        .at("/opt/b/libfoo.so", library("libfoo.so"));
+    case.may_edit = true;
+    case.check(&["libfoo.so from /opt/a/libfoo.so"], &["error missing-library app /opt/b/libfoo.so"]);
+}
+
+#[test]
+fn an_interpreter_elsewhere_becomes_the_runtimes() {
+    const NIX: &str = "/nix/store/abc-glibc-2.34/lib/ld-linux-x86-64.so.2";
+    let nix = || case(app().interpreter(NIX)).at(NIX, loader());
+    nix().check(&[], &["error interpreter-missing app"]);
+    let mut nix = nix();
+    nix.may_edit = true;
+    let edits = nix.edits(&[], &[]);
+    let interpreter = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
+    assert_eq!(edits, [("app".to_owned(), Edits { interpreter, ..Edits::default() })]);
+}
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+fn loader() -> Object {
+    Object::library("ld-linux-x86-64.so.2").verdef(&["GLIBC_2.3"])
+}
+
+/// A program that needs a glibc which no runtime has, and a build world that has it.
+fn too_new() -> Case {
+    let libc = Object::library("libc.so.6")
+        .needs("ld-linux-x86-64.so.2")
+        .verdef(&["GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.38", "GLIBC_ABI_DT_RELR"]);
+    let mut case = case(app().verneed("libc.so.6", &["GLIBC_2.38"]).needs("libz.so.1"))
+        .at(LOADER, loader())
+        .has("libc.so.6", libc)
+        .has("libm.so.6", library("libm.so.6"))
+        .has("libnss_files.so.2", library("libnss_files.so.2"))
+        .has("libz.so.1", library("libz.so.1").needs("libm.so.6").runpath("$ORIGIN:/usr/lib64"));
+    case.may_edit = true;
+    case.libc = LibcSource::Bundle;
+    case
+}
+
+const PRIVATE: &[&str] = &[
+    "private ld-linux-x86-64.so.2",
+    "private libc.so.6",
+    "private libm.so.6",
+    "private libnss_files.so.2",
+    "private libz.so.1",
+];
+
+#[test]
+fn a_libc_of_its_own_comes_with_everything() {
+    let edits = too_new().edits(PRIVATE, &["warning libc-bundled app"]);
+    let program = Edits {
+        interpreter: Some("/var/task/libc/ld-linux-x86-64.so.2".into()),
+        rpath: Some("/var/task/libc".into()),
+        // Nobody can bring in another glibc's part of what is loaded already.
+        add_needed: vec!["libm.so.6".into()],
+        ..Edits::default()
+    };
+    // Its RUNPATH would keep the program's RPATH from serving its needs.
+    let library = Edits { drop_runpath: true, ..Edits::default() };
+    assert_eq!(edits, [("app".into(), program), ("libz.so.1".into(), library)]);
+}
+
+#[test]
+fn a_libc_of_its_own_knows_packed_relocations() {
+    let mut case = too_new();
+    case.program = case.program.relr(24);
+    case.check(PRIVATE, &["warning libc-bundled app"]);
+}
+
+#[test]
+fn nothing_of_the_systems_may_load_beside_a_libc_of_its_own() {
+    let mut case = too_new();
+    case.exclude = vec!["libz.so.1".into()];
+    let without: Vec<&str> = PRIVATE.iter().copied().filter(|name| *name != "private libz.so.1").collect();
+    case.check(&without, &["error libc-mixed libz.so.1", "warning libc-bundled app"]);
+}
+
+#[test]
+fn a_libc_of_its_own_may_be_too_old_as_well() {
+    let mut case = too_new();
+    case.program = case.program.verneed("libc.so.6", &["GLIBC_2.39"]);
+    case.check(PRIVATE, &["error version-too-new app libc.so.6 GLIBC_2.39", "warning libc-bundled app"]);
+}
+
+#[test]
+fn without_the_interpreter_there_is_no_libc_of_its_own() {
+    let mut case = case(app().interpreter("/nix/store/abc-glibc/lib/ld-other.so.2"));
+    case.may_edit = true;
+    case.libc = LibcSource::Bundle;
+    case.check(&[], &["error interpreter-missing app"]);
+}
+
+#[test]
+fn a_static_program_has_no_libc_to_bring() {
+    let mut case = case(Object::static_pie());
+    case.may_edit = true;
+    case.libc = LibcSource::Bundle;
+    case.check(&[], &[]);
 }
 
 #[test]

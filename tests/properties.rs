@@ -20,7 +20,7 @@ use cargo_lambda_bundle::elf::Arch;
 use cargo_lambda_bundle::lambda::LambdaWorld;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, Request};
+use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Request};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use proptest::prelude::*;
 use support::elf::{Hash, Object};
@@ -201,7 +201,10 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         path: "/build/app",
         extra: &[],
         exclude: &none(),
+        prefer: &none(),
         may_edit: true,
+        libc: LibcSource::System,
+        layout: &Layout::function(),
     };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {

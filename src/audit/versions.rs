@@ -62,24 +62,14 @@ fn repair_conflict(
     let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
     versions.sort_by(|a, b| crate::version::compare(a, b));
     versions.dedup();
-    let Conflict { ours, lacks, too_new, soname } = conflict;
-    let lambda = subject.lambda.label();
-    let why = match (ours, lacks.as_slice()) {
-        (None, _) => format!("`{soname}` would have to come with it, and this machine has none"),
-        (Some(ours), _) if *too_new => format!("`{ours}` itself needs versions that {lambda} does not have"),
-        (Some(ours), []) => {
-            format!("`{ours}` may be older than the copy that {lambda}'s other libraries use")
-        }
-        (Some(ours), lacks) => {
-            format!("`{ours}` lacks {}, which {lambda}'s other libraries may need", lacks.join(", "))
-        }
-    };
     let mut finding = Finding::new(
         Code::RepairConflict,
         &by_label,
         format!(
-            "`{by_label}` needs {} of `{file}`, which the copy of {lambda} does not have, and ours cannot take its place: {why}",
-            versions.join(", ")
+            "`{by_label}` needs {} of `{file}`, which the copy of {} does not have, and ours cannot take its place: {}",
+            versions.join(", "),
+            subject.lambda.label(),
+            why_not(subject, conflict)
         ),
     )
     .soname(file)
@@ -89,6 +79,40 @@ fn repair_conflict(
     finding.versions = versions;
     finding.chain = chain(subject, &walked.closure, by);
     finding
+}
+
+/// A wish (`--bundle-lib`) that cannot be granted.
+pub(super) fn refused_wishes(subject: &Subject, findings: &mut Findings) {
+    for (soname, conflict) in subject.conflicts.iter().filter(|(_, conflict)| conflict.is_wish) {
+        let why = why_not(subject, conflict);
+        findings.add(
+            Finding::new(
+                Code::RepairConflict,
+                subject.name,
+                format!("our `{soname}` cannot take the place of that of {}: {why}", subject.lambda.label()),
+            )
+            .soname(soname)
+            .help(format!(
+                "leave out the `--bundle-lib` that matches `{soname}`, or name a newer one with `--library-path DIR`"
+            )),
+        );
+    }
+}
+
+/// Why our copy cannot take the place of the system's.
+fn why_not(subject: &Subject, conflict: &Conflict) -> String {
+    let Conflict { ours, lacks, too_new, soname, is_wish: _ } = conflict;
+    let lambda = subject.lambda.label();
+    match (ours, lacks.as_slice()) {
+        (None, _) => format!("`{soname}` would have to come with it, and this machine has none"),
+        (Some(ours), _) if *too_new => format!("`{ours}` itself needs versions that {lambda} does not have"),
+        (Some(ours), []) => {
+            format!("`{ours}` may be older than the copy that {lambda}'s other libraries use")
+        }
+        (Some(ours), lacks) => {
+            format!("`{ours}` lacks {}, which {lambda}'s other libraries may need", lacks.join(", "))
+        }
+    }
 }
 
 fn version_finding(

@@ -19,7 +19,7 @@ use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
 use crate::patterns::Patterns;
-use crate::plan::{self, BundlePlan, Request};
+use crate::plan::{self, BundlePlan, Layout, Request};
 use crate::repair::{self, Edits};
 use crate::report::{self, Artifact};
 use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
@@ -80,7 +80,7 @@ pub(super) fn run(
         let path = disk::canonicalize(&program.path)?;
         all.push(Loaded { program, path, bytes: Arc::new(bytes), facts: Arc::new(facts), output });
     }
-    let run = Run { job, settings, context, ui };
+    let run = Run { job, settings, context, ui, layout: Layout::function() };
     for loaded in &all {
         run.program(loaded, results)?;
     }
@@ -178,6 +178,7 @@ struct Run<'a> {
     settings: &'a Settings,
     context: &'a Context,
     ui: &'a Ui,
+    layout: Layout,
 }
 
 /// A program with its bytes and the world it was built in.
@@ -303,7 +304,10 @@ impl Run<'_> {
             path: loaded.path.as_str(),
             extra: &self.job.libs,
             exclude: &self.job.exclude,
+            prefer: &self.job.prefer,
             may_edit: self.job.may_edit,
+            libc: self.job.libc,
+            layout: &self.layout,
         };
         plan::plan(&request, lambda, build)
     }
@@ -369,7 +373,7 @@ impl Run<'_> {
     ) -> Result<bool> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
-        let entries = entries(plan, &loaded.bytes)?;
+        let entries = entries(plan, &self.layout, &loaded.bytes)?;
         findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
@@ -491,14 +495,14 @@ fn program_findings(
 }
 
 /// The archive's entries: every library read, every edit made on its copy.
-fn entries(plan: &BundlePlan, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
+fn entries(plan: &BundlePlan, layout: &Layout, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
     let mut entries = vec![Entry {
         name: archive::BOOTSTRAP.to_owned(),
         mode: Mode::Executable,
         content: Content::File(edited(program.clone(), plan.program_edits.as_ref(), archive::BOOTSTRAP)?),
     }];
     for library in &plan.shipped {
-        let name = library.entry_name();
+        let name = library.entry_name(layout);
         let content = match &library.link_to {
             Some(target) => Content::Link(target.clone()),
             None => {
@@ -506,7 +510,8 @@ fn entries(plan: &BundlePlan, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
                 Content::File(edited(bytes, library.edits.as_ref(), &library.source)?)
             }
         };
-        entries.push(Entry { name, mode: Mode::Data, content });
+        let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
+        entries.push(Entry { name, mode, content });
     }
     archive::order(&mut entries);
     Ok(entries)

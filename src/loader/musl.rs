@@ -22,8 +22,14 @@ impl Musl {
     /// Used when there is no path file.
     pub const BUILT_IN_DIRS: [&str; 3] = ["/lib", "/usr/local/lib", "/usr/lib"];
 
+    /// Whether the loader answers a name by itself: `libc.`, `libpthread.`, ... with anything behind the dot.
+    pub fn answers(name: &str) -> bool {
+        let Some(rest) = name.strip_prefix("lib") else { return false };
+        ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."].iter().any(|stem| rest.starts_with(stem))
+    }
+
     pub(super) fn locate(&self, search: &mut Search, by: usize, name: &str) -> Located {
-        if is_builtin(name) {
+        if Musl::answers(name) {
             return Located::Builtin;
         }
         if name.contains('/') {
@@ -159,13 +165,6 @@ enum Tried {
     File(OpenFile),
     Passed(Passed),
     Fatal(String),
-}
-
-/// `libc.`, `libpthread.`, ... with anything behind the dot: `libc.so.6` too.
-fn is_builtin(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("lib") else { return false };
-    ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."].iter().any(|stem| rest.starts_with(stem))
-        || name.starts_with("ld-musl-")
 }
 
 /// Expands `$ORIGIN` and `${ORIGIN}`; any other `$` makes musl ignore the whole path.

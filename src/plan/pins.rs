@@ -1,4 +1,4 @@
-//! Which system copies ours may displace, and the edits that make ours win.
+//! Which system copies ours may displace.
 //!
 //! LD_LIBRARY_PATH begins with the system's directories, so a copy in `lib/` never displaces one there; DT_RPATH
 //! comes before it. The system's own libraries load into the same process and were built against the system's
@@ -9,12 +9,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{BuildSearch, Bundle, Candidate, Conflict, Fit, PINNED_DIR, Request, fit};
+use super::{BuildSearch, Bundle, Candidate, Conflict, Fit, Place, Request, fit};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
-use crate::elf::{ElfFacts, file_name};
+use crate::elf::file_name;
 use crate::lambda::Walked;
 use crate::loader::{Closure, VersionAnswer, VersionCheck};
-use crate::repair::Edits;
 use crate::world::Object;
 
 /// Pins what does not fit and may be pinned; notes what may not. Whether the plan has changed.
@@ -32,16 +31,16 @@ pub(super) fn pin(
         return true;
     }
     for walked in walks {
-        for check in &walked.checks {
-            let Some(system) = misfit(&walked.closure, check) else { continue };
+        let misfits = walked.checks.iter().filter_map(|check| misfit(&walked.closure, check));
+        let preferred = others(&walked.closure).filter(|system| request.prefer.matches(&system.soname));
+        let preferred = preferred.map(|system| (system, Fit::Every, true));
+        for (system, worst, is_wish) in misfits.chain(preferred) {
             let soname = system.soname.clone();
             let is_settled = bundle.is_pinned(&soname) || bundle.conflicts.contains_key(&soname);
             if is_settled || is_glibc_part(&soname) {
                 continue;
             }
             changed = true;
-            // A copy that only later images can load is no better than a node that only they have.
-            let worst = if check.answer == VersionAnswer::NotThere { Fit::Later } else { Fit::Every };
             match choose(request, search, bundle, &walked.closure, system, worst) {
                 Ok((copies, conflict)) => {
                     for (name, candidate) in copies {
@@ -50,7 +49,7 @@ pub(super) fn pin(
                     bundle.alone.extend(conflict.map(|conflict| (soname, conflict)));
                 }
                 Err(conflict) => {
-                    bundle.conflicts.insert(soname, conflict);
+                    bundle.conflicts.insert(soname, Conflict { is_wish, ..conflict });
                 }
             }
         }
@@ -67,8 +66,10 @@ fn keep_alone(request: &Request, search: &mut BuildSearch, bundle: &mut Bundle, 
     }
     let mut changed = false;
     for other in others(closure) {
-        let by =
-            bundle.shipped.values().find(|known| known.pinned && known.facts.needed.contains(&other.soname));
+        let needs = |known: &&super::Shipped| {
+            known.place == Place::Pinned && known.facts.needed.contains(&other.soname)
+        };
+        let by = bundle.shipped.values().find(needs);
         let by = by.map(|library| library.facts.clone());
         match by.map(|by| search.choose(&by, &other.soname, request.exclude)) {
             Some(Ok(candidate)) if fit(&candidate.facts, search.lambda) < Fit::None => {
@@ -87,15 +88,17 @@ fn keep_alone(request: &Request, search: &mut BuildSearch, bundle: &mut Bundle, 
     changed
 }
 
-/// The system object that does not fit a version need, in every image or in the older ones.
-fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<&'a SystemObject> {
-    let does_not_fit = match check.answer {
-        VersionAnswer::NotThere => !check.need.weak,
-        VersionAnswer::Later(_) => true,
-        _ => false,
+/// The system object that does not fit a version need, in every image or in the older ones; how badly a copy
+/// in its place may fit; and that nobody but the loader asked for it.
+fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(&'a SystemObject, Fit, bool)> {
+    let worst = match check.answer {
+        VersionAnswer::NotThere if !check.need.weak => Fit::Later,
+        // A copy that only later images can load is no better than a node that only they have.
+        VersionAnswer::Later(_) => Fit::Every,
+        _ => return None,
     };
     match &closure.objects[check.object?].file.object {
-        Object::System(system) if does_not_fit => Some(system),
+        Object::System(system) => Some((system, worst, false)),
         _ => None,
     }
 }
@@ -125,21 +128,23 @@ fn choose(
         }
         let index = closure.objects.iter().position(|object| is(&object.file.object, system));
         let by = index.and_then(|index| closure.first_need(index)).map_or(0, |need| need.by);
-        let by = bundle.original(request, &closure.objects[by]);
+        let by = bundle.original(request, by, closure).unwrap_or_else(|| request.facts.clone());
         let candidate = search.choose(&by, &system.soname, request.exclude).map_err(|_| Conflict {
             ours: None,
             lacks: Vec::new(),
             too_new: false,
             soname: system.soname.clone(),
+            is_wish: false,
         })?;
         // A copy that does not fit itself would only move the error.
         if fit(&candidate.facts, search.lambda) > worst {
             let (ours, soname) = (Some(candidate.source), system.soname.clone());
-            return Err(Conflict { ours, lacks: Vec::new(), too_new: true, soname });
+            return Err(Conflict { ours, lacks: Vec::new(), too_new: true, soname, is_wish: false });
         }
         if let Some(lacks) = hurts(system, &candidate) {
             let ours = Some(candidate.source.clone());
-            conflict.get_or_insert(Conflict { ours, lacks, too_new: false, soname: system.soname.clone() });
+            let soname = system.soname.clone();
+            conflict.get_or_insert(Conflict { ours, lacks, too_new: false, soname, is_wish: false });
         }
         copies.push((system.soname.clone(), candidate));
     }
@@ -184,33 +189,4 @@ fn hurts(system: &SystemObject, candidate: &Candidate) -> Option<Vec<String>> {
         (Some(ours), Some(theirs)) if crate::version::compare(ours, theirs).is_ge() => None,
         _ => Some(Vec::new()),
     }
-}
-
-/// The program's edits: DT_RPATH with the pinned directory first.
-pub(super) fn program_edits(facts: &ElfFacts) -> Edits {
-    Edits { rpath: Some(rpath(facts)), ..Edits::default() }
-}
-
-/// A library's edits: any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.
-pub(super) fn library_edits(facts: &ElfFacts) -> Option<Edits> {
-    let runpath = facts.runpath.as_deref()?;
-    Some(match kept(runpath).is_empty() {
-        true => Edits { drop_runpath: true, ..Edits::default() },
-        false => Edits { rpath: Some(rpath(facts)), ..Edits::default() },
-    })
-}
-
-fn rpath(facts: &ElfFacts) -> String {
-    let old = facts.runpath.as_deref().or(facts.rpath.as_deref()).unwrap_or_default();
-    let mut elements = vec![PINNED_DIR];
-    elements.extend(kept(old));
-    elements.join(":")
-}
-
-/// The elements of a path that can mean something on Lambda; those of the build machine cannot.
-fn kept(path: &str) -> Vec<&str> {
-    let means_something = |element: &&str| {
-        ["$ORIGIN", "${ORIGIN}", "/var/task", "/opt"].iter().any(|start| element.starts_with(start))
-    };
-    path.split(':').filter(means_something).collect()
 }

@@ -1,0 +1,137 @@
+//! What is edited in the copies of a bundle, so that the loader takes what the plan means it to take.
+//!
+//! The edits follow from the original files and the place of each library, and can be had at any time while the
+//! plan grows: a walk is always of the files as they will be written.
+
+use super::{Bundle, Place, Request, Shipped};
+use crate::elf::{ElfFacts, Libc, file_name};
+use crate::lambda::LambdaWorld;
+use crate::loader::Musl;
+use crate::repair::Edits;
+
+impl Bundle {
+    /// The program's edits; `None` if it stays as it is.
+    pub(super) fn program_edits(&self, request: &Request, lambda: &LambdaWorld) -> Option<Edits> {
+        let facts = request.facts;
+        let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
+        let layout = request.layout;
+        match &self.private {
+            Some(private) => {
+                edits.interpreter = Some(layout.path(&format!("{}/{}", layout.private, private.interpreter)));
+                edits.rpath = Some(rpath(&layout.path(&layout.private), facts));
+                let parts = private.parts.iter().filter(|part| !facts.needed.contains(part));
+                edits.add_needed = parts.cloned().collect();
+            }
+            None => {
+                if self.is_pinning() {
+                    edits.rpath = Some(rpath(&layout.path(&layout.pinned), facts));
+                }
+                if request.may_edit {
+                    edits.interpreter = system_interpreter(facts, lambda);
+                }
+            }
+        }
+        some(edits)
+    }
+
+    /// The edits of a library of the bundle.
+    pub(super) fn library_edits(&self, request: &Request, library: &Shipped) -> Option<Edits> {
+        if library.link_to.is_some() {
+            return None;
+        }
+        let facts = &library.facts;
+        let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
+        match library.place {
+            // All that it needs is in one directory, which the program's DT_RPATH names.
+            Place::Private => edits.drop_runpath = facts.rpath.is_some() || facts.runpath.is_some(),
+            // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.
+            Place::Lib | Place::Pinned if self.is_pinning() => match facts.runpath.as_deref() {
+                None => {}
+                Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
+                Some(_) => {
+                    edits.rpath = Some(rpath(&request.layout.path(&request.layout.pinned), facts));
+                }
+            },
+            Place::Lib | Place::Pinned => {}
+        }
+        some(edits)
+    }
+
+    /// The needs of a file that become absolute paths, old and new.
+    ///
+    /// A need with a slash means one file, and a path keeps it so: under its plain name a copy of the system's
+    /// could come between. musl looks at LD_LIBRARY_PATH before DT_RPATH, so with its own libc every need is a
+    /// path.
+    pub(super) fn renames(&self, request: &Request, facts: &ElfFacts) -> Vec<(String, String)> {
+        let layout = request.layout;
+        let all = self.private.is_some() && request.facts.libc() == Libc::Musl;
+        let is_renamed = |name: &&String| self.paths.contains(*name) || (all && !Musl::answers(name));
+        let mut renames: Vec<(String, String)> = Vec::new();
+        for name in facts.needed.iter().filter(is_renamed) {
+            let directory = if self.private.is_some() { &layout.private } else { &layout.lib };
+            let path = layout.path(&format!("{directory}/{}", file_name(name)));
+            if !renames.iter().any(|(from, _)| from == name) {
+                renames.push((name.clone(), path));
+            }
+        }
+        renames
+    }
+}
+
+fn some(edits: Edits) -> Option<Edits> {
+    (edits != Edits::default()).then_some(edits)
+}
+
+/// The system's interpreter for a program that names it elsewhere, such as in a Nix store.
+///
+/// The file name tells the ABI; whether its versions fit is for the walk.
+fn system_interpreter(facts: &ElfFacts, lambda: &LambdaWorld) -> Option<String> {
+    let named = facts.interpreter.as_ref()?;
+    let known = &lambda.baseline.interpreters;
+    if known.contains(named) {
+        return None;
+    }
+    known.iter().find(|path| file_name(path) == file_name(named)).cloned()
+}
+
+/// A DT_RPATH with `directory` in front of what can still mean something.
+fn rpath(directory: &str, facts: &ElfFacts) -> String {
+    let old = facts.runpath.as_deref().or(facts.rpath.as_deref()).unwrap_or_default();
+    let mut elements = vec![directory];
+    elements.extend(kept(old));
+    elements.join(":")
+}
+
+/// The elements of a path that can mean something on Lambda; those of the build machine cannot.
+fn kept(path: &str) -> Vec<&str> {
+    let means_something = |element: &&str| {
+        ["$ORIGIN", "${ORIGIN}", "/var/task", "/opt"].iter().any(|start| element.starts_with(start))
+    };
+    path.split(':').filter(means_something).collect()
+}
+
+/// The facts of a file after its edits.
+pub(super) fn edited(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
+    let Edits { rpath, drop_runpath, interpreter, rename_needed, add_needed } = edits;
+    let mut facts = facts.clone();
+    if rpath.is_some() || *drop_runpath {
+        facts.runpath = None;
+        facts.rpath.clone_from(rpath);
+    }
+    if interpreter.is_some() {
+        facts.interpreter.clone_from(interpreter);
+    }
+    let renamed = |name: &str| rename_needed.iter().find(|(from, _)| from == name).map(|(_, to)| to.clone());
+    for name in &mut facts.needed {
+        if let Some(to) = renamed(name) {
+            *name = to;
+        }
+    }
+    for need in &mut facts.verneed {
+        if let Some(to) = renamed(&need.file) {
+            need.file = to;
+        }
+    }
+    facts.needed.extend(add_needed.iter().cloned());
+    facts
+}

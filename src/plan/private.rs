@@ -1,0 +1,107 @@
+//! A C library of the bundle's own (`--libc bundle`): what comes along beside what the program needs.
+//!
+//! The interpreter, libc and every library go to one private directory, which is on no library path and is the
+//! program's DT_RPATH. glibc opens more by itself, NSS modules and libgcc_s (to unwind a cancelled thread), and
+//! finds them there by the same DT_RPATH. Each part of glibc that some library might ask for becomes a need of the
+//! program: what is loaded already is not searched for, so that no library, not even one of the system's with a
+//! DT_RUNPATH of its own that the program opens, can bring in a part of another glibc.
+
+use std::collections::BTreeMap;
+
+use super::{BuildSearch, Bundle, Candidate, Place, Request, Shipped};
+use crate::audit::NotShipped;
+use crate::elf::{Libc, Linkage, file_name};
+use crate::loader::{self, Outcome, Rule};
+use crate::world::{Object, OpenFile};
+
+/// The C library that comes along.
+pub(super) struct Private {
+    /// The file name of the interpreter.
+    pub interpreter: String,
+    /// Parts of glibc that the program shall need.
+    pub parts: Vec<String>,
+    /// What glibc opens by itself.
+    pub opened: Vec<String>,
+}
+
+/// What a library may be linked to. Without the debugging aids that are preloaded, and the thread debugger's.
+const LINKED: &[&str] = &[
+    "libBrokenLocale.so.1",
+    "libanl.so.1",
+    "libc.so.6",
+    "libdl.so.2",
+    "libm.so.6",
+    "libmvec.so.1",
+    "libnsl.so.1",
+    "libpthread.so.0",
+    "libresolv.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+];
+
+/// What glibc opens: modules of nsswitch.conf, which were built into libc with 2.34, IDNA before 2.28, unwinding.
+const OPENED: &[&str] = &[
+    "libcidn.so.1",
+    "libgcc_s.so.1",
+    "libnss_compat.so.2",
+    "libnss_dns.so.2",
+    "libnss_files.so.2",
+];
+
+/// Ships the program's interpreter and the parts of its C library. A static program has none of its own to bring.
+pub(super) fn begin(
+    request: &Request,
+    search: &mut BuildSearch,
+    bundle: &mut Bundle,
+    not_shipped: &mut BTreeMap<String, NotShipped>,
+) {
+    let Some(path) = request.facts.interpreter.as_deref() else { return };
+    if request.facts.linkage() != Linkage::Dynamic {
+        return;
+    }
+    let interpreter = search.closure.objects.iter().find(|object| object.rule == Rule::Interpreter);
+    let Some(candidate) = interpreter.and_then(|object| candidate(&object.file)) else {
+        not_shipped.insert(path.to_owned(), NotShipped::NotFound(vec![path.to_owned()]));
+        return;
+    };
+    search.is_private = true;
+    let name = file_name(path).to_owned();
+    let library = Shipped { is_interpreter: true, ..Shipped::new(&name, candidate, Place::Private) };
+    bundle.shipped.insert(name.clone(), library);
+    let mut private = Private { interpreter: name, parts: Vec::new(), opened: Vec::new() };
+    if request.facts.libc() == Libc::Glibc {
+        for (names, list) in [(LINKED, &mut private.parts), (OPENED, &mut private.opened)] {
+            for name in names.iter().filter(|name| !request.exclude.matches(name)) {
+                if let Some(candidate) = part(search, name) {
+                    let library = Shipped::new(name, candidate, Place::Private);
+                    bundle.shipped.insert((*name).to_owned(), library);
+                    list.push((*name).to_owned());
+                }
+            }
+        }
+    }
+    bundle.private = Some(private);
+}
+
+/// The build world's copy of a part: the one in its closure, else the one in the directory of its libc, because
+/// parts come from one build or not at all.
+fn part(search: &BuildSearch, name: &str) -> Option<Candidate> {
+    let loaded = |name: &str| {
+        let need = search.closure.needs.iter().find(|need| need.name == name)?;
+        let Outcome::Loaded(index) = need.outcome else { return None };
+        Some(&search.closure.objects[index].file)
+    };
+    if let Some(file) = loaded(name) {
+        return candidate(file);
+    }
+    let libc = crate::world::parent(&loaded("libc.so.6")?.source);
+    let files = loader::candidates(search.world, &search.objects, 0, name);
+    // libgcc_s is the compiler's.
+    let is_of_libc = |file: &OpenFile| name == "libgcc_s.so.1" || crate::world::parent(&file.source) == libc;
+    files.iter().map(|(_, file)| file).find(|file| is_of_libc(file)).and_then(candidate)
+}
+
+fn candidate(file: &OpenFile) -> Option<Candidate> {
+    let Object::Elf(facts) = &file.object else { return None };
+    Some(Candidate { source: file.source.clone(), facts: facts.clone() })
+}
