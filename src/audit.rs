@@ -311,9 +311,7 @@ fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding 
         ),
     );
     finding.help = match subject.not_shipped.get(&label) {
-        Some(NotShipped::Excluded) => {
-            Some(format!("leave out the `--exclude-lib` that matches `{label}`"))
-        }
+        Some(NotShipped::Excluded) => Some(format!("leave out the `--exclude-lib` that matches `{label}`")),
         _ if matches!(subject.owner, Owner::Archive) => {
             Some("let `cargo lambda-bundle --libc bundle` write the archive".to_owned())
         }

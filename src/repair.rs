@@ -20,10 +20,11 @@
 //! symbols, versions. New entries of .dynamic take spare DT_NULL entries (GNU ld, gold and mold leave some),
 //! then the place of DT_RELACOUNT, a hint (LLD leaves none spare), then that of a DT_FLAGS which repeats
 //! DT_FLAGS_1. If they do not fit, .dynamic moves too, and the new segment is writable, because ld.so writes
-//! into .dynamic. The slot of the PT_LOAD is the one that costs least, see [`Lost`]. Edits that bring no new
-//! string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
+//! into .dynamic. The slot of the PT_LOAD is the one that costs least, see [`Lost`]. Where there is none (musl's
+//! GNU toolchain writes no notes) the last PT_LOAD is written again behind the end of the file, its .bss as
+//! zeros, and grows there. Edits that bring no new string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
 //!
-//! Edit the original, never an edited file: the second edit finds the slot taken.
+//! Edit the original, never an edited file: the second edit finds the slot taken, and strings pile up.
 //!
 //! Cost: a copy of the file in memory, which is nearly all of the time. For the 98 MB of Debian's `node`
 //! 0.06 to 0.15 s beside 0.05 to 0.14 s for the bare copy, on a busy machine; reading the dynamic tables takes

@@ -9,8 +9,8 @@ use crate::archive::Stamp;
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, LibcArg, MessageFormat,
-    OutputArgs, RepairArg, VerifyArgs,
+    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, LibcArg,
+    MessageFormat, OutputArgs, RepairArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -267,12 +267,16 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     };
     if !may_edit && (libc == LibcSource::Bundle || !content.bundle_libs.is_empty()) {
         let flag = if libc == LibcSource::Bundle { "--libc bundle" } else { "--bundle-lib" };
-        return Err(Error::usage(format!("`{flag}` edits copies of the ELF files, which `--repair never` rules out"))
-            .help("leave out `--repair never`"));
+        return Err(Error::usage(format!(
+            "`{flag}` edits copies of the ELF files, which `--repair never` rules out"
+        ))
+        .help("leave out `--repair never`"));
     }
     if let Some(part) = content.bundle_libs.iter().find(|name| baseline::is_glibc_part(name)) {
-        return Err(Error::usage(format!("`--bundle-lib {part}` is a part of glibc, which comes whole or not at all"))
-            .help("bundle all of it: `--libc bundle`"));
+        return Err(Error::usage(format!(
+            "`--bundle-lib {part}` is a part of glibc, which comes whole or not at all"
+        ))
+        .help("bundle all of it: `--libc bundle`"));
     }
     let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
     let programs = if selection.binaries.is_empty() {

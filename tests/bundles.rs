@@ -490,9 +490,10 @@ fn a_dynamic_musl_program_has_no_interpreter() {
     if !tools::require("musl", "musl-gcc", "musl-tools") {
         return;
     }
-    check(Compiler(&["musl-gcc"]), EMPTY, "", "", &[("interpreter-missing", "app", "")])
-        .exits(1)
-        .says(&["`/lib/ld-musl-x86_64.so.1`", "help: link it statically to musl, or ship musl with `--libc bundle`\n"]);
+    check(Compiler(&["musl-gcc"]), EMPTY, "", "", &[("interpreter-missing", "app", "")]).exits(1).says(&[
+        "`/lib/ld-musl-x86_64.so.1`",
+        "help: link it statically to musl, or ship musl with `--libc bundle`\n",
+    ]);
 }
 
 #[test]

@@ -672,10 +672,11 @@ fn glibc_is_never_displaced() {
 #[test]
 fn a_wish_is_granted_where_a_pin_would_be() {
     let wish = |nodes: &[&str]| {
-        let mut case = case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_1"]).needs("libother.so.1"))
-            .has("libfoo.so.1", foo(nodes))
-            .has("libother.so.1", library("libother.so.1"))
-            .baseline(&with_foo("", OTHER));
+        let mut case =
+            case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_1"]).needs("libother.so.1"))
+                .has("libfoo.so.1", foo(nodes))
+                .has("libother.so.1", library("libother.so.1"))
+                .baseline(&with_foo("", OTHER));
         case.may_edit = true;
         case.prefer = vec!["libfoo*".into()];
         case
@@ -724,9 +725,12 @@ fn loader() -> Object {
 
 /// A program that needs a glibc which no runtime has, and a build world that has it.
 fn too_new() -> Case {
-    let libc = Object::library("libc.so.6")
-        .needs("ld-linux-x86-64.so.2")
-        .verdef(&["GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.38", "GLIBC_ABI_DT_RELR"]);
+    let libc = Object::library("libc.so.6").needs("ld-linux-x86-64.so.2").verdef(&[
+        "GLIBC_2.2.5",
+        "GLIBC_2.34",
+        "GLIBC_2.38",
+        "GLIBC_ABI_DT_RELR",
+    ]);
     let mut case = case(app().verneed("libc.so.6", &["GLIBC_2.38"]).needs("libz.so.1"))
         .at(LOADER, loader())
         .has("libc.so.6", libc)

@@ -40,13 +40,8 @@ const LINKED: &[&str] = &[
 ];
 
 /// What glibc opens: modules of nsswitch.conf, which were built into libc with 2.34, IDNA before 2.28, unwinding.
-const OPENED: &[&str] = &[
-    "libcidn.so.1",
-    "libgcc_s.so.1",
-    "libnss_compat.so.2",
-    "libnss_dns.so.2",
-    "libnss_files.so.2",
-];
+const OPENED: &[&str] =
+    &["libcidn.so.1", "libgcc_s.so.1", "libnss_compat.so.2", "libnss_dns.so.2", "libnss_files.so.2"];
 
 /// Ships the program's interpreter and the parts of its C library. A static program has none of its own to bring.
 pub(super) fn begin(

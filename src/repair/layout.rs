@@ -32,16 +32,31 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
     let mut headers = image.headers.clone();
     let mut moved = Vec::new();
     let mut segment = None;
+    let mut dynamic = image.dynamic;
+    let mut written_again = None;
     if !in_place || !new_strings.is_empty() || interpreter.is_some() {
         let (slot, cost) = slot::choose(image)?;
         lost.extend(cost);
-        let mut new = Segment::behind(image)?;
+        let mut new = match &slot {
+            Slot::Extend(index) => {
+                let load = &image.headers[*index];
+                let again = WrittenAgain::behind(image, load)?;
+                again.shift_headers(&mut headers);
+                dynamic = again.place(dynamic as u64) as usize;
+                let segment = Segment::again(image, load, &again);
+                written_again = Some(again);
+                segment
+            }
+            Slot::Replace(_) | Slot::Grow(_) => Segment::behind(image)?,
+        };
 
         // What has an alignment comes first.
         if !in_place {
             let size = (entries.len() as u64 + 1) * 16;
             // Filled in below, when the strings have their place.
+            new.align(16);
             let place = new.push(&vec![0; size as usize]);
+            dynamic = place.offset as usize;
             let header = &mut headers[image.dynamic_header];
             moved.push(Moved::whole(SHT_DYNAMIC, header.address, place, size));
             *header = header.moved(place.offset, place.address, size);
@@ -85,24 +100,26 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
                     header.memory_size = header.memory_size.saturating_add(SEGMENT_HEADER);
                 }
             }
+            Slot::Extend(index) => {
+                let old = headers.remove(index);
+                headers.insert(index, Header { flags: old.flags | load.flags, align: old.align, ..load });
+            }
         }
-        // Above all others and behind them: kernel 5.10 and ld.so 2.34 want PT_LOADs to ascend.
-        let last = headers.iter().rposition(|header| header.kind == PT_LOAD).map_or(0, |last| last + 1);
-        headers.insert(last, load);
+        if written_again.is_none() {
+            // Above all others and behind them: kernel 5.10 and ld.so 2.34 want PT_LOADs to ascend.
+            let last = headers.iter().rposition(|header| header.kind == PT_LOAD).map_or(0, |last| last + 1);
+            headers.insert(last, load);
+        }
         segment = Some(new);
     }
 
     let end = segment.as_ref().map_or(image.bytes.len(), |new| new.offset as usize + new.bytes.len());
     let mut bytes = Vec::with_capacity(end);
     bytes.extend_from_slice(image.bytes);
-    let dynamic = match &segment {
-        Some(new) => {
-            bytes.resize(new.offset as usize, 0);
-            bytes.extend_from_slice(&new.bytes);
-            if in_place { image.dynamic } else { new.offset as usize }
-        }
-        None => image.dynamic,
-    };
+    if let Some(new) = &segment {
+        bytes.resize(new.offset as usize, 0);
+        bytes.extend_from_slice(&new.bytes);
+    }
     // The count may have grown by one; `room` has seen that it fits.
     bytes[56..58].copy_from_slice(&(headers.len() as u16).to_le_bytes());
     for (index, header) in headers.iter().enumerate() {
@@ -115,9 +132,13 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
         put_u64(&mut bytes, dynamic + index * 16 + 8, value);
     }
     for (at, value) in version_files {
+        let at = written_again.as_ref().map_or(at, |again| again.place(at as u64) as usize);
         bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }
     for section in &image.sections {
+        if let Some(again) = &written_again {
+            again.shift_section(section, &mut bytes);
+        }
         if let Some(moved) = moved.iter().find(|moved| moved.covers(section)) {
             moved.write(section, &mut bytes);
         }
@@ -154,6 +175,44 @@ fn move_notes(
     };
 }
 
+/// The last PT_LOAD with its .bss, written once more behind the end of the file.
+struct WrittenAgain {
+    load: Header,
+    offset: u64,
+}
+
+impl WrittenAgain {
+    fn behind(image: &Image, load: &Header) -> Result<WrittenAgain, Refusal> {
+        let align = load.align.max(FILE_ALIGN);
+        let start = (image.bytes.len() as u64).checked_next_multiple_of(align).ok_or(Refusal::NoAddress)?;
+        Ok(WrittenAgain { load: *load, offset: start + load.address % align })
+    }
+
+    /// Where a byte of the file is now.
+    fn place(&self, offset: u64) -> u64 {
+        if self.load.range().contains(&offset) { offset - self.load.offset + self.offset } else { offset }
+    }
+
+    fn covers(&self, address: u64) -> bool {
+        (self.load.address..=self.load.address + self.load.memory_size).contains(&address)
+    }
+
+    fn shift_headers(&self, headers: &mut [Header]) {
+        for header in headers.iter_mut().filter(|header| header.kind != PT_LOAD) {
+            if header.memory_size > 0 && self.covers(header.address) {
+                header.offset = header.offset.wrapping_sub(self.load.offset).wrapping_add(self.offset);
+            }
+        }
+    }
+
+    fn shift_section(&self, section: &Section, bytes: &mut [u8]) {
+        if section.allocated && self.covers(section.address) {
+            let offset = section.offset.wrapping_sub(self.load.offset).wrapping_add(self.offset);
+            put_u64(bytes, section.at + 24, offset);
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Place {
     offset: u64,
@@ -181,6 +240,20 @@ impl Segment {
         let address = start.and_then(|start| start.checked_add(offset % segment_align(image.arch)));
         let address = address.filter(|address| *address < ADDRESS_END).ok_or(Refusal::NoAddress)?;
         Ok(Segment { offset, address, bytes: Vec::new() })
+    }
+
+    /// A segment as it is, its .bss as zeros, so that it can grow.
+    fn again(image: &Image, load: &Header, again: &WrittenAgain) -> Segment {
+        let mut bytes = image.segment(load).to_vec();
+        bytes.resize(load.memory_size as usize, 0);
+        Segment { offset: again.offset, address: load.address, bytes }
+    }
+
+    /// Fills up to the next multiple.
+    fn align(&mut self, align: u64) {
+        let end = self.address + self.bytes.len() as u64;
+        let fill = end.next_multiple_of(align) - end;
+        self.bytes.resize(self.bytes.len() + fill as usize, 0);
     }
 
     /// Puts bytes behind those that are there.

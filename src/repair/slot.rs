@@ -15,7 +15,13 @@ pub(super) enum Slot {
     Replace(usize),
     /// The table grows by one header, over what stands behind it.
     Grow(Grown),
+    /// No header is to be had: this PT_LOAD, the last one, is written again at the end of the file, where it can
+    /// grow.
+    Extend(usize),
 }
+
+/// The most .bss that is put into the file for [`Slot::Extend`].
+const MOST_BSS: u64 = 16 << 20;
 
 /// What makes way for a longer table.
 pub(super) struct Grown {
@@ -60,7 +66,15 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     if let Some((grown, lost)) = room(image) {
         return Ok((Slot::Grow(grown), lost));
     }
-    notes().next().ok_or(Refusal::NoSlot)
+    notes().next().or_else(|| last_load(image)).ok_or(Refusal::NoSlot)
+}
+
+/// The last PT_LOAD, unless the program header table is in it, which must stay where it is.
+fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
+    let (index, load) = image.of_kind(PT_LOAD).last()?;
+    let has_table = overlap(&load.range(), &(image.table..image.table_end()));
+    let bss = load.memory_size - load.file_size;
+    (!has_table && bss <= MOST_BSS).then(|| (Slot::Extend(index), Vec::new()))
 }
 
 /// What goes with a PT_NOTE.

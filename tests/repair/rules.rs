@@ -82,7 +82,9 @@ pub fn strings(bytes: &[u8]) -> &[u8] {
 pub fn slot(before: &[u8], after: &[u8]) -> &'static str {
     let count = |bytes: &[u8], kind| headers(bytes).iter().filter(|header| header.kind == kind).count();
     let gone = |kind| count(before, kind) > count(after, kind);
+    let last = |bytes: &[u8]| headers(bytes).into_iter().rfind(|header| header.kind == PT_LOAD).unwrap();
     match () {
+        () if last(before).address == last(after).address && last(before) != last(after) => "written again",
         () if count(before, PT_LOAD) == count(after, PT_LOAD) => "no segment",
         () if headers(after).len() > headers(before).len() => "room",
         () if gone(PT_GNU_PROPERTY) => "PROPERTY",
@@ -113,8 +115,13 @@ pub fn check(before: &[u8], after: &[u8], keeps_versions: bool) {
         assert!(load.offset + load.file_size <= after.len() as u64);
     }
     let old_loads: Vec<&Header> = old.iter().filter(|header| header.kind == PT_LOAD).collect();
-    for (old, new) in old_loads.iter().zip(&loads) {
-        assert_eq!(old, new, "old segments stay");
+    let is_again = slot(before, after) == "written again";
+    for (index, (old, new)) in old_loads.iter().zip(&loads).enumerate() {
+        if is_again && index + 1 == old_loads.len() {
+            check_written_again(before, after, old, new);
+        } else {
+            assert_eq!(old, new, "old segments stay");
+        }
     }
     if let Some(added) = loads.get(old_loads.len()) {
         assert_eq!(added.file_size, added.memory_size);
@@ -164,6 +171,25 @@ pub fn check(before: &[u8], after: &[u8], keeps_versions: bool) {
         let apart = from >= table.end || from + size <= table.start;
         assert!(!used || apart, "a section at {from:#x} over the table");
     }
+}
+
+/// Asserts that a segment was written again where it can grow: its bytes, then its .bss as zeros.
+#[track_caller]
+fn check_written_again(before: &[u8], after: &[u8], old: &Header, new: &Header) {
+    assert_eq!((old.address, old.align), (new.address, new.align));
+    assert_eq!(new.flags & old.flags, old.flags);
+    assert!(new.offset >= before.len() as u64, "behind the end");
+    assert_eq!(new.file_size, new.memory_size);
+    assert!(new.memory_size > old.memory_size);
+    let was = &before[old.offset as usize..][..old.file_size as usize];
+    let mut is = after[new.offset as usize..][..old.memory_size as usize].to_vec();
+    let dynamic = find(before, PT_DYNAMIC).unwrap();
+    if (old.offset..old.offset + old.file_size).contains(&dynamic.offset) {
+        let from = (dynamic.offset - old.offset) as usize;
+        is[from..][..dynamic.file_size as usize].copy_from_slice(&was[from..][..dynamic.file_size as usize]);
+    }
+    assert!(is.starts_with(was), "its bytes");
+    assert!(is[was.len()..].iter().all(|byte| *byte == 0), "its .bss");
 }
 
 /// Asserts that old bytes are where they were, all but the headers, .dynamic and `vn_file`.
