@@ -36,6 +36,8 @@ pub struct Subject<'a> {
     pub conflicts: &'a BTreeMap<String, Conflict>,
     /// Why a needed name was not shipped, where there is a better reason than "not found".
     pub not_shipped: &'a BTreeMap<String, NotShipped>,
+    /// Whether ELF files may be edited; of no meaning for `verify`.
+    pub may_edit: bool,
 }
 
 /// Who can change the program, and how.
@@ -45,6 +47,10 @@ pub enum Owner<'a> {
     Cargo {
         /// The target triple; `None` for the host's.
         target: Option<&'a str>,
+        /// The profile; `None` if it is not known.
+        profile: Option<&'a str>,
+        /// The package.
+        package: &'a str,
     },
     /// A binary from elsewhere.
     Binary,

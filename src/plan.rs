@@ -96,6 +96,11 @@ impl Layout {
         format!("{}/{name}", self.root)
     }
 
+    /// The path on Lambda of [`Layout::pinned`].
+    pub fn pinned_path(&self) -> String {
+        self.path(&self.pinned)
+    }
+
     fn directory(&self, place: Place) -> &str {
         match place {
             Place::Lib => &self.lib,
@@ -232,7 +237,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         }
         // What is missing may change who else is there to be hurt: pin when nothing is missing any more.
         let grew = bundle.shipped.len() > before
-            || (request.may_edit
+            || ((request.may_edit || edits::looks_there_first(request))
                 && bundle.private.is_none()
                 && pins::pin(request, &mut search, &mut bundle, &walks));
         if !grew {

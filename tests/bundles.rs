@@ -289,7 +289,8 @@ fn libraries_of_this_machine_that_are_too_new_are_findings_about_their_source() 
                 "error[version-too-new]: `{soname}` needs GLIBC_2.36, which the `libc.so.6` of provided.al2023 \
                  (x86_64) does not have (it has up to GLIBC_2.34)\n  chain: orders -> {soname}\n  symbols: \
                  arc4random_buf\nhelp: take `{soname}` from a system with glibc 2.34 or older: name its root \
-                 with `--sysroot DIR`, or a directory with `--library-path DIR`\n"
+                 with `--sysroot DIR`, or a directory with `--library-path DIR`; or ship this machine's glibc with \
+                 it: `--libc bundle`\n"
             )),
             "{soname}: {ran}"
         );
@@ -597,7 +598,7 @@ fn an_older_runtime_has_an_older_glibc_and_is_deprecated() {
     let expected = [("version-too-new", "app", "libc.so.6"), ("runtime-deprecated", "app", "")];
     check(CC, EMPTY, "", "--runtime provided.al2", &expected).exits(1).says(&[
         "`app` needs GLIBC_2.34, which the `libc.so.6` of provided.al2 (x86_64) does not have (it has up to GLIBC_2.26)\n",
-        "help: build it against glibc 2.26 or older, or link it statically to musl\n",
+        "help: build it against glibc 2.26 or older, or link it statically to musl; or ship this machine's glibc with it: `--libc bundle`\n",
         "warning[runtime-deprecated]: AWS deprecated the runtime provided.al2 on 2026-07-31",
         "help: move to `--runtime provided.al2023`\n",
     ]);

@@ -159,11 +159,12 @@ impl Case {
             name: "app",
             program: &facts,
             lambda: &lambda,
-            owner: Owner::Cargo { target: None },
+            owner: Owner::Cargo { target: None, profile: None, package: "app" },
             members: &plan.members,
             build_files: &plan.build_files,
             not_shipped: &plan.not_shipped,
             conflicts: &plan.conflicts,
+            may_edit: true,
         };
         let mut found: Vec<String> = audit::audit(&subject, &plan.walks)
             .into_iter()
@@ -667,6 +668,18 @@ fn glibc_is_never_displaced() {
     let mut case = case(app().verneed("libc.so.6", &["GLIBC_2.38"])).has("libc.so.6", library("libc.so.6"));
     case.may_edit = true;
     case.check(&[], &["error version-too-new app libc.so.6 GLIBC_2.38"]);
+}
+
+#[test]
+fn a_program_that_was_linked_to_look_there_first_needs_no_edit() {
+    let linked = |path: &str| {
+        let mut program = wants_foo_2();
+        program = program.rpath(path);
+        case(program).has("libfoo.so.1", foo(&["FOO_1", "FOO_2"])).baseline(&with_foo("", ""))
+    };
+    let edits = linked("/var/task/lib/pinned:$ORIGIN").edits(&["pinned libfoo.so.1"], &[]);
+    assert_eq!(edits, []);
+    linked("/var/task/lib").check(&[], &["error version-too-new app libfoo.so.1 FOO_2"]);
 }
 
 #[test]

@@ -216,6 +216,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         build_files: &plan.build_files,
         not_shipped: &plan.not_shipped,
         conflicts: &plan.conflicts,
+        may_edit: true,
     };
     let findings = audit::audit(&subject, &plan.walks);
     let shipped: BTreeSet<&str> = plan.shipped.iter().map(|library| library.name.as_str()).collect();

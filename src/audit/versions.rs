@@ -189,49 +189,103 @@ fn version_finding(
         finding.help = match finding.versions.as_slice() {
             // It is how the linker says that it packed the relocations, whatever glibc it linked against.
             [only] if only == "GLIBC_ABI_DT_RELR" && by == 0 => Some(RELR_HELP.to_owned()),
-            _ => version_help(subject, by, &by_label, file),
+            _ => Some(version_help(subject, walked, by, &by_label, file, &finding.versions)),
         };
     }
     finding
 }
 
 /// What helps depends on who needs the version: the program can be rebuilt, a library must be replaced.
-fn version_help(subject: &Subject, by: usize, by_label: &str, file: &str) -> Option<String> {
+fn version_help(
+    subject: &Subject,
+    walked: &Walked,
+    by: usize,
+    by_label: &str,
+    file: &str,
+    versions: &[String],
+) -> String {
     let glibc = &subject.lambda.baseline.glibc;
     let is_glibc = is_glibc_part(file);
+    if walked.own_interpreter().is_some() {
+        return match subject.owner {
+            Owner::Archive => {
+                format!("replace the bundle's `{file}` by the one that `{by_label}` was built with")
+            }
+            _ => format!("name the root of the system that `{by_label}` was built on with `--sysroot DIR`"),
+        };
+    }
+    let bundle = match bundling_helps(subject, file, versions) {
+        true => "; or ship this machine's glibc with it: `--libc bundle`",
+        false => "",
+    };
     match (subject.owner, by, is_glibc) {
-        (Owner::Cargo { target }, 0, true) => {
-            let arch = subject.lambda.arch().gnu_name();
-            let gnu = match target {
-                Some(target) if target.contains("gnu") => target.to_owned(),
-                _ => format!("{arch}-unknown-linux-gnu"),
-            };
-            Some(format!(
-                "build against glibc {glibc} or older (`cargo zigbuild --release --target {gnu}.{glibc}`), or for `{arch}-unknown-linux-musl`"
-            ))
-        }
+        (Owner::Cargo { .. }, 0, true) => format!("{}{bundle}", rebuild(subject)),
         (_, 0, true) => {
-            Some(format!("build it against glibc {glibc} or older, or link it statically to musl"))
+            format!("build it against glibc {glibc} or older, or link it statically to musl{bundle}")
         }
         (Owner::Archive, 0, false) => {
-            Some(format!("build it against the `{file}` of the runtime, or an older one"))
+            format!("build it against the `{file}` of the runtime, or an older one")
         }
-        (_, 0, false) => Some(format!(
+        // What `--repair auto` would have done, the linker can do.
+        (Owner::Cargo { .. }, 0, false) if !subject.may_edit => format!(
+            "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
+            crate::plan::Layout::function().pinned_path()
+        ),
+        (_, 0, false) => format!(
             "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
-        )),
+        ),
         (Owner::Archive, _, true) => {
-            Some(format!("replace `{by_label}` by one that was built against glibc {glibc} or older"))
+            format!("replace `{by_label}` by one that was built against glibc {glibc} or older")
         }
         (Owner::Archive, ..) => {
-            Some(format!("replace `{by_label}` by one that was built against an older `{file}`"))
+            format!("replace `{by_label}` by one that was built against an older `{file}`")
         }
-        (_, _, true) => Some(format!(
-            "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
-        )),
-        _ => Some(format!(
+        (_, _, true) => format!(
+            "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`{bundle}"
+        ),
+        _ => format!(
             "take `{by_label}` from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
-        )),
+        ),
     }
+}
+
+/// Whether the build world's copy of a part of glibc offers these versions.
+fn bundling_helps(subject: &Subject, file: &str, versions: &[String]) -> bool {
+    let offers = |node: &String| {
+        let known = subject.build_files.get(file);
+        known.is_some_and(|known| known.facts.verdef.iter().any(|def| def.node == *node))
+    };
+    is_glibc_part(file) && versions.iter().all(offers)
+}
+
+/// The commands that build the program for an older glibc, or for musl where that has all it needs.
+fn rebuild(subject: &Subject) -> String {
+    let Owner::Cargo { target, profile, package } = subject.owner else {
+        unreachable!("only cargo's programs are built by cargo");
+    };
+    let glibc = &subject.lambda.baseline.glibc;
+    let arch = subject.lambda.arch().gnu_name();
+    let gnu = match target {
+        Some(target) if target.contains("gnu") => target.to_owned(),
+        _ => format!("{arch}-unknown-linux-gnu"),
+    };
+    let profile = match profile {
+        None | Some("release") => "--release".to_owned(),
+        Some("dev" | "debug") => String::new(),
+        Some(profile) => format!("--profile {profile}"),
+    };
+    let command = |cargo: &str, target: &str| {
+        let words = ["cargo", cargo, &profile, "--target", target, "-p", package, "--bin", subject.name];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    };
+    let zig = command("zigbuild", &format!("{gnu}.{glibc}"));
+    // Any other library would have to be built for musl, too.
+    let is_alone = |name: &String| is_glibc_part(name) || name == "libgcc_s.so.1";
+    let musl = match subject.program.needed.iter().all(is_alone) {
+        true => format!("; or for musl: `{}`", command("build", &format!("{arch}-unknown-linux-musl"))),
+        false => String::new(),
+    };
+    format!("build against glibc {glibc} or older: `{zig}`{musl}")
 }
 
 /// One finding per object and the library it expects the symbols of.

@@ -38,7 +38,11 @@ struct Program {
 impl Program {
     fn owner(&self) -> Owner<'_> {
         match &self.cargo {
-            Some(artifact) => Owner::Cargo { target: artifact.target.as_deref() },
+            Some(artifact) => Owner::Cargo {
+                target: artifact.target.as_deref(),
+                profile: artifact.profile.as_deref(),
+                package: &artifact.package,
+            },
             None => Owner::Binary,
         }
     }
@@ -249,6 +253,7 @@ impl Run<'_> {
             build_files: &plan.build_files,
             not_shipped: &plan.not_shipped,
             conflicts: &plan.conflicts,
+            may_edit: self.job.may_edit,
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         artifact.libraries = report::libraries(&subject, &plan.walks);

@@ -177,6 +177,7 @@ fn subject<'a>(
         build_files: &none.files,
         not_shipped: &none.reasons,
         conflicts: &none.conflicts,
+        may_edit: false,
     }
 }
 

@@ -23,8 +23,8 @@ impl Bundle {
                 edits.add_needed = parts.cloned().collect();
             }
             None => {
-                if self.is_pinning() {
-                    edits.rpath = Some(rpath(&layout.path(&layout.pinned), facts));
+                if self.is_pinning() && !looks_there_first(request) {
+                    edits.rpath = Some(rpath(&layout.pinned_path(), facts));
                 }
                 if request.may_edit {
                     edits.interpreter = system_interpreter(facts, lambda);
@@ -45,13 +45,15 @@ impl Bundle {
             // All that it needs is in one directory, which the program's DT_RPATH names.
             Place::Private => edits.drop_runpath = facts.rpath.is_some() || facts.runpath.is_some(),
             // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.
-            Place::Lib | Place::Pinned if self.is_pinning() => match facts.runpath.as_deref() {
-                None => {}
-                Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
-                Some(_) => {
-                    edits.rpath = Some(rpath(&request.layout.path(&request.layout.pinned), facts));
+            Place::Lib | Place::Pinned if self.is_pinning() && request.may_edit => {
+                match facts.runpath.as_deref() {
+                    None => {}
+                    Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
+                    Some(_) => {
+                        edits.rpath = Some(rpath(&request.layout.pinned_path(), facts));
+                    }
                 }
-            },
+            }
             Place::Lib | Place::Pinned => {}
         }
         some(edits)
@@ -76,6 +78,13 @@ impl Bundle {
         }
         renames
     }
+}
+
+/// Whether the program was linked to look for the pinned libraries before all others.
+pub(super) fn looks_there_first(request: &Request) -> bool {
+    let ElfFacts { rpath, runpath, .. } = &**request.facts;
+    let first = rpath.as_deref().and_then(|rpath| rpath.split(':').next());
+    runpath.is_none() && first == Some(request.layout.pinned_path().as_str())
 }
 
 fn some(edits: Edits) -> Option<Edits> {
