@@ -179,7 +179,7 @@ fn libpq_of_an_older_system_by_its_root() {
     if !tools::require(test, "cc", "gcc") || !tools::require(test, "unzip", "unzip") {
         return;
     }
-    let Some(root) = debian::debian_11(test, &["libpq5", "libsqlite3-0"]) else { return };
+    let Some(root) = debian::DEBIAN_11.unpacked(test) else { return };
     let dir = temporary();
     let root = root.display();
     let link = format!(

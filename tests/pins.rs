@@ -44,7 +44,7 @@ fn an_older_library_of_the_runtime_is_displaced() {
     {
         return;
     }
-    let Some(older) = debian::debian_11(TEST, &["libpq5", "libsqlite3-0"]) else { return };
+    let Some(older) = debian::DEBIAN_11.unpacked(TEST) else { return };
     let dir = tempfile::tempdir().unwrap();
     CC.compile(dir.path(), SOURCE, "app", zlib);
 

@@ -1,9 +1,9 @@
 //! A root directory like the one that a function sees on Lambda, and a start in it.
 //!
-//! The libraries are this host's own copies, so that it shows whether the loader *finds* them where Lambda
-//! has them; that they are new enough is for the version tables to say. The function runs under `chroot`, as
-//! a user without rights, with Lambda's environment, in namespaces of its own: the mounts go when it ends,
-//! and it ends when the test does.
+//! The libraries are this host's own copies, or those of another system: it shows whether the loader *finds*
+//! them where Lambda has them; that they are as new as Lambda's is for the version tables to say. The function
+//! runs under `chroot`, as a user without rights, with Lambda's environment, in namespaces of its own: the
+//! mounts go when it ends, and it ends when the test does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -51,6 +51,11 @@ impl LambdaRoot {
     ///
     /// What the host lacks is left out, see [`LambdaRoot::absent`].
     pub fn new(arch: Arch, sonames: &[impl AsRef<str>]) -> LambdaRoot {
+        LambdaRoot::of_system(Path::new("/"), arch, sonames)
+    }
+
+    /// The same with the copies of another system, whose root directory is `system`.
+    pub fn of_system(system: &Path, arch: Arch, sonames: &[impl AsRef<str>]) -> LambdaRoot {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut root = LambdaRoot { dir, arch, env: environment(), absent: Vec::new() };
         for name in ["usr/lib", "usr/lib64", "var/task", "var/runtime", "opt", "tmp", "dev", "etc", "proc"] {
@@ -67,7 +72,7 @@ impl LambdaRoot {
         }
         let loader = loader(arch);
         for soname in std::iter::once(loader).chain(sonames.iter().map(AsRef::as_ref)) {
-            match host_library(arch, soname) {
+            match library(system, arch, soname) {
                 Some(file) => {
                     tools::copy_program(file, root.path("usr/lib64").join(soname));
                 }
@@ -88,7 +93,7 @@ impl LambdaRoot {
         root
     }
 
-    /// The SONAMEs that were asked for and that this host does not have.
+    /// The SONAMEs that were asked for and that the system does not have.
     pub fn absent(&self) -> &[String] {
         &self.absent
     }
@@ -187,7 +192,7 @@ pub fn require(test: &str, arch: Arch) -> bool {
     tools::require(test, "unzip", "unzip")
         && tools::require_namespaces(test)
         && qemu(arch).is_none_or(|qemu| tools::require(test, &qemu, "qemu-user-static"))
-        && (host_library(arch, loader(arch)).is_some()
+        && (library(Path::new("/"), arch, loader(arch)).is_some()
             || tools::skip(test, &format!("{} (apt: libc6-{}-cross)", loader(arch), debian_arch(arch))))
 }
 
@@ -221,14 +226,14 @@ fn qemu(arch: Arch) -> Option<String> {
     (name != std::env::consts::ARCH).then(|| format!("qemu-{name}-static"))
 }
 
-/// This host's copy of a library: its own, or that of the cross toolchain.
-fn host_library(arch: Arch, soname: &str) -> Option<PathBuf> {
+/// A system's copy of a library: its own, or that of the cross toolchain.
+fn library(system: &Path, arch: Arch, soname: &str) -> Option<PathBuf> {
     let triple = format!("{}-linux-gnu", gnu_arch(arch));
-    let mut dirs = vec![format!("/lib/{triple}"), format!("/usr/lib/{triple}"), format!("/usr/{triple}/lib")];
+    let mut dirs = vec![format!("lib/{triple}"), format!("usr/lib/{triple}"), format!("usr/{triple}/lib")];
     if qemu(arch).is_none() {
-        dirs.extend(["/lib64".to_owned(), "/usr/lib64".to_owned()]);
+        dirs.extend(["lib64".to_owned(), "usr/lib64".to_owned()]);
     }
-    dirs.iter().map(|dir| Path::new(dir).join(soname)).find(|file| file.is_file())
+    dirs.iter().map(|dir| system.join(dir).join(soname)).find(|file| file.is_file())
 }
 
 /// The environment of a function of a `provided.*` runtime.
