@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
 
 use super::runtime_api::{Report, RuntimeApi};
@@ -20,6 +21,9 @@ use super::tools;
 
 /// Long enough for a start under qemu on a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The user that a function is.
+pub const UID: &str = "993";
 
 /// `LD_LIBRARY_PATH` of the `provided.*` runtimes.
 pub const LIBRARY_PATH: &str =
@@ -125,6 +129,18 @@ impl LambdaRoot {
         self.env.insert(name.into(), value.into());
     }
 
+    /// The function's environment, without the address of the Runtime API.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// Writes a file that the function can read; `inside` is its path, given without its leading slash.
+    pub fn write(&self, inside: &str, text: &str) {
+        let file = self.path(inside);
+        fs::write(&file, text).expect("a file in the root");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("the mode of the file");
+    }
+
     /// Starts `/var/task/bootstrap`, sends `event`, a JSON text, and ends it after its answer.
     pub fn invoke(&self, event: &str) -> Outcome {
         let api = RuntimeApi::start(event).expect("a server on 127.0.0.1");
@@ -180,10 +196,17 @@ impl LambdaRoot {
         // This `unshare` makes no namespace: it is a `chroot` that also sets the working directory.
         command.arg(&unshare).arg("--root").arg(self.path("")).args(["--wd", "/var/task"]);
         // Lambda's user, so that a file that only its owner can read is found out.
-        command.args(["--setgid", "990", "--setuid", "993", "--"]);
+        command.args(["--setgid", "990", "--setuid", UID, "--"]);
         command.args(qemu(self.arch).map(|qemu| format!("/{qemu}"))).arg(program);
         command
     }
+}
+
+/// What every image of `provided.al2023` has.
+pub fn provided_al2023(arch: Arch) -> Vec<String> {
+    let baseline = baseline::embedded("provided.al2023", arch).expect("the runtime has both architectures");
+    let present = baseline.objects().iter().filter(|object| object.presence == Presence::Present);
+    present.map(|object| object.soname.clone()).collect()
 }
 
 /// Whether this machine can run a [`LambdaRoot`] for `arch`; if not, it is said why.
