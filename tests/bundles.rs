@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use support::command::{Ran, bundle_cmd, command, finish, run};
 use support::compile::{CC, Compiler, ZIG_2_26, ZIG_2_39};
-use support::{compile, debian, hello, tools};
+use support::{compile, debian, function, hello, tools};
 use tempfile::TempDir;
 
 const LIBPQ_AND_SQLITE: &str = "
@@ -179,7 +179,7 @@ fn libpq_of_an_older_system_by_its_root() {
     if !tools::require(test, "cc", "gcc") || !tools::require(test, "unzip", "unzip") {
         return;
     }
-    let Some(root) = debian::debian_11(test, &["libpq5", "libsqlite3-0"]) else { return };
+    let Some(root) = debian::DEBIAN_11.unpacked(test) else { return };
     let dir = temporary();
     let root = root.display();
     let link = format!(
@@ -311,7 +311,7 @@ fn an_archive_of_cargo_lambda_lacks_the_library_and_verify_names_it() {
     }
     let project = hello::manifest();
     let project = project.parent().unwrap();
-    let target_dir = hello::target_dir();
+    let target_dir = function::target_dir();
     finish(
         command("cargo", project)
             .args(["lambda", "build", "--release", "--locked", "-o", "zip", "--target", target])

@@ -63,7 +63,7 @@ fn alignment_and_kernel_notes_count_before_2_35() {
     if !tools::require(TEST, "cc", "gcc") {
         return;
     }
-    let Some(root) = debian::debian_11(TEST, &["libpq5", "libsqlite3-0"]) else { return };
+    let Some(root) = debian::DEBIAN_11.unpacked(TEST) else { return };
     let aligned = |align: u64| {
         let built = Object::library("libodd.so.1").build();
         let at = built.header(PT_LOAD) + 48;

@@ -1,7 +1,8 @@
 //! A runtime with an older library than the program needs: it fails without the pin and starts with it.
 //!
 //! The older library is real: zlib 1.2.11 of Debian 11 has no ZLIB_1.2.12, as AL2023's has none. The program is
-//! linked to this machine's zlib, and the root's `/lib64` gets the older one.
+//! linked to this machine's zlib, and the root's `/lib64` gets the older one. What starts here starts on Lambda's
+//! kernel, too.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
@@ -9,12 +10,12 @@ mod support;
 
 use std::path::Path;
 
-use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
 use support::command::run;
-use support::compile::{CC, require_debian_12, require_library};
-use support::debian;
-use support::lambda_root::{self, LambdaRoot, Outcome};
+use support::compile::{CC, require_debian_12, require_library, rust_lld};
+use support::debian::DEBIAN_11;
+use support::kernel::{self, Start};
+use support::lambda_root::{self, LambdaRoot, Outcome, provided_al2023};
 use support::tools;
 
 /// Uses a function of ZLIB_1.2.12 and says which zlib is in its memory.
@@ -33,6 +34,9 @@ int main(void) {
 }
 "#;
 
+/// What it says with the bundled one.
+const PINNED: &str = "/var/task/lib/pinned/libz.so.1\nzlib 1.2.13 1\n";
+
 #[test]
 fn an_older_library_of_the_runtime_is_displaced() {
     const TEST: &str = "an_older_library_of_the_runtime_is_displaced";
@@ -44,32 +48,43 @@ fn an_older_library_of_the_runtime_is_displaced() {
     {
         return;
     }
-    let Some(older) = debian::debian_11(TEST, &["libpq5", "libsqlite3-0"]) else { return };
+    let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
     let dir = tempfile::tempdir().unwrap();
-    CC.compile(dir.path(), SOURCE, "app", zlib);
-
-    run(dir.path(), "--binary app -o plain.zip --repair never --write-anyway")
-        .exits(1)
-        .says(&["error[version-too-new]: `app` needs ZLIB_1.2.12"]);
-    let plain = start(&older, &dir.path().join("plain.zip"));
-    assert!(plain.contains("version `ZLIB_1.2.12' not found"), "{plain}");
-
-    run(dir.path(), "--binary app -o pinned.zip").exits(0).says(&["libz.so.1", "in place of"]);
-    run(dir.path(), "verify pinned.zip").exits(0);
-    let pinned = start(&older, &dir.path().join("pinned.zip"));
-    assert!(pinned.starts_with("/var/task/lib/pinned/libz.so.1\n"), "{pinned}");
-    assert!(pinned.contains("zlib 1.2.13 1\n"), "{pinned}");
-}
-
-/// Starts a function's ZIP in a root whose zlib is Debian 11's; what it wrote to stderr.
-fn start(older: &Path, zip: &Path) -> String {
-    let baseline = baseline::embedded("provided.al2023", Arch::X86_64).unwrap();
-    let present = baseline.objects().iter().filter(|object| object.presence == Presence::Present);
-    let sonames: Vec<String> = present.map(|object| object.soname.clone()).collect();
-    let root = LambdaRoot::new(Arch::X86_64, &sonames);
+    let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
     let system = root.path("usr/lib64/libz.so.1");
     std::fs::remove_file(&system).unwrap();
     tools::copy_program(older.join("lib/x86_64-linux-gnu/libz.so.1"), &system);
+    let lld = rust_lld();
+    for (linker, flags) in [("lld", lld.as_str()), ("gnu", "-fuse-ld=bfd")] {
+        CC.compile(dir.path(), SOURCE, "app", &format!("{zlib} {flags}"));
+        run(dir.path(), &format!("--binary app -o {linker}-plain.zip --repair never --write-anyway"))
+            .exits(1)
+            .says(&["error[version-too-new]: `app` needs ZLIB_1.2.12"]);
+        let plain = start(&root, &dir.path().join(format!("{linker}-plain.zip")));
+        assert!(plain.contains("version `ZLIB_1.2.12' not found"), "{plain}");
+
+        let zip = format!("{linker}-pinned.zip");
+        run(dir.path(), &format!("--binary app -o {zip}")).exits(0).says(&["libz.so.1", "in place of"]);
+        run(dir.path(), &format!("verify {zip}")).exits(0);
+        assert_eq!(start(&root, &dir.path().join(zip)), PINNED);
+    }
+
+    if !kernel::require(TEST) {
+        return;
+    }
+    let zips = ["lld-plain.zip", "lld-pinned.zip", "gnu-pinned.zip"].map(|zip| dir.path().join(zip));
+    let starts = zips.each_ref().map(|zip| Start { zip, arguments: "" });
+    let Some(ended) = kernel::boot(TEST, &root, &starts) else { return };
+    let [plain, pinned @ ..] = &ended[..] else { panic!("{ended:?}") };
+    assert!(plain.status == 1 && plain.output.contains("version `ZLIB_1.2.12' not found"), "{plain:?}");
+    for pinned in pinned {
+        assert_eq!((pinned.status, pinned.output.as_str()), (0, PINNED));
+    }
+}
+
+/// Starts a function's ZIP in the root; what it wrote to stderr.
+fn start(root: &LambdaRoot, zip: &Path) -> String {
+    std::fs::remove_dir_all(root.path("var/task")).unwrap();
     root.unpack_function(zip);
     match root.invoke("{}") {
         Outcome::Ended { stderr, .. } => stderr,

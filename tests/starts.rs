@@ -9,21 +9,13 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::{Value, json};
-use support::hello;
-use support::lambda_root::{self, LIBRARY_PATH, LambdaRoot, Outcome};
+use support::lambda_root::{self, LIBRARY_PATH, LambdaRoot, Outcome, provided_al2023};
 use support::tools;
+use support::{function, hello};
 
 const EVENT: &str = r#"{"name": "world"}"#;
-
-/// What every `provided.al2023` has.
-fn system(arch: Arch) -> Vec<String> {
-    let baseline = baseline::embedded("provided.al2023", arch).expect("the runtime has both architectures");
-    let present = baseline.objects().iter().filter(|object| object.presence == Presence::Present);
-    present.map(|object| object.soname.clone()).collect()
-}
 
 #[test]
 fn x86_64_gnu() {
@@ -68,7 +60,7 @@ fn check(test: &str, arch: Arch, target: &str, links: Links) {
     let verified = verify(&zip, &[]);
     assert_eq!(verified.status.code(), Some(0), "{}", lossy(&verified));
 
-    let mut root = LambdaRoot::new(arch, &system(arch));
+    let mut root = LambdaRoot::new(arch, &provided_al2023(arch));
     root.unpack_function(&zip);
     let expected = json!({"message": "hello, world", "greeting": "good day from C", "target": target});
     // Lambda's older and newer fleets.
@@ -94,7 +86,7 @@ fn check(test: &str, arch: Arch, target: &str, links: Links) {
     let taken_out = Command::new("zip").arg("-q").arg("-d").arg(&without).arg(member).output().unwrap();
     assert!(taken_out.status.success(), "{}", lossy(&taken_out));
     must_be_missing(&verify(&without, &[]));
-    let root = LambdaRoot::new(arch, &system(arch));
+    let root = LambdaRoot::new(arch, &provided_al2023(arch));
     root.unpack_function(&without);
     must_not_start(&root);
 }
@@ -104,7 +96,7 @@ fn check(test: &str, arch: Arch, target: &str, links: Links) {
 fn bundle(target: &str, zip: &Path) {
     let output = cargo_lambda_bundle()
         .args(["--manifest-path".as_ref(), hello::manifest().as_os_str()])
-        .args(["--target-dir".as_ref(), hello::target_dir().as_os_str()])
+        .args(["--target-dir".as_ref(), function::target_dir().as_os_str()])
         .args(["--target", target])
         .args(["-o".as_ref(), zip.as_os_str()])
         .output()

@@ -144,13 +144,6 @@ pub fn rustc() -> Command {
     Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// Where Rust's LLD is, for `gcc -B`.
-pub fn rust_lld() -> String {
-    let sysroot = must(rustc().args(["--print", "sysroot"])).stdout;
-    let sysroot = String::from_utf8(sysroot).unwrap();
-    format!("-B{}/lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld", sysroot.trim())
-}
-
 fn soname(name: &str) -> String {
     format!("-Wl,-soname,{name}")
 }

@@ -7,8 +7,9 @@ use std::process::{Command, Output};
 use cargo_lambda_bundle::elf;
 use cargo_lambda_bundle::repair::{Edited, Edits, Lost, edit};
 
-use crate::built::{Machine, World, must, rust_lld, rustc, without_sections, write};
+use crate::built::{Machine, World, must, rustc, without_sections, write};
 use crate::rules;
+use crate::support::compile::rust_lld;
 use crate::support::tools;
 
 /// What a file's linker is known for.
@@ -293,7 +294,7 @@ fn lld() {
         return;
     }
     let lld = rust_lld();
-    let lld = [lld.as_str(), "-fuse-ld=lld"];
+    let lld: Vec<&str> = lld.split_whitespace().collect();
     let world = World::new(Machine::X86_64, &lld);
     for (name, flags) in [
         ("pie", &[][..]),

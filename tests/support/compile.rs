@@ -43,6 +43,14 @@ impl Compiler<'_> {
     }
 }
 
+/// Arguments that make a C compiler link as Rust does by default, with the LLD that comes with rustc.
+pub fn rust_lld() -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "sysroot"]).output().expect("rustc runs");
+    let sysroot = String::from_utf8(output.stdout).expect("a path in UTF-8");
+    format!("-B{}/lib/rustlib/x86_64-unknown-linux-gnu/bin/gcc-ld -fuse-ld=lld", sysroot.trim())
+}
+
 /// Whether this machine has the compiler that links against any glibc.
 #[track_caller]
 pub fn require_zig(test: &str) -> bool {

@@ -1,73 +1,81 @@
-//! The root of an older Debian, unpacked from its packages: libraries built against an older glibc.
+//! Roots of other Debian releases, unpacked from their packages: libraries built against another glibc.
 //!
 //! apt runs with directories of its own: this system's sources, lists and packages stay as they are.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use super::tools;
 
-/// Where this machine gets its own Debian from, as apt says it.
-fn mirrors() -> Vec<String> {
-    let format = "$(REPO_URI) $(ORIGIN)";
-    let output =
-        Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let mut mirrors: Vec<String> = Vec::new();
-    for line in text.lines() {
-        // Security updates are in a place of their own, without old releases.
-        let Some((uri, "Debian")) = line.split_once(' ') else { continue };
-        let uri = uri.trim_end_matches('/').to_owned();
-        if !uri.ends_with("-security") && !mirrors.contains(&uri) {
-            mirrors.push(uri);
-        }
-    }
-    mirrors
+/// A root: packages of one release, with all they depend on.
+pub struct Root {
+    /// The directory's name.
+    name: &'static str,
+    suite: &'static str,
+    packages: &'static [&'static str],
 }
 
-/// A root of Debian 11 (glibc 2.31) with these packages and all they depend on; made once per target directory.
-///
-/// `None`, after a word on stderr, if they cannot be had; in CI that is a failure.
-#[track_caller]
-pub fn debian_11(test: &str, packages: &[&str]) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-11");
-    if root.is_dir() {
-        return Some(root);
-    }
-    if !tools::require(test, "apt-get", "apt") || !tools::require(test, "dpkg-deb", "dpkg") {
-        return None;
-    }
-    let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
-    let mut why = String::new();
-    for mirror in mirrors() {
-        match download(work.path(), &mirror, packages) {
-            Ok(()) => {
-                let unpacked = unpack(work.path());
-                // In one step: a test that was stopped half-way leaves no half of a root.
-                if let Err(error) = fs::rename(&unpacked, &root) {
-                    assert!(root.is_dir(), "{}: {error}", root.display());
+/// glibc 2.31, and Lambda's kernel, 5.10.
+pub const DEBIAN_11: Root = Root {
+    name: "debian-11",
+    suite: "bullseye",
+    packages: &["libpq5", "libsqlite3-0", "libstdc++6", "linux-image-cloud-amd64"],
+};
+
+/// glibc 2.41, also to link against.
+pub const DEBIAN_13: Root =
+    Root { name: "debian-13", suite: "trixie", packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"] };
+
+impl Root {
+    /// Where the root is; made once per target directory.
+    ///
+    /// `None`, after a word on stderr, if the packages cannot be had; in CI that is a failure.
+    #[track_caller]
+    pub fn unpacked(&self, test: &str) -> Option<PathBuf> {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        // The packages are in the name: a list that grew is another root.
+        let name = format!("{}+{}", self.name, self.packages.join("+"));
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        if root.is_dir() {
+            return Some(root);
+        }
+        if !tools::require(test, "apt-get", "apt") || !tools::require(test, "dpkg-deb", "dpkg") {
+            return None;
+        }
+        let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+        let mut why = String::new();
+        for mirror in mirrors() {
+            match self.download(work.path(), &mirror) {
+                Ok(()) => {
+                    let unpacked = unpack(work.path());
+                    // In one step: a test that was stopped half-way leaves no half of a root.
+                    if let Err(error) = fs::rename(&unpacked, &root) {
+                        assert!(root.is_dir(), "{}: {error}", root.display());
+                    }
+                    return Some(root);
                 }
-                return Some(root);
+                Err(error) => why.push_str(&format!("\n{mirror}: {error}")),
             }
-            Err(error) => why.push_str(&format!("\n{mirror}: {error}")),
         }
+        let suite = self.suite;
+        tools::skip(test, &format!("packages of Debian's {suite}, which apt-get could not download:{why}"));
+        None
     }
-    tools::skip(test, &format!("the packages of Debian 11, which apt-get could not download:{why}"));
-    None
-}
 
-fn download(work: &Path, mirror: &str, packages: &[&str]) -> Result<(), String> {
-    for directory in ["state/lists/partial", "cache/archives/partial", "empty"] {
-        fs::create_dir_all(work.join(directory)).unwrap();
-    }
-    fs::write(work.join("status"), "").unwrap();
-    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    fs::write(work.join("sources.list"), format!("deb [signed-by={keyring}] {mirror} bullseye main\n"))
-        .unwrap();
-    let at = work.display();
-    let conf = format!(
-        r#"Dir::State "{at}/state";
+    fn download(&self, work: &Path, mirror: &str) -> Result<(), String> {
+        for directory in ["state/lists/partial", "cache/archives/partial", "empty"] {
+            fs::create_dir_all(work.join(directory)).unwrap();
+        }
+        fs::write(work.join("status"), "").unwrap();
+        let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+        let source = format!("deb [signed-by={keyring}] {mirror} {} main\n", self.suite);
+        fs::write(work.join("sources.list"), source).unwrap();
+        let at = work.display();
+        let conf = format!(
+            r#"Dir::State "{at}/state";
 Dir::State::status "{at}/status";
 Dir::Cache "{at}/cache";
 Dir::Etc::sourcelist "{at}/sources.list";
@@ -85,10 +93,29 @@ Acquire::Retries "2";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 "#
-    );
-    fs::write(work.join("apt.conf"), conf).unwrap();
-    apt_get(work, &["update", "--error-on=any"])?;
-    apt_get(work, &[&["install", "--yes", "--download-only"], packages].concat())
+        );
+        fs::write(work.join("apt.conf"), conf).unwrap();
+        apt_get(work, &["update", "--error-on=any"])?;
+        apt_get(work, &[&["install", "--yes", "--download-only"], self.packages].concat())
+    }
+}
+
+/// Where this machine gets its own Debian from, as apt says it.
+fn mirrors() -> Vec<String> {
+    let format = "$(REPO_URI) $(ORIGIN)";
+    let output =
+        Command::new("apt-get").args(["indextargets", "--format", format, "Created-By: Packages"]).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let mut mirrors: Vec<String> = Vec::new();
+    for line in text.lines() {
+        // Security updates are in a place of their own, without old releases.
+        let Some((uri, "Debian")) = line.split_once(' ') else { continue };
+        let uri = uri.trim_end_matches('/').to_owned();
+        if !uri.ends_with("-security") && !mirrors.contains(&uri) {
+            mirrors.push(uri);
+        }
+    }
+    mirrors
 }
 
 fn apt_get(work: &Path, arguments: &[&str]) -> Result<(), String> {
@@ -114,6 +141,12 @@ fn unpack(work: &Path) -> PathBuf {
         if package.extension().is_some_and(|extension| extension == "deb") {
             let status = Command::new("dpkg-deb").arg("-x").arg(&package).arg(&root).status().unwrap();
             assert!(status.success(), "dpkg-deb -x {}", package.display());
+        }
+    }
+    // Since Debian 13 no library package brings these links.
+    for name in ["lib", "lib64"] {
+        if !root.join(name).exists() {
+            std::os::unix::fs::symlink(format!("usr/{name}"), root.join(name)).unwrap();
         }
     }
     root

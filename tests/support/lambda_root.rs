@@ -1,9 +1,9 @@
 //! A root directory like the one that a function sees on Lambda, and a start in it.
 //!
-//! The libraries are this host's own copies, so that it shows whether the loader *finds* them where Lambda
-//! has them; that they are new enough is for the version tables to say. The function runs under `chroot`, as
-//! a user without rights, with Lambda's environment, in namespaces of its own: the mounts go when it ends,
-//! and it ends when the test does.
+//! The libraries are this host's own copies, or those of another system: it shows whether the loader *finds*
+//! them where Lambda has them; that they are as new as Lambda's is for the version tables to say. The function
+//! runs under `chroot`, as a user without rights, with Lambda's environment, in namespaces of its own: the
+//! mounts go when it ends, and it ends when the test does.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
 
 use super::runtime_api::{Report, RuntimeApi};
@@ -20,6 +21,9 @@ use super::tools;
 
 /// Long enough for a start under qemu on a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// The user that a function is.
+pub const UID: &str = "993";
 
 /// `LD_LIBRARY_PATH` of the `provided.*` runtimes.
 pub const LIBRARY_PATH: &str =
@@ -51,6 +55,11 @@ impl LambdaRoot {
     ///
     /// What the host lacks is left out, see [`LambdaRoot::absent`].
     pub fn new(arch: Arch, sonames: &[impl AsRef<str>]) -> LambdaRoot {
+        LambdaRoot::of_system(Path::new("/"), arch, sonames)
+    }
+
+    /// The same with the copies of another system, whose root directory is `system`.
+    pub fn of_system(system: &Path, arch: Arch, sonames: &[impl AsRef<str>]) -> LambdaRoot {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut root = LambdaRoot { dir, arch, env: environment(), absent: Vec::new() };
         for name in ["usr/lib", "usr/lib64", "var/task", "var/runtime", "opt", "tmp", "dev", "etc", "proc"] {
@@ -67,7 +76,7 @@ impl LambdaRoot {
         }
         let loader = loader(arch);
         for soname in std::iter::once(loader).chain(sonames.iter().map(AsRef::as_ref)) {
-            match host_library(arch, soname) {
+            match library(system, arch, soname) {
                 Some(file) => {
                     tools::copy_program(file, root.path("usr/lib64").join(soname));
                 }
@@ -88,7 +97,7 @@ impl LambdaRoot {
         root
     }
 
-    /// The SONAMEs that were asked for and that this host does not have.
+    /// The SONAMEs that were asked for and that the system does not have.
     pub fn absent(&self) -> &[String] {
         &self.absent
     }
@@ -118,6 +127,18 @@ impl LambdaRoot {
     /// Sets a variable of the function's environment.
     pub fn set_env(&mut self, name: &str, value: &str) {
         self.env.insert(name.into(), value.into());
+    }
+
+    /// The function's environment, without the address of the Runtime API.
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// Writes a file that the function can read; `inside` is its path, given without its leading slash.
+    pub fn write(&self, inside: &str, text: &str) {
+        let file = self.path(inside);
+        fs::write(&file, text).expect("a file in the root");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("the mode of the file");
     }
 
     /// Starts `/var/task/bootstrap`, sends `event`, a JSON text, and ends it after its answer.
@@ -175,10 +196,17 @@ impl LambdaRoot {
         // This `unshare` makes no namespace: it is a `chroot` that also sets the working directory.
         command.arg(&unshare).arg("--root").arg(self.path("")).args(["--wd", "/var/task"]);
         // Lambda's user, so that a file that only its owner can read is found out.
-        command.args(["--setgid", "990", "--setuid", "993", "--"]);
+        command.args(["--setgid", "990", "--setuid", UID, "--"]);
         command.args(qemu(self.arch).map(|qemu| format!("/{qemu}"))).arg(program);
         command
     }
+}
+
+/// What every image of `provided.al2023` has.
+pub fn provided_al2023(arch: Arch) -> Vec<String> {
+    let baseline = baseline::embedded("provided.al2023", arch).expect("the runtime has both architectures");
+    let present = baseline.objects().iter().filter(|object| object.presence == Presence::Present);
+    present.map(|object| object.soname.clone()).collect()
 }
 
 /// Whether this machine can run a [`LambdaRoot`] for `arch`; if not, it is said why.
@@ -187,7 +215,7 @@ pub fn require(test: &str, arch: Arch) -> bool {
     tools::require(test, "unzip", "unzip")
         && tools::require_namespaces(test)
         && qemu(arch).is_none_or(|qemu| tools::require(test, &qemu, "qemu-user-static"))
-        && (host_library(arch, loader(arch)).is_some()
+        && (library(Path::new("/"), arch, loader(arch)).is_some()
             || tools::skip(test, &format!("{} (apt: libc6-{}-cross)", loader(arch), debian_arch(arch))))
 }
 
@@ -221,14 +249,14 @@ fn qemu(arch: Arch) -> Option<String> {
     (name != std::env::consts::ARCH).then(|| format!("qemu-{name}-static"))
 }
 
-/// This host's copy of a library: its own, or that of the cross toolchain.
-fn host_library(arch: Arch, soname: &str) -> Option<PathBuf> {
+/// A system's copy of a library: its own, or that of the cross toolchain.
+fn library(system: &Path, arch: Arch, soname: &str) -> Option<PathBuf> {
     let triple = format!("{}-linux-gnu", gnu_arch(arch));
-    let mut dirs = vec![format!("/lib/{triple}"), format!("/usr/lib/{triple}"), format!("/usr/{triple}/lib")];
+    let mut dirs = vec![format!("lib/{triple}"), format!("usr/lib/{triple}"), format!("usr/{triple}/lib")];
     if qemu(arch).is_none() {
-        dirs.extend(["/lib64".to_owned(), "/usr/lib64".to_owned()]);
+        dirs.extend(["lib64".to_owned(), "usr/lib64".to_owned()]);
     }
-    dirs.iter().map(|dir| Path::new(dir).join(soname)).find(|file| file.is_file())
+    dirs.iter().map(|dir| system.join(dir).join(soname)).find(|file| file.is_file())
 }
 
 /// The environment of a function of a `provided.*` runtime.

@@ -6,11 +6,15 @@
 pub mod command;
 pub mod compile;
 pub mod debian;
+pub mod dns;
 pub mod elf;
+pub mod function;
 pub mod hello;
+pub mod kernel;
 pub mod lambda_root;
 #[cfg(target_os = "linux")]
 pub mod objects;
+pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;
