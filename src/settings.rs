@@ -67,6 +67,10 @@ pub struct Bundle {
     pub exclude: Patterns,
     /// Whether copies of ELF files may be edited.
     pub may_edit: bool,
+    /// Debug information stays out of the copies.
+    pub strip: bool,
+    /// Where it is kept instead, absolute, with placeholders as in `-o`.
+    pub debug_symbols: Option<Utf8PathBuf>,
     /// Directories of libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
     /// The compiler whose library directories count.
@@ -285,6 +289,8 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         libs: content.libs,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         may_edit,
+        strip: content.strip,
+        debug_symbols: content.debug_symbols.as_ref().map(absolute),
         library_paths: content.library_paths.iter().map(absolute).collect(),
         cc: content.cc,
         sysroot: content.sysroot.as_ref().map(absolute),

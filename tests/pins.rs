@@ -56,9 +56,19 @@ fn an_older_library_of_the_runtime_is_displaced() {
 
     run(dir.path(), "--binary app -o pinned.zip").exits(0).says(&["libz.so.1", "in place of"]);
     run(dir.path(), "verify pinned.zip").exits(0);
-    let pinned = start(&older, &dir.path().join("pinned.zip"));
-    assert!(pinned.starts_with("/var/task/lib/pinned/libz.so.1\n"), "{pinned}");
-    assert!(pinned.contains("zlib 1.2.13 1\n"), "{pinned}");
+    let started = |zip: &str| {
+        let pinned = start(&older, &dir.path().join(zip));
+        assert!(pinned.starts_with("/var/task/lib/pinned/libz.so.1\n"), "{pinned}");
+        assert!(pinned.contains("zlib 1.2.13 1\n"), "{pinned}");
+    };
+    started("pinned.zip");
+
+    // Stripped first, then edited, whichever tool stripped.
+    CC.compile(dir.path(), SOURCE, "app", &format!("-g {zlib}"));
+    run(dir.path(), "--binary app -o stripped.zip --strip").exits(0).says(&["debug information, left out"]);
+    started("stripped.zip");
+    run(dir.path(), "--binary app -o kept.zip --strip --debug-symbols symbols").exits(0);
+    started("kept.zip");
 }
 
 /// Starts a function's ZIP in a root whose zlib is Debian 11's; what it wrote to stderr.
