@@ -191,6 +191,14 @@ pub struct ContentArgs {
     /// Whether copies of ELF files may be edited so that a library that fits displaces the runtime's own.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub repair: RepairArg,
+    /// Leave debug information out of the bundle's copies, with the target's `strip` or `llvm-strip`; names of
+    /// functions stay, for backtraces.
+    #[arg(long)]
+    pub strip: bool,
+    /// Keep what `--strip` takes out as `<name>.debug` in this directory, for debuggers. May hold {bin},
+    /// {package}, {arch} and {target}.
+    #[arg(long, value_name = "DIR", requires = "strip")]
+    pub debug_symbols: Option<Utf8PathBuf>,
     /// Directory to look for libraries in, before the system's (repeatable).
     #[arg(long = "library-path", value_name = "DIR")]
     pub library_paths: Vec<Utf8PathBuf>,

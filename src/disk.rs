@@ -1,13 +1,15 @@
 //! File reads and writes.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that reads files")]
 
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::elf::sections::{self, Section};
 use crate::error::{Error, Result};
 
 pub mod build_world;
+pub mod scratch;
 pub mod write;
 
 /// The bytes of a regular file.
@@ -25,9 +27,14 @@ pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// The size of a regular file in bytes.
-pub fn size(path: &Utf8Path) -> Result<u64> {
-    regular(path).map(|metadata| metadata.len())
+/// The size of a regular file in bytes and its ELF sections; only headers are read.
+pub fn sections(path: &Utf8Path) -> Result<(u64, Vec<Section>)> {
+    let (mut file, size) = open(path)?;
+    let sections = sections::sections(size, |range| {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes)).map(|()| bytes)
+    });
+    sections.map(|sections| (size, sections)).map_err(|cause| failed(path, cause))
 }
 
 /// The path with all links followed.

@@ -1,7 +1,8 @@
 //! What one ELF file says, read from where the loader reads it.
 //!
 //! The loader looks at the ELF header, the program headers and the dynamic segment, never at section
-//! headers, and so does this module: a stripped file without section headers still has needs. Offsets in
+//! headers, and so does this module: a stripped file without section headers still has needs. (What takes
+//! the room in a file is in [`sections`], for reports alone.) Offsets in
 //! the dynamic segment are virtual addresses and are translated through the PT_LOAD segments.
 //!
 //! Any bytes may come in. Every read is bounded by the file, every count and the text copied out of the file
@@ -13,6 +14,7 @@
 
 mod notes;
 mod read;
+pub mod sections;
 mod symbols;
 
 use std::collections::BTreeSet;

@@ -31,6 +31,7 @@ pub mod plan;
 pub mod repair;
 pub mod report;
 pub mod settings;
+pub mod strip;
 pub mod ui;
 pub mod version;
 pub mod workspace;

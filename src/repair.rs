@@ -189,6 +189,16 @@ fn check_texts(edits: &Edits) -> Result<(), Refusal> {
 
 /// Checks that the loader would read what was asked for, and all else as before.
 fn prove(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Result<(), Refusal> {
+    changed(before, after, edits).map_or(Ok(()), |what| Err(Refusal::Unproven(what)))
+}
+
+/// What the loader would read differently in two versions of one file, such as "its RPATH"; `None` if nothing.
+pub fn difference(before: &ElfFacts, after: &ElfFacts) -> Option<&'static str> {
+    changed(before, after, &Edits::default())
+}
+
+/// The first thing that is neither as before nor as the edits want it.
+fn changed(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Option<&'static str> {
     let mut needed: Vec<String> = before.needed.iter().map(|name| renamed(edits, name)).collect();
     needed.extend(edits.add_needed.iter().cloned());
     let mut verneed = before.verneed.clone();
@@ -217,10 +227,7 @@ fn prove(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Result<(), Refus
         (after.has_versym == before.has_versym, "the symbol versions"),
         (same_symbols(before, after), "a symbol"),
     ];
-    match checks.iter().find(|(holds, _)| !holds) {
-        Some((_, what)) => Err(Refusal::Unproven(what)),
-        None => Ok(()),
-    }
+    checks.into_iter().find(|(holds, _)| !holds).map(|(_, what)| what)
 }
 
 /// Names are compared through their offsets: the old string table is the first part of the new one.

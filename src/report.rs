@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 mod explain;
+mod size;
 
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::loader::{Closure, Outcome, Rule};
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, mermaid, tree};
+pub use size::{FileSize, Sizes};
 
 /// The document of one run.
 #[derive(Debug, Serialize)]
@@ -99,6 +101,8 @@ pub struct Artifact {
     pub libraries: Vec<Library>,
     /// The findings, errors first.
     pub findings: Vec<FindingReport>,
+    /// The files to bundle and their debug information; `null` where none were looked at.
+    pub sizes: Option<Sizes>,
     /// The archive that was written or read.
     pub archive: Option<Archive>,
     /// With `explain`: how each library came to be where it is.

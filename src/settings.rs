@@ -72,6 +72,10 @@ pub struct Bundle {
     pub may_edit: bool,
     /// Whose C library the program uses.
     pub libc: LibcSource,
+    /// Debug information stays out of the copies.
+    pub strip: bool,
+    /// Where it is kept instead, absolute, with placeholders as in `-o`.
+    pub debug_symbols: Option<Utf8PathBuf>,
     /// Directories of libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
     /// The compiler whose library directories count.
@@ -309,6 +313,8 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit,
         libc,
+        strip: content.strip,
+        debug_symbols: content.debug_symbols.as_ref().map(absolute),
         library_paths: content.library_paths.iter().map(absolute).collect(),
         cc: content.cc,
         sysroot: content.sysroot.as_ref().map(absolute),

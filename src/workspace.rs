@@ -40,7 +40,7 @@ pub struct Environment {
 
 impl Environment {
     /// The value of a variable; an empty one counts as not set, as for cargo's own variables.
-    fn var(&self, name: &str) -> Option<&OsStr> {
+    pub fn var(&self, name: &str) -> Option<&OsStr> {
         // Windows has `Path` for `PATH`.
         let is_it = |key: &OsStr| key == name || (cfg!(windows) && key.eq_ignore_ascii_case(name));
         let (_, value) = self.vars.iter().rev().find(|(key, _)| is_it(key))?;

@@ -397,6 +397,7 @@ fn check_document(document: &Value) -> &Vec<Value> {
             "profile",
             "role",
             "runtime",
+            "sizes",
             "target",
             "verdict",
         ];
@@ -410,6 +411,9 @@ fn check_document(document: &Value) -> &Vec<Value> {
         absolute(&artifact["interpreter"]);
         artifact["libraries"].as_array().unwrap().iter().for_each(check_library);
         artifact["findings"].as_array().unwrap().iter().for_each(check_finding);
+        if !artifact["sizes"].is_null() {
+            check_sizes(&artifact["sizes"]);
+        }
         if !artifact["archive"].is_null() {
             check_archive(&artifact["archive"]);
         }
@@ -456,6 +460,20 @@ fn check_finding(finding: &Value) {
     one_of(&finding["severity"], &["error", "warning", "note"]);
     assert!(finding["code"].is_string() && finding["object"].is_string() && finding["message"].is_string());
     assert!(finding["versions"].is_array());
+}
+
+#[track_caller]
+fn check_sizes(sizes: &Value) {
+    assert_eq!(keys(sizes), ["bytes", "debug_bytes", "files", "stripped", "symbol_bytes"]);
+    assert!(sizes["stripped"].is_boolean());
+    let files = sizes["files"].as_array().unwrap();
+    for file in files {
+        assert_eq!(keys(file), ["bytes", "debug_bytes", "name", "symbol_bytes"]);
+    }
+    for key in ["bytes", "debug_bytes", "symbol_bytes"] {
+        let sum: u64 = files.iter().map(|file| file[key].as_u64().unwrap()).sum();
+        assert_eq!(sizes[key].as_u64(), Some(sum));
+    }
 }
 
 #[track_caller]
@@ -511,6 +529,8 @@ fn the_json_document_of_each_command() {
     assert!(libc["build_path"].as_str().unwrap().ends_with("/libc.so.6"), "{libc}");
     assert_eq!(artifact["archive"]["path"], root.join("app.zip").to_str().unwrap());
     assert_eq!(artifact["archive"]["entries"][1]["name"], "lib/libtop.so.1");
+    assert_eq!(artifact["sizes"]["bytes"], artifact["archive"]["unzipped_bytes"]);
+    assert_eq!(artifact["sizes"]["files"][1]["name"], "libtop.so.1");
 
     let ran = run(scene.path(), &format!("check --binary app {shared}")).exits(1);
     let document = ran.json();

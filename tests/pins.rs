@@ -69,6 +69,15 @@ fn an_older_library_of_the_runtime_is_displaced() {
         assert_eq!(start(&root, &dir.path().join(zip)), PINNED);
     }
 
+    // Stripped first, then edited, whichever tool stripped.
+    CC.compile(dir.path(), SOURCE, "app", &format!("-g {zlib}"));
+    for (zip, flags) in [("stripped.zip", "--strip"), ("kept.zip", "--strip --debug-symbols symbols")] {
+        run(dir.path(), &format!("--binary app -o {zip} {flags}"))
+            .exits(0)
+            .says(&["debug information, left out"]);
+        assert_eq!(start(&root, &dir.path().join(zip)), PINNED);
+    }
+
     if !kernel::require(TEST) {
         return;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::copies::{self, Copies};
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
     unreadable_program,
@@ -81,8 +82,25 @@ pub(super) fn run(
                 None
             }
         };
+        let debug_symbols = job.debug_symbols.as_ref().map(|directory| filled(directory, &program, &facts));
+        if let (Some(directory), Some(_)) = (&debug_symbols, &output)
+            && let Some(other) = outputs.insert(directory.clone(), program.name.clone())
+        {
+            return Err(Error::usage(format!(
+                "the debug symbols of `{other}` and `{}` would both be written to `{directory}`",
+                program.name
+            ))
+            .help("tell them apart: `--debug-symbols DIR/{bin}-{arch}`, with {bin}, {package}, {arch} or {target}"));
+        }
         let path = disk::canonicalize(&program.path)?;
-        all.push(Loaded { program, path, bytes: Arc::new(bytes), facts: Arc::new(facts), output });
+        all.push(Loaded {
+            program,
+            path,
+            bytes: Arc::new(bytes),
+            facts: Arc::new(facts),
+            output,
+            debug_symbols,
+        });
     }
     let run = Run { job, settings, context, ui, layout: Layout::function() };
     for loaded in &all {
@@ -150,7 +168,6 @@ fn output_path(
     facts: &ElfFacts,
     context: &Context,
 ) -> Utf8PathBuf {
-    let arch = arch_word(facts);
     let Some(pattern) = &destination.pattern else {
         let target_directory = match &program.cargo {
             Some(artifact) => artifact.target_directory.clone(),
@@ -158,22 +175,23 @@ fn output_path(
         };
         return target_directory.join("lambda-bundle").join(&program.name).join("bootstrap.zip");
     };
-    let cargo = program.cargo.as_ref();
-    let values = [
-        ("bin", program.name.as_str()),
-        ("package", cargo.map_or(program.name.as_str(), |artifact| &artifact.package)),
-        ("arch", arch),
-        ("target", cargo.and_then(|artifact| artifact.target.as_deref()).unwrap_or("host")),
-    ];
-    let path = settings::fill(pattern, &values);
+    let path = filled(pattern, program, facts);
     // `-o app.zip` where that is a directory is a mistake, and is said to be one when it is written.
     let is_directory =
         destination.is_directory || (path.extension() != Some("zip") && disk::is_directory(&path));
     if is_directory { path.join("bootstrap.zip") } else { path }
 }
 
-fn arch_word(facts: &ElfFacts) -> &'static str {
-    facts.arch().map_or("unknown", |arch| arch.as_str())
+/// A path with its placeholders filled.
+fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBuf {
+    let cargo = program.cargo.as_ref();
+    let values = [
+        ("bin", program.name.as_str()),
+        ("package", cargo.map_or(program.name.as_str(), |artifact| &artifact.package)),
+        ("arch", facts.arch().map_or("unknown", |arch| arch.as_str())),
+        ("target", cargo.and_then(|artifact| artifact.target.as_deref()).unwrap_or("host")),
+    ];
+    settings::fill(pattern, &values)
 }
 
 /// What every step of one run looks at.
@@ -194,6 +212,8 @@ struct Loaded {
     facts: Arc<ElfFacts>,
     /// Where its bundle goes; `None` if none is written.
     output: Option<Utf8PathBuf>,
+    /// Where its debug symbols go, and those of its libraries.
+    debug_symbols: Option<Utf8PathBuf>,
 }
 
 impl Run<'_> {
@@ -279,7 +299,7 @@ impl Run<'_> {
             }
             Purpose::Check => {
                 self.list(&artifact, &lambda);
-                let unzipped_bytes = plan.unzipped_bytes(loaded.bytes.len() as u64)?;
+                let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
                 self.ui.status("Finished", &verdict_line(&program.name, facts, &artifact, &lambda));
@@ -287,6 +307,7 @@ impl Run<'_> {
             }
             Purpose::Write(destination) => {
                 self.list(&artifact, &lambda);
+                self.measure(loaded, &plan, &mut artifact)?;
                 self.write(loaded, &plan, &lambda, destination, &mut artifact, &mut findings)?
             }
         };
@@ -321,6 +342,17 @@ impl Run<'_> {
         for (verb, line) in report::library_lines(artifact, lambda) {
             self.ui.status(verb, &line);
         }
+    }
+
+    /// Says how big the bundle's files are; the bytes unzipped.
+    fn measure(&self, loaded: &Loaded, plan: &BundlePlan, artifact: &mut Artifact) -> Result<u64> {
+        let program = (loaded.bytes.as_slice(), &*loaded.facts);
+        let environment = &self.context.environment;
+        let sizes = copies::sizes(self.job, plan, &loaded.program.name, program, environment)?;
+        self.ui.status("Measuring", &format!("{}: {}", loaded.program.name, sizes.line()));
+        let unzipped_bytes = sizes.unzipped_bytes();
+        artifact.sizes = Some(sizes);
+        Ok(unzipped_bytes)
     }
 
     fn explain(
@@ -378,7 +410,8 @@ impl Run<'_> {
     ) -> Result<bool> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
-        let entries = entries(plan, &self.layout, &loaded.bytes)?;
+        let mut copies = Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment);
+        let entries = entries(plan, &self.layout, &loaded.bytes, name, &mut copies)?;
         findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
@@ -390,6 +423,7 @@ impl Run<'_> {
             self.stopped(name);
             return Ok(fails);
         }
+        copies.write_debug_files()?;
         replace(output, &entries, &zip, &self.job.libs, lambda, fails)
             .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
         artifact.archive = Some(archive_report(output, &entries, &zip));
@@ -451,6 +485,7 @@ fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str)
         role: if is_library { "library" } else { "bootstrap" },
         libraries: Vec::new(),
         findings: Vec::new(),
+        sizes: None,
         archive: None,
         explanations: Vec::new(),
     }
@@ -499,12 +534,19 @@ fn program_findings(
     findings
 }
 
-/// The archive's entries: every library read, every edit made on its copy.
-fn entries(plan: &BundlePlan, layout: &Layout, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
+/// The archive's entries: every library read, every edit made on its copy, which was stripped before if asked.
+fn entries(
+    plan: &BundlePlan,
+    layout: &Layout,
+    program: &Arc<Vec<u8>>,
+    name: &str,
+    copies: &mut Copies,
+) -> Result<Vec<Entry>> {
+    let program = copies.copy(program.clone(), name)?;
     let mut entries = vec![Entry {
         name: archive::BOOTSTRAP.to_owned(),
         mode: Mode::Executable,
-        content: Content::File(edited(program.clone(), plan.program_edits.as_ref(), archive::BOOTSTRAP)?),
+        content: Content::File(edited(program, plan.program_edits.as_ref(), archive::BOOTSTRAP)?),
     }];
     for library in &plan.shipped {
         let name = library.entry_name(layout);
@@ -512,6 +554,7 @@ fn entries(plan: &BundlePlan, layout: &Layout, program: &Arc<Vec<u8>>) -> Result
             Some(target) => Content::Link(target.clone()),
             None => {
                 let bytes = Arc::new(disk::read(Utf8Path::new(&library.source))?);
+                let bytes = copies.copy(bytes, &library.name)?;
                 Content::File(edited(bytes, library.edits.as_ref(), &library.source)?)
             }
         };
@@ -530,16 +573,6 @@ fn edited(bytes: Arc<Vec<u8>>, edits: Option<&Edits>, name: &str) -> Result<Arc<
             .help("`--repair never` says what does not fit without the edit")
     })?;
     Ok(Arc::new(edited.bytes))
-}
-
-impl BundlePlan {
-    fn unzipped_bytes(&self, program: u64) -> Result<u64> {
-        let mut total = program;
-        for library in self.shipped.iter().filter(|library| library.link_to.is_none()) {
-            total += disk::size(Utf8Path::new(&library.source))?;
-        }
-        Ok(total)
-    }
 }
 
 /// Lambda's limit for a ZIP in the request itself.
@@ -564,7 +597,7 @@ pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
                 report::size(archive::LAMBDA_UNZIPPED_BYTES)
             ),
         )
-        .help("strip debug information (`strip = true` in the profile), or use a container image")
+        .help("leave debug information out with `--strip`, or use a container image")
     })
 }
 

@@ -78,6 +78,7 @@ fn verify_one(
         role: "bootstrap",
         libraries: Vec::new(),
         findings: Vec::new(),
+        sizes: None,
         archive: Some(archive_report(path, &read, zipped_bytes, digest, context)),
         explanations: Vec::new(),
     };

@@ -24,6 +24,8 @@ use cargo_lambda_bundle::patterns::Patterns;
 
 /// An ELF file: its facts, the answers derived from them, and what the loader does with it.
 pub fn elf(bytes: &[u8]) {
+    // Sections are read by themselves, also of files that the loader refuses.
+    let _ = elf::sections::of(bytes);
     let Ok(facts) = elf::parse(bytes) else { return };
     // Bytes that are not UTF-8 are written as four.
     let text = |names: &[String]| names.iter().map(String::len).sum::<usize>();

@@ -1,0 +1,85 @@
+//! The bundle's copies of the program and its libraries: measured, stripped if asked, their symbols kept aside.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::disk;
+use crate::elf::{self, ElfFacts, sections};
+use crate::error::{Error, Result};
+use crate::plan::BundlePlan;
+use crate::report::Sizes;
+use crate::settings::Bundle;
+use crate::strip;
+use crate::workspace::Environment;
+
+/// Sizes of what the plan ships; of libraries nothing but headers is read.
+///
+/// # Errors
+///
+/// A file is gone. With `--strip`, also that nothing is there to strip with.
+pub(super) fn sizes(
+    job: &Bundle,
+    plan: &BundlePlan,
+    name: &str,
+    program: (&[u8], &ElfFacts),
+    environment: &Environment,
+) -> Result<Sizes> {
+    let (bytes, facts) = program;
+    let mut sizes = Sizes { stripped: job.strip, ..Sizes::default() };
+    sizes.add(name.to_owned(), bytes.len() as u64, &sections::of(bytes));
+    for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
+        let (bytes, sections) = disk::sections(Utf8Path::new(&library.source))?;
+        sizes.add(library.name.clone(), bytes, &sections);
+    }
+    if let (true, true, Some(arch)) = (job.strip, sizes.debug_bytes > 0, facts.arch()) {
+        strip::find(arch, job.debug_symbols.is_some(), environment)?;
+    }
+    Ok(sizes)
+}
+
+/// Makes the copies of one bundle.
+pub(super) struct Copies<'a> {
+    strip: bool,
+    environment: &'a Environment,
+    /// Where debug symbols are kept.
+    debug_symbols: Option<&'a Utf8Path>,
+    debug_files: Vec<(Utf8PathBuf, Vec<u8>)>,
+}
+
+impl<'a> Copies<'a> {
+    pub fn new(job: &Bundle, debug_symbols: Option<&'a Utf8Path>, environment: &'a Environment) -> Self {
+        Copies { strip: job.strip, environment, debug_symbols, debug_files: Vec::new() }
+    }
+
+    /// The bytes of the copy of a file, before it is edited.
+    pub fn copy(&mut self, bytes: Arc<Vec<u8>>, name: &str) -> Result<Arc<Vec<u8>>> {
+        if !self.strip {
+            return Ok(bytes);
+        }
+        let debug_file = self.debug_symbols.map(|_| format!("{}.debug", elf::file_name(name)));
+        let Some(stripped) = strip::strip(&bytes, name, debug_file.as_deref(), self.environment)? else {
+            return Ok(bytes);
+        };
+        if let (Some(directory), Some(file), Some(debug)) = (self.debug_symbols, debug_file, stripped.debug) {
+            self.debug_files.push((directory.join(file), debug));
+        }
+        Ok(Arc::new(stripped.bytes))
+    }
+
+    /// Writes what was kept aside.
+    pub fn write_debug_files(&self) -> Result<()> {
+        for (path, bytes) in &self.debug_files {
+            let write = |file: &mut _| write_all(file, bytes);
+            disk::write::replace(path, write, |_| Ok(())).map_err(|error| {
+                error.help("name a directory that you may write with `--debug-symbols <DIR>`")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn write_all(file: &mut impl Write, bytes: &[u8]) -> Result<()> {
+    file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
+}

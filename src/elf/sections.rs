@@ -1,0 +1,119 @@
+//! Sections: what takes the room in a file, and how much of that only a debugger reads.
+//!
+//! For reports alone. The loader never looks at section headers, so what is wrong with them is no error: a
+//! file without a readable table has no sections, and no debugger or `strip` would find any in it either.
+
+use std::ops::Range;
+
+use goblin::elf64::header::SIZEOF_EHDR;
+use goblin::elf64::section_header::{SHF_ALLOC, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR};
+
+use super::read::{escape, u16, u32, u64};
+
+/// What a section is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// It is in memory when the program runs.
+    Loaded,
+    /// Debug information: line tables, types, variables. `strip --strip-debug` takes it out.
+    Debug,
+    /// `.symtab` and its names: what turns an address into a function's name. The loader does not use it.
+    Symbols,
+    /// Comments, names of sections.
+    Other,
+}
+
+/// One section that has bytes in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Its name; bytes that are not UTF-8, and control characters, as `\xNN`.
+    pub name: String,
+    /// Its size in the file.
+    pub bytes: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// The sections of a 64-bit little-endian ELF file of `size` bytes, in its order; empty for anything else.
+///
+/// `read` gives the bytes of a range inside the file. Asked for are the ELF header, the table and the names
+/// of sections, however big the file is.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub fn sections<E>(
+    size: u64,
+    mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
+) -> Result<Vec<Section>, E> {
+    const HEADER: u64 = SIZEOF_EHDR as u64;
+    let within = |offset: u64, length: u64| {
+        let end = offset.checked_add(length).filter(|end| *end <= size)?;
+        Some(offset..end)
+    };
+    let Some(range) = within(0, HEADER) else { return Ok(Vec::new()) };
+    let header = read(range)?;
+    if !header.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(Vec::new());
+    }
+    // e_shoff, e_shentsize, e_shnum, e_shstrndx. No linked file has the 65,280 sections from which on the
+    // last two are elsewhere.
+    let (offset, entry_size) = (u64(&header, 40), usize::from(u16(&header, 58)));
+    let (count, names) = (u16(&header, 60), usize::from(u16(&header, 62)));
+    let table = within(offset, u64::from(count) * SIZEOF_SHDR as u64);
+    let Some(table) = table.filter(|_| entry_size == SIZEOF_SHDR) else { return Ok(Vec::new()) };
+    let table = read(table)?;
+    let headers: Vec<&[u8]> = table.chunks_exact(SIZEOF_SHDR).collect();
+    let names = headers.get(names).and_then(|raw| within(u64(raw, 24), u64(raw, 32).min(MAX_NAMES)));
+    let Some(names) = names else { return Ok(Vec::new()) };
+    let names = read(names)?;
+    let symbol_names = headers.iter().find(|raw| u32(raw, 4) == SHT_SYMTAB).map(|raw| u32(raw, 40) as usize);
+
+    let mut sections = Vec::new();
+    for (index, raw) in headers.iter().enumerate() {
+        let (kind, flags, length) = (u32(raw, 4), u64(raw, 8), u64(raw, 32));
+        if kind == SHT_NOBITS || length == 0 || within(u64(raw, 24), length).is_none() {
+            continue;
+        }
+        let name = names.get(u32(raw, 0) as usize..).unwrap_or_default();
+        let name = &name[..memchr::memchr(0, name).unwrap_or(name.len()).min(MAX_NAME)];
+        let purpose = if flags & u64::from(SHF_ALLOC) != 0 {
+            Purpose::Loaded
+        } else if is_debug(name) {
+            Purpose::Debug
+        } else if kind == SHT_SYMTAB || (kind == SHT_STRTAB && Some(index) == symbol_names) {
+            Purpose::Symbols
+        } else {
+            Purpose::Other
+        };
+        sections.push(Section { name: escape(name), bytes: length, purpose });
+    }
+    Ok(sections)
+}
+
+/// The sections of a file in memory; as [`sections`].
+pub fn of(bytes: &[u8]) -> Vec<Section> {
+    let read = |range: Range<u64>| {
+        Ok::<_, std::convert::Infallible>(bytes[range.start as usize..range.end as usize].to_vec())
+    };
+    let Ok(sections) = sections(bytes.len() as u64, read);
+    sections
+}
+
+/// More bytes of names, and a longer name, than any real file has: entries may share their text.
+const MAX_NAMES: u64 = 1 << 20;
+const MAX_NAME: usize = 256;
+
+/// Source: `_bfd_elf_make_section_from_shdr` in binutils' bfd/elf.c; only for sections that are not loaded,
+/// which Rust's `.debug_gdb_scripts` is.
+fn is_debug(name: &[u8]) -> bool {
+    const STARTS: [&[u8]; 6] =
+        [b".debug", b".zdebug", b".gnu.debuglto_.debug_", b".gnu.linkonce.wi.", b".line", b".stab"];
+    name == b".gdb_index" || STARTS.iter().any(|start| name.starts_with(start))
+}
+
+/// Bytes of the sections that are for `purpose`; at most the file's size, whatever its table says.
+pub fn bytes_for(sections: &[Section], purpose: Purpose, size: u64) -> u64 {
+    let wanted = sections.iter().filter(|section| section.purpose == purpose);
+    wanted.fold(0u64, |sum, section| sum.saturating_add(section.bytes)).min(size)
+}
