@@ -294,6 +294,8 @@ pub enum RepairArg {
     Auto,
     /// Never: a library of the runtime that does not fit is an error.
     Never,
+    /// As `auto`; a program that cannot be edited is started by a shell script.
+    Script,
 }
 
 /// `--libc`.

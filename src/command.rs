@@ -1,6 +1,7 @@
 //! The jobs: bundle, check, verify. Each takes final settings and calls one step after the other.
 
 mod bundle;
+mod contents;
 mod copies;
 mod verify;
 

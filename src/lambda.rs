@@ -161,6 +161,16 @@ impl LambdaWorld {
         })
     }
 
+    /// The same world where LD_LIBRARY_PATH begins with a directory.
+    pub fn behind(&self, directory: &str) -> LambdaWorld {
+        LambdaWorld {
+            baseline: self.baseline.clone(),
+            library_paths: self.library_paths.iter().map(|path| format!("{directory}:{path}")).collect(),
+            assume_present: self.assume_present.clone(),
+            assume_missing: self.assume_missing.clone(),
+        }
+    }
+
     /// The variants that must all start. Without a doubtful library there is one per library path.
     pub fn variants(&self) -> Vec<Variant> {
         let doubtful = self

@@ -30,6 +30,7 @@ pub mod patterns;
 pub mod plan;
 pub mod repair;
 pub mod report;
+pub mod script;
 pub mod settings;
 pub mod strip;
 pub mod ui;

@@ -29,6 +29,7 @@ use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Wa
 use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
 use crate::repair::Edits;
+use crate::script::Script;
 use crate::world::{Object, OpenFile, World};
 
 /// What to plan for.
@@ -49,8 +50,20 @@ pub struct Request<'a> {
     pub may_edit: bool,
     /// Whose C library the program uses.
     pub libc: LibcSource,
+    /// How the program starts.
+    pub start: Start,
     /// Where the files go.
     pub layout: &'a Layout,
+}
+
+impl Request<'_> {
+    /// The program's path on Lambda.
+    fn program_path(&self) -> String {
+        match self.start {
+            Start::Direct => self.layout.path(&self.layout.program),
+            Start::Script => self.layout.path(&self.layout.scripted_program()),
+        }
+    }
 }
 
 /// Whose C library a program uses on Lambda (`--libc`).
@@ -60,6 +73,15 @@ pub enum LibcSource {
     System,
     /// The build world's, which is shipped together with everything else.
     Bundle,
+}
+
+/// How a program starts on Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// By itself.
+    Direct,
+    /// By a script, because it cannot be edited.
+    Script,
 }
 
 /// Where the files of a bundle are: directories of the archive, and where Lambda unpacks it.
@@ -94,6 +116,11 @@ impl Layout {
     /// Absolute paths are used throughout: without /proc, `$ORIGIN` vanishes silently.
     pub fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.root)
+    }
+
+    /// The program where a script has its name. In the same directory, for its `$ORIGIN`.
+    pub fn scripted_program(&self) -> String {
+        format!("{}.elf", self.program)
     }
 
     /// The path on Lambda of [`Layout::pinned`].
@@ -187,6 +214,15 @@ pub struct BundlePlan {
     pub program_edits: Option<Edits>,
     /// System copies that do not fit and cannot be displaced, by the SONAME asked for.
     pub conflicts: BTreeMap<String, Conflict>,
+    /// What starts the program, with [`Start::Script`].
+    pub script: Option<Script>,
+}
+
+impl BundlePlan {
+    /// Whether any file is edited.
+    pub fn edits(&self) -> bool {
+        self.program_edits.is_some() || self.shipped.iter().any(|library| library.edits.is_some())
+    }
 }
 
 /// A library of the build world.
@@ -200,6 +236,15 @@ pub struct BuildFile {
 
 /// Plans the bundle of one program.
 pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePlan {
+    let behind_script;
+    let lambda = match request.start {
+        Start::Direct => lambda,
+        Start::Script => {
+            let place = if request.libc == LibcSource::Bundle { Place::Private } else { Place::Pinned };
+            behind_script = lambda.behind(&request.layout.path(request.layout.directory(place)));
+            &behind_script
+        }
+    };
     let origin = crate::world::parent(request.path);
     let build_closure = loader::walk(build, request.path, origin, request.program.clone(), request.extra);
     let mut search = BuildSearch {
@@ -253,6 +298,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     lambda.check_symbols(&mut walks, request.facts.libc(), &build);
     let members = bundle.members(request);
     let program_edits = bundle.program_edits(request, lambda);
+    let script = bundle.script(request);
     let edits: Vec<Option<Edits>> =
         bundle.shipped.values().map(|library| bundle.library_edits(request, library)).collect();
     let mut shipped: Vec<Shipped> = bundle.shipped.into_values().collect();
@@ -261,6 +307,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     }
     let conflicts = bundle.conflicts;
     BundlePlan {
+        script,
         shipped,
         members,
         walks,
@@ -367,14 +414,14 @@ impl Bundle {
 
     /// The walks of every variant, of the files as they are after their edits.
     fn walks(&self, request: &Request, lambda: &LambdaWorld) -> Vec<Walked> {
-        let program = match self.program_edits(request, lambda) {
+        let edits = self.program_edits(request, lambda).or_else(|| self.called_loader(request));
+        let program = match edits {
             Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
             None => request.facts.clone(),
         };
         let mut extra = request.extra.to_vec();
         extra.extend(self.private.iter().flat_map(|private| private.opened.iter().cloned()));
-        let layout = request.layout;
-        lambda.walks(&layout.path(&layout.program), &program, &extra, &self.members(request))
+        lambda.walks(&request.program_path(), &program, &extra, &self.members(request))
     }
 
     /// The libraries as the Lambda world sees them.

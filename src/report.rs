@@ -16,6 +16,7 @@ use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
 use crate::loader::{Closure, Outcome, Rule};
+use crate::repair::{Edits, Lost};
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, mermaid, tree};
@@ -103,6 +104,9 @@ pub struct Artifact {
     pub findings: Vec<FindingReport>,
     /// The files to bundle and their debug information; `null` where none were looked at.
     pub sizes: Option<Sizes>,
+    /// What is edited in the bundle's copies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edit>,
     /// The archive that was written or read.
     pub archive: Option<Archive>,
     /// With `explain`: how each library came to be where it is.
@@ -129,6 +133,62 @@ pub struct Library {
     pub needed_by: Vec<String>,
     /// How it is known that the system has it.
     pub evidence: Option<&'static str>,
+}
+
+/// What is edited in one file of the bundle.
+#[derive(Debug, Clone, Serialize)]
+pub struct Edit {
+    /// Its name in the archive.
+    pub object: String,
+    /// The new PT_INTERP.
+    pub interpreter: Option<String>,
+    /// The new DT_RPATH.
+    pub rpath: Option<String>,
+    /// DT_RUNPATH and the old DT_RPATH are gone.
+    pub drops_paths: bool,
+    /// Needs that became others, old and new.
+    pub renamed: Vec<(String, String)>,
+    /// New needs.
+    pub added: Vec<String>,
+    /// What the file gives up for it.
+    pub gives_up: Vec<String>,
+}
+
+impl Edit {
+    /// The report of edits that were made.
+    pub fn new(object: &str, edits: &Edits, lost: &[Lost]) -> Edit {
+        Edit {
+            object: object.to_owned(),
+            interpreter: edits.interpreter.clone(),
+            rpath: edits.rpath.clone(),
+            drops_paths: edits.drop_runpath || edits.rpath.is_some(),
+            renamed: edits.rename_needed.clone(),
+            added: edits.add_needed.clone(),
+            gives_up: lost.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// For people.
+    pub fn line(&self) -> String {
+        let mut parts = Vec::new();
+        parts.extend(self.interpreter.iter().map(|path| format!("interpreter {path}")));
+        match &self.rpath {
+            Some(path) => parts.push(format!("DT_RPATH {path}")),
+            None if self.drops_paths => parts.push("no DT_RUNPATH".to_owned()),
+            None => {}
+        }
+        if !self.renamed.is_empty() {
+            let new: Vec<String> = self.renamed.iter().map(|(_, to)| to.clone()).collect();
+            parts.push(format!("needs {}", shortened(&new)));
+        }
+        if !self.added.is_empty() {
+            parts.push(format!("needs {}, too", shortened(&self.added)));
+        }
+        if !self.gives_up.is_empty() {
+            parts.push(format!("gives up {}", self.gives_up.join(", ")));
+        }
+        format!("{}: {}", self.object, parts.join("; "))
+    }
 }
 
 /// One finding.

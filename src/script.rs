@@ -47,6 +47,15 @@ impl Script {
         }
     }
 
+    /// What it does, for people.
+    pub fn line(&self, name: &str) -> String {
+        let program = crate::elf::file_name(&self.program);
+        match &self.loader {
+            None => format!("{name} starts {program}, whose children inherit its LD_LIBRARY_PATH"),
+            Some(loader) => format!("{name} starts {program}; /proc/self/exe is `{}` there", loader.path),
+        }
+    }
+
     /// Reads a script that [`Script::text`] has written.
     pub fn parse(text: &[u8]) -> Option<Script> {
         let text = std::str::from_utf8(text).ok()?;

@@ -70,6 +70,8 @@ pub struct Bundle {
     pub prefer: Patterns,
     /// Whether copies of ELF files may be edited.
     pub may_edit: bool,
+    /// Whether a script may start a program that cannot be edited.
+    pub may_script: bool,
     /// Whose C library the program uses.
     pub libc: LibcSource,
     /// Debug information stays out of the copies.
@@ -264,7 +266,7 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
 fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
-    let may_edit = content.repair == RepairArg::Auto;
+    let may_edit = content.repair != RepairArg::Never;
     let libc = match content.libc {
         LibcArg::System => LibcSource::System,
         LibcArg::Bundle => LibcSource::Bundle,
@@ -312,6 +314,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit,
+        may_script: content.repair == RepairArg::Script,
         libc,
         strip: content.strip,
         debug_symbols: content.debug_symbols.as_ref().map(absolute),

@@ -15,7 +15,7 @@ use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::LambdaWorld;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Place, Request};
+use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Place, Request, Start};
 use cargo_lambda_bundle::repair::Edits;
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use support::elf::{Object, PT_LOAD};
@@ -138,6 +138,7 @@ impl Case {
             prefer: &prefer,
             may_edit: self.may_edit,
             libc: self.libc,
+            start: Start::Direct,
             layout: &Layout::function(),
         };
         let plan = plan::plan(&request, &lambda, &build);

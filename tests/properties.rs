@@ -20,7 +20,7 @@ use cargo_lambda_bundle::elf::Arch;
 use cargo_lambda_bundle::lambda::LambdaWorld;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Request};
+use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Request, Start};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use proptest::prelude::*;
 use support::elf::{Hash, Object};
@@ -204,6 +204,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         prefer: &none(),
         may_edit: true,
         libc: LibcSource::System,
+        start: Start::Direct,
         layout: &Layout::function(),
     };
     let plan = plan::plan(&request, &lambda, &build);

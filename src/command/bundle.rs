@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::contents::{contents, entry_size};
 use super::copies::{self, Copies};
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
     unreadable_program,
 };
-use crate::archive::{self, Content, Digest, Entry, Limits, Mode};
+use crate::archive::{self, Content, Digest, Entry, Limits};
 use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
 use crate::compiler;
 use crate::disk::{self, build_world};
@@ -20,8 +21,8 @@ use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
 use crate::patterns::Patterns;
-use crate::plan::{self, BundlePlan, Layout, Request};
-use crate::repair::{self, Edits};
+use crate::plan::{self, BundlePlan, Layout, Request, Start};
+use crate::repair;
 use crate::report::{self, Artifact};
 use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
 use crate::ui::Ui;
@@ -263,7 +264,11 @@ impl Run<'_> {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
-        let plan = self.plan(loaded, &lambda, build);
+        let mut plan = self.plan(loaded, &lambda, build, Start::Direct);
+        let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
+        if edits.is_some_and(|edits| repair::edit(&loaded.bytes, edits).is_err()) {
+            plan = self.plan(loaded, &lambda, build, Start::Script);
+        }
         let subject = Subject {
             name: &program.name,
             program: facts,
@@ -299,6 +304,11 @@ impl Run<'_> {
             }
             Purpose::Check => {
                 self.list(&artifact, &lambda);
+                if plan.edits() {
+                    // What cannot be edited is said here as well; the entries are of no other use.
+                    let mut copies = Copies::new(self.job, None, &self.context.environment);
+                    self.contents(loaded, &plan, &mut copies, &mut artifact, &mut findings)?;
+                }
                 let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
@@ -314,7 +324,7 @@ impl Run<'_> {
         Ok((artifact, fails))
     }
 
-    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &World) -> BundlePlan {
+    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &World, start: Start) -> BundlePlan {
         // Of another machine's program nothing but its header is read.
         if loaded.facts.arch().is_none() {
             return BundlePlan::default();
@@ -333,6 +343,7 @@ impl Run<'_> {
             prefer: &self.job.prefer,
             may_edit: self.job.may_edit,
             libc: self.job.libc,
+            start,
             layout: &self.layout,
         };
         plan::plan(&request, lambda, build)
@@ -398,6 +409,29 @@ impl Run<'_> {
         self.ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
     }
 
+    /// The archive's entries; what was edited goes to the report, what could not be to the findings.
+    fn contents(
+        &self,
+        loaded: &Loaded,
+        plan: &BundlePlan,
+        copies: &mut Copies,
+        artifact: &mut Artifact,
+        findings: &mut Vec<Finding>,
+    ) -> Result<Vec<Entry>> {
+        let contents = contents(plan, &self.layout, &loaded.bytes, &loaded.program.name, copies)?;
+        for edit in &contents.edits {
+            if edit.object == self.layout.program || self.ui.is_verbose() {
+                self.ui.status("Editing", &edit.line());
+            }
+        }
+        if let Some(script) = &plan.script {
+            self.ui.status("Scripting", &script.line(&self.layout.program));
+        }
+        artifact.edits = contents.edits;
+        findings.extend(contents.findings);
+        Ok(contents.entries)
+    }
+
     /// Compresses, concludes, and writes if the conclusion allows it.
     fn write(
         &self,
@@ -411,7 +445,7 @@ impl Run<'_> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
         let mut copies = Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment);
-        let entries = entries(plan, &self.layout, &loaded.bytes, name, &mut copies)?;
+        let entries = self.contents(loaded, plan, &mut copies, artifact, findings)?;
         findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
@@ -427,7 +461,7 @@ impl Run<'_> {
         replace(output, &entries, &zip, &self.job.libs, lambda, fails)
             .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
         artifact.archive = Some(archive_report(output, &entries, &zip));
-        finished(artifact, self.ui);
+        finished(artifact, plan.shipped.len(), self.ui);
         if !self.settings.output.json {
             self.ui.data(&format!("{output}\n"));
         }
@@ -486,6 +520,7 @@ fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str)
         libraries: Vec::new(),
         findings: Vec::new(),
         sizes: None,
+        edits: Vec::new(),
         archive: None,
         explanations: Vec::new(),
     }
@@ -534,56 +569,8 @@ fn program_findings(
     findings
 }
 
-/// The archive's entries: every library read, every edit made on its copy, which was stripped before if asked.
-fn entries(
-    plan: &BundlePlan,
-    layout: &Layout,
-    program: &Arc<Vec<u8>>,
-    name: &str,
-    copies: &mut Copies,
-) -> Result<Vec<Entry>> {
-    let program = copies.copy(program.clone(), name)?;
-    let mut entries = vec![Entry {
-        name: archive::BOOTSTRAP.to_owned(),
-        mode: Mode::Executable,
-        content: Content::File(edited(program, plan.program_edits.as_ref(), archive::BOOTSTRAP)?),
-    }];
-    for library in &plan.shipped {
-        let name = library.entry_name(layout);
-        let content = match &library.link_to {
-            Some(target) => Content::Link(target.clone()),
-            None => {
-                let bytes = Arc::new(disk::read(Utf8Path::new(&library.source))?);
-                let bytes = copies.copy(bytes, &library.name)?;
-                Content::File(edited(bytes, library.edits.as_ref(), &library.source)?)
-            }
-        };
-        let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
-        entries.push(Entry { name, mode, content });
-    }
-    archive::order(&mut entries);
-    Ok(entries)
-}
-
-fn edited(bytes: Arc<Vec<u8>>, edits: Option<&Edits>, name: &str) -> Result<Arc<Vec<u8>>> {
-    let Some(edits) = edits else { return Ok(bytes) };
-    let edited = repair::edit(&bytes, edits).map_err(|refusal| {
-        Error::new(format!("could not edit `{name}` so that the bundle's libraries load first"))
-            .because(refusal)
-            .help("`--repair never` says what does not fit without the edit")
-    })?;
-    Ok(Arc::new(edited.bytes))
-}
-
 /// Lambda's limit for a ZIP in the request itself.
 const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
-
-fn entry_size(entry: &Entry) -> u64 {
-    match &entry.content {
-        Content::File(bytes) => bytes.len() as u64,
-        Content::Link(target) => target.len() as u64,
-    }
-}
 
 /// A finding if the contents are over Lambda's limit.
 pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
@@ -685,9 +672,9 @@ fn archive_report(output: &Utf8Path, entries: &[Entry], zip: &[u8]) -> report::A
     }
 }
 
-fn finished(artifact: &Artifact, ui: &Ui) {
+fn finished(artifact: &Artifact, n_libraries: usize, ui: &Ui) {
     let Some(archive) = &artifact.archive else { return };
-    let libraries = match archive.entries.len() - 1 {
+    let libraries = match n_libraries {
         0 => "no libraries".to_owned(),
         1 => "1 library".to_owned(),
         more => format!("{more} libraries"),

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::plan::{BuildFile, Conflict};
 use crate::report::{self, Artifact};
+use crate::script::Script;
 use crate::settings::{Context, Settings};
 use crate::ui::Ui;
 use crate::world::Opened;
@@ -35,10 +36,45 @@ pub(super) fn run(
 
 /// What stands at `bootstrap`.
 enum Bootstrap {
-    Elf(Arc<ElfFacts>),
+    Program(Program),
+    /// A script that we did not write.
     Script,
     /// Something Lambda cannot start. Says what is the matter.
     Broken(Finding),
+}
+
+/// A program, and how it starts.
+struct Program {
+    /// Its path on Lambda.
+    path: String,
+    facts: Arc<ElfFacts>,
+    /// The script that starts it.
+    script: Option<Script>,
+}
+
+impl Program {
+    /// The facts that decide how it loads: with the loader that a script calls.
+    fn as_started(&self) -> Arc<ElfFacts> {
+        match self.script.as_ref().and_then(|script| script.loader.as_ref()) {
+            None => self.facts.clone(),
+            Some(loader) => {
+                let facts = (*self.facts).clone();
+                Arc::new(ElfFacts { interpreter: Some(loader.path.clone()), ..facts })
+            }
+        }
+    }
+
+    /// The world as the script leaves it.
+    fn walks(&self, lambda: &LambdaWorld, libs: &[String], members: &[Member]) -> Vec<Walked> {
+        if self.facts.arch().is_none() {
+            return Vec::new();
+        }
+        let behind = self.script.as_ref().map(|script| lambda.behind(&script.library_dir));
+        let lambda = behind.as_ref().unwrap_or(lambda);
+        let mut walks = lambda.walks(&self.path, &self.as_started(), libs, members);
+        lambda.check_symbols(&mut walks, self.facts.libc(), &BTreeMap::new());
+        walks
+    }
 }
 
 fn verify_one(
@@ -79,11 +115,12 @@ fn verify_one(
         libraries: Vec::new(),
         findings: Vec::new(),
         sizes: None,
+        edits: Vec::new(),
         archive: Some(archive_report(path, &read, zipped_bytes, digest, context)),
         explanations: Vec::new(),
     };
-    let facts = match bootstrap {
-        Some(Bootstrap::Elf(facts)) => Some(facts),
+    let program = match bootstrap {
+        Some(Bootstrap::Program(program)) => Some(program),
         Some(Bootstrap::Script) => {
             let message = "`bootstrap` is a script; the programs it starts are not checked";
             let mut finding = Finding::new(Code::NotElf, name, message);
@@ -98,10 +135,12 @@ fn verify_one(
         None => None,
     };
     if read.unpacked {
-        findings.extend(mode_finding(&read));
+        findings.extend(mode_finding(&read, BOOTSTRAP));
+        findings.extend(program.as_ref().and_then(|program| scripted_mode(&read, program)));
+        findings.extend(program.as_ref().and_then(|program| interpreter_mode(&read, program)));
     }
-    let arch = match &facts {
-        Some(facts) => arch_of(facts, &settings.lambda),
+    let arch = match &program {
+        Some(program) => arch_of(&program.facts, &settings.lambda),
         None => settings.lambda.arch.unwrap_or(elf::Arch::X86_64),
     };
     match lambda_world(&settings.lambda, &settings.lambda.configured, arch, name) {
@@ -109,13 +148,14 @@ fn verify_one(
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
             findings.extend(runtime_findings(&lambda.baseline, name, context.now));
-            if let Some(facts) = &facts {
+            if let Some(program) = &program {
+                let facts = &*program.facts;
                 artifact.arch = facts.arch().map(|arch| arch.as_str().to_owned());
                 artifact.linkage = Some(facts.linkage().as_str());
                 artifact.libc = Some(facts.libc().as_str());
                 artifact.interpreter = facts.interpreter.clone();
                 findings.extend(arch_assertion(facts, &settings.lambda, name));
-                let walks = walks(facts, &lambda, libs, &members);
+                let walks = program.walks(&lambda, libs, &members);
                 let none = Nothing::default();
                 let subject = subject(facts, &lambda, &members, &none);
                 findings.extend(audit::audit(&subject, &walks));
@@ -129,7 +169,7 @@ fn verify_one(
         }
     }
     let fails = conclude(&mut artifact, &mut findings, settings, ui);
-    if facts.is_none() && !fails {
+    if program.is_none() && !fails {
         artifact.verdict = "unknown";
     }
     let verdict = match artifact.verdict {
@@ -146,10 +186,12 @@ fn verify_one(
 pub(super) fn audit_again(read: &Archive, lambda: &LambdaWorld, libs: &[String]) -> Result<Vec<Finding>> {
     let members = members(read);
     match bootstrap(Utf8Path::new("the archive"), read) {
-        Some(Bootstrap::Elf(facts)) => {
-            let walks = walks(&facts, lambda, libs, &members);
+        Some(Bootstrap::Program(program)) => {
+            let walks = program.walks(lambda, libs, &members);
             let none = Nothing::default();
-            Ok(audit::audit(&subject(&facts, lambda, &members, &none), &walks))
+            let mut findings = audit::audit(&subject(&program.facts, lambda, &members, &none), &walks);
+            findings.extend(interpreter_mode(read, &program));
+            Ok(findings)
         }
         _ => Err(Error::new("the written archive has no program")),
     }
@@ -179,17 +221,6 @@ fn subject<'a>(
         not_shipped: &none.reasons,
         conflicts: &none.conflicts,
         may_edit: false,
-    }
-}
-
-fn walks(facts: &Arc<ElfFacts>, lambda: &LambdaWorld, libs: &[String], members: &[Member]) -> Vec<Walked> {
-    match facts.arch() {
-        Some(_) => {
-            let mut walks = lambda.walks(&format!("{TASK_ROOT}/{BOOTSTRAP}"), facts, libs, members);
-            lambda.check_symbols(&mut walks, facts.libc(), &BTreeMap::new());
-            walks
-        }
-        None => Vec::new(),
     }
 }
 
@@ -225,9 +256,9 @@ fn is_readable(entry: &ReadEntry) -> bool {
     entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
 }
 
-/// The entry at `bootstrap`, links followed.
-fn bootstrap_entry(read: &Archive) -> Option<&ReadEntry> {
-    let mut name = BOOTSTRAP.to_owned();
+/// The entry of a name, links followed.
+fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
+    let mut name = name.to_owned();
     for _ in 0..40 {
         let entry = read.entries.iter().find(|entry| entry.name == name)?;
         match &entry.kind {
@@ -239,19 +270,51 @@ fn bootstrap_entry(read: &Archive) -> Option<&ReadEntry> {
 }
 
 fn bootstrap(path: &Utf8Path, read: &Archive) -> Option<Bootstrap> {
-    let Some(entry) = bootstrap_entry(read) else {
+    let Some(found) = entry(read, BOOTSTRAP) else {
         return Some(Bootstrap::Broken(bootstrap_missing(path, read)));
     };
-    let bytes = entry.bytes.as_deref().map_or(&[][..], |bytes| bytes);
+    let bytes = found.bytes.as_deref().map_or(&[][..], |bytes| bytes);
+    if let Some(script) = Script::parse(bytes) {
+        return Some(scripted(read, script));
+    }
     Some(match elf::parse(bytes) {
-        Ok(facts) => Bootstrap::Elf(Arc::new(facts)),
+        Ok(facts) => Bootstrap::Program(Program {
+            path: format!("{TASK_ROOT}/{BOOTSTRAP}"),
+            facts: Arc::new(facts),
+            script: None,
+        }),
         Err(ElfError::NotElf(OtherFormat::Script)) => Bootstrap::Script,
-        Err(error) => Bootstrap::Broken(Finding::new(
-            Code::NotElf,
-            BOOTSTRAP,
-            format!("`bootstrap` cannot be started: {error}"),
-        )),
+        Err(error) => Bootstrap::Broken(cannot_start(BOOTSTRAP, &error.to_string())),
     })
+}
+
+/// The program that a script of ours starts.
+fn scripted(read: &Archive, script: Script) -> Bootstrap {
+    let path = script.program.clone();
+    let name = path.strip_prefix(TASK_ROOT).unwrap_or(&path).trim_start_matches('/');
+    let facts = entry(read, name).map(|entry| elf::parse(entry.bytes.as_deref().map_or(&[][..], |b| b)));
+    match facts {
+        Some(Ok(facts)) => Bootstrap::Program(Program { facts: Arc::new(facts), script: Some(script), path }),
+        Some(Err(error)) => Bootstrap::Broken(cannot_start(name, &error.to_string())),
+        None => Bootstrap::Broken(cannot_start(name, "`bootstrap` starts it, but it is not in the archive")),
+    }
+}
+
+fn cannot_start(name: &str, why: &str) -> Finding {
+    Finding::new(Code::NotElf, name, format!("`{name}` cannot be started: {why}"))
+}
+
+/// A finding if Lambda may not execute the program that a script starts.
+fn scripted_mode(read: &Archive, program: &Program) -> Option<Finding> {
+    program.script.as_ref()?;
+    mode_finding(read, program.path.strip_prefix(TASK_ROOT)?.trim_start_matches('/'))
+}
+
+/// A finding if Lambda may not execute the archive's own interpreter: execve fails with EACCES then.
+fn interpreter_mode(read: &Archive, program: &Program) -> Option<Finding> {
+    let facts = program.as_started();
+    let name = facts.interpreter.as_deref()?.strip_prefix(TASK_ROOT)?.trim_start_matches('/').to_owned();
+    mode_finding(read, &name)
 }
 
 fn bootstrap_missing(path: &Utf8Path, read: &Archive) -> Finding {
@@ -267,20 +330,18 @@ fn bootstrap_missing(path: &Utf8Path, read: &Archive) -> Finding {
     }
 }
 
-/// A finding if Lambda may not execute `bootstrap`.
-fn mode_finding(read: &Archive) -> Option<Finding> {
-    let entry = bootstrap_entry(read).filter(|entry| entry.kind == Kind::File)?;
+/// A finding if Lambda may not execute an entry.
+fn mode_finding(read: &Archive, name: &str) -> Option<Finding> {
+    let entry = entry(read, name).filter(|entry| entry.kind == Kind::File)?;
     let message = match entry.mode {
         Some(mode) if mode & 0o001 != 0 && mode & 0o004 != 0 => return None,
-        Some(mode) if mode != 0 => {
-            format!("`bootstrap` has mode {mode:04o}; Lambda's user may not execute it")
-        }
-        _ => "`bootstrap` has no Unix mode in the archive; Lambda's user may not execute it".to_owned(),
+        Some(mode) if mode != 0 => format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it"),
+        _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
     };
-    Some(
-        Finding::new(Code::NotExecutable, BOOTSTRAP, message)
-            .help("store it with mode 0755 (on Unix: `chmod 755 bootstrap` before it is zipped)"),
-    )
+    Some(Finding::new(Code::NotExecutable, name, message).help(format!(
+        "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
+        elf::file_name(name)
+    )))
 }
 
 fn archive_report(

@@ -3,15 +3,19 @@
 //! The edits follow from the original files and the place of each library, and can be had at any time while the
 //! plan grows: a walk is always of the files as they will be written.
 
-use super::{Bundle, Place, Request, Shipped};
+use super::{Bundle, LibcSource, Place, Request, Shipped, Start};
 use crate::elf::{ElfFacts, Libc, file_name};
 use crate::lambda::LambdaWorld;
 use crate::loader::Musl;
 use crate::repair::Edits;
+use crate::script::{Loader, Script};
 
 impl Bundle {
     /// The program's edits; `None` if it stays as it is.
     pub(super) fn program_edits(&self, request: &Request, lambda: &LambdaWorld) -> Option<Edits> {
+        if request.start == Start::Script {
+            return None;
+        }
         let facts = request.facts;
         let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
         let layout = request.layout;
@@ -26,12 +30,34 @@ impl Bundle {
                 if self.is_pinning() && !looks_there_first(request) {
                     edits.rpath = Some(rpath(&layout.pinned_path(), facts));
                 }
-                if request.may_edit {
+                if request.may_edit && request.libc == LibcSource::System {
                     edits.interpreter = system_interpreter(facts, lambda);
                 }
             }
         }
         some(edits)
+    }
+
+    /// What a script's call of the loader comes to, for the walk.
+    pub(super) fn called_loader(&self, request: &Request) -> Option<Edits> {
+        let interpreter = Some(self.script(request)?.loader?.path);
+        Some(Edits { interpreter, ..Edits::default() })
+    }
+
+    /// The script that does what the program's edits would do, as far as a script can.
+    pub(super) fn script(&self, request: &Request) -> Option<Script> {
+        if request.start == Start::Direct {
+            return None;
+        }
+        let layout = request.layout;
+        let directory = if self.private.is_some() { &layout.private } else { &layout.pinned };
+        let library_dir = layout.path(directory);
+        let loader = self.private.as_ref().map(|private| {
+            let libc = self.shipped.get("libc.so.6").and_then(|libc| libc.facts.glibc_release());
+            let gives_name = libc.is_some_and(|release| release >= (2, 33));
+            Loader { path: format!("{library_dir}/{}", private.interpreter), gives_name }
+        });
+        Some(Script { program: layout.path(&layout.scripted_program()), library_dir, loader })
     }
 
     /// The edits of a library of the bundle.
