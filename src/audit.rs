@@ -123,6 +123,20 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
             .help("build for one of Lambda's architectures: `--target x86_64-unknown-linux-gnu` or `--target aarch64-unknown-linux-gnu`"),
         ),
     }
+    if let Some(path) = &program.interpreter
+        && subject.not_shipped.contains_key(path)
+    {
+        findings.add(
+            Finding::new(
+                Code::InterpreterMissing,
+                name,
+                format!(
+                    "`{name}` names the interpreter `{path}`, which `--libc bundle` would ship and this machine does not have"
+                ),
+            )
+            .help("name the root of the system it was built on with `--sysroot DIR`"),
+        );
+    }
     if program.linkage() == Linkage::Broken {
         let libraries = quoted(&program.needed);
         let (them, these) =
@@ -422,10 +436,6 @@ fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
             lambda.label()
         ),
     );
-    if subject.not_shipped.contains_key(path) {
-        let help = "name the root of the system it was built on with `--sysroot DIR`";
-        return finding.help(format!("this machine does not have it either; {help}"));
-    }
     finding.help(match (subject.owner, subject.program.libc()) {
         (Owner::Cargo { .. }, Libc::Musl) => {
             "link musl statically, as the `-musl` targets do unless `-C target-feature=-crt-static` is set, or ship musl with `--libc bundle`".to_owned()

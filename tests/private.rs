@@ -76,11 +76,34 @@ fn musl_does_not_take_a_library_of_the_systems_glibc() {
     run(dir.path(), "--binary app -o app.zip")
         .exits(1)
         .says(&["error[interpreter-missing]", "`--libc bundle`"]);
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    run(dir.path(), "--binary app -o app.zip --libc bundle --sysroot empty").exits(1).says(&[
+        "error[interpreter-missing]",
+        "which `--libc bundle` would ship and this machine does not have",
+        "`--sysroot DIR`",
+    ]);
     run(dir.path(), "--binary app -o app.zip --libc bundle").exits(0).says(&["warning[libc-bundled]"]);
     run(dir.path(), "verify app.zip").exits(0).says(&["app.zip starts on provided.al2023"]);
     let report =
         start(&LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64)), &dir.path().join("app.zip"));
     assert!(report.starts_with("42\nexe /var/task/bootstrap\n"), "{report}");
+    assert_eq!(directories(&report), ["/var/task/libc"], "{report}");
+}
+
+#[test]
+fn a_cross_compilers_libc_comes_along() {
+    const TEST: &str = "a_cross_compilers_libc_comes_along";
+    const CROSS: Compiler = Compiler(&["aarch64-linux-gnu-gcc"]);
+    if !lambda_root::require(TEST, Arch::Arm64) || !tools::require(TEST, CROSS.0[0], "gcc-aarch64-linux-gnu")
+    {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    CROSS.compile(dir.path(), &format!("{REPORT}int main(void) {{ report(); return 0; }}"), "app", "-lm");
+    run(dir.path(), "--binary app -o app.zip --libc bundle").exits(0);
+    run(dir.path(), "verify app.zip").exits(0);
+    let root = LambdaRoot::new(Arch::Arm64, &provided_al2023(Arch::Arm64));
+    let report = start(&root, &dir.path().join("app.zip"));
     assert_eq!(directories(&report), ["/var/task/libc"], "{report}");
 }
 
@@ -168,10 +191,4 @@ fn a_program_from_a_nix_store_gets_the_systems_loader_or_brings_its_own() {
     let report = start(&root, &dir.path().join("new.zip"));
     assert!(report.starts_with("exe /var/task/bootstrap\n"), "{report}");
     assert_eq!(directories(&report), ["/var/task/libc"], "{report}");
-    // Without the sysroot there is nothing to take along.
-    run(dir.path(), "--binary new -o new2.zip --libc bundle").exits(1).says(&[
-        "error[interpreter-missing]",
-        "this machine does not have it either",
-        "`--sysroot DIR`",
-    ]);
 }

@@ -54,8 +54,11 @@ pub(super) fn begin(
     if request.facts.linkage() != Linkage::Dynamic {
         return;
     }
-    let interpreter = search.closure.objects.iter().find(|object| object.rule == Rule::Interpreter);
-    let Some(candidate) = interpreter.and_then(|object| candidate(&object.file)) else {
+    let named = search.closure.objects.iter().find(|object| object.rule == Rule::Interpreter);
+    // Of a cross compiler's system it is not at its path.
+    let found = || loader::candidates(search.world, &search.objects, 0, file_name(path)).into_iter().next();
+    let interpreter = named.and_then(|object| candidate(&object.file));
+    let Some(candidate) = interpreter.or_else(|| candidate(&found()?.1)) else {
         not_shipped.insert(path.to_owned(), NotShipped::NotFound(vec![path.to_owned()]));
         return;
     };
