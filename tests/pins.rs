@@ -7,11 +7,12 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
-use support::command::run;
+use support::command::{bundle_cmd, finish, run};
 use support::compile::{CC, require_debian_12, require_library};
 use support::debian;
 use support::lambda_root::{self, LambdaRoot, Outcome};
@@ -63,9 +64,22 @@ fn an_older_library_of_the_runtime_is_displaced() {
     };
     started("pinned.zip");
 
-    // Stripped first, then edited, whichever tool stripped.
+    // Stripped first, then edited: what the tool is given is the file itself.
     CC.compile(dir.path(), SOURCE, "app", &format!("-g {zlib}"));
-    run(dir.path(), "--binary app -o stripped.zip --strip").exits(0).says(&["debug information, left out"]);
+    let strip = which::which("strip").unwrap();
+    let script = format!(
+        "#!/bin/sh\n/bin/cp original {}/seen\nexec {} \"$@\"\n",
+        dir.path().display(),
+        strip.display()
+    );
+    std::fs::create_dir(dir.path().join("path")).unwrap();
+    std::fs::write(dir.path().join("path/strip"), script).unwrap();
+    std::fs::set_permissions(dir.path().join("path/strip"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = bundle_cmd(dir.path());
+    command.env("PATH", dir.path().join("path")).args(["--binary", "app", "--strip", "-o", "stripped.zip"]);
+    finish(&mut command).exits(0).says(&["debug information, left out"]);
+    let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(bytes("seen") == bytes("app"));
     started("stripped.zip");
     run(dir.path(), "--binary app -o kept.zip --strip --debug-symbols symbols").exits(0);
     started("kept.zip");
