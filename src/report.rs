@@ -20,7 +20,7 @@ use crate::plan::PINNED_DIR;
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, mermaid, tree};
-pub use size::{FileSize, Sizes};
+pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
 #[derive(Debug, Serialize)]
