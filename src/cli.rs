@@ -43,6 +43,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Say why a library is shipped, used or missing; without a name, show the closure as a tree.
     Explain(ExplainArgs),
+    /// Show what takes the room: libraries, the program's sections, debug information; write nothing.
+    Size(CheckArgs),
     /// Audit ZIP archives made by any tool.
     Verify(VerifyArgs),
 }

@@ -20,7 +20,7 @@ use crate::repair::{Edits, Lost};
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, mermaid, tree};
-pub use size::{FileSize, Sizes};
+pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
 #[derive(Debug, Serialize)]

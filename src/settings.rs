@@ -106,6 +106,8 @@ pub enum Purpose {
     Write(Destination),
     /// It is shown.
     Check,
+    /// The sizes of its files are shown.
+    Size,
     /// Some of it is explained.
     Explain {
         /// The libraries; all of them if there is no pattern.
@@ -241,6 +243,7 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             bundle(check, Purpose::Write(Destination { pattern, is_directory, write_anyway }), context)
         }
         Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
+        Some(Command::Size(check)) => bundle(check, Purpose::Size, context),
         Some(Command::Explain(ExplainArgs { lib, check, form })) => {
             let wanted = lib.map(|lib| Patterns::new("explain", &[lib])).transpose()?;
             let form = match form {
@@ -382,7 +385,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
 pub fn output_args(cli: &Cli) -> &OutputArgs {
     match &cli.command {
         None => &cli.bundle.check.output,
-        Some(Command::Check(check)) => &check.output,
+        Some(Command::Check(check) | Command::Size(check)) => &check.output,
         Some(Command::Explain(explain)) => &explain.check.output,
         Some(Command::Verify(verify)) => &verify.output,
     }

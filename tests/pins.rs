@@ -8,10 +8,11 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use cargo_lambda_bundle::elf::Arch;
-use support::command::run;
+use support::command::{bundle_cmd, finish, run};
 use support::compile::{CC, require_debian_12, require_library, rust_lld};
 use support::debian::DEBIAN_11;
 use support::kernel::{self, Start};
@@ -69,12 +70,24 @@ fn an_older_library_of_the_runtime_is_displaced() {
         assert_eq!(start(&root, &dir.path().join(zip)), PINNED);
     }
 
-    // Stripped first, then edited, whichever tool stripped.
+    // Stripped first, then edited: what the tool is given is the file itself.
     CC.compile(dir.path(), SOURCE, "app", &format!("-g {zlib}"));
-    for (zip, flags) in [("stripped.zip", "--strip"), ("kept.zip", "--strip --debug-symbols symbols")] {
-        run(dir.path(), &format!("--binary app -o {zip} {flags}"))
-            .exits(0)
-            .says(&["debug information, left out"]);
+    let strip = which::which("strip").unwrap();
+    let script = format!(
+        "#!/bin/sh\n/bin/cp original {}/seen\nexec {} \"$@\"\n",
+        dir.path().display(),
+        strip.display()
+    );
+    std::fs::create_dir(dir.path().join("path")).unwrap();
+    std::fs::write(dir.path().join("path/strip"), script).unwrap();
+    std::fs::set_permissions(dir.path().join("path/strip"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = bundle_cmd(dir.path());
+    command.env("PATH", dir.path().join("path")).args(["--binary", "app", "--strip", "-o", "stripped.zip"]);
+    finish(&mut command).exits(0).says(&["debug information, left out"]);
+    let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(bytes("seen") == bytes("app"));
+    run(dir.path(), "--binary app -o kept.zip --strip --debug-symbols symbols").exits(0);
+    for zip in ["stripped.zip", "kept.zip"] {
         assert_eq!(start(&root, &dir.path().join(zip)), PINNED);
     }
 

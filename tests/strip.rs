@@ -219,6 +219,31 @@ fn libraries_are_stripped_too() {
 }
 
 #[test]
+fn size_shows_what_takes_the_room() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path();
+    app_with_library(dir);
+    CC.compile(dir, "char big[2000000] = {1}; int main(void) { return big[1]; }", "big", "-g");
+    let ran = run(dir, "size --binary big").exits(0);
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines[..3],
+        ["files, 2.0 MB", "  big      2.0 MB 100 %  ################################", ""]
+    );
+    assert_eq!(lines[3], "sections of big, 2.0 MB");
+    assert!(lines[4].starts_with("  .data") && lines[4].contains(" 2.0 MB  99 %  ####"), "{ran}");
+    assert!(ran.stdout.contains("#  debug information\n"), "{ran}");
+
+    let said = run(dir, "size --binary app --library-path . --message-format json").exits(0).json();
+    let sizes = &said["artifacts"][0]["sizes"];
+    let sections = sizes["files"][1]["sections"].as_array().unwrap();
+    let debug = sections.iter().filter(|section| section["purpose"] == "debug");
+    let sum: u64 = debug.map(|section| section["bytes"].as_u64().unwrap()).sum();
+    assert_eq!(sum, debug_bytes(&dir.join("libtop.so.1")), "{sizes}");
+    assert!(said["artifacts"][0]["archive"].is_null());
+}
+
+#[test]
 fn other_tools_serve_when_there_is_no_strip() {
     const TEST: &str = "other_tools_serve_when_there_is_no_strip";
     if !tools::require(TEST, "llvm-strip", "llvm") || !tools::require(TEST, "llvm-objcopy", "llvm") {

@@ -23,7 +23,7 @@ use crate::lambda::LambdaWorld;
 use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Layout, Request, Start};
 use crate::repair;
-use crate::report::{self, Artifact};
+use crate::report::{self, Artifact, Sizes};
 use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
 use crate::ui::Ui;
 use crate::workspace::{self, Origin};
@@ -78,7 +78,7 @@ pub(super) fn run(
                 }
                 Some(path)
             }
-            Purpose::Check | Purpose::Explain { .. } => {
+            Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
                 check_kind(&program, &facts, false)?;
                 None
             }
@@ -314,6 +314,16 @@ impl Run<'_> {
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
                 self.ui.status("Finished", &verdict_line(&program.name, facts, &artifact, &lambda));
                 fails
+            }
+            Purpose::Size => {
+                let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
+                findings.extend(size_finding(unzipped_bytes, &program.name));
+                for line in
+                    artifact.sizes.iter().filter(|_| !self.settings.output.json).flat_map(Sizes::chart)
+                {
+                    self.ui.data(&format!("{}\n", report::printable(&line)));
+                }
+                conclude(&mut artifact, &mut findings, self.settings, self.ui)
             }
             Purpose::Write(destination) => {
                 self.list(&artifact, &lambda);

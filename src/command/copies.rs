@@ -10,7 +10,7 @@ use crate::elf::{self, ElfFacts, sections};
 use crate::error::{Error, Result};
 use crate::plan::BundlePlan;
 use crate::report::Sizes;
-use crate::settings::Bundle;
+use crate::settings::{Bundle, Purpose};
 use crate::strip;
 use crate::workspace::Environment;
 
@@ -28,10 +28,11 @@ pub(super) fn sizes(
 ) -> Result<Sizes> {
     let (bytes, facts) = program;
     let mut sizes = Sizes { stripped: job.strip, ..Sizes::default() };
-    sizes.add(name.to_owned(), bytes.len() as u64, &sections::of(bytes));
+    let keeps_sections = matches!(job.purpose, Purpose::Size);
+    sizes.add(name.to_owned(), bytes.len() as u64, &sections::of(bytes), keeps_sections);
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
         let (bytes, sections) = disk::sections(Utf8Path::new(&library.source))?;
-        sizes.add(library.name.clone(), bytes, &sections);
+        sizes.add(library.name.clone(), bytes, &sections, keeps_sections);
     }
     if let (true, true, Some(arch)) = (job.strip, sizes.debug_bytes > 0, facts.arch()) {
         strip::find(arch, job.debug_symbols.is_some(), environment)?;

@@ -31,17 +31,41 @@ pub struct FileSize {
     pub debug_bytes: u64,
     /// Of them `.symtab` and its names.
     pub symbol_bytes: u64,
+    /// With `size`: its sections, in the file's order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<SectionSize>,
+}
+
+/// One section of a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct SectionSize {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// `loaded`, `debug`, `symbols` or `other`.
+    pub purpose: &'static str,
 }
 
 impl Sizes {
-    /// Adds a file.
-    pub fn add(&mut self, name: String, bytes: u64, sections: &[Section]) {
+    /// Adds a file, also its sections one by one if asked.
+    pub fn add(&mut self, name: String, bytes: u64, sections: &[Section], keeps_sections: bool) {
         let debug_bytes = bytes_for(sections, Purpose::Debug, bytes);
         let symbol_bytes = bytes_for(sections, Purpose::Symbols, bytes - debug_bytes);
         self.bytes += bytes;
         self.debug_bytes += debug_bytes;
         self.symbol_bytes += symbol_bytes;
-        self.files.push(FileSize { name, bytes, debug_bytes, symbol_bytes });
+        let sections = sections.iter().filter(|_| keeps_sections).map(|section| SectionSize {
+            name: section.name.clone(),
+            bytes: section.bytes,
+            purpose: match section.purpose {
+                Purpose::Loaded => "loaded",
+                Purpose::Debug => "debug",
+                Purpose::Symbols => "symbols",
+                Purpose::Other => "other",
+            },
+        });
+        self.files.push(FileSize { name, bytes, debug_bytes, symbol_bytes, sections: sections.collect() });
     }
 
     /// What is unpacked on Lambda, about: stripping moves some bytes beside.
@@ -69,4 +93,45 @@ impl Sizes {
             (false, false) => line,
         }
     }
+
+    /// What takes the room, as bar charts: the files, then the program's sections; the biggest first.
+    pub fn chart(&self) -> Vec<String> {
+        let files = self.files.iter().map(|file| (file.name.as_str(), file.bytes, "")).collect();
+        let mut lines = bars("files", self.bytes, files);
+        if let Some(program) = self.files.first() {
+            let row = |section: &SectionSize| match section.purpose {
+                "debug" => "  debug information",
+                "symbols" => "  names of functions",
+                _ => "",
+            };
+            let rows = program.sections.iter().map(|section| (&*section.name, section.bytes, row(section)));
+            lines.push(String::new());
+            lines.extend(bars(&format!("sections of {}", program.name), program.bytes, rows.collect()));
+        }
+        lines
+    }
+}
+
+/// One chart: a title, the biggest rows, and what else there is of the total.
+fn bars(title: &str, total: u64, mut rows: Vec<(&str, u64, &str)>) -> Vec<String> {
+    const SHOWN: usize = 15;
+    const WIDTH: u64 = 32;
+    const NAME: usize = 32;
+    rows.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
+    rows.truncate(SHOWN);
+    let shown = rows.iter().fold(0u64, |sum, (_, bytes, _)| sum.saturating_add(*bytes));
+    let rest = total.saturating_sub(shown);
+    if rest > 0 {
+        rows.push(("(the rest)", rest, ""));
+    }
+    let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0).min(NAME);
+    let mut lines = vec![format!("{title}, {}", people(total))];
+    for (name, bytes, what) in rows {
+        // Sections of a hostile file may be said to be bigger than it.
+        let part =
+            |whole: u64| (bytes.min(total) as f64 / total.max(1) as f64 * whole as f64).round() as usize;
+        let bar = "#".repeat(part(WIDTH).max(1));
+        lines.push(format!("  {name:<width$} {:>11} {:>3} %  {bar}{what}", people(bytes), part(100)));
+    }
+    lines
 }
