@@ -34,6 +34,9 @@ Examples:
   cargo lambda-bundle explain libssl.so.3          why is it shipped, or not
   cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
 
+Every flag that is no selection has a variable (CARGO_LAMBDA_BUNDLE_RUNTIME) and a key in
+[package.metadata.lambda-bundle] and [workspace.metadata.lambda-bundle]; `config` shows them.
+
 Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not answer.";
 
 /// What to do beside bundling.
@@ -45,6 +48,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Audit ZIP archives made by any tool.
     Verify(VerifyArgs),
+    /// Print every setting of the selected packages, and where its value is from.
+    Config(BundleArgs),
 }
 
 /// The flags of bundling.
@@ -82,7 +87,7 @@ pub struct CheckArgs {
 }
 
 /// Which programs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct SelectionArgs {
     /// Package to take programs from (repeatable).

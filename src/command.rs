@@ -1,6 +1,7 @@
-//! The jobs: bundle, check, verify. Each takes final settings and calls one step after the other.
+//! The jobs: bundle, check, verify, config. Each takes final settings and calls one step after the other.
 
 mod bundle;
+mod config;
 mod verify;
 
 use std::time::SystemTime;
@@ -11,7 +12,7 @@ use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
 use crate::report::{self, Artifact, Report};
-use crate::settings::{Context, Job, Lambda, Settings};
+use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
 
 /// What a run comes to.
@@ -28,14 +29,18 @@ pub enum Outcome {
 /// # Errors
 ///
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
-pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
+pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
+    let settings = resolved.shared();
     let mut results = Vec::new();
     let answered = match &settings.job {
-        Job::Bundle(job) => bundle::run(job, settings, context, ui, &mut results),
+        Job::Bundle(_) => bundle::run(resolved, context, ui, &mut results),
         Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
+        Job::Config => {
+            config::print(resolved, ui);
+            return Ok(Outcome::Done);
+        }
     };
-    let decides = |artifact: &Artifact| artifact.runtime == settings.lambda.configured;
-    let fails = results.iter().any(|(artifact, has_error)| decides(artifact) && *has_error);
+    let fails = results.iter().any(|(_, fails)| *fails);
     if settings.output.json {
         let artifacts = results.into_iter().map(|(artifact, _)| artifact).collect();
         ui.data(&Report::new(artifacts, answered.as_ref().err()).to_json());
@@ -43,7 +48,15 @@ pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
     answered.map(|()| if fails { Outcome::Findings } else { Outcome::Done })
 }
 
-/// Artifacts with whether a finding of theirs is an error.
+/// Reports an error from before the job began: with JSON, unless the command line is wrong, on stdout, too.
+pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
+    if output.json && !error.is_usage() {
+        ui.data(&Report::new(Vec::new(), Some(&error)).to_json());
+    }
+    Err(error)
+}
+
+/// Artifacts with whether a finding of theirs decides the exit status.
 type Results = Vec<(Artifact, bool)>;
 
 /// The Lambda world of a runtime; a finding if that runtime has no such architecture.

@@ -22,7 +22,7 @@ use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request};
 use crate::repair::{self, Edits};
 use crate::report::{self, Artifact};
-use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
+use crate::settings::{self, Bundle, Context, Destination, Form, Job, Programs, Purpose, Resolved, Settings};
 use crate::ui::Ui;
 use crate::workspace::{self, Origin};
 use crate::world::{Object, OpenFile, World};
@@ -44,18 +44,15 @@ impl Program {
     }
 }
 
-pub(super) fn run(
-    job: &Bundle,
-    settings: &Settings,
-    context: &Context,
-    ui: &Ui,
-    results: &mut Results,
-) -> Result<()> {
-    check_directories(job)?;
-    let programs = programs(job, context)?;
+pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut Results) -> Result<()> {
+    for package in &resolved.packages {
+        check_directories(job(&package.settings))?;
+    }
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
-    for program in programs {
+    for program in programs(resolved)? {
+        let settings = settings_of(resolved, &program);
+        let job = job(settings);
         let bytes = disk::read(&program.path)
             .map_err(|error| unreadable(error, "name the file of a built program"))?;
         let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
@@ -80,11 +77,27 @@ pub(super) fn run(
         let path = disk::canonicalize(&program.path)?;
         all.push(Loaded { program, path, bytes: Arc::new(bytes), facts: Arc::new(facts), output });
     }
-    let run = Run { job, settings, context, ui };
     for loaded in &all {
+        let settings = settings_of(resolved, &loaded.program);
+        let run = Run { job: job(settings), settings, context, ui };
         run.program(loaded, results)?;
     }
     Ok(())
+}
+
+/// The settings of the program's package.
+fn settings_of<'a>(resolved: &'a Resolved, program: &Program) -> &'a Settings {
+    match &program.cargo {
+        Some(artifact) => resolved.of(&artifact.manifest_dir),
+        None => resolved.shared(),
+    }
+}
+
+fn job(settings: &Settings) -> &Bundle {
+    match &settings.job {
+        Job::Bundle(job) => job,
+        _ => unreachable!("one command line gives one kind of job"),
+    }
 }
 
 fn check_directories(job: &Bundle) -> Result<()> {
@@ -101,18 +114,10 @@ fn check_directories(job: &Bundle) -> Result<()> {
     Ok(())
 }
 
-fn programs(job: &Bundle, context: &Context) -> Result<Vec<Program>> {
-    match &job.programs {
-        Programs::Binaries(paths) => Ok(paths
-            .iter()
-            .map(|path| Program {
-                name: path.file_name().unwrap_or("bootstrap").to_owned(),
-                path: path.clone(),
-                cargo: None,
-            })
-            .collect()),
-        Programs::Cargo(selection) => {
-            let artifacts = workspace::find(selection, &context.environment)?;
+fn programs(resolved: &Resolved) -> Result<Vec<Program>> {
+    match (&job(resolved.shared()).programs, &resolved.project) {
+        (Programs::Cargo(selection), Some(project)) => {
+            let artifacts = project.locate(selection)?;
             Ok(artifacts
                 .into_iter()
                 .map(|artifact| Program {
@@ -122,6 +127,15 @@ fn programs(job: &Bundle, context: &Context) -> Result<Vec<Program>> {
                 })
                 .collect())
         }
+        (Programs::Cargo(_), None) => unreachable!("cargo was asked for its programs"),
+        (Programs::Binaries(paths), _) => Ok(paths
+            .iter()
+            .map(|path| Program {
+                name: path.file_name().unwrap_or("bootstrap").to_owned(),
+                path: path.clone(),
+                cargo: None,
+            })
+            .collect()),
     }
 }
 
@@ -212,8 +226,9 @@ impl Run<'_> {
             working_directory: self.context.current_dir.as_str().to_owned(),
         };
         for runtime in &self.settings.lambda.runtimes {
-            let result = self.on_runtime(loaded, runtime, &build)?;
-            results.push(result);
+            let (artifact, fails) = self.on_runtime(loaded, runtime, &build)?;
+            // Of several runtimes, the others are a report.
+            results.push((artifact, fails && *runtime == self.settings.lambda.configured));
         }
         Ok(())
     }
