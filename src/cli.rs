@@ -3,6 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::include::Include;
+
 /// Check a program against AWS Lambda's libraries and write a ZIP that starts there.
 ///
 /// Without a subcommand it writes one bundle per selected program to
@@ -184,6 +186,12 @@ pub struct ContentArgs {
     /// Library the program opens at run time, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME")]
     pub libs: Vec<String>,
+    /// File, directory or pattern of files to put into the bundle, and where (repeatable).
+    #[arg(long = "include", value_name = "SRC[=DEST]")]
+    pub includes: Vec<Include>,
+    /// What becomes of symbolic links among the included files.
+    #[arg(long, value_name = "HOW", default_value = "follow")]
+    pub symlinks: SymlinksArg,
     /// SONAMEs that are never shipped (glob, repeatable).
     #[arg(long = "exclude-lib", value_name = "GLOB")]
     pub exclude_libs: Vec<String>,
@@ -276,6 +284,15 @@ pub enum ArchArg {
     /// 64-bit Arm.
     #[value(name = "arm64", alias = "aarch64")]
     Arm64,
+}
+
+/// `--symlinks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SymlinksArg {
+    /// The bundle has what they lead to.
+    Follow,
+    /// The bundle has the links; they must lead to what the same include brings.
+    Keep,
 }
 
 /// `--repair`.

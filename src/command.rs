@@ -2,18 +2,21 @@
 
 mod bundle;
 mod config;
+mod included;
 mod verify;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline::{self, Baseline};
-use crate::elf::{Arch, ElfFacts};
+use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
-use crate::lambda::LambdaWorld;
+use crate::lambda::{LambdaWorld, MemberContent};
 use crate::report::{self, Artifact, Report};
 use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
+use crate::world::Opened;
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,20 @@ fn lambda_world(
         assume_present: settings.assume_present.clone(),
         assume_missing: settings.assume_missing.clone(),
     })
+}
+
+/// What a file of a bundle is to the loader.
+fn member_content(bytes: &[u8]) -> MemberContent {
+    match elf::parse(bytes) {
+        Ok(facts) => MemberContent::Object(Arc::new(facts)),
+        Err(ElfError::TooShort | ElfError::NotElf(OtherFormat::Empty)) => {
+            MemberContent::Other(Opened::Rejected("file too short".into()))
+        }
+        Err(error @ ElfError::NotElf(_)) => {
+            MemberContent::Other(Opened::Rejected(format!("invalid ELF header: {error}")))
+        }
+        Err(error) => MemberContent::Other(Opened::Rejected(error.to_string())),
+    }
 }
 
 /// The architecture to look the runtime up with: the program's, else the asserted one.
@@ -169,7 +186,6 @@ fn unreadable(error: Error, otherwise: &str) -> Error {
 
 /// Wraps an ELF error about a file that the user named.
 fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> Error {
-    use crate::elf::{ElfError, OtherFormat};
     match error {
         ElfError::NotElf(format) => {
             let error = Error::new(format!("`{path}` is {}, not an ELF program", format.describe()));

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::error::{Error, Result};
 
 pub mod build_world;
+pub mod include;
 pub mod write;
 
 /// The bytes of a regular file.

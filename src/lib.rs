@@ -24,6 +24,7 @@ pub mod compiler;
 pub mod disk;
 pub mod elf;
 pub mod error;
+pub mod include;
 pub mod lambda;
 pub mod loader;
 pub mod nearest;

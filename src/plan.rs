@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, VersionNeed};
+use crate::elf::{ElfFacts, Libc, VersionNeed, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
 use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
@@ -40,6 +40,10 @@ pub struct Request<'a> {
     pub exclude: &'a Patterns,
     /// Whether ELF files may be edited (`--repair auto`).
     pub may_edit: bool,
+    /// Where it will be on Lambda.
+    pub lambda_path: &'a str,
+    /// Files that are in the bundle whatever is planned.
+    pub members: &'a [Member],
 }
 
 /// One library of the bundle.
@@ -153,7 +157,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let build_files = search.build_files();
     let build = build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
     lambda.check_symbols(&mut walks, request.facts.libc(), &build);
-    let members = bundle.members();
+    let members = bundle.members(request);
     let program_edits = bundle.program_edits(request);
     let is_pinning = bundle.is_pinning();
     let mut shipped: Vec<Shipped> = bundle.shipped.into_values().collect();
@@ -188,8 +192,10 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bu
         .collect();
     for (by, name) in needs {
         let Object::Elf(facts) = search.objects[by].file.object.clone() else { continue };
-        // A SONAME that is loaded under another name needs no file of its own.
-        let is_file = search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
+        // A SONAME that is loaded under another name needs no file of its own, nor does one that is there.
+        let is_there = request.members.iter().any(|member| file_name(&member.path) == name);
+        let is_file =
+            !is_there && search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
         if is_file
             && !bundle.has(&name)
             && let Ok(candidate) = search.choose(&facts, &name, request.exclude)
@@ -243,15 +249,15 @@ impl Bundle {
             Some(edits) => Arc::new(edited(request.facts, &edits)),
             None => request.facts.clone(),
         };
-        lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &program, request.extra, &self.members())
+        lambda.walks(request.lambda_path, &program, request.extra, &self.members(request))
     }
 
     fn program_edits(&self, request: &Request) -> Option<Edits> {
         self.is_pinning().then(|| pins::program_edits(request.facts))
     }
 
-    /// The libraries as the Lambda world sees them.
-    fn members(&self) -> Vec<Member> {
+    /// The libraries, and the files that are there anyway, as the Lambda world sees them.
+    fn members(&self, request: &Request) -> Vec<Member> {
         let is_pinning = self.is_pinning();
         let content = |library: &Shipped| match (&library.link_to, pins::library_edits(&library.facts)) {
             (Some(target), _) => MemberContent::Link(target.clone()),
@@ -264,7 +270,7 @@ impl Bundle {
             path: format!("{TASK_ROOT}/{}", library.entry_name()),
             content: content(library),
         };
-        self.shipped.values().map(member).collect()
+        request.members.iter().cloned().chain(self.shipped.values().map(member)).collect()
     }
 
     /// An object of the Lambda world as it was before its edits.
@@ -275,8 +281,32 @@ impl Bundle {
             .find(|library| {
                 path.strip_prefix(TASK_ROOT).is_some_and(|rest| rest[1..] == library.entry_name())
             })
-            .map_or(request.facts, |library| &library.facts)
+            .map(|library| &library.facts)
+            .or_else(|| given(request.members, path))
+            .unwrap_or(request.facts)
             .clone()
+    }
+}
+
+/// The object at a path, if it is in the bundle whatever is planned.
+fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
+    members.iter().find(|member| member.path == path).and_then(|member| match &member.content {
+        MemberContent::Object(facts) => Some(facts),
+        MemberContent::Link(_) | MemberContent::Other(_) => None,
+    })
+}
+
+impl BundlePlan {
+    /// Walks the program once more, among all members of the bundle, of which the plan knew a part.
+    pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld, members: &[Member]) {
+        let program = match &self.program_edits {
+            Some(edits) => Arc::new(edited(request.facts, edits)),
+            None => request.facts.clone(),
+        };
+        self.walks = lambda.walks(request.lambda_path, &program, request.extra, members);
+        let build = self.build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
+        lambda.check_symbols(&mut self.walks, request.facts.libc(), &build);
+        self.members = members.to_vec();
     }
 }
 

@@ -17,15 +17,16 @@ use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
     ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, MessageFormat,
-    OutputArgs, RepairArg, SelectionArgs, VerifyArgs,
+    OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
+use crate::include::{Include, Selector};
 use crate::patterns::Patterns;
 use crate::workspace::{self, Chosen, Environment, Selection};
 
 pub use sources::{CommandLine, Origin, Setting};
-use sources::{blame, manifest, merge, variables};
+use sources::{blame, cargo_lambda, manifest, merge, variables};
 use table::Scope;
 
 /// The runtime unless one is named.
@@ -76,7 +77,6 @@ impl Resolved<'_> {
 }
 
 /// Everything a run does with the programs of one package.
-#[derive(Debug)]
 pub struct Settings {
     /// The job.
     pub job: Job,
@@ -87,7 +87,6 @@ pub struct Settings {
 }
 
 /// The job of a run.
-#[derive(Debug)]
 pub enum Job {
     /// Plan, then write, show or explain.
     Bundle(Box<Bundle>),
@@ -103,12 +102,15 @@ pub enum Job {
 }
 
 /// What to bundle.
-#[derive(Debug)]
 pub struct Bundle {
     /// The programs.
     pub programs: Programs,
     /// Libraries they open at run time.
     pub libs: Vec<String>,
+    /// Files that go into the bundle beside them.
+    pub includes: Vec<Selector>,
+    /// Symbolic links among these stay links.
+    pub keep_links: bool,
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
     /// Whether copies of ELF files may be edited.
@@ -294,7 +296,8 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     let mut packages = Vec::new();
     for package in project.packages() {
         let own = manifest(&package, context)?;
-        let (cli, values) = merge(line, &[&variables, &own, &below])?;
+        let theirs = [cargo_lambda(&package, context), cargo_lambda(&project.workspace(), context)];
+        let (cli, values) = merge(line, &[&variables, &own, &below, &theirs[0], &theirs[1]])?;
         let settings = settings(cli, context).map_err(|error| blame(error, &values))?;
         packages.push(Package {
             name: package.package.map(str::to_owned),
@@ -423,6 +426,8 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     let job = Job::Bundle(Box::new(Bundle {
         programs,
         libs: content.libs,
+        includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
+        keep_links: content.symlinks == SymlinksArg::Keep,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         may_edit,
         library_paths: content.library_paths.iter().map(absolute).collect(),
@@ -432,6 +437,11 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         stamp: stamp(context)?,
     }));
     Ok(Settings { job, lambda, output: Output::new(&output, context)? })
+}
+
+/// What an include of the command line says, or one of a manifest, which has its directory.
+fn include(include: Include, context: &Context) -> Result<Selector> {
+    Selector::new(&Include { directory: context.current_dir.join(&include.directory), ..include })
 }
 
 fn stamp(context: &Context) -> Result<Stamp> {

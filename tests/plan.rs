@@ -124,6 +124,8 @@ impl Case {
             extra: &self.extra,
             exclude: &exclude,
             may_edit: self.may_edit,
+            lambda_path: "/var/task/bootstrap",
+            members: &[],
         };
         let plan = plan::plan(&request, &lambda, &build);
         let found: Vec<String> = plan

@@ -202,6 +202,8 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         extra: &[],
         exclude: &none(),
         may_edit: true,
+        lambda_path: "/var/task/bootstrap",
+        members: &[],
     };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {

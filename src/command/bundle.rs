@@ -1,12 +1,13 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::included::{self, Build, Other};
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
     unreadable_program,
@@ -17,15 +18,16 @@ use crate::compiler;
 use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
-use crate::lambda::LambdaWorld;
+use crate::include::Included;
+use crate::lambda::{LambdaWorld, TASK_ROOT};
 use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request};
 use crate::repair::{self, Edits};
 use crate::report::{self, Artifact};
 use crate::settings::{self, Bundle, Context, Destination, Form, Job, Programs, Purpose, Resolved, Settings};
 use crate::ui::Ui;
-use crate::workspace::{self, Origin};
-use crate::world::{Object, OpenFile, World};
+use crate::workspace;
+use crate::world::{Object, OpenFile};
 
 /// A program to bundle, whoever built it.
 struct Program {
@@ -47,6 +49,7 @@ impl Program {
 pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut Results) -> Result<()> {
     for package in &resolved.packages {
         check_directories(job(&package.settings))?;
+        included::say_whose(package, ui);
     }
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
@@ -75,7 +78,9 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             }
         };
         let path = disk::canonicalize(&program.path)?;
-        all.push(Loaded { program, path, bytes: Arc::new(bytes), facts: Arc::new(facts), output });
+        let included = included::collect(job)?;
+        let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
+        all.push(Loaded { program, path, bytes, facts, included, output });
     }
     for loaded in &all {
         let settings = settings_of(resolved, &loaded.program);
@@ -201,6 +206,8 @@ struct Loaded {
     path: Utf8PathBuf,
     bytes: Arc<Vec<u8>>,
     facts: Arc<ElfFacts>,
+    /// What goes into its bundle beside it and its libraries.
+    included: Vec<Included>,
     /// Where its bundle goes; `None` if none is written.
     output: Option<Utf8PathBuf>,
 }
@@ -211,6 +218,8 @@ impl Run<'_> {
         let library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
         let mut host_directories = library_dirs.clone();
         host_directories.extend(loaded.path.parent().map(Utf8Path::to_owned));
+        let around = |file: &Included| file.source.parent().map(Utf8Path::to_owned);
+        host_directories.extend(loaded.included.iter().filter_map(around).collect::<BTreeSet<_>>());
         let compiler_dirs = match &self.job.cc {
             Some(cc) => compiler::search_directories(cc, &self.context.environment)?,
             None => Vec::new(),
@@ -219,10 +228,10 @@ impl Run<'_> {
         let sysroot = self.job.sysroot.as_deref();
         let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone());
         let arch = arch_of(&loaded.facts, &self.settings.lambda);
-        let build = World {
+        let build = Build {
             files: &files,
-            rules: build_world::rules(&files, arch, loaded.facts.libc()),
-            library_path: Some(joined(&library_path)),
+            arch,
+            library_path: joined(&library_path),
             working_directory: self.context.current_dir.as_str().to_owned(),
         };
         for runtime in &self.settings.lambda.runtimes {
@@ -233,7 +242,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &World) -> Result<(Artifact, bool)> {
+    fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {
         let Loaded { program, path, facts, .. } = loaded;
         let mut artifact = artifact(program, path, facts, runtime);
         let mut findings = program_findings(program, facts, self.settings, self.context);
@@ -253,7 +262,8 @@ impl Run<'_> {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
-        let plan = self.plan(loaded, &lambda, build);
+        let (plan, others) = self.plan(loaded, &lambda, build)?;
+        included::check_names(path, &plan, &loaded.included)?;
         let subject = Subject {
             name: &program.name,
             program: facts,
@@ -266,6 +276,8 @@ impl Run<'_> {
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         artifact.libraries = report::libraries(&subject, &plan.walks);
+        included::add(&others, &lambda, &plan.members, &mut findings, &mut artifact.libraries);
+        findings.extend(included::suspicious(&loaded.included, &program.name));
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
                 self.explain(&subject, &plan, &mut artifact, wanted.as_ref(), *form)?;
@@ -288,7 +300,8 @@ impl Run<'_> {
             }
             Purpose::Check => {
                 self.list(&artifact, &lambda);
-                let unzipped_bytes = plan.unzipped_bytes(loaded.bytes.len() as u64)?;
+                let given = loaded.included.iter().map(|file| content_size(&file.content)).sum::<u64>();
+                let unzipped_bytes = plan.unzipped_bytes(given + loaded.bytes.len() as u64)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
                 self.ui.status("Finished", &verdict_line(&program.name, facts, &artifact, &lambda));
@@ -302,10 +315,10 @@ impl Run<'_> {
         Ok((artifact, fails))
     }
 
-    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &World) -> BundlePlan {
+    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &Build) -> Result<(BundlePlan, Vec<Other>)> {
         // Of another machine's program nothing but its header is read.
         if loaded.facts.arch().is_none() {
-            return BundlePlan::default();
+            return Ok((BundlePlan::default(), Vec::new()));
         }
         let program = OpenFile {
             id: (u64::MAX, 1),
@@ -319,8 +332,12 @@ impl Run<'_> {
             extra: &self.job.libs,
             exclude: &self.job.exclude,
             may_edit: self.job.may_edit,
+            lambda_path: &format!("{TASK_ROOT}/{}", archive::BOOTSTRAP),
+            members: &included::members(&loaded.included),
         };
-        plan::plan(&request, lambda, build)
+        let mut plan = plan::plan(&request, lambda, &build.world(loaded.facts.libc()));
+        let others = included::plan(&mut plan, &request, lambda, &loaded.included, build)?;
+        Ok((plan, others))
     }
 
     fn list(&self, artifact: &Artifact, lambda: &LambdaWorld) {
@@ -384,7 +401,7 @@ impl Run<'_> {
     ) -> Result<bool> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
-        let entries = entries(plan, &loaded.bytes)?;
+        let entries = entries(plan, loaded)?;
         findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
@@ -399,7 +416,7 @@ impl Run<'_> {
         replace(output, &entries, &zip, &self.job.libs, lambda, fails)
             .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
         artifact.archive = Some(archive_report(output, &entries, &zip));
-        finished(artifact, self.ui);
+        finished(artifact, plan.shipped.len(), self.ui);
         if !self.settings.output.json {
             self.ui.data(&format!("{output}\n"));
         }
@@ -476,7 +493,8 @@ fn headline(
     }
     if let Some(artifact) = &program.cargo {
         let age = context.now.duration_since(artifact.modified).map(|age| age.as_secs()).unwrap_or(0);
-        let who = if artifact.origin == Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
+        let who =
+            if artifact.origin == workspace::Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
         words.push(format!("{who} {}", report::age(age)));
     }
     format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
@@ -506,7 +524,8 @@ fn program_findings(
 }
 
 /// The archive's entries: every library read, every edit made on its copy.
-fn entries(plan: &BundlePlan, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
+fn entries(plan: &BundlePlan, loaded: &Loaded) -> Result<Vec<Entry>> {
+    let program = &loaded.bytes;
     let mut entries = vec![Entry {
         name: archive::BOOTSTRAP.to_owned(),
         mode: Mode::Executable,
@@ -523,6 +542,11 @@ fn entries(plan: &BundlePlan, program: &Arc<Vec<u8>>) -> Result<Vec<Entry>> {
         };
         entries.push(Entry { name, mode: Mode::Data, content });
     }
+    entries.extend(loaded.included.iter().map(|file| Entry {
+        name: file.name.clone(),
+        mode: file.mode,
+        content: file.content.clone(),
+    }));
     archive::order(&mut entries);
     Ok(entries)
 }
@@ -551,7 +575,11 @@ impl BundlePlan {
 const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
 
 fn entry_size(entry: &Entry) -> u64 {
-    match &entry.content {
+    content_size(&entry.content)
+}
+
+fn content_size(content: &Content) -> u64 {
+    match content {
         Content::File(bytes) => bytes.len() as u64,
         Content::Link(target) => target.len() as u64,
     }
@@ -657,17 +685,22 @@ fn archive_report(output: &Utf8Path, entries: &[Entry], zip: &[u8]) -> report::A
     }
 }
 
-fn finished(artifact: &Artifact, ui: &Ui) {
+fn finished(artifact: &Artifact, n_libraries: usize, ui: &Ui) {
     let Some(archive) = &artifact.archive else { return };
-    let libraries = match archive.entries.len() - 1 {
-        0 => "no libraries".to_owned(),
-        1 => "1 library".to_owned(),
-        more => format!("{more} libraries"),
+    let mut contents = match n_libraries {
+        0 => "bootstrap and no libraries".to_owned(),
+        1 => "bootstrap and 1 library".to_owned(),
+        more => format!("bootstrap and {more} libraries"),
     };
+    match archive.entries.len() - 1 - n_libraries {
+        0 => {}
+        1 => contents.push_str(", 1 included file"),
+        more => contents.push_str(&format!(", {more} included files")),
+    }
     ui.status(
         "Finished",
         &format!(
-            "{}: bootstrap and {libraries}, {} zipped, {} unzipped",
+            "{}: {contents}, {} zipped, {} unzipped",
             artifact.name,
             report::size(archive.zipped_bytes),
             report::size(archive.unzipped_bytes)

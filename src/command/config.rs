@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::include::Include;
 use crate::report::{self, printable};
-use crate::settings::table::{Kind, Scope};
+use crate::settings::table::{Kind, Scope, Values};
 use crate::settings::{Origin, Package, Resolved, Setting};
 use crate::ui::Ui;
 
@@ -27,7 +28,7 @@ struct SettingReport {
     name: String,
     /// As in a manifest: `null` for what is not set.
     value: serde_json::Value,
-    /// `flag`, `variable`, `package`, `workspace` or `default`.
+    /// `flag`, `variable`, `package`, `workspace`, `cargo-lambda` or `default`.
     from: &'static str,
     /// The variable or the path of the manifest.
     source: Option<String>,
@@ -93,6 +94,12 @@ fn value(setting: &Setting) -> serde_json::Value {
         }
         Kind::Count => values.first().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0).into(),
         Kind::One(_) => values.first().cloned().into(),
+        Kind::List(Values::Include) => {
+            let one = |word: &String| {
+                word.parse().map_or(word.as_str().into(), |it: Include| serde_json::json!(it))
+            };
+            values.iter().map(one).collect()
+        }
         Kind::List(_) => values.clone().into(),
     }
 }
@@ -103,6 +110,7 @@ fn from(setting: &Setting) -> (&'static str, Option<String>) {
         Origin::Variable(name) => ("variable", Some(name.clone())),
         Origin::Package(path) => ("package", Some(path.clone())),
         Origin::Workspace(path) => ("workspace", Some(path.clone())),
+        Origin::CargoLambda(path) => ("cargo-lambda", Some(path.clone())),
         Origin::Default => ("default", None),
     }
 }

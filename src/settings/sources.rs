@@ -19,6 +19,7 @@ use super::Context;
 use super::table::{Kind, ONLY_WITH, Row, Scope, VARIABLE_PREFIX, Values, rows, rows_of};
 use crate::cli::Cli;
 use crate::error::{Error, Result};
+use crate::include::Include;
 use crate::nearest::nearest;
 use crate::workspace::Manifest;
 
@@ -47,6 +48,8 @@ pub enum Origin {
     Package(String),
     /// The workspace's manifest. Has its path.
     Workspace(String),
+    /// cargo-lambda's settings in a manifest. Has its path.
+    CargoLambda(String),
     /// Nobody.
     Default,
 }
@@ -179,12 +182,39 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source>
     Ok(Source { values })
 }
 
+/// What a manifest tells cargo-lambda to include, which is the same to us.
+///
+/// What is wrong there is for cargo-lambda to say.
+pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> Source {
+    let path = manifest.directory.join("Cargo.toml");
+    let path = path.strip_prefix(&context.current_dir).unwrap_or(&path);
+    let list = manifest.metadata.pointer("/lambda/build/include").and_then(Value::as_array);
+    let words = list.into_iter().flatten().filter_map(Value::as_str).filter_map(|text| {
+        // Source: cargo-lambda 1.9, where the place comes first: `DEST:SRC`.
+        let (to, from) = match text.split_once(':') {
+            Some((to, from)) => (Some(to), from),
+            None => (None, text),
+        };
+        include(&serde_json::json!({ "from": from, "to": to }), Some(manifest.directory))
+    });
+    let words: Vec<String> = words.collect();
+    let mut values = BTreeMap::new();
+    if !words.is_empty() {
+        values.insert("include".to_owned(), (words, Origin::CargoLambda(path.to_string())));
+    }
+    Source { values }
+}
+
 /// A value as it would be typed after the flag; `None` if it is of another type. A switch that is off and a
 /// count of 0 have no words.
 fn words(row: &Row, value: &Value, directory: Option<&Utf8Path>) -> Option<Vec<String>> {
     let one = |values: &Values, value: &Value| {
+        if *values == Values::Include {
+            return include(value, directory);
+        }
         let text = value.as_str()?;
         match values {
+            Values::Include => None,
             Values::Text => Some(text.to_owned()),
             Values::Path => Some(directory.map_or(text.to_owned(), |at| at.join(text).into_string())),
             Values::Choice(choices) => choices.iter().any(|choice| choice == text).then(|| text.to_owned()),
@@ -204,10 +234,23 @@ fn words(row: &Row, value: &Value, directory: Option<&Utf8Path>) -> Option<Vec<S
     }
 }
 
+/// An include as it would be typed: as JSON, with the directory that it starts from.
+fn include(value: &Value, directory: Option<&Utf8Path>) -> Option<String> {
+    let include: Include = match value {
+        Value::String(text) => text.parse().ok()?,
+        table => serde_json::from_value(table.clone()).ok().filter(|it: &Include| it.directory == "")?,
+    };
+    let directory = directory.unwrap_or(Utf8Path::new("")).to_owned();
+    serde_json::to_string(&Include { directory, ..include }).ok()
+}
+
 fn expected(row: &Row) -> String {
     let named = |values: &Values, text: &str, path: &str| match values {
         Values::Text => text.to_owned(),
         Values::Path => path.to_owned(),
+        Values::Include => {
+            "an array of paths and of tables with `from` and, if need be, `to`, `mode`, `exclude`".to_owned()
+        }
         Values::Choice(choices) => {
             let choices: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
             format!("one of {}", choices.join(", "))
@@ -325,6 +368,9 @@ pub(super) fn blame(error: Error, settings: &[Setting]) -> Error {
         }
         Origin::Workspace(path) => {
             error.named_in(&format!("`[workspace.metadata.lambda-bundle]` of `{path}`")).not_usage()
+        }
+        Origin::CargoLambda(path) => {
+            error.named_in(&format!("cargo-lambda's settings in `{path}`")).not_usage()
         }
         Origin::Flag | Origin::Default => error,
     }

@@ -1,15 +1,17 @@
 //! The table of settings: one row for each flag, read off the definitions in [`crate::cli`].
 //!
 //! To add a setting, add the flag there: its long name is the key, `CARGO_LAMBDA_BUNDLE_<NAME>` the variable, and
-//! its type what values are held to (`bool`, a count, an enum, `Utf8PathBuf` for paths, anything else text; a
-//! `Vec` of these for lists). README's table of keys gets a line, and a test says so. Only a flag that is not
-//! for each package by itself has a row in [`SCOPES`], and only one that means nothing without another has
-//! one in [`ONLY_WITH`].
+//! its type what values are held to (`bool`, a count, an enum, `Utf8PathBuf` for paths, `Include`, anything else
+//! text; a `Vec` of these for lists). README's table of keys gets a line, and a test says so. Only a flag that is not
+//! for each package by itself has a row in `SCOPES`, and only one that means nothing without another has
+//! one in `ONLY_WITH`.
 
 use std::any::TypeId;
 
 use camino::Utf8PathBuf;
 use clap::{Arg, ArgAction, Command};
+
+use crate::include::Include;
 
 /// Where a setting may be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub enum Values {
     Text,
     /// A path.
     Path,
+    /// What to include: text as after the flag, or a table.
+    Include,
     /// One of these.
     Choice(Vec<String>),
 }
@@ -107,6 +111,7 @@ impl Row {
             arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
         let values = match choices.is_empty() {
             true if arg.get_value_parser().type_id() == TypeId::of::<Utf8PathBuf>() => Values::Path,
+            true if arg.get_value_parser().type_id() == TypeId::of::<Include>() => Values::Include,
             true => Values::Text,
             false => Values::Choice(choices),
         };
