@@ -515,7 +515,7 @@ pub fn link_target(link: &str, target: &str) -> Option<String> {
 }
 
 /// Why a name may not be in an archive, to follow "entry `name`".
-fn name_fault(name: &str) -> Option<&'static str> {
+pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     let bytes = name.as_bytes();
     if name.is_empty() {
         Some("has no name")

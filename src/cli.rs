@@ -3,6 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::include::Include;
+
 /// Check a program against AWS Lambda's libraries and write a ZIP that starts there.
 ///
 /// Without a subcommand it writes one bundle per selected program to
@@ -34,6 +36,9 @@ Examples:
   cargo lambda-bundle explain libssl.so.3          why is it shipped, or not
   cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
 
+Every flag that is no selection has a variable (CARGO_LAMBDA_BUNDLE_RUNTIME) and a key in
+[package.metadata.lambda-bundle] and [workspace.metadata.lambda-bundle]; `config` shows them.
+
 Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not answer.";
 
 /// What to do beside bundling.
@@ -47,6 +52,8 @@ pub enum Command {
     Size(CheckArgs),
     /// Audit ZIP archives made by any tool.
     Verify(VerifyArgs),
+    /// Print every setting of the selected packages, and where its value is from.
+    Config(BundleArgs),
 }
 
 /// The flags of bundling.
@@ -84,7 +91,7 @@ pub struct CheckArgs {
 }
 
 /// Which programs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct SelectionArgs {
     /// Package to take programs from (repeatable).
@@ -181,6 +188,12 @@ pub struct ContentArgs {
     /// Library the program opens at run time, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME")]
     pub libs: Vec<String>,
+    /// File, directory or pattern of files to put into the bundle, and where (repeatable).
+    #[arg(long = "include", value_name = "SRC[=DEST]")]
+    pub includes: Vec<Include>,
+    /// What becomes of symbolic links among the included files.
+    #[arg(long, value_name = "HOW", default_value = "follow")]
+    pub symlinks: SymlinksArg,
     /// SONAMEs that are never shipped (glob, repeatable).
     #[arg(long = "exclude-lib", value_name = "GLOB")]
     pub exclude_libs: Vec<String>,
@@ -287,6 +300,15 @@ pub enum ArchArg {
     /// 64-bit Arm.
     #[value(name = "arm64", alias = "aarch64")]
     Arm64,
+}
+
+/// `--symlinks`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SymlinksArg {
+    /// The bundle has what they lead to.
+    Follow,
+    /// The bundle has the links; they must lead to what the same include brings.
+    Keep,
 }
 
 /// `--repair`.

@@ -1,20 +1,24 @@
-//! The jobs: bundle, check, verify. Each takes final settings and calls one step after the other.
+//! The jobs: bundle, check, verify, config. Each takes final settings and calls one step after the other.
 
 mod bundle;
+mod config;
 mod contents;
 mod copies;
+mod included;
 mod verify;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline::{self, Baseline};
-use crate::elf::{Arch, ElfFacts};
+use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
-use crate::lambda::LambdaWorld;
+use crate::lambda::{LambdaWorld, MemberContent};
 use crate::report::{self, Artifact, Report};
-use crate::settings::{Context, Job, Lambda, Settings};
+use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
+use crate::world::Opened;
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +34,18 @@ pub enum Outcome {
 /// # Errors
 ///
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
-pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
+pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
+    let settings = resolved.shared();
     let mut results = Vec::new();
     let answered = match &settings.job {
-        Job::Bundle(job) => bundle::run(job, settings, context, ui, &mut results),
+        Job::Bundle(_) => bundle::run(resolved, context, ui, &mut results),
         Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
+        Job::Config => {
+            config::print(resolved, ui);
+            return Ok(Outcome::Done);
+        }
     };
-    let decides = |artifact: &Artifact| artifact.runtime == settings.lambda.configured;
-    let fails = results.iter().any(|(artifact, has_error)| decides(artifact) && *has_error);
+    let fails = results.iter().any(|(_, fails)| *fails);
     if settings.output.json {
         let artifacts = results.into_iter().map(|(artifact, _)| artifact).collect();
         ui.data(&Report::new(artifacts, answered.as_ref().err()).to_json());
@@ -45,7 +53,15 @@ pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
     answered.map(|()| if fails { Outcome::Findings } else { Outcome::Done })
 }
 
-/// Artifacts with whether a finding of theirs is an error.
+/// Reports an error from before the job began: with JSON, unless the command line is wrong, on stdout, too.
+pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
+    if output.json && !error.is_usage() {
+        ui.data(&Report::new(Vec::new(), Some(&error)).to_json());
+    }
+    Err(error)
+}
+
+/// Artifacts with whether a finding of theirs decides the exit status.
 type Results = Vec<(Artifact, bool)>;
 
 /// The Lambda world of a runtime; a finding if that runtime has no such architecture.
@@ -73,6 +89,20 @@ fn lambda_world(
         assume_present: settings.assume_present.clone(),
         assume_missing: settings.assume_missing.clone(),
     })
+}
+
+/// What a file of a bundle is to the loader.
+fn member_content(bytes: &[u8]) -> MemberContent {
+    match elf::parse(bytes) {
+        Ok(facts) => MemberContent::Object(Arc::new(facts)),
+        Err(ElfError::TooShort | ElfError::NotElf(OtherFormat::Empty)) => {
+            MemberContent::Other(Opened::Rejected("file too short".into()))
+        }
+        Err(error @ ElfError::NotElf(_)) => {
+            MemberContent::Other(Opened::Rejected(format!("invalid ELF header: {error}")))
+        }
+        Err(error) => MemberContent::Other(Opened::Rejected(error.to_string())),
+    }
 }
 
 /// The architecture to look the runtime up with: the program's, else the asserted one.
@@ -158,7 +188,6 @@ fn unreadable(error: Error, otherwise: &str) -> Error {
 
 /// Wraps an ELF error about a file that the user named.
 fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> Error {
-    use crate::elf::{ElfError, OtherFormat};
     match error {
         ElfError::NotElf(format) => {
             let error = Error::new(format!("`{path}` is {}, not an ELF program", format.describe()));

@@ -9,6 +9,7 @@ use crate::elf::sections::{self, Section};
 use crate::error::{Error, Result};
 
 pub mod build_world;
+pub mod include;
 pub mod scratch;
 pub mod write;
 

@@ -33,6 +33,20 @@ impl Error {
         self.usage
     }
 
+    /// Adds where the value that is at fault was named, if not on the command line.
+    #[must_use]
+    pub fn named_in(mut self, place: &str) -> Self {
+        self.message = format!("{} (from {place})", self.message);
+        self
+    }
+
+    /// Makes it an error of a file, not of the command line: exit status 101.
+    #[must_use]
+    pub fn not_usage(mut self) -> Self {
+        self.usage = false;
+        self
+    }
+
     /// Adds why it failed.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

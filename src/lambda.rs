@@ -43,6 +43,7 @@ pub enum MemberContent {
 }
 
 /// What is known of the place where the bundle will run.
+#[derive(Clone)]
 pub struct LambdaWorld {
     /// The runtime's objects.
     pub baseline: Baseline,
@@ -163,12 +164,8 @@ impl LambdaWorld {
 
     /// The same world where LD_LIBRARY_PATH begins with a directory.
     pub fn behind(&self, directory: &str) -> LambdaWorld {
-        LambdaWorld {
-            baseline: self.baseline.clone(),
-            library_paths: self.library_paths.iter().map(|path| format!("{directory}:{path}")).collect(),
-            assume_present: self.assume_present.clone(),
-            assume_missing: self.assume_missing.clone(),
-        }
+        let library_paths = self.library_paths.iter().map(|path| format!("{directory}:{path}")).collect();
+        LambdaWorld { library_paths, ..self.clone() }
     }
 
     /// The variants that must all start. Without a doubtful library there is one per library path.

@@ -8,13 +8,11 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use cargo_lambda_bundle::cli::Cli;
 use cargo_lambda_bundle::command::{self, Outcome};
 use cargo_lambda_bundle::error::{Error, Result};
-use cargo_lambda_bundle::settings::{self, Context, Output};
+use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};
 use cargo_lambda_bundle::ui::Ui;
 use cargo_lambda_bundle::workspace::Environment;
-use clap::Parser;
 
 const DONE: u8 = 0;
 const FINDINGS: u8 = 1;
@@ -27,9 +25,9 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == "lambda-bundle") {
         arguments.remove(1);
     }
-    let cli = Cli::parse_from(arguments);
+    let line = CommandLine::parse(arguments);
     let (ui, result) = match context() {
-        Ok(context) => run(cli, &context),
+        Ok(context) => run(&line, &context),
         Err(error) => (Ui::new(1, None), Err(error)),
     };
     ExitCode::from(match result {
@@ -42,11 +40,19 @@ fn main() -> ExitCode {
     })
 }
 
-fn run(cli: Cli, context: &Context) -> (Ui, Result<Outcome>) {
-    let output = Output::new(settings::output_args(&cli), context);
-    let ui = output.as_ref().map_or(Ui::new(1, None), |output| Ui::new(output.verbosity, output.color));
-    let result = settings::settings(cli, context).and_then(|settings| command::run(&settings, context, &ui));
-    (ui, result)
+fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
+    let ui = |output: &Output| Ui::new(output.verbosity, output.color);
+    match settings::resolve(line, context) {
+        Ok(resolved) => {
+            let ui = ui(&resolved.shared().output);
+            let outcome = command::run(&resolved, context, &ui);
+            (ui, outcome)
+        }
+        Err(error) => match settings::first_output(line, context) {
+            Ok(output) => (ui(&output), command::unanswered(error, &output, &ui(&output))),
+            Err(_) => (Ui::new(1, None), Err(error)), // it is the same error
+        },
+    }
 }
 
 fn context() -> Result<Context> {

@@ -19,6 +19,7 @@ mod edits;
 mod pins;
 mod private;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -54,9 +55,22 @@ pub struct Request<'a> {
     pub start: Start,
     /// Where the files go.
     pub layout: &'a Layout,
+    /// Files that are in the bundle whatever is planned.
+    pub members: &'a [Member],
 }
 
 impl Request<'_> {
+    /// The world as the program's start leaves it.
+    fn world<'a>(&self, lambda: &'a LambdaWorld) -> Cow<'a, LambdaWorld> {
+        match self.start {
+            Start::Direct => Cow::Borrowed(lambda),
+            Start::Script => {
+                let place = if self.libc == LibcSource::Bundle { Place::Private } else { Place::Pinned };
+                Cow::Owned(lambda.behind(&self.layout.path(self.layout.directory(place))))
+            }
+        }
+    }
+
     /// The program's path on Lambda.
     fn program_path(&self) -> String {
         match self.start {
@@ -216,6 +230,10 @@ pub struct BundlePlan {
     pub conflicts: BTreeMap<String, Conflict>,
     /// What starts the program, with [`Start::Script`].
     pub script: Option<Script>,
+    /// The program after its edits.
+    program: Arc<ElfFacts>,
+    /// What is opened at run time.
+    opened: Vec<String>,
 }
 
 impl BundlePlan {
@@ -236,15 +254,7 @@ pub struct BuildFile {
 
 /// Plans the bundle of one program.
 pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePlan {
-    let behind_script;
-    let lambda = match request.start {
-        Start::Direct => lambda,
-        Start::Script => {
-            let place = if request.libc == LibcSource::Bundle { Place::Private } else { Place::Pinned };
-            behind_script = lambda.behind(&request.layout.path(request.layout.directory(place)));
-            &behind_script
-        }
-    };
+    let lambda = &*request.world(lambda);
     let origin = crate::world::parent(request.path);
     let build_closure = loader::walk(build, request.path, origin, request.program.clone(), request.extra);
     let mut search = BuildSearch {
@@ -299,6 +309,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let members = bundle.members(request);
     let program_edits = bundle.program_edits(request, lambda);
     let script = bundle.script(request);
+    let (program, opened) = (bundle.program(request, lambda), bundle.opened(request));
     let edits: Vec<Option<Edits>> =
         bundle.shipped.values().map(|library| bundle.library_edits(request, library)).collect();
     let mut shipped: Vec<Shipped> = bundle.shipped.into_values().collect();
@@ -308,6 +319,8 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let conflicts = bundle.conflicts;
     BundlePlan {
         script,
+        program,
+        opened,
         shipped,
         members,
         walks,
@@ -335,8 +348,10 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bu
         .collect();
     for (by, name) in needs {
         let Object::Elf(facts) = search.objects[by].file.object.clone() else { continue };
-        // A SONAME that is loaded under another name needs no file of its own.
-        let is_file = search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
+        // A SONAME that is loaded under another name needs no file of its own, nor does one that is there.
+        let is_there = request.members.iter().any(|member| file_name(&member.path) == name);
+        let is_file =
+            !is_there && search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
         if is_file
             && !bundle.serves(&name)
             && let Ok(candidate) = search.choose(&facts, &name, request.exclude)
@@ -414,17 +429,25 @@ impl Bundle {
 
     /// The walks of every variant, of the files as they are after their edits.
     fn walks(&self, request: &Request, lambda: &LambdaWorld) -> Vec<Walked> {
-        let edits = self.program_edits(request, lambda).or_else(|| self.called_loader(request));
-        let program = match edits {
-            Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
-            None => request.facts.clone(),
-        };
-        let mut extra = request.extra.to_vec();
-        extra.extend(self.private.iter().flat_map(|private| private.opened.iter().cloned()));
-        lambda.walks(&request.program_path(), &program, &extra, &self.members(request))
+        let program = self.program(request, lambda);
+        lambda.walks(&request.program_path(), &program, &self.opened(request), &self.members(request))
     }
 
-    /// The libraries as the Lambda world sees them.
+    /// The program after its edits.
+    fn program(&self, request: &Request, lambda: &LambdaWorld) -> Arc<ElfFacts> {
+        match self.program_edits(request, lambda).or_else(|| self.called_loader(request)) {
+            Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
+            None => request.facts.clone(),
+        }
+    }
+
+    /// What is opened at run time.
+    fn opened(&self, request: &Request) -> Vec<String> {
+        let by_libc = self.private.iter().flat_map(|private| private.opened.iter());
+        request.extra.iter().chain(by_libc).cloned().collect()
+    }
+
+    /// The libraries, and the files that are there anyway, as the Lambda world sees them.
     fn members(&self, request: &Request) -> Vec<Member> {
         let content = |library: &Shipped| match (&library.link_to, self.library_edits(request, library)) {
             (Some(target), _) => MemberContent::Link(target.clone()),
@@ -435,7 +458,7 @@ impl Bundle {
             path: request.layout.path(&library.entry_name(request.layout)),
             content: content(library),
         };
-        self.shipped.values().map(member).collect()
+        request.members.iter().cloned().chain(self.shipped.values().map(member)).collect()
     }
 
     /// An object of a walk as it was before its edits; `None` for what is not ours.
@@ -446,14 +469,33 @@ impl Bundle {
         let path = &closure.objects[index].path;
         let mut shipped = self.shipped.values();
         let library =
-            shipped.find(|library| request.layout.path(&library.entry_name(request.layout)) == *path)?;
-        Some(library.facts.clone())
+            shipped.find(|library| request.layout.path(&library.entry_name(request.layout)) == *path);
+        library.map(|library| &library.facts).or_else(|| given(request.members, path)).cloned()
     }
 
     /// What a need of the edited file was in the original.
     fn original_need(&self, request: &Request, by: &ElfFacts, need: &str) -> String {
         let renames = self.renames(request, by);
         renames.into_iter().find(|(_, to)| to == need).map_or_else(|| need.to_owned(), |(from, _)| from)
+    }
+}
+
+/// The object at a path, if it is in the bundle whatever is planned.
+fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
+    members.iter().find(|member| member.path == path).and_then(|member| match &member.content {
+        MemberContent::Object(facts) => Some(facts),
+        MemberContent::Link(_) | MemberContent::Other(_) => None,
+    })
+}
+
+impl BundlePlan {
+    /// Walks the program once more, among all members of the bundle, of which the plan knew a part.
+    pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld, members: &[Member]) {
+        let lambda = request.world(lambda);
+        self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
+        let build = self.build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
+        lambda.check_symbols(&mut self.walks, request.facts.libc(), &build);
+        self.members = members.to_vec();
     }
 }
 

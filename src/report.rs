@@ -53,11 +53,16 @@ impl Report {
 
     /// The document as JSON text, with a newline at its end.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self)
-            .unwrap_or_else(|error| unreachable!("strings, numbers and lists always become JSON: {error}"));
-        text.push('\n');
-        text
+        json(self)
     }
+}
+
+/// A document as JSON text, with a newline at its end.
+pub fn json(document: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(document)
+        .unwrap_or_else(|error| unreachable!("strings, numbers and lists always become JSON: {error}"));
+    text.push('\n');
+    text
 }
 
 /// Why a run could not answer.

@@ -1,4 +1,11 @@
-//! From the command line to final values. Defaults and options end here.
+//! From the command line, variables and manifests to final values. Defaults and options end here.
+//!
+//! [`table`] has what settings there are, `sources` what each source says of them; [`resolve`] asks the
+//! sources in their order, once for each package, and turns each answer into [`Settings`].
+
+pub mod table;
+
+mod sources;
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -10,13 +17,18 @@ use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
     ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, LibcArg,
-    MessageFormat, OutputArgs, RepairArg, VerifyArgs,
+    MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
+use crate::include::{Include, Selector};
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
-use crate::workspace::{Environment, Selection};
+use crate::workspace::{self, Chosen, Environment, Selection};
+
+pub use sources::{CommandLine, Origin, Setting};
+use sources::{blame, cargo_lambda, manifest, merge, variables};
+use table::Scope;
 
 /// The runtime unless one is named.
 pub const DEFAULT_RUNTIME: &str = "provided.al2023";
@@ -32,8 +44,40 @@ pub struct Context {
     pub now: SystemTime,
 }
 
-/// Everything a run does.
-#[derive(Debug)]
+/// Everything a run does, for each package by itself.
+pub struct Resolved<'a> {
+    /// The selected packages, sorted by directory; one without a name where no manifest is asked. At least one.
+    pub packages: Vec<Package>,
+    /// The project that they are from.
+    pub project: Option<Chosen<'a>>,
+}
+
+/// The settings of one package's programs.
+pub struct Package {
+    /// Its name.
+    pub name: Option<String>,
+    /// The directory of its manifest, absolute; empty where no manifest was asked.
+    pub directory: Utf8PathBuf,
+    /// Final values.
+    pub settings: Settings,
+    /// Where they came from.
+    pub values: Vec<Setting>,
+}
+
+impl Resolved<'_> {
+    /// The settings of the run as a whole, on which all packages agree.
+    pub fn shared(&self) -> &Settings {
+        &self.packages[0].settings
+    }
+
+    /// The settings of the package whose manifest is in this directory.
+    pub fn of(&self, directory: &Utf8Path) -> &Settings {
+        let package = self.packages.iter().find(|package| package.directory == directory);
+        package.map_or_else(|| self.shared(), |package| &package.settings)
+    }
+}
+
+/// Everything a run does with the programs of one package.
 pub struct Settings {
     /// The job.
     pub job: Job,
@@ -44,7 +88,6 @@ pub struct Settings {
 }
 
 /// The job of a run.
-#[derive(Debug)]
 pub enum Job {
     /// Plan, then write, show or explain.
     Bundle(Box<Bundle>),
@@ -55,15 +98,20 @@ pub enum Job {
         /// Libraries the programs open at run time.
         libs: Vec<String>,
     },
+    /// Print the settings.
+    Config,
 }
 
 /// What to bundle.
-#[derive(Debug)]
 pub struct Bundle {
     /// The programs.
     pub programs: Programs,
     /// Libraries they open at run time.
     pub libs: Vec<String>,
+    /// Files that go into the bundle beside them.
+    pub includes: Vec<Selector>,
+    /// Symbolic links among these stay links.
+    pub keep_links: bool,
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
     /// SONAMEs whose copy of ours is used, though the runtime's would do.
@@ -228,19 +276,100 @@ fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
         .collect()
 }
 
-/// Final values for a command line.
-pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
+/// The output settings that flags and variables name: for what is said before any manifest is read.
+///
+/// # Errors
+///
+/// A value that is wrong; [`resolve`] says so, too.
+pub fn first_output(line: &CommandLine, context: &Context) -> Result<Output> {
+    let (cli, _) = merge(line, &[&variables(context)?])?;
+    Output::new(output_args(&cli), context)
+}
+
+/// Final values for each package whose programs are selected, from all sources.
+///
+/// Manifests are asked where cargo is: not for `--binary` and not for `verify`.
+///
+/// # Errors
+///
+/// A source that says something unknown or wrong, packages that do not agree on what a run has once, and what
+/// keeps cargo from reading the project.
+pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<'a>> {
+    let variables = variables(context)?;
+    let (cli, values) = merge(line, &[&variables])?;
+    let Some(selection) = cargo_selection(&cli) else {
+        let settings = settings(cli, context).map_err(|error| blame(error, &values))?;
+        let package = Package { name: None, directory: Utf8PathBuf::new(), settings, values };
+        return Ok(Resolved { packages: vec![package], project: None });
+    };
+    // What is wrong on the command line alone is said without asking cargo.
+    settings(cli, context).map_err(|error| blame(error, &values))?;
+    let project = workspace::choose(&selection, &context.environment)?;
+    let below = manifest(&project.workspace(), context)?;
+    let mut packages = Vec::new();
+    for package in project.packages() {
+        let own = manifest(&package, context)?;
+        let theirs = [cargo_lambda(&package, context), cargo_lambda(&project.workspace(), context)];
+        let (cli, values) = merge(line, &[&variables, &own, &below, &theirs[0], &theirs[1]])?;
+        let settings = settings(cli, context).map_err(|error| blame(error, &values))?;
+        packages.push(Package {
+            name: package.package.map(str::to_owned),
+            directory: package.directory.to_owned(),
+            settings,
+            values,
+        });
+    }
+    must_agree(&packages)?;
+    Ok(Resolved { packages, project: Some(project) })
+}
+
+/// Holds packages to one value of what a run has once.
+fn must_agree(packages: &[Package]) -> Result<()> {
+    let Some((first, rest)) = packages.split_first() else { return Ok(()) };
+    for other in rest {
+        let pairs = first.values.iter().zip(&other.values);
+        let differing = pairs
+            .filter(|(one, _)| one.row.scope == Scope::Run)
+            .find(|(one, other)| one.values != other.values);
+        if let Some((one, _)) = differing {
+            let name = |package: &Package| package.name.clone().unwrap_or_default();
+            let key = &one.row.name;
+            return Err(Error::new(format!(
+                "packages `{}` and `{}` do not agree on `{key}`, of which a run has one",
+                name(first),
+                name(other)
+            ))
+            .help(format!("say `--{key}`, or select packages that agree with `-p`")));
+        }
+    }
+    Ok(())
+}
+
+/// What cargo is asked for; `None` for a run without cargo.
+fn cargo_selection(cli: &Cli) -> Option<Selection> {
+    let check = match &cli.command {
+        None => &cli.bundle.check,
+        Some(Command::Check(check) | Command::Size(check)) => check,
+        Some(Command::Explain(explain)) => &explain.check,
+        Some(Command::Config(bundle)) => &bundle.check,
+        Some(Command::Verify(_)) => return None,
+    };
+    check.selection.binaries.is_empty().then(|| selection(&check.selection))
+}
+
+/// Final values for a command line that says everything.
+fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
         None => {
             let BundleArgs { check, output, write_anyway } = cli.bundle;
-            let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
-            if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
-                return Err(
-                    Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`")
-                );
-            }
-            let pattern = output.map(|path| context.current_dir.join(path));
-            bundle(check, Purpose::Write(Destination { pattern, is_directory, write_anyway }), context)
+            let destination = destination(output, write_anyway, context)?;
+            bundle(check, Purpose::Write(destination), context)
+        }
+        Some(Command::Config(BundleArgs { check, output, write_anyway })) => {
+            // Held to the same rules as the run that it tells of.
+            let destination = destination(output, write_anyway, context)?;
+            let settings = bundle(check, Purpose::Write(destination), context)?;
+            Ok(Settings { job: Job::Config, ..settings })
         }
         Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
         Some(Command::Size(check)) => bundle(check, Purpose::Size, context),
@@ -263,6 +392,38 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 output: Output::new(&output, context)?,
             })
         }
+    }
+}
+
+fn destination(output: Option<Utf8PathBuf>, write_anyway: bool, context: &Context) -> Result<Destination> {
+    if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
+        return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
+    }
+    let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
+    let pattern = output.map(|path| context.current_dir.join(path));
+    Ok(Destination { pattern, is_directory, write_anyway })
+}
+
+fn selection(args: &SelectionArgs) -> Selection {
+    let args = args.clone();
+    Selection {
+        packages: args.packages,
+        workspace: args.workspace,
+        exclude: args.exclude,
+        bins: args.bins,
+        all_bins: args.all_bins,
+        examples: args.examples,
+        targets: args.targets,
+        profile: args.profile,
+        target_dir: args.target_dir,
+        manifest_path: args.manifest_path,
+        locked: args.locked,
+        offline: args.offline,
+        frozen: args.frozen,
+        build: args.build,
+        features: args.features,
+        all_features: args.all_features,
+        no_default_features: args.no_default_features,
     }
 }
 
@@ -289,31 +450,15 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     }
     let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
     let programs = if selection.binaries.is_empty() {
-        Programs::Cargo(Box::new(Selection {
-            packages: selection.packages,
-            workspace: selection.workspace,
-            exclude: selection.exclude,
-            bins: selection.bins,
-            all_bins: selection.all_bins,
-            examples: selection.examples,
-            targets: selection.targets,
-            profile: selection.profile,
-            target_dir: selection.target_dir,
-            manifest_path: selection.manifest_path,
-            locked: selection.locked,
-            offline: selection.offline,
-            frozen: selection.frozen,
-            build: selection.build,
-            features: selection.features,
-            all_features: selection.all_features,
-            no_default_features: selection.no_default_features,
-        }))
+        Programs::Cargo(Box::new(self::selection(&selection)))
     } else {
         Programs::Binaries(selection.binaries.iter().map(absolute).collect())
     };
     let job = Job::Bundle(Box::new(Bundle {
         programs,
         libs: content.libs,
+        includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
+        keep_links: content.symlinks == SymlinksArg::Keep,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit,
@@ -328,6 +473,11 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         stamp: stamp(context)?,
     }));
     Ok(Settings { job, lambda, output: Output::new(&output, context)? })
+}
+
+/// What an include of the command line says, or one of a manifest, which has its directory.
+fn include(include: Include, context: &Context) -> Result<Selector> {
+    Selector::new(&Include { directory: context.current_dir.join(&include.directory), ..include })
 }
 
 fn stamp(context: &Context) -> Result<Stamp> {
@@ -382,12 +532,13 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
 }
 
 /// The output flags of any command line.
-pub fn output_args(cli: &Cli) -> &OutputArgs {
+fn output_args(cli: &Cli) -> &OutputArgs {
     match &cli.command {
         None => &cli.bundle.check.output,
         Some(Command::Check(check) | Command::Size(check)) => &check.output,
         Some(Command::Explain(explain)) => &explain.check.output,
         Some(Command::Verify(verify)) => &verify.output,
+        Some(Command::Config(config)) => &config.check.output,
     }
 }
 

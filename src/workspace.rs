@@ -23,7 +23,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::Result;
 
@@ -161,20 +161,76 @@ pub enum LibraryDirOrigin {
     Rustc,
 }
 
-/// The selected programs, built; one for each program and target.
+/// A project whose programs are selected, not yet looked for.
+pub struct Chosen<'a> {
+    project: project::Project<'a>,
+    programs: Vec<select::Program>,
+}
+
+/// A manifest with its `metadata` table; `null` if it has none.
+#[derive(Debug, Clone, Copy)]
+pub struct Manifest<'a> {
+    /// The name of its package; `None` for that of the workspace.
+    pub package: Option<&'a str>,
+    /// The directory it is in, absolute.
+    pub directory: &'a Utf8Path,
+    /// `package.metadata` or `workspace.metadata`.
+    pub metadata: &'a serde_json::Value,
+}
+
+/// Reads the project, with one `cargo metadata`, and selects its programs.
 ///
-/// Fails when cargo cannot read the project, when the selection matches nothing, when a selected program is
-/// not built (except one that was not named and has `required-features`), when two files could be meant, and
-/// when `--build` fails. Each error says what was looked at and what to do next.
-pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<Artifact>> {
+/// Fails when cargo cannot read the project and when the selection matches nothing.
+pub fn choose<'a>(selection: &Selection, environment: &'a Environment) -> Result<Chosen<'a>> {
     let project = project::read(selection, environment)?;
     let programs = select::select(&project.metadata, selection, &project.current_dir)?;
-    let targets = project::targets(&project, selection)?;
-    if selection.build {
-        build::build(&project, selection, &targets, &programs)
-    } else {
-        place::locate(&project, selection, &targets, &programs)
+    Ok(Chosen { project, programs })
+}
+
+impl Chosen<'_> {
+    /// The manifests of the packages that have a selected program, sorted by directory.
+    pub fn packages(&self) -> Vec<Manifest<'_>> {
+        let mut packages: Vec<Manifest> = Vec::new();
+        for package in self.project.metadata.workspace_packages() {
+            let program = self.programs.iter().find(|program| program.package_id == package.id);
+            packages.extend(program.map(|program| Manifest {
+                package: Some(package.name.as_str()),
+                directory: &program.manifest_dir,
+                metadata: &package.metadata,
+            }));
+        }
+        packages.sort_by_key(|package| package.directory);
+        packages
     }
+
+    /// The workspace's manifest. For a package that is its own workspace it is the package's.
+    pub fn workspace(&self) -> Manifest<'_> {
+        let metadata = &self.project.metadata;
+        Manifest {
+            package: None,
+            directory: &metadata.workspace_root,
+            metadata: &metadata.workspace_metadata,
+        }
+    }
+
+    /// The selected programs, built; one for each program and target.
+    ///
+    /// `selection` may say more than the one that chose, but not other programs. Fails when a selected program
+    /// is not built (except one that was not named and has `required-features`), when two files could be
+    /// meant, and when `--build` fails. Each error says what was looked at and what to do next.
+    pub fn locate(&self, selection: &Selection) -> Result<Vec<Artifact>> {
+        let targets = project::targets(&self.project, selection)?;
+        if selection.build {
+            build::build(&self.project, selection, &targets, &self.programs)
+        } else {
+            place::locate(&self.project, selection, &targets, &self.programs)
+        }
+    }
+}
+
+/// The selected programs, built: [`choose`], then [`Chosen::locate`].
+pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<Artifact>> {
+    choose(selection, environment)?.locate(selection)
 }
 
 /// rustc's library directory for a target (None: the host), which has `libstd-*.so`.

@@ -140,6 +140,7 @@ impl Case {
             libc: self.libc,
             start: Start::Direct,
             layout: &Layout::function(),
+            members: &[],
         };
         let plan = plan::plan(&request, &lambda, &build);
         let found: Vec<String> = plan

@@ -206,6 +206,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         libc: LibcSource::System,
         start: Start::Direct,
         layout: &Layout::function(),
+        members: &[],
     };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {

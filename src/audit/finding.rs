@@ -68,6 +68,7 @@ codes! {
     DoubtfulLibrary "doubtful-library" Note "Whether the runtime has the library is doubtful, so it is shipped."
     StaleBinary "stale-binary" Warning "A source file is newer than the program."
     RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."
+    SuspiciousInclude "suspicious-include" Warning "An included file that nobody named looks like a secret."
     DirectUploadLimit "direct-upload-limit" Warning "The ZIP is too large for a direct upload."
 }
 

@@ -1,14 +1,15 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::contents::{contents, entry_size};
+use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
+use super::included::{self, Build, Other};
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
     unreadable_program,
@@ -19,15 +20,16 @@ use crate::compiler;
 use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
+use crate::include::Included;
 use crate::lambda::LambdaWorld;
 use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Layout, Request, Start};
 use crate::repair;
 use crate::report::{self, Artifact, Sizes};
-use crate::settings::{self, Bundle, Context, Destination, Form, Programs, Purpose, Settings};
+use crate::settings::{self, Bundle, Context, Destination, Form, Job, Programs, Purpose, Resolved, Settings};
 use crate::ui::Ui;
-use crate::workspace::{self, Origin};
-use crate::world::{Object, OpenFile, World};
+use crate::workspace;
+use crate::world::{Object, OpenFile};
 
 /// A program to bundle, whoever built it.
 struct Program {
@@ -50,18 +52,16 @@ impl Program {
     }
 }
 
-pub(super) fn run(
-    job: &Bundle,
-    settings: &Settings,
-    context: &Context,
-    ui: &Ui,
-    results: &mut Results,
-) -> Result<()> {
-    check_directories(job)?;
-    let programs = programs(job, context)?;
+pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut Results) -> Result<()> {
+    for package in &resolved.packages {
+        check_directories(job(&package.settings))?;
+        included::say_whose(package, ui);
+    }
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
-    for program in programs {
+    for program in programs(resolved)? {
+        let settings = settings_of(resolved, &program);
+        let job = job(settings);
         let bytes = disk::read(&program.path)
             .map_err(|error| unreadable(error, "name the file of a built program"))?;
         let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
@@ -94,20 +94,31 @@ pub(super) fn run(
             .help("tell them apart: `--debug-symbols DIR/{bin}-{arch}`, with {bin}, {package}, {arch} or {target}"));
         }
         let path = disk::canonicalize(&program.path)?;
-        all.push(Loaded {
-            program,
-            path,
-            bytes: Arc::new(bytes),
-            facts: Arc::new(facts),
-            output,
-            debug_symbols,
-        });
+        let included = included::collect(job)?;
+        let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
+        all.push(Loaded { program, path, bytes, facts, included, output, debug_symbols });
     }
-    let run = Run { job, settings, context, ui, layout: Layout::function() };
     for loaded in &all {
+        let settings = settings_of(resolved, &loaded.program);
+        let run = Run { job: job(settings), settings, context, ui, layout: Layout::function() };
         run.program(loaded, results)?;
     }
     Ok(())
+}
+
+/// The settings of the program's package.
+fn settings_of<'a>(resolved: &'a Resolved, program: &Program) -> &'a Settings {
+    match &program.cargo {
+        Some(artifact) => resolved.of(&artifact.manifest_dir),
+        None => resolved.shared(),
+    }
+}
+
+fn job(settings: &Settings) -> &Bundle {
+    match &settings.job {
+        Job::Bundle(job) => job,
+        _ => unreachable!("one command line gives one kind of job"),
+    }
 }
 
 fn check_directories(job: &Bundle) -> Result<()> {
@@ -124,18 +135,10 @@ fn check_directories(job: &Bundle) -> Result<()> {
     Ok(())
 }
 
-fn programs(job: &Bundle, context: &Context) -> Result<Vec<Program>> {
-    match &job.programs {
-        Programs::Binaries(paths) => Ok(paths
-            .iter()
-            .map(|path| Program {
-                name: path.file_name().unwrap_or("bootstrap").to_owned(),
-                path: path.clone(),
-                cargo: None,
-            })
-            .collect()),
-        Programs::Cargo(selection) => {
-            let artifacts = workspace::find(selection, &context.environment)?;
+fn programs(resolved: &Resolved) -> Result<Vec<Program>> {
+    match (&job(resolved.shared()).programs, &resolved.project) {
+        (Programs::Cargo(selection), Some(project)) => {
+            let artifacts = project.locate(selection)?;
             Ok(artifacts
                 .into_iter()
                 .map(|artifact| Program {
@@ -145,6 +148,15 @@ fn programs(job: &Bundle, context: &Context) -> Result<Vec<Program>> {
                 })
                 .collect())
         }
+        (Programs::Cargo(_), None) => unreachable!("cargo was asked for its programs"),
+        (Programs::Binaries(paths), _) => Ok(paths
+            .iter()
+            .map(|path| Program {
+                name: path.file_name().unwrap_or("bootstrap").to_owned(),
+                path: path.clone(),
+                cargo: None,
+            })
+            .collect()),
     }
 }
 
@@ -211,6 +223,8 @@ struct Loaded {
     path: Utf8PathBuf,
     bytes: Arc<Vec<u8>>,
     facts: Arc<ElfFacts>,
+    /// What goes into its bundle beside it and its libraries.
+    included: Vec<Included>,
     /// Where its bundle goes; `None` if none is written.
     output: Option<Utf8PathBuf>,
     /// Where its debug symbols go, and those of its libraries.
@@ -223,6 +237,8 @@ impl Run<'_> {
         let library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
         let mut host_directories = library_dirs.clone();
         host_directories.extend(loaded.path.parent().map(Utf8Path::to_owned));
+        let around = |file: &Included| file.source.parent().map(Utf8Path::to_owned);
+        host_directories.extend(loaded.included.iter().filter_map(around).collect::<BTreeSet<_>>());
         let compiler_dirs = match &self.job.cc {
             Some(cc) => compiler::search_directories(cc, &self.context.environment)?,
             None => Vec::new(),
@@ -231,20 +247,21 @@ impl Run<'_> {
         let sysroot = self.job.sysroot.as_deref();
         let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone());
         let arch = arch_of(&loaded.facts, &self.settings.lambda);
-        let build = World {
+        let build = Build {
             files: &files,
-            rules: build_world::rules(&files, arch, loaded.facts.libc()),
-            library_path: Some(joined(&library_path)),
+            arch,
+            library_path: joined(&library_path),
             working_directory: self.context.current_dir.as_str().to_owned(),
         };
         for runtime in &self.settings.lambda.runtimes {
-            let result = self.on_runtime(loaded, runtime, &build)?;
-            results.push(result);
+            let (artifact, fails) = self.on_runtime(loaded, runtime, &build)?;
+            // Of several runtimes, the others are a report.
+            results.push((artifact, fails && *runtime == self.settings.lambda.configured));
         }
         Ok(())
     }
 
-    fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &World) -> Result<(Artifact, bool)> {
+    fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {
         let Loaded { program, path, facts, .. } = loaded;
         let mut artifact = artifact(program, path, facts, runtime);
         let mut findings = program_findings(program, facts, self.settings, self.context);
@@ -264,11 +281,12 @@ impl Run<'_> {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
-        let mut plan = self.plan(loaded, &lambda, build, Start::Direct);
+        let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
         if edits.is_some_and(|edits| repair::edit(&loaded.bytes, edits).is_err()) {
-            plan = self.plan(loaded, &lambda, build, Start::Script);
+            (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
         }
+        included::check_names(path, &plan, &self.layout, &loaded.included)?;
         let subject = Subject {
             name: &program.name,
             program: facts,
@@ -282,6 +300,15 @@ impl Run<'_> {
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         artifact.libraries = report::libraries(&subject, &plan.walks);
+        included::add(
+            &others,
+            &lambda,
+            &plan.members,
+            &mut findings,
+            &mut artifact.libraries,
+            self.job.may_edit,
+        );
+        findings.extend(included::suspicious(&loaded.included, &program.name));
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
                 self.explain(&subject, &plan, &mut artifact, wanted.as_ref(), *form)?;
@@ -304,12 +331,13 @@ impl Run<'_> {
             }
             Purpose::Check => {
                 self.list(&artifact, &lambda);
-                if plan.edits() {
+                if plan.edits() || others.iter().any(|other| other.edits().is_some()) {
                     // What cannot be edited is said here as well; the entries are of no other use.
                     let mut copies = Copies::new(self.job, None, &self.context.environment);
-                    self.contents(loaded, &plan, &mut copies, &mut artifact, &mut findings)?;
+                    self.contents(loaded, (&plan, &others), &mut copies, &mut artifact, &mut findings)?;
                 }
-                let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
+                let given = loaded.included.iter().map(|file| content_size(&file.content)).sum::<u64>();
+                let unzipped_bytes = given + self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
                 self.ui.status("Finished", &verdict_line(&program.name, facts, &artifact, &lambda));
@@ -328,16 +356,22 @@ impl Run<'_> {
             Purpose::Write(destination) => {
                 self.list(&artifact, &lambda);
                 self.measure(loaded, &plan, &mut artifact)?;
-                self.write(loaded, &plan, &lambda, destination, &mut artifact, &mut findings)?
+                self.write(loaded, (&plan, &others), &lambda, destination, &mut artifact, &mut findings)?
             }
         };
         Ok((artifact, fails))
     }
 
-    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &World, start: Start) -> BundlePlan {
+    fn plan(
+        &self,
+        loaded: &Loaded,
+        lambda: &LambdaWorld,
+        build: &Build,
+        start: Start,
+    ) -> Result<(BundlePlan, Vec<Other>)> {
         // Of another machine's program nothing but its header is read.
         if loaded.facts.arch().is_none() {
-            return BundlePlan::default();
+            return Ok((BundlePlan::default(), Vec::new()));
         }
         let program = OpenFile {
             id: (u64::MAX, 1),
@@ -355,8 +389,11 @@ impl Run<'_> {
             libc: self.job.libc,
             start,
             layout: &self.layout,
+            members: &included::members(&loaded.included),
         };
-        plan::plan(&request, lambda, build)
+        let mut plan = plan::plan(&request, lambda, &build.world(loaded.facts.libc()));
+        let others = included::plan(&mut plan, &request, lambda, &loaded.included, build)?;
+        Ok((plan, others))
     }
 
     fn list(&self, artifact: &Artifact, lambda: &LambdaWorld) {
@@ -423,12 +460,13 @@ impl Run<'_> {
     fn contents(
         &self,
         loaded: &Loaded,
-        plan: &BundlePlan,
+        (plan, others): (&BundlePlan, &[Other]),
         copies: &mut Copies,
         artifact: &mut Artifact,
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Entry>> {
-        let contents = contents(plan, &self.layout, &loaded.bytes, &loaded.program.name, copies)?;
+        let included = (&*loaded.included, others);
+        let contents = contents(plan, &self.layout, &loaded.bytes, &loaded.program.name, included, copies)?;
         for edit in &contents.edits {
             if edit.object == self.layout.program || self.ui.is_verbose() {
                 self.ui.status("Editing", &edit.line());
@@ -446,7 +484,7 @@ impl Run<'_> {
     fn write(
         &self,
         loaded: &Loaded,
-        plan: &BundlePlan,
+        (plan, others): (&BundlePlan, &[Other]),
         lambda: &LambdaWorld,
         destination: &Destination,
         artifact: &mut Artifact,
@@ -455,7 +493,7 @@ impl Run<'_> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
         let mut copies = Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment);
-        let entries = self.contents(loaded, plan, &mut copies, artifact, findings)?;
+        let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
         findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
@@ -550,7 +588,8 @@ fn headline(
     }
     if let Some(artifact) = &program.cargo {
         let age = context.now.duration_since(artifact.modified).map(|age| age.as_secs()).unwrap_or(0);
-        let who = if artifact.origin == Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
+        let who =
+            if artifact.origin == workspace::Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
         words.push(format!("{who} {}", report::age(age)));
     }
     format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
@@ -684,15 +723,20 @@ fn archive_report(output: &Utf8Path, entries: &[Entry], zip: &[u8]) -> report::A
 
 fn finished(artifact: &Artifact, n_libraries: usize, ui: &Ui) {
     let Some(archive) = &artifact.archive else { return };
-    let libraries = match n_libraries {
-        0 => "no libraries".to_owned(),
-        1 => "1 library".to_owned(),
-        more => format!("{more} libraries"),
+    let mut contents = match n_libraries {
+        0 => "bootstrap and no libraries".to_owned(),
+        1 => "bootstrap and 1 library".to_owned(),
+        more => format!("bootstrap and {more} libraries"),
     };
+    match archive.entries.len() - 1 - n_libraries {
+        0 => {}
+        1 => contents.push_str(", 1 included file"),
+        more => contents.push_str(&format!(", {more} included files")),
+    }
     ui.status(
         "Finished",
         &format!(
-            "{}: bootstrap and {libraries}, {} zipped, {} unzipped",
+            "{}: {contents}, {} zipped, {} unzipped",
             artifact.name,
             report::size(archive.zipped_bytes),
             report::size(archive.unzipped_bytes)

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use camino::Utf8Path;
 
 use super::copies::Copies;
+use super::included::Other;
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{Code, Finding};
 use crate::disk;
 use crate::error::Result;
+use crate::include::Included;
 use crate::plan::{BundlePlan, Layout};
 use crate::repair::{self, Edits, Refusal};
 use crate::report;
@@ -33,6 +35,7 @@ pub(super) fn contents(
     layout: &Layout,
     program: &Arc<Vec<u8>>,
     name: &str,
+    included: (&[Included], &[Other]),
     copies: &mut Copies,
 ) -> Result<Contents> {
     let mut contents = Contents { entries: Vec::new(), edits: Vec::new(), findings: Vec::new() };
@@ -57,6 +60,20 @@ pub(super) fn contents(
         };
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
         contents.add(&entry_name, mode, content);
+    }
+    let (included, others) = included;
+    for file in included {
+        let edits = others.iter().find_map(|other| other.edits().filter(|(name, _)| *name == file.name));
+        let content = match &file.content {
+            Content::File(bytes) => Content::File(contents.edited(
+                bytes.clone(),
+                edits.map(|(_, edits)| edits),
+                &file.name,
+                &file.name,
+            )),
+            Content::Link(target) => Content::Link(target.clone()),
+        };
+        contents.add(&file.name, file.mode, content);
     }
     archive::order(&mut contents.entries);
     Ok(contents)
@@ -100,7 +117,12 @@ fn not_editable(name: &str, refusal: &Refusal) -> Finding {
 
 /// The bytes that an entry takes when it is unpacked.
 pub(super) fn entry_size(entry: &Entry) -> u64 {
-    match &entry.content {
+    content_size(&entry.content)
+}
+
+/// The bytes that a content takes.
+pub(super) fn content_size(content: &Content) -> u64 {
+    match content {
         Content::File(bytes) => bytes.len() as u64,
         Content::Link(target) => target.len() as u64,
     }

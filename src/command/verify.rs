@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable};
+use super::{
+    Results, arch_assertion, arch_of, conclude, lambda_world, member_content, runtime_findings, unreadable,
+};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Kind, Limits, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
 use crate::disk;
@@ -233,16 +235,7 @@ fn members(read: &Archive) -> Vec<Member> {
                 Kind::Directory => return None,
                 Kind::Link(target) => MemberContent::Link(target.clone()),
                 Kind::File if !is_readable(entry) => MemberContent::Other(Opened::Unreadable),
-                Kind::File => match elf::parse(entry.bytes.as_deref().map_or(&[][..], |bytes| bytes)) {
-                    Ok(facts) => MemberContent::Object(Arc::new(facts)),
-                    Err(ElfError::TooShort | ElfError::NotElf(OtherFormat::Empty)) => {
-                        MemberContent::Other(Opened::Rejected("file too short".into()))
-                    }
-                    Err(error @ ElfError::NotElf(_)) => {
-                        MemberContent::Other(Opened::Rejected(format!("invalid ELF header: {error}")))
-                    }
-                    Err(error) => MemberContent::Other(Opened::Rejected(error.to_string())),
-                },
+                Kind::File => member_content(entry.bytes.as_deref().map_or(&[][..], |bytes| bytes)),
             };
             Some(Member { path: format!("{TASK_ROOT}/{}", entry.name), content })
         })

@@ -8,6 +8,7 @@ use globset::{Glob, GlobMatcher};
 
 use super::Selection;
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// A binary or example of the workspace. The order of the fields is the order of programs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,7 +151,7 @@ fn packages_of<'a>(
                 list(&names)
             ));
             let name = spec.split(['@', ':']).next().unwrap_or(spec);
-            return Err(match nearest(name, &names) {
+            return Err(match nearest(name, names) {
                 Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
                 None => error,
             });
@@ -224,7 +225,7 @@ fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_examp
         return error.help(format!("did you mean `{flag} {wanted}`?"));
     }
     let alike = there_is.iter().filter(selected).filter(|other| other.is_example == is_example);
-    match nearest(wanted, &alike.map(|other| other.name.as_str()).collect()) {
+    match nearest(wanted, alike.map(|other| other.name.as_str())) {
         Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
         None => error,
     }
@@ -270,26 +271,4 @@ fn listing(metadata: &Metadata) -> String {
 
 fn list(names: &BTreeSet<&str>) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// The name most like `wanted`, if one is like it: at most one edit in three characters.
-fn nearest<'a>(wanted: &str, names: &BTreeSet<&'a str>) -> Option<&'a str> {
-    let (n_edits, name) = names.iter().map(|name| (n_edits(wanted, name), *name)).min()?;
-    (n_edits <= (wanted.chars().count() / 3).max(1)).then_some(name)
-}
-
-/// How many characters to insert, remove or replace to get from one name to the other (Levenshtein).
-fn n_edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }

@@ -1,0 +1,116 @@
+//! Config: every setting of the selected packages, and where its value is from.
+
+use serde::Serialize;
+
+use crate::include::Include;
+use crate::report::{self, printable};
+use crate::settings::table::{Kind, Scope, Values};
+use crate::settings::{Origin, Package, Resolved, Setting};
+use crate::ui::Ui;
+
+/// The document of `config --message-format json`.
+#[derive(Serialize)]
+struct Document {
+    schema: &'static str,
+    version: u32,
+    packages: Vec<PackageReport>,
+}
+
+#[derive(Serialize)]
+struct PackageReport {
+    /// `null` where no manifest was asked.
+    package: Option<String>,
+    settings: Vec<SettingReport>,
+}
+
+#[derive(Serialize)]
+struct SettingReport {
+    name: String,
+    /// As in a manifest: `null` for what is not set.
+    value: serde_json::Value,
+    /// `flag`, `variable`, `package`, `workspace`, `cargo-lambda` or `default`.
+    from: &'static str,
+    /// The variable or the path of the manifest.
+    source: Option<String>,
+}
+
+pub(super) fn print(resolved: &Resolved, ui: &Ui) {
+    if resolved.shared().output.json {
+        let packages = resolved.packages.iter().map(package_report).collect();
+        let document = Document { schema: "cargo-lambda-bundle/config", version: 1, packages };
+        ui.data(&report::json(&document));
+        return;
+    }
+    for (at, package) in resolved.packages.iter().enumerate() {
+        if let Some(name) = &package.name {
+            let space = if at > 0 { "\n" } else { "" };
+            ui.data(&format!("{space}# {}\n", printable(name)));
+        }
+        for line in lines(package) {
+            ui.data(&format!("{}\n", printable(&line)));
+        }
+    }
+}
+
+/// The settings that have a variable: those that have none are the command line's own.
+fn shown(package: &Package) -> impl Iterator<Item = &Setting> {
+    package.values.iter().filter(|setting| setting.row.scope != Scope::Flag)
+}
+
+/// One line for each setting, in columns: name, value, where from.
+fn lines(package: &Package) -> Vec<String> {
+    let rows: Vec<[String; 3]> = shown(package)
+        .map(|setting| {
+            let value = match value(setting) {
+                serde_json::Value::Null => "-".to_owned(),
+                value => value.to_string(),
+            };
+            let from = match from(setting) {
+                (from, None) => from.to_owned(),
+                ("variable", Some(name)) => name,
+                (from, Some(path)) => format!("{from}, {path}"),
+            };
+            [setting.row.name.clone(), value, from]
+        })
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (names, values) = (width(0), width(1).min(40));
+    rows.iter().map(|[name, value, from]| format!("{name:names$}  {value:values$}  {from}")).collect()
+}
+
+fn package_report(package: &Package) -> PackageReport {
+    let settings = shown(package).map(|setting| {
+        let (from, source) = from(setting);
+        SettingReport { name: setting.row.name.clone(), value: value(setting), from, source }
+    });
+    PackageReport { package: package.name.clone(), settings: settings.collect() }
+}
+
+fn value(setting: &Setting) -> serde_json::Value {
+    let values = &setting.values;
+    match setting.row.kind {
+        Kind::Switch => {
+            (setting.origin != Origin::Default && values.first().is_some_and(|on| on == "true")).into()
+        }
+        Kind::Count => values.first().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0).into(),
+        Kind::One(_) => values.first().cloned().into(),
+        Kind::List(Values::Include) => {
+            let one = |word: &String| {
+                word.parse().map_or(word.as_str().into(), |it: Include| serde_json::json!(it))
+            };
+            values.iter().map(one).collect()
+        }
+        Kind::List(_) => values.clone().into(),
+    }
+}
+
+fn from(setting: &Setting) -> (&'static str, Option<String>) {
+    match &setting.origin {
+        Origin::Flag => ("flag", None),
+        Origin::Variable(name) => ("variable", Some(name.clone())),
+        Origin::Package(path) => ("package", Some(path.clone())),
+        Origin::Workspace(path) => ("workspace", Some(path.clone())),
+        Origin::CargoLambda(path) => ("cargo-lambda", Some(path.clone())),
+        Origin::Default => ("default", None),
+    }
+}

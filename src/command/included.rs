@@ -1,0 +1,291 @@
+//! The included files, and the programs and libraries among them, which are looked at like the program itself.
+//!
+//! What those need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use camino::Utf8Path;
+
+use crate::archive::{BOOTSTRAP, Content};
+use crate::audit::{self, Code, Finding, Owner, Subject};
+use crate::disk;
+use crate::disk::build_world::{self, DiskFiles};
+use crate::elf::{Arch, ElfFacts, Libc, Linkage, ObjectType};
+use crate::error::{Error, Result};
+use crate::include::{self, Include, Included};
+use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT};
+use crate::plan::{self, BundlePlan, Layout, Request, Start};
+use crate::repair::Edits;
+use crate::report::{self, Library};
+use crate::settings::{Bundle, Origin, Package};
+use crate::ui::Ui;
+use crate::world::{Object, OpenFile, World};
+
+/// cargo-lambda's settings are not ours: what is taken from them is said.
+pub(super) fn say_whose(package: &Package, ui: &Ui) {
+    for setting in &package.values {
+        if let Origin::CargoLambda(path) = &setting.origin {
+            let names: Vec<String> = setting
+                .values
+                .iter()
+                .map(|word| word.parse().map_or(word.clone(), |include: Include| include.from))
+                .collect();
+            ui.status(
+                "Including",
+                &format!("{}, as cargo-lambda's settings in {path} say", names.join(", ")),
+            );
+        }
+    }
+}
+
+/// The files to include, as they are named in the bundle.
+///
+/// # Errors
+///
+/// What [`disk::include::collect`] says.
+pub(super) fn collect(job: &Bundle) -> Result<Vec<Included>> {
+    let mut included = Vec::new();
+    for selector in &job.includes {
+        included.extend(disk::include::collect(selector, job.keep_links)?);
+    }
+    Ok(included)
+}
+
+/// The build world, for programs of any C library.
+pub(super) struct Build<'a> {
+    pub(super) files: &'a DiskFiles,
+    pub(super) arch: Arch,
+    pub(super) library_path: String,
+    pub(super) working_directory: String,
+}
+
+impl Build<'_> {
+    pub(super) fn world(&self, libc: Libc) -> World<'_> {
+        World {
+            files: self.files,
+            rules: build_world::rules(self.files, self.arch, libc),
+            library_path: Some(self.library_path.clone()),
+            working_directory: self.working_directory.clone(),
+        }
+    }
+}
+
+/// An included ELF file with the plan for what it needs.
+pub(super) struct Other {
+    name: String,
+    facts: Arc<ElfFacts>,
+    source: String,
+    plan: BundlePlan,
+}
+
+/// The included files as the loader will meet them.
+pub(super) fn members(included: &[Included]) -> Vec<Member> {
+    let member = |file: &Included| {
+        let content = match &file.content {
+            Content::Link(target) => MemberContent::Link(target.clone()),
+            Content::File(bytes) => super::member_content(bytes),
+        };
+        Member { path: on_lambda(&file.name), content }
+    };
+    included.iter().map(member).collect()
+}
+
+fn on_lambda(name: &str) -> String {
+    format!("{TASK_ROOT}/{name}")
+}
+
+/// Plans for each included program and shared library, and adds to `plan`, which is for the `bootstrap` of
+/// `request`, what they need beside it.
+///
+/// All are walked again at the end, when everything is there: those walks are the proof.
+///
+/// # Errors
+///
+/// A file that has gone.
+pub(super) fn plan(
+    plan: &mut BundlePlan,
+    request: &Request,
+    lambda: &LambdaWorld,
+    included: &[Included],
+    build: &Build,
+) -> Result<Vec<Other>> {
+    let mut others: Vec<Other> = Vec::new();
+    let n_members = plan.members.len();
+    for file in included {
+        let path = on_lambda(&file.name);
+        let facts = plan.members.iter().find(|member| member.path == path).and_then(|member| {
+            if let MemberContent::Object(facts) = &member.content { Some(facts.clone()) } else { None }
+        });
+        // An object file is data to everyone but a linker.
+        let Some(facts) = facts.filter(|facts| !matches!(facts.object_type, ObjectType::Other(_))) else {
+            continue;
+        };
+        // Links were followed to it; `$ORIGIN` is where it is.
+        let source = disk::canonicalize(&file.source)?.into_string();
+        let mut other = Other { name: file.name.clone(), facts, source, plan: BundlePlan::default() };
+        if other.facts.arch() == Some(lambda.arch()) {
+            let members = std::mem::take(&mut plan.members);
+            other.plan = other.with_request(request, &members, |request| {
+                plan::plan(request, lambda, &build.world(request.facts.libc()))
+            });
+            plan.members.clone_from(&other.plan.members);
+            plan.shipped.append(&mut other.plan.shipped);
+        }
+        others.push(other);
+    }
+    plan.shipped.sort_by(|a, b| a.name.cmp(&b.name));
+    if plan.members.len() > n_members {
+        let members = plan.members.clone();
+        plan.walk_again(request, lambda, &members);
+        for other in others.iter_mut().filter(|other| other.facts.arch() == Some(lambda.arch())) {
+            let mut its = std::mem::take(&mut other.plan);
+            other.with_request(request, &[], |request| its.walk_again(request, lambda, &members));
+            other.plan = its;
+        }
+    }
+    for other in others.iter_mut().filter(|other| other.facts.linkage() == Linkage::SharedLibrary) {
+        // Who opens a plugin brings the symbols that it leaves open.
+        for walked in &mut other.plan.walks {
+            walked.undefined.clear();
+        }
+    }
+    Ok(others)
+}
+
+impl Other {
+    /// What is edited in it, by its name in the archive.
+    pub(super) fn edits(&self) -> Option<(&str, &Edits)> {
+        Some((&self.name, self.plan.program_edits.as_ref()?))
+    }
+
+    /// Acts on the request for this file, which goes by the same choices as that for the program.
+    fn with_request<T>(&self, of: &Request, members: &[Member], act: impl FnOnce(&Request) -> T) -> T {
+        let program = OpenFile {
+            id: (u64::MAX, 2),
+            source: self.source.clone(),
+            object: Object::Elf(self.facts.clone()),
+        };
+        act(&Request {
+            program: &program,
+            facts: &self.facts,
+            path: &self.source,
+            extra: &[],
+            start: Start::Direct,
+            layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
+            members,
+            ..*of
+        })
+    }
+
+    fn subject<'a>(&'a self, lambda: &'a LambdaWorld, members: &'a [Member], may_edit: bool) -> Subject<'a> {
+        Subject {
+            name: &self.name,
+            program: &self.facts,
+            lambda,
+            owner: Owner::Binary,
+            members,
+            build_files: &self.plan.build_files,
+            not_shipped: &self.plan.not_shipped,
+            conflicts: &self.plan.conflicts,
+            may_edit,
+        }
+    }
+}
+
+/// Adds what is found of the included programs and libraries, and the libraries they load.
+pub(super) fn add(
+    others: &[Other],
+    lambda: &LambdaWorld,
+    members: &[Member],
+    findings: &mut Vec<Finding>,
+    libraries: &mut Vec<Library>,
+    may_edit: bool,
+) {
+    for other in others {
+        let subject = other.subject(lambda, members, may_edit);
+        for finding in audit::audit(&subject, &other.plan.walks) {
+            // A library that two programs load is looked at twice.
+            let is_same = |known: &Finding| {
+                (known.code, &known.object, &known.soname, &known.versions)
+                    == (finding.code, &finding.object, &finding.soname, &finding.versions)
+            };
+            if !findings.iter().any(is_same) {
+                findings.push(finding);
+            }
+        }
+        for library in report::libraries(&subject, &other.plan.walks) {
+            match libraries.iter_mut().find(|known| known.soname == library.soname) {
+                Some(known) => {
+                    known.needed_by.extend(library.needed_by);
+                    known.needed_by.sort();
+                    known.needed_by.dedup();
+                }
+                None => libraries.push(library),
+            }
+        }
+    }
+    libraries.sort_by(|a, b| a.soname.cmp(&b.soname));
+}
+
+/// Warns of files that nobody named and whose names are those of secrets.
+pub(super) fn suspicious(included: &[Included], name: &str) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut known: Vec<(&str, &str)> = Vec::new();
+    for file in included.iter().filter(|file| !file.is_named) {
+        let Some(part) = include::suspicious_part(&file.name) else { continue };
+        // A repository has thousands of files; one is enough.
+        if known.contains(&(&file.by, part)) {
+            continue;
+        }
+        known.push((&file.by, part));
+        findings.push(
+            Finding::new(
+                Code::SuspiciousInclude,
+                name,
+                format!("`--include {}` brings `{}`; such files mostly hold secrets", file.by, file.name),
+            )
+            .help(format!("leave it out (`exclude = [\"{part}\"]`), or include it by its own path")),
+        );
+    }
+    findings
+}
+
+/// Holds the files of a bundle to one for each path.
+///
+/// # Errors
+///
+/// Two files for one path; names both.
+pub(super) fn check_names(
+    program: &Utf8Path,
+    plan: &BundlePlan,
+    layout: &Layout,
+    included: &[Included],
+) -> Result<()> {
+    let mut sources: BTreeMap<String, String> = BTreeMap::new();
+    let ours =
+        plan.shipped.iter().map(|library| (library.entry_name(layout), format!("`{}`", library.source)));
+    let bootstrap = (BOOTSTRAP.to_owned(), format!("`{program}`"));
+    let theirs = included
+        .iter()
+        .map(|file| (file.name.clone(), format!("`{}` (of `--include {}`)", file.source, file.by)));
+    for (name, source) in [bootstrap].into_iter().chain(ours).chain(theirs) {
+        if let Some(other) = sources.get(&name) {
+            return Err(Error::new(format!(
+                "two files would be `{name}` in the archive: {other} and {source}"
+            ))
+            .help("give one of them another place, or leave it out with `exclude`"));
+        }
+        sources.insert(name, source);
+    }
+    for (name, source) in &sources {
+        let mut parents = name.match_indices('/').map(|(at, _)| &name[..at]);
+        if let Some((parent, other)) = parents.find_map(|parent| sources.get_key_value(parent)) {
+            return Err(Error::new(format!(
+                "`{parent}` would be a file and a directory in the archive: {other} and {source}"
+            ))
+            .help("give one of them another place"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! Finds and reads the files of an include.
+//!
+//! Everything is found in sorted order, and what cannot be read is an error: a bundle has all that was asked
+//! for. Links are followed unless they are to be kept; a kept link must lead to something that the same include
+//! brings.
+
+use std::io;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{failed, read};
+use crate::archive::{self, Content, Mode};
+use crate::elf::{self, Linkage};
+use crate::error::{Error, Result};
+use crate::include::{Included, Selector};
+
+/// More files than an archive holds; through links a tree may have no end.
+const MAX_FILES: usize = 65_534;
+
+/// The files of one include, sorted by name; at least one.
+///
+/// # Errors
+///
+/// Nothing is there, a name that is not UTF-8, a link that leads nowhere or around in a circle, what is neither a
+/// file nor a directory, and what cannot be read.
+pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
+    let nothing = || Error::new(format!("`--include {}` matches nothing", selector.shown));
+    let metadata = match std::fs::metadata(&selector.root) {
+        Ok(metadata) => metadata,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            return Err(nothing().because(format!("`{}` does not exist", selector.root)));
+        }
+        Err(cause) => return Err(failed(&selector.root, cause)),
+    };
+    let mut walk = Walk { selector, keep_links, found: Vec::new(), around: Vec::new() };
+    if metadata.is_dir() {
+        walk.directory(&selector.root, "")?;
+    } else if selector.is_plain() {
+        walk.file(&selector.root, "")?;
+    }
+    let mut found = walk.found;
+    if found.is_empty() {
+        return Err(nothing().because(format!("no such file is in `{}`", selector.root)));
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    check_links(&found)?;
+    Ok(found)
+}
+
+struct Walk<'a> {
+    selector: &'a Selector,
+    keep_links: bool,
+    found: Vec<Included>,
+    /// The directories that are being read, links resolved.
+    around: Vec<Utf8PathBuf>,
+}
+
+impl Walk<'_> {
+    /// Reads a directory; `below` is its path below the root.
+    fn directory(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        let resolved = super::canonicalize(path)?;
+        if self.around.contains(&resolved) {
+            return Err(Error::new(format!("`{path}` leads back to a directory that it is in"))
+                .help("leave it out with `exclude`, or keep links as they are with `--symlinks keep`"));
+        }
+        self.around.push(resolved);
+        for name in names(path)? {
+            let below = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+            self.entry(&path.join(&name), &below)?;
+        }
+        self.around.pop();
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        let takes = self.selector.takes(below);
+        if !takes && !self.selector.enters(below) {
+            return Ok(());
+        }
+        let own = std::fs::symlink_metadata(path).map_err(|cause| failed(path, cause))?;
+        if own.is_symlink() && self.keep_links {
+            return if takes { self.link(path, below) } else { Ok(()) };
+        }
+        let is_directory = match std::fs::metadata(path) {
+            Ok(metadata) => metadata.is_dir(),
+            // Only what is taken has to lead somewhere.
+            Err(_) if !takes => return Ok(()),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::new(format!("the link `{path}` leads nowhere"))
+                    .help("mend it, or leave it out with `exclude`"));
+            }
+            Err(cause) => return Err(failed(path, cause)),
+        };
+        match is_directory {
+            true if self.selector.enters(below) => self.directory(path, below),
+            false if takes => self.file(path, below),
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        let bytes = read(path)?;
+        let mode = self.selector.mode.unwrap_or_else(|| mode(&bytes));
+        self.add(path, below, Content::File(Arc::new(bytes)), mode)
+    }
+
+    fn link(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        let target = path.read_link_utf8().map_err(|cause| failed(path, cause))?;
+        self.add(path, below, Content::Link(target.into_string()), Mode::Data)
+    }
+
+    fn add(&mut self, path: &Utf8Path, below: &str, content: Content, mode: Mode) -> Result<()> {
+        if self.found.len() == MAX_FILES {
+            return Err(Error::new(format!(
+                "`--include {}` brings more than {MAX_FILES} files, more than an archive holds",
+                self.selector.shown
+            )));
+        }
+        self.found.push(Included {
+            name: self.selector.name(below)?,
+            source: path.to_owned(),
+            content,
+            mode,
+            by: self.selector.shown.clone(),
+            is_named: below.is_empty(),
+        });
+        Ok(())
+    }
+}
+
+/// The names in a directory, sorted.
+fn names(path: &Utf8Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|cause| failed(path, cause))? {
+        let name = entry.map_err(|cause| failed(path, cause))?.file_name();
+        names.push(name.into_string().map_err(|name| {
+            Error::new(format!(
+                "the name `{}` in `{path}` is not UTF-8",
+                name.as_encoded_bytes().escape_ascii()
+            ))
+            .help("rename the file, or include other files than this directory")
+        })?);
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// 0755 for what can be started.
+fn mode(bytes: &[u8]) -> Mode {
+    let is_program = |facts: elf::ElfFacts| {
+        !matches!(facts.object_type, elf::ObjectType::Other(_)) && facts.linkage() != Linkage::SharedLibrary
+    };
+    let starts = bytes.starts_with(b"#!") || elf::parse(bytes).is_ok_and(is_program);
+    if starts { Mode::Executable } else { Mode::Data }
+}
+
+/// Holds links to what the include brings: anything else is not there on Lambda.
+fn check_links(found: &[Included]) -> Result<()> {
+    for link in found {
+        let Content::Link(target) = &link.content else { continue };
+        let meant = archive::link_target(&link.name, target);
+        // `found` is sorted: what is in a directory comes right after its name with a slash.
+        let is_there = |name: &str| {
+            let below = format!("{name}/");
+            let at = found.partition_point(|other| *other.name < *below);
+            found.binary_search_by(|other| (*other.name).cmp(name)).is_ok()
+                || found.get(at).is_some_and(|other| other.name.starts_with(&below))
+        };
+        if !meant.as_deref().is_some_and(is_there) {
+            return Err(Error::new(format!(
+                "the link `{}` leads to `{target}`, which is not in what `--include {}` brings",
+                link.source, link.by
+            ))
+            .help("include what it leads to, or follow links: `--symlinks follow`"));
+        }
+    }
+    Ok(())
+}

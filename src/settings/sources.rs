@@ -1,0 +1,377 @@
+//! Where values come from: flags, then variables, then the package's manifest, then the workspace's.
+//!
+//! For each setting the first source that names it wins, with all of its value: a list replaces the lists
+//! under it. What lower sources say is then put to the flags, as if it had been typed, and clap reads the
+//! whole; so there is one definition of each setting, in [`crate::cli`], and one way to its value. A lower
+//! source gives way to a higher one also where flags exclude each other (`--release` over `profile = "x"`).
+//!
+//! Paths in a manifest start at its directory, all others at the current one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use camino::Utf8Path;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use serde_json::Value;
+
+use super::Context;
+use super::table::{Kind, ONLY_WITH, Row, Scope, VARIABLE_PREFIX, Values, rows, rows_of};
+use crate::cli::Cli;
+use crate::error::{Error, Result};
+use crate::include::Include;
+use crate::nearest::nearest;
+use crate::workspace::Manifest;
+
+/// The arguments of the process, read by clap.
+pub struct CommandLine {
+    words: Vec<OsString>,
+    matches: ArgMatches,
+}
+
+impl CommandLine {
+    /// Reads the arguments. For wrong usage and for `--help` it ends the process, as clap does.
+    pub fn parse(words: Vec<OsString>) -> CommandLine {
+        let matches = Cli::command().get_matches_from(&words);
+        CommandLine { words, matches }
+    }
+}
+
+/// Who named a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag.
+    Flag,
+    /// An environment variable. Has its name.
+    Variable(String),
+    /// The package's manifest. Has its path.
+    Package(String),
+    /// The workspace's manifest. Has its path.
+    Workspace(String),
+    /// cargo-lambda's settings in a manifest. Has its path.
+    CargoLambda(String),
+    /// Nobody.
+    Default,
+}
+
+/// A setting with its value, as `config` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The row of the table.
+    pub row: Row,
+    /// The values as they would be typed; none for what is off or not set.
+    pub values: Vec<String>,
+    /// Who named it.
+    pub origin: Origin,
+}
+
+/// What one source says, checked: values in the words of the command line, by setting.
+pub(super) struct Source {
+    values: BTreeMap<String, (Vec<String>, Origin)>,
+}
+
+/// The variables. Empty ones count as not set.
+///
+/// # Errors
+///
+/// An unknown variable with our prefix, one of a setting that has none, and a value of the wrong type.
+pub(super) fn variables(context: &Context) -> Result<Source> {
+    let rows = rows();
+    let mut values = BTreeMap::new();
+    for (key, value) in &context.environment.vars {
+        let Some(name) = key.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
+        let Some(row) = rows.iter().find(|row| row.variable() == name) else {
+            let known: Vec<String> =
+                rows.iter().filter(|row| row.scope != Scope::Flag).map(Row::variable).collect();
+            let error = Error::usage(format!("the variable `{name}` is unknown"));
+            return Err(match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error.help("see what there is with `cargo lambda-bundle config`, or unset it"),
+            });
+        };
+        if row.scope == Scope::Flag {
+            return Err(Error::usage(format!("the variable `{name}` has no meaning"))
+                .help(format!("say `--{}` on the command line", row.name)));
+        }
+        let Some(value) = value.to_str() else {
+            return Err(Error::usage(format!("the variable `{name}` is not UTF-8")));
+        };
+        if !value.is_empty() {
+            let words = variable_words(row, value).map_err(|expected| {
+                Error::usage(format!("the variable `{name}` is `{value}`, expected {expected}"))
+            })?;
+            values.insert(row.name.clone(), (words, Origin::Variable(name.to_owned())));
+        }
+    }
+    Ok(Source { values })
+}
+
+/// The words of a variable's value; else what was expected.
+fn variable_words(row: &Row, text: &str) -> std::result::Result<Vec<String>, String> {
+    let value = match &row.kind {
+        Kind::Switch => match text {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" => Value::Bool(false),
+            _ => return Err("`true` or `false`".to_owned()),
+        },
+        Kind::Count => text.parse::<u8>().map_err(|_| expected(row))?.into(),
+        Kind::One(_) => text.into(),
+        // As in cargo's own variables; an array where a value has white space in it.
+        Kind::List(_) => match serde_json::from_str(text) {
+            Ok(array @ Value::Array(_)) => array,
+            _ => text.split_whitespace().collect(),
+        },
+    };
+    words(row, &value, None).ok_or_else(|| expected(row))
+}
+
+/// What a manifest says in its `lambda-bundle` table.
+///
+/// # Errors
+///
+/// An unknown key, one of a setting that no manifest can have, and a value of the wrong type.
+pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source> {
+    let kind = if manifest.package.is_some() { "package" } else { "workspace" };
+    let table_name = format!("[{kind}.metadata.lambda-bundle]");
+    let path = manifest.directory.join("Cargo.toml");
+    let path = path.strip_prefix(&context.current_dir).unwrap_or(&path);
+    let mut values = BTreeMap::new();
+    let table = match manifest.metadata.get("lambda-bundle") {
+        None => return Ok(Source { values }),
+        Some(Value::Object(table)) => table,
+        Some(other) => {
+            return Err(Error::new(format!(
+                "`lambda-bundle` in `{path}` is {}, expected a table, `{table_name}`",
+                describe(other)
+            )));
+        }
+    };
+    let rows = rows();
+    for (key, value) in table {
+        let Some(row) = rows.iter().find(|row| row.name == *key) else {
+            let known = rows.iter().filter(|row| matches!(row.scope, Scope::Run | Scope::Package));
+            let known: Vec<&str> = known.map(|row| row.name.as_str()).collect();
+            let error = Error::new(format!("unknown key `{key}` in `{table_name}` of `{path}`"));
+            return Err(match nearest(key, known.iter().copied()) {
+                Some(near) => error.help(format!("did you mean `{near}`?")),
+                None => error.help(format!("one of: {}", known.join(", "))),
+            });
+        };
+        let misplaced = |help: String| {
+            Err(Error::new(format!("`{key}` in `{table_name}` of `{path}` has no meaning in a manifest"))
+                .help(help))
+        };
+        match row.scope {
+            Scope::Flag => return misplaced(format!("say `--{key}` on the command line")),
+            Scope::Variable => return misplaced(format!("say `--{key}`, or set `{}`", row.variable())),
+            Scope::Run | Scope::Package => {}
+        }
+        let Some(words) = words(row, value, Some(manifest.directory)) else {
+            return Err(Error::new(format!(
+                "`{key}` in `{table_name}` of `{path}` is {}, expected {}",
+                describe(value),
+                expected(row)
+            )));
+        };
+        let origin = match manifest.package {
+            Some(_) => Origin::Package(path.to_string()),
+            None => Origin::Workspace(path.to_string()),
+        };
+        values.insert(key.clone(), (words, origin));
+    }
+    Ok(Source { values })
+}
+
+/// What a manifest tells cargo-lambda to include, which is the same to us.
+///
+/// What is wrong there is for cargo-lambda to say.
+pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> Source {
+    let path = manifest.directory.join("Cargo.toml");
+    let path = path.strip_prefix(&context.current_dir).unwrap_or(&path);
+    let list = manifest.metadata.pointer("/lambda/build/include").and_then(Value::as_array);
+    let words = list.into_iter().flatten().filter_map(Value::as_str).filter_map(|text| {
+        // Source: cargo-lambda 1.9, where the place comes first: `DEST:SRC`.
+        let (to, from) = match text.split_once(':') {
+            Some((to, from)) => (Some(to), from),
+            None => (None, text),
+        };
+        include(&serde_json::json!({ "from": from, "to": to }), Some(manifest.directory))
+    });
+    let words: Vec<String> = words.collect();
+    let mut values = BTreeMap::new();
+    if !words.is_empty() {
+        values.insert("include".to_owned(), (words, Origin::CargoLambda(path.to_string())));
+    }
+    Source { values }
+}
+
+/// A value as it would be typed after the flag; `None` if it is of another type. A switch that is off and a
+/// count of 0 have no words.
+fn words(row: &Row, value: &Value, directory: Option<&Utf8Path>) -> Option<Vec<String>> {
+    let one = |values: &Values, value: &Value| {
+        if *values == Values::Include {
+            return include(value, directory);
+        }
+        let text = value.as_str()?;
+        match values {
+            Values::Include => None,
+            Values::Text => Some(text.to_owned()),
+            Values::Path => Some(directory.map_or(text.to_owned(), |at| at.join(text).into_string())),
+            Values::Choice(choices) => choices.iter().any(|choice| choice == text).then(|| text.to_owned()),
+        }
+    };
+    match &row.kind {
+        Kind::Switch => value.as_bool().map(|on| if on { vec!["true".to_owned()] } else { Vec::new() }),
+        Kind::Count => match u8::try_from(value.as_u64()?).ok()? {
+            0 => Some(Vec::new()),
+            count => Some(vec![count.to_string()]),
+        },
+        Kind::One(values) => Some(vec![one(values, value)?]),
+        Kind::List(values) => match value {
+            Value::Array(array) => array.iter().map(|value| one(values, value)).collect(),
+            value => Some(vec![one(values, value)?]),
+        },
+    }
+}
+
+/// An include as it would be typed: as JSON, with the directory that it starts from.
+fn include(value: &Value, directory: Option<&Utf8Path>) -> Option<String> {
+    let include: Include = match value {
+        Value::String(text) => text.parse().ok()?,
+        table => serde_json::from_value(table.clone()).ok().filter(|it: &Include| it.directory == "")?,
+    };
+    let directory = directory.unwrap_or(Utf8Path::new("")).to_owned();
+    serde_json::to_string(&Include { directory, ..include }).ok()
+}
+
+fn expected(row: &Row) -> String {
+    let named = |values: &Values, text: &str, path: &str| match values {
+        Values::Text => text.to_owned(),
+        Values::Path => path.to_owned(),
+        Values::Include => {
+            "an array of paths and of tables with `from` and, if need be, `to`, `mode`, `exclude`".to_owned()
+        }
+        Values::Choice(choices) => {
+            let choices: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
+            format!("one of {}", choices.join(", "))
+        }
+    };
+    match &row.kind {
+        Kind::Switch => "`true` or `false`".to_owned(),
+        Kind::Count => "a number from 0 to 255".to_owned(),
+        Kind::One(values) => named(values, "a string", "a path in a string"),
+        Kind::List(values) => named(values, "a string or an array of strings", "a path or an array of paths"),
+    }
+}
+
+fn describe(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(_) => "an array".to_owned(),
+        Value::Object(_) => "a table".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+    }
+}
+
+/// The command line with what it leaves open filled in from `sources`, highest first.
+pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec<Setting>)> {
+    let root = Cli::command();
+    let (at, command, matches) = match line.matches.subcommand() {
+        // No flag stands before a subcommand.
+        Some((name, matches)) => (2, root.find_subcommand(name).unwrap_or(&root), matches),
+        None => (1, &root, &line.matches),
+    };
+    // With the rank of its source: 0 for a flag.
+    let mut chosen: Vec<(usize, Setting)> = Vec::new();
+    for row in rows_of(command) {
+        let typed = matches.value_source(&row.id) == Some(ValueSource::CommandLine);
+        let found =
+            sources.iter().enumerate().find_map(|(at, source)| Some((at, source.values.get(&row.name)?)));
+        chosen.push(match found {
+            _ if typed => (0, Setting { values: typed_values(&row, matches), row, origin: Origin::Flag }),
+            Some((at, (values, origin))) => {
+                (at + 1, Setting { row, values: values.clone(), origin: origin.clone() })
+            }
+            None => (usize::MAX, Setting { values: row.default.clone(), row, origin: Origin::Default }),
+        });
+    }
+    give_way(&mut chosen);
+    let mut words = line.words.clone();
+    let mut added = Vec::new();
+    for (_, setting) in chosen.iter().filter(|(rank, _)| ![0, usize::MAX].contains(rank)) {
+        let name = &setting.row.name;
+        added.extend(setting.values.iter().flat_map(|value| match setting.row.kind {
+            Kind::Switch => vec![format!("--{name}")],
+            Kind::Count => vec![format!("--{name}"); value.parse().unwrap_or(0)],
+            Kind::One(_) | Kind::List(_) => vec![format!("--{name}={value}")],
+        }));
+    }
+    words.splice(at..at, added.into_iter().map(OsString::from));
+    let settings: Vec<Setting> = chosen.into_iter().map(|(_, setting)| setting).collect();
+    let parsed =
+        Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = parsed.map_err(|error| {
+        let text = error.to_string();
+        let text = text.lines().next().unwrap_or_default();
+        blame(Error::usage(text.strip_prefix("error: ").unwrap_or(text)), &settings)
+    })?;
+    Ok((cli, settings))
+}
+
+fn typed_values(row: &Row, matches: &ArgMatches) -> Vec<String> {
+    if row.kind == Kind::Count {
+        return vec![matches.get_count(&row.id).to_string()];
+    }
+    let raw = matches.get_raw(&row.id).into_iter().flatten();
+    raw.map(|value| value.to_string_lossy().into_owned()).collect()
+}
+
+/// Puts aside what a higher source excludes, and what means nothing for want of a switch.
+fn give_way(chosen: &mut [(usize, Setting)]) {
+    let is_set =
+        |(_, setting): &(usize, Setting)| setting.origin != Origin::Default && !setting.values.is_empty();
+    let excludes =
+        |one: &Row, other: &Row| one.conflicts.contains(&other.id) || other.conflicts.contains(&one.id);
+    let lost: Vec<bool> = chosen
+        .iter()
+        .map(|(rank, setting)| {
+            let excluded = chosen
+                .iter()
+                .any(|other| is_set(other) && other.0 < *rank && excludes(&other.1.row, &setting.row));
+            let mut switches = ONLY_WITH.iter().filter(|(name, _)| *name == setting.row.name);
+            let unneeded = *rank > 0
+                && switches.any(|(_, switch)| {
+                    !chosen.iter().any(|other| is_set(other) && other.1.row.name == *switch)
+                });
+            excluded || unneeded
+        })
+        .collect();
+    for ((rank, setting), _) in chosen.iter_mut().zip(lost).filter(|(_, lost)| *lost) {
+        *rank = usize::MAX;
+        setting.values.clone_from(&setting.row.default);
+        setting.origin = Origin::Default;
+    }
+}
+
+/// Adds to an error about a flag who named its value, if that was not the command line.
+pub(super) fn blame(error: Error, settings: &[Setting]) -> Error {
+    let text = error.to_string();
+    let is_named = |setting: &&Setting| {
+        let flag = format!("--{}", setting.row.name);
+        text.match_indices(&flag).any(|(at, _)| text[at + flag.len()..].starts_with([' ', '=', '`', '\'']))
+    };
+    let Some(named) = settings.iter().find(is_named) else { return error };
+    match &named.origin {
+        Origin::Variable(name) => error.named_in(&format!("the variable `{name}`")),
+        Origin::Package(path) => {
+            error.named_in(&format!("`[package.metadata.lambda-bundle]` of `{path}`")).not_usage()
+        }
+        Origin::Workspace(path) => {
+            error.named_in(&format!("`[workspace.metadata.lambda-bundle]` of `{path}`")).not_usage()
+        }
+        Origin::CargoLambda(path) => {
+            error.named_in(&format!("cargo-lambda's settings in `{path}`")).not_usage()
+        }
+        Origin::Flag | Origin::Default => error,
+    }
+}

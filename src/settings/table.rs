@@ -1,0 +1,165 @@
+//! The table of settings: one row for each flag, read off the definitions in [`crate::cli`].
+//!
+//! To add a setting, add the flag there: its long name is the key, `CARGO_LAMBDA_BUNDLE_<NAME>` the variable, and
+//! its type what values are held to (`bool`, a count, an enum, `Utf8PathBuf` for paths, `Include`, anything else
+//! text; a `Vec` of these for lists). README's table of keys gets a line, and a test says so. Only a flag that is not
+//! for each package by itself has a row in `SCOPES`, and only one that means nothing without another has
+//! one in `ONLY_WITH`.
+
+use std::any::TypeId;
+
+use camino::Utf8PathBuf;
+use clap::{Arg, ArgAction, Command};
+
+use crate::include::Include;
+
+/// Where a setting may be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// On the command line only: it decides which manifests are read, or which programs the run is about.
+    Flag,
+    /// Also in a variable, but in no manifest: cargo is told before it reads one.
+    Variable,
+    /// Everywhere, with one value for the whole run: all packages must agree.
+    Run,
+    /// Everywhere, for each package by itself.
+    Package,
+}
+
+/// The settings that are not [`Scope::Package`].
+const SCOPES: &[(&str, Scope)] = &[
+    ("all-features", Scope::Run),
+    ("bin", Scope::Flag),
+    ("binary", Scope::Flag),
+    ("bins", Scope::Flag),
+    ("build", Scope::Run),
+    ("color", Scope::Run),
+    ("example", Scope::Flag),
+    ("exclude", Scope::Flag),
+    ("features", Scope::Run),
+    ("form", Scope::Run),
+    ("frozen", Scope::Variable),
+    ("help", Scope::Flag),
+    ("locked", Scope::Variable),
+    ("manifest-path", Scope::Flag),
+    ("message-format", Scope::Run),
+    ("no-default-features", Scope::Run),
+    ("offline", Scope::Variable),
+    ("package", Scope::Flag),
+    ("profile", Scope::Run),
+    ("quiet", Scope::Run),
+    ("release", Scope::Flag),
+    ("target", Scope::Run),
+    ("target-dir", Scope::Variable),
+    ("verbose", Scope::Run),
+    ("version", Scope::Flag),
+    ("workspace", Scope::Flag),
+    ("write-anyway", Scope::Flag),
+];
+
+/// Settings that are put aside where a switch is off. As a flag, the first is wrong usage without the second.
+pub(super) const ONLY_WITH: &[(&str, &str)] =
+    &[("all-features", "build"), ("features", "build"), ("no-default-features", "build")];
+
+/// What values a setting takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// On or off.
+    Switch,
+    /// How many times.
+    Count,
+    /// One value.
+    One(Values),
+    /// A list of values.
+    List(Values),
+}
+
+/// What a value is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Values {
+    /// Any text.
+    Text,
+    /// A path.
+    Path,
+    /// What to include: text as after the flag, or a table.
+    Include,
+    /// One of these.
+    Choice(Vec<String>),
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The flag without its dashes, which is the key in a manifest.
+    pub name: String,
+    /// What it is to clap.
+    pub(super) id: String,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Where it may be said.
+    pub scope: Scope,
+    /// The value when nobody says one.
+    pub default: Vec<String>,
+    /// Settings that cannot be had with it, by what they are to clap.
+    pub(super) conflicts: Vec<String>,
+}
+
+impl Row {
+    fn new(command: &Command, arg: &Arg) -> Option<Row> {
+        let name = arg.get_long()?.to_owned();
+        let choices: Vec<String> =
+            arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        let values = match choices.is_empty() {
+            true if arg.get_value_parser().type_id() == TypeId::of::<Utf8PathBuf>() => Values::Path,
+            true if arg.get_value_parser().type_id() == TypeId::of::<Include>() => Values::Include,
+            true => Values::Text,
+            false => Values::Choice(choices),
+        };
+        let kind = match arg.get_action() {
+            ArgAction::SetTrue => Kind::Switch,
+            ArgAction::Count => Kind::Count,
+            ArgAction::Append => Kind::List(values),
+            _ => Kind::One(values),
+        };
+        let scope =
+            SCOPES.iter().find(|(known, _)| *known == name).map_or(Scope::Package, |(_, scope)| *scope);
+        let conflicts = command.get_arg_conflicts_with(arg);
+        let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
+        Some(Row {
+            id: arg.get_id().as_str().to_owned(),
+            kind,
+            scope,
+            default: arg.get_default_values().iter().map(|value| text(value)).collect(),
+            conflicts: conflicts.iter().map(|other| other.get_id().as_str().to_owned()).collect(),
+            name,
+        })
+    }
+
+    /// Its environment variable.
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.name.replace('-', "_").to_ascii_uppercase())
+    }
+}
+
+/// How the names of our variables begin.
+pub(super) const VARIABLE_PREFIX: &str = "CARGO_LAMBDA_BUNDLE_";
+
+/// The settings of one command, in the order of its help.
+pub(super) fn rows_of(command: &Command) -> Vec<Row> {
+    command.get_arguments().filter_map(|arg| Row::new(command, arg)).collect()
+}
+
+/// Every setting of every command, sorted by name.
+pub fn rows() -> Vec<Row> {
+    let root = <crate::cli::Cli as clap::CommandFactory>::command();
+    let mut rows = rows_of(&root);
+    for command in root.get_subcommands() {
+        for row in rows_of(command) {
+            if !rows.iter().any(|known| known.name == row.name) {
+                rows.push(row);
+            }
+        }
+    }
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows
+}
