@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, file_name};
-use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
+use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Need, Outcome, Passed, Rule};
 use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
@@ -28,8 +28,10 @@ pub struct Subject<'a> {
     pub lambda: &'a LambdaWorld,
     /// Whose words the help uses.
     pub owner: Owner<'a>,
-    /// The files of the bundle.
+    /// The files of the bundle, and those of attached layers.
     pub members: &'a [Member],
+    /// The paths of attached layers' files among them.
+    pub attached: &'a BTreeSet<String>,
     /// The build world's files by needed name, for comparing file versions; empty for `verify`.
     pub build_files: &'a BTreeMap<String, BuildFile>,
     /// System copies that do not fit and cannot be displaced; empty for `verify`.
@@ -465,12 +467,13 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
         ),
         _ if let Some(member) = member_off_the_path(subject, need) => (
             format!(
-                "`{by}` needs `{soname}`; the bundle has `{member}`, but LD_LIBRARY_PATH={} does not lead there",
+                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
+                member_name(member),
                 walked.variant.library_path
             ),
             Some(format!(
                 "add `{}` to the function's LD_LIBRARY_PATH",
-                crate::world::parent(&format!("{TASK_ROOT}/{member}"))
+                crate::world::parent(member)
             )),
         ),
         Some(NotShipped::Excluded) => (
@@ -550,7 +553,7 @@ fn member_off_the_path<'a>(subject: &Subject<'a>, need: &Need) -> Option<&'a str
     let Outcome::Missing(attempts) = &need.outcome else { return None };
     let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;
     let was_met = attempts.iter().any(|attempt| attempt.path == member.path);
-    if was_met { None } else { Some(member_name(&member.path)) }
+    if was_met { None } else { Some(&member.path) }
 }
 
 /// The labels from the program to an object; empty for the program itself.
@@ -563,7 +566,7 @@ fn chain(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
 
 /// A file of the bundle by its name in the archive.
 fn member_name(path: &str) -> &str {
-    path.strip_prefix(TASK_ROOT).map_or(path, |rest| rest.trim_start_matches('/'))
+    ["/var/task/", "/opt/"].iter().find_map(|root| path.strip_prefix(root)).unwrap_or(path)
 }
 
 fn quoted(names: &[String]) -> String {

@@ -185,6 +185,19 @@ pub struct LambdaArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Content")]
 pub struct ContentArgs {
+    /// What to make: a function, a layer with the program and its libraries, or an extension. Several
+    /// extensions or programs of layers that go to one `-o FILE` share the archive.
+    #[arg(long, value_name = "KIND", default_value = "function")]
+    pub kind: KindArg,
+    /// The libraries alone, for a layer or a directory.
+    #[arg(long)]
+    pub libraries_only: bool,
+    /// Layer that is attached to the function, by its ZIP: what it has is not shipped (repeatable).
+    #[arg(long = "attached-layer", value_name = "ZIP")]
+    pub attached_layers: Vec<Utf8PathBuf>,
+    /// Put the libraries that several of the functions ship into a layer of this name, beside the functions.
+    #[arg(long, value_name = "NAME")]
+    pub split_layer: Option<String>,
     /// Library the program opens at run time, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME")]
     pub libs: Vec<String>,
@@ -286,6 +299,12 @@ pub struct VerifyArgs {
     /// Library the program opens at run time, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME", help_heading = "Content")]
     pub libs: Vec<String>,
+    /// Layer that is attached to the function, by its ZIP, in the order of attachment (repeatable).
+    #[arg(long = "attached-layer", value_name = "ZIP", help_heading = "Lambda")]
+    pub attached_layers: Vec<Utf8PathBuf>,
+    /// What the archive is [default: an extension if it has only those, else a function].
+    #[arg(long, value_name = "KIND", help_heading = "Content")]
+    pub kind: Option<KindArg>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,
@@ -320,6 +339,17 @@ pub enum RepairArg {
     Never,
     /// As `auto`; a program that cannot be edited is started by a shell script.
     Script,
+}
+
+/// `--kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KindArg {
+    /// `bootstrap` at the root, for a `provided.*` runtime.
+    Function,
+    /// Programs in `bin/`, or one `bootstrap`; unpacked to /opt.
+    Layer,
+    /// Programs in `extensions/`; unpacked to /opt.
+    Extension,
 }
 
 /// `--libc`.

@@ -1,10 +1,14 @@
 //! The jobs: bundle, check, verify, config. Each takes final settings and calls one step after the other.
 
+mod attached;
 mod bundle;
 mod config;
 mod contents;
 mod copies;
 mod included;
+mod output;
+mod proof;
+mod split;
 mod verify;
 
 use std::sync::Arc;
@@ -15,7 +19,7 @@ use crate::baseline::{self, Baseline};
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, MemberContent};
-use crate::report::{self, Artifact, Report};
+use crate::report::{self, Artifact, Library, Report};
 use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
 use crate::world::Opened;
@@ -39,7 +43,7 @@ pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
     let mut results = Vec::new();
     let answered = match &settings.job {
         Job::Bundle(_) => bundle::run(resolved, context, ui, &mut results),
-        Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
+        Job::Verify(job) => verify::run(job, settings, context, ui, &mut results),
         Job::Config => {
             config::print(resolved, ui);
             return Ok(Outcome::Done);
@@ -170,6 +174,33 @@ fn conclude(artifact: &mut Artifact, findings: &mut [Finding], settings: &Settin
         ui.finding(&shown);
     }
     findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// Adds findings; what is found of a library that two programs load is said once.
+fn add_findings(known: &mut Vec<Finding>, more: Vec<Finding>) {
+    for finding in more {
+        let key = |finding: &Finding| {
+            (finding.code, finding.object.clone(), finding.soname.clone(), finding.versions.clone())
+        };
+        if !known.iter().any(|known| key(known) == key(&finding)) {
+            known.push(finding);
+        }
+    }
+}
+
+/// Adds the libraries of another program.
+fn add_libraries(known: &mut Vec<Library>, more: Vec<Library>) {
+    for library in more {
+        match known.iter_mut().find(|known| known.soname == library.soname) {
+            Some(known) => {
+                known.needed_by.extend(library.needed_by);
+                known.needed_by.sort();
+                known.needed_by.dedup();
+            }
+            None => known.push(library),
+        }
+    }
+    known.sort_by(|a, b| a.soname.cmp(&b.soname));
 }
 
 /// Adds what to do about a file that the user named and that could not be read.

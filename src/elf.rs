@@ -291,6 +291,18 @@ impl ElfFacts {
         }
     }
 
+    /// The facts of a library in a process of `program`, which opens it: the interpreter is there, and where the
+    /// library has no DT_RUNPATH the program's DT_RPATH serves its needs.
+    pub fn opened_by(&self, program: &ElfFacts) -> ElfFacts {
+        let mut facts = ElfFacts { interpreter: program.interpreter.clone(), ..self.clone() };
+        if facts.runpath.is_none() && program.runpath.is_none() {
+            let paths: Vec<&str> =
+                [&self.rpath, &program.rpath].into_iter().flatten().map(String::as_str).collect();
+            facts.rpath = (!paths.is_empty()).then(|| paths.join(":"));
+        }
+        facts
+    }
+
     /// The release (major, minor) of the glibc that this file is the `libc.so.6` of, by the highest node that it
     /// defines. Not every release added one: 2.31 answers 2.30.
     pub fn glibc_release(&self) -> Option<(u32, u32)> {

@@ -26,6 +26,7 @@ pub mod elf;
 pub mod error;
 pub mod include;
 pub mod lambda;
+pub mod layout;
 pub mod loader;
 pub mod nearest;
 pub mod patterns;

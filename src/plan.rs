@@ -26,7 +26,8 @@ use std::sync::Arc;
 use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, VersionNeed, file_name};
-use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, TASK_ROOT, Walked};
+use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
+use crate::layout::Layout;
 use crate::loader::{self, Attempt, Closure, Loaded, Need, Outcome, Passed, Rule};
 use crate::patterns::Patterns;
 use crate::repair::Edits;
@@ -55,8 +56,10 @@ pub struct Request<'a> {
     pub start: Start,
     /// Where the files go.
     pub layout: &'a Layout,
-    /// Files that are in the bundle whatever is planned.
+    /// Files that are there whatever is planned: included ones, and those of attached layers.
     pub members: &'a [Member],
+    /// The program that opens it, after its edits, if this is a library by itself.
+    pub opened_by: Option<&'a ElfFacts>,
 }
 
 impl Request<'_> {
@@ -66,7 +69,7 @@ impl Request<'_> {
             Start::Direct => Cow::Borrowed(lambda),
             Start::Script => {
                 let place = if self.libc == LibcSource::Bundle { Place::Private } else { Place::Pinned };
-                Cow::Owned(lambda.behind(&self.layout.path(self.layout.directory(place))))
+                Cow::Owned(lambda.behind(&self.layout.path(place.directory(self.layout))))
             }
         }
     }
@@ -98,59 +101,6 @@ pub enum Start {
     Script,
 }
 
-/// Where the files of a bundle are: directories of the archive, and where Lambda unpacks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// Where the archive is unpacked.
-    pub root: String,
-    /// The program.
-    pub program: String,
-    /// Libraries that the system lacks; on Lambda's LD_LIBRARY_PATH.
-    pub lib: String,
-    /// Libraries that displace the system's; on no library path.
-    pub pinned: String,
-    /// A C library and all that uses it; on no library path.
-    pub private: String,
-}
-
-impl Layout {
-    /// A function: `bootstrap` at the root, unpacked to /var/task.
-    pub fn function() -> Layout {
-        Layout {
-            root: TASK_ROOT.to_owned(),
-            program: "bootstrap".to_owned(),
-            lib: "lib".to_owned(),
-            pinned: "lib/pinned".to_owned(),
-            private: "libc".to_owned(),
-        }
-    }
-
-    /// The path on Lambda of a name in the archive.
-    ///
-    /// Absolute paths are used throughout: without /proc, `$ORIGIN` vanishes silently.
-    pub fn path(&self, name: &str) -> String {
-        format!("{}/{name}", self.root)
-    }
-
-    /// The program where a script has its name. In the same directory, for its `$ORIGIN`.
-    pub fn scripted_program(&self) -> String {
-        format!("{}.elf", self.program)
-    }
-
-    /// The path on Lambda of [`Layout::pinned`].
-    pub fn pinned_path(&self) -> String {
-        self.path(&self.pinned)
-    }
-
-    fn directory(&self, place: Place) -> &str {
-        match place {
-            Place::Lib => &self.lib,
-            Place::Pinned => &self.pinned,
-            Place::Private => &self.private,
-        }
-    }
-}
-
 /// Which directory of a bundle a library stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -160,6 +110,16 @@ pub enum Place {
     Pinned,
     /// [`Layout::private`].
     Private,
+}
+
+impl Place {
+    fn directory(self, layout: &Layout) -> &str {
+        match self {
+            Place::Lib => &layout.lib,
+            Place::Pinned => &layout.pinned,
+            Place::Private => &layout.private,
+        }
+    }
 }
 
 /// One library of the bundle.
@@ -190,7 +150,7 @@ impl Shipped {
 
     /// Its name in the archive.
     pub fn entry_name(&self, layout: &Layout) -> String {
-        format!("{}/{}", layout.directory(self.place), self.name)
+        format!("{}/{}", self.place.directory(layout), self.name)
     }
 }
 
@@ -230,8 +190,8 @@ pub struct BundlePlan {
     pub conflicts: BTreeMap<String, Conflict>,
     /// What starts the program, with [`Start::Script`].
     pub script: Option<Script>,
-    /// The program after its edits.
-    program: Arc<ElfFacts>,
+    /// The program after its edits, as the loader meets it.
+    pub program: Arc<ElfFacts>,
     /// What is opened at run time.
     opened: Vec<String>,
 }
@@ -435,9 +395,13 @@ impl Bundle {
 
     /// The program after its edits.
     fn program(&self, request: &Request, lambda: &LambdaWorld) -> Arc<ElfFacts> {
-        match self.program_edits(request, lambda).or_else(|| self.called_loader(request)) {
+        let facts = match self.program_edits(request, lambda).or_else(|| self.called_loader(request)) {
             Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
             None => request.facts.clone(),
+        };
+        match request.opened_by {
+            Some(program) => Arc::new(facts.opened_by(program)),
+            None => facts,
         }
     }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
-use crate::lambda::{Certainty, LambdaWorld, TASK_ROOT, Walked};
+use crate::lambda::{Certainty, LambdaWorld, Walked};
 use crate::loader::{Closure, Outcome, Rule};
 use crate::repair::{Edits, Lost};
 use crate::world::Object;
@@ -304,7 +304,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let soname = label(subject, closure, index);
         let (from, evidence) = match &object.file.object {
             Object::System(system) => ("baseline", Some(system.evidence.as_str())),
-            _ if object.path.starts_with("/opt/") => ("layer", None),
+            _ if subject.attached.contains(&object.path) => ("layer", None),
             _ => ("bundle", None),
         };
         let library = Library {
@@ -354,7 +354,7 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
     let runtime = &lambda.baseline.runtime;
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
-    for (from, verb) in [("bundle", "Shipping"), ("baseline", "Using")] {
+    for (from, verb) in [("bundle", "Shipping"), ("layer", "Using"), ("baseline", "Using")] {
         for library in artifact.libraries.iter().filter(|library| library.from == from) {
             let mut text = format!("{:<width$}  ", library.soname);
             match library.needed_by.as_slice() {
@@ -372,8 +372,8 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
                     };
                     let _ = write!(text, "; {why} {runtime}; from {build}");
                 }
-                ("bundle", None, Some(path)) => {
-                    let _ = write!(text, "; {}", path.trim_start_matches(TASK_ROOT).trim_start_matches('/'));
+                ("bundle", None, Some(path)) | ("layer", _, Some(path)) => {
+                    let _ = write!(text, "; {path}");
                 }
                 _ => {
                     let _ = write!(text, "; on {runtime} ({})", library.evidence.unwrap_or("assumed"));

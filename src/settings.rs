@@ -16,12 +16,13 @@ use crate::archive::Stamp;
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, LibcArg,
-    MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
+    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, KindArg, LambdaArgs,
+    LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
+use crate::layout::BundleKind;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
 use crate::workspace::{self, Chosen, Environment, Selection};
@@ -92,18 +93,34 @@ pub enum Job {
     /// Plan, then write, show or explain.
     Bundle(Box<Bundle>),
     /// Audit archives.
-    Verify {
-        /// The archives.
-        archives: Vec<Utf8PathBuf>,
-        /// Libraries the programs open at run time.
-        libs: Vec<String>,
-    },
+    Verify(Verify),
     /// Print the settings.
     Config,
 }
 
+/// What to audit.
+#[derive(Debug)]
+pub struct Verify {
+    /// The archives.
+    pub archives: Vec<Utf8PathBuf>,
+    /// Libraries the programs open at run time.
+    pub libs: Vec<String>,
+    /// Layers that are attached, in that order.
+    pub attached_layers: Vec<Utf8PathBuf>,
+    /// What the archives are, if the user says.
+    pub kind: Option<BundleKind>,
+}
+
 /// What to bundle.
 pub struct Bundle {
+    /// The shape of the bundle.
+    pub kind: BundleKind,
+    /// The libraries alone.
+    pub libraries_only: bool,
+    /// Layers that are attached, in that order, absolute.
+    pub attached_layers: Vec<Utf8PathBuf>,
+    /// The name of a layer for what several functions ship.
+    pub split_layer: Option<String>,
     /// The programs.
     pub programs: Programs,
     /// Libraries they open at run time.
@@ -384,10 +401,11 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             };
             bundle(check, Purpose::Explain { wanted, form }, context)
         }
-        Some(Command::Verify(VerifyArgs { archives, lambda, libs, output })) => {
+        Some(Command::Verify(VerifyArgs { archives, lambda, libs, attached_layers, kind, output })) => {
+            let kind = kind.map(bundle_kind);
             let lambda = self::lambda(lambda, false)?;
             Ok(Settings {
-                job: Job::Verify { archives, libs },
+                job: Job::Verify(Verify { archives, libs, attached_layers, kind }),
                 lambda,
                 output: Output::new(&output, context)?,
             })
@@ -431,6 +449,30 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
     let may_edit = content.repair != RepairArg::Never;
+    let kind = bundle_kind(content.kind);
+    let is_function = kind == BundleKind::Function;
+    let out_of_place = [
+        (
+            !is_function && !content.attached_layers.is_empty(),
+            "--attached-layer",
+            "layers are attached to functions",
+        ),
+        (!is_function && content.split_layer.is_some(), "--split-layer", "it splits functions"),
+        (
+            content.libraries_only && content.split_layer.is_some(),
+            "--split-layer",
+            "it writes the functions, too",
+        ),
+        (
+            content.libraries_only && content.libc == LibcArg::Bundle,
+            "--libraries-only",
+            "the program must be edited to use its own C library",
+        ),
+    ];
+    if let Some((_, flag, why)) = out_of_place.iter().find(|(is, ..)| *is) {
+        return Err(Error::usage(format!("`{flag}` does not go with the other flags: {why}"))
+            .help(format!("leave out `{flag}`, or see `cargo lambda-bundle --help`")));
+    }
     let libc = match content.libc {
         LibcArg::System => LibcSource::System,
         LibcArg::Bundle => LibcSource::Bundle,
@@ -455,13 +497,17 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         Programs::Binaries(selection.binaries.iter().map(absolute).collect())
     };
     let job = Job::Bundle(Box::new(Bundle {
+        kind,
+        libraries_only: content.libraries_only,
+        attached_layers: content.attached_layers.iter().map(absolute).collect(),
+        split_layer: content.split_layer,
         programs,
         libs: content.libs,
         includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
         keep_links: content.symlinks == SymlinksArg::Keep,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
-        may_edit,
+        may_edit: may_edit && !content.libraries_only,
         may_script: content.repair == RepairArg::Script,
         libc,
         strip: content.strip,
@@ -529,6 +575,14 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })
+}
+
+fn bundle_kind(arg: KindArg) -> BundleKind {
+    match arg {
+        KindArg::Function => BundleKind::Function,
+        KindArg::Layer => BundleKind::Layer,
+        KindArg::Extension => BundleKind::Extension,
+    }
 }
 
 /// The output flags of any command line.

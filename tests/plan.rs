@@ -13,9 +13,10 @@ use cargo_lambda_bundle::audit::{self, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::LambdaWorld;
+use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Place, Request, Start};
+use cargo_lambda_bundle::plan::{self, LibcSource, Place, Request, Start};
 use cargo_lambda_bundle::repair::Edits;
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use support::elf::{Object, PT_LOAD};
@@ -141,6 +142,7 @@ impl Case {
             start: Start::Direct,
             layout: &Layout::function(),
             members: &[],
+            opened_by: None,
         };
         let plan = plan::plan(&request, &lambda, &build);
         let found: Vec<String> = plan
@@ -163,6 +165,7 @@ impl Case {
             lambda: &lambda,
             owner: Owner::Cargo { target: None, profile: None, package: "app" },
             members: &plan.members,
+            attached: &Default::default(),
             build_files: &plan.build_files,
             not_shipped: &plan.not_shipped,
             conflicts: &plan.conflicts,

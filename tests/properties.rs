@@ -18,9 +18,10 @@ use cargo_lambda_bundle::audit::{self, Code, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::Arch;
 use cargo_lambda_bundle::lambda::LambdaWorld;
+use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, Layout, LibcSource, Request, Start};
+use cargo_lambda_bundle::plan::{self, LibcSource, Request, Start};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use proptest::prelude::*;
 use support::elf::{Hash, Object};
@@ -207,6 +208,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         start: Start::Direct,
         layout: &Layout::function(),
         members: &[],
+        opened_by: None,
     };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {
@@ -215,6 +217,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         lambda: &lambda,
         owner: Owner::Binary,
         members: &plan.members,
+        attached: &Default::default(),
         build_files: &plan.build_files,
         not_shipped: &plan.not_shipped,
         conflicts: &plan.conflicts,

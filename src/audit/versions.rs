@@ -229,7 +229,7 @@ fn version_help(
         // What `--repair auto` would have done, the linker can do.
         (Owner::Cargo { .. }, 0, false) if !subject.may_edit => format!(
             "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
-            crate::plan::Layout::function().pinned_path()
+            crate::layout::Layout::function().pinned_path()
         ),
         (_, 0, false) => format!(
             "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"

@@ -1,20 +1,23 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::attached::Attached;
 use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
+use super::output::{Expected, archive_report, finished, replace};
+use super::split;
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
     unreadable_program,
 };
-use crate::archive::{self, Content, Digest, Entry, Limits};
+use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
 use crate::compiler;
 use crate::disk::{self, build_world};
@@ -22,8 +25,9 @@ use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::Included;
 use crate::lambda::LambdaWorld;
+use crate::layout::{BundleKind, Layout};
 use crate::patterns::Patterns;
-use crate::plan::{self, BundlePlan, Layout, Request, Start};
+use crate::plan::{self, BundlePlan, Request, Start};
 use crate::repair;
 use crate::report::{self, Artifact, Sizes};
 use crate::settings::{self, Bundle, Context, Destination, Form, Job, Programs, Purpose, Resolved, Settings};
@@ -68,7 +72,12 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         let output = match &job.purpose {
             Purpose::Write(destination) => {
                 check_kind(&program, &facts, true)?;
-                let path = output_path(destination, &program, &facts, context);
+                let path = output_path(destination, job.kind, &program, &facts, context);
+                let first = all.iter_mut().find(|first: &&mut Loaded| first.output.as_ref() == Some(&path));
+                if let Some(first) = first.filter(|_| job.kind != BundleKind::Function) {
+                    first.add(program, Arc::new(bytes), job.kind);
+                    continue;
+                }
                 if let Some(other) = outputs.insert(path.clone(), program.name.clone()) {
                     return Err(Error::usage(format!(
                         "`{other}` and `{}` would both be written to `{path}`",
@@ -96,14 +105,52 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         let path = disk::canonicalize(&program.path)?;
         let included = included::collect(job)?;
         let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
-        all.push(Loaded { program, path, bytes, facts, included, output, debug_symbols });
+        all.push(Loaded { program, path, bytes, facts, included, output, debug_symbols, others: Vec::new() });
+    }
+    let run_of = |loaded: &Loaded, attached| {
+        let settings = settings_of(resolved, &loaded.program);
+        let job = job(settings);
+        Run { job, settings, context, ui, layout: layout(job, loaded), attached }
+    };
+    let shared = job(resolved.shared());
+    let given = Attached::read(&shared.attached_layers, ui)?;
+    let mut attached = given.clone();
+    if let Some(name) = &shared.split_layer {
+        let mut plans = Vec::new();
+        for loaded in &all {
+            plans.push(run_of(loaded, &given).first_plan(loaded)?);
+        }
+        let output = match (&shared.purpose, &all.first().and_then(|loaded| loaded.output.clone())) {
+            (Purpose::Write(_), Some(first)) => Some(split::output(first, name)),
+            _ => None,
+        };
+        attached.add(split::write(
+            name,
+            plans,
+            output.as_deref(),
+            shared,
+            resolved.shared().output.json,
+            ui,
+        )?);
     }
     for loaded in &all {
-        let settings = settings_of(resolved, &loaded.program);
-        let run = Run { job: job(settings), settings, context, ui, layout: Layout::function() };
-        run.program(loaded, results)?;
+        run_of(loaded, &attached).program(loaded, results)?;
     }
     Ok(())
+}
+
+/// Where the files of a bundle go.
+fn layout(job: &Bundle, loaded: &Loaded) -> Layout {
+    let name = &loaded.program.name;
+    let has_bootstrap = loaded.included.iter().any(|file| file.name == archive::BOOTSTRAP);
+    match job.kind {
+        BundleKind::Function => Layout::function(),
+        // A custom runtime: Lambda starts /opt/bootstrap where a function has none.
+        BundleKind::Layer if loaded.others.is_empty() && !has_bootstrap => {
+            Layout::layer(job.kind, archive::BOOTSTRAP, name)
+        }
+        kind => Layout::layer(kind, &Layout::program_of(kind, name), name),
+    }
 }
 
 /// The settings of the program's package.
@@ -177,22 +224,29 @@ fn check_kind(program: &Program, facts: &ElfFacts, will_write: bool) -> Result<(
 
 fn output_path(
     destination: &Destination,
+    kind: BundleKind,
     program: &Program,
     facts: &ElfFacts,
     context: &Context,
 ) -> Utf8PathBuf {
+    let name = &program.name;
+    let (directory, file) = match kind {
+        BundleKind::Function => (name.as_str(), "bootstrap.zip".to_owned()),
+        BundleKind::Layer => ("layers", format!("{name}.zip")),
+        BundleKind::Extension => ("extensions", format!("{name}.zip")),
+    };
     let Some(pattern) = &destination.pattern else {
         let target_directory = match &program.cargo {
             Some(artifact) => artifact.target_directory.clone(),
             None => context.current_dir.join("target"),
         };
-        return target_directory.join("lambda-bundle").join(&program.name).join("bootstrap.zip");
+        return target_directory.join("lambda-bundle").join(directory).join(file);
     };
     let path = filled(pattern, program, facts);
     // `-o app.zip` where that is a directory is a mistake, and is said to be one when it is written.
     let is_directory =
         destination.is_directory || (path.extension() != Some("zip") && disk::is_directory(&path));
-    if is_directory { path.join("bootstrap.zip") } else { path }
+    if is_directory { path.join(file) } else { path }
 }
 
 /// A path with its placeholders filled.
@@ -214,6 +268,7 @@ struct Run<'a> {
     context: &'a Context,
     ui: &'a Ui,
     layout: Layout,
+    attached: &'a Attached,
 }
 
 /// A program with its bytes and the world it was built in.
@@ -229,12 +284,56 @@ struct Loaded {
     output: Option<Utf8PathBuf>,
     /// Where its debug symbols go, and those of its libraries.
     debug_symbols: Option<Utf8PathBuf>,
+    /// The other programs of its archive. They are among `included`, too.
+    others: Vec<Program>,
+}
+
+impl Loaded {
+    /// Puts another program into the same archive.
+    fn add(&mut self, program: Program, bytes: Arc<Vec<u8>>, kind: BundleKind) {
+        self.included.push(Included {
+            name: Layout::program_of(kind, &program.name),
+            source: program.path.clone(),
+            content: Content::File(bytes),
+            mode: Mode::Executable,
+            by: program.name.clone(),
+            is_named: true,
+        });
+        self.others.push(program);
+    }
 }
 
 impl Run<'_> {
     /// Plans one program for each runtime, and writes, shows or explains it.
     fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<()> {
-        let library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
+        self.with_build(loaded, |build| {
+            for runtime in &self.settings.lambda.runtimes {
+                let (artifact, fails) = self.on_runtime(loaded, runtime, build)?;
+                // Of several runtimes, the others are a report.
+                results.push((artifact, fails && *runtime == self.settings.lambda.configured));
+            }
+            Ok(())
+        })
+    }
+
+    /// The libraries that a function would ship, before a layer takes some of them.
+    fn first_plan(&self, loaded: &Loaded) -> Result<Vec<plan::Shipped>> {
+        self.with_build(loaded, |build| {
+            let arch = arch_of(&loaded.facts, &self.settings.lambda);
+            let runtime = &self.settings.lambda.configured;
+            // A runtime without this architecture is a finding later.
+            let Ok(lambda) = lambda_world(&self.settings.lambda, runtime, arch, &loaded.program.name) else {
+                return Ok(Vec::new());
+            };
+            Ok(self.plan(loaded, &lambda, build, Start::Direct)?.0.shipped)
+        })
+    }
+
+    fn with_build<T>(&self, loaded: &Loaded, act: impl FnOnce(&Build) -> Result<T>) -> Result<T> {
+        let mut library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
+        for program in &loaded.others {
+            library_dirs.extend(library_dirs_of(program));
+        }
         let mut host_directories = library_dirs.clone();
         host_directories.extend(loaded.path.parent().map(Utf8Path::to_owned));
         let around = |file: &Included| file.source.parent().map(Utf8Path::to_owned);
@@ -253,12 +352,7 @@ impl Run<'_> {
             library_path: joined(&library_path),
             working_directory: self.context.current_dir.as_str().to_owned(),
         };
-        for runtime in &self.settings.lambda.runtimes {
-            let (artifact, fails) = self.on_runtime(loaded, runtime, &build)?;
-            // Of several runtimes, the others are a report.
-            results.push((artifact, fails && *runtime == self.settings.lambda.configured));
-        }
-        Ok(())
+        act(&build)
     }
 
     fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {
@@ -293,6 +387,7 @@ impl Run<'_> {
             lambda: &lambda,
             owner: program.owner(),
             members: &plan.members,
+            attached: &self.attached.paths,
             build_files: &plan.build_files,
             not_shipped: &plan.not_shipped,
             conflicts: &plan.conflicts,
@@ -303,7 +398,7 @@ impl Run<'_> {
         included::add(
             &others,
             &lambda,
-            &plan.members,
+            (&plan.members, &self.attached.paths),
             &mut findings,
             &mut artifact.libraries,
             self.job.may_edit,
@@ -336,7 +431,8 @@ impl Run<'_> {
                     let mut copies = Copies::new(self.job, None, &self.context.environment);
                     self.contents(loaded, (&plan, &others), &mut copies, &mut artifact, &mut findings)?;
                 }
-                let given = loaded.included.iter().map(|file| content_size(&file.content)).sum::<u64>();
+                let included = loaded.included.iter().map(|file| content_size(&file.content)).sum::<u64>();
+                let given = included + self.attached.unzipped_bytes;
                 let unzipped_bytes = given + self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
                 let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
@@ -373,6 +469,8 @@ impl Run<'_> {
         if loaded.facts.arch().is_none() {
             return Ok((BundlePlan::default(), Vec::new()));
         }
+        let mut members = included::members(&loaded.included, &self.layout);
+        members.extend(self.attached.members.iter().cloned());
         let program = OpenFile {
             id: (u64::MAX, 1),
             source: loaded.path.as_str().to_owned(),
@@ -389,7 +487,8 @@ impl Run<'_> {
             libc: self.job.libc,
             start,
             layout: &self.layout,
-            members: &included::members(&loaded.included),
+            members: &members,
+            opened_by: None,
         };
         let mut plan = plan::plan(&request, lambda, &build.world(loaded.facts.libc()));
         let others = included::plan(&mut plan, &request, lambda, &loaded.included, build)?;
@@ -466,7 +565,12 @@ impl Run<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Entry>> {
         let included = (&*loaded.included, others);
-        let contents = contents(plan, &self.layout, &loaded.bytes, &loaded.program.name, included, copies)?;
+        let program = (loaded.program.name.as_str(), &loaded.bytes);
+        let mut contents = contents(plan, &self.layout, program, included, copies)?;
+        if self.job.libraries_only {
+            let programs = [&self.layout.program, &self.layout.scripted_program()];
+            contents.entries.retain(|entry| !programs.contains(&&entry.name));
+        }
         for edit in &contents.edits {
             if edit.object == self.layout.program || self.ui.is_verbose() {
                 self.ui.status("Editing", &edit.line());
@@ -494,7 +598,8 @@ impl Run<'_> {
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
         let mut copies = Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment);
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
-        findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
+        let unzipped_bytes = entries.iter().map(entry_size).sum::<u64>() + self.attached.unzipped_bytes;
+        findings.extend(size_finding(unzipped_bytes, name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
         let zip = archive::write(&entries, self.job.stamp, Cursor::new(Vec::new()))?.into_inner();
@@ -506,9 +611,17 @@ impl Run<'_> {
             return Ok(fails);
         }
         copies.write_debug_files()?;
-        replace(output, &entries, &zip, &self.job.libs, lambda, fails)
+        let expected = Expected {
+            // Without its program a function is a bag of libraries, as a layer is.
+            kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
+            lambda,
+            libs: &self.job.libs,
+            attached: self.attached,
+        };
+        // With errors it is written because the user wants it anyway.
+        replace(output, &entries, &zip, (!fails).then_some(&expected))
             .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
-        artifact.archive = Some(archive_report(output, &entries, &zip));
+        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &zip));
         finished(artifact, plan.shipped.len(), self.ui);
         if !self.settings.output.json {
             self.ui.data(&format!("{output}\n"));
@@ -530,11 +643,17 @@ fn verdict_line(name: &str, facts: &ElfFacts, artifact: &Artifact, lambda: &Lamb
     format!("`{name}` {verdict} on {}", lambda.label())
 }
 
+/// The directories of libraries that cargo knows of.
+fn library_dirs_of(program: &Program) -> impl Iterator<Item = Utf8PathBuf> {
+    let directories = program.cargo.iter().flat_map(|artifact| &artifact.library_dirs);
+    directories.map(|directory| directory.path.clone())
+}
+
 /// The directories that come before the system's: the user's, cargo's, rustc's where it matters.
 fn library_dirs(job: &Bundle, program: &Program, facts: &ElfFacts, context: &Context) -> Vec<Utf8PathBuf> {
     let mut directories = job.library_paths.clone();
     if let Some(artifact) = &program.cargo {
-        directories.extend(artifact.library_dirs.iter().map(|directory| directory.path.clone()));
+        directories.extend(library_dirs_of(program));
         // Asking rustc costs a process; only programs linked with `-C prefer-dynamic` need its directory.
         if facts.needed.iter().any(|name| name.starts_with("libstd-") || name.starts_with("librustc_driver-"))
         {
@@ -651,96 +770,4 @@ pub(super) fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Fin
         )
         .help("upload it through S3")
     })
-}
-
-/// Writes the archive beside its place, reads it back, audits what it read, and only then moves it there.
-fn replace(
-    output: &Utf8Path,
-    entries: &[Entry],
-    zip: &[u8],
-    libs: &[String],
-    lambda: &LambdaWorld,
-    may_fail: bool,
-) -> Result<()> {
-    disk::write::replace(
-        output,
-        |file| file.write_all(zip).map_err(|cause| Error::new("could not write it").because(cause)),
-        |file| {
-            let read = archive::read(output.as_str(), file, &Limits::default())?;
-            let same = read.entries.len() == entries.len()
-                && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned));
-            if !same && read.unpacked {
-                return Err(Error::new("what was read back is not what was written"));
-            }
-            if may_fail {
-                return Ok(());
-            }
-            let errors = super::verify::audit_again(&read, lambda, libs)?;
-            match errors.into_iter().find(|finding| finding.severity == Severity::Error) {
-                None => Ok(()),
-                Some(finding) => {
-                    Err(Error::new(format!("the written archive does not hold: {}", finding.message))
-                        .help("a file changed while it was read; run it again"))
-                }
-            }
-        },
-    )
-}
-
-fn is_same(read: &archive::ReadEntry, planned: &Entry) -> bool {
-    read.name == planned.name
-        && match (&read.kind, &planned.content) {
-            (archive::Kind::File, Content::File(bytes)) => {
-                read.mode == Some(planned.mode.bits()) && read.bytes.as_ref() == Some(bytes)
-            }
-            (archive::Kind::Link(target), Content::Link(planned)) => target == planned,
-            _ => false,
-        }
-}
-
-fn archive_report(output: &Utf8Path, entries: &[Entry], zip: &[u8]) -> report::Archive {
-    let digest = Digest::of(zip);
-    report::Archive {
-        path: output.as_str().to_owned(),
-        kind: "function",
-        zipped_bytes: zip.len() as u64,
-        unzipped_bytes: entries.iter().map(entry_size).sum(),
-        sha256: digest.hex,
-        code_sha256: digest.base64,
-        entries: entries
-            .iter()
-            .map(|entry| report::Entry {
-                name: entry.name.clone(),
-                mode: match entry.content {
-                    Content::File(_) => entry.mode.bits(),
-                    Content::Link(_) => 0o777,
-                },
-                size: entry_size(entry),
-            })
-            .collect(),
-    }
-}
-
-fn finished(artifact: &Artifact, n_libraries: usize, ui: &Ui) {
-    let Some(archive) = &artifact.archive else { return };
-    let mut contents = match n_libraries {
-        0 => "bootstrap and no libraries".to_owned(),
-        1 => "bootstrap and 1 library".to_owned(),
-        more => format!("bootstrap and {more} libraries"),
-    };
-    match archive.entries.len() - 1 - n_libraries {
-        0 => {}
-        1 => contents.push_str(", 1 included file"),
-        more => contents.push_str(&format!(", {more} included files")),
-    }
-    ui.status(
-        "Finished",
-        &format!(
-            "{}: {contents}, {} zipped, {} unzipped",
-            artifact.name,
-            report::size(archive.zipped_bytes),
-            report::size(archive.unzipped_bytes)
-        ),
-    );
-    ui.status("CodeSha256", &archive.code_sha256);
 }

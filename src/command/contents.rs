@@ -11,7 +11,8 @@ use crate::audit::{Code, Finding};
 use crate::disk;
 use crate::error::Result;
 use crate::include::Included;
-use crate::plan::{BundlePlan, Layout};
+use crate::layout::Layout;
+use crate::plan::BundlePlan;
 use crate::repair::{self, Edits, Refusal};
 use crate::report;
 
@@ -33,8 +34,7 @@ pub(super) struct Contents {
 pub(super) fn contents(
     plan: &BundlePlan,
     layout: &Layout,
-    program: &Arc<Vec<u8>>,
-    name: &str,
+    (name, program): (&str, &Arc<Vec<u8>>),
     included: (&[Included], &[Other]),
     copies: &mut Copies,
 ) -> Result<Contents> {

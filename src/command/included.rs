@@ -2,20 +2,23 @@
 //!
 //! What those need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use camino::Utf8Path;
 
-use crate::archive::{BOOTSTRAP, Content};
+use super::{add_findings, add_libraries};
+
+use crate::archive::Content;
 use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles};
 use crate::elf::{Arch, ElfFacts, Libc, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
-use crate::lambda::{LambdaWorld, Member, MemberContent, TASK_ROOT};
-use crate::plan::{self, BundlePlan, Layout, Request, Start};
+use crate::lambda::{LambdaWorld, Member, MemberContent};
+use crate::layout::Layout;
+use crate::plan::{self, BundlePlan, Request, Start};
 use crate::repair::Edits;
 use crate::report::{self, Library};
 use crate::settings::{Bundle, Origin, Package};
@@ -80,19 +83,15 @@ pub(super) struct Other {
 }
 
 /// The included files as the loader will meet them.
-pub(super) fn members(included: &[Included]) -> Vec<Member> {
+pub(super) fn members(included: &[Included], layout: &Layout) -> Vec<Member> {
     let member = |file: &Included| {
         let content = match &file.content {
             Content::Link(target) => MemberContent::Link(target.clone()),
             Content::File(bytes) => super::member_content(bytes),
         };
-        Member { path: on_lambda(&file.name), content }
+        Member { path: layout.path(&file.name), content }
     };
     included.iter().map(member).collect()
-}
-
-fn on_lambda(name: &str) -> String {
-    format!("{TASK_ROOT}/{name}")
 }
 
 /// Plans for each included program and shared library, and adds to `plan`, which is for the `bootstrap` of
@@ -113,7 +112,7 @@ pub(super) fn plan(
     let mut others: Vec<Other> = Vec::new();
     let n_members = plan.members.len();
     for file in included {
-        let path = on_lambda(&file.name);
+        let path = request.layout.path(&file.name);
         let facts = plan.members.iter().find(|member| member.path == path).and_then(|member| {
             if let MemberContent::Object(facts) = &member.content { Some(facts.clone()) } else { None }
         });
@@ -126,7 +125,8 @@ pub(super) fn plan(
         let mut other = Other { name: file.name.clone(), facts, source, plan: BundlePlan::default() };
         if other.facts.arch() == Some(lambda.arch()) {
             let members = std::mem::take(&mut plan.members);
-            other.plan = other.with_request(request, &members, |request| {
+            let main = plan.program.clone();
+            other.plan = other.with_request(request, &members, &main, |request| {
                 plan::plan(request, lambda, &build.world(request.facts.libc()))
             });
             plan.members.clone_from(&other.plan.members);
@@ -140,7 +140,8 @@ pub(super) fn plan(
         plan.walk_again(request, lambda, &members);
         for other in others.iter_mut().filter(|other| other.facts.arch() == Some(lambda.arch())) {
             let mut its = std::mem::take(&mut other.plan);
-            other.with_request(request, &[], |request| its.walk_again(request, lambda, &members));
+            let main = plan.program.clone();
+            other.with_request(request, &[], &main, |request| its.walk_again(request, lambda, &members));
             other.plan = its;
         }
     }
@@ -160,7 +161,13 @@ impl Other {
     }
 
     /// Acts on the request for this file, which goes by the same choices as that for the program.
-    fn with_request<T>(&self, of: &Request, members: &[Member], act: impl FnOnce(&Request) -> T) -> T {
+    fn with_request<T>(
+        &self,
+        of: &Request,
+        members: &[Member],
+        main: &ElfFacts,
+        act: impl FnOnce(&Request) -> T,
+    ) -> T {
         let program = OpenFile {
             id: (u64::MAX, 2),
             source: self.source.clone(),
@@ -174,17 +181,24 @@ impl Other {
             start: Start::Direct,
             layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
             members,
+            opened_by: (self.facts.linkage() == Linkage::SharedLibrary).then_some(main),
             ..*of
         })
     }
 
-    fn subject<'a>(&'a self, lambda: &'a LambdaWorld, members: &'a [Member], may_edit: bool) -> Subject<'a> {
+    fn subject<'a>(
+        &'a self,
+        lambda: &'a LambdaWorld,
+        (members, attached): (&'a [Member], &'a BTreeSet<String>),
+        may_edit: bool,
+    ) -> Subject<'a> {
         Subject {
             name: &self.name,
             program: &self.facts,
             lambda,
             owner: Owner::Binary,
             members,
+            attached,
             build_files: &self.plan.build_files,
             not_shipped: &self.plan.not_shipped,
             conflicts: &self.plan.conflicts,
@@ -197,35 +211,16 @@ impl Other {
 pub(super) fn add(
     others: &[Other],
     lambda: &LambdaWorld,
-    members: &[Member],
+    members: (&[Member], &BTreeSet<String>),
     findings: &mut Vec<Finding>,
     libraries: &mut Vec<Library>,
     may_edit: bool,
 ) {
     for other in others {
         let subject = other.subject(lambda, members, may_edit);
-        for finding in audit::audit(&subject, &other.plan.walks) {
-            // A library that two programs load is looked at twice.
-            let is_same = |known: &Finding| {
-                (known.code, &known.object, &known.soname, &known.versions)
-                    == (finding.code, &finding.object, &finding.soname, &finding.versions)
-            };
-            if !findings.iter().any(is_same) {
-                findings.push(finding);
-            }
-        }
-        for library in report::libraries(&subject, &other.plan.walks) {
-            match libraries.iter_mut().find(|known| known.soname == library.soname) {
-                Some(known) => {
-                    known.needed_by.extend(library.needed_by);
-                    known.needed_by.sort();
-                    known.needed_by.dedup();
-                }
-                None => libraries.push(library),
-            }
-        }
+        add_findings(findings, audit::audit(&subject, &other.plan.walks));
+        add_libraries(libraries, report::libraries(&subject, &other.plan.walks));
     }
-    libraries.sort_by(|a, b| a.soname.cmp(&b.soname));
 }
 
 /// Warns of files that nobody named and whose names are those of secrets.
@@ -265,7 +260,7 @@ pub(super) fn check_names(
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let ours =
         plan.shipped.iter().map(|library| (library.entry_name(layout), format!("`{}`", library.source)));
-    let bootstrap = (BOOTSTRAP.to_owned(), format!("`{program}`"));
+    let bootstrap = (layout.program.clone(), format!("`{program}`"));
     let theirs = included
         .iter()
         .map(|file| (file.name.clone(), format!("`{}` (of `--include {}`)", file.source, file.by)));

@@ -17,6 +17,10 @@ impl Bundle {
             return None;
         }
         let facts = request.facts;
+        if request.opened_by.is_some() {
+            let place = if self.private.is_some() { Place::Private } else { Place::Lib };
+            return self.edits_of_library(request, facts, place);
+        }
         let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
         let layout = request.layout;
         match &self.private {
@@ -65,9 +69,12 @@ impl Bundle {
         if library.link_to.is_some() {
             return None;
         }
-        let facts = &library.facts;
+        self.edits_of_library(request, &library.facts, library.place)
+    }
+
+    fn edits_of_library(&self, request: &Request, facts: &ElfFacts, place: Place) -> Option<Edits> {
         let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
-        match library.place {
+        match place {
             // All that it needs is in one directory, which the program's DT_RPATH names.
             Place::Private => edits.drop_runpath = facts.rpath.is_some() || facts.runpath.is_some(),
             // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.

@@ -50,6 +50,17 @@ pub(super) fn begin(
     bundle: &mut Bundle,
     not_shipped: &mut BTreeMap<String, NotShipped>,
 ) {
+    if let Some(program) = request.opened_by {
+        // The program has brought it.
+        let directory = request.layout.path(&request.layout.private);
+        let interpreter = program.interpreter.as_deref().and_then(|path| path.strip_prefix(&directory));
+        if let Some(name) = interpreter {
+            search.is_private = true;
+            let interpreter = name.trim_start_matches('/').to_owned();
+            bundle.private = Some(Private { interpreter, parts: Vec::new(), opened: Vec::new() });
+        }
+        return;
+    }
     let Some(path) = request.facts.interpreter.as_deref() else { return };
     if request.facts.linkage() != Linkage::Dynamic {
         return;

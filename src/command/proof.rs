@@ -1,0 +1,319 @@
+//! What an archive's programs and libraries come to on Lambda, read from the archive alone.
+//!
+//! The main program is walked as it would start. Every other ELF file that it does not load is walked by itself:
+//! a program as it would start, a library as the main program would open it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::attached::Attached;
+use super::{add_findings, add_libraries, member_content};
+use crate::archive::{self, Archive, BOOTSTRAP, Kind, ReadEntry};
+use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
+use crate::elf::{self, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
+use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
+use crate::layout::BundleKind;
+use crate::plan::{BuildFile, Conflict};
+use crate::report::{self, Library};
+use crate::script::Script;
+use crate::world::Opened;
+
+/// A program or library of an archive, and how it starts.
+pub(super) struct Root {
+    /// Its name in the archive.
+    pub name: String,
+    /// What its file says.
+    pub facts: Arc<ElfFacts>,
+    /// The script of ours that starts it.
+    script: Option<Script>,
+}
+
+/// The archive as Lambda unpacks it, its main program found.
+pub(super) struct Contents<'a> {
+    read: &'a Archive,
+    kind: BundleKind,
+    members: Vec<Member>,
+    attached: &'a Attached,
+    /// The main program: `bootstrap`, else the first extension or program.
+    pub main: Option<Root>,
+    /// What is wrong with the archive itself.
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Default)]
+struct Proved {
+    findings: Vec<Finding>,
+    libraries: Vec<Library>,
+    /// The paths of all that is loaded.
+    loaded: BTreeSet<String>,
+}
+
+/// An archive comes without a build world.
+#[derive(Default)]
+struct NoBuildWorld {
+    files: BTreeMap<String, BuildFile>,
+    reasons: BTreeMap<String, NotShipped>,
+    conflicts: BTreeMap<String, Conflict>,
+}
+
+impl<'a> Contents<'a> {
+    /// Looks at what was read from `path`.
+    pub fn new(read: &'a Archive, path: &str, kind: BundleKind, attached: &'a Attached) -> Contents<'a> {
+        let mut members: Vec<Member> = attached.members.clone();
+        members.extend(own_members(read, kind));
+        let mut contents = Contents { read, kind, members, attached, main: None, findings: Vec::new() };
+        if read.unpacked {
+            contents.find_main(path);
+        }
+        contents
+    }
+
+    fn find_main(&mut self, path: &str) {
+        if let Some(found) = entry(self.read, BOOTSTRAP) {
+            let bytes = bytes_of(found);
+            if let Some(script) = Script::parse(bytes) {
+                return self.scripted(script);
+            }
+            match elf::parse(bytes) {
+                Ok(facts) => self.main = Some(Root::new(BOOTSTRAP, facts)),
+                Err(ElfError::NotElf(OtherFormat::Script)) => {
+                    self.main = self.first_program();
+                    self.findings.extend(mode_finding(self.read, BOOTSTRAP));
+                    if self.main.is_none() {
+                        let message = "`bootstrap` is a script; the programs it starts are not in the archive, and not checked";
+                        let finding = Finding::new(Code::NotElf, BOOTSTRAP, message);
+                        self.findings.push(Finding { severity: Severity::Warning, ..finding });
+                    }
+                }
+                Err(error) => self.findings.push(cannot_start(BOOTSTRAP, &error.to_string())),
+            }
+            return;
+        }
+        match self.kind {
+            BundleKind::Function => self.findings.push(bootstrap_missing(path, self.read)),
+            BundleKind::Extension if !self.names().any(|name| name.starts_with("extensions/")) => {
+                let finding = Finding::new(
+                    Code::BootstrapMissing,
+                    path,
+                    format!("`{path}` has no program in `extensions/`, where Lambda looks for extensions"),
+                );
+                self.findings
+                    .push(finding.help("let `cargo lambda-bundle --kind extension` write the archive"));
+            }
+            BundleKind::Extension | BundleKind::Layer => self.main = self.first_program(),
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.name.as_str())
+    }
+
+    /// The first program; extensions before others.
+    fn first_program(&self) -> Option<Root> {
+        let mut roots = self.others(&BTreeSet::new());
+        roots.retain(|root| root.facts.linkage() != Linkage::SharedLibrary);
+        roots.sort_by_key(|root| !root.name.starts_with("extensions/"));
+        roots.into_iter().next()
+    }
+
+    /// The program that a script of ours starts.
+    fn scripted(&mut self, script: Script) {
+        let path = script.program.clone();
+        let name = self.name(&path).to_owned();
+        match entry(self.read, &name).map(|entry| elf::parse(bytes_of(entry))) {
+            Some(Ok(facts)) => self.main = Some(Root { script: Some(script), ..Root::new(&name, facts) }),
+            Some(Err(error)) => self.findings.push(cannot_start(&name, &error.to_string())),
+            None => {
+                self.findings
+                    .push(cannot_start(&name, "`bootstrap` starts it, but it is not in the archive"));
+            }
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.kind.root())
+    }
+
+    fn name<'b>(&self, path: &'b str) -> &'b str {
+        path.strip_prefix(self.kind.root()).map_or(path, |rest| rest.trim_start_matches('/'))
+    }
+
+    /// The files that the kernel executes to start a program.
+    fn executed(&self, root: &Root) -> Vec<String> {
+        let mut names = vec![root.name.clone()];
+        if root.script.is_some() {
+            names.push(BOOTSTRAP.to_owned());
+        }
+        names.extend(root.as_started().interpreter.as_deref().map(|path| self.name(path).to_owned()));
+        names
+    }
+
+    /// The ELF files beside the main program that it does not load, sorted by name.
+    fn others(&self, loaded: &BTreeSet<String>) -> Vec<Root> {
+        let main = self.main.as_ref().map(|main| main.name.as_str());
+        let mut roots: Vec<Root> = self
+            .members
+            .iter()
+            .filter(|member| !self.attached.paths.contains(&member.path) && !loaded.contains(&member.path))
+            .filter_map(|member| match &member.content {
+                MemberContent::Object(facts) => Some((self.name(&member.path), facts)),
+                MemberContent::Link(_) | MemberContent::Other(_) => None,
+            })
+            // An object file is data to everyone but a linker.
+            .filter(|(name, facts)| Some(*name) != main && !matches!(facts.object_type, ObjectType::Other(_)))
+            .map(|(name, facts)| Root { name: name.to_owned(), facts: facts.clone(), script: None })
+            .collect();
+        roots.sort_by(|a, b| a.name.cmp(&b.name));
+        roots
+    }
+
+    /// Walks and audits all of it; the findings, and the libraries that are loaded.
+    pub fn prove(&self, lambda: &LambdaWorld, libs: &[String]) -> (Vec<Finding>, Vec<Library>) {
+        let mut proved = Proved::default();
+        if let Some(main) = &self.main {
+            self.prove_one(main, lambda, libs, &mut proved);
+        }
+        let mut others = self.others(&proved.loaded);
+        // A library that a program loads is looked at with it.
+        others.sort_by_key(|root| root.facts.linkage() == Linkage::SharedLibrary);
+        for root in others {
+            if !proved.loaded.contains(&self.path(&root.name)) {
+                self.prove_one(&root, lambda, &[], &mut proved);
+            }
+        }
+        (proved.findings, proved.libraries)
+    }
+
+    fn prove_one(&self, root: &Root, lambda: &LambdaWorld, libs: &[String], proved: &mut Proved) {
+        let walks = self.walks(root, lambda, libs);
+        let objects = walks.iter().flat_map(|walked| &walked.closure.objects);
+        proved.loaded.extend(objects.map(|object| object.path.clone()));
+        let none = NoBuildWorld::default();
+        let subject = Subject {
+            name: &root.name,
+            program: &root.facts,
+            lambda,
+            owner: Owner::Archive,
+            members: &self.members,
+            attached: &self.attached.paths,
+            build_files: &none.files,
+            not_shipped: &none.reasons,
+            conflicts: &none.conflicts,
+            may_edit: false,
+        };
+        add_findings(&mut proved.findings, audit::audit(&subject, &walks));
+        add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
+        if root.facts.linkage() != Linkage::SharedLibrary {
+            let executed = self.executed(root);
+            add_findings(
+                &mut proved.findings,
+                executed.iter().filter_map(|name| mode_finding(self.read, name)).collect(),
+            );
+        }
+    }
+
+    fn walks(&self, root: &Root, lambda: &LambdaWorld, libs: &[String]) -> Vec<Walked> {
+        if root.facts.arch().is_none() {
+            return Vec::new();
+        }
+        let behind = root.script.as_ref().map(|script| lambda.behind(&script.library_dir));
+        let lambda = behind.as_ref().unwrap_or(lambda);
+        let is_library = root.facts.linkage() == Linkage::SharedLibrary;
+        let facts = match self.main.as_ref().filter(|_| is_library) {
+            Some(main) => Arc::new(root.facts.opened_by(&main.as_started())),
+            None => root.as_started(),
+        };
+        let mut walks = lambda.walks(&self.path(&root.name), &facts, libs, &self.members);
+        // Who opens a plugin brings the symbols that it leaves open.
+        if !is_library {
+            lambda.check_symbols(&mut walks, root.facts.libc(), &BTreeMap::new());
+        }
+        walks
+    }
+}
+
+impl Root {
+    fn new(name: &str, facts: ElfFacts) -> Root {
+        Root { name: name.to_owned(), facts: Arc::new(facts), script: None }
+    }
+
+    /// The facts that decide how it loads: with the loader that a script calls.
+    fn as_started(&self) -> Arc<ElfFacts> {
+        match self.script.as_ref().and_then(|script| script.loader.as_ref()) {
+            None => self.facts.clone(),
+            Some(loader) => {
+                let facts = (*self.facts).clone();
+                Arc::new(ElfFacts { interpreter: Some(loader.path.clone()), ..facts })
+            }
+        }
+    }
+}
+
+/// An archive's files as the loader will meet them where Lambda unpacks it.
+pub(super) fn own_members(read: &Archive, kind: BundleKind) -> Vec<Member> {
+    let member = |entry: &ReadEntry| {
+        let content = match &entry.kind {
+            Kind::Directory => return None,
+            Kind::Link(target) => MemberContent::Link(target.clone()),
+            Kind::File if !is_readable(entry) => MemberContent::Other(Opened::Unreadable),
+            Kind::File => member_content(bytes_of(entry)),
+        };
+        Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
+    };
+    read.entries.iter().filter_map(member).collect()
+}
+
+fn bytes_of(entry: &ReadEntry) -> &[u8] {
+    entry.bytes.as_deref().map_or(&[], |bytes| bytes)
+}
+
+/// Lambda runs functions as a user of its own: what only the owner may read is not there for it.
+///
+/// Mode 0 is what tools leave that write none.
+fn is_readable(entry: &ReadEntry) -> bool {
+    entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
+}
+
+/// The entry of a name, links followed.
+fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
+    let mut name = name.to_owned();
+    for _ in 0..40 {
+        let entry = read.entries.iter().find(|entry| entry.name == name)?;
+        match &entry.kind {
+            Kind::Link(target) => name = archive::link_target(&name, target)?,
+            _ => return Some(entry),
+        }
+    }
+    None
+}
+
+fn cannot_start(name: &str, why: &str) -> Finding {
+    Finding::new(Code::NotElf, name, format!("`{name}` cannot be started: {why}"))
+}
+
+fn bootstrap_missing(path: &str, read: &Archive) -> Finding {
+    let finding =
+        Finding::new(Code::BootstrapMissing, BOOTSTRAP, format!("`{path}` has no `bootstrap` at its root"));
+    let mut files = read.entries.iter().filter(|entry| entry.kind == Kind::File);
+    let is_elsewhere = |entry: &&ReadEntry| elf::file_name(&entry.name) == BOOTSTRAP;
+    match files.find(is_elsewhere) {
+        Some(entry) => finding.help(format!("put `{}` at the root of the archive", entry.name)),
+        None => finding.help(
+            "name the program `bootstrap`, or let `cargo lambda-bundle` write the archive; if it is a layer, say `--kind layer`",
+        ),
+    }
+}
+
+/// A finding if Lambda may not execute an entry; the kernel says EACCES then.
+fn mode_finding(read: &Archive, name: &str) -> Option<Finding> {
+    let entry = entry(read, name).filter(|entry| entry.kind == Kind::File)?;
+    let message = match entry.mode {
+        Some(mode) if mode & 0o001 != 0 && mode & 0o004 != 0 => return None,
+        Some(mode) if mode != 0 => format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it"),
+        _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
+    };
+    Some(Finding::new(Code::NotExecutable, name, message).help(format!(
+        "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
+        elf::file_name(name)
+    )))
+}

@@ -1,0 +1,100 @@
+//! A layer for the libraries that several functions ship (`--split-layer`).
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::output::replace;
+use crate::archive::{self, Content, Entry, Mode};
+use crate::disk;
+use crate::elf::ElfFacts;
+use crate::error::{Error, Result};
+use crate::lambda::{Member, MemberContent};
+use crate::layout::{BundleKind, Layout};
+use crate::plan::{Place, Shipped};
+use crate::report;
+use crate::settings::Bundle;
+use crate::ui::Ui;
+
+/// Where the layer goes: to `layers` beside the directory of the first function's bundle.
+pub(super) fn output(first: &Utf8Path, name: &str) -> Utf8PathBuf {
+    let around = first.parent().map(|directory| directory.parent().unwrap_or(directory));
+    around.unwrap_or(Utf8Path::new(".")).join("layers").join(format!("{name}.zip"))
+}
+
+/// Writes the layer; its files as the functions will meet them.
+///
+/// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
+/// function alone needs stays with it, as does what is edited for it.
+///
+/// # Errors
+///
+/// Functions of two architectures; a library that is gone.
+pub(super) fn write(
+    name: &str,
+    plans: Vec<Vec<Shipped>>,
+    output: Option<&Utf8Path>,
+    job: &Bundle,
+    is_json: bool,
+    ui: &Ui,
+) -> Result<Vec<Member>> {
+    let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
+    for library in plans.into_iter().flatten() {
+        if library.place != Place::Lib || library.edits.is_some() {
+            continue;
+        }
+        match counts.get_mut(&library.name) {
+            Some((known, count)) if known.source == library.source => *count += 1,
+            Some(_) => {}
+            None => {
+                counts.insert(library.name.clone(), (library, 1));
+            }
+        }
+    }
+    counts.retain(|_, (_, count)| *count > 1);
+    let shared: Vec<Shipped> = counts.into_values().map(|(library, _)| library).collect();
+    if shared.is_empty() {
+        ui.status("Splitting", "nothing: no library is shipped by two of the functions");
+        return Ok(Vec::new());
+    }
+    let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
+    if archs.iter().any(|arch| *arch != archs[0]) {
+        return Err(Error::usage("`--split-layer` would put libraries of two architectures into one layer")
+            .help("run it once for each `--target`"));
+    }
+    let layout = Layout::layer(BundleKind::Layer, archive::BOOTSTRAP, name);
+    let mut entries = Vec::new();
+    let mut members = Vec::new();
+    for library in &shared {
+        let entry_name = library.entry_name(&layout);
+        // What a link leads to may be in one function only.
+        let target =
+            library.link_to.as_ref().filter(|target| shared.iter().any(|other| other.name == **target));
+        let (content, member) = match target {
+            Some(target) => (Content::Link(target.clone()), MemberContent::Link(target.clone())),
+            None => {
+                let bytes = disk::read(Utf8Path::new(&library.source))?;
+                let facts: Arc<ElfFacts> = library.facts.clone();
+                (Content::File(Arc::new(bytes)), MemberContent::Object(facts))
+            }
+        };
+        members.push(Member { path: layout.path(&entry_name), content: member });
+        entries.push(Entry { name: entry_name, mode: Mode::Data, content });
+    }
+    archive::order(&mut entries);
+    if let Some(output) = output {
+        let zip = archive::write(&entries, job.stamp, Cursor::new(Vec::new()))?.into_inner();
+        replace(output, &entries, &zip, None)?;
+        let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
+        ui.status(
+            "Splitting",
+            &format!("{output}: {}; {} zipped", names.join(", "), report::size(zip.len() as u64)),
+        );
+        if !is_json {
+            ui.data(&format!("{output}\n"));
+        }
+    }
+    Ok(members)
+}

@@ -1,0 +1,105 @@
+//! Where the files of a bundle are: names in the archive, and paths on Lambda.
+//!
+//! Paths on Lambda are absolute throughout: without /proc, `$ORIGIN` vanishes silently.
+
+use crate::archive::BOOTSTRAP;
+
+/// The shapes of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleKind {
+    /// A function on a `provided.*` runtime: `bootstrap` at the root, unpacked to /var/task.
+    Function,
+    /// A layer, unpacked to /opt.
+    Layer,
+    /// A layer of extensions: programs in `extensions/`.
+    Extension,
+}
+
+impl BundleKind {
+    /// The word of the command line and the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BundleKind::Function => "function",
+            BundleKind::Layer => "layer",
+            BundleKind::Extension => "extension",
+        }
+    }
+
+    /// Where Lambda unpacks the archive.
+    pub fn root(self) -> &'static str {
+        match self {
+            BundleKind::Function => "/var/task",
+            BundleKind::Layer | BundleKind::Extension => "/opt",
+        }
+    }
+}
+
+/// What an archive holds where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The shape.
+    pub kind: BundleKind,
+    /// The program.
+    pub program: String,
+    /// Libraries that the system lacks; on Lambda's LD_LIBRARY_PATH.
+    pub lib: String,
+    /// Libraries that displace the system's; on no library path.
+    pub pinned: String,
+    /// A C library and all that uses it; on no library path.
+    pub private: String,
+}
+
+impl Layout {
+    /// A function.
+    pub fn function() -> Layout {
+        Layout {
+            kind: BundleKind::Function,
+            program: BOOTSTRAP.to_owned(),
+            lib: "lib".to_owned(),
+            pinned: "lib/pinned".to_owned(),
+            private: "libc".to_owned(),
+        }
+    }
+
+    /// A layer with its main program at `program`, such as `bootstrap` or `extensions/telemetry`.
+    ///
+    /// Layers merge in /opt, so what is on no library path goes below the program's name.
+    pub fn layer(kind: BundleKind, program: &str, name: &str) -> Layout {
+        Layout {
+            kind,
+            program: program.to_owned(),
+            lib: "lib".to_owned(),
+            pinned: format!("lambda-bundle/{name}/pinned"),
+            private: format!("lambda-bundle/{name}/libc"),
+        }
+    }
+
+    /// The path on Lambda of a name in the archive.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.kind.root())
+    }
+
+    /// The name in the archive of a path on Lambda; the path itself for what is elsewhere.
+    pub fn name<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.kind.root()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path)
+    }
+
+    /// Where the program of that name goes.
+    pub fn program_of(kind: BundleKind, name: &str) -> String {
+        match kind {
+            BundleKind::Function => BOOTSTRAP.to_owned(),
+            BundleKind::Layer => format!("bin/{name}"),
+            BundleKind::Extension => format!("extensions/{name}"),
+        }
+    }
+
+    /// The program where a script has its name. In the same directory, for its `$ORIGIN`.
+    pub fn scripted_program(&self) -> String {
+        format!("{}.elf", self.program)
+    }
+
+    /// The path on Lambda of [`Layout::pinned`].
+    pub fn pinned_path(&self) -> String {
+        self.path(&self.pinned)
+    }
+}
