@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::included::{self, Build, Other};
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, summary, unreadable,
     unreadable_program,
 };
 use crate::archive::{self, Content, Digest, Entry, Limits, Mode};
@@ -51,43 +51,65 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         check_directories(job(&package.settings))?;
         included::say_whose(package, ui);
     }
+    let programs = programs(resolved)?;
+    let is_one = programs.len() == 1;
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
-    for program in programs(resolved)? {
-        let settings = settings_of(resolved, &program);
-        let job = job(settings);
-        let bytes = disk::read(&program.path)
-            .map_err(|error| unreadable(error, "name the file of a built program"))?;
-        let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
-        let output = match &job.purpose {
-            Purpose::Write(destination) => {
-                check_kind(&program, &facts, true)?;
-                let path = output_path(destination, &program, &facts, context);
-                if let Some(other) = outputs.insert(path.clone(), program.name.clone()) {
-                    return Err(Error::usage(format!(
-                        "`{other}` and `{}` would both be written to `{path}`",
-                        program.name
-                    ))
-                    .help("tell them apart: `-o DIR/{bin}-{arch}.zip`, with {bin}, {package}, {arch} or {target}"));
-                }
-                Some(path)
-            }
-            Purpose::Check | Purpose::Explain { .. } => {
-                check_kind(&program, &facts, false)?;
-                None
-            }
-        };
-        let path = disk::canonicalize(&program.path)?;
-        let included = included::collect(job)?;
-        let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
-        all.push(Loaded { program, path, bytes, facts, included, output });
+    // All are read before anything is written, to find two that would be written to one place.
+    for program in programs {
+        let name = program.name.clone();
+        let loaded = load(program, resolved, context);
+        if let Ok(Loaded { output: Some(path), .. }) = &loaded
+            && let Some(other) = outputs.insert(path.clone(), name.clone())
+        {
+            return Err(Error::usage(format!("`{other}` and `{name}` would both be written to `{path}`"))
+                .help(
+                    "tell them apart: `-o DIR/{bin}-{arch}.zip`, with {bin}, {package}, {arch} or {target}",
+                ));
+        }
+        all.push((name, loaded));
     }
-    for loaded in &all {
-        let settings = settings_of(resolved, &loaded.program);
-        let run = Run { job: job(settings), settings, context, ui };
-        run.program(loaded, results)?;
+    let mut summary = Vec::new();
+    for (name, loaded) in all {
+        let answer = loaded.and_then(|loaded| {
+            let settings = settings_of(resolved, &loaded.program);
+            Run { job: job(settings), settings, context, ui }.program(&loaded, results)
+        });
+        match answer {
+            Ok(line) => summary.extend(line),
+            Err(error) if is_one => return Err(error),
+            Err(error) => {
+                ui.error(&error);
+                results.errors.push(error);
+                summary.push(summary::Line::unanswered(&name));
+            }
+        }
+    }
+    if !is_one && !matches!(job(resolved.shared()).purpose, Purpose::Explain { .. }) {
+        summary::print(&summary, ui);
     }
     Ok(())
+}
+
+/// Reads a program and what goes into its bundle beside it.
+fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Loaded> {
+    let job = job(settings_of(resolved, &program));
+    let bytes =
+        disk::read(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
+    let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
+    let output = match &job.purpose {
+        Purpose::Write(destination) => {
+            check_kind(&program, &facts, true)?;
+            Some(output_path(destination, &program, &facts, context))
+        }
+        Purpose::Check | Purpose::Explain { .. } => {
+            check_kind(&program, &facts, false)?;
+            None
+        }
+    };
+    let path = disk::canonicalize(&program.path)?;
+    let included = included::collect(job)?;
+    Ok(Loaded { program, path, bytes: Arc::new(bytes), facts: Arc::new(facts), included, output })
 }
 
 /// The settings of the program's package.
@@ -213,8 +235,9 @@ struct Loaded {
 }
 
 impl Run<'_> {
-    /// Plans one program for each runtime, and writes, shows or explains it.
-    fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<()> {
+    /// Plans one program for each runtime, and writes, shows or explains it. The line is the configured runtime's.
+    fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<Option<summary::Line>> {
+        let mut line = None;
         let library_dirs = library_dirs(self.job, &loaded.program, &loaded.facts, self.context);
         let mut host_directories = library_dirs.clone();
         host_directories.extend(loaded.path.parent().map(Utf8Path::to_owned));
@@ -237,9 +260,13 @@ impl Run<'_> {
         for runtime in &self.settings.lambda.runtimes {
             let (artifact, fails) = self.on_runtime(loaded, runtime, &build)?;
             // Of several runtimes, the others are a report.
-            results.push((artifact, fails && *runtime == self.settings.lambda.configured));
+            let decides = *runtime == self.settings.lambda.configured;
+            if decides {
+                line = Some(summary::Line::of(&artifact));
+            }
+            results.artifacts.push((artifact, fails && decides));
         }
-        Ok(())
+        Ok(line)
     }
 
     fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {

@@ -139,7 +139,7 @@ fn verify_one(
         _ => "may start",
     };
     ui.status("Finished", &format!("{path} {verdict} on {}", artifact.runtime));
-    results.push((artifact, fails));
+    results.artifacts.push((artifact, fails));
     Ok(())
 }
 
