@@ -31,6 +31,9 @@ const LEVEL: i64 = 9;
 /// Entries that the directory of a ZIP archive without ZIP64 can count.
 const MAX_ENTRIES: usize = u16::MAX as usize - 1;
 
+/// Bytes of all files together. With room for the headers: beyond 4 GiB an archive needs ZIP64 and its extra fields.
+pub const MAX_BYTES: u64 = u32::MAX as u64 / 2;
+
 /// Longest target of a symbolic link, Linux's PATH_MAX.
 const MAX_LINK_BYTES: u64 = 4096;
 
@@ -238,8 +241,7 @@ fn check_plan(entries: &[Entry]) -> Result<()> {
         };
     }
     names.check_parents().map_err(|clash| Error::new(clash.text("the bundle")))?;
-    // With room for the headers: beyond 4 GiB an archive needs ZIP64 and its extra fields.
-    if total > u64::from(u32::MAX) / 2 {
+    if total > MAX_BYTES {
         return Err(Error::new(format!("the bundle has {total} bytes, too many for a ZIP archive")));
     }
     Ok(())

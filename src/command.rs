@@ -9,6 +9,7 @@ mod included;
 mod output;
 mod proof;
 mod split;
+mod summary;
 mod verify;
 
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub enum Outcome {
     Done,
     /// Findings of severity error.
     Findings,
+    /// Of several programs, some could not be answered for; the errors are shown.
+    NoAnswer,
 }
 
 /// Runs the job and prints its report.
@@ -40,7 +43,7 @@ pub enum Outcome {
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
 pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
     let settings = resolved.shared();
-    let mut results = Vec::new();
+    let mut results = Results::default();
     let answered = match &settings.job {
         Job::Bundle(_) => bundle::run(resolved, context, ui, &mut results),
         Job::Verify(job) => verify::run(job, settings, context, ui, &mut results),
@@ -49,12 +52,41 @@ pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
             return Ok(Outcome::Done);
         }
     };
-    let fails = results.iter().any(|(_, fails)| *fails);
+    let Results { artifacts, errors } = results;
+    let fails = artifacts.iter().any(|(_, fails)| *fails);
     if settings.output.json {
-        let artifacts = results.into_iter().map(|(artifact, _)| artifact).collect();
-        ui.data(&Report::new(artifacts, answered.as_ref().err()).to_json());
+        let artifacts = artifacts.into_iter().map(|(artifact, _)| artifact).collect();
+        let shown = together(&errors);
+        let error =
+            answered.as_ref().err().or(errors.first().filter(|_| errors.len() == 1)).or(shown.as_ref());
+        ui.data(&Report::new(artifacts, error).to_json());
     }
-    answered.map(|()| if fails { Outcome::Findings } else { Outcome::Done })
+    answered.map(|()| match (errors.is_empty(), fails) {
+        (false, _) => Outcome::NoAnswer,
+        (true, true) => Outcome::Findings,
+        (true, false) => Outcome::Done,
+    })
+}
+
+/// What a run found, program by program.
+#[derive(Default)]
+struct Results {
+    /// Artifacts with whether a finding of theirs decides the exit status.
+    artifacts: Vec<(Artifact, bool)>,
+    /// What kept some of several programs from an answer; already shown.
+    errors: Vec<Error>,
+}
+
+/// Several errors as one, for the document.
+fn together(errors: &[Error]) -> Option<Error> {
+    let line = |error: &Error| {
+        let causes = error.causes().into_iter();
+        [error.to_string()].into_iter().chain(causes).collect::<Vec<_>>().join(": ")
+    };
+    let mut lines = errors.iter().rev().map(line);
+    let last = Error::new(lines.next()?);
+    let chain = lines.fold(last, |cause, line| Error::new(line).because(cause));
+    Some(Error::new(format!("could not answer for {} programs", errors.len())).because(chain))
 }
 
 /// Reports an error from before the job began: with JSON, unless the command line is wrong, on stdout, too.
@@ -64,9 +96,6 @@ pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
     }
     Err(error)
 }
-
-/// Artifacts with whether a finding of theirs decides the exit status.
-type Results = Vec<(Artifact, bool)>;
 
 /// The Lambda world of a runtime; a finding if that runtime has no such architecture.
 fn lambda_world(

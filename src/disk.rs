@@ -38,6 +38,11 @@ pub fn sections(path: &Utf8Path) -> Result<(u64, Vec<Section>)> {
     sections.map(|sections| (size, sections)).map_err(|cause| failed(path, cause))
 }
 
+/// The size of a regular file in bytes.
+pub fn size(path: &Utf8Path) -> Result<u64> {
+    regular(path).map(|metadata| metadata.len())
+}
+
 /// The path with all links followed.
 pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
     path.canonicalize_utf8().map_err(|cause| failed(path, cause))

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     ExitCode::from(match result {
         Ok(Outcome::Done) => DONE,
         Ok(Outcome::Findings) => FINDINGS,
+        Ok(Outcome::NoAnswer) => NO_ANSWER,
         Err(error) => {
             ui.error(&error);
             if error.is_usage() { USAGE } else { NO_ANSWER }

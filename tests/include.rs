@@ -264,6 +264,27 @@ fn links_are_followed_or_kept() {
 }
 
 #[test]
+fn trees_without_end_and_files_beyond_measure_end() {
+    let scene = Scene::new();
+    // Each directory leads to the next by two links: 2^40 paths.
+    for at in 0..40 {
+        scene.file(&format!("ladder/{at}/not-this"), "");
+        for link in ["a", "b"] {
+            scene.link(&format!("../{}", at + 1), &format!("ladder/{at}/{link}"));
+        }
+    }
+    scene.file("ladder/40/not-this", "");
+    scene.refuses(
+        101,
+        "--include ladder/0/**/*.txt",
+        &["`--include ladder/0/**/*.txt` brings more than 65534 directories"],
+    );
+    scene.refuses(101, "--include ladder/0", &["`--include ladder/0` brings more than 65534 "]);
+    fs::File::create(scene.path().join("huge")).unwrap().set_len(3 << 30).unwrap();
+    scene.refuses(101, "--include huge", &["`--include huge` brings more than 2147483647 bytes"]);
+}
+
+#[test]
 fn names_of_secrets_are_warned_of_unless_they_are_named() {
     let scene = Scene::new();
     for path in ["conf/.env", "conf/.git/config", "conf/.git/HEAD", "conf/tls/server.pem", "conf/app.toml"] {

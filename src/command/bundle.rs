@@ -14,7 +14,7 @@ use super::included::{self, Build, Other};
 use super::output::{Expected, archive_report, finished, replace};
 use super::split;
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, summary, unreadable,
     unreadable_program,
 };
 use crate::archive::{self, Content, Entry, Mode};
@@ -36,6 +36,7 @@ use crate::workspace;
 use crate::world::{Object, OpenFile};
 
 /// A program to bundle, whoever built it.
+#[derive(Clone)]
 struct Program {
     name: String,
     path: Utf8PathBuf,
@@ -61,51 +62,41 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         check_directories(job(&package.settings))?;
         included::say_whose(package, ui);
     }
+    let programs = programs(resolved)?;
+    let is_one = programs.len() == 1;
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
-    for program in programs(resolved)? {
-        let settings = settings_of(resolved, &program);
-        let job = job(settings);
-        let bytes = disk::read(&program.path)
-            .map_err(|error| unreadable(error, "name the file of a built program"))?;
-        let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
-        let output = match &job.purpose {
-            Purpose::Write(destination) => {
-                check_kind(&program, &facts, true)?;
-                let path = output_path(destination, job.kind, &program, &facts, context);
-                let first = all.iter_mut().find(|first: &&mut Loaded| first.output.as_ref() == Some(&path));
-                if let Some(first) = first.filter(|_| job.kind != BundleKind::Function) {
-                    first.add(program, Arc::new(bytes), job.kind);
-                    continue;
-                }
-                if let Some(other) = outputs.insert(path.clone(), program.name.clone()) {
+    // All are read before anything is written, to find two that would be written to one place.
+    for program in programs {
+        let name = program.name.clone();
+        let loaded = load(program, resolved, context);
+        if let Ok(loaded) = &loaded {
+            let kind = job(settings_of(resolved, &loaded.program)).kind;
+            let is_same = |first: &&mut Loaded| first.output.is_some() && first.output == loaded.output;
+            let mut read =
+                all.iter_mut().filter_map(|(_, first): &mut (_, Result<Loaded>)| first.as_mut().ok());
+            if let Some(first) = read.find(is_same).filter(|_| kind != BundleKind::Function) {
+                first.add(&loaded.program, loaded.bytes.clone(), kind);
+                continue;
+            }
+            for (what, path) in [("", &loaded.output), ("the debug symbols of ", &loaded.debug_symbols)] {
+                let Some(path) = path.as_ref().filter(|_| loaded.output.is_some()) else { continue };
+                if let Some(other) = outputs.insert(path.clone(), name.clone()) {
+                    let flag = if what.is_empty() {
+                        "-o DIR/{bin}-{arch}.zip"
+                    } else {
+                        "--debug-symbols DIR/{bin}-{arch}"
+                    };
                     return Err(Error::usage(format!(
-                        "`{other}` and `{}` would both be written to `{path}`",
-                        program.name
+                        "{what}`{other}` and `{name}` would both be written to `{path}`"
                     ))
-                    .help("tell them apart: `-o DIR/{bin}-{arch}.zip`, with {bin}, {package}, {arch} or {target}"));
+                    .help(format!(
+                        "tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}"
+                    )));
                 }
-                Some(path)
             }
-            Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
-                check_kind(&program, &facts, false)?;
-                None
-            }
-        };
-        let debug_symbols = job.debug_symbols.as_ref().map(|directory| filled(directory, &program, &facts));
-        if let (Some(directory), Some(_)) = (&debug_symbols, &output)
-            && let Some(other) = outputs.insert(directory.clone(), program.name.clone())
-        {
-            return Err(Error::usage(format!(
-                "the debug symbols of `{other}` and `{}` would both be written to `{directory}`",
-                program.name
-            ))
-            .help("tell them apart: `--debug-symbols DIR/{bin}-{arch}`, with {bin}, {package}, {arch} or {target}"));
         }
-        let path = disk::canonicalize(&program.path)?;
-        let included = included::collect(job)?;
-        let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
-        all.push(Loaded { program, path, bytes, facts, included, output, debug_symbols, others: Vec::new() });
+        all.push((name, loaded));
     }
     let run_of = |loaded: &Loaded, attached| {
         let settings = settings_of(resolved, &loaded.program);
@@ -116,25 +107,31 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     let given = Attached::read(&shared.attached_layers, ui)?;
     let mut attached = given.clone();
     if let Some(name) = &shared.split_layer {
-        let mut plans = Vec::new();
-        for loaded in &all {
-            plans.push(run_of(loaded, &given).first_plan(loaded)?);
-        }
-        let output = match (&shared.purpose, &all.first().and_then(|loaded| loaded.output.clone())) {
+        let read: Vec<&Loaded> = all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()).collect();
+        let plans =
+            read.iter().map(|loaded| run_of(loaded, &given).first_plan(loaded)).collect::<Result<_>>()?;
+        let output = match (&shared.purpose, read.first().and_then(|loaded| loaded.output.as_ref())) {
             (Purpose::Write(_), Some(first)) => Some(split::output(first, name)),
             _ => None,
         };
-        attached.add(split::write(
-            name,
-            plans,
-            output.as_deref(),
-            shared,
-            resolved.shared().output.json,
-            ui,
-        )?);
+        let is_json = resolved.shared().output.json;
+        attached.add(split::write(name, plans, output.as_deref(), shared, is_json, ui)?);
     }
-    for loaded in &all {
-        run_of(loaded, &attached).program(loaded, results)?;
+    let mut summary = Vec::new();
+    for (name, loaded) in all {
+        let answer = loaded.and_then(|loaded| run_of(&loaded, &attached).program(&loaded, results));
+        match answer {
+            Ok(line) => summary.extend(line),
+            Err(error) if is_one => return Err(error),
+            Err(error) => {
+                ui.error(&error);
+                results.errors.push(error);
+                summary.push(summary::Line::unanswered(&name));
+            }
+        }
+    }
+    if !is_one && !matches!(job(resolved.shared()).purpose, Purpose::Explain { .. }) {
+        summary::print(&summary, ui);
     }
     Ok(())
 }
@@ -151,6 +148,29 @@ fn layout(job: &Bundle, loaded: &Loaded) -> Layout {
         }
         kind => Layout::layer(kind, &Layout::program_of(kind, name), name),
     }
+}
+
+/// Reads a program and what goes into its bundle beside it.
+fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Loaded> {
+    let job = job(settings_of(resolved, &program));
+    let bytes =
+        disk::read(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
+    let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
+    let output = match &job.purpose {
+        Purpose::Write(destination) => {
+            check_kind(&program, &facts, true)?;
+            Some(output_path(destination, job.kind, &program, &facts, context))
+        }
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
+            check_kind(&program, &facts, false)?;
+            None
+        }
+    };
+    let debug_symbols = job.debug_symbols.as_ref().map(|directory| filled(directory, &program, &facts));
+    let path = disk::canonicalize(&program.path)?;
+    let included = included::collect(job)?;
+    let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
+    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, others: Vec::new() })
 }
 
 /// The settings of the program's package.
@@ -290,7 +310,7 @@ struct Loaded {
 
 impl Loaded {
     /// Puts another program into the same archive.
-    fn add(&mut self, program: Program, bytes: Arc<Vec<u8>>, kind: BundleKind) {
+    fn add(&mut self, program: &Program, bytes: Arc<Vec<u8>>, kind: BundleKind) {
         self.included.push(Included {
             name: Layout::program_of(kind, &program.name),
             source: program.path.clone(),
@@ -299,20 +319,25 @@ impl Loaded {
             by: program.name.clone(),
             is_named: true,
         });
-        self.others.push(program);
+        self.others.push(program.clone());
     }
 }
 
 impl Run<'_> {
-    /// Plans one program for each runtime, and writes, shows or explains it.
-    fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<()> {
+    /// Plans one program for each runtime, and writes, shows or explains it. The line is the configured runtime's.
+    fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<Option<summary::Line>> {
         self.with_build(loaded, |build| {
+            let mut line = None;
             for runtime in &self.settings.lambda.runtimes {
                 let (artifact, fails) = self.on_runtime(loaded, runtime, build)?;
                 // Of several runtimes, the others are a report.
-                results.push((artifact, fails && *runtime == self.settings.lambda.configured));
+                let decides = *runtime == self.settings.lambda.configured;
+                if decides {
+                    line = Some(summary::Line::of(&artifact));
+                }
+                results.artifacts.push((artifact, fails && decides));
             }
-            Ok(())
+            Ok(line)
         })
     }
 

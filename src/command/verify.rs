@@ -110,7 +110,7 @@ fn verify_one(
         _ => may,
     };
     ui.status("Finished", &format!("{path} {verdict} on {}", artifact.runtime));
-    results.push((artifact, fails));
+    results.artifacts.push((artifact, fails));
     Ok(())
 }
 

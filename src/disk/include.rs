@@ -15,7 +15,7 @@ use crate::elf::{self, Linkage};
 use crate::error::{Error, Result};
 use crate::include::{Included, Selector};
 
-/// More files than an archive holds; through links a tree may have no end.
+/// As many files as an archive holds, and so many directories; through links a tree may have no end.
 const MAX_FILES: usize = 65_534;
 
 /// The files of one include, sorted by name; at least one.
@@ -33,9 +33,10 @@ pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
         }
         Err(cause) => return Err(failed(&selector.root, cause)),
     };
-    let mut walk = Walk { selector, keep_links, found: Vec::new(), around: Vec::new() };
+    let mut walk =
+        Walk { selector, keep_links, found: Vec::new(), around: Vec::new(), n_directories: 0, n_bytes: 0 };
     if metadata.is_dir() {
-        walk.directory(&selector.root, "")?;
+        walk.directory(super::canonicalize(&selector.root)?, "")?;
     } else if selector.is_plain() {
         walk.file(&selector.root, "")?;
     }
@@ -54,18 +55,20 @@ struct Walk<'a> {
     found: Vec<Included>,
     /// The directories that are being read, links resolved.
     around: Vec<Utf8PathBuf>,
+    n_directories: usize,
+    n_bytes: u64,
 }
 
 impl Walk<'_> {
-    /// Reads a directory; `below` is its path below the root.
-    fn directory(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
-        let resolved = super::canonicalize(path)?;
-        if self.around.contains(&resolved) {
-            return Err(Error::new(format!("`{path}` leads back to a directory that it is in"))
-                .help("leave it out with `exclude`, or keep links as they are with `--symlinks keep`"));
+    /// Reads a directory; `below` is its path below the root. There is no link in `path`, so that the paths
+    /// of what is reached by links on links stay short.
+    fn directory(&mut self, path: Utf8PathBuf, below: &str) -> Result<()> {
+        self.n_directories += 1;
+        if self.n_directories > MAX_FILES {
+            return Err(self.too_much(&format!("{MAX_FILES} directories")));
         }
-        self.around.push(resolved);
-        for name in names(path)? {
+        self.around.push(path.clone());
+        for name in names(&path)? {
             let below = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
             self.entry(&path.join(&name), &below)?;
         }
@@ -93,13 +96,27 @@ impl Walk<'_> {
             Err(cause) => return Err(failed(path, cause)),
         };
         match is_directory {
-            true if self.selector.enters(below) => self.directory(path, below),
             false if takes => self.file(path, below),
+            true if self.selector.enters(below) && own.is_symlink() => {
+                let meant = super::canonicalize(path)?;
+                if self.around.contains(&meant) {
+                    return Err(Error::new(format!("`{path}` leads back to a directory that it is in"))
+                        .help(
+                            "leave it out with `exclude`, or keep links as they are with `--symlinks keep`",
+                        ));
+                }
+                self.directory(meant, below)
+            }
+            true if self.selector.enters(below) => self.directory(path.to_owned(), below),
             _ => Ok(()),
         }
     }
 
     fn file(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        self.n_bytes += super::size(path)?;
+        if self.n_bytes > archive::MAX_BYTES {
+            return Err(self.too_much(&format!("{} bytes", archive::MAX_BYTES)));
+        }
         let bytes = read(path)?;
         let mode = self.selector.mode.unwrap_or_else(|| mode(&bytes));
         self.add(path, below, Content::File(Arc::new(bytes)), mode)
@@ -112,10 +129,7 @@ impl Walk<'_> {
 
     fn add(&mut self, path: &Utf8Path, below: &str, content: Content, mode: Mode) -> Result<()> {
         if self.found.len() == MAX_FILES {
-            return Err(Error::new(format!(
-                "`--include {}` brings more than {MAX_FILES} files, more than an archive holds",
-                self.selector.shown
-            )));
+            return Err(self.too_much(&format!("{MAX_FILES} files")));
         }
         self.found.push(Included {
             name: self.selector.name(below)?,
@@ -126,6 +140,13 @@ impl Walk<'_> {
             is_named: below.is_empty(),
         });
         Ok(())
+    }
+
+    fn too_much(&self, limit: &str) -> Error {
+        Error::new(format!(
+            "`--include {}` brings more than {limit}: too many for a bundle",
+            self.selector.shown
+        ))
     }
 }
 

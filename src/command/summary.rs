@@ -1,0 +1,40 @@
+//! The table at the end of a run over several programs.
+
+use crate::report::{self, Artifact};
+use crate::ui::Ui;
+
+/// What a run came to for one program.
+pub(super) struct Line {
+    cells: [String; 5],
+}
+
+impl Line {
+    /// For a program that was looked at.
+    pub(super) fn of(artifact: &Artifact) -> Line {
+        let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
+        let (zipped, unzipped) = match &artifact.archive {
+            Some(archive) => (report::size(archive.zipped_bytes), report::size(archive.unzipped_bytes)),
+            None => ("-".to_owned(), "-".to_owned()),
+        };
+        let verdict = artifact.verdict.to_owned();
+        Line { cells: [artifact.name.clone(), verdict, zipped, unzipped, libraries.to_string()] }
+    }
+
+    /// For one that could not be answered for.
+    pub(super) fn unanswered(name: &str) -> Line {
+        let none = || "-".to_owned();
+        Line { cells: [name.to_owned(), "no answer".to_owned(), none(), none(), none()] }
+    }
+}
+
+/// Prints the table: name, verdict, sizes, number of libraries in the bundle.
+pub(super) fn print(lines: &[Line], ui: &Ui) {
+    let header = ["program", "verdict", "zipped", "unzipped", "libraries"].map(str::to_owned);
+    let all = || [&header].into_iter().chain(lines.iter().map(|line| &line.cells));
+    let width = |column: usize| all().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+    let (name, verdict, zipped, unzipped) = (width(0), width(1), width(2), width(3));
+    for (at, [a, b, c, d, e]) in all().enumerate() {
+        let verb = if at == 0 { "Summary" } else { "" };
+        ui.status(verb, &format!("{a:name$}  {b:verdict$}  {c:>zipped$}  {d:>unzipped$}  {e:>9}"));
+    }
+}
