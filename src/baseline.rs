@@ -2,7 +2,8 @@
 //!
 //! One table describes one runtime on one architecture. Those of `baseline/` are compiled in, each with its
 //! sources and levels of evidence at its top; [`Baseline::parse`] reads others (a captured one) in the same
-//! format. A new Amazon Linux release is a new data file and a line in [`embedded_text`].
+//! format. A new Amazon Linux release is a new data file and a line in [`embedded_text`]; a new language runtime
+//! is some lines in `languages.txt`.
 //!
 //! The module answers what is known, and how well. It does not decide: whether a doubtful object may be relied
 //! on, whether a node that only later images have is good enough, which copy the loader takes, all that is the
@@ -13,10 +14,13 @@
 //! uncertain; each evidence code that an object names has a line that says what it means.
 //!
 //! The format is lines of a key and its value; `#` starts a comment line, indentation has no meaning. The lines
-//! before the first `object` are about the runtime, those after it about the object named last:
+//! before the first `object` are about the runtime, those after it about the object named last. A text with a
+//! `root` line is an embedded table with changes: what it does not say is as there, the dates excepted:
 //!
 //! ```text
 //! runtime provided.al2023
+//! root provided.al2                        optional: the embedded table that this one is a change of
+//! keep measured D liba.so.1 libb.so.2      with `root`: only these objects of it, with this evidence; repeatable
 //! arch x86_64
 //! recorded 2026-11-21                      the day of the research
 //! glibc 2.34
@@ -83,6 +87,12 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// The level of this word.
+    pub fn from_word(word: &str) -> Option<Evidence> {
+        let all = [Evidence::Measured, Evidence::Derived, Evidence::Doubtful, Evidence::Captured];
+        all.into_iter().find(|evidence| evidence.as_str() == word)
+    }
+
     /// The word in tables and reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -262,6 +272,8 @@ pub struct Lifecycle {
 pub struct Baseline {
     /// Lambda's identifier, `provided.al2023`.
     pub runtime: String,
+    /// The embedded table that this one is a change of.
+    pub root: Option<String>,
     /// The architecture.
     pub arch: Arch,
     /// The day of the research or of the capture, `YYYY-MM-DD`.
@@ -305,13 +317,31 @@ impl Baseline {
     /// Objects and nodes may come in any order. The error names the line (`line 12: ...`), not the file, which
     /// only the caller knows.
     pub fn parse(text: &str) -> Result<Baseline> {
-        text::parse(text)
+        text::parse(text, None)
     }
 }
 
-/// The runtimes with embedded tables, oldest first.
+/// The runtimes that start a `bootstrap` from a ZIP, oldest first.
 pub fn runtimes() -> &'static [&'static str] {
     &["provided", "provided.al2", "provided.al2023"]
+}
+
+/// The base images of functions that are deployed as container images, oldest first.
+const IMAGES: &[&str] = &["image:al2", "image:al2023"];
+
+/// The language runtimes, a text each: what they are changes of, and their dates.
+const LANGUAGES: &str = include_str!("baseline/languages.txt");
+
+/// Every name that [`embedded`] knows and that a user may mean: runtimes of `bootstrap`s, base images, languages.
+pub fn names() -> Vec<&'static str> {
+    let languages = LANGUAGES.lines().filter_map(|line| line.strip_prefix("runtime "));
+    runtimes().iter().chain(IMAGES).copied().chain(languages).collect()
+}
+
+/// Whether a function on this runtime is a program called `bootstrap`. In the others the language's own
+/// program is started, and what is bundled for them is a layer or an extension.
+pub fn starts_bootstrap(runtime: &str) -> bool {
+    runtimes().contains(&runtime) || IMAGES.contains(&runtime)
 }
 
 /// The embedded table of a runtime on an architecture; `None` if Lambda has no such pair or we know none.
@@ -319,12 +349,17 @@ pub fn runtimes() -> &'static [&'static str] {
 /// Reads its text on every call: keep the answer.
 pub fn embedded(runtime: &str, arch: Arch) -> Option<Baseline> {
     let text = embedded_text(runtime, arch)?;
-    Some(Baseline::parse(text).unwrap_or_else(|error| {
+    // A language runtime is for the architectures that its root is for.
+    let root = text.lines().find_map(|line| line.strip_prefix("root "));
+    if let Some(root) = root {
+        embedded_text(root, arch)?;
+    }
+    Some(text::parse(text, Some(arch)).unwrap_or_else(|error| {
         unreachable!("a test parses every embedded table, yet {runtime} ({}): {error}", arch.as_str())
     }))
 }
 
-/// The text of an embedded table, with its sources.
+/// The text of an embedded table, with its sources. One with a `root` line is a change of that table.
 pub fn embedded_text(runtime: &str, arch: Arch) -> Option<&'static str> {
     Some(match (runtime, arch) {
         ("provided", Arch::X86_64) => include_str!("baseline/provided-x86_64.txt"),
@@ -332,8 +367,26 @@ pub fn embedded_text(runtime: &str, arch: Arch) -> Option<&'static str> {
         ("provided.al2", Arch::Arm64) => include_str!("baseline/provided.al2-arm64.txt"),
         ("provided.al2023", Arch::X86_64) => include_str!("baseline/provided.al2023-x86_64.txt"),
         ("provided.al2023", Arch::Arm64) => include_str!("baseline/provided.al2023-arm64.txt"),
-        _ => return None,
+        ("image:al2", Arch::X86_64) => include_str!("baseline/image.al2-x86_64.txt"),
+        ("image:al2", Arch::Arm64) => include_str!("baseline/image.al2-arm64.txt"),
+        ("image:al2023", Arch::X86_64) => include_str!("baseline/image.al2023-x86_64.txt"),
+        ("image:al2023", Arch::Arm64) => include_str!("baseline/image.al2023-arm64.txt"),
+        ("languages.provided", Arch::X86_64) => include_str!("baseline/languages.provided.txt"),
+        ("languages.al2", Arch::X86_64) => include_str!("baseline/languages.al2-x86_64.txt"),
+        ("languages.al2", Arch::Arm64) => include_str!("baseline/languages.al2-arm64.txt"),
+        ("languages.al2023", _) => include_str!("baseline/languages.al2023.txt"),
+        _ => return language(runtime),
     })
+}
+
+/// The text of a language runtime: from its line in [`LANGUAGES`] to the next one's.
+fn language(runtime: &str) -> Option<&'static str> {
+    let starts = || LANGUAGES.match_indices("\nruntime ").map(|(at, _)| at + 1);
+    let start = starts().find(|at| {
+        LANGUAGES[*at..].lines().next().and_then(|line| line.strip_prefix("runtime ")) == Some(runtime)
+    })?;
+    let end = starts().find(|at| *at > start).unwrap_or(LANGUAGES.len());
+    Some(&LANGUAGES[start..end])
 }
 
 /// The objects of glibc but its loader, by SONAME, sorted. They come from one build or not at all.

@@ -155,7 +155,8 @@ pub struct SelectionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Lambda")]
 pub struct LambdaArgs {
-    /// Lambda runtime: provided.al2023, provided.al2, provided, or all (check only).
+    /// Lambda runtime: provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a
+    /// language runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
     #[arg(long, value_name = "NAME", default_value = crate::settings::DEFAULT_RUNTIME)]
     pub runtime: String,
     /// Architecture of the function; the program decides, this asserts it.

@@ -108,7 +108,8 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
         }
     }
     let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
-    if baseline.runtime != crate::settings::DEFAULT_RUNTIME {
+    let is_older = baseline.runtime != crate::settings::DEFAULT_RUNTIME;
+    if is_older && baseline::runtimes().contains(&baseline.runtime.as_str()) {
         finding = finding.help(format!("move to `--runtime {}`", crate::settings::DEFAULT_RUNTIME));
     }
     vec![finding]

@@ -26,6 +26,7 @@ pub mod elf;
 pub mod error;
 pub mod lambda;
 pub mod loader;
+pub mod nearest;
 pub mod patterns;
 pub mod plan;
 pub mod repair;

@@ -14,6 +14,7 @@ use crate::cli::{
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
+use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::workspace::{Environment, Selection};
 
@@ -257,6 +258,9 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
     let may_edit = content.repair == RepairArg::Auto;
     let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
+    if matches!(purpose, Purpose::Write(_)) && !baseline::starts_bootstrap(&lambda.configured) {
+        return Err(no_bootstrap(&lambda.configured));
+    }
     let programs = if selection.binaries.is_empty() {
         Programs::Cargo(Box::new(Selection {
             packages: selection.packages,
@@ -294,6 +298,16 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     Ok(Settings { job, lambda, output: Output::new(&output, context)? })
 }
 
+/// A function of a language runtime is no program of its own.
+fn no_bootstrap(runtime: &str) -> Error {
+    let known: Vec<&str> =
+        baseline::names().into_iter().filter(|name| baseline::starts_bootstrap(name)).collect();
+    Error::usage(format!(
+        "`--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it"
+    ))
+    .help(format!("name a runtime that does: {}", known.join(", ")))
+}
+
 fn stamp(context: &Context) -> Result<Stamp> {
     let Some(value) = variable(context, "SOURCE_DATE_EPOCH") else { return Ok(Stamp::default()) };
     match value.parse() {
@@ -306,9 +320,9 @@ fn stamp(context: &Context) -> Result<Stamp> {
 }
 
 fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
-    let known = baseline::runtimes();
+    let known = baseline::names();
     let runtimes = match args.runtime.as_str() {
-        "all" if may_be_all => known.iter().rev().map(|name| (*name).to_owned()).collect(),
+        "all" if may_be_all => baseline::runtimes().iter().rev().map(|name| (*name).to_owned()).collect(),
         "all" => {
             return Err(Error::usage("`--runtime all` only goes with `check`")
                 .help("name the runtime the function will have, such as `--runtime provided.al2023`"));
@@ -317,7 +331,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
         name => {
             let all = if may_be_all { ", all" } else { "" };
             return Err(Error::usage(format!("`--runtime {name}` is not a known runtime"))
-                .help(format!("one of: {}{all}", known.join(", "))));
+                .help(format!("one of: {}{all}", nearest_first(name, &known).join(", "))));
         }
     };
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };

@@ -1,4 +1,7 @@
+mod changes;
+
 use super::*;
+use crate::version;
 
 /// The pairs that Lambda has.
 const PAIRS: [(&str, Arch); 5] = [
@@ -43,7 +46,7 @@ fn every_runtime_has_a_table() {
         assert_eq!((table.runtime.as_str(), table.arch), (runtime, arch));
     }
     assert_eq!(embedded("provided", Arch::Arm64), None);
-    assert_eq!(embedded("nodejs22.x", Arch::X86_64), None);
+    assert_eq!(embedded("nodejs22", Arch::X86_64), None);
 }
 
 #[test]

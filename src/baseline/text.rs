@@ -7,8 +7,8 @@ use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::version;
 
-/// Reads a whole text.
-pub(super) fn parse(text: &str) -> Result<Baseline> {
+/// Reads a whole text. `arch` is the architecture of a text that does not say.
+pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     let mut header = Header::default();
     let mut objects: Vec<Draft> = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -24,7 +24,7 @@ pub(super) fn parse(text: &str) -> Result<Baseline> {
             (_, None) => header.take(&entry)?,
         }
     }
-    header.finish(objects)
+    header.finish(objects, arch)
 }
 
 /// What separates a key from its values, and these from each other.
@@ -133,6 +133,9 @@ fn shown(word: &str) -> String {
 #[derive(Default)]
 struct Header {
     runtime: Option<String>,
+    /// The table that this one changes, and the line that names it.
+    root: Option<(String, usize)>,
+    keeps: Vec<Keep>,
     arch: Option<Arch>,
     recorded: Option<String>,
     glibc: Option<String>,
@@ -150,6 +153,18 @@ impl Header {
     fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
         match entry.key {
             "runtime" => entry.once(&mut self.runtime, entry.word()?.to_owned()),
+            "root" => entry.once(&mut self.root, (entry.word()?.to_owned(), entry.line)),
+            "keep" => {
+                let mut words = entry.words()?;
+                let evidence = words.next().and_then(Evidence::from_word);
+                let (Some(evidence), Some(codes)) = (evidence, words.next()) else {
+                    return Err(entry.error("expected `keep LEVEL CODES SONAMES`"));
+                };
+                let codes = codes.split(',').map(str::to_owned).collect();
+                let sonames = words.map(str::to_owned).collect();
+                self.keeps.push(Keep { line: entry.line, evidence, codes, sonames });
+                Ok(())
+            }
             "arch" => {
                 let arch = entry.one_of("x86_64 or arm64", |word| {
                     [Arch::X86_64, Arch::Arm64].into_iter().find(|arch| arch.as_str() == word)
@@ -207,7 +222,7 @@ impl Header {
         }
     }
 
-    fn finish(self, drafts: Vec<Draft>) -> Result<Baseline> {
+    fn finish(mut self, drafts: Vec<Draft>, arch: Option<Arch>) -> Result<Baseline> {
         fn required<T>(value: Option<T>, key: &str) -> Result<T> {
             value.ok_or_else(|| Error::new(format!("no `{key}` line before the first object")))
         }
@@ -215,29 +230,34 @@ impl Header {
         fn at_least_one(values: Vec<String>, key: &str) -> Result<Vec<String>> {
             required((!values.is_empty()).then_some(values), key)
         }
+        let runtime = required(self.runtime.take(), "runtime")?;
+        let arch = required(self.arch.or(arch), "arch")?;
+        let root = match self.root.take() {
+            Some((name, line)) => Some(super::embedded(&name, arch).ok_or_else(|| {
+                Error::new(format!("line {line}: no table is called `{}` for {arch}", shown(&name)))
+            })?),
+            None => None,
+        };
+        let inherited = self.inherit(root.as_ref())?;
         let mut objects = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let line = draft.line;
             let object = draft.finish()?;
             let codes = object.codes.iter().chain(object.nodes_from.iter().map(|from| &from.code));
-            for code in codes {
-                if !self.codes.contains(code) {
-                    return Err(Error::new(format!(
-                        "line {line}: `{}` names the evidence `{}`, which no line explains",
-                        object.soname,
-                        shown(code)
-                    )));
-                }
-            }
+            self.explains(line, &object.soname, codes)?;
             objects.push(object);
         }
         objects.sort_by(|a, b| a.soname.cmp(&b.soname));
         if let Some(pair) = objects.windows(2).find(|pair| pair[0].soname == pair[1].soname) {
             return Err(Error::new(format!("`{}` is there twice", pair[0].soname)));
         }
+        let own: BTreeSet<String> = objects.iter().map(|object| object.soname.clone()).collect();
+        objects.extend(inherited.into_iter().filter(|object| !own.contains(&object.soname)));
+        objects.sort_by(|a, b| a.soname.cmp(&b.soname));
         Ok(Baseline {
-            runtime: required(self.runtime, "runtime")?,
-            arch: required(self.arch, "arch")?,
+            runtime,
+            root: root.map(|root| root.runtime),
+            arch,
             recorded: required(self.recorded, "recorded")?,
             glibc: required(self.glibc, "glibc")?,
             complete: required(self.complete, "complete")?,
@@ -249,6 +269,84 @@ impl Header {
             objects,
         })
     }
+
+    /// Takes from the root what the text does not say itself, the dates of its end excepted: those belong to
+    /// a name. The root's objects as this table has them.
+    fn inherit(&mut self, root: Option<&Baseline>) -> Result<Vec<SystemObject>> {
+        let Some(root) = root else {
+            return match self.keeps.first() {
+                Some(keep) => Err(Error::new(format!("line {}: `keep` needs a `root`", keep.line))),
+                None => Ok(Vec::new()),
+            };
+        };
+        self.recorded.get_or_insert_with(|| root.recorded.clone());
+        self.glibc.get_or_insert_with(|| root.glibc.clone());
+        self.complete.get_or_insert(root.complete);
+        self.default_dirs.get_or_insert_with(|| root.default_dirs.clone());
+        for (own, roots) in
+            [(&mut self.interpreters, &root.interpreters), (&mut self.library_paths, &root.library_paths)]
+        {
+            if own.is_empty() {
+                own.clone_from(roots);
+            }
+        }
+        for (code, text) in &root.evidence {
+            if !self.codes.insert(code.clone()) {
+                return Err(Error::new(format!("the evidence `{code}` is the root's already")));
+            }
+            self.evidence.push((code.clone(), text.clone()));
+        }
+        if self.keeps.is_empty() {
+            return Ok(root.objects.clone());
+        }
+        let mut kept: Vec<SystemObject> = Vec::new();
+        for keep in &self.keeps {
+            for soname in &keep.sonames {
+                let error =
+                    |what: &str| Error::new(format!("line {}: `{}` {what}", keep.line, shown(soname)));
+                let object = root.object(soname).ok_or_else(|| error("is not in the root"))?;
+                if kept.iter().any(|known| known.soname == *soname) {
+                    return Err(error("is kept twice"));
+                }
+                self.explains(keep.line, soname, keep.codes.iter())?;
+                kept.push(SystemObject {
+                    presence: match keep.evidence {
+                        Evidence::Doubtful => Presence::Doubtful,
+                        _ => Presence::Present,
+                    },
+                    evidence: keep.evidence,
+                    codes: keep.codes.clone(),
+                    ..object.clone()
+                });
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Refuses a code that no evidence line explains.
+    fn explains<'a>(
+        &self,
+        line: usize,
+        soname: &str,
+        mut codes: impl Iterator<Item = &'a String>,
+    ) -> Result<()> {
+        match codes.find(|code| !self.codes.contains(*code)) {
+            None => Ok(()),
+            Some(code) => Err(Error::new(format!(
+                "line {line}: `{}` names the evidence `{}`, which no line explains",
+                shown(soname),
+                shown(code)
+            ))),
+        }
+    }
+}
+
+/// A `keep` line: objects of the root that stay, and how their presence is known here.
+struct Keep {
+    line: usize,
+    evidence: Evidence,
+    codes: Vec<String>,
+    sonames: Vec<String>,
 }
 
 /// An object whose lines are being read.
@@ -304,8 +402,7 @@ impl Draft {
             "evidence" => {
                 let value = entry.text()?;
                 let (level, codes) = value.split_once(BLANK).unwrap_or((value, ""));
-                let all = [Evidence::Measured, Evidence::Derived, Evidence::Doubtful, Evidence::Captured];
-                let evidence = all.into_iter().find(|it| it.as_str() == level).ok_or_else(|| {
+                let evidence = Evidence::from_word(level).ok_or_else(|| {
                     entry.error(format_args!("`{}` is not a level of evidence", shown(level)))
                 })?;
                 let codes = codes.split([',', ' ']).filter(|code| !code.is_empty());
