@@ -330,7 +330,7 @@ pub fn runtimes() -> &'static [&'static str] {
 const IMAGES: &[&str] = &["image:al2", "image:al2023"];
 
 /// The language runtimes, a text each: what they are changes of, and their dates.
-const LANGUAGES: &str = include_str!("baseline/languages.txt");
+pub(crate) const LANGUAGES: &str = include_str!("baseline/languages.txt");
 
 /// Every name that [`embedded`] knows and that a user may mean: runtimes of `bootstrap`s, base images, languages.
 pub fn names() -> Vec<&'static str> {

@@ -45,6 +45,73 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Audit ZIP archives made by any tool.
     Verify(VerifyArgs),
+    /// Show what is known of the runtimes: what each of them holds, from where, and how old that is.
+    Baseline {
+        /// What to show.
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
+}
+
+/// What to do with the tables of runtimes.
+#[derive(Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// List the runtimes.
+    List(BaselineListArgs),
+    /// Show one in full: its sources, its libraries and their version nodes.
+    Show(BaselineShowArgs),
+    /// Show what two differ in.
+    Diff(BaselineDiffArgs),
+}
+
+impl BaselineCommand {
+    /// The output flags of any of them.
+    pub fn output(&self) -> &OutputArgs {
+        match self {
+            BaselineCommand::List(args) => &args.output,
+            BaselineCommand::Show(args) => &args.output,
+            BaselineCommand::Diff(args) => &args.output,
+        }
+    }
+}
+
+/// The flags of `baseline list`.
+#[derive(Debug, Args)]
+pub struct BaselineListArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// The flags of `baseline show`.
+#[derive(Debug, Args)]
+pub struct BaselineShowArgs {
+    /// The runtime.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Its architecture [default: x86_64].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// The flags of `baseline diff`.
+#[derive(Debug, Args)]
+pub struct BaselineDiffArgs {
+    /// The first runtime.
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The second runtime.
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Their architecture [default: x86_64].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
 }
 
 /// The flags of bundling.

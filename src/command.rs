@@ -1,12 +1,13 @@
 //! The jobs: bundle, check, verify. Each takes final settings and calls one step after the other.
 
+mod baseline;
 mod bundle;
 mod verify;
 
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity};
-use crate::baseline::{self, Baseline};
+use crate::baseline::{Baseline, embedded, runtimes};
 use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
@@ -33,6 +34,8 @@ pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
     let answered = match &settings.job {
         Job::Bundle(job) => bundle::run(job, settings, context, ui, &mut results),
         Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
+        // It has a document of its own.
+        Job::Baseline(job) => return baseline::run(job, settings, context, ui).map(|()| Outcome::Done),
     };
     let decides = |artifact: &Artifact| artifact.runtime == settings.lambda.configured;
     let fails = results.iter().any(|(artifact, has_error)| decides(artifact) && *has_error);
@@ -53,7 +56,7 @@ fn lambda_world(
     arch: Arch,
     name: &str,
 ) -> std::result::Result<LambdaWorld, Box<Finding>> {
-    let Some(baseline) = baseline::embedded(runtime, arch) else {
+    let Some(baseline) = embedded(runtime, arch) else {
         let finding = Finding::new(
             Code::WrongArch,
             name,
@@ -109,7 +112,7 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
     }
     let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
     let is_older = baseline.runtime != crate::settings::DEFAULT_RUNTIME;
-    if is_older && baseline::runtimes().contains(&baseline.runtime.as_str()) {
+    if is_older && runtimes().contains(&baseline.runtime.as_str()) {
         finding = finding.help(format!("move to `--runtime {}`", crate::settings::DEFAULT_RUNTIME));
     }
     vec![finding]

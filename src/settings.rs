@@ -9,8 +9,8 @@ use crate::archive::Stamp;
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, MessageFormat,
-    OutputArgs, RepairArg, VerifyArgs,
+    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg,
+    LambdaArgs, MessageFormat, OutputArgs, RepairArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -54,6 +54,31 @@ pub enum Job {
         archives: Vec<Utf8PathBuf>,
         /// Libraries the programs open at run time.
         libs: Vec<String>,
+    },
+    /// Show what the tables hold.
+    Baseline(BaselineJob),
+}
+
+/// What to show of the tables.
+#[derive(Debug)]
+pub enum BaselineJob {
+    /// All of them, one a line.
+    List,
+    /// One in full.
+    Show {
+        /// Its runtime.
+        name: String,
+        /// Its architecture, if not x86_64.
+        arch: Option<Arch>,
+    },
+    /// What two differ in.
+    Diff {
+        /// The runtime of the first.
+        a: String,
+        /// The runtime of the second.
+        b: String,
+        /// Their architecture, if not x86_64.
+        arch: Option<Arch>,
     },
 }
 
@@ -128,7 +153,7 @@ pub struct Destination {
 }
 
 /// Where programs will run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lambda {
     /// The runtimes to look at; more than one only for a check of all.
     pub runtimes: Vec<String>,
@@ -250,6 +275,28 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 output: Output::new(&output, context)?,
             })
         }
+        Some(Command::Baseline { command }) => {
+            let output = Output::new(command.output(), context)?;
+            Ok(Settings { job: Job::Baseline(baseline_job(command)), lambda: Lambda::default(), output })
+        }
+    }
+}
+
+fn baseline_job(command: BaselineCommand) -> BaselineJob {
+    let arch = |arch: Option<ArchArg>| arch.map(Arch::from);
+    match command {
+        BaselineCommand::List(_) => BaselineJob::List,
+        BaselineCommand::Show(args) => BaselineJob::Show { name: args.name, arch: arch(args.arch) },
+        BaselineCommand::Diff(args) => BaselineJob::Diff { a: args.a, b: args.b, arch: arch(args.arch) },
+    }
+}
+
+impl From<ArchArg> for Arch {
+    fn from(arch: ArchArg) -> Arch {
+        match arch {
+            ArchArg::X86_64 => Arch::X86_64,
+            ArchArg::Arm64 => Arch::Arm64,
+        }
     }
 }
 
@@ -349,10 +396,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
     Ok(Lambda {
         runtimes,
         configured,
-        arch: args.arch.map(|arch| match arch {
-            ArchArg::X86_64 => Arch::X86_64,
-            ArchArg::Arm64 => Arch::Arm64,
-        }),
+        arch: args.arch.map(Arch::from),
         library_path,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
@@ -366,6 +410,7 @@ pub fn output_args(cli: &Cli) -> &OutputArgs {
         Some(Command::Check(check)) => &check.output,
         Some(Command::Explain(explain)) => &explain.check.output,
         Some(Command::Verify(verify)) => &verify.output,
+        Some(Command::Baseline { command }) => command.output(),
     }
 }
 
