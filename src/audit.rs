@@ -189,7 +189,9 @@ fn object_findings(
             // A static program relocates itself; everything else is left to the runtime's ld.so.
             let loaded = index > 0 || elf.linkage() == Linkage::Dynamic;
             let uses_glibc = subject.program.libc() != Libc::Musl;
-            if elf.has_relr && loaded && uses_glibc {
+            // 2.36 brought it; no runtime of Lambda has that, a captured root may.
+            let ignores_relr = lambda.glibc_release() < (2, 36);
+            if elf.has_relr && loaded && uses_glibc && ignores_relr {
                 findings.add(
                     Finding::new(
                         Code::RelrUnsupported,

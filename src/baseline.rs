@@ -13,6 +13,9 @@
 //! each; version nodes are sorted by [`version::compare`], and a node of an object is in one of floor, later and
 //! uncertain; each evidence code that an object names has a line that says what it means.
 //!
+//! A *captured* table ([`captured`]) has the objects of a root file system with all that their files say, and
+//! no others.
+//!
 //! The format is lines of a key and its value; `#` starts a comment line, indentation has no meaning. The lines
 //! before the first `object` are about the runtime, those after it about the object named last. A text with a
 //! `root` line is an embedded table with changes: what it does not say is as there, the dates excepted:
@@ -45,14 +48,19 @@
 //!   nodes-from high openssl-libs           confidence (high, medium, low) and code, for the nodes
 //! ```
 
+pub mod captured;
 mod exports;
+mod listed;
 mod text;
 
-use crate::elf::Arch;
+use std::sync::Arc;
+
+use crate::elf::{Arch, ElfFacts};
 use crate::error::Result;
 use crate::version;
 
 pub use exports::{Exports, exports};
+pub use listed::is_list;
 
 /// Whether functions find an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +210,8 @@ pub struct SystemObject {
     pub nodes: Nodes,
     /// Where these are known from.
     pub nodes_from: Option<NodesFrom>,
+    /// All that its file says, if it was captured: then nothing about it is assumed.
+    pub facts: Option<Arc<ElfFacts>>,
 }
 
 impl SystemObject {
@@ -292,6 +302,10 @@ pub struct Baseline {
     pub lifecycle: Lifecycle,
     /// The evidence lines: code, and what it stands for. In the order of the text.
     pub evidence: Vec<(String, String)>,
+    /// The files of a captured root; `None` for a table of research.
+    pub root_files: Option<captured::Root>,
+    /// The table is a list of names: nobody knows what the objects define and need.
+    pub names_only: bool,
     objects: Vec<SystemObject>,
 }
 
@@ -325,6 +339,10 @@ impl Baseline {
 pub fn runtimes() -> &'static [&'static str] {
     &["provided", "provided.al2", "provided.al2023"]
 }
+
+/// LD_LIBRARY_PATH as Lambda sets it where a `bootstrap` runs; newer hosts put `/var/lang/lib` before it.
+pub const LIBRARY_PATH: &str =
+    "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
 
 /// The base images of functions that are deployed as container images, oldest first.
 const IMAGES: &[&str] = &["image:al2", "image:al2023"];

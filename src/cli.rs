@@ -62,6 +62,8 @@ pub enum BaselineCommand {
     Show(BaselineShowArgs),
     /// Show what two differ in.
     Diff(BaselineDiffArgs),
+    /// Read a root file system (an unpacked image, `/` inside a container) into a file for `--baseline`.
+    Capture(BaselineCaptureArgs),
 }
 
 impl BaselineCommand {
@@ -71,6 +73,7 @@ impl BaselineCommand {
             BaselineCommand::List(args) => &args.output,
             BaselineCommand::Show(args) => &args.output,
             BaselineCommand::Diff(args) => &args.output,
+            BaselineCommand::Capture(args) => &args.output,
         }
     }
 }
@@ -226,6 +229,10 @@ pub struct LambdaArgs {
     /// language runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
     #[arg(long, value_name = "NAME", default_value = crate::settings::DEFAULT_RUNTIME)]
     pub runtime: String,
+    /// File with what the system has, in place of a runtime's table: one that `baseline capture` wrote, or a
+    /// plain list of library paths, one a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "runtime")]
+    pub baseline: Option<Utf8PathBuf>,
     /// Architecture of the function; the program decides, this asserts it.
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<ArchArg>,
@@ -325,6 +332,26 @@ pub struct VerifyArgs {
     /// Library the program opens at run time, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME", help_heading = "Content")]
     pub libs: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// The flags of `baseline capture`.
+#[derive(Debug, Args)]
+pub struct BaselineCaptureArgs {
+    /// Directory of the root file system.
+    #[arg(long, value_name = "DIR")]
+    pub root: Utf8PathBuf,
+    /// File to write [default: stdout].
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub file: Option<Utf8PathBuf>,
+    /// What reports call it, in place of a runtime's name.
+    #[arg(long, value_name = "NAME", default_value = "captured")]
+    pub name: String,
+    /// Its architecture [default: that of the loader it has, x86_64 first].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod bundle;
+mod given;
 mod verify;
 
 use std::time::SystemTime;
@@ -14,6 +15,8 @@ use crate::lambda::LambdaWorld;
 use crate::report::{self, Artifact, Report};
 use crate::settings::{Context, Job, Lambda, Settings};
 use crate::ui::Ui;
+
+pub use given::Given;
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,14 +32,18 @@ pub enum Outcome {
 /// # Errors
 ///
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
-pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
+pub fn run(mut settings: Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
     let mut results = Vec::new();
-    let answered = match &settings.job {
+    let given = read_given(&mut settings.lambda, context);
+    let settings = &settings;
+    let answered = given.and_then(|()| match &settings.job {
         Job::Bundle(job) => bundle::run(job, settings, context, ui, &mut results),
         Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
-        // It has a document of its own.
-        Job::Baseline(job) => return baseline::run(job, settings, context, ui).map(|()| Outcome::Done),
-    };
+        Job::Baseline(job) => baseline::run(job, settings, context, ui),
+    });
+    if matches!(settings.job, Job::Baseline(_)) {
+        return answered.map(|()| Outcome::Done);
+    }
     let decides = |artifact: &Artifact| artifact.runtime == settings.lambda.configured;
     let fails = results.iter().any(|(artifact, has_error)| decides(artifact) && *has_error);
     if settings.output.json {
@@ -44,6 +51,17 @@ pub fn run(settings: &Settings, context: &Context, ui: &Ui) -> Result<Outcome> {
         ui.data(&Report::new(artifacts, answered.as_ref().err()).to_json());
     }
     answered.map(|()| if fails { Outcome::Findings } else { Outcome::Done })
+}
+
+/// Reads the file of `--baseline`, whose name takes the place of the runtime's.
+fn read_given(lambda: &mut Lambda, context: &Context) -> Result<()> {
+    if let Some(path) = &lambda.baseline {
+        let given = Given::read(path, &date(context.now))?;
+        lambda.configured = given.name().to_owned();
+        lambda.runtimes = vec![lambda.configured.clone()];
+        lambda.given = Some(given);
+    }
+    Ok(())
 }
 
 /// Artifacts with whether a finding of theirs is an error.
@@ -56,13 +74,21 @@ fn lambda_world(
     arch: Arch,
     name: &str,
 ) -> std::result::Result<LambdaWorld, Box<Finding>> {
-    let Some(baseline) = embedded(runtime, arch) else {
+    let found = match &settings.given {
+        Some(given) => given.table(arch),
+        None => embedded(runtime, arch),
+    };
+    let Some(baseline) = found else {
+        let what = if settings.given.is_some() { "baseline" } else { "runtime" };
         let finding = Finding::new(
             Code::WrongArch,
             name,
-            format!("`{name}` is for {arch}, which the runtime {runtime} does not offer"),
+            format!("`{name}` is for {arch}, which the {what} {runtime} does not offer"),
         );
-        return Err(Box::new(finding.help("choose another runtime: `--runtime provided.al2023`")));
+        return Err(Box::new(match settings.given {
+            Some(_) => finding.help("capture a root of that architecture: `baseline capture --arch`"),
+            None => finding.help("choose another runtime: `--runtime provided.al2023`"),
+        }));
     };
     let library_paths = match &settings.library_path {
         Some(value) => vec![value.clone()],
@@ -99,6 +125,15 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
     let today = date(now);
     let lifecycle = &baseline.lifecycle;
     let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| *date <= today);
+    if baseline.names_only {
+        let message = format!(
+            "`{}` lists names only: what its libraries define and need is not known, and what it does not list is \
+             taken as absent",
+            baseline.runtime
+        );
+        let finding = Finding::new(Code::NamesOnly, name, message);
+        return vec![finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root")];
+    }
     if !passed(&lifecycle.deprecated) {
         return Vec::new();
     }

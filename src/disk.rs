@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::error::{Error, Result};
 
 pub mod build_world;
+pub mod capture;
 pub mod write;
 
 /// The bytes of a regular file.
@@ -33,6 +34,11 @@ pub fn size(path: &Utf8Path) -> Result<u64> {
 /// The path with all links followed.
 pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
     path.canonicalize_utf8().map_err(|cause| failed(path, cause))
+}
+
+/// Whether anything is at the path.
+pub fn exists(path: &Utf8Path) -> bool {
+    path.exists()
 }
 
 /// Whether the path is a directory.

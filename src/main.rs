@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, context: &Context) -> (Ui, Result<Outcome>) {
     let output = Output::new(settings::output_args(&cli), context);
     let ui = output.as_ref().map_or(Ui::new(1, None), |output| Ui::new(output.verbosity, output.color));
-    let result = settings::settings(cli, context).and_then(|settings| command::run(&settings, context, &ui));
+    let result = settings::settings(cli, context).and_then(|settings| command::run(settings, context, &ui));
     (ui, result)
 }
 

@@ -1,7 +1,7 @@
 //! From the command line to final values. Defaults and options end here.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -12,6 +12,7 @@ use crate::cli::{
     ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg,
     LambdaArgs, MessageFormat, OutputArgs, RepairArg, VerifyArgs,
 };
+use crate::command::Given;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::nearest::nearest_first;
@@ -80,6 +81,23 @@ pub enum BaselineJob {
         /// Their architecture, if not x86_64.
         arch: Option<Arch>,
     },
+    /// Read a root file system.
+    Capture(Capture),
+}
+
+/// What to read, and where to write it.
+#[derive(Debug)]
+pub struct Capture {
+    /// The root's directory, absolute.
+    pub root: Utf8PathBuf,
+    /// The file to write; `None` for stdout.
+    pub output: Option<Utf8PathBuf>,
+    /// What the table calls its runtime.
+    pub name: String,
+    /// The architecture, if it is not the root's first.
+    pub arch: Option<Arch>,
+    /// The day to write into it, if it is not that of the run.
+    pub stamp: Option<SystemTime>,
 }
 
 /// What to bundle.
@@ -163,6 +181,10 @@ pub struct Lambda {
     pub arch: Option<Arch>,
     /// LD_LIBRARY_PATH of the function, if the user sets it.
     pub library_path: Option<String>,
+    /// The file whose table takes the place of the runtime's, absolute.
+    pub baseline: Option<Utf8PathBuf>,
+    /// What that file says, once it was read; it names the runtimes, too.
+    pub given: Option<Given>,
     /// SONAMEs that are there.
     pub assume_present: Patterns,
     /// SONAMEs that are not there.
@@ -268,7 +290,7 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             bundle(check, Purpose::Explain { wanted, form }, context)
         }
         Some(Command::Verify(VerifyArgs { archives, lambda, libs, output })) => {
-            let lambda = self::lambda(lambda, false)?;
+            let lambda = self::lambda(lambda, false, context)?;
             Ok(Settings {
                 job: Job::Verify { archives, libs },
                 lambda,
@@ -277,18 +299,35 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
         }
         Some(Command::Baseline { command }) => {
             let output = Output::new(command.output(), context)?;
-            Ok(Settings { job: Job::Baseline(baseline_job(command)), lambda: Lambda::default(), output })
+            Ok(Settings {
+                job: Job::Baseline(baseline_job(command, context)?),
+                lambda: Lambda::default(),
+                output,
+            })
         }
     }
 }
 
-fn baseline_job(command: BaselineCommand) -> BaselineJob {
+fn baseline_job(command: BaselineCommand, context: &Context) -> Result<BaselineJob> {
     let arch = |arch: Option<ArchArg>| arch.map(Arch::from);
-    match command {
+    Ok(match command {
         BaselineCommand::List(_) => BaselineJob::List,
         BaselineCommand::Show(args) => BaselineJob::Show { name: args.name, arch: arch(args.arch) },
         BaselineCommand::Diff(args) => BaselineJob::Diff { a: args.a, b: args.b, arch: arch(args.arch) },
-    }
+        BaselineCommand::Capture(args) => {
+            if args.name.is_empty() || args.name.contains(|char: char| char.is_control() || char == ' ') {
+                return Err(Error::usage(format!("`--name {}` is not one word", args.name)));
+            }
+            let seconds = epoch(context)?;
+            BaselineJob::Capture(Capture {
+                root: context.current_dir.join(args.root),
+                output: args.file.map(|path| context.current_dir.join(path)),
+                name: args.name,
+                arch: arch(args.arch),
+                stamp: seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+            })
+        }
+    })
 }
 
 impl From<ArchArg> for Arch {
@@ -304,7 +343,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
     let may_edit = content.repair == RepairArg::Auto;
-    let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
+    let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check), context)?;
     if matches!(purpose, Purpose::Write(_)) && !baseline::starts_bootstrap(&lambda.configured) {
         return Err(no_bootstrap(&lambda.configured));
     }
@@ -356,17 +395,18 @@ fn no_bootstrap(runtime: &str) -> Error {
 }
 
 fn stamp(context: &Context) -> Result<Stamp> {
-    let Some(value) = variable(context, "SOURCE_DATE_EPOCH") else { return Ok(Stamp::default()) };
-    match value.parse() {
-        Ok(seconds) => Stamp::from_epoch(seconds),
-        Err(cause) => {
-            Err(Error::usage(format!("`SOURCE_DATE_EPOCH={value}` is not a number of seconds"))
-                .because(cause))
-        }
-    }
+    epoch(context)?.map_or(Ok(Stamp::default()), Stamp::from_epoch)
 }
 
-fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
+/// SOURCE_DATE_EPOCH, in seconds.
+fn epoch(context: &Context) -> Result<Option<u64>> {
+    let Some(value) = variable(context, "SOURCE_DATE_EPOCH") else { return Ok(None) };
+    value.parse().map(Some).map_err(|cause| {
+        Error::usage(format!("`SOURCE_DATE_EPOCH={value}` is not a number of seconds")).because(cause)
+    })
+}
+
+fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambda> {
     let known = baseline::names();
     let runtimes = match args.runtime.as_str() {
         "all" if may_be_all => baseline::runtimes().iter().rev().map(|name| (*name).to_owned()).collect(),
@@ -398,6 +438,8 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
         configured,
         arch: args.arch.map(Arch::from),
         library_path,
+        baseline: args.baseline.map(|path| context.current_dir.join(path)),
+        given: None,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })

@@ -445,6 +445,7 @@ fn a_text_in_any_order_becomes_a_sorted_table() {
             uncertain: vec!["B_8".to_owned()],
         },
         nodes_from: Some(NodesFrom { confidence: Confidence::Low, code: "n1".to_owned() }),
+        facts: None,
     };
     assert_eq!(table.object("libb.so.1"), Some(&expected));
     assert_eq!(table.object("liba.so").unwrap().directory.as_deref(), Some("/lib"));

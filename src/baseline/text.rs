@@ -1,16 +1,24 @@
 //! Reading a table's text: the format is described in [`crate::baseline`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::captured::{ElfDraft, Root, RootEntry};
 use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::version;
 
+/// What the lines after the header are about.
+enum Block {
+    Object(Draft),
+    /// With the line it begins in.
+    Elf(usize, ElfDraft),
+}
+
 /// Reads a whole text. `arch` is the architecture of a text that does not say.
 pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     let mut header = Header::default();
-    let mut objects: Vec<Draft> = Vec::new();
+    let mut blocks: Vec<Block> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -18,10 +26,22 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
         }
         let (key, value) = line.split_once(BLANK).unwrap_or((line, ""));
         let entry = Entry { line: at + 1, key, value: value.trim_start() };
-        match (key, objects.last_mut()) {
-            ("object", _) => objects.push(Draft::new(&entry)?),
-            (_, Some(object)) => object.take(&entry)?,
+        match (key, blocks.last_mut()) {
+            ("object", _) => blocks.push(Block::Object(Draft::new(&entry)?)),
+            ("elf", _) => blocks.push(Block::Elf(entry.line, ElfDraft::new(&entry, header.arch.or(arch))?)),
+            (_, Some(Block::Object(object))) => object.take(&entry)?,
+            (_, Some(Block::Elf(_, file))) => file.take(&entry)?,
             (_, None) => header.take(&entry)?,
+        }
+    }
+    let mut objects = Vec::new();
+    for block in blocks {
+        match block {
+            Block::Object(object) => objects.push(object),
+            Block::Elf(line, file) => {
+                let (path, entry) = file.finish();
+                header.add(line, path, entry)?;
+            }
         }
     }
     header.finish(objects, arch)
@@ -31,7 +51,7 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// Whether a text has a control character other than a tab, which separates values.
-fn has_control(text: &str) -> bool {
+pub(super) fn has_control(text: &str) -> bool {
     // Without an early exit, because that is several times faster on the texts that have none.
     let maybe =
         text.bytes().fold(false, |maybe, byte| maybe | (byte < b' ' && byte != b'\t') | (byte > b'~'));
@@ -39,20 +59,20 @@ fn has_control(text: &str) -> bool {
 }
 
 /// One line that is not a comment.
-struct Entry<'a> {
+pub(super) struct Entry<'a> {
     /// Counted from 1.
     line: usize,
-    key: &'a str,
+    pub(super) key: &'a str,
     value: &'a str,
 }
 
 impl<'a> Entry<'a> {
-    fn error(&self, what: impl std::fmt::Display) -> Error {
+    pub(super) fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::new(format!("line {}: {what}", self.line))
     }
 
     /// The value, which must not be empty. It may contain spaces.
-    fn text(&self) -> Result<&'a str> {
+    pub(super) fn text(&self) -> Result<&'a str> {
         match self.value {
             "" => Err(self.error(format_args!("`{}` needs a value", shown(self.key)))),
             value if has_control(value) => {
@@ -63,12 +83,12 @@ impl<'a> Entry<'a> {
     }
 
     /// The values, at least one, separated by spaces.
-    fn words(&self) -> Result<impl Iterator<Item = &'a str> + use<'a>> {
+    pub(super) fn words(&self) -> Result<impl Iterator<Item = &'a str> + use<'a>> {
         Ok(self.text()?.split_ascii_whitespace())
     }
 
     /// The only value.
-    fn word(&self) -> Result<&'a str> {
+    pub(super) fn word(&self) -> Result<&'a str> {
         match self.text()? {
             value if value.contains(BLANK) => {
                 Err(self.error(format_args!("`{}` takes one value", shown(self.key))))
@@ -78,7 +98,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The first of two values, and the rest.
-    fn word_and_rest(&self, form: &str) -> Result<(&'a str, &'a str)> {
+    pub(super) fn word_and_rest(&self, form: &str) -> Result<(&'a str, &'a str)> {
         match self.text()?.split_once(BLANK) {
             Some((word, rest)) => Ok((word, rest.trim_start())),
             None => Err(self.error(format_args!("expected `{} {form}`", self.key))),
@@ -86,7 +106,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The only value, one of those that `known` takes.
-    fn one_of<T>(&self, expected: &str, known: impl FnOnce(&str) -> Option<T>) -> Result<T> {
+    pub(super) fn one_of<T>(&self, expected: &str, known: impl FnOnce(&str) -> Option<T>) -> Result<T> {
         let word = self.word()?;
         known(word)
             .ok_or_else(|| self.error(format_args!("`{}` is {expected}, not `{}`", self.key, shown(word))))
@@ -103,6 +123,18 @@ impl<'a> Entry<'a> {
         self.one_of("an absolute path", |word| word.starts_with('/').then(|| word.to_owned()))
     }
 
+    /// The only value: an absolute path without `.`, `..` and empty parts.
+    pub(super) fn path(&self) -> Result<String> {
+        self.one_of("a plain absolute path", |word| {
+            (crate::world::normalize(word) == word).then(|| word.to_owned())
+        })
+    }
+
+    /// `value`, if the only value is `yes`.
+    pub(super) fn yes<T>(&self, value: T) -> Result<T> {
+        self.one_of("yes or not there", |word| (word == "yes").then_some(value))
+    }
+
     fn date(&self) -> Result<String> {
         self.one_of("a date like 2026-11-21", |word| {
             let shape: Vec<usize> = word.split('-').map(str::len).collect();
@@ -112,14 +144,14 @@ impl<'a> Entry<'a> {
     }
 
     /// Puts `value` in a place that a text may fill once.
-    fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<()> {
+    pub(super) fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<()> {
         match place.replace(value) {
             None => Ok(()),
             Some(_) => Err(self.error(format_args!("a second `{}`", self.key))),
         }
     }
 
-    fn unknown_key(&self, of: &str) -> Error {
+    pub(super) fn unknown_key(&self, of: &str) -> Error {
         self.error(format_args!("`{}` is not a key of {of}", shown(self.key)))
     }
 }
@@ -145,8 +177,10 @@ struct Header {
     library_paths: Vec<String>,
     lifecycle: Lifecycle,
     evidence: Vec<(String, String)>,
-    /// Those of `evidence`.
-    codes: BTreeSet<String>,
+    /// Those of `evidence`, with their lines.
+    codes: BTreeMap<String, usize>,
+    /// What a captured root has.
+    root_files: Option<Root>,
 }
 
 impl Header {
@@ -212,13 +246,42 @@ impl Header {
             "update-blocked" => entry.once(&mut self.lifecycle.update_blocked, entry.date()?),
             "evidence" => {
                 let (code, text) = entry.word_and_rest("CODE TEXT")?;
-                if code.contains(',') || !self.codes.insert(code.to_owned()) {
+                if code.contains(',') || self.codes.insert(code.to_owned(), entry.line).is_some() {
                     return Err(entry.error(format_args!("`{}` cannot be a new code", shown(code))));
                 }
                 self.evidence.push((code.to_owned(), text.to_owned()));
                 Ok(())
             }
+            "cache" => {
+                let (soname, path) = entry.word_and_rest("SONAME PATH")?;
+                if !path.starts_with('/') {
+                    return Err(entry.error("`cache` leads to an absolute path"));
+                }
+                let root = self.root_files.get_or_insert_default();
+                match root.cache.insert(soname.to_owned(), path.to_owned()) {
+                    None => Ok(()),
+                    Some(_) => Err(entry.error(format_args!("`{}` is in the cache twice", shown(soname)))),
+                }
+            }
+            "link" | "refused" => {
+                let form = if entry.key == "link" { "PATH TARGET" } else { "PATH REASON" };
+                let (path, rest) = entry.word_and_rest(form)?;
+                let path = Entry { value: path, ..*entry }.path()?;
+                let rest = rest.to_owned();
+                let found =
+                    if entry.key == "link" { RootEntry::Link(rest) } else { RootEntry::Refused(rest) };
+                self.add(entry.line, path, found)
+            }
             _ => Err(entry.unknown_key("a runtime")),
+        }
+    }
+
+    /// Adds a file or link of a captured root.
+    fn add(&mut self, line: usize, path: String, entry: RootEntry) -> Result<()> {
+        let entries = &mut self.root_files.get_or_insert_default().entries;
+        match entries.insert(path.clone(), entry) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(format!("line {line}: `{}` is there twice", shown(&path)))),
         }
     }
 
@@ -251,6 +314,14 @@ impl Header {
         if let Some(pair) = objects.windows(2).find(|pair| pair[0].soname == pair[1].soname) {
             return Err(Error::new(format!("`{}` is there twice", pair[0].soname)));
         }
+        let default_dirs = required(self.default_dirs, "default-dirs")?;
+        if let Some(files) = &self.root_files {
+            if let Some(object) = objects.first().or(inherited.first()) {
+                let what = "has no place in a table with `elf`, `link`, `refused` or `cache` lines";
+                return Err(Error::new(format!("`object {}` {what}", object.soname)));
+            }
+            objects = files.objects(&default_dirs);
+        }
         let own: BTreeSet<String> = objects.iter().map(|object| object.soname.clone()).collect();
         objects.extend(inherited.into_iter().filter(|object| !own.contains(&object.soname)));
         objects.sort_by(|a, b| a.soname.cmp(&b.soname));
@@ -262,10 +333,12 @@ impl Header {
             glibc: required(self.glibc, "glibc")?,
             complete: required(self.complete, "complete")?,
             interpreters: at_least_one(self.interpreters, "interpreter")?,
-            default_dirs: required(self.default_dirs, "default-dirs")?,
+            default_dirs,
             library_paths: at_least_one(self.library_paths, "library-path")?,
             lifecycle: self.lifecycle,
             evidence: self.evidence,
+            root_files: self.root_files,
+            names_only: false,
             objects,
         })
     }
@@ -291,8 +364,8 @@ impl Header {
             }
         }
         for (code, text) in &root.evidence {
-            if !self.codes.insert(code.clone()) {
-                return Err(Error::new(format!("the evidence `{code}` is the root's already")));
+            if let Some(line) = self.codes.insert(code.clone(), 0) {
+                return Err(Error::new(format!("line {line}: the evidence `{code}` is the root's already")));
             }
             self.evidence.push((code.clone(), text.clone()));
         }
@@ -330,7 +403,7 @@ impl Header {
         soname: &str,
         mut codes: impl Iterator<Item = &'a String>,
     ) -> Result<()> {
-        match codes.find(|code| !self.codes.contains(*code)) {
+        match codes.find(|code| !self.codes.contains_key(*code)) {
             None => Ok(()),
             Some(code) => Err(Error::new(format!(
                 "line {line}: `{}` names the evidence `{}`, which no line explains",
@@ -484,6 +557,7 @@ impl Draft {
             directory: self.directory,
             nodes,
             nodes_from: self.nodes_from,
+            facts: None,
         })
     }
 }

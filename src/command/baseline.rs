@@ -1,6 +1,10 @@
 //! What the tables hold: a list of them, one in full, the difference of two.
 
+use std::io::Write;
+
 use crate::baseline::{self, Baseline};
+use crate::command::Given;
+use crate::disk;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::nearest::nearest_first;
@@ -8,10 +12,13 @@ use crate::report::baseline::{
     BaselineReport, Table, difference, difference_text, list_text, show_text, table,
 };
 use crate::report::printable;
-use crate::settings::{BaselineJob, Context, Settings};
+use crate::settings::{BaselineJob, Capture, Context, Settings};
 use crate::ui::Ui;
 
 pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
+    if let BaselineJob::Capture(job) = job {
+        return capture(job, context, ui);
+    }
     let is_json = settings.output.json;
     let answered = answer(job, context);
     let (report, text) = match &answered {
@@ -47,23 +54,32 @@ fn answer(job: &BaselineJob, context: &Context) -> Result<(BaselineReport, Strin
             Ok((BaselineReport { tables, ..BaselineReport::new() }, text))
         }
         BaselineJob::Show { name, arch } => {
-            let found = find(name, *arch)?;
-            let bootstrap = Some(baseline::starts_bootstrap(&found.runtime));
+            let found = find(name, *arch, context)?;
+            let known = baseline::names().contains(&name.as_str());
+            let bootstrap = known.then(|| baseline::starts_bootstrap(name));
             let table = table(&found, bootstrap, &today, Some(sources(&found)));
             let text = show_text(&table);
             Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
         }
         BaselineJob::Diff { a, b, arch } => {
-            let difference = difference(&find(a, *arch)?, &find(b, *arch)?);
+            let difference = difference(&find(a, *arch, context)?, &find(b, *arch, context)?);
             let text = difference_text(&difference);
             Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
         }
+        BaselineJob::Capture(_) => unreachable!("it has no document"),
     }
 }
 
-/// The table of this name, for x86_64 unless another architecture is named.
-fn find(name: &str, arch: Option<Arch>) -> Result<Baseline> {
+/// The table of this name, or in this file; for x86_64 unless another architecture is named.
+fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Baseline> {
+    let path = context.current_dir.join(name);
     if !baseline::names().contains(&name) {
+        if disk::exists(&path) {
+            let given = Given::read(&path, &super::date(context.now))?;
+            let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
+            let found = wanted.into_iter().find_map(|arch| given.table(arch));
+            return found.ok_or_else(|| Error::usage(format!("`{name}` is not for that architecture")));
+        }
         return Err(Error::usage(format!("`{name}` is not a known runtime"))
             .help(format!("one of: {}", nearest_first(name, &baseline::names()).join(", "))));
     }
@@ -77,7 +93,7 @@ fn sources(table: &Baseline) -> Vec<String> {
     let mut sources = Vec::new();
     let mut next = Some(table.runtime.clone());
     while let Some(name) = next {
-        let text = baseline::embedded_text(&name, table.arch).unwrap_or_default();
+        let Some(text) = baseline::embedded_text(&name, table.arch) else { break };
         // The texts of the language runtimes share one comment.
         let commented = if text.starts_with('#') { text } else { baseline::LANGUAGES };
         let comment = commented.lines().map_while(|line| line.strip_prefix('#'));
@@ -85,4 +101,37 @@ fn sources(table: &Baseline) -> Vec<String> {
         next = text.lines().find_map(|line| line.strip_prefix("root ")).map(str::to_owned);
     }
     sources
+}
+
+/// Reads a root and writes its table.
+fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
+    if !disk::is_directory(&job.root) {
+        return Err(Error::new(format!("`--root {}` is not a directory", job.root)));
+    }
+    let recorded = super::date(job.stamp.unwrap_or(context.now));
+    let table = disk::capture::capture(&job.root, &job.name, &recorded, job.arch)?;
+    let text = table.captured_text();
+    let n_objects = text.lines().filter(|line| line.starts_with("elf ")).count();
+    match &job.output {
+        None => ui.data(&text),
+        Some(path) => {
+            disk::write::replace(
+                path,
+                |file| {
+                    let written = file.write_all(text.as_bytes());
+                    written.map_err(|cause| Error::new("could not write it").because(cause))
+                },
+                |_| Ok(()),
+            )?;
+            ui.data(&format!("{path}\n"));
+        }
+    }
+    ui.status(
+        "Captured",
+        &format!(
+            "{n_objects} objects of {} as {} ({}, glibc {})",
+            job.root, job.name, table.arch, table.glibc
+        ),
+    );
+    Ok(())
 }

@@ -196,5 +196,5 @@ fn a_broken_change_is_refused_with_its_line() {
     );
     check("libc.so.6 libz.so.1", "libc.so.6 libc.so.6", "line 5: `libc.so.6` is kept twice");
     check("libc.so.6 libz.so.1", "libnope.so.6", "line 5: `libnope.so.6` is not in the root");
-    check("evidence X", "evidence D", "the evidence `D` is the root's already");
+    check("evidence X", "evidence D", "line 4: the evidence `D` is the root's already");
 }
