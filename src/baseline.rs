@@ -368,7 +368,8 @@ pub fn starts_bootstrap(runtime: &str) -> bool {
 pub fn embedded(runtime: &str, arch: Arch) -> Option<Baseline> {
     let text = embedded_text(runtime, arch)?;
     // A language runtime is for the architectures that its root is for.
-    let root = text.lines().find_map(|line| line.strip_prefix("root "));
+    let mut header = text.lines().take_while(|line| !line.starts_with("object "));
+    let root = header.find_map(|line| line.strip_prefix("root "));
     if let Some(root) = root {
         embedded_text(root, arch)?;
     }

@@ -261,5 +261,7 @@ fn roots_without_glibc_are_refused() {
         .exits(101)
         .says(&["/root` has no loader of glibc: no /lib64/ld-linux-x86-64.so.2"]);
     run(dir.path(), "baseline capture --root nope").exits(101).says(&["/nope` is not a directory\n"]);
+    let ran = run(dir.path(), "baseline capture --root nope --message-format json").exits(101);
+    assert!(ran.json()["error"]["message"].as_str().unwrap().ends_with("/nope` is not a directory"), "{ran}");
     run(dir.path(), "baseline capture --root root --name").exits(2);
 }

@@ -16,58 +16,61 @@ use crate::settings::{BaselineJob, Capture, Context, Settings};
 use crate::ui::Ui;
 
 pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
-    if let BaselineJob::Capture(job) = job {
-        return capture(job, context, ui);
-    }
     let is_json = settings.output.json;
-    let answered = answer(job, context);
-    let (report, text) = match &answered {
-        Ok((report, text)) => (report, text.as_str()),
-        Err(error) if is_json => {
-            ui.data(&BaselineReport::failed(error).to_json());
-            return answered.map(|_| ());
-        }
-        Err(_) => return answered.map(|_| ()),
-    };
-    if is_json {
-        ui.data(&report.to_json());
-    } else {
-        for line in text.lines() {
-            ui.data(&format!("{}\n", printable(line)));
-        }
-    }
-    Ok(())
-}
-
-/// The document, and the same for people.
-fn answer(job: &BaselineJob, context: &Context) -> Result<(BaselineReport, String)> {
-    let today = super::date(context.now);
-    match job {
-        BaselineJob::List => {
-            let tables: Vec<Table> = baseline::names()
-                .into_iter()
-                .flat_map(|name| [Arch::X86_64, Arch::Arm64].map(|arch| baseline::embedded(name, arch)))
-                .flatten()
-                .map(|found| table(&found, Some(baseline::starts_bootstrap(&found.runtime)), &today, None))
-                .collect();
-            let text = list_text(&tables);
-            Ok((BaselineReport { tables, ..BaselineReport::new() }, text))
-        }
+    let answered = match job {
+        BaselineJob::Capture(job) => capture(job, context, ui),
+        BaselineJob::List => list(context).map(|answer| show(answer, is_json, ui)),
         BaselineJob::Show { name, arch } => {
-            let found = find(name, *arch, context)?;
-            let known = baseline::names().contains(&name.as_str());
-            let bootstrap = known.then(|| baseline::starts_bootstrap(name));
-            let table = table(&found, bootstrap, &today, Some(sources(&found)));
-            let text = show_text(&table);
-            Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
+            show_one(name, *arch, context).map(|answer| show(answer, is_json, ui))
         }
         BaselineJob::Diff { a, b, arch } => {
-            let difference = difference(&find(a, *arch, context)?, &find(b, *arch, context)?);
-            let text = difference_text(&difference);
-            Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
+            compare(a, b, *arch, context).map(|answer| show(answer, is_json, ui))
         }
-        BaselineJob::Capture(_) => unreachable!("it has no document"),
+    };
+    if is_json && let Err(error) = &answered {
+        ui.data(&BaselineReport::failed(error).to_json());
     }
+    answered
+}
+
+/// A document, and the same for people.
+type Answer = (BaselineReport, String);
+
+fn show((report, text): Answer, is_json: bool, ui: &Ui) {
+    if is_json {
+        ui.data(&report.to_json());
+        return;
+    }
+    for line in text.lines() {
+        ui.data(&format!("{}\n", printable(line)));
+    }
+}
+
+fn list(context: &Context) -> Result<Answer> {
+    let today = super::date(context.now);
+    let tables: Vec<Table> = baseline::names()
+        .into_iter()
+        .flat_map(|name| [Arch::X86_64, Arch::Arm64].map(|arch| baseline::embedded(name, arch)))
+        .flatten()
+        .map(|found| table(&found, Some(baseline::starts_bootstrap(&found.runtime)), &today, None))
+        .collect();
+    let text = list_text(&tables);
+    Ok((BaselineReport { tables, ..BaselineReport::new() }, text))
+}
+
+fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
+    let found = find(name, arch, context)?;
+    let known = baseline::names().contains(&name);
+    let bootstrap = known.then(|| baseline::starts_bootstrap(name));
+    let table = table(&found, bootstrap, &super::date(context.now), Some(sources(&found)));
+    let text = show_text(&table);
+    Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
+}
+
+fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
+    let difference = difference(&find(a, arch, context)?, &find(b, arch, context)?);
+    let text = difference_text(&difference);
+    Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
 }
 
 /// The table of this name, or in this file; for x86_64 unless another architecture is named.
