@@ -215,7 +215,8 @@ fn object_findings(
             // A static program relocates itself; everything else is left to the runtime's ld.so.
             let loaded = index > 0 || elf.linkage() == Linkage::Dynamic;
             let uses_glibc = subject.program.libc() != Libc::Musl;
-            if elf.has_relr && loaded && uses_glibc && !walked.knows_relr() {
+            let ignores_relr = !walked.knows_relr() && lambda.glibc_release() < (2, 36);
+            if elf.has_relr && loaded && uses_glibc && ignores_relr {
                 findings.add(
                     Finding::new(
                         Code::RelrUnsupported,

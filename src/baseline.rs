@@ -2,7 +2,8 @@
 //!
 //! One table describes one runtime on one architecture. Those of `baseline/` are compiled in, each with its
 //! sources and levels of evidence at its top; [`Baseline::parse`] reads others (a captured one) in the same
-//! format. A new Amazon Linux release is a new data file and a line in [`embedded_text`].
+//! format. A new Amazon Linux release is a new data file and a line in [`embedded_text`]; a new language runtime
+//! is some lines in `languages.txt`.
 //!
 //! The module answers what is known, and how well. It does not decide: whether a doubtful object may be relied
 //! on, whether a node that only later images have is good enough, which copy the loader takes, all that is the
@@ -12,11 +13,17 @@
 //! each; version nodes are sorted by [`version::compare`], and a node of an object is in one of floor, later and
 //! uncertain; each evidence code that an object names has a line that says what it means.
 //!
+//! A *captured* table ([`captured`]) has the objects of a root file system with all that their files say, and
+//! no others.
+//!
 //! The format is lines of a key and its value; `#` starts a comment line, indentation has no meaning. The lines
-//! before the first `object` are about the runtime, those after it about the object named last:
+//! before the first `object` are about the runtime, those after it about the object named last. A text with a
+//! `root` line is an embedded table with changes: what it does not say is as there, the dates excepted:
 //!
 //! ```text
 //! runtime provided.al2023
+//! root provided.al2                        optional: the embedded table that this one is a change of
+//! keep measured D liba.so.1 libb.so.2      with `root`: only these objects of it, with this evidence; repeatable
 //! arch x86_64
 //! recorded 2026-11-21                      the day of the research
 //! glibc 2.34
@@ -41,15 +48,19 @@
 //!   nodes-from high openssl-libs           confidence (high, medium, low) and code, for the nodes
 //! ```
 
+pub mod captured;
 mod exports;
+mod listed;
+mod text;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::elf::Arch;
-use crate::error::{Error, Result};
+use crate::elf::{Arch, ElfFacts};
+use crate::error::Result;
 use crate::version;
 
 pub use exports::{Exports, exports};
+pub use listed::is_list;
 
 /// Whether functions find an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +95,12 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// The level of this word.
+    pub fn from_word(word: &str) -> Option<Evidence> {
+        let all = [Evidence::Measured, Evidence::Derived, Evidence::Doubtful, Evidence::Captured];
+        all.into_iter().find(|evidence| evidence.as_str() == word)
+    }
+
     /// The word in tables and reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -193,6 +210,8 @@ pub struct SystemObject {
     pub nodes: Nodes,
     /// Where these are known from.
     pub nodes_from: Option<NodesFrom>,
+    /// All that its file says, if it was captured: then nothing about it is assumed.
+    pub facts: Option<Arc<ElfFacts>>,
 }
 
 impl SystemObject {
@@ -263,6 +282,8 @@ pub struct Lifecycle {
 pub struct Baseline {
     /// Lambda's identifier, `provided.al2023`.
     pub runtime: String,
+    /// The embedded table that this one is a change of.
+    pub root: Option<String>,
     /// The architecture.
     pub arch: Arch,
     /// The day of the research or of the capture, `YYYY-MM-DD`.
@@ -281,6 +302,10 @@ pub struct Baseline {
     pub lifecycle: Lifecycle,
     /// The evidence lines: code, and what it stands for. In the order of the text.
     pub evidence: Vec<(String, String)>,
+    /// The files of a captured root; `None` for a table of research.
+    pub root_files: Option<captured::Root>,
+    /// The table is a list of names: nobody knows what the objects define and need.
+    pub names_only: bool,
     objects: Vec<SystemObject>,
 }
 
@@ -306,28 +331,35 @@ impl Baseline {
     /// Objects and nodes may come in any order. The error names the line (`line 12: ...`), not the file, which
     /// only the caller knows.
     pub fn parse(text: &str) -> Result<Baseline> {
-        let mut header = Header::default();
-        let mut objects: Vec<Draft> = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (key, value) = line.split_once(BLANK).unwrap_or((line, ""));
-            let entry = Entry { line: at + 1, key, value: value.trim_start() };
-            match (key, objects.last_mut()) {
-                ("object", _) => objects.push(Draft::new(&entry)?),
-                (_, Some(object)) => object.take(&entry)?,
-                (_, None) => header.take(&entry)?,
-            }
-        }
-        header.finish(objects)
+        text::parse(text, None)
     }
 }
 
-/// The runtimes with embedded tables, oldest first.
+/// The runtimes that start a `bootstrap` from a ZIP, oldest first.
 pub fn runtimes() -> &'static [&'static str] {
     &["provided", "provided.al2", "provided.al2023"]
+}
+
+/// LD_LIBRARY_PATH as Lambda sets it where a `bootstrap` runs; newer hosts put `/var/lang/lib` before it.
+pub const LIBRARY_PATH: &str =
+    "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
+
+/// The base images of functions that are deployed as container images, oldest first.
+const IMAGES: &[&str] = &["image:al2", "image:al2023"];
+
+/// The language runtimes, a text each: what they are changes of, and their dates.
+pub(crate) const LANGUAGES: &str = include_str!("baseline/languages.txt");
+
+/// Every name that [`embedded`] knows and that a user may mean: runtimes of `bootstrap`s, base images, languages.
+pub fn names() -> Vec<&'static str> {
+    let languages = LANGUAGES.lines().filter_map(|line| line.strip_prefix("runtime "));
+    runtimes().iter().chain(IMAGES).copied().chain(languages).collect()
+}
+
+/// Whether a function on this runtime is a program called `bootstrap`. In the others the language's own
+/// program is started, and what is bundled for them is a layer or an extension.
+pub fn starts_bootstrap(runtime: &str) -> bool {
+    runtimes().contains(&runtime) || IMAGES.contains(&runtime)
 }
 
 /// The embedded table of a runtime on an architecture; `None` if Lambda has no such pair or we know none.
@@ -335,12 +367,18 @@ pub fn runtimes() -> &'static [&'static str] {
 /// Reads its text on every call: keep the answer.
 pub fn embedded(runtime: &str, arch: Arch) -> Option<Baseline> {
     let text = embedded_text(runtime, arch)?;
-    Some(Baseline::parse(text).unwrap_or_else(|error| {
+    // A language runtime is for the architectures that its root is for.
+    let mut header = text.lines().take_while(|line| !line.starts_with("object "));
+    let root = header.find_map(|line| line.strip_prefix("root "));
+    if let Some(root) = root {
+        embedded_text(root, arch)?;
+    }
+    Some(text::parse(text, Some(arch)).unwrap_or_else(|error| {
         unreachable!("a test parses every embedded table, yet {runtime} ({}): {error}", arch.as_str())
     }))
 }
 
-/// The text of an embedded table, with its sources.
+/// The text of an embedded table, with its sources. One with a `root` line is a change of that table.
 pub fn embedded_text(runtime: &str, arch: Arch) -> Option<&'static str> {
     Some(match (runtime, arch) {
         ("provided", Arch::X86_64) => include_str!("baseline/provided-x86_64.txt"),
@@ -348,8 +386,26 @@ pub fn embedded_text(runtime: &str, arch: Arch) -> Option<&'static str> {
         ("provided.al2", Arch::Arm64) => include_str!("baseline/provided.al2-arm64.txt"),
         ("provided.al2023", Arch::X86_64) => include_str!("baseline/provided.al2023-x86_64.txt"),
         ("provided.al2023", Arch::Arm64) => include_str!("baseline/provided.al2023-arm64.txt"),
-        _ => return None,
+        ("image:al2", Arch::X86_64) => include_str!("baseline/image.al2-x86_64.txt"),
+        ("image:al2", Arch::Arm64) => include_str!("baseline/image.al2-arm64.txt"),
+        ("image:al2023", Arch::X86_64) => include_str!("baseline/image.al2023-x86_64.txt"),
+        ("image:al2023", Arch::Arm64) => include_str!("baseline/image.al2023-arm64.txt"),
+        ("languages.provided", Arch::X86_64) => include_str!("baseline/languages.provided.txt"),
+        ("languages.al2", Arch::X86_64) => include_str!("baseline/languages.al2-x86_64.txt"),
+        ("languages.al2", Arch::Arm64) => include_str!("baseline/languages.al2-arm64.txt"),
+        ("languages.al2023", _) => include_str!("baseline/languages.al2023.txt"),
+        _ => return language(runtime),
     })
+}
+
+/// The text of a language runtime: from its line in [`LANGUAGES`] to the next one's.
+fn language(runtime: &str) -> Option<&'static str> {
+    let starts = || LANGUAGES.match_indices("\nruntime ").map(|(at, _)| at + 1);
+    let start = starts().find(|at| {
+        LANGUAGES[*at..].lines().next().and_then(|line| line.strip_prefix("runtime ")) == Some(runtime)
+    })?;
+    let end = starts().find(|at| *at > start).unwrap_or(LANGUAGES.len());
+    Some(&LANGUAGES[start..end])
 }
 
 /// The objects of glibc but its loader, by SONAME, sorted. They come from one build or not at all.
@@ -386,385 +442,6 @@ pub const GLIBC_PARTS: &[&str] = &[
 /// Whether an object is a part of glibc: one of [`GLIBC_PARTS`], or its loader on any architecture.
 pub fn is_glibc_part(soname: &str) -> bool {
     soname.starts_with("ld-linux") || GLIBC_PARTS.binary_search(&soname).is_ok()
-}
-
-/// What separates a key from its values, and these from each other.
-const BLANK: [char; 2] = [' ', '\t'];
-
-/// Whether a text has a control character other than a tab, which separates values.
-fn has_control(text: &str) -> bool {
-    // Without an early exit, because that is several times faster on the texts that have none.
-    let maybe =
-        text.bytes().fold(false, |maybe, byte| maybe | (byte < b' ' && byte != b'\t') | (byte > b'~'));
-    maybe && text.contains(|char: char| char.is_control() && char != '\t')
-}
-
-/// One line that is not a comment.
-struct Entry<'a> {
-    /// Counted from 1.
-    line: usize,
-    key: &'a str,
-    value: &'a str,
-}
-
-impl<'a> Entry<'a> {
-    fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::new(format!("line {}: {what}", self.line))
-    }
-
-    /// The value, which must not be empty. It may contain spaces.
-    fn text(&self) -> Result<&'a str> {
-        match self.value {
-            "" => Err(self.error(format_args!("`{}` needs a value", shown(self.key)))),
-            value if has_control(value) => {
-                Err(self.error(format_args!("`{}` has a control character in its value", shown(self.key))))
-            }
-            value => Ok(value),
-        }
-    }
-
-    /// The values, at least one, separated by spaces.
-    fn words(&self) -> Result<impl Iterator<Item = &'a str> + use<'a>> {
-        Ok(self.text()?.split_ascii_whitespace())
-    }
-
-    /// The only value.
-    fn word(&self) -> Result<&'a str> {
-        match self.text()? {
-            value if value.contains(BLANK) => {
-                Err(self.error(format_args!("`{}` takes one value", shown(self.key))))
-            }
-            value => Ok(value),
-        }
-    }
-
-    /// The first of two values, and the rest.
-    fn word_and_rest(&self, form: &str) -> Result<(&'a str, &'a str)> {
-        match self.text()?.split_once(BLANK) {
-            Some((word, rest)) => Ok((word, rest.trim_start())),
-            None => Err(self.error(format_args!("expected `{} {form}`", self.key))),
-        }
-    }
-
-    /// The only value, one of those that `known` takes.
-    fn one_of<T>(&self, expected: &str, known: impl FnOnce(&str) -> Option<T>) -> Result<T> {
-        let word = self.word()?;
-        known(word)
-            .ok_or_else(|| self.error(format_args!("`{}` is {expected}, not `{}`", self.key, shown(word))))
-    }
-
-    fn file_name(&self) -> Result<String> {
-        self.one_of("a file name", |word| {
-            let inside = !word.contains('/') && word != "." && word != "..";
-            inside.then(|| word.to_owned())
-        })
-    }
-
-    fn absolute(&self) -> Result<String> {
-        self.one_of("an absolute path", |word| word.starts_with('/').then(|| word.to_owned()))
-    }
-
-    fn date(&self) -> Result<String> {
-        self.one_of("a date like 2026-11-21", |word| {
-            let shape: Vec<usize> = word.split('-').map(str::len).collect();
-            let digits = word.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
-            (digits && shape == [4, 2, 2]).then(|| word.to_owned())
-        })
-    }
-
-    /// Puts `value` in a place that a text may fill once.
-    fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<()> {
-        match place.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(self.error(format_args!("a second `{}`", self.key))),
-        }
-    }
-
-    fn unknown_key(&self, of: &str) -> Error {
-        self.error(format_args!("`{}` is not a key of {of}", shown(self.key)))
-    }
-}
-
-/// A word of the text, fit for a message: short, and without control characters.
-fn shown(word: &str) -> String {
-    word.chars().take(80).map(|char| if char.is_control() { '?' } else { char }).collect()
-}
-
-/// The lines before the first object.
-#[derive(Default)]
-struct Header {
-    runtime: Option<String>,
-    arch: Option<Arch>,
-    recorded: Option<String>,
-    glibc: Option<String>,
-    complete: Option<bool>,
-    interpreters: Vec<String>,
-    default_dirs: Option<Vec<String>>,
-    library_paths: Vec<String>,
-    lifecycle: Lifecycle,
-    evidence: Vec<(String, String)>,
-    /// Those of `evidence`.
-    codes: BTreeSet<String>,
-}
-
-impl Header {
-    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
-        match entry.key {
-            "runtime" => entry.once(&mut self.runtime, entry.word()?.to_owned()),
-            "arch" => {
-                let arch = entry.one_of("x86_64 or arm64", |word| {
-                    [Arch::X86_64, Arch::Arm64].into_iter().find(|arch| arch.as_str() == word)
-                })?;
-                entry.once(&mut self.arch, arch)
-            }
-            "recorded" => entry.once(&mut self.recorded, entry.date()?),
-            "glibc" => {
-                let version = entry.one_of("a version like 2.34", |word| {
-                    let numbers = word
-                        .split('.')
-                        .all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
-                    numbers.then(|| word.to_owned())
-                })?;
-                entry.once(&mut self.glibc, version)
-            }
-            "complete" => {
-                let complete = entry.one_of("yes or no", |word| match word {
-                    "yes" => Some(true),
-                    "no" => Some(false),
-                    _ => None,
-                })?;
-                entry.once(&mut self.complete, complete)
-            }
-            "interpreter" => {
-                self.interpreters.push(entry.absolute()?);
-                Ok(())
-            }
-            "default-dirs" => {
-                let dirs: Vec<String> = entry.words()?.map(str::to_owned).collect();
-                if let Some(relative) = dirs.iter().find(|dir| !dir.starts_with('/')) {
-                    return Err(entry.error(format_args!(
-                        "`default-dirs` are absolute paths, not `{}`",
-                        shown(relative)
-                    )));
-                }
-                entry.once(&mut self.default_dirs, dirs)
-            }
-            "library-path" => {
-                self.library_paths.push(entry.text()?.to_owned());
-                Ok(())
-            }
-            "deprecated" => entry.once(&mut self.lifecycle.deprecated, entry.date()?),
-            "create-blocked" => entry.once(&mut self.lifecycle.create_blocked, entry.date()?),
-            "update-blocked" => entry.once(&mut self.lifecycle.update_blocked, entry.date()?),
-            "evidence" => {
-                let (code, text) = entry.word_and_rest("CODE TEXT")?;
-                if code.contains(',') || !self.codes.insert(code.to_owned()) {
-                    return Err(entry.error(format_args!("`{}` cannot be a new code", shown(code))));
-                }
-                self.evidence.push((code.to_owned(), text.to_owned()));
-                Ok(())
-            }
-            _ => Err(entry.unknown_key("a runtime")),
-        }
-    }
-
-    fn finish(self, drafts: Vec<Draft>) -> Result<Baseline> {
-        fn required<T>(value: Option<T>, key: &str) -> Result<T> {
-            value.ok_or_else(|| Error::new(format!("no `{key}` line before the first object")))
-        }
-        // Without an interpreter there are no search rules; without a library path nothing would be proved.
-        fn at_least_one(values: Vec<String>, key: &str) -> Result<Vec<String>> {
-            required((!values.is_empty()).then_some(values), key)
-        }
-        let mut objects = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            let line = draft.line;
-            let object = draft.finish()?;
-            let codes = object.codes.iter().chain(object.nodes_from.iter().map(|from| &from.code));
-            for code in codes {
-                if !self.codes.contains(code) {
-                    return Err(Error::new(format!(
-                        "line {line}: `{}` names the evidence `{}`, which no line explains",
-                        object.soname,
-                        shown(code)
-                    )));
-                }
-            }
-            objects.push(object);
-        }
-        objects.sort_by(|a, b| a.soname.cmp(&b.soname));
-        if let Some(pair) = objects.windows(2).find(|pair| pair[0].soname == pair[1].soname) {
-            return Err(Error::new(format!("`{}` is there twice", pair[0].soname)));
-        }
-        Ok(Baseline {
-            runtime: required(self.runtime, "runtime")?,
-            arch: required(self.arch, "arch")?,
-            recorded: required(self.recorded, "recorded")?,
-            glibc: required(self.glibc, "glibc")?,
-            complete: required(self.complete, "complete")?,
-            interpreters: at_least_one(self.interpreters, "interpreter")?,
-            default_dirs: required(self.default_dirs, "default-dirs")?,
-            library_paths: at_least_one(self.library_paths, "library-path")?,
-            lifecycle: self.lifecycle,
-            evidence: self.evidence,
-            objects,
-        })
-    }
-}
-
-/// An object whose lines are being read.
-struct Draft {
-    /// Of its `object` line.
-    line: usize,
-    soname: String,
-    directory: Option<String>,
-    file: Option<String>,
-    older_file: Option<String>,
-    package: Option<String>,
-    presence: Option<Presence>,
-    since: Option<String>,
-    evidence: Option<(Evidence, Vec<String>)>,
-    floor: Option<Vec<String>>,
-    later: Vec<LaterNode>,
-    uncertain: Vec<String>,
-    nodes_from: Option<NodesFrom>,
-}
-
-impl Draft {
-    fn new(entry: &Entry<'_>) -> Result<Draft> {
-        Ok(Draft {
-            line: entry.line,
-            soname: entry.file_name()?,
-            directory: None,
-            file: None,
-            older_file: None,
-            package: None,
-            presence: None,
-            since: None,
-            evidence: None,
-            floor: None,
-            later: Vec::new(),
-            uncertain: Vec::new(),
-            nodes_from: None,
-        })
-    }
-
-    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
-        match entry.key {
-            "directory" => entry.once(&mut self.directory, entry.absolute()?),
-            "file" => entry.once(&mut self.file, entry.file_name()?),
-            "older-file" => entry.once(&mut self.older_file, entry.file_name()?),
-            "package" => entry.once(&mut self.package, entry.word()?.to_owned()),
-            "presence" => {
-                let presence = entry.one_of("present or doubtful", |word| {
-                    [Presence::Present, Presence::Doubtful].into_iter().find(|it| it.as_str() == word)
-                })?;
-                entry.once(&mut self.presence, presence)
-            }
-            "present-since" => entry.once(&mut self.since, entry.word()?.to_owned()),
-            "evidence" => {
-                let value = entry.text()?;
-                let (level, codes) = value.split_once(BLANK).unwrap_or((value, ""));
-                let all = [Evidence::Measured, Evidence::Derived, Evidence::Doubtful, Evidence::Captured];
-                let evidence = all.into_iter().find(|it| it.as_str() == level).ok_or_else(|| {
-                    entry.error(format_args!("`{}` is not a level of evidence", shown(level)))
-                })?;
-                let codes = codes.split([',', ' ']).filter(|code| !code.is_empty());
-                let codes: Vec<String> = codes.map(str::to_owned).collect();
-                if codes.is_empty() && evidence != Evidence::Captured {
-                    return Err(entry.error("expected `evidence LEVEL CODES`"));
-                }
-                entry.once(&mut self.evidence, (evidence, codes))
-            }
-            "nodes" => {
-                let nodes = match entry.text()? {
-                    "none" => Vec::new(),
-                    _ => entry.words()?.map(str::to_owned).collect(),
-                };
-                entry.once(&mut self.floor, nodes)
-            }
-            "since" => {
-                let (image, nodes) = entry.word_and_rest("IMAGE NODES")?;
-                self.later.extend(
-                    nodes
-                        .split_ascii_whitespace()
-                        .map(|node| LaterNode { node: node.to_owned(), image: image.to_owned() }),
-                );
-                Ok(())
-            }
-            "uncertain" => {
-                self.uncertain.extend(entry.words()?.map(str::to_owned));
-                Ok(())
-            }
-            "nodes-from" => {
-                let (word, code) = entry.word_and_rest("CONFIDENCE CODE")?;
-                let all = [Confidence::High, Confidence::Medium, Confidence::Low];
-                let confidence = all.into_iter().find(|it| it.as_str() == word).ok_or_else(|| {
-                    entry.error(format_args!("`{}` is not high, medium or low", shown(word)))
-                })?;
-                entry.once(&mut self.nodes_from, NodesFrom { confidence, code: code.to_owned() })
-            }
-            _ => Err(entry.unknown_key("an object")),
-        }
-    }
-
-    fn finish(mut self) -> Result<SystemObject> {
-        let error =
-            |what: String| Error::new(format!("line {}: `{}` {what}", self.line, shown(&self.soname)));
-        let Some(presence) = self.presence else {
-            return Err(error("has no `presence` line".to_owned()));
-        };
-        let Some((evidence, codes)) = self.evidence.take() else {
-            return Err(error("has no `evidence` line".to_owned()));
-        };
-        let nodes = match self.floor.take() {
-            None if self.later.is_empty() && self.uncertain.is_empty() && self.nodes_from.is_none() => {
-                Nodes::Unknown
-            }
-            None => return Err(error("says more about its nodes, but has no `nodes` line".to_owned())),
-            Some(mut floor) => {
-                floor.sort_by(|a, b| version::compare(a, b));
-                self.later.sort_by(|a, b| version::compare(&a.node, &b.node));
-                self.uncertain.sort_by(|a, b| version::compare(a, b));
-                if let Some(node) = twice(&floor, &self.later, &self.uncertain) {
-                    return Err(error(format!("has the node `{}` twice", shown(node))));
-                }
-                Nodes::Known {
-                    floor,
-                    later: std::mem::take(&mut self.later),
-                    uncertain: std::mem::take(&mut self.uncertain),
-                }
-            }
-        };
-        Ok(SystemObject {
-            soname: self.soname,
-            file: self.file,
-            older_file: self.older_file,
-            package: self.package,
-            presence,
-            evidence,
-            codes,
-            since: self.since,
-            directory: self.directory,
-            nodes,
-            nodes_from: self.nodes_from,
-        })
-    }
-}
-
-/// A node that three sorted lists have more than once between them.
-fn twice<'a>(floor: &'a [String], later: &'a [LaterNode], uncertain: &'a [String]) -> Option<&'a str> {
-    if let Some(pair) = floor.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(&pair[0]);
-    }
-    // Few objects have any of these, and then few. `floor` is searched by halves, so a hostile text gains nothing.
-    let mut others: Vec<&str> = later.iter().map(|later| later.node.as_str()).collect();
-    others.extend(uncertain.iter().map(String::as_str));
-    others.sort_unstable();
-    if let Some(pair) = others.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Some(pair[0]);
-    }
-    others.into_iter().find(|node| floor.binary_search_by(|known| version::compare(known, node)).is_ok())
 }
 
 #[cfg(test)]

@@ -54,6 +54,76 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Print every setting of the selected packages, and where its value is from.
     Config(BundleArgs),
+    /// Show what is known of the runtimes: what each of them holds, from where, and how old that is.
+    Baseline {
+        /// What to show.
+        #[command(subcommand)]
+        command: BaselineCommand,
+    },
+}
+
+/// What to do with the tables of runtimes.
+#[derive(Debug, Subcommand)]
+pub enum BaselineCommand {
+    /// List the runtimes.
+    List(BaselineListArgs),
+    /// Show one in full: its sources, its libraries and their version nodes.
+    Show(BaselineShowArgs),
+    /// Show what two differ in.
+    Diff(BaselineDiffArgs),
+    /// Read a root file system (an unpacked image, `/` inside a container) into a file for `--baseline`.
+    Capture(BaselineCaptureArgs),
+}
+
+impl BaselineCommand {
+    /// The output flags of any of them.
+    pub fn output(&self) -> &OutputArgs {
+        match self {
+            BaselineCommand::List(args) => &args.output,
+            BaselineCommand::Show(args) => &args.output,
+            BaselineCommand::Diff(args) => &args.output,
+            BaselineCommand::Capture(args) => &args.output,
+        }
+    }
+}
+
+/// The flags of `baseline list`.
+#[derive(Debug, Args)]
+pub struct BaselineListArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// The flags of `baseline show`.
+#[derive(Debug, Args)]
+pub struct BaselineShowArgs {
+    /// The runtime.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Its architecture [default: x86_64].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// The flags of `baseline diff`.
+#[derive(Debug, Args)]
+pub struct BaselineDiffArgs {
+    /// The first runtime.
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The second runtime.
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Their architecture [default: x86_64].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
 }
 
 /// The flags of bundling.
@@ -164,9 +234,14 @@ pub struct SelectionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Lambda")]
 pub struct LambdaArgs {
-    /// Lambda runtime: provided.al2023, provided.al2, provided, or all (check only).
+    /// Lambda runtime: provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a
+    /// language runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
     #[arg(long, value_name = "NAME", default_value = crate::settings::DEFAULT_RUNTIME)]
     pub runtime: String,
+    /// File with what the system has, in place of a runtime's table: one that `baseline capture` wrote, or a
+    /// plain list of library paths, one a line.
+    #[arg(long, value_name = "FILE", conflicts_with = "runtime")]
+    pub baseline: Option<Utf8PathBuf>,
     /// Architecture of the function; the program decides, this asserts it.
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<ArchArg>,
@@ -305,6 +380,26 @@ pub struct VerifyArgs {
     /// What the archive is [default: an extension if it has only those, else a function].
     #[arg(long, value_name = "KIND", help_heading = "Content")]
     pub kind: Option<KindArg>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: OutputArgs,
+}
+
+/// The flags of `baseline capture`.
+#[derive(Debug, Args)]
+pub struct BaselineCaptureArgs {
+    /// Directory of the root file system.
+    #[arg(long, value_name = "DIR")]
+    pub root: Utf8PathBuf,
+    /// File to write [default: stdout].
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub file: Option<Utf8PathBuf>,
+    /// What reports call it, in place of a runtime's name.
+    #[arg(long, value_name = "NAME", default_value = "captured")]
+    pub name: String,
+    /// Its architecture [default: that of the loader it has, x86_64 first].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<ArchArg>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: OutputArgs,

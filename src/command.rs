@@ -1,10 +1,12 @@
 //! The jobs: bundle, check, verify, config. Each takes final settings and calls one step after the other.
 
 mod attached;
+mod baseline;
 mod bundle;
 mod config;
 mod contents;
 mod copies;
+mod given;
 mod included;
 mod output;
 mod proof;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity};
-use crate::baseline::{self, Baseline};
+use crate::baseline::{Baseline, embedded, runtimes};
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, MemberContent};
@@ -24,6 +26,8 @@ use crate::report::{self, Artifact, Library, Report};
 use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
 use crate::world::Opened;
+
+pub use given::Given;
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +45,25 @@ pub enum Outcome {
 /// # Errors
 ///
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
-pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
+pub fn run(resolved: &mut Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
+    let given = resolved
+        .packages
+        .iter_mut()
+        .try_for_each(|package| read_given(&mut package.settings.lambda, context));
     let settings = resolved.shared();
     let mut results = Results::default();
-    let answered = match &settings.job {
+    let answered = given.and_then(|()| match &settings.job {
         Job::Bundle(_) => bundle::run(resolved, context, ui, &mut results),
         Job::Verify(job) => verify::run(job, settings, context, ui, &mut results),
+        Job::Baseline(job) => baseline::run(job, settings, context, ui),
         Job::Config => {
             config::print(resolved, ui);
-            return Ok(Outcome::Done);
+            Ok(())
         }
-    };
+    });
+    if matches!(settings.job, Job::Baseline(_) | Job::Config) {
+        return answered.map(|()| Outcome::Done);
+    }
     let Results { artifacts, errors } = results;
     let fails = artifacts.iter().any(|(_, fails)| *fails);
     if settings.output.json {
@@ -97,6 +109,17 @@ pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
     Err(error)
 }
 
+/// Reads the file of `--baseline`, whose name takes the place of the runtime's.
+fn read_given(lambda: &mut Lambda, context: &Context) -> Result<()> {
+    if let Some(path) = &lambda.baseline {
+        let given = Given::read(path, &date(context.now))?;
+        lambda.configured = given.name().to_owned();
+        lambda.runtimes = vec![lambda.configured.clone()];
+        lambda.given = Some(given);
+    }
+    Ok(())
+}
+
 /// The Lambda world of a runtime; a finding if that runtime has no such architecture.
 fn lambda_world(
     settings: &Lambda,
@@ -104,13 +127,21 @@ fn lambda_world(
     arch: Arch,
     name: &str,
 ) -> std::result::Result<LambdaWorld, Box<Finding>> {
-    let Some(baseline) = baseline::embedded(runtime, arch) else {
+    let found = match &settings.given {
+        Some(given) => given.table(arch),
+        None => embedded(runtime, arch),
+    };
+    let Some(baseline) = found else {
+        let what = if settings.given.is_some() { "baseline" } else { "runtime" };
         let finding = Finding::new(
             Code::WrongArch,
             name,
-            format!("`{name}` is for {arch}, which the runtime {runtime} does not offer"),
+            format!("`{name}` is for {arch}, which the {what} {runtime} does not offer"),
         );
-        return Err(Box::new(finding.help("choose another runtime: `--runtime provided.al2023`")));
+        return Err(Box::new(match settings.given {
+            Some(_) => finding.help("capture a root of that architecture: `baseline capture --arch`"),
+            None => finding.help("choose another runtime: `--runtime provided.al2023`"),
+        }));
     };
     let library_paths = match &settings.library_path {
         Some(value) => vec![value.clone()],
@@ -161,6 +192,15 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
     let today = date(now);
     let lifecycle = &baseline.lifecycle;
     let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| *date <= today);
+    if baseline.names_only {
+        let message = format!(
+            "`{}` lists names only: what its libraries define and need is not known, and what it does not list is \
+             taken as absent",
+            baseline.runtime
+        );
+        let finding = Finding::new(Code::NamesOnly, name, message);
+        return vec![finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root")];
+    }
     if !passed(&lifecycle.deprecated) {
         return Vec::new();
     }
@@ -173,7 +213,8 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
         }
     }
     let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
-    if baseline.runtime != crate::settings::DEFAULT_RUNTIME {
+    let is_older = baseline.runtime != crate::settings::DEFAULT_RUNTIME;
+    if is_older && runtimes().contains(&baseline.runtime.as_str()) {
         finding = finding.help(format!("move to `--runtime {}`", crate::settings::DEFAULT_RUNTIME));
     }
     vec![finding]

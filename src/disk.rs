@@ -9,6 +9,7 @@ use crate::elf::sections::{self, Section};
 use crate::error::{Error, Result};
 
 pub mod build_world;
+pub mod capture;
 pub mod include;
 pub mod scratch;
 pub mod write;
@@ -46,6 +47,11 @@ pub fn size(path: &Utf8Path) -> Result<u64> {
 /// The path with all links followed.
 pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
     path.canonicalize_utf8().map_err(|cause| failed(path, cause))
+}
+
+/// Whether anything is at the path.
+pub fn exists(path: &Utf8Path) -> bool {
+    path.exists()
 }
 
 /// Whether the path is a directory.

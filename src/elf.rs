@@ -169,7 +169,7 @@ pub struct VersionDefinition {
 
 /// What one ELF file says. Names are as in the file; bytes that are not UTF-8, and control characters,
 /// appear as `\xNN`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ElfFacts {
     /// 64-bit class.
     pub class64: bool,

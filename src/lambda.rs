@@ -4,13 +4,15 @@
 //! known to set (or the one the user sets), and with the doubtful libraries both there and not. All variants
 //! are walked by the same loader, and [`crate::audit`] reads all the walks.
 //!
-//! The baseline's own libraries are taken as consistent among themselves, since AWS ships them together.
+//! A table's own libraries are taken as consistent among themselves, since AWS ships them together. Those of a
+//! captured root are known in full: they stand where they were, and are walked through their own needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject};
-use crate::elf::{Arch, ElfFacts, Libc};
+use crate::elf::{Arch, ElfFacts, Libc, file_name};
 use crate::loader::{self, Closure, Glibc, Known, Musl, Rules, Undefined, VersionCheck};
 use crate::patterns::Patterns;
 use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
@@ -80,7 +82,11 @@ impl Walked {
     /// The interpreter, if it is the bundle's own: the C library is, too, then.
     pub fn own_interpreter(&self) -> Option<&ElfFacts> {
         let mut objects = self.closure.objects.iter();
-        objects.find(|object| object.rule == loader::Rule::Interpreter)?.file.object.elf()
+        match &objects.find(|object| object.rule == loader::Rule::Interpreter)?.file.object {
+            Object::Elf(facts) => Some(facts),
+            // Of a captured runtime the facts are known, too.
+            Object::System(_) | Object::Unseen => None,
+        }
     }
 
     /// Whether the C library in use knows DT_RELR. None of the runtimes' does.
@@ -133,6 +139,12 @@ impl LambdaWorld {
         }
     }
 
+    /// The release of the glibc that every image has, (major, minor).
+    pub fn glibc_release(&self) -> (u32, u32) {
+        let mut numbers = self.baseline.glibc.split('.').map(|part| part.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
     /// The loader's rules for a program with this C library. `own_glibc` is the release of the glibc that the
     /// bundle brings along, if it does.
     ///
@@ -143,10 +155,7 @@ impl LambdaWorld {
             let system_dirs = Musl::BUILT_IN_DIRS.map(str::to_owned).to_vec();
             return Rules::Musl(Musl { machine: arch.machine(), system_dirs });
         }
-        let glibc = own_glibc.unwrap_or_else(|| {
-            let mut numbers = self.baseline.glibc.split('.').map(|part| part.parse().unwrap_or(0));
-            (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-        });
+        let glibc = own_glibc.unwrap_or_else(|| self.glibc_release());
         // AVX2 is documented as usable on x86_64: level v3.
         let hwcaps = loader::hwcap_subdirectories(arch, glibc, 3, arch.gnu_name());
         Rules::Glibc(Glibc {
@@ -155,10 +164,10 @@ impl LambdaWorld {
             release: glibc,
             kernel: Some(KERNEL),
             default_dirs: self.baseline.default_dirs.clone(),
-            lib: "lib64".to_owned(),
+            lib: lib(&self.baseline),
             platform: arch.gnu_name().to_owned(),
             hwcaps,
-            cache: Default::default(),
+            cache: self.baseline.root_files.as_ref().map(|root| root.cache.clone()).unwrap_or_default(),
         })
     }
 
@@ -189,12 +198,51 @@ impl LambdaWorld {
     /// The file system of one variant.
     fn files(&self, members: &[Member], needed: &BTreeSet<String>, doubtful_present: bool) -> MemoryFiles {
         let mut files = MemoryFiles::new();
-        // Source: the evidence lists; /lib64, /lib and /bin are links on AL2 and AL2023.
-        files.add_link("/lib64", "usr/lib64");
-        files.add_link("/lib", "usr/lib");
         for directory in ["/usr/lib64", "/usr/lib", "/var/task", "/var/runtime", "/opt", "/tmp"] {
             files.add_directory(directory);
         }
+        match &self.baseline.root_files {
+            Some(root) => self.add_captured(root, &mut files),
+            None => self.add_objects(doubtful_present, &mut files),
+        }
+        for soname in needed {
+            if self.baseline.object(soname).is_none() && self.assume_present.matches(soname) {
+                files.add(&format!("/usr/lib64/{soname}"), Object::System(Arc::new(assumed(soname))));
+            }
+        }
+        for member in members {
+            match &member.content {
+                MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
+                MemberContent::Link(target) => files.add_link(&member.path, target),
+                MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
+            }
+        }
+        files
+    }
+
+    /// The files of a captured root, as they were.
+    fn add_captured(&self, root: &Root, files: &mut MemoryFiles) {
+        for (path, entry) in &root.entries {
+            let is_missing = |soname: &str| self.assume_missing.matches(soname);
+            match entry {
+                _ if is_missing(file_name(path)) => {}
+                RootEntry::Link(target) => files.add_link(path, target),
+                RootEntry::Refused(why) => files.add_opened(path, Opened::Rejected(why.clone())),
+                RootEntry::Elf(facts) => {
+                    let object = SystemObject::captured(path, facts);
+                    if !is_missing(&object.soname) {
+                        files.add(path, Object::System(Arc::new(object)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The objects of a table, in the directories that Amazon Linux has.
+    fn add_objects(&self, doubtful_present: bool, files: &mut MemoryFiles) {
+        // Source: the evidence lists; /lib64, /lib and /bin are links on AL2 and AL2023.
+        files.add_link("/lib64", "usr/lib64");
+        files.add_link("/lib", "usr/lib");
         let there = |soname: &str| match self.certainty(soname) {
             Certainty::Present => true,
             Certainty::Doubtful => doubtful_present,
@@ -210,21 +258,8 @@ impl LambdaWorld {
             files.add(&format!("{directory}/{}", object.soname), Object::System(Arc::new(object.clone())));
         }
         for interpreter in &self.baseline.interpreters {
-            add_interpreter(&mut files, &self.baseline, interpreter);
+            add_interpreter(files, &self.baseline, interpreter);
         }
-        for soname in needed {
-            if self.baseline.object(soname).is_none() && self.assume_present.matches(soname) {
-                files.add(&format!("/usr/lib64/{soname}"), Object::System(Arc::new(assumed(soname))));
-            }
-        }
-        for member in members {
-            match &member.content {
-                MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
-                MemberContent::Link(target) => files.add_link(&member.path, target),
-                MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
-            }
-        }
-        files
     }
 
     /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
@@ -294,13 +329,19 @@ fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
     object(&format!("{}/libc.so.6", crate::world::parent(interpreter)))?.glibc_release()
 }
 
+/// `$LIB`: what is behind `/` or `/usr/` in the loader's first directory.
+fn lib(baseline: &Baseline) -> String {
+    let first = baseline.default_dirs.first().map_or("lib64", |first| first.trim_start_matches('/'));
+    first.strip_prefix("usr/").unwrap_or(first).to_owned()
+}
+
 /// The interpreter's path exists, as the object that the baseline has for it.
 fn add_interpreter(files: &mut MemoryFiles, baseline: &Baseline, path: &str) {
     use crate::world::Files;
     if matches!(files.open(path), Opened::File(_)) {
         return;
     }
-    if let Some(object) = baseline.object(crate::elf::file_name(path)) {
+    if let Some(object) = baseline.object(file_name(path)) {
         files.add(
             &path.replacen("/lib/", "/usr/lib/", 1).replacen("/lib64/", "/usr/lib64/", 1),
             Object::System(Arc::new(object.clone())),
@@ -322,5 +363,6 @@ fn assumed(soname: &str) -> SystemObject {
         directory: None,
         nodes: Nodes::Unknown,
         nodes_from: None,
+        facts: None,
     }
 }

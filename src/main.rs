@@ -44,9 +44,9 @@ fn main() -> ExitCode {
 fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
     let ui = |output: &Output| Ui::new(output.verbosity, output.color);
     match settings::resolve(line, context) {
-        Ok(resolved) => {
+        Ok(mut resolved) => {
             let ui = ui(&resolved.shared().output);
-            let outcome = command::run(&resolved, context, &ui);
+            let outcome = command::run(&mut resolved, context, &ui);
             (ui, outcome)
         }
         Err(error) => match settings::first_output(line, context) {

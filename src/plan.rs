@@ -608,7 +608,7 @@ enum Fit {
 
 /// Needs of libraries that would be shipped with it are left to the walk.
 fn fit(elf: &ElfFacts, lambda: &LambdaWorld) -> Fit {
-    if elf.has_relr || elf.libc() == Libc::Musl {
+    if (elf.has_relr && lambda.glibc_release() < (2, 36)) || elf.libc() == Libc::Musl {
         return Fit::None;
     }
     let of = |need: &VersionNeed| {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+pub mod baseline;
 mod explain;
 mod size;
 
@@ -39,16 +40,7 @@ pub struct Report {
 impl Report {
     /// A document of these artifacts.
     pub fn new(artifacts: Vec<Artifact>, error: Option<&Error>) -> Report {
-        Report {
-            schema: "cargo-lambda-bundle/report",
-            version: 1,
-            artifacts,
-            error: error.map(|error| Failure {
-                message: error.to_string(),
-                causes: error.causes(),
-                help: error.help_text().map(str::to_owned),
-            }),
-        }
+        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, error: error.map(Failure::of) }
     }
 
     /// The document as JSON text, with a newline at its end.
@@ -74,6 +66,16 @@ pub struct Failure {
     pub causes: Vec<String>,
     /// What to do.
     pub help: Option<String>,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Failure {
+        Failure {
+            message: error.to_string(),
+            causes: error.causes(),
+            help: error.help_text().map(str::to_owned),
+        }
+    }
 }
 
 /// What the report says of one program on one runtime.

@@ -8,7 +8,7 @@ pub mod table;
 mod sources;
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -16,13 +16,15 @@ use crate::archive::Stamp;
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, KindArg, LambdaArgs,
-    LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
+    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, KindArg,
+    LambdaArgs, LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
 };
+use crate::command::Given;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
 use crate::layout::BundleKind;
+use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
 use crate::workspace::{self, Chosen, Environment, Selection};
@@ -96,6 +98,48 @@ pub enum Job {
     Verify(Verify),
     /// Print the settings.
     Config,
+    /// Show what the tables hold.
+    Baseline(BaselineJob),
+}
+
+/// What to show of the tables.
+#[derive(Debug)]
+pub enum BaselineJob {
+    /// All of them, one a line.
+    List,
+    /// One in full.
+    Show {
+        /// Its runtime.
+        name: String,
+        /// Its architecture, if not x86_64.
+        arch: Option<Arch>,
+    },
+    /// What two differ in.
+    Diff {
+        /// The runtime of the first.
+        a: String,
+        /// The runtime of the second.
+        b: String,
+        /// Their architecture, if not x86_64.
+        arch: Option<Arch>,
+    },
+    /// Read a root file system.
+    Capture(Capture),
+}
+
+/// What to read, and where to write it.
+#[derive(Debug)]
+pub struct Capture {
+    /// The root's directory, absolute.
+    pub root: Utf8PathBuf,
+    /// The file to write; `None` for stdout.
+    pub output: Option<Utf8PathBuf>,
+    /// What the table calls its runtime.
+    pub name: String,
+    /// The architecture, if it is not the root's first.
+    pub arch: Option<Arch>,
+    /// The day to write into it, if it is not that of the run.
+    pub stamp: Option<SystemTime>,
 }
 
 /// What to audit.
@@ -205,7 +249,7 @@ pub struct Destination {
 }
 
 /// Where programs will run.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Lambda {
     /// The runtimes to look at; more than one only for a check of all.
     pub runtimes: Vec<String>,
@@ -215,6 +259,10 @@ pub struct Lambda {
     pub arch: Option<Arch>,
     /// LD_LIBRARY_PATH of the function, if the user sets it.
     pub library_path: Option<String>,
+    /// The file whose table takes the place of the runtime's, absolute.
+    pub baseline: Option<Utf8PathBuf>,
+    /// What that file says, once it was read; it names the runtimes, too.
+    pub given: Option<Given>,
     /// SONAMEs that are there.
     pub assume_present: Patterns,
     /// SONAMEs that are not there.
@@ -369,7 +417,7 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
         Some(Command::Check(check) | Command::Size(check)) => check,
         Some(Command::Explain(explain)) => &explain.check,
         Some(Command::Config(bundle)) => &bundle.check,
-        Some(Command::Verify(_)) => return None,
+        Some(Command::Verify(_) | Command::Baseline { .. }) => return None,
     };
     check.selection.binaries.is_empty().then(|| selection(&check.selection))
 }
@@ -403,12 +451,51 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
         }
         Some(Command::Verify(VerifyArgs { archives, lambda, libs, attached_layers, kind, output })) => {
             let kind = kind.map(bundle_kind);
-            let lambda = self::lambda(lambda, false)?;
+            let lambda = self::lambda(lambda, false, context)?;
             Ok(Settings {
                 job: Job::Verify(Verify { archives, libs, attached_layers, kind }),
                 lambda,
                 output: Output::new(&output, context)?,
             })
+        }
+        Some(Command::Baseline { command }) => {
+            let output = Output::new(command.output(), context)?;
+            Ok(Settings {
+                job: Job::Baseline(baseline_job(command, context)?),
+                lambda: Lambda::default(),
+                output,
+            })
+        }
+    }
+}
+
+fn baseline_job(command: BaselineCommand, context: &Context) -> Result<BaselineJob> {
+    let arch = |arch: Option<ArchArg>| arch.map(Arch::from);
+    Ok(match command {
+        BaselineCommand::List(_) => BaselineJob::List,
+        BaselineCommand::Show(args) => BaselineJob::Show { name: args.name, arch: arch(args.arch) },
+        BaselineCommand::Diff(args) => BaselineJob::Diff { a: args.a, b: args.b, arch: arch(args.arch) },
+        BaselineCommand::Capture(args) => {
+            if args.name.is_empty() || args.name.contains(|char: char| char.is_control() || char == ' ') {
+                return Err(Error::usage(format!("`--name {}` is not one word", args.name)));
+            }
+            let seconds = epoch(context)?;
+            BaselineJob::Capture(Capture {
+                root: context.current_dir.join(args.root),
+                output: args.file.map(|path| context.current_dir.join(path)),
+                name: args.name,
+                arch: arch(args.arch),
+                stamp: seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+            })
+        }
+    })
+}
+
+impl From<ArchArg> for Arch {
+    fn from(arch: ArchArg) -> Arch {
+        match arch {
+            ArchArg::X86_64 => Arch::X86_64,
+            ArchArg::Arm64 => Arch::Arm64,
         }
     }
 }
@@ -490,7 +577,11 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         ))
         .help("bundle all of it: `--libc bundle`"));
     }
-    let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check))?;
+    let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check), context)?;
+    let is_written = matches!(purpose, Purpose::Write(_));
+    if is_written && is_function && !baseline::starts_bootstrap(&lambda.configured) {
+        return Err(no_bootstrap(&lambda.configured));
+    }
     let programs = if selection.binaries.is_empty() {
         Programs::Cargo(Box::new(self::selection(&selection)))
     } else {
@@ -526,21 +617,32 @@ fn include(include: Include, context: &Context) -> Result<Selector> {
     Selector::new(&Include { directory: context.current_dir.join(&include.directory), ..include })
 }
 
-fn stamp(context: &Context) -> Result<Stamp> {
-    let Some(value) = variable(context, "SOURCE_DATE_EPOCH") else { return Ok(Stamp::default()) };
-    match value.parse() {
-        Ok(seconds) => Stamp::from_epoch(seconds),
-        Err(cause) => {
-            Err(Error::usage(format!("`SOURCE_DATE_EPOCH={value}` is not a number of seconds"))
-                .because(cause))
-        }
-    }
+/// A function of a language runtime is no program of its own.
+fn no_bootstrap(runtime: &str) -> Error {
+    let known: Vec<&str> =
+        baseline::names().into_iter().filter(|name| baseline::starts_bootstrap(name)).collect();
+    Error::usage(format!(
+        "`--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it"
+    ))
+    .help(format!("name a runtime that does: {}", known.join(", ")))
 }
 
-fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
-    let known = baseline::runtimes();
+fn stamp(context: &Context) -> Result<Stamp> {
+    epoch(context)?.map_or(Ok(Stamp::default()), Stamp::from_epoch)
+}
+
+/// SOURCE_DATE_EPOCH, in seconds.
+fn epoch(context: &Context) -> Result<Option<u64>> {
+    let Some(value) = variable(context, "SOURCE_DATE_EPOCH") else { return Ok(None) };
+    value.parse().map(Some).map_err(|cause| {
+        Error::usage(format!("`SOURCE_DATE_EPOCH={value}` is not a number of seconds")).because(cause)
+    })
+}
+
+fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambda> {
+    let known = baseline::names();
     let runtimes = match args.runtime.as_str() {
-        "all" if may_be_all => known.iter().rev().map(|name| (*name).to_owned()).collect(),
+        "all" if may_be_all => baseline::runtimes().iter().rev().map(|name| (*name).to_owned()).collect(),
         "all" => {
             return Err(Error::usage("`--runtime all` only goes with `check`")
                 .help("name the runtime the function will have, such as `--runtime provided.al2023`"));
@@ -549,7 +651,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
         name => {
             let all = if may_be_all { ", all" } else { "" };
             return Err(Error::usage(format!("`--runtime {name}` is not a known runtime"))
-                .help(format!("one of: {}{all}", known.join(", "))));
+                .help(format!("one of: {}{all}", nearest_first(name, &known).join(", "))));
         }
     };
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };
@@ -567,11 +669,10 @@ fn lambda(args: LambdaArgs, may_be_all: bool) -> Result<Lambda> {
     Ok(Lambda {
         runtimes,
         configured,
-        arch: args.arch.map(|arch| match arch {
-            ArchArg::X86_64 => Arch::X86_64,
-            ArchArg::Arm64 => Arch::Arm64,
-        }),
+        arch: args.arch.map(Arch::from),
         library_path,
+        baseline: args.baseline.map(|path| context.current_dir.join(path)),
+        given: None,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })
@@ -593,6 +694,7 @@ fn output_args(cli: &Cli) -> &OutputArgs {
         Some(Command::Explain(explain)) => &explain.check.output,
         Some(Command::Verify(verify)) => &verify.output,
         Some(Command::Config(config)) => &config.check.output,
+        Some(Command::Baseline { command }) => command.output(),
     }
 }
 

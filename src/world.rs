@@ -19,7 +19,7 @@ use crate::loader::Rules;
 pub enum Object {
     /// A file whose ELF facts are known.
     Elf(Arc<ElfFacts>),
-    /// A baseline's object: presence and version nodes are known, its needs are not.
+    /// A baseline's object: presence and version nodes are known; all else only if it was captured.
     System(Arc<SystemObject>),
     /// Named by something, never looked at: an interpreter that is not there.
     Unseen,
@@ -30,16 +30,16 @@ impl Object {
     pub fn elf(&self) -> Option<&ElfFacts> {
         match self {
             Object::Elf(facts) => Some(facts),
-            Object::System(_) | Object::Unseen => None,
+            Object::System(object) => object.facts.as_deref(),
+            Object::Unseen => None,
         }
     }
 
     /// DT_SONAME, where known.
     pub fn soname(&self) -> Option<&str> {
         match self {
-            Object::Elf(facts) => facts.soname.as_deref(),
-            Object::System(object) => Some(&object.soname),
-            Object::Unseen => None,
+            Object::System(object) if object.facts.is_none() => Some(&object.soname),
+            _ => self.elf()?.soname.as_deref(),
         }
     }
 }

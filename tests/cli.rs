@@ -312,10 +312,10 @@ fn wrong_usage() {
             "--binary app --runtime provided.al2024",
             &[
                 "error: `--runtime provided.al2024` is not a known runtime\n",
-                "help: one of: provided, provided.al2, provided.al2023\n",
+                "help: one of: provided.al2023, provided.al2, ",
             ][..],
         ),
-        ("check --binary app --runtime x", &["help: one of: provided, provided.al2, provided.al2023, all\n"]),
+        ("check --binary app --runtime x", &["help: one of: go1.x, ", "provided.al2023, ", ", all\n"]),
         ("--binary app --runtime all", &["error: `--runtime all` only goes with `check`\n", "help: "]),
         (
             "--binary app --deny nope",

@@ -74,9 +74,52 @@ fn seeds() -> Vec<Seed> {
         ),
         ("conf", "ld.so.cache", cache(&[("liba.so", "/opt/liba.so"), ("libb.so", "/opt/haswell/libb.so")])),
         ("baseline", "al2023", format!("{header}{objects}\n").into_bytes()),
+        ("baseline", "captured", CAPTURED.as_bytes().to_vec()),
+        ("baseline", "list", b"/lib64\n/lib64/libc-2.26.so\n/lib64/libz.so.1\n".to_vec()),
         ("zip", "bundle", zip),
     ]
 }
+
+/// A captured root with everything in it that the format knows.
+const CAPTURED: &str = "\
+runtime captured
+arch x86_64
+recorded 2026-11-23
+glibc 2.31
+complete yes
+interpreter /lib64/ld-linux-x86-64.so.2
+default-dirs /lib/x86_64-linux-gnu /usr/lib
+library-path /lib64:/var/task/lib
+cache libb.so.1 /srv/libb.so.1
+link /lib64 usr/lib
+link /lib /usr/lib
+link /usr/lib/loop loop
+refused /usr/lib/libtext.so.1 invalid ELF header
+
+elf /usr/lib/ld-linux-x86-64.so.2
+  soname ld-linux-x86-64.so.2
+elf /srv/libb.so.1
+  soname libb.so.1
+  rpath $ORIGIN/x:/lib
+  needed liba.so.1
+  needed libtext.so.1
+  filter libfilter.so.1
+  auxiliary libaux.so.1
+  nodeflib yes
+  relr yes
+  kernel 3.2.0
+  alignment page
+  wants liba.so.1 A_1 A_2
+  wants-weakly liba.so.1 A_3
+elf /usr/lib/x86_64-linux-gnu/liba.so.1
+  soname liba.so.1
+  runpath /usr/lib/loop
+  defines 1 liba.so.1 base
+  defines 2 A_1
+  exports 1 plain
+  exports 2 a b c
+  exports 2h d
+";
 
 /// An ld.so.cache with these entries.
 fn cache(entries: &[(&str, &str)]) -> Vec<u8> {

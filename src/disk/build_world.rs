@@ -133,7 +133,7 @@ impl DiskFiles {
     /// The bytes of a regular file of this world, or of the sysroot; `None` if it cannot be read.
     ///
     /// A root may come from anyone: a FIFO in the place of its cache would hang.
-    fn read_text(&self, path: &str) -> Option<Vec<u8>> {
+    pub(super) fn read_text(&self, path: &str) -> Option<Vec<u8>> {
         let located = self.locate(path).ok()?;
         located.metadata().ok().filter(std::fs::Metadata::is_file)?;
         std::fs::read(located).ok()

@@ -26,7 +26,7 @@ pub struct Symbol {
 }
 
 /// The dynamic symbols of one object, in file order, the null symbol left out.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SymbolTable {
     strings: Vec<u8>,
     symbols: Vec<Symbol>,
@@ -34,6 +34,25 @@ pub struct SymbolTable {
 }
 
 impl SymbolTable {
+    /// A table of definitions: names, and their raw DT_VERSYM values. It has a hash table.
+    pub fn of_definitions(definitions: &[(String, u16)]) -> SymbolTable {
+        let mut table = SymbolTable { has_hash: true, ..SymbolTable::default() };
+        for (name, version) in definitions {
+            // A text of more than 4 GiB is refused long before.
+            let at = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+            let symbol = Symbol {
+                name: at(table.strings.len()),
+                length: at(name.len()),
+                version: *version,
+                defined: true,
+                weak: false,
+            };
+            table.strings.extend_from_slice(name.as_bytes());
+            table.symbols.push(symbol);
+        }
+        table
+    }
+
     /// The symbols, in file order.
     pub fn iter(&self) -> impl Iterator<Item = &Symbol> {
         self.symbols.iter()

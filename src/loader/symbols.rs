@@ -7,7 +7,7 @@
 //! Source: `check_match` and `do_lookup_x` in glibc's elf/dl-lookup.c. The order of the scope does not matter
 //! here: the question is whether anybody answers, not who.
 //!
-//! Of a baseline's objects the symbols are known for glibc alone. For the others a node that is there is
+//! Of a baseline's objects, unless they were captured, the symbols are known for glibc alone. For the others a node that is there is
 //! taken to hold its symbols, and what the build world's copy defines the system's is taken to define, too:
 //! it has the same SONAME, and a missing node would have been found.
 
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
-use crate::baseline::Exports;
+use crate::baseline::{Exports, SystemObject};
 use crate::elf::{ElfFacts, Symbol, VersionDefinition, VersionNeed};
 use crate::world::Object;
 
@@ -125,7 +125,7 @@ impl<'a> Scope<'a> {
         let definitions =
             Definitions::new(closure.objects.iter().filter_map(|object| object.file.object.elf()));
         let presumed = Definitions::new(closure.objects.iter().filter_map(|object| {
-            let Object::System(system) = &object.file.object else { return None };
+            let system = unread(&object.file.object)?;
             let is_listed = known.glibc.is_some_and(|exports| exports.knows(&system.soname));
             if is_listed { None } else { known.build.get(&system.soname).map(|elf| &**elf) }
         }));
@@ -178,7 +178,7 @@ impl<'a> Scope<'a> {
         }
         let answering = self.closure.objects.iter().find(|object| object.answers_to(&need.file))?;
         match &answering.file.object {
-            Object::System(system) if !self.is_listed(&system.soname) => None,
+            Object::System(system) if system.facts.is_none() && !self.is_listed(&system.soname) => None,
             Object::Unseen => None,
             Object::System(_) | Object::Elf(_) => Some(true),
         }
@@ -193,7 +193,7 @@ impl<'a> Scope<'a> {
         }
         let mut certain = true;
         for (index, object) in self.closure.objects.iter().enumerate() {
-            let Object::System(system) = &object.file.object else { continue };
+            let Some(system) = unread(&object.file.object) else { continue };
             if self.is_listed(&system.soname) {
                 continue;
             }
@@ -208,9 +208,8 @@ impl<'a> Scope<'a> {
     fn glibc_defines(&self, name: &str, node: Option<&str>) -> bool {
         let Some(exports) = self.known.glibc else { return false };
         exports.libraries(name, node).any(|library| {
-            self.closure.objects.iter().any(
-                |object| matches!(&object.file.object, Object::System(system) if system.soname == library),
-            )
+            let systems = self.closure.objects.iter().filter_map(|object| unread(&object.file.object));
+            systems.into_iter().any(|system| system.soname == library)
         })
     }
 
@@ -224,6 +223,14 @@ impl<'a> Scope<'a> {
             .needs
             .iter()
             .any(|need| need.by == by && matches!(need.outcome, Outcome::Loaded(found) if found == index))
+    }
+}
+
+/// An object of a baseline whose file was not read: what it defines is not in [`Definitions`].
+fn unread(object: &Object) -> Option<&SystemObject> {
+    match object {
+        Object::System(system) if system.facts.is_none() => Some(system),
+        _ => None,
     }
 }
 

@@ -61,11 +61,11 @@ pub fn check_versions(closure: &Closure, rules: &Rules) -> Vec<VersionCheck> {
 }
 
 fn answer(object: &Object, node: &str) -> VersionAnswer {
-    match object {
-        Object::Elf(elf) if elf.verdef.is_empty() => VersionAnswer::NoVersions,
-        Object::Elf(elf) if elf.verdef.iter().any(|def| def.node == node) => VersionAnswer::Fits,
-        Object::Elf(_) => VersionAnswer::NotThere,
-        Object::System(system) => match system.node(node) {
+    match (object, object.elf()) {
+        (_, Some(elf)) if elf.verdef.is_empty() => VersionAnswer::NoVersions,
+        (_, Some(elf)) if elf.verdef.iter().any(|def| def.node == node) => VersionAnswer::Fits,
+        (_, Some(_)) => VersionAnswer::NotThere,
+        (Object::System(system), None) => match system.node(node) {
             NodeAnswer::Floor => VersionAnswer::Fits,
             NodeAnswer::Later(image) => VersionAnswer::Later(image.to_owned()),
             NodeAnswer::Uncertain => VersionAnswer::Uncertain,
@@ -73,6 +73,6 @@ fn answer(object: &Object, node: &str) -> VersionAnswer {
             NodeAnswer::NoVersions => VersionAnswer::NoVersions,
             NodeAnswer::Unknown => VersionAnswer::Unknown,
         },
-        Object::Unseen => VersionAnswer::Unknown,
+        (Object::Elf(_) | Object::Unseen, None) => VersionAnswer::Unknown,
     }
 }

@@ -1,0 +1,358 @@
+//! A root file system that was captured: every object a loader may come upon there, with its full facts.
+//!
+//! In a table's text these lines come in place of the objects that research found. Paths are those of the
+//! root, absolute and without links in them; `link` lines lead to them.
+//!
+//! ```text
+//! cache libz.so.1 /usr/lib/libz.so.1       an entry of /etc/ld.so.cache
+//! link /lib usr/lib                        a symbolic link, of a directory or of a file
+//! refused /usr/lib/libm.so invalid ELF header: ...    a file that the loader does not take, and why
+//!
+//! elf /usr/lib/libz.so.1.2.11
+//!   soname libz.so.1
+//!   needed libc.so.6                       one a line, as filter, auxiliary; at most one rpath, runpath
+//!   wants libc.so.6 GLIBC_2.14 GLIBC_2.4   version nodes of that file; `wants-weakly` if they may lack
+//!   defines 2 ZLIB_1.2.0                   a version node and its index; `base` behind the file's own
+//!   exports 2 deflateInit_ inflateInit_    the symbols of that index; 1 is none, `2h` is not the default
+//!   nodeflib yes                           as pie, relr: DF_1_NODEFLIB, DF_1_PIE, DT_RELR
+//!   kernel 3.2.0                           of the ABI note
+//!   alignment page                         or broken
+//! ```
+//!
+//! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::text::Entry;
+use super::{Baseline, Evidence, Nodes, Presence, SystemObject};
+use crate::elf::{
+    Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, SymbolTable, VersionDefinition, VersionNeed,
+};
+use crate::elf::{ObjectType, file_name};
+use crate::error::Result;
+
+/// What was read of a root file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Root {
+    /// Files and links by path.
+    pub entries: BTreeMap<String, RootEntry>,
+    /// /etc/ld.so.cache: SONAME to path.
+    pub cache: BTreeMap<String, String>,
+}
+
+/// What stands at a path of a captured root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootEntry {
+    /// An object that the loader takes.
+    Elf(Arc<ElfFacts>),
+    /// A symbolic link and its target.
+    Link(String),
+    /// A file that the loader refuses, and why.
+    Refused(String),
+}
+
+impl Root {
+    /// The entry for a file of this architecture; `None` for one of another, which the loader passes over.
+    pub fn entry(facts: &Arc<ElfFacts>, arch: Arch) -> Option<RootEntry> {
+        if facts.arch() != Some(arch) {
+            return None;
+        }
+        // Source: `open_verify` and `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
+        let refused = match facts.object_type {
+            ObjectType::Exec => "cannot dynamically load executable",
+            ObjectType::Other(_) => "only ET_DYN and ET_EXEC can be loaded",
+            ObjectType::Dyn if !matches!(facts.os_abi, 0 | 3) => "ELF file OS ABI invalid",
+            ObjectType::Dyn if facts.abi_version >= 4 => "ELF file ABI version invalid",
+            ObjectType::Dyn if !facts.has_load => "object file has no loadable segments",
+            ObjectType::Dyn if !facts.has_dynamic => "object file has no dynamic section",
+            ObjectType::Dyn => return Some(RootEntry::Elf(facts.clone())),
+        };
+        Some(RootEntry::Refused(refused.to_owned()))
+    }
+
+    /// The objects by SONAME and file name, each name once: those of the default directories come first.
+    pub(super) fn objects(&self, default_dirs: &[String]) -> Vec<SystemObject> {
+        let mut objects: BTreeMap<String, SystemObject> = BTreeMap::new();
+        let in_default = |path: &str| default_dirs.iter().any(|dir| dir == crate::world::parent(path));
+        let mut entries: Vec<(&String, &RootEntry)> = self.entries.iter().collect();
+        entries.sort_by_key(|(path, _)| !in_default(path));
+        for (path, entry) in entries {
+            let RootEntry::Elf(facts) = entry else { continue };
+            let object = SystemObject::captured(path, facts);
+            let names = [object.soname.clone(), file_name(path).to_owned()];
+            for name in names {
+                let object = SystemObject { soname: name.clone(), ..object.clone() };
+                objects.entry(name).or_insert(object);
+            }
+        }
+        objects.into_values().collect()
+    }
+}
+
+impl SystemObject {
+    /// The object at a path of a captured root.
+    pub fn captured(path: &str, facts: &Arc<ElfFacts>) -> SystemObject {
+        let file = file_name(path).to_owned();
+        let soname = facts.soname.clone().unwrap_or_else(|| file.clone());
+        let mut floor: Vec<String> =
+            facts.verdef.iter().filter(|def| !def.base).map(|def| def.node.clone()).collect();
+        floor.sort_by(|a, b| crate::version::compare(a, b));
+        floor.dedup();
+        SystemObject {
+            file: (file != soname).then_some(file),
+            soname,
+            older_file: None,
+            package: None,
+            presence: Presence::Present,
+            evidence: Evidence::Captured,
+            codes: Vec::new(),
+            since: None,
+            directory: None,
+            nodes: Nodes::Known { floor, later: Vec::new(), uncertain: Vec::new() },
+            nodes_from: None,
+            facts: Some(facts.clone()),
+        }
+    }
+}
+
+impl Baseline {
+    /// This table with the files of a captured root in place of its objects.
+    #[must_use]
+    pub fn with_root(mut self, root: Root) -> Baseline {
+        self.objects = root.objects(&self.default_dirs);
+        self.root_files = Some(root);
+        self
+    }
+
+    /// A captured table as text, which [`Baseline::parse`] reads back.
+    ///
+    /// The same root gives the same text. Blanks and control characters in names become `\xNN`.
+    pub fn captured_text(&self) -> String {
+        let mut text = format!(
+            "# A root file system, captured on {} by cargo lambda-bundle {}.\n# Every shared object that its loader \
+             may come upon, with what it needs and offers: nothing is assumed.\n\nruntime {}\narch {}\nrecorded \
+             {}\nglibc {}\ncomplete yes\n",
+            self.recorded,
+            env!("CARGO_PKG_VERSION"),
+            word(&self.runtime),
+            self.arch,
+            self.recorded,
+            self.glibc
+        );
+        let mut line = |key: &str, value: &str| {
+            let _ = writeln!(text, "{key} {value}");
+        };
+        for interpreter in &self.interpreters {
+            line("interpreter", &word(interpreter));
+        }
+        let dirs: Vec<String> = self.default_dirs.iter().map(|dir| word(dir)).collect();
+        line("default-dirs", &dirs.join(" "));
+        for path in &self.library_paths {
+            line("library-path", path);
+        }
+        let Some(root) = &self.root_files else { return text };
+        for (soname, path) in &root.cache {
+            line("cache", &format!("{} {}", word(soname), word(path)));
+        }
+        for (path, entry) in &root.entries {
+            match entry {
+                RootEntry::Link(target) => line("link", &format!("{} {}", word(path), word(target))),
+                RootEntry::Refused(why) => line("refused", &format!("{} {}", word(path), printable(why))),
+                RootEntry::Elf(_) => {}
+            }
+        }
+        for (path, entry) in &root.entries {
+            if let RootEntry::Elf(facts) = entry {
+                let _ = write!(text, "\nelf {}\n", word(path));
+                write_facts(facts, &mut text);
+            }
+        }
+        text
+    }
+}
+
+fn write_facts(facts: &ElfFacts, text: &mut String) {
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "  {key} {value}");
+    };
+    for (key, value) in [("soname", &facts.soname), ("rpath", &facts.rpath), ("runpath", &facts.runpath)] {
+        if let Some(value) = value.as_ref().filter(|value| !value.trim().is_empty()) {
+            line(key, &printable(value));
+        }
+    }
+    for (key, names) in
+        [("needed", &facts.needed), ("filter", &facts.filter), ("auxiliary", &facts.auxiliary)]
+    {
+        for name in names {
+            line(key, &word(name));
+        }
+    }
+    for (flag, key) in [(DF_1_NODEFLIB, "nodeflib"), (DF_1_PIE, "pie")] {
+        if facts.flags_1 & flag != 0 {
+            line(key, "yes");
+        }
+    }
+    if facts.has_relr {
+        line("relr", "yes");
+    }
+    if let Some((major, minor, patch)) = facts.least_kernel {
+        line("kernel", &format!("{major}.{minor}.{patch}"));
+    }
+    match facts.alignment {
+        Alignment::Fine => {}
+        Alignment::PageOnly => line("alignment", "page"),
+        Alignment::Broken => line("alignment", "broken"),
+    }
+    for needs in facts.verneed.chunk_by(|a, b| (&a.file, a.weak) == (&b.file, b.weak)) {
+        let nodes: Vec<String> = needs.iter().map(|need| word(&need.node)).collect();
+        let key = if needs[0].weak { "wants-weakly" } else { "wants" };
+        line(key, &format!("{} {}", word(&needs[0].file), nodes.join(" ")));
+    }
+    for VersionDefinition { node, base, index } in &facts.verdef {
+        line("defines", &format!("{index} {}{}", word(node), if *base { " base" } else { "" }));
+    }
+    if !facts.symbols.has_hash() {
+        return;
+    }
+    let mut exports: BTreeMap<(u16, bool), Vec<String>> = BTreeMap::new();
+    for symbol in facts.symbols.iter().filter(|symbol| symbol.defined) {
+        let name = word(&facts.symbols.name(symbol));
+        if !name.is_empty() {
+            exports.entry((symbol.version & 0x7fff, symbol.version & 0x8000 != 0)).or_default().push(name);
+        }
+    }
+    for ((index, hidden), mut names) in exports {
+        names.sort_unstable();
+        names.dedup();
+        let key = format!("{index}{}", if hidden { "h" } else { "" });
+        for line_of_names in lines_of(&names) {
+            line("exports", &format!("{key} {line_of_names}"));
+        }
+    }
+}
+
+/// Words in lines of some 100 characters.
+fn lines_of(words: &[String]) -> Vec<String> {
+    const LONGEST: usize = 100;
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.len() + word.len() < LONGEST => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+/// A name as one word of the text.
+fn word(name: &str) -> String {
+    printable(name).replace(' ', "\\x20")
+}
+
+/// A text without control characters.
+fn printable(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .map(|char| if char.is_control() { format!("\\x{:02x}", char as u32) } else { char.to_string() })
+        .collect()
+}
+
+/// An `elf` block that is being read.
+pub(super) struct ElfDraft {
+    path: String,
+    facts: ElfFacts,
+    exports: Vec<(String, u16)>,
+}
+
+impl ElfDraft {
+    pub(super) fn new(entry: &Entry<'_>, arch: Option<Arch>) -> Result<ElfDraft> {
+        let arch = arch.ok_or_else(|| entry.error("an `arch` line must come first"))?;
+        let facts = ElfFacts {
+            class64: true,
+            little_endian: true,
+            machine: arch.machine(),
+            has_load: true,
+            has_dynamic: true,
+            // Without DT_VERSYM every symbol has the index of one that has no version, and answers alike.
+            has_versym: true,
+            ..ElfFacts::default()
+        };
+        Ok(ElfDraft { path: entry.path()?, facts, exports: Vec::new() })
+    }
+
+    pub(super) fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+        let facts = &mut self.facts;
+        match entry.key {
+            "soname" => entry.once(&mut facts.soname, entry.text()?.to_owned())?,
+            "rpath" => entry.once(&mut facts.rpath, entry.text()?.to_owned())?,
+            "runpath" => entry.once(&mut facts.runpath, entry.text()?.to_owned())?,
+            "needed" => facts.needed.push(entry.word()?.to_owned()),
+            "filter" => facts.filter.push(entry.word()?.to_owned()),
+            "auxiliary" => facts.auxiliary.push(entry.word()?.to_owned()),
+            "nodeflib" => facts.flags_1 |= entry.yes(DF_1_NODEFLIB)?,
+            "pie" => facts.flags_1 |= entry.yes(DF_1_PIE)?,
+            "relr" => facts.has_relr = entry.yes(true)?,
+            "kernel" => {
+                let kernel = entry.one_of("a release like 3.2.0", |word| {
+                    let mut numbers = word.split('.').map(|number| number.parse().ok());
+                    let kernel = (numbers.next()??, numbers.next()??, numbers.next()??);
+                    numbers.next().is_none().then_some(kernel)
+                })?;
+                entry.once(&mut facts.least_kernel, kernel)?;
+            }
+            "alignment" => {
+                facts.alignment = entry.one_of("page or broken", |word| match word {
+                    "page" => Some(Alignment::PageOnly),
+                    "broken" => Some(Alignment::Broken),
+                    _ => None,
+                })?;
+            }
+            "wants" | "wants-weakly" => {
+                let (file, nodes) = entry.word_and_rest("FILE NODES")?;
+                let weak = entry.key == "wants-weakly";
+                let needs = nodes.split_ascii_whitespace().map(|node| VersionNeed {
+                    file: file.to_owned(),
+                    node: node.to_owned(),
+                    weak,
+                    index: 0,
+                });
+                facts.verneed.extend(needs);
+            }
+            "defines" => {
+                let mut words = entry.words()?;
+                let index = words.next().and_then(|word| word.parse().ok()).filter(|index| *index < 0x8000);
+                let (Some(index), Some(node), base, None) = (index, words.next(), words.next(), words.next())
+                else {
+                    return Err(entry.error("expected `defines INDEX NODE`"));
+                };
+                if base.is_some_and(|word| word != "base") {
+                    return Err(entry.error("expected `defines INDEX NODE base`"));
+                }
+                facts.verdef.push(VersionDefinition { node: node.to_owned(), base: base.is_some(), index });
+            }
+            "exports" => {
+                let (index, names) = entry.word_and_rest("INDEX SYMBOLS")?;
+                let hidden = if index.ends_with('h') { 0x8000 } else { 0 };
+                let index = index.trim_end_matches('h').parse().ok().filter(|index: &u16| *index < 0x8000);
+                let Some(index) = index else { return Err(entry.error("expected `exports INDEX SYMBOLS`")) };
+                let names = names.split_ascii_whitespace();
+                self.exports.extend(names.map(|name| (name.to_owned(), index | hidden)));
+            }
+            _ => return Err(entry.unknown_key("an `elf` file")),
+        }
+        Ok(())
+    }
+
+    /// The path and what is there.
+    pub(super) fn finish(mut self) -> (String, RootEntry) {
+        self.facts.symbols = SymbolTable::of_definitions(&self.exports);
+        (self.path, RootEntry::Elf(Arc::new(self.facts)))
+    }
+}

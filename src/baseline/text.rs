@@ -1,0 +1,578 @@
+//! Reading a table's text: the format is described in [`crate::baseline`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::captured::{ElfDraft, Root, RootEntry};
+use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
+use crate::elf::Arch;
+use crate::error::{Error, Result};
+use crate::version;
+
+/// What the lines after the header are about.
+enum Block {
+    Object(Draft),
+    /// With the line it begins in.
+    Elf(usize, ElfDraft),
+}
+
+/// Reads a whole text. `arch` is the architecture of a text that does not say.
+pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
+    let mut header = Header::default();
+    let mut blocks: Vec<Block> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (key, value) = line.split_once(BLANK).unwrap_or((line, ""));
+        let entry = Entry { line: at + 1, key, value: value.trim_start() };
+        match (key, blocks.last_mut()) {
+            ("object", _) => blocks.push(Block::Object(Draft::new(&entry)?)),
+            ("elf", _) => blocks.push(Block::Elf(entry.line, ElfDraft::new(&entry, header.arch.or(arch))?)),
+            (_, Some(Block::Object(object))) => object.take(&entry)?,
+            (_, Some(Block::Elf(_, file))) => file.take(&entry)?,
+            (_, None) => header.take(&entry)?,
+        }
+    }
+    let mut objects = Vec::new();
+    for block in blocks {
+        match block {
+            Block::Object(object) => objects.push(object),
+            Block::Elf(line, file) => {
+                let (path, entry) = file.finish();
+                header.add(line, path, entry)?;
+            }
+        }
+    }
+    header.finish(objects, arch)
+}
+
+/// What separates a key from its values, and these from each other.
+const BLANK: [char; 2] = [' ', '\t'];
+
+/// Whether a text has a control character other than a tab, which separates values.
+pub(super) fn has_control(text: &str) -> bool {
+    // Without an early exit, because that is several times faster on the texts that have none.
+    let maybe =
+        text.bytes().fold(false, |maybe, byte| maybe | (byte < b' ' && byte != b'\t') | (byte > b'~'));
+    maybe && text.contains(|char: char| char.is_control() && char != '\t')
+}
+
+/// One line that is not a comment.
+pub(super) struct Entry<'a> {
+    /// Counted from 1.
+    line: usize,
+    pub(super) key: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn error(&self, what: impl std::fmt::Display) -> Error {
+        Error::new(format!("line {}: {what}", self.line))
+    }
+
+    /// The value, which must not be empty. It may contain spaces.
+    pub(super) fn text(&self) -> Result<&'a str> {
+        match self.value {
+            "" => Err(self.error(format_args!("`{}` needs a value", shown(self.key)))),
+            value if has_control(value) => {
+                Err(self.error(format_args!("`{}` has a control character in its value", shown(self.key))))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// The values, at least one, separated by spaces.
+    pub(super) fn words(&self) -> Result<impl Iterator<Item = &'a str> + use<'a>> {
+        Ok(self.text()?.split_ascii_whitespace())
+    }
+
+    /// The only value.
+    pub(super) fn word(&self) -> Result<&'a str> {
+        match self.text()? {
+            value if value.contains(BLANK) => {
+                Err(self.error(format_args!("`{}` takes one value", shown(self.key))))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// The first of two values, and the rest.
+    pub(super) fn word_and_rest(&self, form: &str) -> Result<(&'a str, &'a str)> {
+        match self.text()?.split_once(BLANK) {
+            Some((word, rest)) => Ok((word, rest.trim_start())),
+            None => Err(self.error(format_args!("expected `{} {form}`", self.key))),
+        }
+    }
+
+    /// The only value, one of those that `known` takes.
+    pub(super) fn one_of<T>(&self, expected: &str, known: impl FnOnce(&str) -> Option<T>) -> Result<T> {
+        let word = self.word()?;
+        known(word)
+            .ok_or_else(|| self.error(format_args!("`{}` is {expected}, not `{}`", self.key, shown(word))))
+    }
+
+    fn file_name(&self) -> Result<String> {
+        self.one_of("a file name", |word| {
+            let inside = !word.contains('/') && word != "." && word != "..";
+            inside.then(|| word.to_owned())
+        })
+    }
+
+    fn absolute(&self) -> Result<String> {
+        self.one_of("an absolute path", |word| word.starts_with('/').then(|| word.to_owned()))
+    }
+
+    /// The only value: an absolute path without `.`, `..` and empty parts.
+    pub(super) fn path(&self) -> Result<String> {
+        self.one_of("a plain absolute path", |word| {
+            (crate::world::normalize(word) == word).then(|| word.to_owned())
+        })
+    }
+
+    /// `value`, if the only value is `yes`.
+    pub(super) fn yes<T>(&self, value: T) -> Result<T> {
+        self.one_of("yes or not there", |word| (word == "yes").then_some(value))
+    }
+
+    fn date(&self) -> Result<String> {
+        self.one_of("a date like 2026-11-21", |word| {
+            let shape: Vec<usize> = word.split('-').map(str::len).collect();
+            let digits = word.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+            (digits && shape == [4, 2, 2]).then(|| word.to_owned())
+        })
+    }
+
+    /// Puts `value` in a place that a text may fill once.
+    pub(super) fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<()> {
+        match place.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(self.error(format_args!("a second `{}`", self.key))),
+        }
+    }
+
+    pub(super) fn unknown_key(&self, of: &str) -> Error {
+        self.error(format_args!("`{}` is not a key of {of}", shown(self.key)))
+    }
+}
+
+/// A word of the text, fit for a message: short, and without control characters.
+fn shown(word: &str) -> String {
+    word.chars().take(80).map(|char| if char.is_control() { '?' } else { char }).collect()
+}
+
+/// The lines before the first object.
+#[derive(Default)]
+struct Header {
+    runtime: Option<String>,
+    /// The table that this one changes, and the line that names it.
+    root: Option<(String, usize)>,
+    keeps: Vec<Keep>,
+    arch: Option<Arch>,
+    recorded: Option<String>,
+    glibc: Option<String>,
+    complete: Option<bool>,
+    interpreters: Vec<String>,
+    default_dirs: Option<Vec<String>>,
+    library_paths: Vec<String>,
+    lifecycle: Lifecycle,
+    evidence: Vec<(String, String)>,
+    /// Those of `evidence`, with their lines.
+    codes: BTreeMap<String, usize>,
+    /// What a captured root has.
+    root_files: Option<Root>,
+}
+
+impl Header {
+    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+        match entry.key {
+            "runtime" => entry.once(&mut self.runtime, entry.word()?.to_owned()),
+            "root" => entry.once(&mut self.root, (entry.word()?.to_owned(), entry.line)),
+            "keep" => {
+                let mut words = entry.words()?;
+                let evidence = words.next().and_then(Evidence::from_word);
+                let (Some(evidence), Some(codes)) = (evidence, words.next()) else {
+                    return Err(entry.error("expected `keep LEVEL CODES SONAMES`"));
+                };
+                let codes = codes.split(',').map(str::to_owned).collect();
+                let sonames = words.map(str::to_owned).collect();
+                self.keeps.push(Keep { line: entry.line, evidence, codes, sonames });
+                Ok(())
+            }
+            "arch" => {
+                let arch = entry.one_of("x86_64 or arm64", |word| {
+                    [Arch::X86_64, Arch::Arm64].into_iter().find(|arch| arch.as_str() == word)
+                })?;
+                entry.once(&mut self.arch, arch)
+            }
+            "recorded" => entry.once(&mut self.recorded, entry.date()?),
+            "glibc" => {
+                let version = entry.one_of("a version like 2.34", |word| {
+                    let numbers = word
+                        .split('.')
+                        .all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+                    numbers.then(|| word.to_owned())
+                })?;
+                entry.once(&mut self.glibc, version)
+            }
+            "complete" => {
+                let complete = entry.one_of("yes or no", |word| match word {
+                    "yes" => Some(true),
+                    "no" => Some(false),
+                    _ => None,
+                })?;
+                entry.once(&mut self.complete, complete)
+            }
+            "interpreter" => {
+                self.interpreters.push(entry.absolute()?);
+                Ok(())
+            }
+            "default-dirs" => {
+                let dirs: Vec<String> = entry.words()?.map(str::to_owned).collect();
+                if let Some(relative) = dirs.iter().find(|dir| !dir.starts_with('/')) {
+                    return Err(entry.error(format_args!(
+                        "`default-dirs` are absolute paths, not `{}`",
+                        shown(relative)
+                    )));
+                }
+                entry.once(&mut self.default_dirs, dirs)
+            }
+            "library-path" => {
+                self.library_paths.push(entry.text()?.to_owned());
+                Ok(())
+            }
+            "deprecated" => entry.once(&mut self.lifecycle.deprecated, entry.date()?),
+            "create-blocked" => entry.once(&mut self.lifecycle.create_blocked, entry.date()?),
+            "update-blocked" => entry.once(&mut self.lifecycle.update_blocked, entry.date()?),
+            "evidence" => {
+                let (code, text) = entry.word_and_rest("CODE TEXT")?;
+                if code.contains(',') || self.codes.insert(code.to_owned(), entry.line).is_some() {
+                    return Err(entry.error(format_args!("`{}` cannot be a new code", shown(code))));
+                }
+                self.evidence.push((code.to_owned(), text.to_owned()));
+                Ok(())
+            }
+            "cache" => {
+                let (soname, path) = entry.word_and_rest("SONAME PATH")?;
+                if !path.starts_with('/') {
+                    return Err(entry.error("`cache` leads to an absolute path"));
+                }
+                let root = self.root_files.get_or_insert_default();
+                match root.cache.insert(soname.to_owned(), path.to_owned()) {
+                    None => Ok(()),
+                    Some(_) => Err(entry.error(format_args!("`{}` is in the cache twice", shown(soname)))),
+                }
+            }
+            "link" | "refused" => {
+                let form = if entry.key == "link" { "PATH TARGET" } else { "PATH REASON" };
+                let (path, rest) = entry.word_and_rest(form)?;
+                let path = Entry { value: path, ..*entry }.path()?;
+                let rest = rest.to_owned();
+                let found =
+                    if entry.key == "link" { RootEntry::Link(rest) } else { RootEntry::Refused(rest) };
+                self.add(entry.line, path, found)
+            }
+            _ => Err(entry.unknown_key("a runtime")),
+        }
+    }
+
+    /// Adds a file or link of a captured root.
+    fn add(&mut self, line: usize, path: String, entry: RootEntry) -> Result<()> {
+        let entries = &mut self.root_files.get_or_insert_default().entries;
+        match entries.insert(path.clone(), entry) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(format!("line {line}: `{}` is there twice", shown(&path)))),
+        }
+    }
+
+    fn finish(mut self, drafts: Vec<Draft>, arch: Option<Arch>) -> Result<Baseline> {
+        fn required<T>(value: Option<T>, key: &str) -> Result<T> {
+            value.ok_or_else(|| Error::new(format!("no `{key}` line before the first object")))
+        }
+        // Without an interpreter there are no search rules; without a library path nothing would be proved.
+        fn at_least_one(values: Vec<String>, key: &str) -> Result<Vec<String>> {
+            required((!values.is_empty()).then_some(values), key)
+        }
+        let runtime = required(self.runtime.take(), "runtime")?;
+        let arch = required(self.arch.or(arch), "arch")?;
+        let root = match self.root.take() {
+            Some((name, line)) => Some(super::embedded(&name, arch).ok_or_else(|| {
+                Error::new(format!("line {line}: no table is called `{}` for {arch}", shown(&name)))
+            })?),
+            None => None,
+        };
+        let inherited = self.inherit(root.as_ref())?;
+        let mut objects = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let line = draft.line;
+            let object = draft.finish()?;
+            let codes = object.codes.iter().chain(object.nodes_from.iter().map(|from| &from.code));
+            self.explains(line, &object.soname, codes)?;
+            objects.push(object);
+        }
+        objects.sort_by(|a, b| a.soname.cmp(&b.soname));
+        if let Some(pair) = objects.windows(2).find(|pair| pair[0].soname == pair[1].soname) {
+            return Err(Error::new(format!("`{}` is there twice", pair[0].soname)));
+        }
+        let default_dirs = required(self.default_dirs, "default-dirs")?;
+        if let Some(files) = &self.root_files {
+            if let Some(object) = objects.first().or(inherited.first()) {
+                let what = "has no place in a table with `elf`, `link`, `refused` or `cache` lines";
+                return Err(Error::new(format!("`object {}` {what}", object.soname)));
+            }
+            objects = files.objects(&default_dirs);
+        }
+        let own: BTreeSet<String> = objects.iter().map(|object| object.soname.clone()).collect();
+        objects.extend(inherited.into_iter().filter(|object| !own.contains(&object.soname)));
+        objects.sort_by(|a, b| a.soname.cmp(&b.soname));
+        Ok(Baseline {
+            runtime,
+            root: root.map(|root| root.runtime),
+            arch,
+            recorded: required(self.recorded, "recorded")?,
+            glibc: required(self.glibc, "glibc")?,
+            complete: required(self.complete, "complete")?,
+            interpreters: at_least_one(self.interpreters, "interpreter")?,
+            default_dirs,
+            library_paths: at_least_one(self.library_paths, "library-path")?,
+            lifecycle: self.lifecycle,
+            evidence: self.evidence,
+            root_files: self.root_files,
+            names_only: false,
+            objects,
+        })
+    }
+
+    /// Takes from the root what the text does not say itself, the dates of its end excepted: those belong to
+    /// a name. The root's objects as this table has them.
+    fn inherit(&mut self, root: Option<&Baseline>) -> Result<Vec<SystemObject>> {
+        let Some(root) = root else {
+            return match self.keeps.first() {
+                Some(keep) => Err(Error::new(format!("line {}: `keep` needs a `root`", keep.line))),
+                None => Ok(Vec::new()),
+            };
+        };
+        self.recorded.get_or_insert_with(|| root.recorded.clone());
+        self.glibc.get_or_insert_with(|| root.glibc.clone());
+        self.complete.get_or_insert(root.complete);
+        self.default_dirs.get_or_insert_with(|| root.default_dirs.clone());
+        for (own, roots) in
+            [(&mut self.interpreters, &root.interpreters), (&mut self.library_paths, &root.library_paths)]
+        {
+            if own.is_empty() {
+                own.clone_from(roots);
+            }
+        }
+        for (code, text) in &root.evidence {
+            if let Some(line) = self.codes.insert(code.clone(), 0) {
+                return Err(Error::new(format!("line {line}: the evidence `{code}` is the root's already")));
+            }
+            self.evidence.push((code.clone(), text.clone()));
+        }
+        if self.keeps.is_empty() {
+            return Ok(root.objects.clone());
+        }
+        let mut kept: Vec<SystemObject> = Vec::new();
+        for keep in &self.keeps {
+            for soname in &keep.sonames {
+                let error =
+                    |what: &str| Error::new(format!("line {}: `{}` {what}", keep.line, shown(soname)));
+                let object = root.object(soname).ok_or_else(|| error("is not in the root"))?;
+                if kept.iter().any(|known| known.soname == *soname) {
+                    return Err(error("is kept twice"));
+                }
+                self.explains(keep.line, soname, keep.codes.iter())?;
+                kept.push(SystemObject {
+                    presence: match keep.evidence {
+                        Evidence::Doubtful => Presence::Doubtful,
+                        _ => Presence::Present,
+                    },
+                    evidence: keep.evidence,
+                    codes: keep.codes.clone(),
+                    ..object.clone()
+                });
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Refuses a code that no evidence line explains.
+    fn explains<'a>(
+        &self,
+        line: usize,
+        soname: &str,
+        mut codes: impl Iterator<Item = &'a String>,
+    ) -> Result<()> {
+        match codes.find(|code| !self.codes.contains_key(*code)) {
+            None => Ok(()),
+            Some(code) => Err(Error::new(format!(
+                "line {line}: `{}` names the evidence `{}`, which no line explains",
+                shown(soname),
+                shown(code)
+            ))),
+        }
+    }
+}
+
+/// A `keep` line: objects of the root that stay, and how their presence is known here.
+struct Keep {
+    line: usize,
+    evidence: Evidence,
+    codes: Vec<String>,
+    sonames: Vec<String>,
+}
+
+/// An object whose lines are being read.
+struct Draft {
+    /// Of its `object` line.
+    line: usize,
+    soname: String,
+    directory: Option<String>,
+    file: Option<String>,
+    older_file: Option<String>,
+    package: Option<String>,
+    presence: Option<Presence>,
+    since: Option<String>,
+    evidence: Option<(Evidence, Vec<String>)>,
+    floor: Option<Vec<String>>,
+    later: Vec<LaterNode>,
+    uncertain: Vec<String>,
+    nodes_from: Option<NodesFrom>,
+}
+
+impl Draft {
+    fn new(entry: &Entry<'_>) -> Result<Draft> {
+        Ok(Draft {
+            line: entry.line,
+            soname: entry.file_name()?,
+            directory: None,
+            file: None,
+            older_file: None,
+            package: None,
+            presence: None,
+            since: None,
+            evidence: None,
+            floor: None,
+            later: Vec::new(),
+            uncertain: Vec::new(),
+            nodes_from: None,
+        })
+    }
+
+    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+        match entry.key {
+            "directory" => entry.once(&mut self.directory, entry.absolute()?),
+            "file" => entry.once(&mut self.file, entry.file_name()?),
+            "older-file" => entry.once(&mut self.older_file, entry.file_name()?),
+            "package" => entry.once(&mut self.package, entry.word()?.to_owned()),
+            "presence" => {
+                let presence = entry.one_of("present or doubtful", |word| {
+                    [Presence::Present, Presence::Doubtful].into_iter().find(|it| it.as_str() == word)
+                })?;
+                entry.once(&mut self.presence, presence)
+            }
+            "present-since" => entry.once(&mut self.since, entry.word()?.to_owned()),
+            "evidence" => {
+                let value = entry.text()?;
+                let (level, codes) = value.split_once(BLANK).unwrap_or((value, ""));
+                let evidence = Evidence::from_word(level).ok_or_else(|| {
+                    entry.error(format_args!("`{}` is not a level of evidence", shown(level)))
+                })?;
+                let codes = codes.split([',', ' ']).filter(|code| !code.is_empty());
+                let codes: Vec<String> = codes.map(str::to_owned).collect();
+                if codes.is_empty() && evidence != Evidence::Captured {
+                    return Err(entry.error("expected `evidence LEVEL CODES`"));
+                }
+                entry.once(&mut self.evidence, (evidence, codes))
+            }
+            "nodes" => {
+                let nodes = match entry.text()? {
+                    "none" => Vec::new(),
+                    _ => entry.words()?.map(str::to_owned).collect(),
+                };
+                entry.once(&mut self.floor, nodes)
+            }
+            "since" => {
+                let (image, nodes) = entry.word_and_rest("IMAGE NODES")?;
+                self.later.extend(
+                    nodes
+                        .split_ascii_whitespace()
+                        .map(|node| LaterNode { node: node.to_owned(), image: image.to_owned() }),
+                );
+                Ok(())
+            }
+            "uncertain" => {
+                self.uncertain.extend(entry.words()?.map(str::to_owned));
+                Ok(())
+            }
+            "nodes-from" => {
+                let (word, code) = entry.word_and_rest("CONFIDENCE CODE")?;
+                let all = [Confidence::High, Confidence::Medium, Confidence::Low];
+                let confidence = all.into_iter().find(|it| it.as_str() == word).ok_or_else(|| {
+                    entry.error(format_args!("`{}` is not high, medium or low", shown(word)))
+                })?;
+                entry.once(&mut self.nodes_from, NodesFrom { confidence, code: code.to_owned() })
+            }
+            _ => Err(entry.unknown_key("an object")),
+        }
+    }
+
+    fn finish(mut self) -> Result<SystemObject> {
+        let error =
+            |what: String| Error::new(format!("line {}: `{}` {what}", self.line, shown(&self.soname)));
+        let Some(presence) = self.presence else {
+            return Err(error("has no `presence` line".to_owned()));
+        };
+        let Some((evidence, codes)) = self.evidence.take() else {
+            return Err(error("has no `evidence` line".to_owned()));
+        };
+        let nodes = match self.floor.take() {
+            None if self.later.is_empty() && self.uncertain.is_empty() && self.nodes_from.is_none() => {
+                Nodes::Unknown
+            }
+            None => return Err(error("says more about its nodes, but has no `nodes` line".to_owned())),
+            Some(mut floor) => {
+                floor.sort_by(|a, b| version::compare(a, b));
+                self.later.sort_by(|a, b| version::compare(&a.node, &b.node));
+                self.uncertain.sort_by(|a, b| version::compare(a, b));
+                if let Some(node) = twice(&floor, &self.later, &self.uncertain) {
+                    return Err(error(format!("has the node `{}` twice", shown(node))));
+                }
+                Nodes::Known {
+                    floor,
+                    later: std::mem::take(&mut self.later),
+                    uncertain: std::mem::take(&mut self.uncertain),
+                }
+            }
+        };
+        Ok(SystemObject {
+            soname: self.soname,
+            file: self.file,
+            older_file: self.older_file,
+            package: self.package,
+            presence,
+            evidence,
+            codes,
+            since: self.since,
+            directory: self.directory,
+            nodes,
+            nodes_from: self.nodes_from,
+            facts: None,
+        })
+    }
+}
+
+/// A node that three sorted lists have more than once between them.
+fn twice<'a>(floor: &'a [String], later: &'a [LaterNode], uncertain: &'a [String]) -> Option<&'a str> {
+    if let Some(pair) = floor.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Some(&pair[0]);
+    }
+    // Few objects have any of these, and then few. `floor` is searched by halves, so a hostile text gains nothing.
+    let mut others: Vec<&str> = later.iter().map(|later| later.node.as_str()).collect();
+    others.extend(uncertain.iter().map(String::as_str));
+    others.sort_unstable();
+    if let Some(pair) = others.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Some(pair[0]);
+    }
+    others.into_iter().find(|node| floor.binary_search_by(|known| version::compare(known, node)).is_ok())
+}

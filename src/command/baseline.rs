@@ -1,0 +1,140 @@
+//! What the tables hold: a list of them, one in full, the difference of two.
+
+use std::io::Write;
+
+use crate::baseline::{self, Baseline};
+use crate::command::Given;
+use crate::disk;
+use crate::elf::Arch;
+use crate::error::{Error, Result};
+use crate::nearest::nearest_first;
+use crate::report::baseline::{
+    BaselineReport, Table, difference, difference_text, list_text, show_text, table,
+};
+use crate::report::printable;
+use crate::settings::{BaselineJob, Capture, Context, Settings};
+use crate::ui::Ui;
+
+pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
+    let is_json = settings.output.json;
+    let answered = match job {
+        BaselineJob::Capture(job) => capture(job, context, ui),
+        BaselineJob::List => list(context).map(|answer| show(answer, is_json, ui)),
+        BaselineJob::Show { name, arch } => {
+            show_one(name, *arch, context).map(|answer| show(answer, is_json, ui))
+        }
+        BaselineJob::Diff { a, b, arch } => {
+            compare(a, b, *arch, context).map(|answer| show(answer, is_json, ui))
+        }
+    };
+    if is_json && let Err(error) = &answered {
+        ui.data(&BaselineReport::failed(error).to_json());
+    }
+    answered
+}
+
+/// A document, and the same for people.
+type Answer = (BaselineReport, String);
+
+fn show((report, text): Answer, is_json: bool, ui: &Ui) {
+    if is_json {
+        ui.data(&report.to_json());
+        return;
+    }
+    for line in text.lines() {
+        ui.data(&format!("{}\n", printable(line)));
+    }
+}
+
+fn list(context: &Context) -> Result<Answer> {
+    let today = super::date(context.now);
+    let tables: Vec<Table> = baseline::names()
+        .into_iter()
+        .flat_map(|name| [Arch::X86_64, Arch::Arm64].map(|arch| baseline::embedded(name, arch)))
+        .flatten()
+        .map(|found| table(&found, Some(baseline::starts_bootstrap(&found.runtime)), &today, None))
+        .collect();
+    let text = list_text(&tables);
+    Ok((BaselineReport { tables, ..BaselineReport::new() }, text))
+}
+
+fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
+    let found = find(name, arch, context)?;
+    let known = baseline::names().contains(&name);
+    let bootstrap = known.then(|| baseline::starts_bootstrap(name));
+    let table = table(&found, bootstrap, &super::date(context.now), Some(sources(&found)));
+    let text = show_text(&table);
+    Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
+}
+
+fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
+    let difference = difference(&find(a, arch, context)?, &find(b, arch, context)?);
+    let text = difference_text(&difference);
+    Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
+}
+
+/// The table of this name, or in this file; for x86_64 unless another architecture is named.
+fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Baseline> {
+    let path = context.current_dir.join(name);
+    if !baseline::names().contains(&name) {
+        if disk::exists(&path) {
+            let given = Given::read(&path, &super::date(context.now))?;
+            let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
+            let found = wanted.into_iter().find_map(|arch| given.table(arch));
+            return found.ok_or_else(|| Error::usage(format!("`{name}` is not for that architecture")));
+        }
+        return Err(Error::usage(format!("`{name}` is not a known runtime"))
+            .help(format!("one of: {}", nearest_first(name, &baseline::names()).join(", "))));
+    }
+    let arch = arch.unwrap_or(Arch::X86_64);
+    baseline::embedded(name, arch)
+        .ok_or_else(|| Error::usage(format!("the runtime {name} does not offer {arch}")))
+}
+
+/// The comments at the top of the table's text and of those that it is a change of.
+fn sources(table: &Baseline) -> Vec<String> {
+    let mut sources = Vec::new();
+    let mut next = Some(table.runtime.clone());
+    while let Some(name) = next {
+        let Some(text) = baseline::embedded_text(&name, table.arch) else { break };
+        // The texts of the language runtimes share one comment.
+        let commented = if text.starts_with('#') { text } else { baseline::LANGUAGES };
+        let comment = commented.lines().map_while(|line| line.strip_prefix('#'));
+        sources.push(comment.map(|line| format!("{}\n", line.trim_start())).collect());
+        next = text.lines().find_map(|line| line.strip_prefix("root ")).map(str::to_owned);
+    }
+    sources
+}
+
+/// Reads a root and writes its table.
+fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
+    if !disk::is_directory(&job.root) {
+        return Err(Error::new(format!("`--root {}` is not a directory", job.root)));
+    }
+    let recorded = super::date(job.stamp.unwrap_or(context.now));
+    let table = disk::capture::capture(&job.root, &job.name, &recorded, job.arch)?;
+    let text = table.captured_text();
+    let n_objects = text.lines().filter(|line| line.starts_with("elf ")).count();
+    match &job.output {
+        None => ui.data(&text),
+        Some(path) => {
+            disk::write::replace(
+                path,
+                |file| {
+                    let written = file.write_all(text.as_bytes());
+                    written.map_err(|cause| Error::new("could not write it").because(cause))
+                },
+                |_| Ok(()),
+            )?;
+            ui.data(&format!("{path}\n"));
+        }
+    }
+    ui.status(
+        "Captured",
+        &format!(
+            "{n_objects} objects of {} as {} ({}, glibc {})",
+            job.root, job.name, table.arch, table.glibc
+        ),
+    );
+    Ok(())
+}

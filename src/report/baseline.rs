@@ -1,0 +1,479 @@
+//! Tables of runtimes as JSON and as text: a list of them, one in full, the difference of two.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::Failure;
+use crate::baseline::{Baseline, Lifecycle, Nodes, Presence, SystemObject};
+use crate::error::Error;
+
+/// The document of `baseline list`, `baseline show` and `baseline diff`.
+#[derive(Debug, Serialize)]
+pub struct BaselineReport {
+    /// What the document is.
+    pub schema: &'static str,
+    /// Its version.
+    pub version: u32,
+    /// The tables that were asked for; of a list without their objects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<Table>,
+    /// What two tables differ in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+    /// Why the run could not answer, on exit status 101.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+}
+
+impl BaselineReport {
+    /// A document that says nothing yet.
+    pub fn new() -> BaselineReport {
+        BaselineReport {
+            schema: "cargo-lambda-bundle/baseline",
+            version: 1,
+            tables: Vec::new(),
+            difference: None,
+            error: None,
+        }
+    }
+
+    /// A document of what kept the run from an answer.
+    pub fn failed(error: &Error) -> BaselineReport {
+        BaselineReport { error: Some(Failure::of(error)), ..BaselineReport::new() }
+    }
+
+    /// The document as JSON text, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        super::json(self)
+    }
+}
+
+impl Default for BaselineReport {
+    fn default() -> Self {
+        BaselineReport::new()
+    }
+}
+
+/// One table.
+#[derive(Debug, Serialize)]
+pub struct Table {
+    /// The runtime.
+    pub name: String,
+    /// The table that it is a change of.
+    pub root: Option<String>,
+    /// Its architecture.
+    pub arch: &'static str,
+    /// Whether its functions are a `bootstrap`; `null` for a table from a file.
+    pub starts_bootstrap: Option<bool>,
+    /// The day of the research or of the capture.
+    pub recorded: String,
+    /// How many days ago that was.
+    pub age_days: u64,
+    /// The glibc that every image has.
+    pub glibc: String,
+    /// Whether an object that is not listed is absent.
+    pub complete: bool,
+    /// The dates of its end.
+    pub deprecated: Option<String>,
+    /// No new functions from this day on.
+    pub create_blocked: Option<String>,
+    /// No updates from this day on.
+    pub update_blocked: Option<String>,
+    /// How many objects it has.
+    pub n_objects: usize,
+    /// How many of them are doubtful.
+    pub n_doubtful: usize,
+    /// The rest; left out in a list.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<TableFacts>,
+}
+
+/// What a table has beside its summary.
+#[derive(Debug, Serialize)]
+pub struct TableFacts {
+    /// PT_INTERP paths that exist.
+    pub interpreters: Vec<String>,
+    /// The directories built into its loader.
+    pub default_dirs: Vec<String>,
+    /// The values of LD_LIBRARY_PATH to expect.
+    pub library_paths: Vec<String>,
+    /// The comment at the top of its text, then that of its root and so on: where it is from.
+    pub sources: Vec<String>,
+    /// The evidence codes and what they stand for.
+    pub evidence: Vec<Source>,
+    /// The objects, by SONAME.
+    pub objects: Vec<ObjectReport>,
+}
+
+/// An evidence code and what it stands for.
+#[derive(Debug, Serialize)]
+pub struct Source {
+    /// The code.
+    pub code: String,
+    /// What it stands for.
+    pub text: String,
+}
+
+/// One object of a table.
+#[derive(Debug, Serialize)]
+pub struct ObjectReport {
+    /// Its SONAME.
+    pub soname: String,
+    /// The newest file name known.
+    pub file: Option<String>,
+    /// The package that ships it.
+    pub package: Option<String>,
+    /// Where it is, if not in the default directories.
+    pub directory: Option<String>,
+    /// `present` or `doubtful`.
+    pub presence: &'static str,
+    /// How that is known.
+    pub evidence: &'static str,
+    /// The codes of that evidence.
+    pub codes: Vec<String>,
+    /// The first image that has it.
+    pub since: Option<String>,
+    /// The version nodes of every image; `null` if not known.
+    pub nodes: Option<Vec<String>>,
+    /// Nodes that later images have: node and image.
+    pub later: Vec<(String, String)>,
+}
+
+/// What two tables differ in.
+#[derive(Debug, Serialize)]
+pub struct Difference {
+    /// The first table: name and architecture.
+    pub a: String,
+    /// The second.
+    pub b: String,
+    /// Lines of the header that differ: what, in the first, in the second.
+    pub header: Vec<(&'static str, String, String)>,
+    /// SONAMEs that only the first has.
+    pub only_a: Vec<String>,
+    /// SONAMEs that only the second has.
+    pub only_b: Vec<String>,
+    /// Objects of both that differ: SONAME, what, in the first, in the second.
+    pub changed: Vec<(String, &'static str, String, String)>,
+}
+
+/// Days from one date like `2026-11-21` to another; 0 if it is not in the past or not a date.
+pub fn days_between(from: &str, to: &str) -> u64 {
+    // Source: days_from_civil in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
+    let days = |date: &str| -> Option<i64> {
+        let mut numbers = date.split('-').map(|part| part.parse::<i64>().ok());
+        let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let year = if month <= 2 { year - 1 } else { year };
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        Some(365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year)
+    };
+    match (days(from), days(to)) {
+        (Some(from), Some(to)) => u64::try_from(to - from).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// A table for the report; with its objects if `sources`, the comments of its texts, are given.
+pub fn table(
+    baseline: &Baseline,
+    starts_bootstrap: Option<bool>,
+    today: &str,
+    sources: Option<Vec<String>>,
+) -> Table {
+    let Lifecycle { deprecated, create_blocked, update_blocked } = baseline.lifecycle.clone();
+    let is_doubtful = |object: &&SystemObject| object.presence == Presence::Doubtful;
+    Table {
+        name: baseline.runtime.clone(),
+        root: baseline.root.clone(),
+        arch: baseline.arch.as_str(),
+        starts_bootstrap,
+        recorded: baseline.recorded.clone(),
+        age_days: days_between(&baseline.recorded, today),
+        glibc: baseline.glibc.clone(),
+        complete: baseline.complete,
+        deprecated,
+        create_blocked,
+        update_blocked,
+        n_objects: baseline.objects().len(),
+        n_doubtful: baseline.objects().iter().filter(is_doubtful).count(),
+        facts: sources.map(|sources| TableFacts {
+            interpreters: baseline.interpreters.clone(),
+            default_dirs: baseline.default_dirs.clone(),
+            library_paths: baseline.library_paths.clone(),
+            sources,
+            evidence: baseline
+                .evidence
+                .iter()
+                .map(|(code, text)| Source { code: code.clone(), text: text.clone() })
+                .collect(),
+            objects: baseline.objects().iter().map(object).collect(),
+        }),
+    }
+}
+
+fn object(object: &SystemObject) -> ObjectReport {
+    let (nodes, later) = match &object.nodes {
+        Nodes::Unknown => (None, Vec::new()),
+        Nodes::Known { floor, later, .. } => (
+            Some(floor.clone()),
+            later.iter().map(|later| (later.node.clone(), later.image.clone())).collect(),
+        ),
+    };
+    ObjectReport {
+        soname: object.soname.clone(),
+        file: object.file.clone(),
+        package: object.package.clone(),
+        directory: object.directory.clone(),
+        presence: object.presence.as_str(),
+        evidence: object.evidence.as_str(),
+        codes: object.codes.clone(),
+        since: object.since.clone(),
+        nodes,
+        later,
+    }
+}
+
+/// A list of tables, one a line, architectures of one runtime together.
+pub fn list_text(tables: &[Table]) -> String {
+    let mut rows = vec![
+        ["runtime", "arch", "glibc", "objects", "recorded", "deprecated", "based on"].map(str::to_owned),
+    ];
+    for group in tables.chunk_by(|a, b| a.name == b.name) {
+        let table = &group[0];
+        let archs: Vec<&str> = group.iter().map(|table| table.arch).collect();
+        let mut objects = table.n_objects.to_string();
+        if table.n_doubtful > 0 {
+            let _ = write!(objects, ", {} doubtful", table.n_doubtful);
+        }
+        if !table.complete {
+            objects.push_str(", not all");
+        }
+        rows.push([
+            table.name.clone(),
+            archs.join(" "),
+            table.glibc.clone(),
+            objects,
+            format!("{}, {}", table.recorded, days_ago(table.age_days)),
+            table.deprecated.clone().unwrap_or_else(|| "-".to_owned()),
+            table.root.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    columns(&rows)
+}
+
+fn days_ago(days: u64) -> String {
+    match days {
+        0 => "today".to_owned(),
+        days => super::age(days * 86_400),
+    }
+}
+
+/// One table in full.
+pub fn show_text(table: &Table) -> String {
+    let mut text = format!("{} ({})\n", table.name, table.arch);
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(text, "  {key:<14} {value}");
+    };
+    if let Some(root) = &table.root {
+        line("based on", root);
+    }
+    line("recorded", &format!("{}, {}", table.recorded, days_ago(table.age_days)));
+    line("glibc", &table.glibc);
+    for (key, date) in [
+        ("deprecated", &table.deprecated),
+        ("create blocked", &table.create_blocked),
+        ("update blocked", &table.update_blocked),
+    ] {
+        if let Some(date) = date {
+            line(key, date);
+        }
+    }
+    if table.starts_bootstrap == Some(false) {
+        line("functions", "a language's own program; no `bootstrap`");
+    }
+    if !table.complete {
+        line("objects", "some; what is not listed is unknown, not absent");
+    }
+    let Some(facts) = &table.facts else { return text };
+    for (key, values) in [
+        ("interpreter", &facts.interpreters),
+        ("directory", &facts.default_dirs),
+        ("library path", &facts.library_paths),
+    ] {
+        for value in values {
+            line(key, value);
+        }
+    }
+    for source in &facts.sources {
+        let _ = write!(text, "\n{source}");
+    }
+    if !facts.evidence.is_empty() {
+        text.push_str("\nEvidence\n");
+    }
+    for Source { code, text: meaning } in &facts.evidence {
+        let _ = writeln!(text, "  {code}: {meaning}");
+    }
+    let _ = writeln!(text, "\nObjects: {}", table.n_objects);
+    for object in &facts.objects {
+        let _ = writeln!(text, "  {}", object_line(object));
+    }
+    text
+}
+
+fn object_line(object: &ObjectReport) -> String {
+    let mut text = object.soname.clone();
+    let _ = write!(text, ": {}", object.evidence);
+    if !object.codes.is_empty() {
+        let _ = write!(text, " ({})", object.codes.join(", "));
+    }
+    if let Some(directory) = &object.directory {
+        let _ = write!(text, "; in {directory}");
+    }
+    if let Some(file) = &object.file {
+        let _ = write!(text, "; {file}");
+    }
+    if let Some(image) = &object.since {
+        let _ = write!(text, "; since image {image}");
+    }
+    match object.nodes.as_deref() {
+        None => text.push_str("; version nodes not known"),
+        Some([]) => text.push_str("; no version nodes"),
+        Some(nodes) => {
+            let _ = write!(text, "; {}", nodes.join(" "));
+        }
+    }
+    for (node, image) in &object.later {
+        let _ = write!(text, "; {node} since {image}");
+    }
+    text
+}
+
+/// What two tables differ in.
+pub fn difference(a: &Baseline, b: &Baseline) -> Difference {
+    let label = |table: &Baseline| format!("{} ({})", table.runtime, table.arch);
+    let names = |of: &Baseline, other: &Baseline| -> Vec<String> {
+        let only = of.objects().iter().filter(|object| other.object(&object.soname).is_none());
+        only.map(|object| object.soname.clone()).collect()
+    };
+    let header = [
+        ("glibc", a.glibc.clone(), b.glibc.clone()),
+        ("interpreter", a.interpreters.join(" "), b.interpreters.join(" ")),
+        ("directories", a.default_dirs.join(" "), b.default_dirs.join(" ")),
+        ("library path", a.library_paths.join(" or "), b.library_paths.join(" or ")),
+        ("deprecated", date(&a.lifecycle.deprecated), date(&b.lifecycle.deprecated)),
+        ("recorded", a.recorded.clone(), b.recorded.clone()),
+    ];
+    let mut changed = Vec::new();
+    for (one, other) in a.objects().iter().filter_map(|one| Some((one, b.object(&one.soname)?))) {
+        let facts = [
+            ("evidence", evidence(one), evidence(other)),
+            ("directory", directory(one), directory(other)),
+            ("file", file(one), file(other)),
+            ("nodes", nodes(one, other), nodes(other, one)),
+        ];
+        for (what, in_a, in_b) in facts {
+            if in_a != in_b {
+                changed.push((one.soname.clone(), what, in_a, in_b));
+            }
+        }
+    }
+    Difference {
+        a: label(a),
+        b: label(b),
+        header: header.into_iter().filter(|(_, in_a, in_b)| in_a != in_b).collect(),
+        only_a: names(a, b),
+        only_b: names(b, a),
+        changed,
+    }
+}
+
+fn date(date: &Option<String>) -> String {
+    date.clone().unwrap_or_else(|| "-".to_owned())
+}
+
+fn evidence(object: &SystemObject) -> String {
+    object.evidence.as_str().to_owned()
+}
+
+fn directory(object: &SystemObject) -> String {
+    object.directory.clone().unwrap_or_else(|| "-".to_owned())
+}
+
+fn file(object: &SystemObject) -> String {
+    object.file.clone().unwrap_or_else(|| object.soname.clone())
+}
+
+/// The nodes that `object` has and `other` lacks; those of later images with a `?`.
+fn nodes(object: &SystemObject, other: &SystemObject) -> String {
+    fn all(object: &SystemObject) -> Option<Vec<String>> {
+        let Nodes::Known { floor, later, .. } = &object.nodes else { return None };
+        let later = later.iter().map(|later| format!("{}?", later.node));
+        Some(floor.iter().cloned().chain(later).collect())
+    }
+    match (all(object), all(other)) {
+        (None, Some(_)) => "not known".to_owned(),
+        (Some(_), None) => "known".to_owned(),
+        (None, None) => "-".to_owned(),
+        (Some(own), Some(others)) => {
+            let only: Vec<String> = own.into_iter().filter(|node| !others.contains(node)).collect();
+            if only.is_empty() { "-".to_owned() } else { only.join(" ") }
+        }
+    }
+}
+
+/// A difference for people: `-` lines are the first table's, `+` lines the second's.
+pub fn difference_text(difference: &Difference) -> String {
+    let Difference { a, b, header, only_a, only_b, changed } = difference;
+    let mut text = format!("- {a}\n+ {b}\n");
+    let both = header.iter().map(|(what, in_a, in_b)| (String::new(), *what, in_a, in_b));
+    let both = both
+        .chain(changed.iter().map(|(soname, what, in_a, in_b)| (format!("{soname}: "), *what, in_a, in_b)));
+    for (of, what, in_a, in_b) in both {
+        let _ = write!(text, "\n{of}{what}\n  - {in_a}\n  + {in_b}\n");
+    }
+    for (sign, names) in [('-', only_a), ('+', only_b)] {
+        if !names.is_empty() {
+            text.push('\n');
+        }
+        for name in names {
+            let _ = writeln!(text, "{sign} {name}");
+        }
+    }
+    if header.is_empty() && changed.is_empty() && only_a.is_empty() && only_b.is_empty() {
+        text.push_str("\nno difference\n");
+    }
+    text
+}
+
+/// Rows as aligned columns; the last one has no padding.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days() {
+        for (from, to, expected) in [
+            ("2026-11-21", "2026-11-23", 2),
+            ("2024-02-28", "2024-03-01", 2),
+            ("2023-02-28", "2023-03-01", 1),
+            ("2025-12-31", "2026-01-01", 1),
+            ("2000-01-01", "2001-01-01", 366),
+            ("2026-11-23", "2026-11-21", 0),
+            ("never", "2026-11-21", 0),
+        ] {
+            assert_eq!(days_between(from, to), expected, "{from} {to}");
+        }
+    }
+}
