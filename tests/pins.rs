@@ -95,8 +95,8 @@ fn an_older_library_of_the_runtime_is_displaced() {
         return;
     }
     let zips = ["lld-plain.zip", "lld-pinned.zip", "gnu-pinned.zip"].map(|zip| dir.path().join(zip));
-    let starts = zips.each_ref().map(|zip| Start { zip, arguments: "" });
-    let Some(ended) = kernel::boot(TEST, &root, &starts) else { return };
+    let starts = zips.each_ref().map(|zip| Start { root: &root, zip, argument: "" });
+    let Some(ended) = kernel::boot(TEST, &starts) else { return };
     let [plain, pinned @ ..] = &ended[..] else { panic!("{ended:?}") };
     assert!(plain.status == 1 && plain.output.contains("version `ZLIB_1.2.12' not found"), "{plain:?}");
     for pinned in pinned {

@@ -3,6 +3,7 @@
 //! apt runs with directories of its own: this system's sources, lists and packages stay as they are.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +18,11 @@ pub struct Root {
     packages: &'static [&'static str],
 }
 
-/// glibc 2.31, and Lambda's kernel, 5.10.
+/// glibc 2.31, also to link against, and Lambda's kernel, 5.10.
 pub const DEBIAN_11: Root = Root {
     name: "debian-11",
     suite: "bullseye",
-    packages: &["libpq5", "libsqlite3-0", "libstdc++6", "linux-image-cloud-amd64"],
+    packages: &["libc6-dev", "libpq5", "libsqlite3-0", "libstdc++6", "linux-image-cloud-amd64"],
 };
 
 /// glibc 2.41, also to link against.
@@ -146,8 +147,13 @@ fn unpack(work: &Path) -> PathBuf {
     // Since Debian 13 no library package brings these links.
     for name in ["lib", "lib64"] {
         if !root.join(name).exists() {
-            std::os::unix::fs::symlink(format!("usr/{name}"), root.join(name)).unwrap();
+            symlink(format!("usr/{name}"), root.join(name)).unwrap();
         }
     }
+    // An absolute link leads a linker out of the root.
+    let relative =
+        "cd \"$0\" && find . -lname '/*' -exec sh -c 'ln -snrf \".$(readlink \"$0\")\" \"$0\"' {} ';'";
+    let status = Command::new("sh").args(["-c", relative]).arg(&root).status().unwrap();
+    assert!(status.success(), "links of {}", root.display());
     root
 }
