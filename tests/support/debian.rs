@@ -15,6 +15,8 @@ pub struct Root {
     /// The directory's name.
     name: &'static str,
     suite: &'static str,
+    /// Debian's word for it.
+    arch: &'static str,
     packages: &'static [&'static str],
 }
 
@@ -22,12 +24,35 @@ pub struct Root {
 pub const DEBIAN_11: Root = Root {
     name: "debian-11",
     suite: "bullseye",
+    arch: "amd64",
     packages: &["libc6-dev", "libpq5", "libsqlite3-0", "libstdc++6", "linux-image-cloud-amd64"],
 };
 
 /// glibc 2.41, also to link against.
-pub const DEBIAN_13: Root =
-    Root { name: "debian-13", suite: "trixie", packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"] };
+pub const DEBIAN_13: Root = Root {
+    name: "debian-13",
+    suite: "trixie",
+    arch: "amd64",
+    packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"],
+};
+
+/// Programs of C, C++ (ninja), Python and Rust (ripgrep) for aarch64.
+pub const PROGRAMS_ARM64: Root = Root {
+    name: "programs-arm64",
+    suite: "bookworm",
+    arch: "arm64",
+    packages: &[
+        "bash",
+        "coreutils",
+        "curl",
+        "jq",
+        "ninja-build",
+        "openssl",
+        "python3-minimal",
+        "ripgrep",
+        "sqlite3",
+    ],
+};
 
 impl Root {
     /// Where the root is; made once per target directory.
@@ -74,7 +99,7 @@ impl Root {
         let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
         let source = format!("deb [signed-by={keyring}] {mirror} {} main\n", self.suite);
         fs::write(work.join("sources.list"), source).unwrap();
-        let at = work.display();
+        let (at, arch) = (work.display(), self.arch);
         let conf = format!(
             r#"Dir::State "{at}/state";
 Dir::State::status "{at}/status";
@@ -83,8 +108,8 @@ Dir::Etc::sourcelist "{at}/sources.list";
 Dir::Etc::sourceparts "{at}/empty";
 Dir::Etc::preferences "{at}/no-preferences";
 Dir::Etc::preferencesparts "{at}/empty";
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";
