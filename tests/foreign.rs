@@ -8,16 +8,19 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::{Value, json};
 use support::command::run;
-use support::compile::require_debian_12;
+use support::compile::{Compiler, require_debian_12};
 use support::debian::{DEBIAN_11, DEBIAN_13};
 use support::kernel::{self, Start};
 use support::lambda_root::{self, LambdaRoot, Outcome, provided_al2023};
-use support::{hello, probe, tools};
+use support::{dns, function, hello, probe, tools};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The systems: this one, an older and a newer one.
 struct Worlds {
@@ -27,13 +30,17 @@ struct Worlds {
     debian_13: PathBuf,
 }
 
-/// How each function was built, and what it says of its libc.
-const BUILT: [(&str, fn() -> Value); 4] = [
-    ("lld", || json!({ "version": "2.36", "2.36": 0 })),
-    ("gnu-ld", || json!({ "version": "2.36", "2.36": 0 })),
-    ("older", || json!({ "version": "2.31" })),
-    ("newer", || json!({ "version": "2.41", "2.36": 0, "2.41": 0 })),
-];
+/// How each function was built.
+const BUILT: [&str; 4] = ["lld", "gnu-ld", "older", "newer"];
+
+/// What a function says of its libc.
+fn libc(name: &str) -> Value {
+    match name {
+        "older" => json!({ "version": "2.31" }),
+        "newer" => json!({ "version": "2.41", "2.36": 0, "2.41": 0 }),
+        _ => json!({ "version": "2.36", "2.36": 0 }),
+    }
+}
 
 /// The worlds, if this machine can have them; the functions are built once.
 #[track_caller]
@@ -41,7 +48,7 @@ fn worlds(test: &str) -> Option<&'static Worlds> {
     static WORLDS: OnceLock<Worlds> = OnceLock::new();
     if !lambda_root::require(test, Arch::X86_64)
         || !require_debian_12(test)
-        || !hello::require(test, "x86_64-unknown-linux-gnu")
+        || !hello::require(test, TARGET)
         || !tools::require(test, "ld.bfd", "binutils")
     {
         return None;
@@ -131,8 +138,8 @@ fn a_private_libc_serves_on_a_newer_system() {
 /// Starts each of the functions with a libc of its own in a root with the libraries of `system`.
 #[track_caller]
 fn check_all(worlds: &Worlds, system: &Path) {
-    for (name, libc) in BUILT {
-        must_be_private(&check(system, &worlds.zip(name), &libc()));
+    for name in BUILT {
+        must_be_private(&check(system, &worlds.zip(name), &libc(name)));
     }
 }
 
@@ -154,30 +161,92 @@ fn must_be_private(mapped: &[PathBuf]) {
     assert!(mapped.iter().all(|file| file.starts_with("/var/task")), "{mapped:?}");
 }
 
+/// A thread of a program for musl that looks a name up.
+const MUSL: &str = r#"
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdio.h>
+static __thread char text[64];
+static void *look_up(void *name) {
+    struct addrinfo *found, hints = { .ai_family = AF_INET };
+    int error = getaddrinfo(name, 0, &hints, &found);
+    if (!error) inet_ntop(AF_INET, &((struct sockaddr_in *)found->ai_addr)->sin_addr, text, sizeof text);
+    fprintf(stderr, "%d %s\n", error, text);
+    return 0;
+}
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, 0, look_up, NAME);
+    return pthread_join(thread, 0);
+}
+"#;
+
+#[test]
+fn a_private_musl_serves_among_libraries_of_glibc() {
+    const TEST: &str = "a_private_musl_serves_among_libraries_of_glibc";
+    if !lambda_root::require(TEST, Arch::X86_64) || !tools::require(TEST, "musl-gcc", "musl-tools") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let name = format!("-DNAME=\"{}\"", dns::NAME);
+    Compiler(&["musl-gcc"]).compile(dir.path(), MUSL, "app", &name);
+    run(dir.path(), "--binary app -o app.zip --libc bundle").exits(0);
+    let root = root(Path::new("/"));
+    root.unpack_function(&dir.path().join("app.zip"));
+    match root.invoke("{}") {
+        Outcome::Ended { stderr, .. } => assert_eq!(stderr, format!("0 {}\n", dns::ADDRESS)),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn lambdas_kernel_starts_them() {
     const TEST: &str = "lambdas_kernel_starts_them";
     let Some(worlds) = worlds(TEST) else { return };
-    if !kernel::require(TEST) {
+    if !kernel::require(TEST) || !tools::require(TEST, "git", "git") || !tools::require(TEST, "rg", "ripgrep")
+    {
         return;
     }
     let (older, own) = (root(&worlds.debian_11), root(Path::new("/")));
     probe::furnish_hosts(&older);
     probe::furnish_hosts(&own);
     let event = probe::event();
-    let zips = BUILT.map(|(name, libc)| (worlds.zip(name), libc));
-    let plain = worlds.zip("plain");
+    let zips = BUILT.map(|name| worlds.zip(name));
+    let (plain, hello) = (worlds.zip("plain"), worlds.zip("hello"));
+    let bundle = format!(
+        "--manifest-path {} --target-dir {} --target {TARGET} -o {}",
+        hello::manifest().display(),
+        function::target_dir().display(),
+        hello.display()
+    );
+    hello::build(TARGET);
+    run(&worlds.built, &bundle).exits(0).says(&["libgreeting.so.1"]);
     let mut starts = vec![
         Start { root: &older, zip: &plain, argument: &event },
         Start { root: &own, zip: &plain, argument: &event },
+        Start { root: &own, zip: &hello, argument: "" },
     ];
-    starts.extend(zips.iter().map(|(zip, _)| Start { root: &older, zip, argument: &event }));
-    let Some(ended) = kernel::boot(TEST, &starts) else { return };
-    let [refused, plain, private @ ..] = &ended[..] else { panic!("{ended:?}") };
+    starts.extend(zips.iter().map(|zip| Start { root: &older, zip, argument: &event }));
+    // Of C and of Rust by GNU ld, not ours.
+    let programs = ["git", "rg"].map(|name| (Path::new("/usr/bin").join(name), worlds.zip(name)));
+    for (program, zip) in &programs {
+        let bundle = format!("--binary {} -o {} --libc bundle", program.display(), zip.display());
+        run(&worlds.built, &bundle).exits(0);
+        starts.push(Start { root: &older, zip, argument: "--version" });
+    }
+    let Some(mut ended) = kernel::boot(TEST, &starts) else { return };
+    for ((program, _), ended) in programs.iter().zip(ended.split_off(3 + zips.len())) {
+        let expected = Command::new(program).arg("--version").output().unwrap().stdout;
+        assert_eq!((ended.status, ended.output), (0, String::from_utf8(expected).unwrap()));
+    }
+    let [refused, plain, hello, private @ ..] = &ended[..] else { panic!("{ended:?}") };
+    // Its library is there, and it asks where Lambda is.
+    assert!(hello.output.contains("Missing AWS_LAMBDA_RUNTIME_API"), "{hello:?}");
     assert_eq!(refused.status, 1, "{refused:?}");
     assert!(refused.output.contains("version `GLIBC_2.36' not found"), "{refused:?}");
     probe::check(&plain.output, &json!({ "version": "2.36", "2.36": 0 }));
-    for (ended, (_, libc)) in private.iter().zip(&zips) {
-        must_be_private(&probe::check(&ended.output, &libc()));
+    for (ended, name) in private.iter().zip(BUILT) {
+        must_be_private(&probe::check(&ended.output, &libc(name)));
     }
 }
