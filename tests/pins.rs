@@ -1,8 +1,7 @@
 //! A runtime with an older library than the program needs: it fails without the pin and starts with it.
 //!
-//! The older library is real: zlib 1.2.11 of Debian 11 has no ZLIB_1.2.12, as AL2023's has none. The program is
-//! linked to this machine's zlib, and the root's `/lib64` gets the older one. What starts here starts on Lambda's
-//! kernel, too.
+//! The older libraries are real, those of Debian 11: they take the place of this machine's in the root's `/lib64`,
+//! and the programs are linked to newer ones. What starts here starts on Lambda's kernel, too.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
@@ -10,17 +9,18 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use cargo_lambda_bundle::elf::Arch;
 use support::command::{bundle_cmd, finish, run};
-use support::compile::{CC, require_debian_12, require_library, rust_lld};
+use support::compile::{CC, Compiler, require_debian_12, require_library, rust_lld};
 use support::debian::DEBIAN_11;
 use support::kernel::{self, Start};
 use support::lambda_root::{self, LambdaRoot, Outcome, provided_al2023};
 use support::tools;
 
-/// Uses a function of ZLIB_1.2.12 and says which zlib is in its memory.
-const SOURCE: &str = r#"
+/// Uses a function of ZLIB_1.2.12, which AL2023's zlib lacks, too, and says which zlib is in its memory.
+const ZLIB: &str = r#"
 #include <stdio.h>
 #include <string.h>
 extern unsigned long crc32_combine_gen(long);
@@ -51,13 +51,10 @@ fn an_older_library_of_the_runtime_is_displaced() {
     }
     let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
-    let system = root.path("usr/lib64/libz.so.1");
-    std::fs::remove_file(&system).unwrap();
-    tools::copy_program(older.join("lib/x86_64-linux-gnu/libz.so.1"), &system);
+    let root = root_with(&older.join("lib/x86_64-linux-gnu/libz.so.1"));
     let lld = rust_lld();
     for (linker, flags) in [("lld", lld.as_str()), ("gnu", "-fuse-ld=bfd")] {
-        CC.compile(dir.path(), SOURCE, "app", &format!("{zlib} {flags}"));
+        CC.compile(dir.path(), ZLIB, "app", &format!("{zlib} {flags}"));
         run(dir.path(), &format!("--binary app -o {linker}-plain.zip --repair never --write-anyway"))
             .exits(1)
             .says(&["error[version-too-new]: `app` needs ZLIB_1.2.12"]);
@@ -71,7 +68,7 @@ fn an_older_library_of_the_runtime_is_displaced() {
     }
 
     // Stripped first, then edited: what the tool is given is the file itself.
-    CC.compile(dir.path(), SOURCE, "app", &format!("-g {zlib}"));
+    CC.compile(dir.path(), ZLIB, "app", &format!("-g {zlib}"));
     let strip = which::which("strip").unwrap();
     let script = format!(
         "#!/bin/sh\n/bin/cp original {}/seen\nexec {} \"$@\"\n",
@@ -95,13 +92,139 @@ fn an_older_library_of_the_runtime_is_displaced() {
         return;
     }
     let zips = ["lld-plain.zip", "lld-pinned.zip", "gnu-pinned.zip"].map(|zip| dir.path().join(zip));
-    let starts = zips.each_ref().map(|zip| Start { zip, arguments: "" });
-    let Some(ended) = kernel::boot(TEST, &root, &starts) else { return };
+    let starts = zips.each_ref().map(|zip| Start { root: &root, zip, argument: "" });
+    let Some(ended) = kernel::boot(TEST, &starts) else { return };
     let [plain, pinned @ ..] = &ended[..] else { panic!("{ended:?}") };
     assert!(plain.status == 1 && plain.output.contains("version `ZLIB_1.2.12' not found"), "{plain:?}");
     for pinned in pinned {
         assert_eq!((pinned.status, pinned.output.as_str()), (0, PINNED));
     }
+}
+
+/// libstdc++ 12 is linked here, because Debian's needs one function of glibc 2.36, which no runtime has.
+const ARC4RANDOM: &str = r#"
+#include <sys/random.h>
+unsigned arc4random(void) { unsigned number; getrandom(&number, sizeof number, 0); return number; }
+"#;
+
+/// Uses a function of GLIBCXX_3.4.30, and exceptions, which go through libgcc_s.
+const LIBSTDCPP: &str = r#"
+#include <condition_variable>
+#include <fstream>
+#include <iostream>
+#include <set>
+#include <thread>
+int main() {
+    std::mutex mutex;
+    std::condition_variable ready;
+    bool done = false;
+    std::thread other([&] { std::lock_guard<std::mutex> lock(mutex); done = true; ready.notify_one(); });
+    { std::unique_lock<std::mutex> lock(mutex); while (!done) ready.wait(lock); }
+    other.join();
+    try { std::string().at(1); } catch (const std::out_of_range &) { std::cerr << "caught\n"; }
+    std::ifstream maps("/proc/self/maps");
+    std::set<std::string> mapped;
+    for (std::string line; std::getline(maps, line);)
+        for (auto name : {"libgcc_s.so", "libstdc++.so"})
+            if (line.find(name) != line.npos) mapped.insert(line.substr(line.find('/')));
+    for (auto &file : mapped) std::cerr << file << '\n';
+}
+"#;
+
+#[test]
+fn an_older_libstdcpp_is_displaced_with_its_libgcc() {
+    const TEST: &str = "an_older_libstdcpp_is_displaced_with_its_libgcc";
+    if !lambda_root::require(TEST, Arch::X86_64)
+        || !require_debian_12(TEST)
+        || !require_library(TEST, "libstdc++_pic.a", "libstdc++-12-pic")
+        || !tools::require(TEST, "c++", "g++")
+    {
+        return;
+    }
+    let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let [archive, map] = ["libstdc++_pic.a", "libstdc++_pic.map"].map(|name| {
+        let path = Command::new("cc").arg(format!("-print-file-name={name}")).output().unwrap().stdout;
+        String::from_utf8(path).unwrap().trim().to_owned()
+    });
+    std::fs::create_dir(dir.path().join("newer")).unwrap();
+    let flags = format!(
+        "-fPIC -shared -nodefaultlibs -Wl,--whole-archive {archive} -Wl,--no-whole-archive \
+         -Wl,--version-script={map} -Wl,-soname,libstdc++.so.6 -lm -lc -lgcc_s -lgcc"
+    );
+    CC.compile(dir.path(), ARC4RANDOM, "newer/libstdc++.so.6", &flags);
+    let libgcc = older.join("lib/x86_64-linux-gnu/libgcc_s.so.1");
+    std::fs::copy(&libgcc, dir.path().join("newer/libgcc_s.so.1")).unwrap();
+    Compiler(&["c++"]).compile(dir.path(), LIBSTDCPP, "app", "-O1 -pthread");
+    let root = root_with(&older.join("usr/lib/x86_64-linux-gnu/libstdc++.so.6"));
+
+    let library_path = "--library-path newer";
+    run(dir.path(), &format!("--binary app -o plain.zip --repair never {library_path}"))
+        .exits(0)
+        .says(&["warning[version-recent]: `app` needs GLIBCXX_3.4.30"]);
+    let plain = start(&root, &dir.path().join("plain.zip"));
+    assert!(plain.contains("/lib64/libstdc++.so.6: version `GLIBCXX_3.4.30' not found"), "{plain}");
+
+    run(dir.path(), &format!("--binary app -o pinned.zip {library_path}"))
+        .exits(0)
+        .keeps_silent_about(&["version-recent"]);
+    run(dir.path(), "verify pinned.zip").exits(0).keeps_silent_about(&["version-recent"]);
+    let pinned = "/var/task/lib/pinned";
+    assert_eq!(
+        start(&root, &dir.path().join("pinned.zip")),
+        format!("caught\n{pinned}/libgcc_s.so.1\n{pinned}/libstdc++.so.6\n")
+    );
+}
+
+/// Uses a function that SQLite has since 3.38; its symbols have no versions. Debian 11 has 3.34.
+const SQLITE: &str = r#"
+#include <stdio.h>
+#include <string.h>
+extern const char *sqlite3_libversion(void);
+extern int sqlite3_error_offset(void *);
+int main(void) {
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps))
+        if (strstr(line, "libsqlite3.so")) { fputs(strchr(line, '/'), stderr); break; }
+    fprintf(stderr, "sqlite %.4s %d\n", sqlite3_libversion(), sqlite3_error_offset(0));
+    return 0;
+}
+"#;
+
+#[test]
+fn an_older_library_without_versions_is_displaced_on_a_wish() {
+    const TEST: &str = "an_older_library_without_versions_is_displaced_on_a_wish";
+    let sqlite = "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0";
+    if !lambda_root::require(TEST, Arch::X86_64)
+        || !require_debian_12(TEST)
+        || !require_library(TEST, sqlite, "libsqlite3-0")
+        || !tools::require(TEST, "cc", "gcc")
+    {
+        return;
+    }
+    let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    CC.compile(dir.path(), SQLITE, "app", &format!("{sqlite} -Wl,-z,now"));
+    let root = root_with(&older.join("usr/lib/x86_64-linux-gnu/libsqlite3.so.0"));
+
+    run(dir.path(), "--binary app -o plain.zip").exits(0);
+    let plain = start(&root, &dir.path().join("plain.zip"));
+    assert!(plain.contains("undefined symbol: sqlite3_error_offset"), "{plain}");
+
+    run(dir.path(), "--binary app -o pinned.zip --bundle-lib libsqlite3.so.0").exits(0);
+    run(dir.path(), "verify pinned.zip").exits(0);
+    let pinned = start(&root, &dir.path().join("pinned.zip"));
+    assert_eq!(pinned, "/var/task/lib/pinned/libsqlite3.so.0\nsqlite 3.40 -1\n");
+}
+
+/// A root of this machine's libraries, with this file in place of the one of its name.
+fn root_with(older: &Path) -> LambdaRoot {
+    let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+    let system = root.path("usr/lib64").join(older.file_name().unwrap());
+    std::fs::remove_file(&system).unwrap();
+    tools::copy_program(older, &system);
+    root
 }
 
 /// Starts a function's ZIP in the root; what it wrote to stderr.

@@ -10,6 +10,7 @@ use cargo_lambda_bundle::repair::{Edits, Lost, Refusal, edit};
 
 use crate::built::{copy, must, rustc, write};
 use crate::rules;
+use crate::support::debian::PROGRAMS_ARM64;
 use crate::support::tools;
 
 const ROOTS: [&str; 3] = ["/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/aarch64-linux-gnu/lib"];
@@ -114,6 +115,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("gcc", "--version"),
     ("gdb", "--version"),
     ("git", "--version"),
+    ("go", "version"),
     ("gpg", "--version"),
     ("grep", "--version"),
     ("gzip", "--version"),
@@ -154,8 +156,25 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3.11", "--version"),
 ];
 
+/// Those of a kind of its own: Go with cgo, Rust with GNU ld, Haskell, and three large ones; with their packages.
+const KINDS: &[(&str, &str)] = &[
+    ("ffmpeg", "ffmpeg"),
+    ("go", "golang-go"),
+    ("node", "nodejs"),
+    ("pandoc", "pandoc"),
+    ("python3.11", "python3"),
+    ("rg", "ripgrep"),
+];
+
 #[test]
 fn programs_of_this_machine_say_the_same_afterwards() {
+    const TEST: &str = "programs_of_this_machine_say_the_same_afterwards";
+    for (name, package) in KINDS {
+        let has = Path::new("/usr/bin").join(name).exists();
+        if !has && !tools::skip(TEST, &format!("/usr/bin/{name} (apt: {package})")) {
+            return;
+        }
+    }
     let dir = tempfile::tempdir().unwrap();
     let loader = dir.path().join("ld.so");
     copy(Path::new("/lib64/ld-linux-x86-64.so.2"), &loader);
@@ -202,13 +221,64 @@ fn programs_of_this_machine_say_the_same_afterwards() {
     }
     writeln!(std::io::stderr(), "{n_run} programs said the same after an edit").unwrap();
     let enough = n_run >= 40;
-    assert!(enough || !tools::skip("programs_of_this_machine", "40 known programs in /usr/bin"));
+    assert!(enough || !tools::skip(TEST, "40 known programs in /usr/bin"));
+}
+
+#[test]
+fn programs_for_aarch64_say_the_same_afterwards() {
+    const TEST: &str = "programs_for_aarch64_say_the_same_afterwards";
+    const QEMU: &str = "qemu-aarch64-static";
+    if !tools::require(TEST, QEMU, "qemu-user-static") {
+        return;
+    }
+    let Some(root) = PROGRAMS_ARM64.unpacked(TEST) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let loader = dir.path().join("ld.so");
+    copy(&root.join("lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"), &loader);
+    let mut n_run = 0;
+    for directory in ["bin", "usr/bin"] {
+        for program in std::fs::read_dir(root.join(directory)).unwrap() {
+            let program = program.unwrap().path();
+            let name = program.file_name().unwrap().to_str().unwrap().to_owned();
+            let before = std::fs::read(&program).unwrap_or_default();
+            let Ok(facts) = elf::parse(&before) else { continue };
+            if program.is_symlink() || facts.interpreter.is_none() || facts.rpath.or(facts.runpath).is_some()
+            {
+                continue;
+            }
+            let edits = Edits {
+                rpath: Some("/nonexistent".into()),
+                interpreter: Some(loader.to_str().unwrap().to_owned()),
+                add_needed: vec!["libm.so.6".into()],
+                ..Edits::default()
+            };
+            let edited =
+                edit(&before, &edits).unwrap_or_else(|refusal| panic!("{}: {refusal}", program.display()));
+            rules::check(&before, &edited.bytes, true);
+            let path = dir.path().join(&name);
+            write(&path, &edited.bytes);
+            let qemu = |program: &Path| {
+                let mut command = Command::new(QEMU);
+                command.arg("-L").arg(&root).arg(program).arg("--version");
+                said_by(&mut command, program, dir.path())
+            };
+            let says = qemu(&program);
+            assert_eq!(qemu(&path), says, "{name}");
+            n_run += usize::from(says.starts_with("exit status: 0\n"));
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+    writeln!(std::io::stderr(), "{n_run} programs for aarch64 said the same after an edit").unwrap();
+    assert!(n_run >= 100, "{n_run} programs for aarch64");
 }
 
 /// Status and output, the program's own path left out.
 fn said(program: &Path, argument: &str, directory: &Path) -> String {
-    let output = Command::new(program)
-        .arg(argument)
+    said_by(Command::new(program).arg(argument), program, directory)
+}
+
+fn said_by(command: &mut Command, program: &Path, directory: &Path) -> String {
+    let output = command
         .current_dir(directory)
         .env_remove("LD_LIBRARY_PATH")
         .stdin(Stdio::null())

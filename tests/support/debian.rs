@@ -3,6 +3,7 @@
 //! apt runs with directories of its own: this system's sources, lists and packages stay as they are.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -14,19 +15,44 @@ pub struct Root {
     /// The directory's name.
     name: &'static str,
     suite: &'static str,
+    /// Debian's word for it.
+    arch: &'static str,
     packages: &'static [&'static str],
 }
 
-/// glibc 2.31, and Lambda's kernel, 5.10.
+/// glibc 2.31, also to link against, and Lambda's kernel, 5.10.
 pub const DEBIAN_11: Root = Root {
     name: "debian-11",
     suite: "bullseye",
-    packages: &["libpq5", "libsqlite3-0", "libstdc++6", "linux-image-cloud-amd64"],
+    arch: "amd64",
+    packages: &["libc6-dev", "libpq5", "libsqlite3-0", "libstdc++6", "linux-image-cloud-amd64"],
 };
 
 /// glibc 2.41, also to link against.
-pub const DEBIAN_13: Root =
-    Root { name: "debian-13", suite: "trixie", packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"] };
+pub const DEBIAN_13: Root = Root {
+    name: "debian-13",
+    suite: "trixie",
+    arch: "amd64",
+    packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"],
+};
+
+/// Programs of C, C++ (ninja), Python and Rust (ripgrep) for aarch64.
+pub const PROGRAMS_ARM64: Root = Root {
+    name: "programs-arm64",
+    suite: "bookworm",
+    arch: "arm64",
+    packages: &[
+        "bash",
+        "coreutils",
+        "curl",
+        "jq",
+        "ninja-build",
+        "openssl",
+        "python3-minimal",
+        "ripgrep",
+        "sqlite3",
+    ],
+};
 
 impl Root {
     /// Where the root is; made once per target directory.
@@ -73,7 +99,7 @@ impl Root {
         let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
         let source = format!("deb [signed-by={keyring}] {mirror} {} main\n", self.suite);
         fs::write(work.join("sources.list"), source).unwrap();
-        let at = work.display();
+        let (at, arch) = (work.display(), self.arch);
         let conf = format!(
             r#"Dir::State "{at}/state";
 Dir::State::status "{at}/status";
@@ -82,8 +108,8 @@ Dir::Etc::sourcelist "{at}/sources.list";
 Dir::Etc::sourceparts "{at}/empty";
 Dir::Etc::preferences "{at}/no-preferences";
 Dir::Etc::preferencesparts "{at}/empty";
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
+APT::Architecture "{arch}";
+APT::Architectures {{ "{arch}"; }};
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";
@@ -146,8 +172,13 @@ fn unpack(work: &Path) -> PathBuf {
     // Since Debian 13 no library package brings these links.
     for name in ["lib", "lib64"] {
         if !root.join(name).exists() {
-            std::os::unix::fs::symlink(format!("usr/{name}"), root.join(name)).unwrap();
+            symlink(format!("usr/{name}"), root.join(name)).unwrap();
         }
     }
+    // An absolute link leads a linker out of the root.
+    let relative =
+        "cd \"$0\" && find . -lname '/*' -exec sh -c 'ln -snrf \".$(readlink \"$0\")\" \"$0\"' {} ';'";
+    let status = Command::new("sh").args(["-c", relative]).arg(&root).status().unwrap();
+    assert!(status.success(), "links of {}", root.display());
     root
 }

@@ -37,7 +37,15 @@ pub fn target_dir() -> PathBuf {
 #[track_caller]
 pub fn build(name: &str, target: &str, flags: &[&str]) -> Messages {
     let output = Command::new(env!("CARGO"))
-        .args(["rustc", "--release", "--locked", "--message-format", "json", "--target", target])
+        .args([
+            "rustc",
+            "--release",
+            "--locked",
+            "--message-format",
+            "json-render-diagnostics",
+            "--target",
+            target,
+        ])
         .arg("--target-dir")
         .arg(target_dir())
         .args(flags)

@@ -17,10 +17,12 @@ const TIME_LIMIT: &str = "300";
 
 /// A function's ZIP and how its `bootstrap` is started.
 pub struct Start<'a> {
+    /// The system's files, and the environment.
+    pub root: &'a LambdaRoot,
     /// Unpacked to `/var/task`.
     pub zip: &'a Path,
-    /// The arguments, in words of a shell.
-    pub arguments: &'a str,
+    /// Its argument.
+    pub argument: &'a str,
 }
 
 /// How a program ended.
@@ -41,25 +43,35 @@ pub fn require(test: &str) -> bool {
         && tools::require(test, "unzip", "unzip")
 }
 
-/// Boots once, starts each of `starts` in `root`, with its environment, one after the other, and tells how they ended.
+/// Boots once, starts each of `starts` one after the other, and tells how they ended.
 ///
 /// `None`, after a word on stderr, if the kernel cannot be had; in CI that is a failure.
 #[track_caller]
-pub fn boot(test: &str, root: &LambdaRoot, starts: &[Start]) -> Option<Vec<Ended>> {
+pub fn boot(test: &str, starts: &[Start]) -> Option<Vec<Ended>> {
     let kernel = kernel(&DEBIAN_11.unpacked(test)?);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let tree = dir.path().join("tree");
     fs::create_dir_all(tree.join("bin")).unwrap();
     tools::copy_program(which::which("busybox").expect("required before"), tree.join("bin/busybox"));
     symlink("busybox", tree.join("bin/sh")).unwrap();
-    succeed(Command::new("cp").arg("-a").arg(root.path("")).arg(tree.join("root")));
+    let mut script = SCRIPT.to_owned();
     for (number, start) in starts.iter().enumerate() {
         let task = tree.join(format!("tasks/{number}"));
         fs::create_dir_all(&task).unwrap();
         succeed(Command::new("unzip").args(["-q", "-d"]).arg(&task).arg(start.zip));
+        // Where it is on this machine, so that starts in one root share it.
+        let root = start.root.path("");
+        let copy = tree.join(root.strip_prefix("/").expect("an absolute path"));
+        if !copy.exists() {
+            fs::create_dir_all(&copy).unwrap();
+            succeed(Command::new("cp").arg("-a").arg(root.join(".")).arg(&copy));
+        }
+        let variables = start.root.environment().iter().map(|(name, value)| format!(" '{name}={value}'"));
+        let (variables, argument) = (variables.collect::<String>(), start.argument);
+        script += &format!("start {number} '{}' '{argument}'{variables}\n", root.display());
     }
     let init = tree.join("init");
-    fs::write(&init, script(root, starts)).unwrap();
+    fs::write(&init, script + "$busybox poweroff -f\n").unwrap();
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).unwrap();
     let image = dir.path().join("initramfs");
     let pack = "cd \"$0\" && find . | cpio --quiet -o -H newc >\"$1\"";
@@ -105,36 +117,28 @@ fn kernel(root: &Path) -> PathBuf {
     kernels.next().expect("a kernel 5.10")
 }
 
-/// What the machine's first process does.
-fn script(root: &LambdaRoot, starts: &[Start]) -> String {
-    let mut script = "#!/bin/sh
+/// What the machine's first process does, before the calls of `start` with a number, a root, an argument and
+/// the environment.
+const SCRIPT: &str = r#"#!/bin/sh
 busybox=/bin/busybox
-$busybox mount -t devtmpfs none /root/dev
-$busybox mount -t proc none /root/proc
+start() {
+    number=$1 root=$2 argument=$3
+    shift 3
+    $busybox mount -t devtmpfs none "$root/dev"
+    $busybox mount -t proc none "$root/proc"
+    $busybox mount -o bind "/tasks/$number" "$root/var/task"
+    echo "@start $number"
+    $busybox env -i "$@" $busybox chroot "$root" /var/task/bootstrap "$argument" >/output 2>&1
+    status=$?
+    $busybox cat /output
+    echo
+    echo "@status $status"
+    $busybox umount "$root/var/task" "$root/proc" "$root/dev"
+}
 $busybox ifconfig lo 127.0.0.1 up
 echo
-echo \"@release $($busybox uname -r)\"
-"
-    .to_owned();
-    let variables: Vec<String> =
-        root.environment().iter().map(|(name, value)| format!("'{name}={value}'")).collect();
-    let variables = variables.join(" ");
-    for (number, Start { arguments, .. }) in starts.iter().enumerate() {
-        script += &format!(
-            "$busybox mount -o bind /tasks/{number} /root/var/task
-echo '@start {number}'
-cd /
-$busybox env -i {variables} $busybox chroot /root /var/task/bootstrap {arguments} >/output 2>&1
-status=$?
-$busybox cat /output
-echo
-echo \"@status $status\"
-$busybox umount /root/var/task
-"
-        );
-    }
-    script + "$busybox poweroff -f\n"
-}
+echo "@release $($busybox uname -r)"
+"#;
 
 #[track_caller]
 fn succeed(command: &mut Command) {
