@@ -1,7 +1,8 @@
-//! A plan's entries to ZIP bytes, on any `Write + Seek`; and back, for `verify`.
+//! A plan's entries to ZIP bytes, on any `Write`; and back, for `verify`.
 //!
-//! The only user of the `zip` crate. It opens no file and decides nothing about content: names, modes
-//! and order come from the plan, and what reading finds is judged elsewhere.
+//! The only user of the `zip` crate, which reads, and of the compressors. It opens no file and decides
+//! nothing about content: names, modes and order come from the plan, and what reading finds is judged
+//! elsewhere.
 //!
 //! Written archives hold to one form, so that the same entries give the same bytes on every host:
 //! `bootstrap` first and the rest in byte order; deflate, or stored where that is not larger; sizes and
@@ -16,18 +17,22 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use sha2::Digest as _;
-use zip::result::ZipError;
 
 use crate::error::{Error, Result};
 
+mod deflate;
 mod read;
 mod write;
 
+pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR};
 pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read};
-pub use write::write;
+pub use write::{Options, write};
 
 /// The entry that Lambda starts; it comes first in an archive.
 pub const BOOTSTRAP: &str = "bootstrap";
+
+const S_IFREG: u32 = 0o100_000;
+const S_IFLNK: u32 = 0o120_000;
 
 /// One member of an archive to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,22 +226,6 @@ fn shown(name: &str) -> String {
         .collect()
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// The cause in its own words, without "i/o error:" and the like in front.
-fn plain(error: ZipError) -> Cause {
-    match error {
-        ZipError::Io(error) => plain_io(error),
-        ZipError::InvalidArchive(text) => text.into_owned().into(),
-        ZipError::UnsupportedArchive(text) => text.into(),
-        other => Box::new(other),
-    }
-}
-
-fn plain_io(error: io::Error) -> Cause {
-    Box::new(error)
-}
-
 /// The SHA-256 of an archive, in the two ways it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
@@ -277,4 +266,8 @@ impl Digest {
 /// The 32 bytes of a SHA-256.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
+}
+
+fn n_bytes(n: usize) -> String {
+    format!("{n} byte{}", if n == 1 { "" } else { "s" })
 }

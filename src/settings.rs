@@ -1,16 +1,17 @@
 //! From the command line to final values. Defaults and options end here.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::archive::Stamp;
+use crate::archive::{Compression, Stamp};
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, LambdaArgs, MessageFormat,
-    OutputArgs, RepairArg, VerifyArgs,
+    ArchArg, BundleArgs, CheckArgs, Cli, ColorArg, Command, CompressionArg, ExplainArgs, FormArg, LambdaArgs,
+    MessageFormat, OutputArgs, RepairArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -29,6 +30,8 @@ pub struct Context {
     pub current_dir: Utf8PathBuf,
     /// The clock; for ages and dates in the report only.
     pub now: SystemTime,
+    /// How many threads may work at once.
+    pub threads: NonZeroUsize,
 }
 
 /// Everything a run does.
@@ -124,6 +127,8 @@ pub struct Destination {
     pub is_directory: bool,
     /// `--write-anyway`.
     pub write_anyway: bool,
+    /// How hard to compress.
+    pub compression: Compression,
 }
 
 /// Where programs will run.
@@ -219,7 +224,7 @@ fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
 pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
         None => {
-            let BundleArgs { check, output, write_anyway } = cli.bundle;
+            let BundleArgs { check, output, compression, write_anyway } = cli.bundle;
             let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
             if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
                 return Err(
@@ -227,7 +232,13 @@ pub fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 );
             }
             let pattern = output.map(|path| context.current_dir.join(path));
-            bundle(check, Purpose::Write(Destination { pattern, is_directory, write_anyway }), context)
+            let compression = match compression {
+                CompressionArg::Fast => Compression::Fast,
+                CompressionArg::Default => Compression::Default,
+                CompressionArg::Best => Compression::Best,
+            };
+            let destination = Destination { pattern, is_directory, write_anyway, compression };
+            bundle(check, Purpose::Write(destination), context)
         }
         Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
         Some(Command::Explain(ExplainArgs { lib, check, form })) => {

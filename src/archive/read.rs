@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use super::{Names, name_fault, plain, plain_io, shown};
+use super::{Names, S_IFLNK, S_IFREG, n_bytes, name_fault, shown};
 use crate::error::{Error, Result};
 
 /// Longest target of a symbolic link, Linux's PATH_MAX.
@@ -23,8 +23,6 @@ const ENCRYPTED: u16 = 0x2041;
 
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
-const S_IFREG: u32 = 0o100_000;
-const S_IFLNK: u32 = 0o120_000;
 
 /// Lambda's limit for a function and its layers, unzipped.
 ///
@@ -388,6 +386,18 @@ fn broken(file: &str, cause: ZipError) -> Error {
     Error::new(format!("`{file}` is a damaged ZIP archive")).because(plain(cause))
 }
 
-fn n_bytes(n: usize) -> String {
-    format!("{n} byte{}", if n == 1 { "" } else { "s" })
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The cause in its own words, without "i/o error:" and the like in front.
+fn plain(error: ZipError) -> Cause {
+    match error {
+        ZipError::Io(error) => plain_io(error),
+        ZipError::InvalidArchive(text) => text.into_owned().into(),
+        ZipError::UnsupportedArchive(text) => text.into(),
+        other => Box::new(other),
+    }
+}
+
+fn plain_io(error: io::Error) -> Cause {
+    Box::new(error)
 }

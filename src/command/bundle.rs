@@ -1,7 +1,7 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
 use std::collections::BTreeMap;
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -373,7 +373,12 @@ impl Run<'_> {
         findings.extend(size_finding(entries.iter().map(entry_size).sum(), name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
-        let zip = archive::write(&entries, self.job.stamp, Cursor::new(Vec::new()))?.into_inner();
+        let options = archive::Options {
+            stamp: self.job.stamp,
+            compression: destination.compression,
+            threads: self.context.threads,
+        };
+        let zip = archive::write(&entries, &options, Vec::new())?;
         spinner.finish_and_clear();
         findings.extend(direct_upload_finding(zip.len() as u64, name));
         let fails = conclude(artifact, findings, self.settings, self.ui);
