@@ -25,7 +25,7 @@ mod read;
 mod write;
 
 pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR};
-pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read};
+pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read, read_back};
 pub use write::{Options, write};
 
 /// The entry that Lambda starts; it comes first in an archive.

@@ -96,6 +96,27 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn reading_back_shares_what_is_as_it_was_written() {
+    let written = bundle();
+    let mut another = bundle();
+    another[0].content = Content::File(Arc::new(b"\x7fELF another".to_vec()));
+    let bytes = zip(&written, Stamp::default());
+    let read_back = |entries: &[Entry]| {
+        archive::read_back("x.zip", Cursor::new(&bytes), &Limits::default(), entries).unwrap().entries
+    };
+    let shared = |entries: &[Entry]| -> Vec<bool> {
+        let same = |(found, entry): (ReadEntry, &Entry)| match (&found.bytes, &entry.content) {
+            (Some(found), Content::File(bytes)) => Arc::ptr_eq(found, bytes),
+            _ => false,
+        };
+        read_back(entries).into_iter().zip(entries).map(same).collect()
+    };
+    assert_eq!(shared(&written), [true, true, true, true, false, true]); // one is a link
+    assert_eq!(shared(&another), [false, true, true, true, false, true]);
+    assert_eq!(read_back(&another), read(&bytes).unwrap().entries);
+}
+
+#[test]
 fn no_entries_are_an_archive_too() {
     let found = read(&zip(&[], Stamp::default())).unwrap();
     assert_eq!(found, Archive { entries: Vec::new(), unzipped_bytes: 0, unpacked: true });

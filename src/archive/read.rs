@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use super::{Names, S_IFLNK, S_IFREG, n_bytes, name_fault, shown};
+use super::{Content, Entry, Names, S_IFLNK, S_IFREG, n_bytes, name_fault, shown};
 use crate::error::{Error, Result};
 
 /// Longest target of a symbolic link, Linux's PATH_MAX.
@@ -90,7 +90,19 @@ pub enum Kind {
 /// the archive or have a backslash, two entries for one path, device nodes, sizes or checksums that are
 /// not true, local headers that say other than the directory, overlapping data. Bytes before the first
 /// entry are allowed, as in a self-extracting archive.
-pub fn read<R: Read + Seek>(file: &str, mut input: R, limits: &Limits) -> Result<Archive> {
+pub fn read<R: Read + Seek>(file: &str, input: R, limits: &Limits) -> Result<Archive> {
+    read_back(file, input, limits, &[])
+}
+
+/// Reads the archive that was written of `written`, as [`read()`] does.
+///
+/// Files that are as they were written share their bytes with it, so that a bundle is not in memory twice.
+pub fn read_back<R: Read + Seek>(
+    file: &str,
+    mut input: R,
+    limits: &Limits,
+    written: &[Entry],
+) -> Result<Archive> {
     let head = Head::of(&mut input).map_err(|cause| unreadable(file, cause))?;
     if head.zip64 {
         return Err(Error::new(format!("`{file}` has a ZIP64 directory, for more than Lambda takes")));
@@ -214,7 +226,13 @@ pub fn read<R: Read + Seek>(file: &str, mut input: R, limits: &Limits) -> Result
                     return Err(refuse("is a link whose target has a NUL"));
                 }
             }
-            Kind::File if unpacked => bytes = Some(Arc::new(unpack()?)),
+            Kind::File if unpacked => {
+                let unpacked = unpack()?;
+                bytes = Some(match written.get(entries.len()).map(|entry| &entry.content) {
+                    Some(Content::File(same)) if **same == unpacked => same.clone(),
+                    _ => Arc::new(unpacked),
+                });
+            }
             Kind::File | Kind::Directory => {}
         }
         let mode = unix.map(|bits| bits & 0o7777);
