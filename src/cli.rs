@@ -1,5 +1,7 @@
 //! The command line, as it is typed. What it means together is for [`crate::settings`].
 
+use std::sync::LazyLock;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -14,7 +16,7 @@ use crate::include::Include;
 #[command(
     name = "cargo lambda-bundle",
     bin_name = "cargo lambda-bundle",
-    version,
+    version = VERSION.as_str(),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     after_help = EXAMPLES
@@ -27,6 +29,10 @@ pub struct Cli {
     #[command(flatten)]
     pub bundle: BundleArgs,
 }
+
+/// With the compressor, because both decide the bytes of an archive.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::archive::COMPRESSOR));
 
 const EXAMPLES: &str = "\
 Examples:
@@ -137,6 +143,10 @@ pub struct BundleArgs {
     /// and {target}.
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     pub output: Option<Utf8PathBuf>,
+
+    /// How hard to compress. The bytes depend on it, not on the number of cores.
+    #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
+    pub compression: CompressionArg,
 
     /// Write the bundle even though it would not start; the exit status stays 1.
     #[arg(long, help_heading = "Output")]
@@ -454,6 +464,17 @@ pub enum LibcArg {
     System,
     /// The one of the system that the program was built on.
     Bundle,
+}
+
+/// `--compression`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompressionArg {
+    /// Half the time, larger by about a twelfth.
+    Fast,
+    /// Smaller and faster than `zip -9`.
+    Default,
+    /// A few percent smaller, in more than ten times the time.
+    Best,
 }
 
 /// `--message-format`.

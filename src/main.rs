@@ -3,7 +3,10 @@
 //! Exit status: 0 done; 1 findings of severity error (nothing was written); 2 wrong usage; 101 could not
 //! answer, as cargo's own.
 
-#![expect(clippy::disallowed_methods, reason = "argv, the environment and the clock are read here, once")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "argv, the environment, the clock and the number of cores are read here, once"
+)]
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -63,5 +66,7 @@ fn context() -> Result<Context> {
         Error::new(format!("the current directory `{}` is not UTF-8", current_dir.display())).because(error)
     })?;
     let environment = Environment { current_dir, vars: std::env::vars_os().collect() };
-    Ok(Context { environment, current_dir: utf8, now: SystemTime::now() })
+    // Unknown is one: it costs time, not bytes.
+    let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
+    Ok(Context { environment, current_dir: utf8, now: SystemTime::now(), threads })
 }

@@ -8,16 +8,18 @@ pub mod table;
 mod sources;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::archive::Stamp;
+use crate::archive::{Compression, Stamp};
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
-    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, ExplainArgs, FormArg, KindArg,
-    LambdaArgs, LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
+    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, CompressionArg, ExplainArgs,
+    FormArg, KindArg, LambdaArgs, LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg,
+    VerifyArgs,
 };
 use crate::command::Given;
 use crate::elf::Arch;
@@ -45,6 +47,8 @@ pub struct Context {
     pub current_dir: Utf8PathBuf,
     /// The clock; for ages and dates in the report only.
     pub now: SystemTime,
+    /// How many threads may work at once.
+    pub threads: NonZeroUsize,
 }
 
 /// Everything a run does, for each package by itself.
@@ -246,6 +250,8 @@ pub struct Destination {
     pub is_directory: bool,
     /// `--write-anyway`.
     pub write_anyway: bool,
+    /// How hard to compress.
+    pub compression: Compression,
 }
 
 /// Where programs will run.
@@ -426,13 +432,13 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
 fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
         None => {
-            let BundleArgs { check, output, write_anyway } = cli.bundle;
-            let destination = destination(output, write_anyway, context)?;
+            let BundleArgs { check, output, compression, write_anyway } = cli.bundle;
+            let destination = destination(output, compression, write_anyway, context)?;
             bundle(check, Purpose::Write(destination), context)
         }
-        Some(Command::Config(BundleArgs { check, output, write_anyway })) => {
+        Some(Command::Config(BundleArgs { check, output, compression, write_anyway })) => {
             // Held to the same rules as the run that it tells of.
-            let destination = destination(output, write_anyway, context)?;
+            let destination = destination(output, compression, write_anyway, context)?;
             let settings = bundle(check, Purpose::Write(destination), context)?;
             Ok(Settings { job: Job::Config, ..settings })
         }
@@ -500,13 +506,23 @@ impl From<ArchArg> for Arch {
     }
 }
 
-fn destination(output: Option<Utf8PathBuf>, write_anyway: bool, context: &Context) -> Result<Destination> {
+fn destination(
+    output: Option<Utf8PathBuf>,
+    compression: CompressionArg,
+    write_anyway: bool,
+    context: &Context,
+) -> Result<Destination> {
+    let compression = match compression {
+        CompressionArg::Fast => Compression::Fast,
+        CompressionArg::Default => Compression::Default,
+        CompressionArg::Best => Compression::Best,
+    };
     if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
         return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
     }
     let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
     let pattern = output.map(|path| context.current_dir.join(path));
-    Ok(Destination { pattern, is_directory, write_anyway })
+    Ok(Destination { pattern, is_directory, write_anyway, compression })
 }
 
 fn selection(args: &SelectionArgs) -> Selection {

@@ -49,7 +49,7 @@ impl Scene {
         {
             return None;
         }
-        let root = debian::debian_11(test, &["libpq5", "libsqlite3-0"])?;
+        let root = debian::DEBIAN_11.unpacked(test)?;
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let status = Command::new("cp").arg("-a").arg(root.join(".")).arg(dir.path()).status();
         assert!(status.unwrap().success());
@@ -126,7 +126,7 @@ impl Scene {
         };
         let walks = lambda.walks("/var/task/bootstrap", &facts, &[], &[]);
         let [walked] = walks.as_slice() else { panic!("one variant") };
-        answer_of(&walked.closure, &lambda.rules(facts.libc()))
+        answer_of(&walked.closure, &lambda.rules(facts.libc(), None))
     }
 
     /// Checks that both say the same, and that it has these lines.

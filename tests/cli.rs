@@ -578,8 +578,9 @@ fn cargo_finds_it_as_a_subcommand() {
         let scene = Scene::new();
         finish(command("cargo", scene.path()).args(arguments).env("PATH", &path))
     };
-    let version = concat!("cargo lambda-bundle ", env!("CARGO_PKG_VERSION"), "\n");
-    cargo(&["lambda-bundle", "--version"]).exits(0).prints(version);
+    let version = concat!("cargo lambda-bundle ", env!("CARGO_PKG_VERSION"));
+    let version = format!("{version} ({})\n", cargo_lambda_bundle::archive::COMPRESSOR);
+    cargo(&["lambda-bundle", "--version"]).exits(0).prints(&version);
     for arguments in [&["lambda-bundle", "--help"][..], &["help", "lambda-bundle"]] {
         let ran = cargo(arguments).exits(0);
         for text in

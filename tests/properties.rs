@@ -9,11 +9,10 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
 
-use cargo_lambda_bundle::archive::{self, Content, Entry, Mode, Stamp};
+use cargo_lambda_bundle::archive::{self, Content, Entry, Mode};
 use cargo_lambda_bundle::audit::{self, Code, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::Arch;
@@ -57,7 +56,7 @@ fn seeds() -> Vec<Seed> {
     };
     let link = Entry { content: Content::Link("liba.so.1".into()), ..file("lib/liba.so", b"") };
     let entries = [file("bootstrap", &b"\x7fELF boot".repeat(9)), link, file("lib/liba.so.1", b"\x7fELF")];
-    let zip = archive::write(&entries, Stamp::default(), Cursor::new(Vec::new())).unwrap().into_inner();
+    let zip = archive::write(&entries, &archive::Options::default(), Vec::new()).unwrap();
     let table = baseline::embedded_text("provided.al2023", Arch::X86_64).unwrap();
     let header = table.split("\nobject ").next().unwrap();
     let objects: String =

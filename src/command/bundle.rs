@@ -1,7 +1,6 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +114,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             _ => None,
         };
         let is_json = resolved.shared().output.json;
-        attached.add(split::write(name, plans, output.as_deref(), shared, is_json, ui)?);
+        attached.add(split::write(name, plans, output.as_deref(), &options(shared, context), is_json, ui)?);
     }
     let mut summary = Vec::new();
     for (name, loaded) in all {
@@ -134,6 +133,15 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         summary::print(&summary, ui);
     }
     Ok(())
+}
+
+/// How archives are written.
+fn options(job: &Bundle, context: &Context) -> archive::Options {
+    let compression = match &job.purpose {
+        Purpose::Write(destination) => destination.compression,
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => archive::Compression::Default,
+    };
+    archive::Options { stamp: job.stamp, compression, threads: context.threads }
 }
 
 /// Where the files of a bundle go.
@@ -627,7 +635,8 @@ impl Run<'_> {
         findings.extend(size_finding(unzipped_bytes, name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
-        let zip = archive::write(&entries, self.job.stamp, Cursor::new(Vec::new()))?.into_inner();
+        let options = options(self.job, self.context);
+        let zip = archive::write(&entries, &options, Vec::new())?;
         spinner.finish_and_clear();
         findings.extend(direct_upload_finding(zip.len() as u64, name));
         let fails = conclude(artifact, findings, self.settings, self.ui);

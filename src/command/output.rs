@@ -38,7 +38,7 @@ pub(super) fn replace(
         output,
         |file| file.write_all(zip).map_err(|cause| Error::new("could not write it").because(cause)),
         |file| {
-            let read = archive::read(output.as_str(), file, &Limits::default())?;
+            let read = archive::read_back(output.as_str(), file, &Limits::default(), entries)?;
             let same = read.entries.len() == entries.len()
                 && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned));
             if !same && read.unpacked {

@@ -1,7 +1,6 @@
 //! A layer for the libraries that several functions ship (`--split-layer`).
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -15,7 +14,6 @@ use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
 use crate::plan::{Place, Shipped};
 use crate::report;
-use crate::settings::Bundle;
 use crate::ui::Ui;
 
 /// Where the layer goes: to `layers` beside the directory of the first function's bundle.
@@ -36,7 +34,7 @@ pub(super) fn write(
     name: &str,
     plans: Vec<Vec<Shipped>>,
     output: Option<&Utf8Path>,
-    job: &Bundle,
+    options: &archive::Options,
     is_json: bool,
     ui: &Ui,
 ) -> Result<Vec<Member>> {
@@ -85,7 +83,7 @@ pub(super) fn write(
     }
     archive::order(&mut entries);
     if let Some(output) = output {
-        let zip = archive::write(&entries, job.stamp, Cursor::new(Vec::new()))?.into_inner();
+        let zip = archive::write(&entries, options, Vec::new())?;
         replace(output, &entries, &zip, None)?;
         let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
         ui.status(

@@ -1,0 +1,273 @@
+//! Where the last block of a deflate stream is.
+//!
+//! Blocks have no lengths and begin at any bit, so the way to the last is to decode all of them; what
+//! they mean is not needed.
+//!
+//! Source: RFC 1951, section 3.2.
+
+use std::ops::Range;
+
+/// Codes of up to this length are looked up, longer ones (rare by their nature) counted out.
+const FAST_BITS: u32 = 10;
+
+/// The longest code.
+const MAX_BITS: usize = 15;
+
+const END_OF_BLOCK: u16 = 256;
+
+/// The bits of the last block, from its header to the end of its data; `None` if the stream is damaged or
+/// goes on behind it.
+pub(super) fn last(stream: &[u8]) -> Option<Range<usize>> {
+    let mut bits = Bits { stream, next: 0, buffer: 0, n_buffered: 0 };
+    let fixed = Codes::fixed();
+    loop {
+        let start = bits.position();
+        let is_last = bits.take(1)? == 1;
+        match bits.take(2)? {
+            0 => bits.skip_stored()?,
+            1 => bits.skip_symbols(&fixed)?,
+            2 => {
+                let codes = Codes::read(&mut bits)?;
+                bits.skip_symbols(&codes)?;
+            }
+            _ => return None,
+        }
+        if is_last {
+            let end = bits.position();
+            return (end.div_ceil(8) == stream.len()).then_some(start..end);
+        }
+    }
+}
+
+struct Bits<'a> {
+    stream: &'a [u8],
+    /// The byte that is buffered next.
+    next: usize,
+    /// The bits to come, lowest first. Zeros follow the end of the stream.
+    buffer: u64,
+    n_buffered: u32,
+}
+
+impl Bits<'_> {
+    /// Bits taken so far.
+    fn position(&self) -> usize {
+        self.next * 8 - self.n_buffered as usize
+    }
+
+    /// Makes the next 56 bits ready.
+    #[inline]
+    fn fill(&mut self) {
+        if let Some(word) = self.stream.get(self.next..).and_then(|rest| rest.first_chunk()) {
+            self.buffer |= u64::from_le_bytes(*word) << self.n_buffered;
+            let n_bytes = (63 - self.n_buffered) / 8;
+            self.next += n_bytes as usize;
+            self.n_buffered += n_bytes * 8;
+            // Bits above are of the next byte, and will come again as what they are.
+        } else {
+            while self.n_buffered < 56 {
+                let byte = self.stream.get(self.next).copied().unwrap_or(0);
+                self.buffer |= u64::from(byte) << self.n_buffered;
+                self.next += 1;
+                self.n_buffered += 8;
+            }
+        }
+    }
+
+    /// Takes bits that are ready, 32 at most.
+    #[inline]
+    fn drop(&mut self, n: u32) -> u32 {
+        let value = self.buffer as u32 & ((1_u64 << n) - 1) as u32;
+        self.buffer >>= n;
+        self.n_buffered -= n;
+        value
+    }
+
+    /// The next bits; `None` behind the end of the stream.
+    fn take(&mut self, n: u32) -> Option<u32> {
+        self.fill();
+        let value = self.drop(n);
+        (self.position() <= self.stream.len() * 8).then_some(value)
+    }
+
+    fn skip_stored(&mut self) -> Option<()> {
+        let start = self.position().div_ceil(8);
+        let length = self.stream.get(start..start + 2)?;
+        let end = start + 4 + usize::from(u16::from_le_bytes([length[0], length[1]]));
+        *self = Bits { stream: self.stream, next: end, buffer: 0, n_buffered: 0 };
+        (end <= self.stream.len()).then_some(())
+    }
+
+    /// Skips the symbols of a block, its end among them.
+    fn skip_symbols(&mut self, codes: &Codes) -> Option<()> {
+        while self.next <= self.stream.len() + 8 {
+            // A length and a distance with their extra bits are 48 at most.
+            self.fill();
+            let symbol = codes.lengths.decode(self)?;
+            if symbol == END_OF_BLOCK {
+                return (self.position() <= self.stream.len() * 8).then_some(());
+            }
+            if symbol > END_OF_BLOCK {
+                self.drop(match symbol {
+                    257..=264 | 285 => 0,
+                    265..=284 => u32::from(symbol - 261) / 4,
+                    _ => return None,
+                });
+                let distance = codes.distances.decode(self)?;
+                self.drop(match distance {
+                    0..=3 => 0,
+                    4..=29 => u32::from(distance - 2) / 2,
+                    _ => return None,
+                });
+            }
+        }
+        None
+    }
+}
+
+/// The two codes of a block.
+struct Codes {
+    /// For literals, the end of the block, and lengths of matches.
+    lengths: Code,
+    distances: Code,
+}
+
+impl Codes {
+    fn fixed() -> Codes {
+        let mut lengths = [8; 288];
+        lengths[144..256].fill(9);
+        lengths[256..280].fill(7);
+        Codes { lengths: Code::new(&lengths), distances: Code::new(&[5; 30]) }
+    }
+
+    fn read(bits: &mut Bits) -> Option<Codes> {
+        const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+        let n_lengths = bits.take(5)? as usize + 257;
+        let n_distances = bits.take(5)? as usize + 1;
+        let n_own = bits.take(4)? as usize + 4;
+        let mut own = [0; 19];
+        for at in &ORDER[..n_own] {
+            own[*at] = bits.take(3)? as u8;
+        }
+        let own = Code::new(&own);
+        let mut lengths = Vec::with_capacity(n_lengths + n_distances);
+        while lengths.len() < n_lengths + n_distances {
+            bits.fill();
+            let (length, times) = match own.decode(bits)? {
+                16 => (*lengths.last()?, bits.take(2)? + 3),
+                17 => (0, bits.take(3)? + 3),
+                18 => (0, bits.take(7)? + 11),
+                length => (length as u8, 1),
+            };
+            lengths.extend(std::iter::repeat_n(length, times as usize));
+        }
+        let (lengths, distances) = lengths.split_at(n_lengths);
+        Some(Codes { lengths: Code::new(lengths), distances: Code::new(distances) })
+    }
+}
+
+/// A canonical Huffman code.
+struct Code {
+    /// Symbol times 16 plus length, by the next bits; 0 where the code is longer or there is none.
+    fast: [u16; 1 << FAST_BITS],
+    /// How many codes of each length.
+    counts: [u16; MAX_BITS + 1],
+    /// The symbols in the order of their codes.
+    symbols: Vec<u16>,
+}
+
+impl Code {
+    /// The code with these lengths, 0 for symbols that do not occur.
+    fn new(lengths: &[u8]) -> Code {
+        let mut counts = [0; MAX_BITS + 1];
+        for length in lengths {
+            counts[usize::from(*length)] += 1;
+        }
+        counts[0] = 0;
+        let mut fast = [0; 1 << FAST_BITS];
+        let mut symbols = Vec::new();
+        let mut code = 0_usize;
+        for n in 1..=MAX_BITS {
+            code <<= 1;
+            for (symbol, _) in lengths.iter().enumerate().filter(|(_, length)| usize::from(**length) == n) {
+                symbols.push(symbol as u16);
+                if n <= FAST_BITS as usize {
+                    // Codes are sent from their highest bit.
+                    let first = code.reverse_bits() >> (usize::BITS as usize - n);
+                    for at in (first..fast.len()).step_by(1 << n) {
+                        fast[at] = (symbol as u16) << 4 | n as u16;
+                    }
+                }
+                code += 1;
+            }
+        }
+        Code { fast, counts, symbols }
+    }
+
+    /// Takes one symbol; its 15 bits must be ready.
+    #[inline]
+    fn decode(&self, bits: &mut Bits) -> Option<u16> {
+        let found = self.fast[bits.buffer as usize & (self.fast.len() - 1)];
+        if found != 0 {
+            bits.drop(u32::from(found & 15));
+            return Some(found >> 4);
+        }
+        // Codes of one length are consecutive numbers, and follow on those of the length before.
+        let (mut code, mut first, mut index) = (0, 0, 0);
+        for count in &self.counts[1..] {
+            code = code << 1 | bits.drop(1) as usize;
+            let count = usize::from(*count);
+            if code < first + count {
+                return self.symbols.get(index + code - first).copied();
+            }
+            index += count;
+            first = (first + count) << 1;
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(stream: &[u8], expected: Option<Range<usize>>) {
+        assert_eq!(last(stream), expected, "{stream:02x?}");
+    }
+
+    #[test]
+    fn the_only_block_is_the_last() {
+        check(b"\x03\x00", Some(0..10)); // fixed codes, empty
+        check(b"\x4b\x04\x00", Some(0..18)); // "a"
+        check(b"\x4b\x84\x03\x00", Some(0..30)); // "a", and a match of length 9 and distance 1
+        check(b"\x01\x02\x00\xfd\xffab", Some(0..56)); // stored
+    }
+
+    #[test]
+    fn blocks_before_the_last_are_walked() {
+        // A stored block, an empty fixed block that ends in the middle of a byte, and another.
+        check(b"\x00\x02\x00\xfd\xffab\x02\x0c\x00", Some(66..76));
+        // The second one is stored, and so begins at the next byte.
+        check(b"\x02\x04\x00\x00\xff\xff", Some(10..48));
+    }
+
+    #[test]
+    fn what_is_no_whole_stream_has_no_last_block() {
+        check(b"", None);
+        check(b"\x4b\x04", None); // cut
+        check(b"\x02\x00", None); // nothing says that it ends
+        check(b"\x03\x00\x00", None); // goes on
+        check(b"\x07\x00", None); // no such kind of block
+        check(b"\x01\x02\x00\xfd\xffa", None);
+        check(b"\x05\x00", None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_walked(stream in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = last(&stream);
+        }
+    }
+}

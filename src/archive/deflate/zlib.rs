@@ -1,0 +1,41 @@
+//! Chunks through zlib-rs, which is Rust.
+
+use zlib_rs::{Deflate, DeflateFlush, Status, compress_bound};
+
+use super::{CHUNK, Compression};
+
+/// The compressor, with its version.
+pub const NAME: &str = "zlib-rs 0.6.8";
+
+pub(super) struct Encoder {
+    inner: Deflate,
+    scratch: Vec<u8>,
+}
+
+impl Encoder {
+    pub fn new(compression: Compression) -> Encoder {
+        let level = match compression {
+            Compression::Fast => 2,
+            // Level 6 is larger than `zip -9`, and there is nothing above 9.
+            Compression::Default | Compression::Best => 9,
+        };
+        // A flush ends with an empty block, for which the bound has no room.
+        let scratch = vec![0; compress_bound(CHUNK) + 64];
+        Encoder { inner: Deflate::new(level, false, 15), scratch }
+    }
+
+    /// The blocks of one chunk; they end with a byte, and after the last chunk the stream ends.
+    pub fn chunk(&mut self, bytes: &[u8], is_last: bool) -> Vec<u8> {
+        let (flush, expected) = match is_last {
+            true => (DeflateFlush::Finish, Status::StreamEnd),
+            false => (DeflateFlush::SyncFlush, Status::Ok),
+        };
+        self.inner.reset();
+        let status = self.inner.compress(bytes, &mut self.scratch, flush);
+        assert!(
+            status == Ok(expected) && self.inner.total_in() == bytes.len() as u64,
+            "there is room for it"
+        );
+        self.scratch[..self.inner.total_out() as usize].to_vec()
+    }
+}

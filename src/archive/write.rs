@@ -1,0 +1,214 @@
+//! A plan's entries to ZIP bytes.
+//!
+//! Headers are written here and not by the `zip` crate, which takes no compressed data. It reads the
+//! archive back, so what is written is always checked by another's eyes.
+//!
+//! Source of all layouts: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+
+use super::deflate::{self, Compression, Deflated};
+use super::{Content, Entry, Names, S_IFLNK, S_IFREG, Stamp, link_target, n_bytes, name_fault, rank, shown};
+use crate::error::{Error, Result};
+
+/// Entries that the directory of a ZIP archive without ZIP64 can count.
+const MAX_ENTRIES: usize = u16::MAX as usize - 1;
+
+/// How [`write()`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// The time of every entry.
+    pub stamp: Stamp,
+    /// How hard to compress.
+    pub compression: Compression,
+    /// How many threads compress. The archive's bytes are the same for any number.
+    pub threads: NonZeroUsize,
+}
+
+impl Default for Options {
+    /// The first time that DOS can say, the default compression, one thread.
+    fn default() -> Self {
+        Options { stamp: Stamp::default(), compression: Compression::default(), threads: NonZeroUsize::MIN }
+    }
+}
+
+/// Writes `entries` as a ZIP archive to `out` and gives `out` back, flushed.
+///
+/// The entries must be in the order of [`super::order`], with unique, safe names, none below another's
+/// file. On an error `out` holds part of an archive that no reader takes for a whole one.
+pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Result<W> {
+    check_plan(entries)?;
+    let contents: Vec<&[u8]> = entries
+        .iter()
+        .map(|entry| match &entry.content {
+            Content::File(bytes) => bytes.as_slice(),
+            Content::Link(target) => target.as_bytes(),
+        })
+        .collect();
+    let mut directory = Vec::new();
+    let mut position = 0;
+    deflate::each(&contents, options.compression, options.threads, |at, deflated| {
+        let Entry { name, .. } = &entries[at];
+        let header = Header::of(&entries[at], contents[at], &deflated, options.stamp);
+        directory.extend(header.central(name, position));
+        let mut put = |bytes: &[u8]| {
+            position += bytes.len() as u32; // `check_plan` has seen that it all fits
+            out.write_all(bytes).map_err(|cause| {
+                Error::new(format!("could not write entry `{}`", shown(name))).because(cause)
+            })
+        };
+        put(&header.local(name))?;
+        match header.method {
+            Method::Stored => put(contents[at]),
+            Method::Deflated => deflated.chunks.iter().try_for_each(|chunk| put(chunk)),
+        }
+    })?;
+    let n_entries = entries.len() as u16;
+    let end = [
+        &b"PK\x05\x06\0\0\0\0"[..], // this disk is the first
+        &n_entries.to_le_bytes(),
+        &n_entries.to_le_bytes(),
+        &(directory.len() as u32).to_le_bytes(),
+        &position.to_le_bytes(),
+        b"\0\0", // no comment
+    ];
+    out.write_all(&directory)
+        .and_then(|()| out.write_all(&end.concat()))
+        .map_err(|cause| Error::new("could not write the archive's directory").because(cause))?;
+    out.flush().map_err(|cause| Error::new("could not write the archive").because(cause))?;
+    Ok(out)
+}
+
+#[derive(Clone, Copy)]
+enum Method {
+    Stored = 0,
+    Deflated = 8,
+}
+
+/// What the two headers of an entry say.
+struct Header {
+    method: Method,
+    stamp: Stamp,
+    crc32: u32,
+    compressed_size: u32,
+    size: u32,
+    /// File type and permissions.
+    mode: u32,
+}
+
+impl Header {
+    fn of(entry: &Entry, content: &[u8], deflated: &Deflated, stamp: Stamp) -> Header {
+        let (mode, may_deflate) = match entry.content {
+            Content::File(_) => (S_IFREG | entry.mode.bits(), true),
+            Content::Link(_) => (S_IFLNK | 0o777, false), // not all readers inflate a target
+        };
+        let (method, compressed_size) = match deflated.n_bytes() {
+            n if may_deflate && n < content.len() => (Method::Deflated, n),
+            _ => (Method::Stored, content.len()),
+        };
+        Header {
+            method,
+            stamp,
+            crc32: deflated.crc32,
+            compressed_size: compressed_size as u32,
+            size: content.len() as u32,
+            mode,
+        }
+    }
+
+    /// What both headers have from the version needed to the length of the extra field.
+    fn common(&self, name: &str) -> [u8; 26] {
+        let version = match self.method {
+            Method::Stored => 10_u16,
+            Method::Deflated => 20,
+        };
+        let flags = if name.is_ascii() { 0 } else { 0x0800_u16 }; // the name is UTF-8
+        let fields = [
+            &version.to_le_bytes()[..],
+            &flags.to_le_bytes(),
+            &(self.method as u16).to_le_bytes(),
+            &self.stamp.0.timepart().to_le_bytes(),
+            &self.stamp.0.datepart().to_le_bytes(),
+            &self.crc32.to_le_bytes(),
+            &self.compressed_size.to_le_bytes(),
+            &self.size.to_le_bytes(),
+            &(name.len() as u16).to_le_bytes(),
+            &[0; 2],
+        ];
+        let mut bytes = [0; 26];
+        bytes.copy_from_slice(&fields.concat());
+        bytes
+    }
+
+    fn local(&self, name: &str) -> Vec<u8> {
+        [b"PK\x03\x04", &self.common(name)[..], name.as_bytes()].concat()
+    }
+
+    fn central(&self, name: &str, local_start: u32) -> Vec<u8> {
+        let common = self.common(name);
+        let made_by = [common[0], 3]; // by Unix, which gives the attributes their meaning
+        [
+            &b"PK\x01\x02"[..],
+            &made_by,
+            &common,
+            &[0; 6], // no comment, first disk, no internal attributes
+            &(self.mode << 16).to_le_bytes(),
+            &local_start.to_le_bytes(),
+            name.as_bytes(),
+        ]
+        .concat()
+    }
+}
+
+/// Holds the plan to what [`write`] asks for.
+fn check_plan(entries: &[Entry]) -> Result<()> {
+    if entries.len() > MAX_ENTRIES {
+        return Err(Error::new(format!(
+            "the bundle has {} entries, a ZIP archive holds {MAX_ENTRIES}",
+            entries.len()
+        )));
+    }
+    let mut names = Names::default();
+    let mut total: u64 = 0;
+    for (at, entry) in entries.iter().enumerate() {
+        let name = &entry.name;
+        if let Some(fault) = name_fault(name) {
+            return Err(Error::new(format!("entry `{}` {fault}", shown(name))));
+        }
+        names.add(name, false).map_err(|clash| Error::new(clash.text("the bundle")))?;
+        if at > 0 && rank(&entries[at - 1].name) > rank(name) {
+            return Err(Error::new(format!(
+                "entries `{}` and `{}` are out of order",
+                shown(&entries[at - 1].name),
+                shown(name)
+            )));
+        }
+        if u16::try_from(name.len()).is_err() {
+            return Err(Error::new(format!(
+                "an entry has a name of {}, a ZIP archive takes {}",
+                n_bytes(name.len()),
+                u16::MAX
+            )));
+        }
+        total += 2 * name.len() as u64;
+        total += match &entry.content {
+            Content::File(bytes) => bytes.len() as u64,
+            Content::Link(target) => {
+                if link_target(name, target).is_none() {
+                    return Err(Error::new(format!(
+                        "link `{}` leaves the bundle: its target is `{}`",
+                        shown(name),
+                        shown(target)
+                    )));
+                }
+                target.len() as u64
+            }
+        };
+    }
+    names.check_parents().map_err(|clash| Error::new(clash.text("the bundle")))?;
+    if total > super::MAX_BYTES {
+        return Err(Error::new(format!("the bundle has {total} bytes, too many for a ZIP archive")));
+    }
+    Ok(())
+}
