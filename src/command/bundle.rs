@@ -656,7 +656,8 @@ impl Run<'_> {
         replace(output, &entries, &zip, (!fails).then_some(&expected))
             .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
         artifact.archive = Some(archive_report(output, self.job.kind, &entries, &zip));
-        finished(artifact, plan.shipped.len(), self.ui);
+        let program = (!self.job.libraries_only).then_some(self.layout.program.as_str());
+        finished(artifact, program, (plan.shipped.len(), loaded.included.len()), self.ui);
         if !self.settings.output.json {
             self.ui.data(&format!("{output}\n"));
         }

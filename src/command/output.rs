@@ -99,18 +99,27 @@ pub(super) fn archive_report(
     }
 }
 
-/// Says what was written.
-pub(super) fn finished(artifact: &Artifact, n_libraries: usize, ui: &Ui) {
+/// Says what was written: the program if it is in there, its libraries, and what was included.
+pub(super) fn finished(
+    artifact: &Artifact,
+    program: Option<&str>,
+    (n_libraries, n_included): (usize, usize),
+    ui: &Ui,
+) {
     let Some(archive) = &artifact.archive else { return };
-    let mut contents = match n_libraries {
+    let libraries = match n_libraries {
         0 => "no libraries".to_owned(),
         1 => "1 library".to_owned(),
         more => format!("{more} libraries"),
     };
-    match archive.entries.len() - n_libraries {
+    let mut contents = match program {
+        Some(program) => format!("{program} and {libraries}"),
+        None => libraries,
+    };
+    match n_included {
         0 => {}
-        1 => contents = format!("{} and {contents}", archive.entries[0].name),
-        more => contents.push_str(&format!(", {more} other files")),
+        1 => contents.push_str(", 1 included file"),
+        more => contents.push_str(&format!(", {more} included files")),
     }
     ui.status(
         "Finished",

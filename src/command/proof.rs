@@ -216,10 +216,12 @@ impl<'a> Contents<'a> {
         if root.facts.arch().is_none() {
             return Vec::new();
         }
-        let behind = root.script.as_ref().map(|script| lambda.behind(&script.library_dir));
-        let lambda = behind.as_ref().unwrap_or(lambda);
         let is_library = root.facts.linkage() == Linkage::SharedLibrary;
-        let facts = match self.main.as_ref().filter(|_| is_library) {
+        let opener = self.main.as_ref().filter(|_| is_library);
+        let script = opener.unwrap_or(root).script.as_ref();
+        let behind = script.map(|script| lambda.behind(&script.library_dir));
+        let lambda = behind.as_ref().unwrap_or(lambda);
+        let facts = match opener {
             Some(main) => Arc::new(root.facts.opened_by(&main.as_started())),
             None => root.as_started(),
         };
