@@ -270,8 +270,9 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let program_edits = bundle.program_edits(request, lambda);
     let script = bundle.script(request);
     let (program, opened) = (bundle.program(request, lambda), bundle.opened(request));
+    let is_pinning = bundle.is_pinning();
     let edits: Vec<Option<Edits>> =
-        bundle.shipped.values().map(|library| bundle.library_edits(request, library)).collect();
+        bundle.shipped.values().map(|library| bundle.library_edits(request, library, is_pinning)).collect();
     let mut shipped: Vec<Shipped> = bundle.shipped.into_values().collect();
     for (library, edits) in shipped.iter_mut().zip(edits) {
         library.edits = edits;
@@ -413,7 +414,9 @@ impl Bundle {
 
     /// The libraries, and the files that are there anyway, as the Lambda world sees them.
     fn members(&self, request: &Request) -> Vec<Member> {
-        let content = |library: &Shipped| match (&library.link_to, self.library_edits(request, library)) {
+        let is_pinning = self.is_pinning();
+        let edits = |library: &Shipped| self.library_edits(request, library, is_pinning);
+        let content = |library: &Shipped| match (&library.link_to, edits(library)) {
             (Some(target), _) => MemberContent::Link(target.clone()),
             (None, Some(edits)) => MemberContent::Object(Arc::new(edits::edited(&library.facts, &edits))),
             (None, None) => MemberContent::Object(library.facts.clone()),
@@ -431,16 +434,18 @@ impl Bundle {
             return Some(request.facts.clone());
         }
         let path = &closure.objects[index].path;
-        let mut shipped = self.shipped.values();
+        let library = self.shipped.get(file_name(path));
         let library =
-            shipped.find(|library| request.layout.path(&library.entry_name(request.layout)) == *path);
+            library.filter(|library| request.layout.path(&library.entry_name(request.layout)) == *path);
         library.map(|library| &library.facts).or_else(|| given(request.members, path)).cloned()
     }
 
     /// What a need of the edited file was in the original.
     fn original_need(&self, request: &Request, by: &ElfFacts, need: &str) -> String {
-        let renames = self.renames(request, by);
-        renames.into_iter().find(|(_, to)| to == need).map_or_else(|| need.to_owned(), |(from, _)| from)
+        let is_it = |name: &&String| self.renamed(request, name).as_deref() == Some(need);
+        // A name that is no path is as it was.
+        let original = if need.contains('/') { by.needed.iter().find(is_it) } else { None };
+        original.map_or(need, String::as_str).to_owned()
     }
 }
 
@@ -467,10 +472,8 @@ impl BundlePlan {
 fn reached(walks: &[Walked], shipped: &BTreeMap<String, Shipped>) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
-        let is = |library: &&Shipped| {
-            object.names.contains(&library.name) || file_name(&object.path) == library.name
-        };
-        for library in shipped.values().filter(is) {
+        let names = object.names.iter().map(String::as_str).chain([file_name(&object.path)]);
+        for library in names.filter_map(|name| shipped.get(name)) {
             reached.insert(library.name.clone());
             reached.extend(library.link_to.clone());
         }

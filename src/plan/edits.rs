@@ -19,7 +19,7 @@ impl Bundle {
         let facts = request.facts;
         if request.opened_by.is_some() {
             let place = if self.private.is_some() { Place::Private } else { Place::Lib };
-            return self.edits_of_library(request, facts, place);
+            return self.edits_of_library(request, facts, place, false);
         }
         let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
         let layout = request.layout;
@@ -64,21 +64,32 @@ impl Bundle {
         Some(Script { program: layout.path(&layout.scripted_program()), library_dir, loader })
     }
 
-    /// The edits of a library of the bundle.
-    pub(super) fn library_edits(&self, request: &Request, library: &Shipped) -> Option<Edits> {
+    /// The edits of a library of the bundle; `is_pinning` as [`Bundle::is_pinning`] says.
+    pub(super) fn library_edits(
+        &self,
+        request: &Request,
+        library: &Shipped,
+        is_pinning: bool,
+    ) -> Option<Edits> {
         if library.link_to.is_some() {
             return None;
         }
-        self.edits_of_library(request, &library.facts, library.place)
+        self.edits_of_library(request, &library.facts, library.place, is_pinning)
     }
 
-    fn edits_of_library(&self, request: &Request, facts: &ElfFacts, place: Place) -> Option<Edits> {
+    fn edits_of_library(
+        &self,
+        request: &Request,
+        facts: &ElfFacts,
+        place: Place,
+        is_pinning: bool,
+    ) -> Option<Edits> {
         let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
         match place {
             // All that it needs is in one directory, which the program's DT_RPATH names.
             Place::Private => edits.drop_runpath = facts.rpath.is_some() || facts.runpath.is_some(),
             // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.
-            Place::Lib | Place::Pinned if self.is_pinning() && request.may_edit => {
+            Place::Lib | Place::Pinned if is_pinning && request.may_edit => {
                 match facts.runpath.as_deref() {
                     None => {}
                     Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
@@ -98,18 +109,24 @@ impl Bundle {
     /// could come between. musl looks at LD_LIBRARY_PATH before DT_RPATH, so with its own libc every need is a
     /// path.
     pub(super) fn renames(&self, request: &Request, facts: &ElfFacts) -> Vec<(String, String)> {
-        let layout = request.layout;
-        let all = self.private.is_some() && request.facts.libc() == Libc::Musl;
-        let is_renamed = |name: &&String| self.paths.contains(*name) || (all && !Musl::answers(name));
         let mut renames: Vec<(String, String)> = Vec::new();
-        for name in facts.needed.iter().filter(is_renamed) {
-            let directory = if self.private.is_some() { &layout.private } else { &layout.lib };
-            let path = layout.path(&format!("{directory}/{}", file_name(name)));
-            if !renames.iter().any(|(from, _)| from == name) {
+        for name in &facts.needed {
+            if let Some(path) = self.renamed(request, name)
+                && !renames.iter().any(|(from, _)| from == name)
+            {
                 renames.push((name.clone(), path));
             }
         }
         renames
+    }
+
+    /// The path that a needed name becomes, if it becomes one.
+    pub(super) fn renamed(&self, request: &Request, name: &str) -> Option<String> {
+        let layout = request.layout;
+        let all = self.private.is_some() && request.facts.libc() == Libc::Musl;
+        let is_renamed = self.paths.contains(name) || (all && !Musl::answers(name));
+        let directory = if self.private.is_some() { &layout.private } else { &layout.lib };
+        is_renamed.then(|| layout.path(&format!("{directory}/{}", file_name(name))))
     }
 }
 
