@@ -704,6 +704,24 @@ fn a_wish_is_granted_where_a_pin_would_be() {
 }
 
 #[test]
+fn an_older_libglib_does_not_come_under_the_systems_libgio() {
+    // Neither has version nodes: the file names tell. The runtime's libgio was built with its own libglib.
+    let with = |program: Object| {
+        let mut case = case(program.needs("libgio-2.0.so.0").needs("libglib-2.0.so.0"));
+        for name in ["libgio-2.0.so.0", "libglib-2.0.so.0"] {
+            let file = format!("{BUILD_LIB}/{name}.6600.8");
+            case = case.at(&file, library(name)).link(&format!("{BUILD_LIB}/{name}"), &file);
+        }
+        case.may_edit = true;
+        case.prefer = vec!["libglib-2.0.so.0".into()];
+        case.has("libz.so.1", library("libz.so.1"))
+    };
+    with(app().needs("libz.so.1")).check(&[], &["error repair-conflict app libglib-2.0.so.0"]);
+    // Their whole package, and nobody else who could be hurt.
+    with(app()).check(&["pinned libgio-2.0.so.0", "pinned libglib-2.0.so.0"], &[]);
+}
+
+#[test]
 fn a_path_in_needed_is_shipped_and_stays_a_path() {
     // Under its plain name the runtime's zlib would come between.
     let mut case = case(app().needs("/opt/acme/libz.so.1").verneed("/opt/acme/libz.so.1", &["ACME_1"]))

@@ -89,15 +89,13 @@ impl Bundle {
             // All that it needs is in one directory, which the program's DT_RPATH names.
             Place::Private => edits.drop_runpath = facts.rpath.is_some() || facts.runpath.is_some(),
             // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.
-            Place::Lib | Place::Pinned if is_pinning && request.may_edit => {
-                match facts.runpath.as_deref() {
-                    None => {}
-                    Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
-                    Some(_) => {
-                        edits.rpath = Some(rpath(&request.layout.pinned_path(), facts));
-                    }
+            Place::Lib | Place::Pinned if is_pinning && request.may_edit => match facts.runpath.as_deref() {
+                None => {}
+                Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
+                Some(_) => {
+                    edits.rpath = Some(rpath(&request.layout.pinned_path(), facts));
                 }
-            }
+            },
             Place::Lib | Place::Pinned => {}
         }
         some(edits)
