@@ -5,12 +5,13 @@ mod config;
 mod contents;
 mod copies;
 mod included;
+mod lints;
 mod verify;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::audit::{Code, Finding, Severity};
+use crate::audit::{Code, Finding, Severity, pages};
 use crate::baseline::{self, Baseline};
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
@@ -42,6 +43,10 @@ pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
         Job::Verify { archives, libs } => verify::run(archives, libs, settings, context, ui, &mut results),
         Job::Config => {
             config::print(resolved, ui);
+            return Ok(Outcome::Done);
+        }
+        Job::Page(code) => {
+            ui.data(pages::page(*code));
             return Ok(Outcome::Done);
         }
     };

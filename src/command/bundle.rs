@@ -11,7 +11,7 @@ use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable,
+    Results, arch_assertion, arch_of, conclude, lambda_world, lints, runtime_findings, unreadable,
     unreadable_program,
 };
 use crate::archive::{self, Content, Digest, Entry, Limits};
@@ -309,6 +309,10 @@ impl Run<'_> {
             self.job.may_edit,
         );
         findings.extend(included::suspicious(&loaded.included, &program.name));
+        // Of several runtimes, the others only say whether it starts.
+        if *runtime == self.settings.lambda.configured {
+            findings.extend(lints::of_plan(&subject, &plan, &loaded.bytes));
+        }
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
                 self.explain(&subject, &plan, &mut artifact, wanted.as_ref(), *form)?;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, member_content, runtime_findings, unreadable,
+    Results, arch_assertion, arch_of, conclude, lambda_world, lints, member_content, runtime_findings,
+    unreadable,
 };
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Kind, Limits, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
@@ -161,6 +162,7 @@ fn verify_one(
                 let none = Nothing::default();
                 let subject = subject(facts, &lambda, &members, &none);
                 findings.extend(audit::audit(&subject, &walks));
+                findings.extend(lints::of_archive(&subject, &walks, &read, &program.path));
                 artifact.libraries = report::libraries(&subject, &walks);
                 if ui.is_verbose() {
                     for (verb, line) in report::library_lines(&artifact, &lambda) {
@@ -250,7 +252,7 @@ fn is_readable(entry: &ReadEntry) -> bool {
 }
 
 /// The entry of a name, links followed.
-fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
+pub(super) fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
     let mut name = name.to_owned();
     for _ in 0..40 {
         let entry = read.entries.iter().find(|entry| entry.name == name)?;
