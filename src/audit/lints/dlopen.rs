@@ -53,6 +53,8 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
     by_stem
         .into_values()
         .filter(|names| !names.iter().any(|name| scene.has(name) || is_glibc_part(name)))
+        // Linkers and debuggers know the interpreter of Solaris. Linux has no such library.
+        .filter(|names| names != &["libc.so.1"])
         .map(|names| {
             let why = format!("its constants name {}", quoted(&names));
             finding(scene, file, &names, &why, scene.is_program(file))

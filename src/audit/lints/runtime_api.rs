@@ -1,6 +1,6 @@
 //! `not-a-runtime`: a function's program that never mentions the Runtime API.
 
-use super::{Scene, text};
+use super::{File, Scene, text};
 use crate::audit::{Code, Finding};
 use crate::elf::Linkage;
 
@@ -21,8 +21,10 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     if has_sign(program.bytes()) || text::holds(program.bytes(), PACKED) {
         return None;
     }
-    // A library that knows the address asks the environment for it.
-    let mut libraries = scene.libraries.iter().filter(|library| library.imports("getenv"));
+    // A library that asks in the program's place is called by it, and finds the address in the environment.
+    let is_called =
+        |library: &&File| program.facts.needed.contains(&library.name) && library.imports("getenv");
+    let mut libraries = scene.libraries.iter().filter(is_called);
     if libraries.any(|library| has_sign(library.bytes())) {
         return None;
     }
