@@ -5,6 +5,8 @@
 //! Lambda world show it.
 
 mod finding;
+pub mod lints;
+pub mod pages;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};

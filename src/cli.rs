@@ -52,7 +52,7 @@ Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not 
 pub enum Command {
     /// Say what bundling would do and what would break; write nothing.
     Check(CheckArgs),
-    /// Say why a library is shipped, used or missing; without a name, show the closure as a tree.
+    /// Say why a library is shipped, used or missing, or what a finding means; else show the closure as a tree.
     Explain(ExplainArgs),
     /// Show what takes the room: libraries, the program's sections, debug information; write nothing.
     Size(CheckArgs),
@@ -356,6 +356,9 @@ pub struct ExplainArgs {
     /// Form of the answer [default: text with LIB, tree without].
     #[arg(long, value_name = "FORM")]
     pub form: Option<FormArg>,
+    /// Print what a kind of finding means, why Lambda does that, and what to do; no program is looked at.
+    #[arg(long, value_name = "CODE", conflicts_with = "lib")]
+    pub finding: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub check: CheckArgs,

@@ -8,6 +8,7 @@ mod contents;
 mod copies;
 mod given;
 mod included;
+mod lints;
 mod output;
 mod proof;
 mod split;
@@ -17,7 +18,7 @@ mod verify;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::audit::{Code, Finding, Severity};
+use crate::audit::{Code, Finding, Severity, pages};
 use crate::baseline::{Baseline, embedded, runtimes};
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
@@ -60,8 +61,12 @@ pub fn run(resolved: &mut Resolved, context: &Context, ui: &Ui) -> Result<Outcom
             config::print(resolved, ui);
             Ok(())
         }
+        Job::Page(code) => {
+            ui.data(pages::page(*code));
+            Ok(())
+        }
     });
-    if matches!(settings.job, Job::Baseline(_) | Job::Config) {
+    if matches!(settings.job, Job::Baseline(_) | Job::Config | Job::Page(_)) {
         return answered.map(|()| Outcome::Done);
     }
     let Results { artifacts, errors } = results;

@@ -223,6 +223,8 @@ pub struct ElfFacts {
     pub isa_needed: u32,
     /// A note by Go's linker is there.
     pub go: bool,
+    /// What the notes about libraries opened at run time hold: JSON arrays, not looked into.
+    pub dlopen_notes: Vec<String>,
     /// musl's own message text is in the file. Looked for in files without PT_INTERP only.
     pub musl_text: bool,
     /// The dynamic symbols.
@@ -539,6 +541,15 @@ pub fn parse_parts(bytes: &[u8], parts: &[Range<u64>]) -> Result<ElfFacts, ElfEr
         facts.musl_text = image.contains(MUSL_TEXT)?;
     }
     Ok(facts)
+}
+
+/// The bytes that the program reads and never writes: code and constants, one slice for each PT_LOAD that is not
+/// writable; none of a file that [`parse`] refuses or reads no further than its header.
+pub fn constants(bytes: &[u8]) -> Vec<&[u8]> {
+    let whole = 0..bytes.len() as u64;
+    let Ok(image) = Image::new(bytes, std::slice::from_ref(&whole)) else { return Vec::new() };
+    let constant = image.loads().filter(|load| load.p_flags & goblin::elf64::program_header::PF_W == 0);
+    constant.filter_map(|load| bytes.get(load.p_offset as usize..)?.get(..load.p_filesz as usize)).collect()
 }
 
 /// The text of strerror(0) in musl, and in no other C library (src/errno/__strerror.h).

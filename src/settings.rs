@@ -102,6 +102,8 @@ pub enum Job {
     Verify(Verify),
     /// Print the settings.
     Config,
+    /// Print what a kind of finding means.
+    Page(Code),
     /// Show what the tables hold.
     Baseline(BaselineJob),
 }
@@ -335,16 +337,15 @@ fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
 }
 
 fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
-    names
-        .iter()
-        .map(|name| {
-            Code::from_name(name).ok_or_else(|| {
-                let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-                Error::usage(format!("`{flag} {name}` names no finding"))
-                    .help(format!("one of: {}", known.join(", ")))
-            })
-        })
-        .collect()
+    names.iter().map(|name| code(flag, name)).collect()
+}
+
+fn code(flag: &str, name: &str) -> Result<Code> {
+    Code::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        Error::usage(format!("`{flag} {name}` names no finding"))
+            .help(format!("one of: {}", known.join(", ")))
+    })
 }
 
 /// The output settings that flags and variables name: for what is said before any manifest is read.
@@ -421,6 +422,7 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
     let check = match &cli.command {
         None => &cli.bundle.check,
         Some(Command::Check(check) | Command::Size(check)) => check,
+        Some(Command::Explain(ExplainArgs { finding: Some(_), .. })) => return None,
         Some(Command::Explain(explain)) => &explain.check,
         Some(Command::Config(bundle)) => &bundle.check,
         Some(Command::Verify(_) | Command::Baseline { .. }) => return None,
@@ -444,7 +446,12 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
         }
         Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
         Some(Command::Size(check)) => bundle(check, Purpose::Size, context),
-        Some(Command::Explain(ExplainArgs { lib, check, form })) => {
+        Some(Command::Explain(ExplainArgs { finding: Some(name), check, .. })) => {
+            let settings = bundle(check, Purpose::Check, context)?;
+            let job = Job::Page(code("--finding", &name)?);
+            Ok(Settings { job, ..settings })
+        }
+        Some(Command::Explain(ExplainArgs { lib, check, form, finding: None })) => {
             let wanted = lib.map(|lib| Patterns::new("explain", &[lib])).transpose()?;
             let form = match form {
                 Some(FormArg::Text) => Form::Text,

@@ -13,7 +13,7 @@ use super::included::{self, Build, Other};
 use super::output::{Expected, archive_report, finished, replace};
 use super::split;
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, summary, unreadable,
+    Results, arch_assertion, arch_of, conclude, lambda_world, lints, runtime_findings, summary, unreadable,
     unreadable_program,
 };
 use crate::archive::{self, Content, Entry, Mode};
@@ -437,6 +437,10 @@ impl Run<'_> {
             self.job.may_edit,
         );
         findings.extend(included::suspicious(&loaded.included, &program.name));
+        // Of several runtimes, the others only say whether it starts.
+        if *runtime == self.settings.lambda.configured {
+            findings.extend(lints::of_plan(&subject, &plan, self.job.kind, &loaded.bytes));
+        }
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
                 self.explain(&subject, &plan, &mut artifact, wanted.as_ref(), *form)?;

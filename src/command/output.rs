@@ -46,7 +46,7 @@ pub(super) fn replace(
             }
             let Some(expected) = expected else { return Ok(()) };
             let contents = Contents::new(&read, output.as_str(), expected.kind, expected.attached);
-            let (mut findings, _) = contents.prove(expected.lambda, expected.libs);
+            let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
             findings.extend(contents.findings);
             match findings.into_iter().find(|finding| finding.severity == Severity::Error) {
                 None => Ok(()),

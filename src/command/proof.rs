@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attached::Attached;
-use super::{add_findings, add_libraries, member_content};
+use super::{add_findings, add_libraries, lints, member_content};
 use crate::archive::{self, Archive, BOOTSTRAP, Kind, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
 use crate::elf::{self, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
@@ -42,6 +42,7 @@ pub(super) struct Contents<'a> {
 
 #[derive(Default)]
 struct Proved {
+    with_lints: bool,
     findings: Vec<Finding>,
     libraries: Vec<Library>,
     /// The paths of all that is loaded.
@@ -167,9 +168,14 @@ impl<'a> Contents<'a> {
         roots
     }
 
-    /// Walks and audits all of it; the findings, and the libraries that are loaded.
-    pub fn prove(&self, lambda: &LambdaWorld, libs: &[String]) -> (Vec<Finding>, Vec<Library>) {
-        let mut proved = Proved::default();
+    /// Walks and audits all of it; the findings, and the libraries that are loaded. With the lints, if asked.
+    pub fn prove(
+        &self,
+        lambda: &LambdaWorld,
+        libs: &[String],
+        with_lints: bool,
+    ) -> (Vec<Finding>, Vec<Library>) {
+        let mut proved = Proved { with_lints, ..Proved::default() };
         if let Some(main) = &self.main {
             self.prove_one(main, lambda, libs, &mut proved);
         }
@@ -202,6 +208,10 @@ impl<'a> Contents<'a> {
             may_edit: false,
         };
         add_findings(&mut proved.findings, audit::audit(&subject, &walks));
+        if proved.with_lints && self.main.as_ref().is_some_and(|main| main.name == root.name) {
+            let lints = lints::of_archive(&subject, &walks, self.read, self.kind, &self.path(&root.name));
+            add_findings(&mut proved.findings, lints);
+        }
         add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
         if root.facts.linkage() != Linkage::SharedLibrary {
             let executed = self.executed(root);
@@ -277,7 +287,7 @@ fn is_readable(entry: &ReadEntry) -> bool {
 }
 
 /// The entry of a name, links followed.
-fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
+pub(super) fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
     let mut name = name.to_owned();
     for _ in 0..40 {
         let entry = read.entries.iter().find(|entry| entry.name == name)?;

@@ -86,7 +86,7 @@ fn verify_one(
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
             findings.extend(runtime_findings(&lambda.baseline, &name, context.now));
             findings.extend(facts.and_then(|facts| arch_assertion(facts, &settings.lambda, &name)));
-            let (found, libraries) = contents.prove(&lambda, &job.libs);
+            let (found, libraries) = contents.prove(&lambda, &job.libs, true);
             findings.extend(found);
             artifact.libraries = libraries;
             if ui.is_verbose() {

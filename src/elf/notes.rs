@@ -1,4 +1,4 @@
-//! Notes: build-id, ABI tag, x86 ISA level, Go.
+//! Notes: build-id, ABI tag, x86 ISA level, Go, libraries opened at run time.
 //!
 //! Notes inform, they decide nothing on Lambda by themselves, so a broken note is passed over, and so is what
 //! is beyond the limits: segments may overlap, and each is read to its end.
@@ -17,6 +17,8 @@ const NT_GNU_ABI_TAG: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
 const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
 const GNU_PROPERTY_X86_ISA_1_NEEDED: u32 = 0xc000_8002;
+/// Source: the UAPI group's specification of dlopen() metadata for ELF files.
+const NT_FDO_DLOPEN_METADATA: u32 = 0x407c_0c0a;
 
 pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
     for header in image.of_type(PT_NOTE).chain(image.of_type(PT_GNU_PROPERTY)).take(MAX_SEGMENTS) {
@@ -34,6 +36,10 @@ pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
                 }
                 (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => facts.isa_needed |= isa_needed(content),
                 (b"Go\0\0", _) => facts.go = true,
+                (b"FDO\0", NT_FDO_DLOPEN_METADATA) if facts.dlopen_notes.len() < MAX_SEGMENTS => {
+                    let end = memchr::memchr(0, content).unwrap_or(content.len());
+                    facts.dlopen_notes.extend(std::str::from_utf8(&content[..end]).map(str::to_owned));
+                }
                 _ => {}
             }
             bytes = rest;

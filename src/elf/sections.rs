@@ -100,6 +100,35 @@ pub fn of(bytes: &[u8]) -> Vec<Section> {
     sections
 }
 
+/// The names of the functions and variables that `.symtab` says are defined in a file in memory; none if it was
+/// stripped.
+pub fn defined_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    const SYMBOL_SIZE: usize = 24;
+    let (table, names) = symbol_table(bytes).unwrap_or_default();
+    let defined = table.chunks_exact(SYMBOL_SIZE).filter(|raw| u16(raw, 6) != 0);
+    defined.filter_map(move |raw| {
+        let name = names.get(u32(raw, 0) as usize..)?;
+        // A name that is longer is nobody's that we know.
+        let name = &name[..name.len().min(MAX_NAME)];
+        Some(&name[..memchr::memchr(0, name)?])
+    })
+}
+
+/// `.symtab` and its names.
+fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let header = bytes.get(..SIZEOF_EHDR).filter(|header| header.starts_with(b"\x7fELF\x02\x01"))?;
+    let (offset, entry_size, count) = (u64(header, 40), u16(header, 58), u16(header, 60));
+    let within =
+        |offset: u64, length: u64| bytes.get(usize::try_from(offset).ok()?..)?.get(..length as usize);
+    let table = within(offset, u64::from(count) * SIZEOF_SHDR as u64)?;
+    let headers: Vec<&[u8]> =
+        table.chunks_exact(SIZEOF_SHDR).filter(|_| usize::from(entry_size) == SIZEOF_SHDR).collect();
+    let of = |raw: &[u8]| within(u64(raw, 24), u64(raw, 32));
+    let symtab = headers.iter().find(|raw| u32(raw, 4) == SHT_SYMTAB)?;
+    let names = headers.get(u32(symtab, 40) as usize)?;
+    Some((of(symtab)?, of(names)?))
+}
+
 /// More bytes of names, and a longer name, than any real file has: entries may share their text.
 const MAX_NAMES: u64 = 1 << 20;
 const MAX_NAME: usize = 256;

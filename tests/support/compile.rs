@@ -23,8 +23,19 @@ pub const ZIG_2_26: Compiler<'static> =
 
 impl Compiler<'_> {
     /// Compiles `source` to the file `output` in `dir`. Arguments, split at white space, follow the source.
+    ///
+    /// A program names the Runtime API, as functions do: without a trace of it, each would be warned of.
     #[track_caller]
     pub fn compile(self, dir: &Path, source: &str, output: &str, arguments: &str) {
+        const SIGN: &str = "\n__attribute__((used)) static const char sign[] = \"AWS_LAMBDA_RUNTIME_API\";\n";
+        let is_program = source.contains("main(") || source.contains("_start(");
+        let sign = if is_program { SIGN } else { "" };
+        self.compile_as_is(dir, &format!("{source}{sign}"), output, arguments);
+    }
+
+    /// As [`compile`](Self::compile), with nothing added.
+    #[track_caller]
+    pub fn compile_as_is(self, dir: &Path, source: &str, output: &str, arguments: &str) {
         let language = if self.0[0] == "c++" { "cc" } else { "c" };
         let file = dir.join(format!("{output}.{language}"));
         fs::create_dir_all(file.parent().expect("a file in `dir`")).unwrap();

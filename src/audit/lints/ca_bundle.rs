@@ -1,0 +1,72 @@
+//! `ca-bundle`: a TLS library that looks for certificates where Amazon Linux has none.
+
+use super::{File, Scene, text};
+use crate::audit::{Code, Finding};
+
+/// Where Amazon Linux has them.
+const BUNDLE: &str = "/etc/pki/tls/certs/ca-bundle.crt";
+/// Directories with a `cert.pem` on Amazon Linux; the second is a link to the first's.
+const THERE: [&str; 2] = ["/etc/pki/tls", "/etc/ssl"];
+/// Debian's name of the file.
+const DEBIAN: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The functions that have OpenSSL look where it was built to.
+const OPENSSL_DEFAULT: [&str; 5] = [
+    "SSL_CTX_set_default_verify_paths",
+    "SSL_CTX_set_default_verify_file",
+    "SSL_CTX_set_default_verify_dir",
+    "X509_STORE_set_default_paths",
+    "X509_STORE_set_default_paths_ex",
+];
+/// The function that has GnuTLS do so.
+const GNUTLS_DEFAULT: [&str; 1] = ["gnutls_certificate_set_x509_system_trust"];
+
+pub fn lint(scene: &Scene) -> Vec<Finding> {
+    // Who knows the place tells the library, as the `openssl-probe` crate does.
+    if text::holds(scene.program.bytes(), "/etc/pki/tls") {
+        return Vec::new();
+    }
+    scene.files().filter_map(|file| of_file(scene, file)).collect()
+}
+
+fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
+    let asks = |functions: &[&str]| {
+        // libssl passes the question on to libcrypto for others.
+        let mut askers = scene.files().filter(|asker| !asker.is_library("libssl"));
+        askers.any(|asker| functions.iter().any(|function| asker.imports(function)))
+    };
+    if file.is_library("libcrypto") && asks(&OPENSSL_DEFAULT) {
+        return openssl(file, format!("OpenSSL in `{}`", file.name));
+    }
+    // libcrypto has the path, whether anybody connects or not; then libssl is there.
+    if scene.is_program(file) && text::holds(file.bytes(), "ssl/ssl_lib.c") {
+        return openssl(file, format!("OpenSSL, which is linked into `{}`,", file.name));
+    }
+    let (what, setting) = if file.is_library("libcurl") {
+        ("curl", "CURLOPT_CAINFO")
+    } else if file.is_library("libgnutls") && asks(&GNUTLS_DEFAULT) {
+        ("GnuTLS", "gnutls_certificate_set_x509_trust_file")
+    } else {
+        return None;
+    };
+    let path = text::c_strings(file.bytes(), DEBIAN).find(|text| *text == DEBIAN)?;
+    Some(finding(file, &format!("{what} in `{}`", file.name), path).help(format!(
+        "let the program name `{BUNDLE}` ({setting}); `SSL_CERT_FILE={BUNDLE}` does only where it looks there itself"
+    )))
+}
+
+fn openssl(file: &File, what: String) -> Option<Finding> {
+    const FILE: &str = "/cert.pem";
+    let is_elsewhere = |directory: &str| directory.starts_with('/') && !THERE.contains(&directory);
+    let path =
+        text::c_strings(file.bytes(), FILE).find(|text| text.strip_suffix(FILE).is_some_and(is_elsewhere))?;
+    let help = format!("set the function's environment variable `SSL_CERT_FILE={BUNDLE}`");
+    Some(finding(file, &what, path).help(help))
+}
+
+fn finding(file: &File, what: &str, path: &str) -> Finding {
+    let message = format!(
+        "{what} looks for certificates in `{path}`, which Amazon Linux does not have; no server's certificate can be verified"
+    );
+    Finding::new(Code::CaBundle, &file.name, message)
+}

@@ -1,0 +1,119 @@
+//! `cpu-level`: a program for processors that Lambda does not have.
+
+use super::{File, Scene, text};
+use crate::audit::{Code, Finding};
+use crate::elf::Arch;
+
+/// Bits of GNU_PROPERTY_X86_ISA_1_NEEDED: baseline, v2, v3. Functions run on processors with AVX2.
+///
+/// Source: "Selecting and configuring an instruction set architecture for your Lambda function".
+const X86_64_V3: u32 = 0b111;
+
+/// Values of GCC's `-march` that are beyond x86-64-v3, by their starts.
+///
+/// Source: "x86 Options" in the manual of GCC 14.
+const X86_BEYOND: &[&str] = &[
+    "x86-64-v4",
+    "skylake-avx512",
+    "cascadelake",
+    "cooperlake",
+    "cannonlake",
+    "icelake",
+    "tigerlake",
+    "rocketlake",
+    "sapphirerapids",
+    "emeraldrapids",
+    "graniterapids",
+    "alderlake",
+    "raptorlake",
+    "meteorlake",
+    "arrowlake",
+    "lunarlake",
+    "pantherlake",
+    "sierraforest",
+    "grandridge",
+    "clearwaterforest",
+    "gracemont",
+    "knl",
+    "knm",
+    "znver4",
+    "znver5",
+];
+
+/// Values of GCC's `-march` and `-mcpu` that are beyond Armv8.2, which Graviton2 has, by their starts.
+///
+/// Source: "AArch64 Options" in the manual of GCC 14.
+const ARM_BEYOND: &[&str] = &[
+    "armv8.3",
+    "armv8.4",
+    "armv8.5",
+    "armv8.6",
+    "armv8.7",
+    "armv8.8",
+    "armv8.9",
+    "armv9",
+    "neoverse-v",
+    "neoverse-n2",
+    "neoverse-512tvb",
+    "cortex-a510",
+    "cortex-a520",
+    "cortex-a71",
+    "cortex-a72",
+    "cortex-x2",
+    "cortex-x3",
+    "cortex-x4",
+    "a64fx",
+    "zeus",
+    "demeter",
+    "grace",
+    "thunderx3",
+    "ampere1",
+];
+
+pub fn lint(scene: &Scene) -> Vec<Finding> {
+    let by_note = scene.files().filter(|file| file.facts.isa_needed & !X86_64_V3 != 0).map(|file| {
+        finding(
+            file,
+            "its notes ask for x86-64-v4 or more, and Lambda's processors may have no more than x86-64-v3",
+        )
+    });
+    let compiled = scene.program.facts.arch().and_then(|arch| {
+        let (beyond, level) = match arch {
+            Arch::X86_64 => (X86_BEYOND, "x86-64-v3"),
+            Arch::Arm64 => (ARM_BEYOND, "Armv8.2"),
+        };
+        let option = compiled_for(scene.program.bytes(), beyond)?;
+        let what = format!(
+            "its debug information says that a part was compiled with `{option}`, and Lambda's processors may have no more than {level}"
+        );
+        Some(finding(scene.program, &what))
+    });
+    let mut findings: Vec<Finding> = by_note.collect();
+    if findings.iter().all(|known| known.object != scene.program.name) {
+        findings.extend(compiled);
+    }
+    findings
+}
+
+fn finding(file: &File, what: &str) -> Finding {
+    let message = format!("`{}` may end with an illegal instruction: {what}", file.name);
+    let help = match file.facts.arch() {
+        Some(Arch::Arm64) => {
+            "compile for what all of them have: `-C target-cpu=neoverse-n1`, `-mcpu=neoverse-n1` for C"
+        }
+        _ => "compile for what all of them have: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
+    };
+    Finding::new(Code::CpuLevel, &file.name, message).help(help)
+}
+
+/// The first option that GCC noted of a compilation and that is in the list; `native` is noted as what it meant.
+///
+/// GCC alone does: neither rustc nor clang leaves a trace of its target's processor.
+fn compiled_for<'a>(bytes: &'a [u8], beyond: &[&str]) -> Option<&'a str> {
+    let options = |wanted| text::c_strings(bytes, wanted).filter(|text| text.starts_with("GNU "));
+    let words = options(" -march=").chain(options(" -mcpu=")).flat_map(str::split_whitespace);
+    words.into_iter().find(|word| {
+        let value = word.strip_prefix("-march=").or_else(|| word.strip_prefix("-mcpu="));
+        value.is_some_and(|value| beyond.iter().any(|start| value.starts_with(start)))
+    })
+}

@@ -1,0 +1,141 @@
+//! `companion-data`: libraries that are of little use without files beside them.
+
+use super::{File, Scene};
+use crate::audit::{Code, Finding, Severity};
+use crate::elf::Libc;
+
+/// A library with what it wants.
+struct Companion {
+    /// The library's name up to its version.
+    stem: &'static str,
+    /// What it wants, and where it looks.
+    wants: &'static str,
+    /// A part of the path of a file in the bundle that shows that it was brought.
+    sign: &'static str,
+    /// How to bring it.
+    help: &'static str,
+    /// It does nothing useful without; else some of its functions do.
+    is_vital: bool,
+}
+
+const fn row(
+    stem: &'static str,
+    wants: &'static str,
+    sign: &'static str,
+    help: &'static str,
+    is_vital: bool,
+) -> Companion {
+    Companion { stem, wants, sign, help, is_vital }
+}
+
+/// Debian's paths stand for those of other systems.
+const TABLE: &[Companion] = &[
+    row(
+        "libproj",
+        "the database `proj.db`",
+        "/proj.db",
+        "include it (`--include /usr/share/proj=share/proj/`) and set `PROJ_DATA=/var/task/share/proj` (before PROJ 9.1: `PROJ_LIB`)",
+        true,
+    ),
+    row(
+        "libgdal",
+        "tables of formats and coordinate systems (`/usr/share/gdal`)",
+        "/gdal/",
+        "include them (`--include /usr/share/gdal=share/gdal/`) and set `GDAL_DATA=/var/task/share/gdal`",
+        true,
+    ),
+    row(
+        "libmagic",
+        "the database `magic.mgc`",
+        "magic.mgc",
+        "include it (`--include /usr/lib/file/magic.mgc=share/`) and set `MAGIC=/var/task/share/magic.mgc`",
+        true,
+    ),
+    row(
+        "libfontconfig",
+        "its configuration (`/etc/fonts`) and fonts",
+        "fonts.conf",
+        "include a `fonts.conf` that names included fonts and a cache below /tmp, and set `FONTCONFIG_FILE` to its path in /var/task",
+        true,
+    ),
+    row(
+        "libMagickCore",
+        "its coders and configuration (`/usr/lib/*/ImageMagick-*`, `/etc/ImageMagick-*`)",
+        "ImageMagick-",
+        "include both, and set `MAGICK_CODER_MODULE_PATH` and `MAGICK_CONFIGURE_PATH` to their paths in /var/task",
+        true,
+    ),
+    row(
+        "libsasl2",
+        "a plugin for every mechanism but EXTERNAL (`/usr/lib/*/sasl2`)",
+        "/sasl2/",
+        "include the plugins in use (`--include '/usr/lib/x86_64-linux-gnu/sasl2/*.so*=lib/sasl2/'`) and set `SASL_PATH=/var/task/lib/sasl2`",
+        true,
+    ),
+    row(
+        "libkrb5",
+        "plugins and `/etc/krb5.conf`",
+        "krb5",
+        "if the function logs in with Kerberos, include `krb5.conf` and set `KRB5_CONFIG` to its path in /var/task",
+        false,
+    ),
+    row(
+        "libcrypto",
+        "the module of old algorithms, `legacy.so` (`/usr/lib/*/ossl-modules`)",
+        "ossl-modules/",
+        "if the function uses MD4, RC4, Blowfish or old PKCS#12 files, include the module and set `OPENSSL_MODULES` to its directory in /var/task",
+        false,
+    ),
+];
+
+/// glibc's iconv knows Unicode, ASCII and Latin 1 (as of 2.3x) by itself; the rest are modules.
+const GCONV: Companion = row(
+    "libc",
+    "modules for character sets beyond Unicode (`/usr/lib/*/gconv`)",
+    "/gconv/",
+    "include them (`--include /usr/lib/x86_64-linux-gnu/gconv=lib/gconv/`) and set `GCONV_PATH=/var/task/lib/gconv`",
+    true,
+);
+
+/// The stand-in for ICU's data is a few pages, the data itself some 30 MB.
+const ICU_STUB_BYTES: u64 = 1 << 20;
+const ICU: Companion = row(
+    "libicudata",
+    "its data: the library is the empty stand-in",
+    "icudt",
+    "include the file `icudt*.dat` of the same version and set `ICU_DATA` to its directory in /var/task",
+    true,
+);
+
+pub fn lint(scene: &Scene) -> Vec<Finding> {
+    scene.libraries.iter().filter_map(|library| of_library(scene, library)).collect()
+}
+
+fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
+    let is = |companion: &&Companion| library.is_library(companion.stem);
+    let companion = if is(&&ICU) && library.size < ICU_STUB_BYTES {
+        &ICU
+    } else if is(&&GCONV)
+        && library.facts.libc() == Libc::Glibc
+        && scene.files().any(|file| file.imports("iconv_open"))
+    {
+        &GCONV
+    } else {
+        TABLE.iter().find(is)?
+    };
+    // OpenSSL 1.1 has no providers.
+    if companion.stem == "libcrypto" && !library.name.starts_with("libcrypto.so.3") {
+        return None;
+    }
+    if scene.has_member(|path| path.contains(companion.sign)) {
+        return None;
+    }
+    let message = format!("`{}` wants {}, which the bundle does not have", library.name, companion.wants);
+    let mut finding = Finding::new(Code::CompanionData, &library.name, message).help(companion.help);
+    // Who asks for a library by name uses it; what another library brings may lie idle.
+    let is_asked_for = scene.program.facts.needed.contains(&library.name) || companion.stem == GCONV.stem;
+    if !(companion.is_vital && is_asked_for) {
+        finding.severity = Severity::Note;
+    }
+    Some(finding)
+}

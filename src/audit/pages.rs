@@ -1,0 +1,23 @@
+//! One page of explanation for each kind of finding, as `explain --finding CODE` prints it.
+
+use super::Code;
+
+macro_rules! pages {
+    ($($name:literal)+) => {
+        const PAGES: &[(&str, &str)] = &[$(($name, include_str!(concat!("pages/", $name, ".md")))),+];
+    };
+}
+
+pages! {
+    "missing-library" "version-too-new" "interpreter-missing" "broken-static-pie" "relr-unsupported"
+    "undefined-symbol" "wrong-arch" "not-elf" "not-executable" "repair-conflict" "not-editable" "libc-mixed"
+    "size-limit" "bootstrap-missing" "version-recent" "version-unknown" "version-skew" "libc-bundled" "shadowed"
+    "doubtful-library" "static-glibc-nss" "dlopen" "ca-bundle" "cpu-level" "companion-data" "not-a-runtime"
+    "stale-binary" "runtime-deprecated" "suspicious-include" "direct-upload-limit"
+}
+
+/// What a kind of finding means, why Lambda does that, how to see it, what to do: Markdown. Empty if nobody has
+/// written it, which a test forbids.
+pub fn page(code: Code) -> &'static str {
+    PAGES.iter().find(|(name, _)| *name == code.as_str()).map_or("", |(_, page)| page)
+}
