@@ -12,6 +12,7 @@ use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
 use super::output::{Expected, archive_report, finished, replace};
 use super::split;
+use super::verify;
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, summary, unreadable,
     unreadable_program,
@@ -390,7 +391,7 @@ impl Run<'_> {
 
     fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {
         let Loaded { program, path, facts, .. } = loaded;
-        let mut artifact = artifact(program, path, facts, runtime);
+        let mut artifact = artifact(program, path, facts, runtime, &self.layout);
         let mut findings = program_findings(program, facts, self.settings, self.context);
         let arch = arch_of(facts, &self.settings.lambda);
         let lambda = match lambda_world(&self.settings.lambda, runtime, arch, &program.name) {
@@ -702,7 +703,13 @@ fn joined(directories: &[Utf8PathBuf]) -> String {
     directories.iter().map(|directory| directory.as_str()).collect::<Vec<_>>().join(":")
 }
 
-fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str) -> Artifact {
+fn artifact(
+    program: &Program,
+    path: &Utf8Path,
+    facts: &ElfFacts,
+    runtime: &str,
+    layout: &Layout,
+) -> Artifact {
     let cargo = program.cargo.as_ref();
     let is_library = facts.linkage() == Linkage::SharedLibrary;
     Artifact {
@@ -717,7 +724,7 @@ fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str)
         libc: facts.arch().map(|_| facts.libc().as_str()),
         interpreter: facts.interpreter.clone(),
         verdict: "unknown",
-        role: if is_library { "library" } else { "bootstrap" },
+        role: if is_library { "library" } else { verify::role(&layout.program) },
         libraries: Vec::new(),
         findings: Vec::new(),
         sizes: None,

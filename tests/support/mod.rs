@@ -12,6 +12,7 @@ pub mod function;
 pub mod hello;
 pub mod kernel;
 pub mod lambda_root;
+pub mod maps;
 #[cfg(target_os = "linux")]
 pub mod objects;
 pub mod probe;
