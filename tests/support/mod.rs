@@ -20,3 +20,4 @@ pub mod probe;
 pub mod real_loader;
 pub mod runtime_api;
 pub mod tools;
+pub mod workspace;
