@@ -221,21 +221,23 @@ pub struct FindingReport {
     pub help: Option<String>,
 }
 
-/// One archive.
+/// One archive, or one directory with what would be in it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Archive {
     /// Where it is.
     pub path: String,
-    /// `function`.
+    /// `function`, `layer` or `extension`.
     pub kind: &'static str,
-    /// Size of the file.
-    pub zipped_bytes: u64,
+    /// `zip`, or `dir` for its contents as files in a directory.
+    pub format: &'static str,
+    /// Size of the file; a directory has none.
+    pub zipped_bytes: Option<u64>,
     /// Size of its contents.
     pub unzipped_bytes: u64,
-    /// SHA-256 of the file, hexadecimal.
-    pub sha256: String,
-    /// SHA-256 of the file, base64: Lambda's `CodeSha256`.
-    pub code_sha256: String,
+    /// SHA-256 of the file, hexadecimal; a directory has none.
+    pub sha256: Option<String>,
+    /// SHA-256 of the file, base64: Lambda's `CodeSha256`; a directory has none.
+    pub code_sha256: Option<String>,
     /// Its members.
     pub entries: Vec<Entry>,
 }

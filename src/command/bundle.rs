@@ -10,7 +10,7 @@ use super::attached::Attached;
 use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
-use super::output::{Expected, archive_report, finished, replace};
+use super::output::{Expected, Packed, Writing, archive_report, finished, replace};
 use super::split;
 use super::verify;
 use super::{
@@ -30,7 +30,9 @@ use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request, Start};
 use crate::repair;
 use crate::report::{self, Artifact, Sizes};
-use crate::settings::{self, Bundle, Context, Destination, Form, Job, Programs, Purpose, Resolved, Settings};
+use crate::settings::{
+    self, Bundle, Context, Destination, Form, Format, Job, Programs, Purpose, Resolved, Settings,
+};
 use crate::ui::Ui;
 use crate::workspace;
 use crate::world::{Object, OpenFile};
@@ -111,11 +113,11 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         let plans =
             read.iter().map(|loaded| run_of(loaded, &given).first_plan(loaded)).collect::<Result<_>>()?;
         let output = match (&shared.purpose, read.first().and_then(|loaded| loaded.output.as_ref())) {
-            (Purpose::Write(_), Some(first)) => Some(split::output(first, name)),
+            (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
         let is_json = resolved.shared().output.json;
-        attached.add(split::write(name, plans, output.as_deref(), &options(shared, context), is_json, ui)?);
+        attached.add(split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?);
     }
     let mut summary = Vec::new();
     for (name, loaded) in all {
@@ -136,13 +138,15 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     Ok(())
 }
 
-/// How archives are written.
-fn options(job: &Bundle, context: &Context) -> archive::Options {
-    let compression = match &job.purpose {
-        Purpose::Write(destination) => destination.compression,
-        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => archive::Compression::Default,
+/// How bundles are written.
+fn writing(job: &Bundle, context: &Context) -> Writing {
+    let (format, compression) = match &job.purpose {
+        Purpose::Write(destination) => (destination.format, destination.compression),
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
+            (Format::Zip, archive::Compression::Default)
+        }
     };
-    archive::Options { stamp: job.stamp, compression, threads: context.threads }
+    Writing { format, options: archive::Options { stamp: job.stamp, compression, threads: context.threads } }
 }
 
 /// Where the files of a bundle go.
@@ -259,10 +263,13 @@ fn output_path(
     context: &Context,
 ) -> Utf8PathBuf {
     let name = &program.name;
-    let (directory, file) = match kind {
-        BundleKind::Function => (name.as_str(), "bootstrap.zip".to_owned()),
-        BundleKind::Layer => ("layers", format!("{name}.zip")),
-        BundleKind::Extension => ("extensions", format!("{name}.zip")),
+    let (directory, file) = match (kind, destination.format) {
+        (BundleKind::Function, Format::Zip) => (name.as_str(), "bootstrap.zip".to_owned()),
+        (BundleKind::Function, Format::Dir) => (name.as_str(), "tree".to_owned()),
+        (BundleKind::Layer, Format::Zip) => ("layers", format!("{name}.zip")),
+        (BundleKind::Layer, Format::Dir) => ("layers", name.clone()),
+        (BundleKind::Extension, Format::Zip) => ("extensions", format!("{name}.zip")),
+        (BundleKind::Extension, Format::Dir) => ("extensions", name.clone()),
     };
     let Some(pattern) = &destination.pattern else {
         let target_directory = match &program.cargo {
@@ -272,6 +279,9 @@ fn output_path(
         return target_directory.join("lambda-bundle").join(directory).join(file);
     };
     let path = filled(pattern, program, facts);
+    if destination.format == Format::Dir {
+        return path;
+    }
     // `-o app.zip` where that is a directory is a mistake, and is said to be one when it is written.
     let is_directory =
         destination.is_directory || (path.extension() != Some("zip") && disk::is_directory(&path));
@@ -636,10 +646,9 @@ impl Run<'_> {
         findings.extend(size_finding(unzipped_bytes, name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
-        let options = options(self.job, self.context);
-        let zip = archive::write(&entries, &options, Vec::new())?;
+        let packed = Packed::new(&entries, &writing(self.job, self.context))?;
         spinner.finish_and_clear();
-        findings.extend(direct_upload_finding(zip.len() as u64, name));
+        findings.extend(packed.zipped_bytes().and_then(|bytes| direct_upload_finding(bytes, name)));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
             self.stopped(name);
@@ -654,9 +663,13 @@ impl Run<'_> {
             attached: self.attached,
         };
         // With errors it is written because the user wants it anyway.
-        replace(output, &entries, &zip, (!fails).then_some(&expected))
-            .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
-        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &zip));
+        replace(output, &entries, &packed, (!fails).then_some(&expected)).map_err(|error| {
+            error.or_help(match destination.format {
+                Format::Zip => "name another file with `-o <FILE>`",
+                Format::Dir => "name another directory with `-o <DIR>`",
+            })
+        })?;
+        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &packed));
         finished(artifact, plan.shipped.len(), self.ui);
         if !self.settings.output.json {
             self.ui.data(&format!("{output}\n"));

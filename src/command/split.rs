@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::output::replace;
+use super::output::{Packed, Writing, replace};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk;
 use crate::elf::ElfFacts;
@@ -14,12 +14,17 @@ use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
 use crate::plan::{Place, Shipped};
 use crate::report;
+use crate::settings::Format;
 use crate::ui::Ui;
 
 /// Where the layer goes: to `layers` beside the directory of the first function's bundle.
-pub(super) fn output(first: &Utf8Path, name: &str) -> Utf8PathBuf {
+pub(super) fn output(first: &Utf8Path, name: &str, format: Format) -> Utf8PathBuf {
     let around = first.parent().map(|directory| directory.parent().unwrap_or(directory));
-    around.unwrap_or(Utf8Path::new(".")).join("layers").join(format!("{name}.zip"))
+    let file = match format {
+        Format::Zip => format!("{name}.zip"),
+        Format::Dir => name.to_owned(),
+    };
+    around.unwrap_or(Utf8Path::new(".")).join("layers").join(file)
 }
 
 /// Writes the layer; its files as the functions will meet them.
@@ -34,7 +39,7 @@ pub(super) fn write(
     name: &str,
     plans: Vec<Vec<Shipped>>,
     output: Option<&Utf8Path>,
-    options: &archive::Options,
+    writing: &Writing,
     is_json: bool,
     ui: &Ui,
 ) -> Result<Vec<Member>> {
@@ -83,13 +88,12 @@ pub(super) fn write(
     }
     archive::order(&mut entries);
     if let Some(output) = output {
-        let zip = archive::write(&entries, options, Vec::new())?;
-        replace(output, &entries, &zip, None)?;
+        let packed = Packed::new(&entries, writing)?;
+        replace(output, &entries, &packed, None)?;
         let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-        ui.status(
-            "Splitting",
-            &format!("{output}: {}; {} zipped", names.join(", "), report::size(zip.len() as u64)),
-        );
+        let size = packed.zipped_bytes().map(|bytes| format!("; {} zipped", report::size(bytes)));
+        let size = size.unwrap_or_default();
+        ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
         if !is_json {
             ui.data(&format!("{output}\n"));
         }
