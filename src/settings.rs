@@ -25,7 +25,7 @@ use crate::command::Given;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
-use crate::layout::BundleKind;
+use crate::layout::{BundleKind, MOST_LAYERS};
 use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
@@ -577,6 +577,11 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
             "layers are attached to functions",
         ),
         (!is_function && content.split_layer.is_some(), "--split-layer", "it splits functions"),
+        (
+            content.split_layer.is_some() && content.attached_layers.len() >= MOST_LAYERS,
+            "--split-layer",
+            "as many layers are attached as Lambda takes",
+        ),
         (
             content.libraries_only && content.split_layer.is_some(),
             "--split-layer",

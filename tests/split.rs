@@ -90,3 +90,32 @@ fn functions_that_share_nothing_get_no_layer() {
     ran.says(&["Splitting nothing: no library is shipped by two of the functions"]);
     assert!(!scene.path().join("target/lambda-bundle/layers").exists());
 }
+
+#[test]
+fn each_package_has_its_own_attached_layers() {
+    let scene = Scene::new();
+    scene.run("-p f03 --library-path libs --kind layer --libraries-only -o top.zip").exits(0);
+    scene.manifest(13, "attached-layer = [\"../top.zip\"]");
+    scene.manifest(3, "library-path = [\"../libs\"]");
+    for _ in 0..2 {
+        scene.run("-p f03 -p f13").exits(0);
+        assert_eq!(scene.entries(3), set(&["bootstrap", "lib/libtop.so.1"]));
+        assert_eq!(scene.entries(13), set(&["bootstrap"]));
+    }
+    let five = "--attached-layer top.zip ".repeat(5);
+    scene.run(&format!("-p f03 -p f13 --split-layer shared {five}")).exits(2).says(&["`--split-layer`"]);
+}
+
+#[test]
+fn the_split_layer_counts_towards_the_limit() {
+    let scene = Scene::new();
+    // Data and the library are over it only together.
+    let data = fs::File::create(scene.path().join("data")).unwrap();
+    let library = fs::metadata(scene.path().join("libs/libtop.so.1")).unwrap().len();
+    let program = fs::metadata(scene.built(3)).unwrap().len();
+    data.set_len(262_144_000 - program - library + 1).unwrap();
+    let both = "check -p f03 -p f13 --library-path libs --split-layer shared";
+    scene.run(both).exits(0);
+    let ran = scene.run(&format!("{both} --include data")).exits(1);
+    ran.says(&["error[size-limit]: `f03` is 262.1 MB unzipped; Lambda takes 262.1 MB with layers"]);
+}

@@ -100,28 +100,34 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         }
         all.push((name, loaded));
     }
-    let run_of = |loaded: &Loaded, attached| {
-        let settings = settings_of(resolved, &loaded.program);
-        let job = job(settings);
-        Run { job, settings, context, ui, layout: layout(job, loaded), attached }
-    };
     let shared = job(resolved.shared());
-    let given = Attached::read(&shared.attached_layers, ui)?;
-    let mut attached = given.clone();
+    // Packages may have layers of their own.
+    let mut attached: BTreeMap<&[Utf8PathBuf], Attached> = BTreeMap::new();
+    for package in &resolved.packages {
+        let layers = job(&package.settings).attached_layers.as_slice();
+        if !attached.contains_key(layers) {
+            attached.insert(layers, Attached::read(layers, ui)?);
+        }
+    }
     if let Some(name) = &shared.split_layer {
         let read: Vec<&Loaded> = all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()).collect();
-        let plans =
-            read.iter().map(|loaded| run_of(loaded, &given).first_plan(loaded)).collect::<Result<_>>()?;
+        let plan = |loaded: &&Loaded| run_of(loaded, resolved, &attached, context, ui).first_plan(loaded);
+        let plans = read.iter().map(plan).collect::<Result<_>>()?;
         let output = match (&shared.purpose, read.first().and_then(|loaded| loaded.output.as_ref())) {
             (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
         let is_json = resolved.shared().output.json;
-        attached.add(split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?);
+        let (members, unzipped_bytes) =
+            split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?;
+        for attached in attached.values_mut() {
+            attached.add(members.clone(), unzipped_bytes);
+        }
     }
     let mut summary = Vec::new();
     for (name, loaded) in all {
-        let answer = loaded.and_then(|loaded| run_of(&loaded, &attached).program(&loaded, results));
+        let answer = loaded
+            .and_then(|loaded| run_of(&loaded, resolved, &attached, context, ui).program(&loaded, results));
         match answer {
             Ok(line) => summary.extend(line),
             Err(error) if is_one => return Err(error),
@@ -136,6 +142,20 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         summary::print(&summary, ui);
     }
     Ok(())
+}
+
+/// What a program's steps look at.
+fn run_of<'a>(
+    loaded: &Loaded,
+    resolved: &'a Resolved,
+    attached: &'a BTreeMap<&[Utf8PathBuf], Attached>,
+    context: &'a Context,
+    ui: &'a Ui,
+) -> Run<'a> {
+    let settings = settings_of(resolved, &loaded.program);
+    let job = job(settings);
+    let attached = &attached[job.attached_layers.as_slice()];
+    Run { job, settings, context, ui, layout: layout(job, loaded), attached }
 }
 
 /// How bundles are written.

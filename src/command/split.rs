@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::contents::entry_size;
 use super::output::{Packed, Writing, replace};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk;
@@ -27,7 +28,7 @@ pub(super) fn output(first: &Utf8Path, name: &str, format: Format) -> Utf8PathBu
     around.unwrap_or(Utf8Path::new(".")).join("layers").join(file)
 }
 
-/// Writes the layer; its files as the functions will meet them.
+/// Writes the layer; its files as the functions will meet them, and the bytes they take.
 ///
 /// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
 /// function alone needs stays with it, as does what is edited for it.
@@ -42,7 +43,7 @@ pub(super) fn write(
     writing: &Writing,
     is_json: bool,
     ui: &Ui,
-) -> Result<Vec<Member>> {
+) -> Result<(Vec<Member>, u64)> {
     let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
     for library in plans.into_iter().flatten() {
         if library.place != Place::Lib || library.edits.is_some() {
@@ -60,7 +61,7 @@ pub(super) fn write(
     let shared: Vec<Shipped> = counts.into_values().map(|(library, _)| library).collect();
     if shared.is_empty() {
         ui.status("Splitting", "nothing: no library is shipped by two of the functions");
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0));
     }
     let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
     if archs.iter().any(|arch| *arch != archs[0]) {
@@ -98,5 +99,5 @@ pub(super) fn write(
             ui.data(&format!("{output}\n"));
         }
     }
-    Ok(members)
+    Ok((members, entries.iter().map(entry_size).sum()))
 }
