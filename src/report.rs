@@ -32,6 +32,9 @@ pub struct Report {
     pub version: u32,
     /// One element per program and runtime.
     pub artifacts: Vec<Artifact>,
+    /// The layer of `--split-layer`, if it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_layer: Option<Archive>,
     /// Why the run could not answer, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -39,8 +42,9 @@ pub struct Report {
 
 impl Report {
     /// A document of these artifacts.
-    pub fn new(artifacts: Vec<Artifact>, error: Option<&Error>) -> Report {
-        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, error: error.map(Failure::of) }
+    pub fn new(artifacts: Vec<Artifact>, split_layer: Option<Archive>, error: Option<&Error>) -> Report {
+        let error = error.map(Failure::of);
+        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
     }
 
     /// The document as JSON text, with a newline at its end.

@@ -7,7 +7,9 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
+use cargo_lambda_bundle::archive::Digest;
 use cargo_lambda_bundle::elf::Arch;
+use serde_json::json;
 use support::compile::{CC, require_debian_12, require_library};
 use support::lambda_root::{self, LambdaRoot, provided_al2023};
 use support::maps::{REPORT, directories};
@@ -79,8 +81,13 @@ fn three_functions_share_libpq_through_a_layer() {
     // The same again: the same bytes.
     let bytes = || fs::read(scene.path().join(layer)).unwrap();
     let before = bytes();
-    scene.run("--workspace --split-layer shared").exits(0);
+    let document = scene.run("--workspace --split-layer shared --message-format json").exits(0).json();
     assert!(bytes() == before);
+    let report = &document["split_layer"];
+    assert_eq!(json!([report["kind"], report["format"]]), json!(["layer", "zip"]));
+    assert_eq!(report["path"], json!(scene.path().join(layer)));
+    assert_eq!(report["code_sha256"], json!(Digest::of(&before).base64));
+    ran.says(&[&format!("CodeSha256 {}", Digest::of(&before).base64)]);
 }
 
 #[test]

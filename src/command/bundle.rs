@@ -118,11 +118,11 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             _ => None,
         };
         let is_json = resolved.shared().output.json;
-        let (members, unzipped_bytes) =
-            split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?;
+        let split = split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?;
         for attached in attached.values_mut() {
-            attached.add(members.clone(), unzipped_bytes);
+            attached.add(split.members.clone(), split.unzipped_bytes);
         }
+        results.split_layer = split.archive;
     }
     let mut summary = Vec::new();
     for (name, loaded) in all {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::contents::entry_size;
-use super::output::{Packed, Writing, replace};
+use super::output::{Packed, Writing, archive_report, replace};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk;
 use crate::elf::ElfFacts;
@@ -28,7 +28,18 @@ pub(super) fn output(first: &Utf8Path, name: &str, format: Format) -> Utf8PathBu
     around.unwrap_or(Utf8Path::new(".")).join("layers").join(file)
 }
 
-/// Writes the layer; its files as the functions will meet them, and the bytes they take.
+/// What a layer means to the functions.
+#[derive(Default)]
+pub(super) struct Split {
+    /// Its files as the functions will meet them.
+    pub members: Vec<Member>,
+    /// The bytes they take.
+    pub unzipped_bytes: u64,
+    /// What was written.
+    pub archive: Option<report::Archive>,
+}
+
+/// Writes the layer, if there is anything for it.
 ///
 /// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
 /// function alone needs stays with it, as does what is edited for it.
@@ -43,7 +54,7 @@ pub(super) fn write(
     writing: &Writing,
     is_json: bool,
     ui: &Ui,
-) -> Result<(Vec<Member>, u64)> {
+) -> Result<Split> {
     let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
     for library in plans.into_iter().flatten() {
         if library.place != Place::Lib || library.edits.is_some() {
@@ -61,7 +72,7 @@ pub(super) fn write(
     let shared: Vec<Shipped> = counts.into_values().map(|(library, _)| library).collect();
     if shared.is_empty() {
         ui.status("Splitting", "nothing: no library is shipped by two of the functions");
-        return Ok((Vec::new(), 0));
+        return Ok(Split::default());
     }
     let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
     if archs.iter().any(|arch| *arch != archs[0]) {
@@ -88,6 +99,8 @@ pub(super) fn write(
         entries.push(Entry { name: entry_name, mode: Mode::Data, content });
     }
     archive::order(&mut entries);
+    let unzipped_bytes = entries.iter().map(entry_size).sum();
+    let mut split = Split { members, unzipped_bytes, archive: None };
     if let Some(output) = output {
         let packed = Packed::new(&entries, writing)?;
         replace(output, &entries, &packed, None)?;
@@ -95,9 +108,14 @@ pub(super) fn write(
         let size = packed.zipped_bytes().map(|bytes| format!("; {} zipped", report::size(bytes)));
         let size = size.unwrap_or_default();
         ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
+        let archive = archive_report(output, BundleKind::Layer, &entries, &packed);
+        if let Some(code_sha256) = &archive.code_sha256 {
+            ui.status("CodeSha256", code_sha256);
+        }
+        split.archive = Some(archive);
         if !is_json {
             ui.data(&format!("{output}\n"));
         }
     }
-    Ok((members, entries.iter().map(entry_size).sum()))
+    Ok(split)
 }
