@@ -5,6 +5,7 @@
 //! Lambda world show it.
 
 mod finding;
+mod static_nss;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
 
 pub use finding::{Code, Finding, Severity};
+pub use static_nss::static_nss;
 
 /// What is audited, and what can be said to its owner.
 pub struct Subject<'a> {

@@ -122,3 +122,24 @@ fn a_runtime_layer_of_a_static_program_a_script_and_data() {
     run(dir, "verify --kind layer runtime.zip").exits(1).says(broken);
     run(dir, "verify runtime.zip").exits(1).says(broken);
 }
+
+#[test]
+fn a_static_program_of_glibc_that_looks_up_names_gets_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let look_up = "#include <netdb.h>\n#include <pwd.h>\nint main(void) {
+        struct addrinfo *found; return getaddrinfo(\"localhost\", 0, 0, &found) || !getpwnam(\"root\"); }";
+    for flags in ["-static", "-static-pie"] {
+        CC.compile(dir, look_up, "app", flags);
+        let warning = "warning[static-glibc-nss]: `app` is linked statically to glibc, and these functions open libraries \
+                       of the very glibc it was linked with: getaddrinfo, getpwnam, getpwnam_r\n";
+        run(dir, "--binary app -o app.zip").exits(0).says(&[warning, "statically to musl"]);
+        run(dir, "verify app.zip").exits(0).says(&["warning[static-glibc-nss]: `bootstrap`"]);
+        run(dir, "verify app.zip --deny static-glibc-nss").exits(1);
+    }
+    // iconv and dlopen are in every static program.
+    CC.compile(dir, "int main(void) { return 0; }", "plain", "-static");
+    run(dir, "check --binary plain").exits(0).keeps_silent_about(&["static-glibc-nss"]);
+    CC.compile(dir, look_up, "dynamic", "");
+    run(dir, "check --binary dynamic").exits(0).keeps_silent_about(&["static-glibc-nss"]);
+}

@@ -66,6 +66,7 @@ codes! {
     LibcBundled "libc-bundled" Warning "The program runs with the bundle's own C library, which AWS does not patch."
     Shadowed "shadowed" Warning "A bundled library is passed over for the runtime's own."
     DoubtfulLibrary "doubtful-library" Note "Whether the runtime has the library is doubtful, so it is shipped."
+    StaticGlibcNss "static-glibc-nss" Warning "A static program has functions of glibc that open libraries at run time."
     StaleBinary "stale-binary" Warning "A source file is newer than the program."
     NamesOnly "names-only" Note "The baseline is a list of names, and says nothing of what they define and need."
     RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."

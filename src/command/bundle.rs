@@ -439,6 +439,7 @@ impl Run<'_> {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
+        findings.extend(audit::static_nss(&program.name, facts, &loaded.bytes));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
         if edits.is_some_and(|edits| repair::edit(&loaded.bytes, edits).is_err()) {

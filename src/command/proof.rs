@@ -204,6 +204,11 @@ impl<'a> Contents<'a> {
         add_findings(&mut proved.findings, audit::audit(&subject, &walks));
         add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
         if root.facts.linkage() != Linkage::SharedLibrary {
+            let bytes = entry(self.read, &root.name).map(bytes_of).unwrap_or_default();
+            add_findings(
+                &mut proved.findings,
+                Vec::from_iter(audit::static_nss(&root.name, &root.facts, bytes)),
+            );
             let executed = self.executed(root);
             add_findings(
                 &mut proved.findings,
