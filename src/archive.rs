@@ -26,7 +26,7 @@ mod write;
 
 pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR};
 pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read, read_back};
-pub use write::{Options, write};
+pub use write::{Options, check_plan, write};
 
 /// The entry that Lambda starts; it comes first in an archive.
 pub const BOOTSTRAP: &str = "bootstrap";

@@ -139,10 +139,14 @@ pub struct BundleArgs {
     #[allow(missing_docs)]
     pub check: CheckArgs,
 
-    /// Where to write: a file, or a directory that gets `bootstrap.zip`. May hold {bin}, {package}, {arch}
-    /// and {target}.
+    /// Where to write: a file, or a directory that gets `bootstrap.zip`; with `--format dir`, the directory. May
+    /// hold {bin}, {package}, {arch} and {target}.
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     pub output: Option<Utf8PathBuf>,
+
+    /// What to write: a ZIP archive, or its contents as files in a directory.
+    #[arg(long, value_name = "FORMAT", default_value = "zip", help_heading = "Output")]
+    pub format: FormatArg,
 
     /// How hard to compress. The bytes depend on it, not on the number of cores.
     #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
@@ -467,6 +471,15 @@ pub enum LibcArg {
     System,
     /// The one of the system that the program was built on.
     Bundle,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// An archive to upload.
+    Zip,
+    /// The same tree as files: for an image, for `sam build`, to look at.
+    Dir,
 }
 
 /// `--compression`.

@@ -69,14 +69,14 @@ pub fn run(resolved: &mut Resolved, context: &Context, ui: &Ui) -> Result<Outcom
     if matches!(settings.job, Job::Baseline(_) | Job::Config | Job::Page(_)) {
         return answered.map(|()| Outcome::Done);
     }
-    let Results { artifacts, errors } = results;
+    let Results { artifacts, split_layer, errors } = results;
     let fails = artifacts.iter().any(|(_, fails)| *fails);
     if settings.output.json {
         let artifacts = artifacts.into_iter().map(|(artifact, _)| artifact).collect();
         let shown = together(&errors);
         let error =
             answered.as_ref().err().or(errors.first().filter(|_| errors.len() == 1)).or(shown.as_ref());
-        ui.data(&Report::new(artifacts, error).to_json());
+        ui.data(&Report::new(artifacts, split_layer, error).to_json());
     }
     answered.map(|()| match (errors.is_empty(), fails) {
         (false, _) => Outcome::NoAnswer,
@@ -90,6 +90,8 @@ pub fn run(resolved: &mut Resolved, context: &Context, ui: &Ui) -> Result<Outcom
 struct Results {
     /// Artifacts with whether a finding of theirs decides the exit status.
     artifacts: Vec<(Artifact, bool)>,
+    /// The layer that was written for several of them.
+    split_layer: Option<report::Archive>,
     /// What kept some of several programs from an answer; already shown.
     errors: Vec<Error>,
 }
@@ -109,7 +111,7 @@ fn together(errors: &[Error]) -> Option<Error> {
 /// Reports an error from before the job began: with JSON, unless the command line is wrong, on stdout, too.
 pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
     if output.json && !error.is_usage() {
-        ui.data(&Report::new(Vec::new(), Some(&error)).to_json());
+        ui.data(&Report::new(Vec::new(), None, Some(&error)).to_json());
     }
     Err(error)
 }

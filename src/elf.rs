@@ -12,6 +12,7 @@
 //! Only little-endian 64-bit files for Lambda's machines are read beyond their header. The loader passes over all
 //! others without a further look, so what else is wrong with them does not count.
 
+pub mod linked;
 mod notes;
 mod read;
 pub mod sections;

@@ -34,6 +34,9 @@ impl BundleKind {
     }
 }
 
+/// Lambda attaches at most so many layers to a function.
+pub const MOST_LAYERS: usize = 5;
+
 /// What an archive holds where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

@@ -32,6 +32,9 @@ pub struct Report {
     pub version: u32,
     /// One element per program and runtime.
     pub artifacts: Vec<Artifact>,
+    /// The layer of `--split-layer`, if it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_layer: Option<Archive>,
     /// Why the run could not answer, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -39,8 +42,9 @@ pub struct Report {
 
 impl Report {
     /// A document of these artifacts.
-    pub fn new(artifacts: Vec<Artifact>, error: Option<&Error>) -> Report {
-        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, error: error.map(Failure::of) }
+    pub fn new(artifacts: Vec<Artifact>, split_layer: Option<Archive>, error: Option<&Error>) -> Report {
+        let error = error.map(Failure::of);
+        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
     }
 
     /// The document as JSON text, with a newline at its end.
@@ -221,21 +225,23 @@ pub struct FindingReport {
     pub help: Option<String>,
 }
 
-/// One archive.
+/// One archive, or one directory with what would be in it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Archive {
     /// Where it is.
     pub path: String,
-    /// `function`.
+    /// `function`, `layer` or `extension`.
     pub kind: &'static str,
-    /// Size of the file.
-    pub zipped_bytes: u64,
+    /// `zip`, or `dir` for its contents as files in a directory.
+    pub format: &'static str,
+    /// Size of the file; a directory has none.
+    pub zipped_bytes: Option<u64>,
     /// Size of its contents.
     pub unzipped_bytes: u64,
-    /// SHA-256 of the file, hexadecimal.
-    pub sha256: String,
-    /// SHA-256 of the file, base64: Lambda's `CodeSha256`.
-    pub code_sha256: String,
+    /// SHA-256 of the file, hexadecimal; a directory has none.
+    pub sha256: Option<String>,
+    /// SHA-256 of the file, base64: Lambda's `CodeSha256`; a directory has none.
+    pub code_sha256: Option<String>,
     /// Its members.
     pub entries: Vec<Entry>,
 }

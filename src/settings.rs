@@ -18,14 +18,14 @@ use crate::audit::{Code, Finding, Severity};
 use crate::baseline;
 use crate::cli::{
     ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, CompressionArg, ExplainArgs,
-    FormArg, KindArg, LambdaArgs, LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs, SymlinksArg,
-    VerifyArgs,
+    FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs,
+    SymlinksArg, VerifyArgs,
 };
 use crate::command::Given;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
-use crate::layout::BundleKind;
+use crate::layout::{BundleKind, MOST_LAYERS};
 use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
@@ -250,10 +250,21 @@ pub struct Destination {
     pub pattern: Option<Utf8PathBuf>,
     /// `-o` named a directory by a slash at its end.
     pub is_directory: bool,
+    /// What is written there.
+    pub format: Format,
     /// `--write-anyway`.
     pub write_anyway: bool,
     /// How hard to compress.
     pub compression: Compression,
+}
+
+/// The forms of a written bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A ZIP archive.
+    Zip,
+    /// Its contents as files in a directory.
+    Dir,
 }
 
 /// Where programs will run.
@@ -434,13 +445,13 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
 fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
         None => {
-            let BundleArgs { check, output, compression, write_anyway } = cli.bundle;
-            let destination = destination(output, compression, write_anyway, context)?;
+            let BundleArgs { check, output, format, compression, write_anyway } = cli.bundle;
+            let destination = destination(output, format, compression, write_anyway, context)?;
             bundle(check, Purpose::Write(destination), context)
         }
-        Some(Command::Config(BundleArgs { check, output, compression, write_anyway })) => {
+        Some(Command::Config(BundleArgs { check, output, format, compression, write_anyway })) => {
             // Held to the same rules as the run that it tells of.
-            let destination = destination(output, compression, write_anyway, context)?;
+            let destination = destination(output, format, compression, write_anyway, context)?;
             let settings = bundle(check, Purpose::Write(destination), context)?;
             Ok(Settings { job: Job::Config, ..settings })
         }
@@ -515,6 +526,7 @@ impl From<ArchArg> for Arch {
 
 fn destination(
     output: Option<Utf8PathBuf>,
+    format: FormatArg,
     compression: CompressionArg,
     write_anyway: bool,
     context: &Context,
@@ -529,7 +541,11 @@ fn destination(
     }
     let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
     let pattern = output.map(|path| context.current_dir.join(path));
-    Ok(Destination { pattern, is_directory, write_anyway, compression })
+    let format = match format {
+        FormatArg::Zip => Format::Zip,
+        FormatArg::Dir => Format::Dir,
+    };
+    Ok(Destination { pattern, is_directory, format, write_anyway, compression })
 }
 
 fn selection(args: &SelectionArgs) -> Selection {
@@ -568,6 +584,11 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
             "layers are attached to functions",
         ),
         (!is_function && content.split_layer.is_some(), "--split-layer", "it splits functions"),
+        (
+            content.split_layer.is_some() && content.attached_layers.len() >= MOST_LAYERS,
+            "--split-layer",
+            "as many layers are attached as Lambda takes",
+        ),
         (
             content.libraries_only && content.split_layer.is_some(),
             "--split-layer",

@@ -478,7 +478,8 @@ fn check_sizes(sizes: &Value) {
 
 #[track_caller]
 fn check_archive(archive: &Value) {
-    let expected = ["code_sha256", "entries", "kind", "path", "sha256", "unzipped_bytes", "zipped_bytes"];
+    let expected =
+        ["code_sha256", "entries", "format", "kind", "path", "sha256", "unzipped_bytes", "zipped_bytes"];
     assert_eq!(keys(archive), expected);
     assert_eq!(archive["kind"], "function");
     absolute(&archive["path"]);

@@ -4,112 +4,12 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use serde_json::Value;
-use support::command::{Ran, bundle_cmd, command, finish};
-use support::compile::CC;
-use support::tools;
-use tempfile::TempDir;
-
-const N_FUNCTIONS: usize = 20;
-
-/// A workspace of the functions `f00` to `f19`, built.
-///
-/// Every tenth, from `f03`, needs `libtop.so.1`, which is in `libs`. Functions share one compiled program, which
-/// stands where cargo would have put it.
-struct Scene {
-    dir: TempDir,
-}
-
-fn name(at: usize) -> String {
-    format!("f{at:02}")
-}
-
-fn names(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
-    numbers.into_iter().map(name).collect()
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
-        let members: Vec<String> = (0..N_FUNCTIONS).map(|at| format!("\"{}\"", name(at))).collect();
-        scene.file(
-            "Cargo.toml",
-            format!("[workspace]\nresolver = \"2\"\nmembers = [{}]\n", members.join(", ")),
-        );
-        CC.compile(scene.path(), "int main(void) { return 0; }", "plain", "");
-        CC.compile(
-            scene.path(),
-            "int top(void) { return 0; }",
-            "libs/libtop.so.1",
-            "-shared -fPIC -Wl,-soname,libtop.so.1",
-        );
-        let main = "int top(void); int main(void) { return top(); }";
-        CC.compile(scene.path(), main, "with-library", "libs/libtop.so.1");
-        fs::create_dir_all(scene.path().join("target/release")).unwrap();
-        for at in 0..N_FUNCTIONS {
-            let name = name(at);
-            scene.manifest(at, "");
-            scene.file(&format!("{name}/src/main.rs"), "fn main() {}\n");
-            let program = if at % 10 == 3 { "with-library" } else { "plain" };
-            fs::copy(scene.path().join(program), scene.built(at)).unwrap();
-        }
-        scene
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn built(&self, at: usize) -> std::path::PathBuf {
-        self.path().join("target/release").join(name(at))
-    }
-
-    fn file(&self, path: &str, bytes: impl AsRef<[u8]>) {
-        let path = self.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-
-    /// Writes the manifest of a function with this `lambda-bundle` table.
-    fn manifest(&self, at: usize, table: &str) {
-        let name = name(at);
-        let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
-        let table = format!("[package.metadata.lambda-bundle]\n{table}\n");
-        self.file(&format!("{name}/Cargo.toml"), format!("{package}{table}"));
-    }
-
-    fn run(&self, arguments: &str) -> Ran {
-        finish(bundle_cmd(self.path()).args(arguments.split_whitespace()))
-    }
-
-    /// The functions that have an archive.
-    fn written(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.path().join("target/lambda-bundle")) else { return Vec::new() };
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        for name in &names {
-            assert!(
-                self.path().join("target/lambda-bundle").join(name).join("bootstrap.zip").is_file(),
-                "{name}"
-            );
-        }
-        names
-    }
-
-    /// The entries of a function's archive, as `unzip` lists them.
-    fn entries(&self, at: usize) -> BTreeSet<String> {
-        assert!(tools::require("many", "unzip", "unzip"), "a test without its ZIP reader");
-        let zip = format!("target/lambda-bundle/{}/bootstrap.zip", name(at));
-        let ran = finish(command("unzip", self.path()).args(["-Z1", &zip])).exits(0);
-        ran.stdout.lines().map(str::to_owned).collect()
-    }
-}
+use support::command::{Ran, bundle_cmd, finish};
+use support::workspace::{N_FUNCTIONS, Scene, name, names};
 
 /// The lines of the summary, each with its columns joined by single spaces.
 fn summary(ran: &Ran) -> Vec<String> {

@@ -13,24 +13,8 @@ use support::command::run;
 use support::compile::{CC, Compiler, require_debian_12};
 use support::debian::DEBIAN_11;
 use support::lambda_root::{self, LambdaRoot, Outcome, provided_al2023};
+use support::maps::{REPORT, directories};
 use support::tools;
-
-/// Says which shared objects are in a process's memory, and what its own file is.
-const REPORT: &str = r#"
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-static void report(void) {
-    char line[512] = {0}, last[512] = "";
-    readlink("/proc/self/exe", line, sizeof line - 1);
-    fprintf(stderr, "exe %s\n", line);
-    FILE *maps = fopen("/proc/self/maps", "r");
-    while (fgets(line, sizeof line, maps)) {
-        char *path = strchr(line, '/');
-        if (path && strstr(path, ".so") && strcmp(path, last)) fputs(strcpy(last, path), stderr);
-    }
-}
-"#;
 
 /// Starts a function's ZIP among these system libraries; what it wrote to stderr.
 #[track_caller]
@@ -40,15 +24,6 @@ fn start(root: &LambdaRoot, zip: &Path) -> String {
         Outcome::Ended { stderr, .. } => stderr,
         other => panic!("{other:?}"),
     }
-}
-
-/// The directories of the shared objects in memory, each once.
-fn directories(report: &str) -> Vec<&str> {
-    let paths = report.lines().filter(|line| line.starts_with('/'));
-    let mut directories: Vec<&str> = paths.filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
-    directories.sort_unstable();
-    directories.dedup();
-    directories
 }
 
 #[test]

@@ -161,8 +161,8 @@ impl Header {
     }
 }
 
-/// Holds the plan to what [`write`] asks for.
-fn check_plan(entries: &[Entry]) -> Result<()> {
+/// Holds entries to what [`write()`] asks for: their order, their names, what an archive has room for.
+pub fn check_plan(entries: &[Entry]) -> Result<()> {
     if entries.len() > MAX_ENTRIES {
         return Err(Error::new(format!(
             "the bundle has {} entries, a ZIP archive holds {MAX_ENTRIES}",

@@ -10,7 +10,7 @@ use crate::archive::{self, Limits};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lambda::Member;
-use crate::layout::BundleKind;
+use crate::layout::{BundleKind, MOST_LAYERS};
 use crate::ui::Ui;
 
 /// What the attached layers hold in /opt.
@@ -23,9 +23,6 @@ pub(super) struct Attached {
     /// What they count towards Lambda's limit.
     pub unzipped_bytes: u64,
 }
-
-/// Lambda attaches at most so many layers to a function.
-const MOST_LAYERS: usize = 5;
 
 impl Attached {
     /// Reads the layers in the order in which they are attached.
@@ -43,11 +40,12 @@ impl Attached {
         }
         let mut members: BTreeMap<String, (Member, &Utf8PathBuf)> = BTreeMap::new();
         let mut attached = Attached::default();
+        let mut unzipped_bytes = 0;
         for layer in layers {
             let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
             let read = archive::read(layer.as_str(), &mut file, &Limits::default())
                 .map_err(|error| error.or_help("name a whole ZIP archive"))?;
-            attached.unzipped_bytes += read.unzipped_bytes;
+            unzipped_bytes += read.unzipped_bytes;
             for member in own_members(&read, BundleKind::Layer) {
                 let path = member.path.clone();
                 if let Some((_, other)) = members.insert(path.clone(), (member, layer)) {
@@ -55,15 +53,14 @@ impl Attached {
                 }
             }
         }
-        attached.add(members.into_values().map(|(member, _)| member));
+        attached.add(members.into_values().map(|(member, _)| member).collect(), unzipped_bytes);
         Ok(attached)
     }
 
-    /// Adds files of a layer.
-    pub fn add(&mut self, members: impl IntoIterator<Item = Member>) {
-        for member in members {
-            self.paths.insert(member.path.clone());
-            self.members.push(member);
-        }
+    /// Adds the files of a layer, and what they count.
+    pub fn add(&mut self, members: Vec<Member>, unzipped_bytes: u64) {
+        self.paths.extend(members.iter().map(|member| member.path.clone()));
+        self.members.extend(members);
+        self.unzipped_bytes += unzipped_bytes;
     }
 }

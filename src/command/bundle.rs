@@ -10,8 +10,9 @@ use super::attached::Attached;
 use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
-use super::output::{Expected, archive_report, finished, replace};
+use super::output::{Expected, Packed, Writing, archive_report, finished, replace};
 use super::split;
+use super::verify;
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, lints, runtime_findings, summary, unreadable,
     unreadable_program,
@@ -29,7 +30,9 @@ use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request, Start};
 use crate::repair;
 use crate::report::{self, Artifact, Sizes};
-use crate::settings::{self, Bundle, Context, Destination, Form, Job, Programs, Purpose, Resolved, Settings};
+use crate::settings::{
+    self, Bundle, Context, Destination, Form, Format, Job, Programs, Purpose, Resolved, Settings,
+};
 use crate::ui::Ui;
 use crate::workspace;
 use crate::world::{Object, OpenFile};
@@ -97,28 +100,34 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         }
         all.push((name, loaded));
     }
-    let run_of = |loaded: &Loaded, attached| {
-        let settings = settings_of(resolved, &loaded.program);
-        let job = job(settings);
-        Run { job, settings, context, ui, layout: layout(job, loaded), attached }
-    };
     let shared = job(resolved.shared());
-    let given = Attached::read(&shared.attached_layers, ui)?;
-    let mut attached = given.clone();
+    // Packages may have layers of their own.
+    let mut attached: BTreeMap<&[Utf8PathBuf], Attached> = BTreeMap::new();
+    for package in &resolved.packages {
+        let layers = job(&package.settings).attached_layers.as_slice();
+        if !attached.contains_key(layers) {
+            attached.insert(layers, Attached::read(layers, ui)?);
+        }
+    }
     if let Some(name) = &shared.split_layer {
         let read: Vec<&Loaded> = all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()).collect();
-        let plans =
-            read.iter().map(|loaded| run_of(loaded, &given).first_plan(loaded)).collect::<Result<_>>()?;
+        let plan = |loaded: &&Loaded| run_of(loaded, resolved, &attached, context, ui).first_plan(loaded);
+        let plans = read.iter().map(plan).collect::<Result<_>>()?;
         let output = match (&shared.purpose, read.first().and_then(|loaded| loaded.output.as_ref())) {
-            (Purpose::Write(_), Some(first)) => Some(split::output(first, name)),
+            (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
         let is_json = resolved.shared().output.json;
-        attached.add(split::write(name, plans, output.as_deref(), &options(shared, context), is_json, ui)?);
+        let split = split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?;
+        for attached in attached.values_mut() {
+            attached.add(split.members.clone(), split.unzipped_bytes);
+        }
+        results.split_layer = split.archive;
     }
     let mut summary = Vec::new();
     for (name, loaded) in all {
-        let answer = loaded.and_then(|loaded| run_of(&loaded, &attached).program(&loaded, results));
+        let answer = loaded
+            .and_then(|loaded| run_of(&loaded, resolved, &attached, context, ui).program(&loaded, results));
         match answer {
             Ok(line) => summary.extend(line),
             Err(error) if is_one => return Err(error),
@@ -135,13 +144,29 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     Ok(())
 }
 
-/// How archives are written.
-fn options(job: &Bundle, context: &Context) -> archive::Options {
-    let compression = match &job.purpose {
-        Purpose::Write(destination) => destination.compression,
-        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => archive::Compression::Default,
+/// What a program's steps look at.
+fn run_of<'a>(
+    loaded: &Loaded,
+    resolved: &'a Resolved,
+    attached: &'a BTreeMap<&[Utf8PathBuf], Attached>,
+    context: &'a Context,
+    ui: &'a Ui,
+) -> Run<'a> {
+    let settings = settings_of(resolved, &loaded.program);
+    let job = job(settings);
+    let attached = &attached[job.attached_layers.as_slice()];
+    Run { job, settings, context, ui, layout: layout(job, loaded), attached }
+}
+
+/// How bundles are written.
+fn writing(job: &Bundle, context: &Context) -> Writing {
+    let (format, compression) = match &job.purpose {
+        Purpose::Write(destination) => (destination.format, destination.compression),
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
+            (Format::Zip, archive::Compression::Default)
+        }
     };
-    archive::Options { stamp: job.stamp, compression, threads: context.threads }
+    Writing { format, options: archive::Options { stamp: job.stamp, compression, threads: context.threads } }
 }
 
 /// Where the files of a bundle go.
@@ -258,10 +283,13 @@ fn output_path(
     context: &Context,
 ) -> Utf8PathBuf {
     let name = &program.name;
-    let (directory, file) = match kind {
-        BundleKind::Function => (name.as_str(), "bootstrap.zip".to_owned()),
-        BundleKind::Layer => ("layers", format!("{name}.zip")),
-        BundleKind::Extension => ("extensions", format!("{name}.zip")),
+    let (directory, file) = match (kind, destination.format) {
+        (BundleKind::Function, Format::Zip) => (name.as_str(), "bootstrap.zip".to_owned()),
+        (BundleKind::Function, Format::Dir) => (name.as_str(), "tree".to_owned()),
+        (BundleKind::Layer, Format::Zip) => ("layers", format!("{name}.zip")),
+        (BundleKind::Layer, Format::Dir) => ("layers", name.clone()),
+        (BundleKind::Extension, Format::Zip) => ("extensions", format!("{name}.zip")),
+        (BundleKind::Extension, Format::Dir) => ("extensions", name.clone()),
     };
     let Some(pattern) = &destination.pattern else {
         let target_directory = match &program.cargo {
@@ -271,6 +299,9 @@ fn output_path(
         return target_directory.join("lambda-bundle").join(directory).join(file);
     };
     let path = filled(pattern, program, facts);
+    if destination.format == Format::Dir {
+        return path;
+    }
     // `-o app.zip` where that is a directory is a mistake, and is said to be one when it is written.
     let is_directory =
         destination.is_directory || (path.extension() != Some("zip") && disk::is_directory(&path));
@@ -390,7 +421,7 @@ impl Run<'_> {
 
     fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {
         let Loaded { program, path, facts, .. } = loaded;
-        let mut artifact = artifact(program, path, facts, runtime);
+        let mut artifact = artifact(program, path, facts, runtime, &self.layout);
         let mut findings = program_findings(program, facts, self.settings, self.context);
         let arch = arch_of(facts, &self.settings.lambda);
         let lambda = match lambda_world(&self.settings.lambda, runtime, arch, &program.name) {
@@ -639,10 +670,9 @@ impl Run<'_> {
         findings.extend(size_finding(unzipped_bytes, name));
         let spinner = self.ui.spinner("Bundling", name);
         spinner.enable_steady_tick(Duration::from_millis(500));
-        let options = options(self.job, self.context);
-        let zip = archive::write(&entries, &options, Vec::new())?;
+        let packed = Packed::new(&entries, &writing(self.job, self.context))?;
         spinner.finish_and_clear();
-        findings.extend(direct_upload_finding(zip.len() as u64, name));
+        findings.extend(packed.zipped_bytes().and_then(|bytes| direct_upload_finding(bytes, name)));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
             self.stopped(name);
@@ -657,9 +687,13 @@ impl Run<'_> {
             attached: self.attached,
         };
         // With errors it is written because the user wants it anyway.
-        replace(output, &entries, &zip, (!fails).then_some(&expected))
-            .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
-        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &zip));
+        replace(output, &entries, &packed, (!fails).then_some(&expected)).map_err(|error| {
+            error.or_help(match destination.format {
+                Format::Zip => "name another file with `-o <FILE>`",
+                Format::Dir => "name another directory with `-o <DIR>`",
+            })
+        })?;
+        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &packed));
         let program = (!self.job.libraries_only).then_some(self.layout.program.as_str());
         finished(artifact, program, (plan.shipped.len(), loaded.included.len()), self.ui);
         if !self.settings.output.json {
@@ -707,7 +741,13 @@ fn joined(directories: &[Utf8PathBuf]) -> String {
     directories.iter().map(|directory| directory.as_str()).collect::<Vec<_>>().join(":")
 }
 
-fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str) -> Artifact {
+fn artifact(
+    program: &Program,
+    path: &Utf8Path,
+    facts: &ElfFacts,
+    runtime: &str,
+    layout: &Layout,
+) -> Artifact {
     let cargo = program.cargo.as_ref();
     let is_library = facts.linkage() == Linkage::SharedLibrary;
     Artifact {
@@ -722,7 +762,7 @@ fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str)
         libc: facts.arch().map(|_| facts.libc().as_str()),
         interpreter: facts.interpreter.clone(),
         verdict: "unknown",
-        role: if is_library { "library" } else { "bootstrap" },
+        role: if is_library { "library" } else { verify::role(&layout.program) },
         libraries: Vec::new(),
         findings: Vec::new(),
         sizes: None,

@@ -7,13 +7,14 @@ use camino::Utf8Path;
 use super::attached::Attached;
 use super::contents::entry_size;
 use super::proof::Contents;
-use crate::archive::{self, Content, Digest, Entry, Limits};
+use crate::archive::{self, Archive, Content, Digest, Entry, Limits};
 use crate::audit::Severity;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
 use crate::layout::BundleKind;
 use crate::report::{self, Artifact};
+use crate::settings::Format;
 use crate::ui::Ui;
 
 /// What a written archive is held to.
@@ -25,38 +26,79 @@ pub(super) struct Expected<'a> {
     pub attached: &'a Attached,
 }
 
-/// Writes the archive beside its place, reads it back, audits what it read, and only then moves it there.
+/// How bundles are written.
+pub(super) struct Writing {
+    pub format: Format,
+    /// For archives.
+    pub options: archive::Options,
+}
+
+/// What is written in place of the old bundle.
+pub(super) enum Packed {
+    /// The bytes of an archive.
+    Zip(Vec<u8>),
+    /// The entries as files.
+    Dir,
+}
+
+impl Packed {
+    /// Makes all that can be made before anything is written.
+    ///
+    /// # Errors
+    ///
+    /// Entries that no archive can have: names that lead out of it, or more than it can hold.
+    pub fn new(entries: &[Entry], writing: &Writing) -> Result<Packed> {
+        match writing.format {
+            Format::Zip => archive::write(entries, &writing.options, Vec::new()).map(Packed::Zip),
+            Format::Dir => archive::check_plan(entries).map(|()| Packed::Dir),
+        }
+    }
+
+    /// The size of the file; a directory has none.
+    pub fn zipped_bytes(&self) -> Option<u64> {
+        match self {
+            Packed::Zip(bytes) => Some(bytes.len() as u64),
+            Packed::Dir => None,
+        }
+    }
+}
+
+/// Writes the bundle beside its place, reads it back, audits what it read, and only then moves it there.
 ///
 /// With nothing expected of it no program is looked for: libraries are proved with the functions that use them.
 pub(super) fn replace(
     output: &Utf8Path,
     entries: &[Entry],
-    zip: &[u8],
+    packed: &Packed,
     expected: Option<&Expected>,
 ) -> Result<()> {
-    disk::write::replace(
-        output,
-        |file| file.write_all(zip).map_err(|cause| Error::new("could not write it").because(cause)),
-        |file| {
-            let read = archive::read_back(output.as_str(), file, &Limits::default(), entries)?;
-            let same = read.entries.len() == entries.len()
-                && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned));
-            if !same && read.unpacked {
-                return Err(Error::new("what was read back is not what was written"));
-            }
-            let Some(expected) = expected else { return Ok(()) };
-            let contents = Contents::new(&read, output.as_str(), expected.kind, expected.attached);
-            let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
-            findings.extend(contents.findings);
-            match findings.into_iter().find(|finding| finding.severity == Severity::Error) {
-                None => Ok(()),
-                Some(finding) => {
-                    Err(Error::new(format!("the written archive does not hold: {}", finding.message))
-                        .help("a file changed while it was read; run it again"))
-                }
-            }
-        },
-    )
+    let prove = |read: &Archive| prove(output, entries, read, expected);
+    match packed {
+        Packed::Zip(zip) => disk::write::replace(
+            output,
+            |file| file.write_all(zip).map_err(|cause| Error::new("could not write it").because(cause)),
+            |file| prove(&archive::read_back(output.as_str(), file, &Limits::default(), entries)?),
+        ),
+        Packed::Dir => disk::write::tree::replace(output, entries, prove),
+    }
+}
+
+/// Holds what was read back to what was planned, and to what is expected of it.
+fn prove(output: &Utf8Path, entries: &[Entry], read: &Archive, expected: Option<&Expected>) -> Result<()> {
+    let same = read.entries.len() == entries.len()
+        && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned));
+    if !same && read.unpacked {
+        return Err(Error::new("what was read back is not what was written"));
+    }
+    let Some(expected) = expected else { return Ok(()) };
+    let contents = Contents::new(read, output.as_str(), expected.kind, expected.attached);
+    let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
+    findings.extend(contents.findings);
+    match findings.into_iter().find(|finding| finding.severity == Severity::Error) {
+        None => Ok(()),
+        Some(finding) => Err(Error::new(format!("the written bundle does not hold: {}", finding.message))
+            .help("a file changed while it was read; run it again")),
+    }
 }
 
 fn is_same(read: &archive::ReadEntry, planned: &Entry) -> bool {
@@ -75,16 +117,21 @@ pub(super) fn archive_report(
     output: &Utf8Path,
     kind: BundleKind,
     entries: &[Entry],
-    zip: &[u8],
+    packed: &Packed,
 ) -> report::Archive {
-    let digest = Digest::of(zip);
+    let (format, digest) = match packed {
+        Packed::Zip(bytes) => ("zip", Some(Digest::of(bytes))),
+        Packed::Dir => ("dir", None),
+    };
+    let (sha256, code_sha256) = digest.map(|digest| (digest.hex, digest.base64)).unzip();
     report::Archive {
         path: output.as_str().to_owned(),
         kind: kind.as_str(),
-        zipped_bytes: zip.len() as u64,
+        format,
+        zipped_bytes: packed.zipped_bytes(),
         unzipped_bytes: entries.iter().map(entry_size).sum(),
-        sha256: digest.hex,
-        code_sha256: digest.base64,
+        sha256,
+        code_sha256,
         entries: entries
             .iter()
             .map(|entry| report::Entry {
@@ -121,14 +168,10 @@ pub(super) fn finished(
         1 => contents.push_str(", 1 included file"),
         more => contents.push_str(&format!(", {more} included files")),
     }
-    ui.status(
-        "Finished",
-        &format!(
-            "{}: {contents}, {} zipped, {} unzipped",
-            artifact.name,
-            report::size(archive.zipped_bytes),
-            report::size(archive.unzipped_bytes)
-        ),
-    );
-    ui.status("CodeSha256", &archive.code_sha256);
+    let zipped = archive.zipped_bytes.map(|bytes| format!("{} zipped, ", report::size(bytes)));
+    let (zipped, unzipped) = (zipped.unwrap_or_default(), report::size(archive.unzipped_bytes));
+    ui.status("Finished", &format!("{}: {contents}, {zipped}{unzipped} unzipped", artifact.name));
+    if let Some(code_sha256) = &archive.code_sha256 {
+        ui.status("CodeSha256", code_sha256);
+    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::output::replace;
+use super::contents::entry_size;
+use super::output::{Packed, Writing, archive_report, replace};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk;
 use crate::elf::ElfFacts;
@@ -14,15 +15,31 @@ use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
 use crate::plan::{Place, Shipped};
 use crate::report;
+use crate::settings::Format;
 use crate::ui::Ui;
 
 /// Where the layer goes: to `layers` beside the directory of the first function's bundle.
-pub(super) fn output(first: &Utf8Path, name: &str) -> Utf8PathBuf {
+pub(super) fn output(first: &Utf8Path, name: &str, format: Format) -> Utf8PathBuf {
     let around = first.parent().map(|directory| directory.parent().unwrap_or(directory));
-    around.unwrap_or(Utf8Path::new(".")).join("layers").join(format!("{name}.zip"))
+    let file = match format {
+        Format::Zip => format!("{name}.zip"),
+        Format::Dir => name.to_owned(),
+    };
+    around.unwrap_or(Utf8Path::new(".")).join("layers").join(file)
 }
 
-/// Writes the layer; its files as the functions will meet them.
+/// What a layer means to the functions.
+#[derive(Default)]
+pub(super) struct Split {
+    /// Its files as the functions will meet them.
+    pub members: Vec<Member>,
+    /// The bytes they take.
+    pub unzipped_bytes: u64,
+    /// What was written.
+    pub archive: Option<report::Archive>,
+}
+
+/// Writes the layer, if there is anything for it.
 ///
 /// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
 /// function alone needs stays with it, as does what is edited for it.
@@ -34,10 +51,10 @@ pub(super) fn write(
     name: &str,
     plans: Vec<Vec<Shipped>>,
     output: Option<&Utf8Path>,
-    options: &archive::Options,
+    writing: &Writing,
     is_json: bool,
     ui: &Ui,
-) -> Result<Vec<Member>> {
+) -> Result<Split> {
     let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
     for library in plans.into_iter().flatten() {
         if library.place != Place::Lib || library.edits.is_some() {
@@ -55,7 +72,7 @@ pub(super) fn write(
     let shared: Vec<Shipped> = counts.into_values().map(|(library, _)| library).collect();
     if shared.is_empty() {
         ui.status("Splitting", "nothing: no library is shipped by two of the functions");
-        return Ok(Vec::new());
+        return Ok(Split::default());
     }
     let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
     if archs.iter().any(|arch| *arch != archs[0]) {
@@ -82,17 +99,23 @@ pub(super) fn write(
         entries.push(Entry { name: entry_name, mode: Mode::Data, content });
     }
     archive::order(&mut entries);
+    let unzipped_bytes = entries.iter().map(entry_size).sum();
+    let mut split = Split { members, unzipped_bytes, archive: None };
     if let Some(output) = output {
-        let zip = archive::write(&entries, options, Vec::new())?;
-        replace(output, &entries, &zip, None)?;
+        let packed = Packed::new(&entries, writing)?;
+        replace(output, &entries, &packed, None)?;
         let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-        ui.status(
-            "Splitting",
-            &format!("{output}: {}; {} zipped", names.join(", "), report::size(zip.len() as u64)),
-        );
+        let size = packed.zipped_bytes().map(|bytes| format!("; {} zipped", report::size(bytes)));
+        let size = size.unwrap_or_default();
+        ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
+        let archive = archive_report(output, BundleKind::Layer, &entries, &packed);
+        if let Some(code_sha256) = &archive.code_sha256 {
+            ui.status("CodeSha256", code_sha256);
+        }
+        split.archive = Some(archive);
         if !is_json {
             ui.data(&format!("{output}\n"));
         }
     }
-    Ok(members)
+    Ok(split)
 }

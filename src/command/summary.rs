@@ -13,11 +13,14 @@ impl Line {
     pub(super) fn of(artifact: &Artifact) -> Line {
         let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
         let (zipped, unzipped) = match &artifact.archive {
-            Some(archive) => (report::size(archive.zipped_bytes), report::size(archive.unzipped_bytes)),
-            None => ("-".to_owned(), "-".to_owned()),
+            Some(archive) => {
+                (archive.zipped_bytes.map(report::size), Some(report::size(archive.unzipped_bytes)))
+            }
+            None => (None, None),
         };
+        let cell = |size: Option<String>| size.unwrap_or_else(|| "-".to_owned());
         let verdict = artifact.verdict.to_owned();
-        Line { cells: [artifact.name.clone(), verdict, zipped, unzipped, libraries.to_string()] }
+        Line { cells: [artifact.name.clone(), verdict, cell(zipped), cell(unzipped), libraries.to_string()] }
     }
 
     /// For one that could not be answered for.

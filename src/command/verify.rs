@@ -144,10 +144,11 @@ fn archive_report(
     report::Archive {
         path: context.current_dir.join(path).into_string(),
         kind: kind.as_str(),
-        zipped_bytes,
+        format: "zip",
+        zipped_bytes: Some(zipped_bytes),
         unzipped_bytes: read.unzipped_bytes,
-        sha256: digest.hex,
-        code_sha256: digest.base64,
+        sha256: Some(digest.hex),
+        code_sha256: Some(digest.base64),
         entries: read
             .entries
             .iter()

@@ -1,4 +1,4 @@
-//! One file replaced as a whole, or left as it was.
+//! One file, or one directory of files, replaced as a whole, or left as it was.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that writes files")]
 
 use std::fs::{File, OpenOptions};
@@ -7,6 +7,8 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+
+pub mod tree;
 
 /// Writes the file `path` with `fill`, after `check` has read it back.
 ///
@@ -23,10 +25,7 @@ pub fn replace(
 ) -> Result<()> {
     refuse_special(path)?;
     let mut unfinished = Unfinished::default();
-    let directory = match path.parent() {
-        Some(parent) if parent != "" => parent,
-        _ => Utf8Path::new("."),
-    };
+    let directory = parent(path);
     unfinished.make_directories(directory, path)?;
 
     let (temporary, mut file) = create_beside(directory).map_err(|cause| failed(path, cause))?;
@@ -44,6 +43,14 @@ pub fn replace(
     unfinished.keep();
     sync_directory(directory);
     Ok(())
+}
+
+/// The directory that the path is in.
+fn parent(path: &Utf8Path) -> &Utf8Path {
+    match path.parent() {
+        Some(parent) if parent != "" => parent,
+        _ => Utf8Path::new("."),
+    }
 }
 
 /// Refuses what a rename would destroy (`-o /dev/null`) or cannot replace.
@@ -71,14 +78,22 @@ fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File)> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
+    unused(directory, |path| options.open(path))
+}
+
+/// What `make` makes under a name in the directory that nothing has yet.
+fn unused<T>(
+    directory: &Utf8Path,
+    mut make: impl FnMut(&Utf8Path) -> io::Result<T>,
+) -> io::Result<(Utf8PathBuf, T)> {
     // Not made from the target's name, which may have no room for more. A name in use is another
     // thread's, or another container's with the same process id.
     let pid = std::process::id();
     let mut n = 0;
     loop {
         let path = directory.join(format!(".lambda-bundle-{pid}-{n}.tmp"));
-        match options.open(&path) {
-            Ok(file) => return Ok((path, file)),
+        match make(&path) {
+            Ok(made) => return Ok((path, made)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
             Err(error) => return Err(error),
         }

@@ -50,6 +50,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("profile", Scope::Run),
     ("quiet", Scope::Run),
     ("release", Scope::Flag),
+    ("split-layer", Scope::Run),
     ("target", Scope::Run),
     ("target-dir", Scope::Variable),
     ("verbose", Scope::Run),

@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use cargo_lambda_bundle::baseline::{self, Presence};
@@ -173,6 +173,13 @@ impl LambdaRoot {
         let _ = child.kill();
         child.wait().expect("the end of the child");
         outcome
+    }
+
+    /// Starts another program than the function, an extension for one, and waits for its end; there is no
+    /// Runtime API behind its address.
+    pub fn start(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command(program, "127.0.0.1:9");
+        command.args(arguments).stdin(Stdio::null()).output().expect("setpriv starts")
     }
 
     /// A command that runs `program`, a path in the root, where Lambda would.

@@ -12,6 +12,7 @@ pub mod function;
 pub mod hello;
 pub mod kernel;
 pub mod lambda_root;
+pub mod maps;
 #[cfg(target_os = "linux")]
 pub mod objects;
 pub mod probe;
@@ -19,3 +20,4 @@ pub mod probe;
 pub mod real_loader;
 pub mod runtime_api;
 pub mod tools;
+pub mod workspace;

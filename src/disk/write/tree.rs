@@ -1,0 +1,218 @@
+//! A directory of files replaced as a whole, or left as it was.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that writes files")]
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{Unfinished, failed, parent, sync_directory, unused, wrap};
+use crate::archive::{Archive, Content, Entry, Kind, ReadEntry};
+use crate::error::{Error, Result};
+
+/// Writes `entries` as the files of the directory `path`, after `check` has read them back.
+///
+/// The files go to a new directory beside it, which takes the place of `path` when all are on disk and `check` is
+/// content with them. The old directory is moved aside for that, since no directory takes the place of another in one
+/// step: a kill just then leaves it beside as `.lambda-bundle-<pid>-<n>.tmp`, whole. On any error it stays, or comes
+/// back. It may hold nothing but files of the names of `entries`, and nothing else is ever removed.
+///
+/// The entries have passed [`crate::archive::check_plan`]. Modes are those of the entries whatever the umask is, links
+/// stay links. Errors name `path`.
+pub fn replace(path: &Utf8Path, entries: &[Entry], check: impl FnOnce(&Archive) -> Result<()>) -> Result<()> {
+    let is_there = refuse_foreign(path, entries)?;
+    let mut unfinished = Unfinished::default();
+    let around = parent(path);
+    unfinished.make_directories(around, path)?;
+    let new = Tree::beside(around, entries).map_err(|cause| failed(path, cause))?;
+    new.fill().map_err(|cause| failed(path, cause))?;
+    let read = new.read().map_err(|cause| failed(path, cause))?;
+    check(&read).map_err(|error| wrap(path, error))?;
+
+    // An empty directory until the old one takes its place; what it holds then goes when this is dropped.
+    let old = match is_there {
+        true => Some(Tree::beside(around, entries).map_err(|cause| failed(path, cause))?),
+        false => None,
+    };
+    if let Some(old) = &old {
+        std::fs::rename(path, &old.path).map_err(|cause| failed(path, cause))?;
+    }
+    if let Err(cause) = std::fs::rename(&new.path, path) {
+        let error = failed(path, cause);
+        return Err(match old {
+            Some(old) if std::fs::rename(&old.path, path).is_err() => {
+                error.help(format!("what was there is in `{}`; move it back", old.keep()))
+            }
+            _ => error,
+        });
+    }
+    new.keep();
+    unfinished.keep();
+    sync_directory(around);
+    Ok(())
+}
+
+/// Whether there is a directory to replace. What it has beside files of these names would be lost.
+fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<bool> {
+    let could_not = format!("could not write `{path}`");
+    if path.file_name().is_none() {
+        return Err(Error::new(format!("{could_not}: it names no directory of its own")));
+    }
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(Error::new(format!("{could_not}: it is not a directory"))),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) => return Err(failed(path, cause)),
+    }
+    let files: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let directories = directories(entries);
+    for directory in std::iter::once("").chain(directories.iter().copied()) {
+        let listing = match path.join(directory).read_dir_utf8() {
+            Ok(listing) => listing,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
+            Err(cause) => return Err(failed(path, cause)),
+        };
+        for found in listing {
+            let found = found.map_err(|cause| failed(path, cause))?;
+            let name = match directory {
+                "" => found.file_name().to_owned(),
+                directory => format!("{directory}/{}", found.file_name()),
+            };
+            let known = match found.file_type().map_err(|cause| failed(path, cause))?.is_dir() {
+                true => &directories,
+                false => &files,
+            };
+            if !known.contains(name.as_str()) {
+                return Err(Error::new(format!("{could_not}: it has `{name}`, which is not of this bundle"))
+                    .help("name another directory with `-o <DIR>`, or remove this one"));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// The directories of the entries, those that hold others first.
+fn directories(entries: &[Entry]) -> BTreeSet<&str> {
+    entries.iter().flat_map(|entry| entry.name.match_indices('/').map(|(at, _)| &entry.name[..at])).collect()
+}
+
+/// A directory with these entries, or some of them; they go when this is dropped.
+struct Tree<'a> {
+    path: Utf8PathBuf,
+    entries: &'a [Entry],
+}
+
+impl<'a> Tree<'a> {
+    /// A new directory with a name of its own.
+    fn beside(around: &Utf8Path, entries: &'a [Entry]) -> io::Result<Tree<'a>> {
+        let (path, ()) = unused(around, |path| std::fs::create_dir(path))?;
+        Ok(Tree { path, entries })
+    }
+
+    fn fill(&self) -> io::Result<()> {
+        let directories = directories(self.entries);
+        set_mode(&self.path, 0o755)?;
+        for directory in &directories {
+            let at = self.path.join(directory);
+            std::fs::create_dir(&at)?;
+            set_mode(&at, 0o755)?;
+        }
+        for entry in self.entries {
+            let at = self.path.join(&entry.name);
+            match &entry.content {
+                Content::File(bytes) => {
+                    let mut file = File::create_new(&at)?;
+                    file.write_all(bytes)?;
+                    set_mode(&at, entry.mode.bits())?;
+                    file.sync_all()?;
+                }
+                Content::Link(target) => link(target, &at)?,
+            }
+        }
+        for directory in directories {
+            sync_directory(&self.path.join(directory));
+        }
+        sync_directory(&self.path);
+        Ok(())
+    }
+
+    /// What is on disk. Files that are as they should be share their bytes with the entries.
+    fn read(&self) -> io::Result<Archive> {
+        let entries =
+            self.entries.iter().map(|entry| self.read_one(entry)).collect::<io::Result<Vec<_>>>()?;
+        let unzipped_bytes = entries.iter().map(|entry| entry.size).sum();
+        Ok(Archive { entries, unzipped_bytes, unpacked: true })
+    }
+
+    fn read_one(&self, entry: &Entry) -> io::Result<ReadEntry> {
+        let at = self.path.join(&entry.name);
+        let metadata = at.symlink_metadata()?;
+        let (kind, bytes) = if metadata.is_symlink() {
+            (Kind::Link(at.read_link_utf8()?.into_string()), None)
+        } else {
+            let bytes = std::fs::read(&at)?;
+            let bytes = match &entry.content {
+                Content::File(written) if **written == bytes => written.clone(),
+                _ => Arc::new(bytes),
+            };
+            (Kind::File, Some(bytes))
+        };
+        let (size, mode) = (metadata.len(), Some(mode(&metadata, entry)));
+        Ok(ReadEntry { name: entry.name.clone(), mode, kind, size, compressed_size: size, bytes })
+    }
+
+    /// Leaves what is there; says where.
+    fn keep(mut self) -> Utf8PathBuf {
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for Tree<'_> {
+    fn drop(&mut self) {
+        if self.path == "" {
+            return;
+        }
+        // By name: what someone else has put there in the meantime stays, with its directory. An error that brought us
+        // here is the one to report.
+        for entry in self.entries {
+            let _ = std::fs::remove_file(self.path.join(&entry.name));
+        }
+        for directory in directories(self.entries).into_iter().rev() {
+            let _ = std::fs::remove_dir(self.path.join(directory));
+        }
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Utf8Path, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(unix)]
+fn mode(metadata: &std::fs::Metadata, _: &Entry) -> u32 {
+    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777
+}
+
+#[cfg(unix)]
+fn link(target: &str, at: &Utf8Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, at)
+}
+
+/// There are no such modes here; who copies the directory to Linux has to set them.
+#[cfg(not(unix))]
+fn set_mode(_: &Utf8Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn mode(_: &std::fs::Metadata, entry: &Entry) -> u32 {
+    entry.mode.bits()
+}
+
+#[cfg(not(unix))]
+fn link(_: &str, _: &Utf8Path) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such links; write a ZIP archive"))
+}
