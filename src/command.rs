@@ -10,6 +10,7 @@ mod given;
 mod included;
 mod output;
 mod proof;
+mod shipped;
 mod split;
 mod summary;
 mod verify;
@@ -19,11 +20,13 @@ use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline::{Baseline, embedded, runtimes};
+use crate::cli::MessageFormat;
+use crate::disk;
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, MemberContent};
-use crate::report::{self, Artifact, Library, Report};
-use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
+use crate::report::{self, Artifact, Failure, Library, Report};
+use crate::settings::{self, Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
 use crate::world::Opened;
 
@@ -66,18 +69,46 @@ pub fn run(resolved: &mut Resolved, context: &Context, ui: &Ui) -> Result<Outcom
     }
     let Results { artifacts, errors } = results;
     let fails = artifacts.iter().any(|(_, fails)| *fails);
-    if settings.output.json {
-        let artifacts = artifacts.into_iter().map(|(artifact, _)| artifact).collect();
-        let shown = together(&errors);
-        let error =
-            answered.as_ref().err().or(errors.first().filter(|_| errors.len() == 1)).or(shown.as_ref());
-        ui.data(&Report::new(artifacts, error).to_json());
-    }
+    let shown = together(&errors);
+    let error = answered.as_ref().err().or(errors.first().filter(|_| errors.len() == 1)).or(shown.as_ref());
+    let artifacts: Vec<Artifact> = artifacts.into_iter().map(|(artifact, _)| artifact).collect();
+    // Of several runtimes, the others are a report.
+    let decides = |artifact: &Artifact| {
+        resolved.packages.iter().any(|package| package.settings.lambda.configured == artifact.runtime)
+    };
+    print(artifacts, decides, error, (&settings.output, context, ui))?;
     answered.map(|()| match (errors.is_empty(), fails) {
         (false, _) => Outcome::NoAnswer,
         (true, true) => Outcome::Findings,
         (true, false) => Outcome::Done,
     })
+}
+
+/// Prints the report in a form for programs. Annotations are of the artifacts that decide.
+fn print(
+    artifacts: Vec<Artifact>,
+    decides: impl Fn(&Artifact) -> bool,
+    error: Option<&Error>,
+    (output, context, ui): (&Output, &Context, &Ui),
+) -> Result<()> {
+    let failure = error.map(Failure::of);
+    let all: Vec<&Artifact> = artifacts.iter().collect();
+    let deciding: Vec<&Artifact> = all.iter().copied().filter(|artifact| decides(artifact)).collect();
+    match output.format {
+        MessageFormat::Human => {}
+        MessageFormat::Json => ui.data(&Report::new(artifacts, failure).to_json()),
+        MessageFormat::Sarif => {
+            ui.data(&report::sarif::document(&deciding, failure.as_ref(), context.current_dir.as_str()));
+        }
+        MessageFormat::Github => {
+            ui.data(&report::github::commands(&deciding, failure.as_ref(), ui.is_verbose()));
+            if let Some(path) = settings::variable(context, "GITHUB_STEP_SUMMARY") {
+                let text = report::github::summary(&all, failure.as_ref());
+                disk::write::append(&context.current_dir.join(path), &text)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a run found, program by program.
@@ -101,10 +132,10 @@ fn together(errors: &[Error]) -> Option<Error> {
     Some(Error::new(format!("could not answer for {} programs", errors.len())).because(chain))
 }
 
-/// Reports an error from before the job began: with JSON, unless the command line is wrong, on stdout, too.
-pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
-    if output.json && !error.is_usage() {
-        ui.data(&Report::new(Vec::new(), Some(&error)).to_json());
+/// Reports an error from before the job began: in a form for programs, too, unless the command line is wrong.
+pub fn unanswered(error: Error, output: &Output, context: &Context, ui: &Ui) -> Result<Outcome> {
+    if !error.is_usage() {
+        print(Vec::new(), |_| true, Some(&error), (output, context, ui))?;
     }
     Err(error)
 }

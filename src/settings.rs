@@ -201,6 +201,8 @@ pub struct Bundle {
     pub purpose: Purpose,
     /// The time of every archive entry.
     pub stamp: Stamp,
+    /// The same in seconds since 1970, if it was named.
+    pub epoch: Option<u64>,
 }
 
 /// The programs of a run.
@@ -252,6 +254,10 @@ pub struct Destination {
     pub write_anyway: bool,
     /// How hard to compress.
     pub compression: Compression,
+    /// Where the list of what is shipped goes, absolute, with placeholders as in `-o`.
+    pub sbom: Option<Utf8PathBuf>,
+    /// Where the licence texts go, in the same form.
+    pub licenses: Option<Utf8PathBuf>,
 }
 
 /// Where programs will run.
@@ -278,8 +284,8 @@ pub struct Lambda {
 /// How results are shown.
 #[derive(Debug)]
 pub struct Output {
-    /// JSON on stdout.
-    pub json: bool,
+    /// What the report is written as. Tables of runtimes and settings are text or JSON.
+    pub format: MessageFormat,
     /// 0 quiet, 1 normal, 2 and more verbose.
     pub verbosity: u8,
     /// Colour; `None` for when stderr is a terminal.
@@ -293,12 +299,22 @@ impl Output {
     pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
         let verbosity = if args.quiet { 0 } else { 1 + args.verbose };
         Ok(Output {
-            json: args.message_format == MessageFormat::Json,
+            format: args.message_format,
             verbosity,
             color: color(args.color, context),
             deny: codes("--deny", &args.deny)?,
             allow: codes("--allow", &args.allow)?,
         })
+    }
+
+    /// JSON on stdout.
+    pub fn is_json(&self) -> bool {
+        self.format == MessageFormat::Json
+    }
+
+    /// One document on stdout, and nothing else.
+    pub fn is_document(&self) -> bool {
+        matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
     }
 
     /// Moves severities as `--deny` and `--allow` say. An error stays one.
@@ -329,7 +345,8 @@ fn color(arg: ColorArg, context: &Context) -> Option<bool> {
     }
 }
 
-fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
+/// A variable that is set to anything but nothing.
+pub fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
     let (_, value) = context.environment.vars.iter().find(|(key, _)| key == name)?;
     value.to_str().filter(|value| !value.is_empty())
 }
@@ -423,7 +440,7 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
         Some(Command::Check(check) | Command::Size(check)) => check,
         Some(Command::Explain(explain)) => &explain.check,
         Some(Command::Config(bundle)) => &bundle.check,
-        Some(Command::Verify(_) | Command::Baseline { .. }) => return None,
+        Some(Command::Verify(_) | Command::Baseline { .. } | Command::Print(_)) => return None,
     };
     check.selection.binaries.is_empty().then(|| selection(&check.selection))
 }
@@ -431,16 +448,10 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
 /// Final values for a command line that says everything.
 fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
-        None => {
-            let BundleArgs { check, output, compression, write_anyway } = cli.bundle;
-            let destination = destination(output, compression, write_anyway, context)?;
-            bundle(check, Purpose::Write(destination), context)
-        }
-        Some(Command::Config(BundleArgs { check, output, compression, write_anyway })) => {
+        None => written(cli.bundle, context),
+        Some(Command::Config(bundle)) => {
             // Held to the same rules as the run that it tells of.
-            let destination = destination(output, compression, write_anyway, context)?;
-            let settings = bundle(check, Purpose::Write(destination), context)?;
-            Ok(Settings { job: Job::Config, ..settings })
+            Ok(Settings { job: Job::Config, ..written(bundle, context)? })
         }
         Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
         Some(Command::Size(check)) => bundle(check, Purpose::Size, context),
@@ -464,6 +475,7 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 output: Output::new(&output, context)?,
             })
         }
+        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
         Some(Command::Baseline { command }) => {
             let output = Output::new(command.output(), context)?;
             Ok(Settings {
@@ -506,12 +518,9 @@ impl From<ArchArg> for Arch {
     }
 }
 
-fn destination(
-    output: Option<Utf8PathBuf>,
-    compression: CompressionArg,
-    write_anyway: bool,
-    context: &Context,
-) -> Result<Destination> {
+/// The settings of a run that writes bundles.
+fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
+    let BundleArgs { check, output, compression, write_anyway, sbom, licenses } = args;
     let compression = match compression {
         CompressionArg::Fast => Compression::Fast,
         CompressionArg::Default => Compression::Default,
@@ -521,8 +530,16 @@ fn destination(
         return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
     }
     let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
-    let pattern = output.map(|path| context.current_dir.join(path));
-    Ok(Destination { pattern, is_directory, write_anyway, compression })
+    let absolute = |path: Utf8PathBuf| context.current_dir.join(path);
+    let destination = Destination {
+        pattern: output.map(absolute),
+        is_directory,
+        write_anyway,
+        compression,
+        sbom: sbom.map(absolute),
+        licenses: licenses.map(absolute),
+    };
+    bundle(check, Purpose::Write(destination), context)
 }
 
 fn selection(args: &SelectionArgs) -> Selection {
@@ -624,6 +641,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         sysroot: content.sysroot.as_ref().map(absolute),
         purpose,
         stamp: stamp(context)?,
+        epoch: epoch(context)?,
     }));
     Ok(Settings { job, lambda, output: Output::new(&output, context)? })
 }
@@ -711,6 +729,7 @@ fn output_args(cli: &Cli) -> &OutputArgs {
         Some(Command::Verify(verify)) => &verify.output,
         Some(Command::Config(config)) => &config.check.output,
         Some(Command::Baseline { command }) => command.output(),
+        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
     }
 }
 

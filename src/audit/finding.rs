@@ -37,6 +37,11 @@ macro_rules! codes {
                 match self { $(Code::$variant => $text),+ }
             }
 
+            /// What it means, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => $doc),+ }
+            }
+
             /// The severity unless `--deny` or `--allow` moves it.
             pub fn severity(self) -> Severity {
                 match self { $(Code::$variant => Severity::$severity),+ }

@@ -11,6 +11,7 @@ use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
 use super::output::{Expected, archive_report, finished, replace};
+use super::shipped::{Owners, Places};
 use super::split;
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, summary, unreadable,
@@ -78,14 +79,14 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
                 first.add(&loaded.program, loaded.bytes.clone(), kind);
                 continue;
             }
-            for (what, path) in [("", &loaded.output), ("the debug symbols of ", &loaded.debug_symbols)] {
+            for (what, path, flag) in [
+                ("", &loaded.output, "-o DIR/{bin}-{arch}.zip"),
+                ("the debug symbols of ", &loaded.debug_symbols, "--debug-symbols DIR/{bin}-{arch}"),
+                ("the lists of ", &loaded.documents.sbom, "--sbom {bin}-{arch}.json"),
+                ("the licences of ", &loaded.documents.licenses, "--licenses {bin}-{arch}.txt"),
+            ] {
                 let Some(path) = path.as_ref().filter(|_| loaded.output.is_some()) else { continue };
                 if let Some(other) = outputs.insert(path.clone(), name.clone()) {
-                    let flag = if what.is_empty() {
-                        "-o DIR/{bin}-{arch}.zip"
-                    } else {
-                        "--debug-symbols DIR/{bin}-{arch}"
-                    };
                     return Err(Error::usage(format!(
                         "{what}`{other}` and `{name}` would both be written to `{path}`"
                     ))
@@ -113,7 +114,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             (Purpose::Write(_), Some(first)) => Some(split::output(first, name)),
             _ => None,
         };
-        let is_json = resolved.shared().output.json;
+        let is_json = resolved.shared().output.is_document();
         attached.add(split::write(name, plans, output.as_deref(), &options(shared, context), is_json, ui)?);
     }
     let mut summary = Vec::new();
@@ -174,11 +175,20 @@ fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Load
             None
         }
     };
-    let debug_symbols = job.debug_symbols.as_ref().map(|directory| filled(directory, &program, &facts));
+    let in_place = |pattern: &Utf8PathBuf| filled(pattern, &program, &facts);
+    let debug_symbols = job.debug_symbols.as_ref().map(in_place);
+    let documents = match &job.purpose {
+        Purpose::Write(destination) => Places {
+            sbom: destination.sbom.as_ref().map(in_place),
+            licenses: destination.licenses.as_ref().map(in_place),
+        },
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => Places::default(),
+    };
     let path = disk::canonicalize(&program.path)?;
     let included = included::collect(job)?;
     let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
-    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, others: Vec::new() })
+    let others = Vec::new();
+    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, documents, others })
 }
 
 /// The settings of the program's package.
@@ -312,6 +322,8 @@ struct Loaded {
     output: Option<Utf8PathBuf>,
     /// Where its debug symbols go, and those of its libraries.
     debug_symbols: Option<Utf8PathBuf>,
+    /// Where the documents about it go.
+    documents: Places,
     /// The other programs of its archive. They are among `included`, too.
     others: Vec<Program>,
 }
@@ -407,6 +419,7 @@ impl Run<'_> {
         if *runtime == self.settings.lambda.configured {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
+        artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
@@ -436,6 +449,12 @@ impl Run<'_> {
             &mut artifact.libraries,
             self.job.may_edit,
         );
+        // The databases are read where somebody looks at what they say.
+        let is_shown = self.settings.output.is_document() || self.ui.is_verbose();
+        let owners = (is_shown || loaded.documents.any()).then(|| Owners::of(self.job, &plan));
+        if let Some(owners) = &owners {
+            owners.add_to(&mut artifact.libraries, &plan);
+        }
         findings.extend(included::suspicious(&loaded.included, &program.name));
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
@@ -475,8 +494,11 @@ impl Run<'_> {
             Purpose::Size => {
                 let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
-                for line in
-                    artifact.sizes.iter().filter(|_| !self.settings.output.json).flat_map(Sizes::chart)
+                for line in artifact
+                    .sizes
+                    .iter()
+                    .filter(|_| !self.settings.output.is_document())
+                    .flat_map(Sizes::chart)
                 {
                     self.ui.data(&format!("{}\n", report::printable(&line)));
                 }
@@ -485,7 +507,8 @@ impl Run<'_> {
             Purpose::Write(destination) => {
                 self.list(&artifact, &lambda);
                 self.measure(loaded, &plan, &mut artifact)?;
-                self.write(loaded, (&plan, &others), &lambda, destination, &mut artifact, &mut findings)?
+                let write = (destination, owners.as_ref());
+                self.write(loaded, (&plan, &others), &lambda, write, &mut artifact, &mut findings)?
             }
         };
         Ok((artifact, fails))
@@ -563,7 +586,7 @@ impl Run<'_> {
                 false => error.help(format!("it needs: {}", known.join(", "))),
             });
         }
-        if self.settings.output.json {
+        if self.settings.output.is_document() {
             return Ok(());
         }
         match form {
@@ -579,7 +602,7 @@ impl Run<'_> {
                     self.ui.data(&format!("{}\n", report::printable(line)));
                 }
             }
-            Form::Mermaid => self.ui.data(&report::mermaid(subject, plan)),
+            Form::Mermaid => self.ui.data(&report::graph(subject.name, &artifact.libraries)),
         }
         Ok(())
     }
@@ -623,7 +646,7 @@ impl Run<'_> {
         loaded: &Loaded,
         (plan, others): (&BundlePlan, &[Other]),
         lambda: &LambdaWorld,
-        destination: &Destination,
+        (destination, owners): (&Destination, Option<&Owners>),
         artifact: &mut Artifact,
         findings: &mut Vec<Finding>,
     ) -> Result<bool> {
@@ -656,8 +679,12 @@ impl Run<'_> {
         replace(output, &entries, &zip, (!fails).then_some(&expected))
             .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
         artifact.archive = Some(archive_report(output, self.job.kind, &entries, &zip));
+        if let Some(owners) = owners {
+            let place = (&self.layout, self.job.epoch);
+            loaded.documents.write(owners, artifact, &entries, plan, place)?;
+        }
         finished(artifact, plan.shipped.len(), self.ui);
-        if !self.settings.output.json {
+        if !self.settings.output.is_document() {
             self.ui.data(&format!("{output}\n"));
         }
         Ok(fails)
@@ -712,6 +739,7 @@ fn artifact(program: &Program, path: &Utf8Path, facts: &ElfFacts, runtime: &str)
         target: cargo.and_then(|artifact| artifact.target.clone()),
         profile: cargo.and_then(|artifact| artifact.profile.clone()),
         runtime: runtime.to_owned(),
+        baseline_recorded: None,
         arch: facts.arch().map(|arch| arch.as_str().to_owned()),
         linkage: facts.arch().map(|_| facts.linkage().as_str()),
         libc: facts.arch().map(|_| facts.libc().as_str()),

@@ -18,4 +18,5 @@ pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;
+pub mod schema;
 pub mod tools;
