@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::command::{Ran, bundle_cmd, finish, run};
 use support::elf::Object;
-use support::schema;
+use support::{schema, tools};
 use tempfile::TempDir;
 
 /// A directory with `app`, a program that needs `libc.so.6` and these libraries, and an empty build world.
@@ -152,4 +152,63 @@ fn the_schema_is_printed_as_it_is_published() {
     assert!(jsonschema::meta::is_valid(
         &serde_json::from_str(cargo_lambda_bundle::documents::SCHEMA).unwrap()
     ));
+}
+
+#[test]
+fn every_shell_gets_completions_of_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = run(dir.path(), &format!("completions {shell}")).exits(0);
+        for word in ["cargo-lambda-bundle", "verify", "attached-layer"] {
+            assert!(ran.stdout.contains(word), "{shell}: no {word}");
+        }
+    }
+    run(dir.path(), "completions fnord").exits(2);
+}
+
+#[test]
+fn bash_completes_a_flag() {
+    const TEST: &str = "bash_completes_a_flag";
+    if !tools::require(TEST, "bash", "bash") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let script = run(dir.path(), "completions bash").exits(0).stdout;
+    std::fs::write(dir.path().join("completions"), script).unwrap();
+    let ask = "source ./completions; COMP_WORDS=(cargo-lambda-bundle verify --attached); COMP_CWORD=2; \
+               _cargo__lambda__bundle cargo-lambda-bundle --attached verify; echo \"${COMPREPLY[@]}\"";
+    let mut bash = support::command::command("bash", dir.path());
+    finish(bash.args(["-c", ask])).exits(0).prints("--attached-layer\n");
+}
+
+#[test]
+fn the_manual_page_is_one_for_man() {
+    const TEST: &str = "the_manual_page_is_one_for_man";
+    let dir = tempfile::tempdir().unwrap();
+    let page = run(dir.path(), "man").exits(0).stdout;
+    assert!(page.contains(".TH cargo-lambda-bundle 1"), "{page}");
+    assert!(page.contains(".SH SYNOPSIS") && page.contains("\\-\\-sbom"), "{page}");
+    // Whatever the variables say.
+    let mut command = bundle_cmd(dir.path());
+    finish(command.arg("man").env("CARGO_LAMBDA_BUNDLE_FNORD", "1")).exits(0).prints(&page);
+    if !tools::require(TEST, "groff", "groff-base") {
+        return;
+    }
+    std::fs::write(dir.path().join("page.1"), page).unwrap();
+    let ran =
+        finish(support::command::command("groff", dir.path()).args(["-man", "-Tutf8", "-ww", "page.1"]));
+    assert_eq!(ran.exits(0).stderr, "");
+}
+
+#[test]
+fn cargo_shows_its_help() {
+    let dir = tempfile::tempdir().unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_cargo-lambda-bundle")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    for arguments in [&["lambda-bundle", "--help"][..], &["help", "lambda-bundle"]] {
+        let mut cargo = support::command::command("cargo", dir.path());
+        let ran = finish(cargo.args(arguments).env("PATH", &path)).exits(0);
+        assert!(ran.stdout.contains("Usage: cargo lambda-bundle [OPTIONS]"), "{ran}");
+        assert!(ran.stdout.contains("completions"), "{ran}");
+    }
 }
