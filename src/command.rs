@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity};
-use crate::baseline::{Baseline, embedded, runtimes};
+use crate::baseline::{Baseline, embedded, names, runtimes};
 use crate::cli::MessageFormat;
 use crate::disk;
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
@@ -218,9 +218,34 @@ fn arch_assertion(facts: &ElfFacts, settings: &Lambda, name: &str) -> Option<Fin
     })
 }
 
+/// With `-v`: how old the table of the runtime is.
+fn say_age(lambda: &LambdaWorld, now: SystemTime, ui: &Ui) {
+    if ui.is_verbose() {
+        let recorded = &lambda.baseline.recorded;
+        let age = report::baseline::days_ago(report::baseline::days_between(recorded, &date(now)));
+        ui.status("Baseline", &format!("of {}, recorded on {recorded}, {age}", lambda.label()));
+    }
+}
+
+/// AWS changes images every few weeks; libraries and version nodes come and go over years.
+const DAYS_UNTIL_OLD: u64 = 365;
+
 /// Findings about the runtime itself.
 fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Finding> {
     let today = date(now);
+    let mut findings = Vec::new();
+    if report::baseline::days_between(&baseline.recorded, &today) > DAYS_UNTIL_OLD {
+        let message = format!(
+            "what is known of {} was recorded on {}, over a year ago; its images may have changed",
+            baseline.runtime, baseline.recorded
+        );
+        let finding = Finding::new(Code::BaselineOld, name, message);
+        let is_embedded = names().contains(&baseline.runtime.as_str());
+        findings.push(match is_embedded {
+            true => finding.help("install a newer version of cargo lambda-bundle"),
+            false => finding.help("capture it again: `cargo lambda-bundle baseline capture`"),
+        });
+    }
     let lifecycle = &baseline.lifecycle;
     let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| *date <= today);
     if baseline.names_only {
@@ -230,10 +255,11 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
             baseline.runtime
         );
         let finding = Finding::new(Code::NamesOnly, name, message);
-        return vec![finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root")];
+        findings.push(finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root"));
+        return findings;
     }
     if !passed(&lifecycle.deprecated) {
-        return Vec::new();
+        return findings;
     }
     let since = lifecycle.deprecated.as_deref().unwrap_or_default();
     let mut message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
@@ -248,7 +274,8 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
     if is_older && runtimes().contains(&baseline.runtime.as_str()) {
         finding = finding.help(format!("move to `--runtime {}`", crate::settings::DEFAULT_RUNTIME));
     }
-    vec![finding]
+    findings.push(finding);
+    findings
 }
 
 /// A point in time as `2026-11-21`, UTC.
@@ -340,5 +367,31 @@ fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> E
         malformed => Error::new(format!("could not read `{path}` as an ELF file"))
             .because(malformed)
             .help("build it again, or copy it again: it is not what a linker wrote"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(recorded: &str, days_after_2026_01_01: u64, expected: &[Code]) {
+        let Some(mut baseline) = embedded("provided.al2023", Arch::X86_64) else { panic!("no table") };
+        baseline.recorded = recorded.to_owned();
+        let now =
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600 + days_after_2026_01_01 * 86_400);
+        let codes: Vec<Code> =
+            runtime_findings(&baseline, "app", now).iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn a_table_is_old_after_a_year() {
+        check("2026-01-01", 365, &[]);
+        check("2026-01-01", 366, &[Code::BaselineOld]);
+        check("2027-01-01", 0, &[]);
+        check("a day that is none", 366, &[]);
     }
 }

@@ -73,6 +73,7 @@ codes! {
     DoubtfulLibrary "doubtful-library" Note "Whether the runtime has the library is doubtful, so it is shipped."
     StaleBinary "stale-binary" Warning "A source file is newer than the program."
     NamesOnly "names-only" Note "The baseline is a list of names, and says nothing of what they define and need."
+    BaselineOld "baseline-old" Warning "What is known of the runtime was recorded over a year ago."
     RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."
     SuspiciousInclude "suspicious-include" Warning "An included file that nobody named looks like a secret."
     DirectUploadLimit "direct-upload-limit" Warning "The ZIP is too large for a direct upload."

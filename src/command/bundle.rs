@@ -14,7 +14,7 @@ use super::output::{Expected, archive_report, finished, replace};
 use super::shipped::{Owners, Places};
 use super::split;
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, summary, unreadable,
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, say_age, summary, unreadable,
     unreadable_program,
 };
 use crate::archive::{self, Content, Entry, Mode};
@@ -420,6 +420,7 @@ impl Run<'_> {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
         artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
+        say_age(&lambda, self.context.now, self.ui);
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);

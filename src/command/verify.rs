@@ -6,7 +6,9 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::proof::Contents;
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable};
+use super::{
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, say_age, unreadable,
+};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Limits};
 use crate::audit::Finding;
 use crate::disk;
@@ -86,6 +88,7 @@ fn verify_one(
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
             artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
+            say_age(&lambda, context.now, ui);
             findings.extend(runtime_findings(&lambda.baseline, &name, context.now));
             findings.extend(facts.and_then(|facts| arch_assertion(facts, &settings.lambda, &name)));
             let (found, libraries) = contents.prove(&lambda, &job.libs);
