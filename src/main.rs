@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
     let (ui, result) = match context() {
         Ok(context) => run(&line, &context),
-        Err(error) => (Ui::new(1, None), Err(error)),
+        Err(error) => (Ui::new(1, None, false), Err(error)),
     };
     ExitCode::from(match result {
         Ok(Outcome::Done) => DONE,
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
-    let ui = |output: &Output| Ui::new(output.verbosity, output.color);
+    let ui = |output: &Output| Ui::new(output.verbosity, output.color, output.may_show_progress);
     match settings::resolve(line, context) {
         Ok(mut resolved) => {
             let ui = ui(&resolved.shared().output);
@@ -59,7 +59,7 @@ fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
         }
         Err(error) => match settings::first_output(line, context) {
             Ok(output) => (ui(&output), command::unanswered(error, &output, context, &ui(&output))),
-            Err(_) => (Ui::new(1, None), Err(error)), // it is the same error
+            Err(_) => (Ui::new(1, None, false), Err(error)), // it is the same error
         },
     }
 }

@@ -290,6 +290,8 @@ pub struct Output {
     pub verbosity: u8,
     /// Colour; `None` for when stderr is a terminal.
     pub color: Option<bool>,
+    /// Whether a bar may show what a run that takes long is at, on a terminal.
+    pub may_show_progress: bool,
     deny: BTreeSet<Code>,
     allow: BTreeSet<Code>,
 }
@@ -302,6 +304,7 @@ impl Output {
             format: args.message_format,
             verbosity,
             color: color(args.color, context),
+            may_show_progress: may_show_progress(context),
             deny: codes("--deny", &args.deny)?,
             allow: codes("--allow", &args.allow)?,
         })
@@ -342,6 +345,15 @@ fn color(arg: ColorArg, context: &Context) -> Option<bool> {
         _ if variable(context, "NO_COLOR").is_some() => Some(false),
         _ if variable(context, "CLICOLOR_FORCE").is_some_and(|value| value != "0") => Some(true),
         _ => None,
+    }
+}
+
+/// As cargo decides it, but for the terminal: CARGO_TERM_PROGRESS_WHEN, else not in CI and not on a dumb terminal.
+fn may_show_progress(context: &Context) -> bool {
+    match variable(context, "CARGO_TERM_PROGRESS_WHEN") {
+        Some("never") => false,
+        Some("always") => true,
+        _ => variable(context, "CI").is_none() && variable(context, "TERM") != Some("dumb"),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -118,7 +117,11 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         attached.add(split::write(name, plans, output.as_deref(), &options(shared, context), is_json, ui)?);
     }
     let mut summary = Vec::new();
-    for (name, loaded) in all {
+    let n_programs = all.len();
+    let is_written = matches!(shared.purpose, Purpose::Write(_));
+    for (at, (name, loaded)) in all.into_iter().enumerate() {
+        let verb = if is_written { "Bundling" } else { "Checking" };
+        let _progress = ui.progress(verb, &name, (at, n_programs));
         let answer = loaded.and_then(|loaded| run_of(&loaded, &attached).program(&loaded, results));
         match answer {
             Ok(line) => summary.extend(line),
@@ -657,11 +660,8 @@ impl Run<'_> {
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
         let unzipped_bytes = entries.iter().map(entry_size).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
-        let spinner = self.ui.spinner("Bundling", name);
-        spinner.enable_steady_tick(Duration::from_millis(500));
         let options = options(self.job, self.context);
         let zip = archive::write(&entries, &options, Vec::new())?;
-        spinner.finish_and_clear();
         findings.extend(direct_upload_finding(zip.len() as u64, name));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
