@@ -16,6 +16,8 @@ pub struct Ui {
     verbosity: u8,
     color: anstream::ColorChoice,
     shows_progress: bool,
+    /// The width of the terminal; `None` if stderr is none.
+    columns: Option<usize>,
     is_silent: bool,
     /// What is at the bottom of the terminal.
     bar: RefCell<Option<ProgressBar>>,
@@ -53,7 +55,8 @@ impl Ui {
             None => anstream::ColorChoice::Auto,
         };
         let shows_progress = may_show_progress && std::io::stderr().is_terminal();
-        Ui { verbosity, color, shows_progress, is_silent: false, bar: RefCell::default() }
+        let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0.into());
+        Ui { verbosity, color, shows_progress, columns, is_silent: false, bar: RefCell::default() }
     }
 
     /// Prints data only.
@@ -69,7 +72,8 @@ impl Ui {
     /// `    Checking orders`.
     pub fn status(&self, verb: &str, text: &str) {
         if self.verbosity > 0 {
-            self.line(&format!("{VERB}{verb:>12}{VERB:#} {}", printable(text)));
+            let text = self.wrapped(&printable(text), 13, 13);
+            self.line(&format!("{VERB}{verb:>12}{VERB:#} {text}"));
         }
     }
 
@@ -82,10 +86,13 @@ impl Ui {
             Severity::Note => return,
         };
         let code = finding.code.as_str();
-        self.line(&format!("{style}{word}[{code}]{style:#}: {}", printable(&finding.message)));
+        let before = word.len() + code.len() + "[]: ".len();
+        let message = self.wrapped(&printable(&finding.message), before, 2);
+        self.line(&format!("{style}{word}[{code}]{style:#}: {message}"));
         for detail in finding_details(finding, self.is_verbose()) {
-            self.line(&format!("  {}", printable(&detail)));
+            self.line(&format!("  {}", self.wrapped(&printable(&detail), 2, 4)));
         }
+        // Not wrapped: what it says to run must paste as one line.
         if let Some(help) = &finding.help {
             self.line(&format!("{NOTE}help{NOTE:#}: {}", printable(help)));
         }
@@ -148,6 +155,11 @@ impl Ui {
         });
     }
 
+    /// Text that starts in column `at`, for a terminal broken between words, later lines indented; else as it is.
+    fn wrapped(&self, text: &str, at: usize, indent: usize) -> String {
+        self.columns.map_or(text.to_owned(), |columns| wrap(text, columns, at, indent))
+    }
+
     /// The bar makes room for a line.
     fn above_the_bar(&self, write: impl FnOnce()) {
         match &*self.bar.borrow() {
@@ -160,4 +172,42 @@ impl Ui {
 /// Cleans each line of a text and indents all but the first.
 fn multiline(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n    ")
+}
+
+/// Breaks a line between words where it would pass the last column. Runs of spaces, which align, stay.
+fn wrap(text: &str, columns: usize, at: usize, indent: usize) -> String {
+    let mut wrapped = String::with_capacity(text.len());
+    let mut column = at;
+    for word in text.split_inclusive(' ') {
+        let width = word.trim_end().chars().count();
+        if column + width > columns && column > indent {
+            wrapped.truncate(wrapped.trim_end().len());
+            wrapped.push('\n');
+            wrapped.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        }
+        wrapped.push_str(word);
+        column += word.chars().count();
+    }
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(wrap(text, 12, 4, 2), expected);
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        check("one two", "one two");
+        check("four four", "four\n  four");
+        check("a bcd efg hi jklmno", "a bcd\n  efg hi\n  jklmno");
+        check("a  b  c", "a  b  c");
+        check("a  a-word-that-is-longer b", "a\n  a-word-that-is-longer\n  b");
+        check("", "");
+    }
 }
