@@ -66,6 +66,24 @@ pub enum Command {
         #[command(subcommand)]
         command: BaselineCommand,
     },
+    /// What the tool says of itself.
+    #[command(flatten)]
+    Print(PrintCommand),
+}
+
+/// What is printed without asking for any settings.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum PrintCommand {
+    /// Print the JSON Schema of what `--message-format json` prints.
+    Schema,
+    /// Print completions of `cargo-lambda-bundle` for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff.
+    Man,
 }
 
 /// What to do with the tables of runtimes.
@@ -151,6 +169,16 @@ pub struct BundleArgs {
     /// How hard to compress. The bytes depend on it, not on the number of cores.
     #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
     pub compression: CompressionArg,
+
+    /// Write what the bundle ships to this file, too, as a CycloneDX 1.6 document. May hold {bin}, {package},
+    /// {arch} and {target}.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub sbom: Option<Utf8PathBuf>,
+
+    /// Write the licence texts of the libraries that the bundle ships to this file, too, as this machine's package
+    /// documentation has them. May hold {bin}, {package}, {arch} and {target}.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub licenses: Option<Utf8PathBuf>,
 
     /// Write the bundle even though it would not start; the exit status stays 1.
     #[arg(long, help_heading = "Output")]
@@ -331,7 +359,7 @@ pub struct ContentArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Format of the report: text on stderr, or one JSON document on stdout.
+    /// Format of the report: text on stderr, or that and GitHub's annotations, or one document on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub message_format: MessageFormat,
     /// Findings with this code become errors (repeatable).
@@ -498,8 +526,12 @@ pub enum CompressionArg {
 pub enum MessageFormat {
     /// Text on stderr; stdout has the written paths.
     Human,
-    /// One JSON document on stdout.
+    /// One JSON document on stdout; `schema` prints its JSON Schema.
     Json,
+    /// GitHub's workflow commands on stdout; a table and graphs at the end of $GITHUB_STEP_SUMMARY.
+    Github,
+    /// One SARIF 2.1.0 document on stdout, for code scanning.
+    Sarif,
 }
 
 /// `--color`.

@@ -11,6 +11,7 @@ mod included;
 mod lints;
 mod output;
 mod proof;
+mod shipped;
 mod split;
 mod summary;
 mod verify;
@@ -19,12 +20,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity, pages};
-use crate::baseline::{Baseline, embedded, runtimes};
+use crate::baseline::{Baseline, embedded, names, runtimes};
+use crate::cli::MessageFormat;
+use crate::disk;
 use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, MemberContent};
-use crate::report::{self, Artifact, Library, Report};
-use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
+use crate::report::{self, Artifact, Failure, Library, Report};
+use crate::settings::{self, Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
 use crate::world::Opened;
 
@@ -71,18 +74,46 @@ pub fn run(resolved: &mut Resolved, context: &Context, ui: &Ui) -> Result<Outcom
     }
     let Results { artifacts, split_layer, errors } = results;
     let fails = artifacts.iter().any(|(_, fails)| *fails);
-    if settings.output.json {
-        let artifacts = artifacts.into_iter().map(|(artifact, _)| artifact).collect();
-        let shown = together(&errors);
-        let error =
-            answered.as_ref().err().or(errors.first().filter(|_| errors.len() == 1)).or(shown.as_ref());
-        ui.data(&Report::new(artifacts, split_layer, error).to_json());
-    }
+    let shown = together(&errors);
+    let error = answered.as_ref().err().or(errors.first().filter(|_| errors.len() == 1)).or(shown.as_ref());
+    let artifacts: Vec<Artifact> = artifacts.into_iter().map(|(artifact, _)| artifact).collect();
+    // Of several runtimes, the others are a report.
+    let decides = |artifact: &Artifact| {
+        resolved.packages.iter().any(|package| package.settings.lambda.configured == artifact.runtime)
+    };
+    print((artifacts, split_layer), decides, error, (&settings.output, context, ui))?;
     answered.map(|()| match (errors.is_empty(), fails) {
         (false, _) => Outcome::NoAnswer,
         (true, true) => Outcome::Findings,
         (true, false) => Outcome::Done,
     })
+}
+
+/// Prints the report in a form for programs. Annotations are of the artifacts that decide.
+fn print(
+    (artifacts, split_layer): (Vec<Artifact>, Option<report::Archive>),
+    decides: impl Fn(&Artifact) -> bool,
+    error: Option<&Error>,
+    (output, context, ui): (&Output, &Context, &Ui),
+) -> Result<()> {
+    let failure = error.map(Failure::of);
+    let all: Vec<&Artifact> = artifacts.iter().collect();
+    let deciding: Vec<&Artifact> = all.iter().copied().filter(|artifact| decides(artifact)).collect();
+    match output.format {
+        MessageFormat::Human => {}
+        MessageFormat::Json => ui.data(&Report::new(artifacts, split_layer, failure).to_json()),
+        MessageFormat::Sarif => {
+            ui.data(&report::sarif::document(&deciding, failure.as_ref(), context.current_dir.as_str()));
+        }
+        MessageFormat::Github => {
+            ui.data(&report::github::commands(&deciding, failure.as_ref(), ui.is_verbose()));
+            if let Some(path) = settings::variable(context, "GITHUB_STEP_SUMMARY") {
+                let text = report::github::summary(&all, failure.as_ref());
+                disk::write::append(&context.current_dir.join(path), &text)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a run found, program by program.
@@ -108,10 +139,10 @@ fn together(errors: &[Error]) -> Option<Error> {
     Some(Error::new(format!("could not answer for {} programs", errors.len())).because(chain))
 }
 
-/// Reports an error from before the job began: with JSON, unless the command line is wrong, on stdout, too.
-pub fn unanswered(error: Error, output: &Output, ui: &Ui) -> Result<Outcome> {
-    if output.json && !error.is_usage() {
-        ui.data(&Report::new(Vec::new(), None, Some(&error)).to_json());
+/// Reports an error from before the job began: in a form for programs, too, unless the command line is wrong.
+pub fn unanswered(error: Error, output: &Output, context: &Context, ui: &Ui) -> Result<Outcome> {
+    if !error.is_usage() {
+        print((Vec::new(), None), |_| true, Some(&error), (output, context, ui))?;
     }
     Err(error)
 }
@@ -194,9 +225,34 @@ fn arch_assertion(facts: &ElfFacts, settings: &Lambda, name: &str) -> Option<Fin
     })
 }
 
+/// With `-v`: how old the table of the runtime is.
+fn say_age(lambda: &LambdaWorld, now: SystemTime, ui: &Ui) {
+    if ui.is_verbose() {
+        let recorded = &lambda.baseline.recorded;
+        let age = report::baseline::days_ago(report::baseline::days_between(recorded, &date(now)));
+        ui.status("Baseline", &format!("of {}, recorded on {recorded}, {age}", lambda.label()));
+    }
+}
+
+/// AWS changes images every few weeks; libraries and version nodes come and go over years.
+const DAYS_UNTIL_OLD: u64 = 365;
+
 /// Findings about the runtime itself.
 fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Finding> {
     let today = date(now);
+    let mut findings = Vec::new();
+    if report::baseline::days_between(&baseline.recorded, &today) > DAYS_UNTIL_OLD {
+        let message = format!(
+            "what is known of {} was recorded on {}, over a year ago; its images may have changed",
+            baseline.runtime, baseline.recorded
+        );
+        let finding = Finding::new(Code::BaselineOld, name, message);
+        let is_embedded = names().contains(&baseline.runtime.as_str());
+        findings.push(match is_embedded {
+            true => finding.help("install a newer version of cargo lambda-bundle"),
+            false => finding.help("capture it again: `cargo lambda-bundle baseline capture`"),
+        });
+    }
     let lifecycle = &baseline.lifecycle;
     let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| *date <= today);
     if baseline.names_only {
@@ -206,10 +262,11 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
             baseline.runtime
         );
         let finding = Finding::new(Code::NamesOnly, name, message);
-        return vec![finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root")];
+        findings.push(finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root"));
+        return findings;
     }
     if !passed(&lifecycle.deprecated) {
-        return Vec::new();
+        return findings;
     }
     let since = lifecycle.deprecated.as_deref().unwrap_or_default();
     let mut message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
@@ -224,7 +281,8 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
     if is_older && runtimes().contains(&baseline.runtime.as_str()) {
         finding = finding.help(format!("move to `--runtime {}`", crate::settings::DEFAULT_RUNTIME));
     }
-    vec![finding]
+    findings.push(finding);
+    findings
 }
 
 /// A point in time as `2026-11-21`, UTC.
@@ -316,5 +374,31 @@ fn unreadable_program(path: &camino::Utf8Path, error: crate::elf::ElfError) -> E
         malformed => Error::new(format!("could not read `{path}` as an ELF file"))
             .because(malformed)
             .help("build it again, or copy it again: it is not what a linker wrote"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(recorded: &str, days_after_2026_01_01: u64, expected: &[Code]) {
+        let Some(mut baseline) = embedded("provided.al2023", Arch::X86_64) else { panic!("no table") };
+        baseline.recorded = recorded.to_owned();
+        let now =
+            SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600 + days_after_2026_01_01 * 86_400);
+        let codes: Vec<Code> =
+            runtime_findings(&baseline, "app", now).iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn a_table_is_old_after_a_year() {
+        check("2026-01-01", 365, &[]);
+        check("2026-01-01", 366, &[Code::BaselineOld]);
+        check("2027-01-01", 0, &[]);
+        check("a day that is none", 366, &[]);
     }
 }

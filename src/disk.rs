@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 pub mod build_world;
 pub mod capture;
 pub mod include;
+pub mod packages;
 pub mod scratch;
 pub mod write;
 

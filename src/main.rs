@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use cargo_lambda_bundle::command::{self, Outcome};
+use cargo_lambda_bundle::documents;
 use cargo_lambda_bundle::error::{Error, Result};
 use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};
 use cargo_lambda_bundle::ui::Ui;
@@ -29,9 +30,13 @@ fn main() -> ExitCode {
         arguments.remove(1);
     }
     let line = CommandLine::parse(arguments);
+    if let Some(asked) = line.print() {
+        Ui::silent().data(&documents::text(&asked));
+        return ExitCode::from(DONE);
+    }
     let (ui, result) = match context() {
         Ok(context) => run(&line, &context),
-        Err(error) => (Ui::new(1, None), Err(error)),
+        Err(error) => (Ui::new(1, None, false), Err(error)),
     };
     ExitCode::from(match result {
         Ok(Outcome::Done) => DONE,
@@ -45,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
-    let ui = |output: &Output| Ui::new(output.verbosity, output.color);
+    let ui = |output: &Output| Ui::new(output.verbosity, output.color, output.may_show_progress);
     match settings::resolve(line, context) {
         Ok(mut resolved) => {
             let ui = ui(&resolved.shared().output);
@@ -53,8 +58,8 @@ fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
             (ui, outcome)
         }
         Err(error) => match settings::first_output(line, context) {
-            Ok(output) => (ui(&output), command::unanswered(error, &output, &ui(&output))),
-            Err(_) => (Ui::new(1, None), Err(error)), // it is the same error
+            Ok(output) => (ui(&output), command::unanswered(error, &output, context, &ui(&output))),
+            Err(_) => (Ui::new(1, None, false), Err(error)), // it is the same error
         },
     }
 }

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 
 pub mod baseline;
 mod explain;
+pub mod github;
+pub mod sarif;
+pub mod sbom;
 mod size;
 
 use serde::Serialize;
@@ -20,7 +23,7 @@ use crate::loader::{Closure, Outcome, Rule};
 use crate::repair::{Edits, Lost};
 use crate::world::Object;
 
-pub use explain::{Explanation, explain, mermaid, tree};
+pub use explain::{Explanation, explain, graph, tree};
 pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
@@ -42,8 +45,7 @@ pub struct Report {
 
 impl Report {
     /// A document of these artifacts.
-    pub fn new(artifacts: Vec<Artifact>, split_layer: Option<Archive>, error: Option<&Error>) -> Report {
-        let error = error.map(Failure::of);
+    pub fn new(artifacts: Vec<Artifact>, split_layer: Option<Archive>, error: Option<Failure>) -> Report {
         Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
     }
 
@@ -73,12 +75,25 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn of(error: &Error) -> Failure {
+    /// What the error says.
+    pub fn of(error: &Error) -> Failure {
         Failure {
             message: error.to_string(),
             causes: error.causes(),
             help: error.help_text().map(str::to_owned),
         }
+    }
+
+    /// All of it, a line each.
+    fn lines(&self) -> String {
+        let mut lines = self.message.clone();
+        for cause in &self.causes {
+            let _ = write!(lines, "\ncaused by: {cause}");
+        }
+        if let Some(help) = &self.help {
+            let _ = write!(lines, "\nhelp: {help}");
+        }
+        lines
     }
 }
 
@@ -97,6 +112,8 @@ pub struct Artifact {
     pub profile: Option<String>,
     /// The runtime.
     pub runtime: String,
+    /// The day of the table of what the runtime holds.
+    pub baseline_recorded: Option<String>,
     /// Lambda's architecture of the program.
     pub arch: Option<String>,
     /// How it reaches its libraries.
@@ -144,6 +161,10 @@ pub struct Library {
     pub needed_by: Vec<String>,
     /// How it is known that the system has it.
     pub evidence: Option<&'static str>,
+    /// Of a library in the bundle: the package that the file is from, if known.
+    pub package: Option<String>,
+    /// The version of that package.
+    pub package_version: Option<String>,
 }
 
 /// What is edited in one file of the bundle.
@@ -322,6 +343,8 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
             rule: Some(object.rule.as_str()),
             needed_by,
             evidence,
+            package: None,
+            package_version: None,
             from,
             soname: soname.clone(),
         };
@@ -342,6 +365,8 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
             rule: None,
             needed_by: Vec::new(),
             evidence: None,
+            package: None,
+            package_version: None,
         });
         if !library.needed_by.contains(&by) {
             library.needed_by.push(by);
@@ -379,6 +404,9 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
                         Certainty::Absent => "not on",
                     };
                     let _ = write!(text, "; {why} {runtime}; from {build}");
+                    if let (Some(package), Some(version)) = (&library.package, &library.package_version) {
+                        let _ = write!(text, " ({package} {version})");
+                    }
                 }
                 ("bundle", None, Some(path)) | ("layer", _, Some(path)) => {
                     let _ = write!(text, "; {path}");
@@ -434,6 +462,22 @@ pub fn age(seconds: u64) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// Text with all but letters, digits, `-`, `.`, `_`, `~` and those of `kept` as `%NN`.
+///
+/// Source: RFC 3986, section 2.
+pub(crate) fn percent_encoded(text: &str, kept: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let char = char::from(byte);
+        if byte.is_ascii_alphanumeric() || "-._~".contains(char) || (byte.is_ascii() && kept.contains(char)) {
+            encoded.push(char);
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal.

@@ -203,6 +203,8 @@ pub struct Bundle {
     pub purpose: Purpose,
     /// The time of every archive entry.
     pub stamp: Stamp,
+    /// The same in seconds since 1970, if it was named.
+    pub epoch: Option<u64>,
 }
 
 /// The programs of a run.
@@ -256,6 +258,10 @@ pub struct Destination {
     pub write_anyway: bool,
     /// How hard to compress.
     pub compression: Compression,
+    /// Where the list of what is shipped goes, absolute, with placeholders as in `-o`.
+    pub sbom: Option<Utf8PathBuf>,
+    /// Where the licence texts go, in the same form.
+    pub licenses: Option<Utf8PathBuf>,
 }
 
 /// The forms of a written bundle.
@@ -291,12 +297,14 @@ pub struct Lambda {
 /// How results are shown.
 #[derive(Debug)]
 pub struct Output {
-    /// JSON on stdout.
-    pub json: bool,
+    /// What the report is written as. Tables of runtimes and settings are text or JSON.
+    pub format: MessageFormat,
     /// 0 quiet, 1 normal, 2 and more verbose.
     pub verbosity: u8,
     /// Colour; `None` for when stderr is a terminal.
     pub color: Option<bool>,
+    /// Whether a bar may show what a run that takes long is at, on a terminal.
+    pub may_show_progress: bool,
     deny: BTreeSet<Code>,
     allow: BTreeSet<Code>,
 }
@@ -306,12 +314,23 @@ impl Output {
     pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
         let verbosity = if args.quiet { 0 } else { 1 + args.verbose };
         Ok(Output {
-            json: args.message_format == MessageFormat::Json,
+            format: args.message_format,
             verbosity,
             color: color(args.color, context),
+            may_show_progress: may_show_progress(context),
             deny: codes("--deny", &args.deny)?,
             allow: codes("--allow", &args.allow)?,
         })
+    }
+
+    /// JSON on stdout.
+    pub fn is_json(&self) -> bool {
+        self.format == MessageFormat::Json
+    }
+
+    /// One document on stdout, and nothing else.
+    pub fn is_document(&self) -> bool {
+        matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
     }
 
     /// Moves severities as `--deny` and `--allow` say. An error stays one.
@@ -342,7 +361,17 @@ fn color(arg: ColorArg, context: &Context) -> Option<bool> {
     }
 }
 
-fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
+/// As cargo decides it, but for the terminal: CARGO_TERM_PROGRESS_WHEN, else not in CI and not on a dumb terminal.
+fn may_show_progress(context: &Context) -> bool {
+    match variable(context, "CARGO_TERM_PROGRESS_WHEN") {
+        Some("never") => false,
+        Some("always") => true,
+        _ => variable(context, "CI").is_none() && variable(context, "TERM") != Some("dumb"),
+    }
+}
+
+/// A variable that is set to anything but nothing.
+pub fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
     let (_, value) = context.environment.vars.iter().find(|(key, _)| key == name)?;
     value.to_str().filter(|value| !value.is_empty())
 }
@@ -436,7 +465,7 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
         Some(Command::Explain(ExplainArgs { finding: Some(_), .. })) => return None,
         Some(Command::Explain(explain)) => &explain.check,
         Some(Command::Config(bundle)) => &bundle.check,
-        Some(Command::Verify(_) | Command::Baseline { .. }) => return None,
+        Some(Command::Verify(_) | Command::Baseline { .. } | Command::Print(_)) => return None,
     };
     check.selection.binaries.is_empty().then(|| selection(&check.selection))
 }
@@ -444,16 +473,10 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
 /// Final values for a command line that says everything.
 fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
-        None => {
-            let BundleArgs { check, output, format, compression, write_anyway } = cli.bundle;
-            let destination = destination(output, format, compression, write_anyway, context)?;
-            bundle(check, Purpose::Write(destination), context)
-        }
-        Some(Command::Config(BundleArgs { check, output, format, compression, write_anyway })) => {
+        None => written(cli.bundle, context),
+        Some(Command::Config(bundle)) => {
             // Held to the same rules as the run that it tells of.
-            let destination = destination(output, format, compression, write_anyway, context)?;
-            let settings = bundle(check, Purpose::Write(destination), context)?;
-            Ok(Settings { job: Job::Config, ..settings })
+            Ok(Settings { job: Job::Config, ..written(bundle, context)? })
         }
         Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
         Some(Command::Size(check)) => bundle(check, Purpose::Size, context),
@@ -482,6 +505,7 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 output: Output::new(&output, context)?,
             })
         }
+        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
         Some(Command::Baseline { command }) => {
             let output = Output::new(command.output(), context)?;
             Ok(Settings {
@@ -524,13 +548,9 @@ impl From<ArchArg> for Arch {
     }
 }
 
-fn destination(
-    output: Option<Utf8PathBuf>,
-    format: FormatArg,
-    compression: CompressionArg,
-    write_anyway: bool,
-    context: &Context,
-) -> Result<Destination> {
+/// The settings of a run that writes bundles.
+fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
+    let BundleArgs { check, output, format, compression, write_anyway, sbom, licenses } = args;
     let compression = match compression {
         CompressionArg::Fast => Compression::Fast,
         CompressionArg::Default => Compression::Default,
@@ -540,12 +560,21 @@ fn destination(
         return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
     }
     let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
-    let pattern = output.map(|path| context.current_dir.join(path));
     let format = match format {
         FormatArg::Zip => Format::Zip,
         FormatArg::Dir => Format::Dir,
     };
-    Ok(Destination { pattern, is_directory, format, write_anyway, compression })
+    let absolute = |path: Utf8PathBuf| context.current_dir.join(path);
+    let destination = Destination {
+        pattern: output.map(absolute),
+        is_directory,
+        format,
+        write_anyway,
+        compression,
+        sbom: sbom.map(absolute),
+        licenses: licenses.map(absolute),
+    };
+    bundle(check, Purpose::Write(destination), context)
 }
 
 fn selection(args: &SelectionArgs) -> Selection {
@@ -652,6 +681,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         sysroot: content.sysroot.as_ref().map(absolute),
         purpose,
         stamp: stamp(context)?,
+        epoch: epoch(context)?,
     }));
     Ok(Settings { job, lambda, output: Output::new(&output, context)? })
 }
@@ -739,6 +769,7 @@ fn output_args(cli: &Cli) -> &OutputArgs {
         Some(Command::Verify(verify)) => &verify.output,
         Some(Command::Config(config)) => &config.check.output,
         Some(Command::Baseline { command }) => command.output(),
+        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The terminal: colour, status lines in cargo's manner, progress; stdout for data only.
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,9 +15,30 @@ use crate::report::{finding_details, printable};
 pub struct Ui {
     verbosity: u8,
     color: anstream::ColorChoice,
-    is_terminal: bool,
+    shows_progress: bool,
+    /// The width of the terminal; `None` if stderr is none.
+    columns: Option<usize>,
     is_silent: bool,
+    /// What is at the bottom of the terminal.
+    bar: RefCell<Option<ProgressBar>>,
 }
+
+/// Work that a bar shows.
+#[must_use]
+pub struct Progress<'a>(&'a Ui);
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Work that is done sooner has no bar.
+const UNTIL_SHOWN: Duration = Duration::from_millis(500);
+
+const BETWEEN_TICKS: Duration = Duration::from_millis(200);
 
 const VERB: Style = AnsiColor::Green.on_default().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -23,19 +46,22 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 impl Ui {
-    /// `color` is `None` for when stderr is a terminal; `verbosity` 0 prints findings only.
-    pub fn new(verbosity: u8, color: Option<bool>) -> Ui {
+    /// `color` is `None` for when stderr is a terminal; `verbosity` 0 prints findings only. Of a terminal,
+    /// `may_show_progress` is asked, too.
+    pub fn new(verbosity: u8, color: Option<bool>, may_show_progress: bool) -> Ui {
         let color = match color {
             Some(true) => anstream::ColorChoice::AlwaysAnsi,
             Some(false) => anstream::ColorChoice::Never,
             None => anstream::ColorChoice::Auto,
         };
-        Ui { verbosity, color, is_terminal: std::io::stderr().is_terminal(), is_silent: false }
+        let shows_progress = may_show_progress && std::io::stderr().is_terminal();
+        let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0.into());
+        Ui { verbosity, color, shows_progress, columns, is_silent: false, bar: RefCell::default() }
     }
 
     /// Prints data only.
     pub fn silent() -> Ui {
-        Ui { verbosity: 0, color: anstream::ColorChoice::Never, is_terminal: false, is_silent: true }
+        Ui { is_silent: true, ..Ui::new(0, Some(false), false) }
     }
 
     /// Whether `-v` was given.
@@ -46,7 +72,8 @@ impl Ui {
     /// `    Checking orders`.
     pub fn status(&self, verb: &str, text: &str) {
         if self.verbosity > 0 {
-            self.line(&format!("{VERB}{verb:>12}{VERB:#} {}", printable(text)));
+            let text = self.wrapped(&printable(text), 13, 13);
+            self.line(&format!("{VERB}{verb:>12}{VERB:#} {text}"));
         }
     }
 
@@ -59,10 +86,13 @@ impl Ui {
             Severity::Note => return,
         };
         let code = finding.code.as_str();
-        self.line(&format!("{style}{word}[{code}]{style:#}: {}", printable(&finding.message)));
+        let before = word.len() + code.len() + "[]: ".len();
+        let message = self.wrapped(&printable(&finding.message), before, 2);
+        self.line(&format!("{style}{word}[{code}]{style:#}: {message}"));
         for detail in finding_details(finding, self.is_verbose()) {
-            self.line(&format!("  {}", printable(&detail)));
+            self.line(&format!("  {}", self.wrapped(&printable(&detail), 2, 4)));
         }
+        // Not wrapped: what it says to run must paste as one line.
         if let Some(help) = &finding.help {
             self.line(&format!("{NOTE}help{NOTE:#}: {}", printable(help)));
         }
@@ -82,34 +112,102 @@ impl Ui {
     /// A line of data on stdout.
     pub fn data(&self, text: &str) {
         // A reader that has gone away (`| head`) is not our failure.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        self.above_the_bar(|| drop(std::io::stdout().write_all(text.as_bytes())));
     }
 
-    /// A spinner for work that takes a while; invisible unless stderr is a terminal.
-    pub fn spinner(&self, verb: &str, text: &str) -> ProgressBar {
-        if !self.is_terminal || self.verbosity == 0 {
-            return ProgressBar::hidden();
+    /// Shows what is being worked on, as the bar at the bottom of a terminal, until what it returns is dropped.
+    ///
+    /// It appears after half a second: most runs are over by then.
+    pub fn progress(&self, verb: &str, text: &str, (at, all): (usize, usize)) -> Progress<'_> {
+        if self.shows_progress && self.verbosity > 0 {
+            let bar = ProgressBar::with_draw_target(Some(all as u64), ProgressDrawTarget::hidden());
+            let template = match all {
+                0 | 1 => "{prefix:>12.bold.cyan} {wide_msg} {elapsed}",
+                _ => "{prefix:>12.bold.cyan} [{bar:25}] {pos}/{len}: {wide_msg} {elapsed}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_prefix(verb.to_owned());
+            bar.set_message(printable(text));
+            bar.set_position(at as u64);
+            let later = bar.downgrade();
+            std::thread::spawn(move || {
+                std::thread::sleep(UNTIL_SHOWN);
+                if let Some(bar) = later.upgrade().filter(|bar| !bar.is_finished()) {
+                    bar.set_draw_target(ProgressDrawTarget::stderr());
+                    bar.enable_steady_tick(BETWEEN_TICKS);
+                }
+            });
+            *self.bar.borrow_mut() = Some(bar);
         }
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("{prefix:>12} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.set_prefix(verb.to_owned());
-        bar.set_message(printable(text));
-        bar
+        Progress(self)
     }
 
     fn line(&self, text: &str) {
         if self.is_silent {
             return;
         }
-        let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);
-        // There is nowhere left to say that stderr is closed.
-        let _ = writeln!(stderr, "{text}");
+        self.above_the_bar(|| {
+            let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);
+            // There is nowhere left to say that stderr is closed.
+            let _ = writeln!(stderr, "{text}");
+        });
+    }
+
+    /// Text that starts in column `at`, for a terminal broken between words, later lines indented; else as it is.
+    fn wrapped(&self, text: &str, at: usize, indent: usize) -> String {
+        self.columns.map_or(text.to_owned(), |columns| wrap(text, columns, at, indent))
+    }
+
+    /// The bar makes room for a line.
+    fn above_the_bar(&self, write: impl FnOnce()) {
+        match &*self.bar.borrow() {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 }
 
 /// Cleans each line of a text and indents all but the first.
 fn multiline(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n    ")
+}
+
+/// Breaks a line between words where it would pass the last column. Runs of spaces, which align, stay.
+fn wrap(text: &str, columns: usize, at: usize, indent: usize) -> String {
+    let mut wrapped = String::with_capacity(text.len());
+    let mut column = at;
+    for word in text.split_inclusive(' ') {
+        let width = word.trim_end().chars().count();
+        if column + width > columns && column > indent {
+            wrapped.truncate(wrapped.trim_end().len());
+            wrapped.push('\n');
+            wrapped.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        }
+        wrapped.push_str(word);
+        column += word.chars().count();
+    }
+    wrapped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(wrap(text, 12, 4, 2), expected);
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        check("one two", "one two");
+        check("four four", "four\n  four");
+        check("a bcd efg hi jklmno", "a bcd\n  efg hi\n  jklmno");
+        check("a  b  c", "a  b  c");
+        check("a  a-word-that-is-longer b", "a\n  a-word-that-is-longer\n  b");
+        check("", "");
+    }
 }

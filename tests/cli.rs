@@ -361,11 +361,6 @@ fn keys(value: &Value) -> Vec<&str> {
     object.keys().map(String::as_str).collect()
 }
 
-#[track_caller]
-fn one_of(value: &Value, words: &[&str]) {
-    assert!(value.as_str().is_some_and(|word| words.contains(&word)), "{value}, not one of {words:?}");
-}
-
 /// Null, or a path from the root.
 #[track_caller]
 fn absolute(value: &Value) {
@@ -375,42 +370,15 @@ fn absolute(value: &Value) {
     );
 }
 
-/// Checks every field of the contract; others may come to it.
+/// Checks what the schema, to which [`Ran::json`] holds the document, cannot say.
 #[track_caller]
 fn check_document(document: &Value) -> &Vec<Value> {
     assert_eq!(document["schema"], "cargo-lambda-bundle/report");
-    assert_eq!(document["version"], 1);
-    assert_eq!(keys(document), ["artifacts", "schema", "version"]);
     let artifacts = document["artifacts"].as_array().unwrap();
     for artifact in artifacts {
-        let expected = [
-            "arch",
-            "archive",
-            "findings",
-            "interpreter",
-            "libc",
-            "libraries",
-            "linkage",
-            "name",
-            "package",
-            "path",
-            "profile",
-            "role",
-            "runtime",
-            "sizes",
-            "target",
-            "verdict",
-        ];
-        assert_eq!(keys(artifact), expected);
         absolute(&artifact["path"]);
-        one_of(&artifact["arch"], &["x86_64", "arm64"]);
-        one_of(&artifact["linkage"], &["static", "static-pie", "dynamic", "shared-library", "broken"]);
-        one_of(&artifact["libc"], &["glibc", "musl", "none", "unknown"]);
-        one_of(&artifact["verdict"], &["starts", "fails", "unknown"]);
-        one_of(&artifact["role"], &["bootstrap", "extension", "program", "library"]);
         absolute(&artifact["interpreter"]);
         artifact["libraries"].as_array().unwrap().iter().for_each(check_library);
-        artifact["findings"].as_array().unwrap().iter().for_each(check_finding);
         if !artifact["sizes"].is_null() {
             check_sizes(&artifact["sizes"]);
         }
@@ -423,53 +391,17 @@ fn check_document(document: &Value) -> &Vec<Value> {
 
 #[track_caller]
 fn check_library(library: &Value) {
-    let expected = ["build_path", "evidence", "from", "lambda_path", "needed_by", "pinned", "rule", "soname"];
-    assert_eq!(keys(library), expected);
-    one_of(&library["from"], &["bundle", "baseline", "layer", "missing", "excluded"]);
     absolute(&library["build_path"]);
     absolute(&library["lambda_path"]);
-    assert!(library["pinned"].is_boolean() && library["soname"].is_string());
     let loaded = library["from"] != "missing" && library["from"] != "excluded";
     assert_eq!(library["lambda_path"].is_string(), loaded, "{library}");
-    let rules = [
-        "already-loaded",
-        "rpath",
-        "ld-library-path",
-        "runpath",
-        "cache",
-        "default-dir",
-        "direct-path",
-        "interpreter",
-        "builtin",
-    ];
-    if loaded {
-        one_of(&library["rule"], &rules);
-    }
+    assert_eq!(library["rule"].is_string(), loaded, "{library}");
     assert_eq!(library["evidence"].is_string(), library["from"] == "baseline", "{library}");
-    if library["from"] == "baseline" {
-        one_of(&library["evidence"], &["measured", "derived", "doubtful", "captured"]);
-    }
-    assert!(library["needed_by"].as_array().unwrap().iter().all(Value::is_string));
-}
-
-#[track_caller]
-fn check_finding(finding: &Value) {
-    for key in ["code", "severity", "object", "soname", "versions", "message", "help"] {
-        assert!(finding.get(key).is_some(), "no {key}: {finding}");
-    }
-    one_of(&finding["severity"], &["error", "warning", "note"]);
-    assert!(finding["code"].is_string() && finding["object"].is_string() && finding["message"].is_string());
-    assert!(finding["versions"].is_array());
 }
 
 #[track_caller]
 fn check_sizes(sizes: &Value) {
-    assert_eq!(keys(sizes), ["bytes", "debug_bytes", "files", "stripped", "symbol_bytes"]);
-    assert!(sizes["stripped"].is_boolean());
     let files = sizes["files"].as_array().unwrap();
-    for file in files {
-        assert_eq!(keys(file), ["bytes", "debug_bytes", "name", "symbol_bytes"]);
-    }
     for key in ["bytes", "debug_bytes", "symbol_bytes"] {
         let sum: u64 = files.iter().map(|file| file[key].as_u64().unwrap()).sum();
         assert_eq!(sizes[key].as_u64(), Some(sum));
@@ -478,22 +410,13 @@ fn check_sizes(sizes: &Value) {
 
 #[track_caller]
 fn check_archive(archive: &Value) {
-    let expected =
-        ["code_sha256", "entries", "format", "kind", "path", "sha256", "unzipped_bytes", "zipped_bytes"];
-    assert_eq!(keys(archive), expected);
     assert_eq!(archive["kind"], "function");
     absolute(&archive["path"]);
     let path = archive["path"].as_str().unwrap();
     assert_eq!(archive["zipped_bytes"].as_u64(), Some(fs::metadata(path).unwrap().len()));
-    let sha256 = archive["sha256"].as_str().unwrap();
-    assert!(sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()), "{sha256}");
-    assert_eq!(archive["code_sha256"].as_str().unwrap().len(), 44);
     let entries = archive["entries"].as_array().unwrap();
     let sizes: u64 = entries.iter().map(|entry| entry["size"].as_u64().unwrap()).sum();
     assert_eq!(archive["unzipped_bytes"].as_u64(), Some(sizes));
-    for entry in entries {
-        assert_eq!(keys(entry), ["mode", "name", "size"]);
-    }
     assert_eq!((&entries[0]["name"], entries[0]["mode"].as_u64()), (&"bootstrap".into(), Some(0o755)));
 }
 
@@ -521,7 +444,7 @@ fn the_json_document_of_each_command() {
     let expected = serde_json::json!({
         "soname": "libtop.so.1", "from": "bundle", "build_path": root.join("libs/libtop.so.1"),
         "lambda_path": "/var/task/lib/libtop.so.1", "pinned": false, "rule": "ld-library-path",
-        "needed_by": ["app"], "evidence": null,
+        "needed_by": ["app"], "evidence": null, "package": null, "package_version": null,
     });
     assert_eq!(top, &expected);
     let libc = libraries.iter().find(|library| library["soname"] == "libc.so.6").unwrap();

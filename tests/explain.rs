@@ -98,12 +98,12 @@ fn the_closure_is_a_graph() {
         "graph LR\n\
         \x20 n0[\"app\"]:::program\n\
         \x20 n1[\"ld-linux-x86-64.so.2\"]:::runtime\n\
-        \x20 n2[\"libtop.so.1\"]:::bundle\n\
-        \x20 n3[\"libc.so.6\"]:::runtime\n\
-        \x20 n4[\"libdeep.so.1\"]:::bundle\n\
+        \x20 n2[\"libc.so.6\"]:::runtime\n\
+        \x20 n3[\"libdeep.so.1\"]:::bundle\n\
+        \x20 n4[\"libtop.so.1\"]:::bundle\n\
         \x20 n0 --> n2\n\
-        \x20 n0 --> n3\n\
-        \x20 n2 --> n4\n\
+        \x20 n4 --> n3\n\
+        \x20 n0 --> n4\n\
         \x20 classDef program fill:#dae8fc\n\
         \x20 classDef bundle fill:#d5e8d4\n\
         \x20 classDef runtime fill:#f5f5f5\n\

@@ -37,6 +37,11 @@ macro_rules! codes {
                 match self { $(Code::$variant => $text),+ }
             }
 
+            /// What it means, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => $doc),+ }
+            }
+
             /// The severity unless `--deny` or `--allow` moves it.
             pub fn severity(self) -> Severity {
                 match self { $(Code::$variant => Severity::$severity),+ }
@@ -74,6 +79,7 @@ codes! {
     NotARuntime "not-a-runtime" Warning "The program shows no sign of the Runtime API."
     StaleBinary "stale-binary" Warning "A source file is newer than the program."
     NamesOnly "names-only" Note "The baseline is a list of names, and says nothing of what they define and need."
+    BaselineOld "baseline-old" Warning "What is known of the runtime was recorded over a year ago."
     RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."
     SuspiciousInclude "suspicious-include" Warning "An included file that nobody named looks like a secret."
     DirectUploadLimit "direct-upload-limit" Warning "The ZIP is too large for a direct upload."

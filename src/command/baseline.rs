@@ -1,7 +1,5 @@
 //! What the tables hold: a list of them, one in full, the difference of two.
 
-use std::io::Write;
-
 use crate::baseline::{self, Baseline};
 use crate::command::Given;
 use crate::disk;
@@ -16,7 +14,7 @@ use crate::settings::{BaselineJob, Capture, Context, Settings};
 use crate::ui::Ui;
 
 pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
-    let is_json = settings.output.json;
+    let is_json = settings.output.is_json();
     let answered = match job {
         BaselineJob::Capture(job) => capture(job, context, ui),
         BaselineJob::List => list(context).map(|answer| show(answer, is_json, ui)),
@@ -118,14 +116,7 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
     match &job.output {
         None => ui.data(&text),
         Some(path) => {
-            disk::write::replace(
-                path,
-                |file| {
-                    let written = file.write_all(text.as_bytes());
-                    written.map_err(|cause| Error::new("could not write it").because(cause))
-                },
-                |_| Ok(()),
-            )?;
+            disk::write::replace_with(path, text.as_bytes())?;
             ui.data(&format!("{path}\n"));
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -11,11 +10,12 @@ use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
 use super::included::{self, Build, Other};
 use super::output::{Expected, Packed, Writing, archive_report, finished, replace};
+use super::shipped::{Owners, Places};
 use super::split;
 use super::verify;
 use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, lints, runtime_findings, summary, unreadable,
-    unreadable_program,
+    Results, arch_assertion, arch_of, conclude, lambda_world, lints, runtime_findings, say_age, summary,
+    unreadable, unreadable_program,
 };
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
@@ -81,14 +81,14 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
                 first.add(&loaded.program, loaded.bytes.clone(), kind);
                 continue;
             }
-            for (what, path) in [("", &loaded.output), ("the debug symbols of ", &loaded.debug_symbols)] {
+            for (what, path, flag) in [
+                ("", &loaded.output, "-o DIR/{bin}-{arch}.zip"),
+                ("the debug symbols of ", &loaded.debug_symbols, "--debug-symbols DIR/{bin}-{arch}"),
+                ("the lists of ", &loaded.documents.sbom, "--sbom {bin}-{arch}.json"),
+                ("the licences of ", &loaded.documents.licenses, "--licenses {bin}-{arch}.txt"),
+            ] {
                 let Some(path) = path.as_ref().filter(|_| loaded.output.is_some()) else { continue };
                 if let Some(other) = outputs.insert(path.clone(), name.clone()) {
-                    let flag = if what.is_empty() {
-                        "-o DIR/{bin}-{arch}.zip"
-                    } else {
-                        "--debug-symbols DIR/{bin}-{arch}"
-                    };
                     return Err(Error::usage(format!(
                         "{what}`{other}` and `{name}` would both be written to `{path}`"
                     ))
@@ -117,7 +117,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
-        let is_json = resolved.shared().output.json;
+        let is_json = resolved.shared().output.is_document();
         let split = split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?;
         for attached in attached.values_mut() {
             attached.add(split.members.clone(), split.unzipped_bytes);
@@ -125,7 +125,11 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         results.split_layer = split.archive;
     }
     let mut summary = Vec::new();
-    for (name, loaded) in all {
+    let n_programs = all.len();
+    let is_written = matches!(shared.purpose, Purpose::Write(_));
+    for (at, (name, loaded)) in all.into_iter().enumerate() {
+        let verb = if is_written { "Bundling" } else { "Checking" };
+        let _progress = ui.progress(verb, &name, (at, n_programs));
         let answer = loaded
             .and_then(|loaded| run_of(&loaded, resolved, &attached, context, ui).program(&loaded, results));
         match answer {
@@ -199,11 +203,20 @@ fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Load
             None
         }
     };
-    let debug_symbols = job.debug_symbols.as_ref().map(|directory| filled(directory, &program, &facts));
+    let in_place = |pattern: &Utf8PathBuf| filled(pattern, &program, &facts);
+    let debug_symbols = job.debug_symbols.as_ref().map(in_place);
+    let documents = match &job.purpose {
+        Purpose::Write(destination) => Places {
+            sbom: destination.sbom.as_ref().map(in_place),
+            licenses: destination.licenses.as_ref().map(in_place),
+        },
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => Places::default(),
+    };
     let path = disk::canonicalize(&program.path)?;
     let included = included::collect(job)?;
     let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
-    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, others: Vec::new() })
+    let others = Vec::new();
+    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, documents, others })
 }
 
 /// The settings of the program's package.
@@ -343,6 +356,8 @@ struct Loaded {
     output: Option<Utf8PathBuf>,
     /// Where its debug symbols go, and those of its libraries.
     debug_symbols: Option<Utf8PathBuf>,
+    /// Where the documents about it go.
+    documents: Places,
     /// The other programs of its archive. They are among `included`, too.
     others: Vec<Program>,
 }
@@ -438,6 +453,8 @@ impl Run<'_> {
         if *runtime == self.settings.lambda.configured {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
+        artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
+        say_age(&lambda, self.context.now, self.ui);
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
@@ -467,6 +484,12 @@ impl Run<'_> {
             &mut artifact.libraries,
             self.job.may_edit,
         );
+        // The databases are read where somebody looks at what they say.
+        let is_shown = self.settings.output.is_document() || self.ui.is_verbose();
+        let owners = (is_shown || loaded.documents.any()).then(|| Owners::of(self.job, &plan));
+        if let Some(owners) = &owners {
+            owners.add_to(&mut artifact.libraries, &plan);
+        }
         findings.extend(included::suspicious(&loaded.included, &program.name));
         // Of several runtimes, the others only say whether it starts.
         if *runtime == self.settings.lambda.configured {
@@ -510,8 +533,11 @@ impl Run<'_> {
             Purpose::Size => {
                 let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
-                for line in
-                    artifact.sizes.iter().filter(|_| !self.settings.output.json).flat_map(Sizes::chart)
+                for line in artifact
+                    .sizes
+                    .iter()
+                    .filter(|_| !self.settings.output.is_document())
+                    .flat_map(Sizes::chart)
                 {
                     self.ui.data(&format!("{}\n", report::printable(&line)));
                 }
@@ -520,7 +546,8 @@ impl Run<'_> {
             Purpose::Write(destination) => {
                 self.list(&artifact, &lambda);
                 self.measure(loaded, &plan, &mut artifact)?;
-                self.write(loaded, (&plan, &others), &lambda, destination, &mut artifact, &mut findings)?
+                let write = (destination, owners.as_ref());
+                self.write(loaded, (&plan, &others), &lambda, write, &mut artifact, &mut findings)?
             }
         };
         Ok((artifact, fails))
@@ -598,7 +625,7 @@ impl Run<'_> {
                 false => error.help(format!("it needs: {}", known.join(", "))),
             });
         }
-        if self.settings.output.json {
+        if self.settings.output.is_document() {
             return Ok(());
         }
         match form {
@@ -614,7 +641,7 @@ impl Run<'_> {
                     self.ui.data(&format!("{}\n", report::printable(line)));
                 }
             }
-            Form::Mermaid => self.ui.data(&report::mermaid(subject, plan)),
+            Form::Mermaid => self.ui.data(&report::graph(subject.name, &artifact.libraries)),
         }
         Ok(())
     }
@@ -658,7 +685,7 @@ impl Run<'_> {
         loaded: &Loaded,
         (plan, others): (&BundlePlan, &[Other]),
         lambda: &LambdaWorld,
-        destination: &Destination,
+        (destination, owners): (&Destination, Option<&Owners>),
         artifact: &mut Artifact,
         findings: &mut Vec<Finding>,
     ) -> Result<bool> {
@@ -668,10 +695,7 @@ impl Run<'_> {
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
         let unzipped_bytes = entries.iter().map(entry_size).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
-        let spinner = self.ui.spinner("Bundling", name);
-        spinner.enable_steady_tick(Duration::from_millis(500));
         let packed = Packed::new(&entries, &writing(self.job, self.context))?;
-        spinner.finish_and_clear();
         findings.extend(packed.zipped_bytes().and_then(|bytes| direct_upload_finding(bytes, name)));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
@@ -694,9 +718,13 @@ impl Run<'_> {
             })
         })?;
         artifact.archive = Some(archive_report(output, self.job.kind, &entries, &packed));
+        if let Some(owners) = owners {
+            let place = (&self.layout, self.job.epoch);
+            loaded.documents.write(owners, artifact, &entries, plan, place)?;
+        }
         let program = (!self.job.libraries_only).then_some(self.layout.program.as_str());
         finished(artifact, program, (plan.shipped.len(), loaded.included.len()), self.ui);
-        if !self.settings.output.json {
+        if !self.settings.output.is_document() {
             self.ui.data(&format!("{output}\n"));
         }
         Ok(fails)
@@ -757,6 +785,7 @@ fn artifact(
         target: cargo.and_then(|artifact| artifact.target.clone()),
         profile: cargo.and_then(|artifact| artifact.profile.clone()),
         runtime: runtime.to_owned(),
+        baseline_recorded: None,
         arch: facts.arch().map(|arch| arch.as_str().to_owned()),
         linkage: facts.arch().map(|_| facts.linkage().as_str()),
         libc: facts.arch().map(|_| facts.libc().as_str()),

@@ -35,7 +35,7 @@ struct SettingReport {
 }
 
 pub(super) fn print(resolved: &Resolved, ui: &Ui) {
-    if resolved.shared().output.json {
+    if resolved.shared().output.is_json() {
         let packages = resolved.packages.iter().map(package_report).collect();
         let document = Document { schema: "cargo-lambda-bundle/config", version: 1, packages };
         ui.data(&report::json(&document));

@@ -1,13 +1,12 @@
 //! The bundle's copies of the program and its libraries: measured, stripped if asked, their symbols kept aside.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::disk;
 use crate::elf::{self, ElfFacts, sections};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::BundlePlan;
 use crate::report::Sizes;
 use crate::settings::{Bundle, Purpose};
@@ -72,15 +71,10 @@ impl<'a> Copies<'a> {
     /// Writes what was kept aside.
     pub fn write_debug_files(&self) -> Result<()> {
         for (path, bytes) in &self.debug_files {
-            let write = |file: &mut _| write_all(file, bytes);
-            disk::write::replace(path, write, |_| Ok(())).map_err(|error| {
+            disk::write::replace_with(path, bytes).map_err(|error| {
                 error.help("name a directory that you may write with `--debug-symbols <DIR>`")
             })?;
         }
         Ok(())
     }
-}
-
-fn write_all(file: &mut impl Write, bytes: &[u8]) -> Result<()> {
-    file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
 }

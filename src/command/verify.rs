@@ -6,7 +6,9 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::proof::Contents;
-use super::{Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, unreadable};
+use super::{
+    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, say_age, unreadable,
+};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Limits};
 use crate::audit::Finding;
 use crate::disk;
@@ -63,6 +65,7 @@ fn verify_one(
         target: None,
         profile: None,
         runtime: settings.lambda.configured.clone(),
+        baseline_recorded: None,
         arch: facts.and_then(ElfFacts::arch).map(|arch| arch.as_str().to_owned()),
         linkage: facts.map(|facts| facts.linkage().as_str()),
         libc: facts.map(|facts| facts.libc().as_str()),
@@ -84,6 +87,8 @@ fn verify_one(
         Err(finding) => findings.push(*finding),
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
+            artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
+            say_age(&lambda, context.now, ui);
             findings.extend(runtime_findings(&lambda.baseline, &name, context.now));
             findings.extend(facts.and_then(|facts| arch_assertion(facts, &settings.lambda, &name)));
             let (found, libraries) = contents.prove(&lambda, &job.libs, true);

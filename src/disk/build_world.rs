@@ -251,7 +251,7 @@ fn failed(error: &io::Error) -> Opened {
 }
 
 /// A path inside a root, every link followed inside that root.
-fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf> {
+pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf> {
     let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
     let mut inside: Vec<String> = Vec::new();
     let mut links = 0;

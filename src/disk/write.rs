@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that writes files")]
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -51,6 +51,21 @@ fn parent(path: &Utf8Path) -> &Utf8Path {
         Some(parent) if parent != "" => parent,
         _ => Utf8Path::new("."),
     }
+}
+
+/// [`replace`] with these bytes.
+pub fn replace_with(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
+    let fill = |file: &mut File| {
+        file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
+    };
+    replace(path, fill, |_| Ok(()))
+}
+
+/// Adds text to the end of a file that others write to, too.
+pub fn append(path: &Utf8Path, text: &str) -> Result<()> {
+    let mut open = OpenOptions::new();
+    let file = open.create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|cause| failed(path, cause))
 }
 
 /// Refuses what a rename would destroy (`-o /dev/null`) or cannot replace.

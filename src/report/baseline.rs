@@ -261,7 +261,8 @@ pub fn list_text(tables: &[Table]) -> String {
     columns(&rows)
 }
 
-fn days_ago(days: u64) -> String {
+/// How many days ago, for people.
+pub fn days_ago(days: u64) -> String {
     match days {
         0 => "today".to_owned(),
         days => super::age(days * 86_400),

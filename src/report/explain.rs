@@ -234,32 +234,31 @@ fn origin(subject: &Subject, closure: &Closure, libraries: &[Library], index: us
     }
 }
 
-/// The closure on Lambda as a Mermaid graph: one edge per need.
-pub fn mermaid(subject: &Subject, plan: &BundlePlan) -> String {
+/// A closure on Lambda as a Mermaid graph: one edge per library and who needs it.
+pub fn graph(program: &str, libraries: &[Library]) -> String {
     let mut text = String::from("graph LR\n");
-    let Some(walked) = plan.walks.first() else { return text };
-    let closure = &walked.closure;
-    for (index, object) in closure.objects.iter().enumerate() {
-        let class = match (&object.file.object, index) {
-            (_, 0) => "program",
-            (Object::System(_), _) => "runtime",
-            _ => "bundle",
+    // The other programs of an archive are no libraries, but need some.
+    let mut nodes: Vec<(&str, &str)> = vec![(program, "program")];
+    for library in libraries {
+        let class = match library.from {
+            "baseline" => "runtime",
+            "bundle" | "layer" => "bundle",
+            _ => "missing",
         };
-        let _ = writeln!(text, "  n{index}[\"{}\"]:::{class}", quoted(&label(subject, closure, index)));
+        nodes.push((&library.soname, class));
     }
-    let mut missing: Vec<&str> = Vec::new();
-    for need in &closure.needs {
-        match need.outcome {
-            Outcome::Loaded(index) => {
-                let _ = writeln!(text, "  n{} --> n{index}", need.by);
-            }
-            _ => {
-                let at = missing.iter().position(|name| *name == need.name).unwrap_or_else(|| {
-                    missing.push(&need.name);
-                    missing.len() - 1
-                });
-                let _ = writeln!(text, "  n{} --> m{at}[\"{}\"]:::missing", need.by, quoted(&need.name));
-            }
+    for by in libraries.iter().flat_map(|library| &library.needed_by) {
+        if !nodes.iter().any(|(name, _)| name == by) {
+            nodes.push((by, "program"));
+        }
+    }
+    for (index, (name, class)) in nodes.iter().enumerate() {
+        let _ = writeln!(text, "  n{index}[\"{}\"]:::{class}", quoted(name));
+    }
+    for (index, library) in libraries.iter().enumerate() {
+        for by in &library.needed_by {
+            let at = nodes.iter().position(|(name, _)| name == by).unwrap_or(0);
+            let _ = writeln!(text, "  n{at} --> n{}", index + 1);
         }
     }
     text.push_str("  classDef program fill:#dae8fc\n  classDef bundle fill:#d5e8d4\n");

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::table::{Kind, ONLY_WITH, Row, Scope, VARIABLE_PREFIX, Values, rows, rows_of};
-use crate::cli::Cli;
+use crate::cli::{Cli, PrintCommand};
 use crate::error::{Error, Result};
 use crate::include::Include;
 use crate::nearest::nearest;
@@ -34,6 +34,12 @@ impl CommandLine {
     pub fn parse(words: Vec<OsString>) -> CommandLine {
         let matches = Cli::command().get_matches_from(&words);
         CommandLine { words, matches }
+    }
+
+    /// The document about the tool itself that it asks for, whatever the settings are.
+    pub fn print(&self) -> Option<PrintCommand> {
+        // Another subcommand is an error to it, and means that none of these was asked for.
+        PrintCommand::from_arg_matches(&self.matches).ok()
     }
 }
 

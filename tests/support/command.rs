@@ -6,6 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::schema;
+
 /// What rustup's proxies, cargo and the compilers need; the rest of the environment is not ours.
 const KEPT: &[&str] = &["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "TMPDIR"];
 
@@ -97,10 +99,12 @@ impl Ran {
         self
     }
 
-    /// The one JSON document on stdout.
+    /// The one JSON document on stdout, which the published schema describes.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
+        let document = serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"));
+        schema::check(&document, schema::ours());
+        document
     }
 
     /// The line of stderr that has this verb and this library, its columns joined by single spaces.

@@ -19,5 +19,6 @@ pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;
+pub mod schema;
 pub mod tools;
 pub mod workspace;

@@ -1,0 +1,81 @@
+//! The package databases and documentation of a root, read without running its tools.
+//!
+//! What cannot be read is not known, which is an answer: a report without a package says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::build_world::resolve_in;
+use crate::packages::{
+    Distribution, Package, apk_installed, distribution, dpkg_package, dpkg_status, machine_readable_licenses,
+    unmerged,
+};
+
+/// A root and what its packages are called.
+pub struct Packages {
+    root: Utf8PathBuf,
+    /// What system it is.
+    pub distribution: Distribution,
+}
+
+impl Packages {
+    /// Those of this machine, or of a `--sysroot`.
+    pub fn new(sysroot: Option<&Utf8Path>) -> Packages {
+        let root = sysroot.unwrap_or(Utf8Path::new("/"));
+        let root = root.canonicalize_utf8().unwrap_or_else(|_| root.to_owned());
+        let mut packages = Packages { root, distribution: Distribution::default() };
+        let os_release = packages.text("/etc/os-release").unwrap_or_default();
+        packages.distribution = distribution(&os_release);
+        packages
+    }
+
+    /// The text of a file of this root, links followed inside it.
+    pub fn text(&self, path: &str) -> Option<String> {
+        let bytes = super::read(&resolve_in(&self.root, path).ok()?).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The packages that own these files of this machine, links followed, with the licences they name.
+    pub fn owners(&self, files: &BTreeSet<&str>) -> BTreeMap<String, Package> {
+        let inside = |file: &str| {
+            let rest = Utf8Path::new(file).strip_prefix(&self.root).ok()?;
+            Some(format!("/{rest}"))
+        };
+        let paths: Vec<(&str, String)> =
+            files.iter().filter_map(|file| Some((*file, inside(file)?))).collect();
+        let wanted: BTreeSet<&str> = paths.iter().map(|(_, path)| unmerged(path)).collect();
+        let mut owned = self.of_dpkg(&wanted);
+        if let Some(database) = self.text("/lib/apk/db/installed") {
+            owned.extend(apk_installed(&database, &wanted));
+        }
+        let of = |path: &str| owned.get(unmerged(path)).cloned();
+        paths.iter().filter_map(|(file, path)| Some(((*file).to_owned(), of(path)?))).collect()
+    }
+
+    fn of_dpkg(&self, wanted: &BTreeSet<&str>) -> BTreeMap<String, Package> {
+        let mut owned = BTreeMap::new();
+        let directory = resolve_in(&self.root, "/var/lib/dpkg/info");
+        let Some(entries) = directory.ok().and_then(|directory| directory.read_dir_utf8().ok()) else {
+            return owned;
+        };
+        for entry in entries.flatten() {
+            let Some(package) = dpkg_package(entry.file_name()) else { continue };
+            let Ok(bytes) = super::read(entry.path()) else { continue };
+            // Names that are not UTF-8 are no libraries that we could ship.
+            for line in String::from_utf8_lossy(&bytes).lines() {
+                if wanted.contains(unmerged(line)) {
+                    owned.insert(unmerged(line).to_owned(), package.clone());
+                }
+            }
+        }
+        if !owned.is_empty() {
+            dpkg_status(&self.text("/var/lib/dpkg/status").unwrap_or_default(), owned.values_mut());
+        }
+        for package in owned.values_mut() {
+            let copyright = self.text(&package.copyright_path()).unwrap_or_default();
+            package.licenses = machine_readable_licenses(&copyright);
+        }
+        owned
+    }
+}

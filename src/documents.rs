@@ -1,0 +1,35 @@
+//! What the tool says of itself for other programs: its JSON Schema, shell completions, a manual page.
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, PrintCommand};
+
+/// The JSON Schema of everything that `--message-format json` prints.
+pub const SCHEMA: &str = include_str!("report/schema.json");
+
+/// The name of the program's file, which shells complete and `man` looks for.
+const FILE_NAME: &str = "cargo-lambda-bundle";
+
+/// The command under the name of its file: with `cargo lambda-bundle`, which has a space, shells would lose their way.
+fn command() -> clap::Command {
+    Cli::command().name(FILE_NAME)
+}
+
+/// The document that was asked for.
+pub fn text(asked: &PrintCommand) -> String {
+    let mut bytes = Vec::new();
+    match asked {
+        PrintCommand::Schema => bytes.extend(SCHEMA.bytes()),
+        PrintCommand::Completions { shell } => {
+            clap_complete::generate(*shell, &mut command(), FILE_NAME, &mut bytes);
+        }
+        PrintCommand::Man => {
+            clap_mangen::Man::new(command())
+                .render(&mut bytes)
+                .unwrap_or_else(|error| unreachable!("memory can be written: {error}"));
+        }
+    }
+    let text = String::from_utf8(bytes).unwrap_or_else(|_| unreachable!("all of it was made from text"));
+    // clap_complete 4.6.11 writes the hyphens of a program's name in two ways for bash, and its subcommands are lost.
+    text.replace("cargo__subcmd__lambda__subcmd__bundle", "cargo__lambda__bundle")
+}

@@ -1,0 +1,109 @@
+//! Reports for GitHub Actions: workflow commands, which become annotations, and the Markdown of a job's summary.
+
+use std::fmt::Write as _;
+
+use super::{Artifact, Failure, FindingReport, graph, printable, size};
+
+/// One workflow command for each finding, and one for what kept the run from an answer.
+///
+/// Source: "Workflow commands for GitHub Actions"; the escapes are those of `packages/core/src/command.ts` in
+/// `actions/toolkit`.
+pub fn commands(artifacts: &[&Artifact], failure: Option<&Failure>, with_notes: bool) -> String {
+    let mut text = String::new();
+    for artifact in artifacts {
+        for finding in artifact.findings.iter().filter(|finding| with_notes || finding.severity != "note") {
+            let command = if finding.severity == "note" { "notice" } else { finding.severity };
+            let title = format!("{}: {} on {}", finding.code, artifact.name, artifact.runtime);
+            push(&mut text, command, &title, &message(finding));
+        }
+    }
+    if let Some(failure) = failure {
+        push(&mut text, "error", "cargo lambda-bundle could not answer", &failure.lines());
+    }
+    text
+}
+
+fn message(finding: &FindingReport) -> String {
+    let mut lines = finding.message.clone();
+    if !finding.chain.is_empty() {
+        let _ = write!(lines, "\nchain: {}", finding.chain.join(" -> "));
+    }
+    if let Some(help) = &finding.help {
+        let _ = write!(lines, "\nhelp: {help}");
+    }
+    lines
+}
+
+fn push(text: &mut String, command: &str, title: &str, message: &str) {
+    let lines: Vec<String> = message.lines().map(printable).collect();
+    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let title = data(&printable(title)).replace(':', "%3A").replace(',', "%2C");
+    let _ = writeln!(text, "::{command} title={title}::{}", data(&lines.join("\n")));
+}
+
+/// The Markdown of a run: a table of the programs, then the findings and the closure of each.
+pub fn summary(artifacts: &[&Artifact], failure: Option<&Failure>) -> String {
+    let mut text = String::from("## cargo lambda-bundle\n\n");
+    if !artifacts.is_empty() {
+        text.push_str("| program | runtime | verdict | zipped | unzipped | shipped | CodeSha256 |\n");
+        text.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
+    }
+    for artifact in artifacts {
+        let shipped = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
+        let archive = artifact.archive.as_ref();
+        let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), size);
+        let unzipped = archive
+            .map(|archive| archive.unzipped_bytes)
+            .or(artifact.sizes.as_ref().map(|sizes| sizes.unzipped_bytes()));
+        let _ = writeln!(
+            text,
+            "| {} | {} ({}) | {} | {} | {} | {shipped} | {} |",
+            code(&artifact.name),
+            cell(&artifact.runtime),
+            artifact.arch.as_deref().unwrap_or("unknown"),
+            artifact.verdict,
+            bytes(archive.and_then(|archive| archive.zipped_bytes)),
+            bytes(unzipped),
+            archive.and_then(|archive| archive.code_sha256.as_deref()).map_or("-".to_owned(), code),
+        );
+    }
+    for artifact in artifacts {
+        details(&mut text, artifact);
+    }
+    if let Some(failure) = failure {
+        let _ = writeln!(text, "\nNo answer:\n\n```text");
+        for line in failure.lines().lines() {
+            let _ = writeln!(text, "{}", printable(line).replace("```", "'''"));
+        }
+        text.push_str("```\n");
+    }
+    text.push('\n');
+    text
+}
+
+fn details(text: &mut String, artifact: &Artifact) {
+    let name = code(&artifact.name);
+    if !artifact.findings.is_empty() {
+        let _ = writeln!(text, "\n### Findings: {name} on {}\n", cell(&artifact.runtime));
+        text.push_str("| severity | code | what | help |\n| --- | --- | --- | --- |\n");
+    }
+    for finding in &artifact.findings {
+        let help = finding.help.as_deref().unwrap_or_default();
+        let (message, help) = (cell(&finding.message), cell(help));
+        let _ = writeln!(text, "| {} | {} | {message} | {help} |", finding.severity, code(finding.code));
+    }
+    if !artifact.libraries.is_empty() {
+        let _ = writeln!(text, "\n### What loads: {name} on {}\n\n```mermaid", cell(&artifact.runtime));
+        text.push_str(&graph(&artifact.name, &artifact.libraries));
+        text.push_str("```\n");
+    }
+}
+
+/// Text that stays in its cell. Code spans in it stay code spans.
+fn cell(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", cell(text).replace('`', "'"))
+}

@@ -1,0 +1,92 @@
+//! The findings as SARIF 2.1.0, for code scanning.
+
+use serde_json::{Value, json};
+
+use super::{Artifact, Failure, FindingReport, json, printable};
+use crate::audit::{Code, Severity};
+
+/// The document of a run; paths below `current_dir` are relative to it.
+///
+/// Source: OASIS "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
+pub fn document(artifacts: &[&Artifact], failure: Option<&Failure>, current_dir: &str) -> String {
+    let rules: Vec<Value> = Code::ALL.iter().map(|code| rule(*code)).collect();
+    let results: Vec<Value> = artifacts
+        .iter()
+        .flat_map(|artifact| artifact.findings.iter().map(|finding| result(artifact, finding, current_dir)))
+        .collect();
+    let mut invocation = json!({ "executionSuccessful": failure.is_none() });
+    if let Some(failure) = failure {
+        invocation["toolExecutionNotifications"] =
+            json!([{ "level": "error", "message": { "text": clean(&failure.lines()) } }]);
+    }
+    json(&json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": env!("CARGO_PKG_NAME"),
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules,
+            } },
+            "invocations": [invocation],
+            "results": results,
+        }],
+    }))
+}
+
+fn rule(code: Code) -> Value {
+    json!({
+        "id": code.as_str(),
+        "shortDescription": { "text": code.meaning() },
+        "help": { "text": format!(
+            "{} `--deny {code}` makes an error of it, `--allow {code}` a note of a warning.",
+            code.meaning(),
+            code = code.as_str()
+        ) },
+        "defaultConfiguration": { "level": level(code.severity()) },
+    })
+}
+
+fn level(severity: Severity) -> &'static str {
+    severity.as_str() // SARIF has the same words.
+}
+
+fn result(artifact: &Artifact, finding: &FindingReport, current_dir: &str) -> Value {
+    let help = finding.help.as_ref().map_or(String::new(), |help| format!("\nhelp: {help}"));
+    json!({
+        "ruleId": finding.code,
+        "ruleIndex": Code::ALL.iter().position(|code| code.as_str() == finding.code),
+        "level": finding.severity,
+        "message": { "text": clean(&format!("{}{help}", finding.message)) },
+        "locations": [{
+            "physicalLocation": {
+                "artifactLocation": { "uri": uri(&artifact.path, current_dir) },
+                // A program has no lines, but GitHub shows no result without one.
+                "region": { "startLine": 1 },
+            },
+            "logicalLocations": [{ "name": clean(&finding.object), "kind": "module" }],
+        }],
+        "properties": {
+            "program": clean(&artifact.name),
+            "runtime": artifact.runtime,
+            "arch": artifact.arch,
+            "soname": finding.soname,
+            "versions": finding.versions,
+            "symbols": finding.symbols,
+            "chain": finding.chain,
+        },
+    })
+}
+
+fn clean(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// A path as a URI reference: relative below the current directory, else with `file:`.
+fn uri(path: &str, current_dir: &str) -> String {
+    let below = path.strip_prefix(current_dir).and_then(|rest| rest.strip_prefix('/'));
+    match below {
+        Some(relative) => super::percent_encoded(relative, "/"),
+        None => format!("file://{}", super::percent_encoded(path, "/")),
+    }
+}

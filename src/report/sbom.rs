@@ -1,0 +1,198 @@
+//! What a bundle ships, as a CycloneDX 1.6 document and as a collection of licence texts.
+//!
+//! The crates inside the program are not in it: a linked program does not say which they were.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{Library, json, printable};
+use crate::archive::civil;
+use crate::packages::{Distribution, Package};
+
+/// One file of a bundle.
+pub struct Part<'a> {
+    /// Its name in the archive.
+    pub name: &'a str,
+    /// SHA-256 of the stored bytes, hexadecimal.
+    pub sha256: String,
+    /// What it is.
+    pub kind: PartKind<'a>,
+}
+
+/// What a file of a bundle is.
+pub enum PartKind<'a> {
+    /// The program. Has its name.
+    Program(&'a str),
+    /// A library from the build world.
+    Library {
+        /// The name that was needed.
+        soname: &'a str,
+        /// The package that its file is from.
+        package: Option<&'a Package>,
+        /// Its build-id, hexadecimal.
+        build_id: Option<String>,
+    },
+    /// Any other file.
+    File,
+}
+
+/// The document; the same for the same bundle. `seconds` since 1970 is its time, if it shall have one.
+///
+/// Source: CycloneDX 1.6, JSON.
+pub fn document(
+    parts: &[Part],
+    libraries: &[Library],
+    distribution: &Distribution,
+    seconds: Option<u64>,
+) -> String {
+    let mut metadata = json!({
+        "tools": { "components": [{
+            "type": "application",
+            "name": env!("CARGO_PKG_NAME"),
+            "version": env!("CARGO_PKG_VERSION"),
+        }] },
+    });
+    if let Some(seconds) = seconds {
+        metadata["timestamp"] = timestamp(seconds).into();
+    }
+    let mut components = Vec::new();
+    for part in parts {
+        match part.kind {
+            PartKind::Program(_) => metadata["component"] = component(part, distribution),
+            PartKind::Library { .. } | PartKind::File => components.push(component(part, distribution)),
+        }
+    }
+    json(&json!({
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": metadata,
+        "components": components,
+        "dependencies": dependencies(parts, libraries),
+    }))
+}
+
+fn component(part: &Part, distribution: &Distribution) -> Value {
+    let mut properties = vec![("path", part.name.to_owned())];
+    let (kind, name) = match part.kind {
+        PartKind::Program(name) => ("application", name),
+        PartKind::Library { soname, package, .. } => {
+            ("library", package.map_or(soname, |package| &package.name))
+        }
+        PartKind::File => ("file", part.name),
+    };
+    let mut component = json!({
+        "type": kind,
+        "bom-ref": part.name,
+        "name": name,
+        "hashes": [{ "alg": "SHA-256", "content": part.sha256 }],
+    });
+    if let PartKind::Library { soname, package, build_id } = &part.kind {
+        properties.push(("soname", (*soname).to_owned()));
+        properties.extend(build_id.clone().map(|id| ("build-id", id)));
+        match package {
+            Some(package) => {
+                if let Some(version) = &package.version {
+                    component["version"] = version.as_str().into();
+                }
+                component["purl"] = package.purl(distribution).into();
+                let named = |name: &String| json!({ "license": { "name": name } });
+                if !package.licenses.is_empty() {
+                    component["licenses"] = package.licenses.iter().map(named).collect();
+                }
+            }
+            None => {
+                if let Some(id) = build_id {
+                    component["version"] = id.as_str().into();
+                }
+                properties.push(("package", "unknown".to_owned()));
+            }
+        }
+    }
+    let property =
+        |(name, value)| json!({ "name": format!("{}:{name}", env!("CARGO_PKG_NAME")), "value": value });
+    component["properties"] = properties.into_iter().map(property).collect();
+    component
+}
+
+/// Who needs which of the bundle's libraries.
+fn dependencies(parts: &[Part], libraries: &[Library]) -> Vec<Value> {
+    let names = |part: &Part| match part.kind {
+        PartKind::Program(name) => vec![name.to_owned(), part.name.to_owned()],
+        PartKind::Library { soname, .. } => vec![soname.to_owned()],
+        PartKind::File => vec![part.name.to_owned()],
+    };
+    let dependencies = parts.iter().map(|part| {
+        let own = names(part);
+        let needs = |library: &&Library| library.needed_by.iter().any(|by| own.contains(by));
+        let needed: Vec<&str> =
+            libraries.iter().filter(needs).map(|library| library.soname.as_str()).collect();
+        let is_needed = |other: &&Part| {
+            matches!(other.kind, PartKind::Library { soname, .. } if needed.contains(&soname))
+        };
+        let depends_on: Vec<&str> = parts.iter().filter(is_needed).map(|other| other.name).collect();
+        json!({ "ref": part.name, "dependsOn": depends_on })
+    });
+    dependencies.collect()
+}
+
+fn timestamp(seconds: u64) -> String {
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The licence texts of the shipped libraries, by package; `text_of` reads a file of the root they are from.
+pub fn licenses(parts: &[Part], text_of: impl Fn(&str) -> Option<String>) -> String {
+    let mut text = String::from(
+        "The licences of the shipped libraries, as the documentation of their packages has them.\n",
+    );
+    let mut common: BTreeSet<String> = BTreeSet::new();
+    let mut told: Vec<&str> = Vec::new();
+    let shipped = || {
+        parts.iter().filter_map(|part| match &part.kind {
+            PartKind::Library { package, .. } => Some((part.name, *package)),
+            PartKind::Program(_) | PartKind::File => None,
+        })
+    };
+    for (name, package) in shipped() {
+        let Some(package) = package else {
+            title(&mut text, name, "its package is not known");
+            continue;
+        };
+        if told.contains(&&*package.name) {
+            continue;
+        }
+        told.push(&package.name);
+        let is_its = |other: &Option<&Package>| other.is_some_and(|other| other.name == package.name);
+        let files: Vec<&str> = shipped().filter(|(_, other)| is_its(other)).map(|(name, _)| name).collect();
+        let version = package.version.as_deref().unwrap_or("of unknown version");
+        title(&mut text, &files.join(", "), &format!("{} {version}", package.name));
+        match text_of(&package.copyright_path()) {
+            Some(found) => {
+                common.extend(crate::packages::common_licenses(&found));
+                text.push_str(found.trim_end());
+                text.push('\n');
+            }
+            None if package.licenses.is_empty() => text.push_str("(no text was found)\n"),
+            None => {
+                let _ = writeln!(text, "{} (no text was found)", package.licenses.join(", "));
+            }
+        }
+    }
+    for path in common {
+        if let Some(found) = text_of(&path) {
+            title(&mut text, &path, "referred to above");
+            text.push_str(found.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn title(text: &mut String, name: &str, what: &str) {
+    let _ = writeln!(text, "\n==== {}: {} ====\n", printable(name), printable(what));
+}
