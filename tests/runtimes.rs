@@ -50,6 +50,30 @@ fn programs_find_what_the_root_of_the_language_has() {
 }
 
 #[test]
+fn all_runtimes_have_a_line_each() {
+    let dir = scene(&["libssl.so.3"]);
+    let ran = run(dir.path(), "check --binary app --sysroot empty --runtime all").exits(0);
+    let lines: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("     Runs on ")).collect();
+    let lacks = |runtime: &str| {
+        format!(
+            "     Runs on {runtime} (x86_64): no, `app` needs `libssl.so.3`, which neither {runtime} (x86_64) nor this machine has"
+        )
+    };
+    let expected = ["     Runs on provided.al2023 (x86_64): yes", &lacks("provided.al2"), &lacks("provided")];
+    assert_eq!(lines, expected, "{ran}");
+    ran.keeps_silent_about(&["error"]);
+}
+
+#[test]
+fn a_runtime_without_the_architecture_is_a_no() {
+    let dir = scene(&[]);
+    std::fs::write(dir.path().join("arm"), Object::program().arm64().needs("libc.so.6").bytes()).unwrap();
+    run(dir.path(), "check --binary arm --sysroot empty --runtime all")
+        .says(&["     Runs on provided (arm64): no, `arm` is for arm64, which the runtime provided does not offer\n"])
+        .keeps_silent_about(&["error[wrong-arch]"]);
+}
+
+#[test]
 fn a_function_on_a_language_runtime_is_a_usage_error() {
     let dir = scene(&[]);
     for runtime in ["python3.13", "nodejs22.x", "java8"] {

@@ -18,7 +18,7 @@ use super::{
     unreadable, unreadable_program,
 };
 use crate::archive::{self, Content, Entry, Mode};
-use crate::audit::{self, Code, Finding, Owner, Severity, Subject};
+use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::compiler;
 use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
@@ -391,6 +391,11 @@ impl Run<'_> {
                 }
                 results.artifacts.push((artifact, fails && decides));
             }
+            let runtimes = self.settings.lambda.runtimes.len();
+            let of_this = results.artifacts.iter().rev().take(runtimes).rev();
+            for (artifact, _) in of_this.filter(|_| runtimes > 1) {
+                self.ui.status("Runs on", &runs_on(artifact));
+            }
             Ok(line)
         })
     }
@@ -443,7 +448,10 @@ impl Run<'_> {
             Ok(lambda) => lambda,
             Err(finding) => {
                 findings.push(*finding);
-                let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
+                let silent = Ui::silent();
+                let is_other = *runtime != self.settings.lambda.configured;
+                let ui = if is_other { &silent } else { self.ui };
+                let fails = conclude(&mut artifact, &mut findings, self.settings, ui);
                 if matches!(self.job.purpose, Purpose::Write(_)) {
                     self.stopped(&program.name);
                 }
@@ -508,12 +516,7 @@ impl Run<'_> {
                 fails
             }
             Purpose::Check if *runtime != self.settings.lambda.configured => {
-                let fails = conclude(&mut artifact, &mut findings, self.settings, &Ui::silent());
-                let reason = findings.first().filter(|finding| finding.severity != Severity::Note);
-                let reason = reason.map_or(String::new(), |finding| format!(": {}", finding.message));
-                let verdict = verdict_line(&program.name, facts, &artifact, &lambda);
-                self.ui.status("Also", &format!("{verdict}{reason}"));
-                fails
+                conclude(&mut artifact, &mut findings, self.settings, &Ui::silent())
             }
             Purpose::Check => {
                 self.list(&artifact, &lambda);
@@ -729,6 +732,18 @@ impl Run<'_> {
         }
         Ok(fails)
     }
+}
+
+/// Whether a program runs on one of several runtimes; if not, the first reason.
+fn runs_on(artifact: &Artifact) -> String {
+    let word = match artifact.verdict {
+        "starts" => "yes",
+        "fails" => "no",
+        _ => "perhaps",
+    };
+    let reason = artifact.findings.first().filter(|_| artifact.verdict != "starts");
+    let reason = reason.map_or(String::new(), |finding| format!(", {}", finding.message));
+    format!("{} ({}): {word}{reason}", artifact.runtime, artifact.arch.as_deref().unwrap_or("unknown"))
 }
 
 fn verdict_line(name: &str, facts: &ElfFacts, artifact: &Artifact, lambda: &LambdaWorld) -> String {
