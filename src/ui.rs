@@ -105,7 +105,7 @@ impl Ui {
         }
         let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);
         // There is nowhere left to say that stderr is closed.
-        let _ = writeln!(stderr, "{text}");
+        let _ = stderr.write_all(format!("{text}\n").as_bytes());
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             let mut read =
                 all.iter_mut().filter_map(|(_, first): &mut (_, Result<Loaded>)| first.as_mut().ok());
             if let Some(first) = read.find(is_same).filter(|_| kind != BundleKind::Function) {
-                first.add(&loaded.program, loaded.bytes.clone(), kind);
+                first.add(&loaded.program, loaded.bytes()?, kind);
                 continue;
             }
             for (what, path) in [("", &loaded.output), ("the debug symbols of ", &loaded.debug_symbols)] {
@@ -161,9 +161,9 @@ fn layout(job: &Bundle, loaded: &Loaded) -> Layout {
 /// Reads a program and what goes into its bundle beside it.
 fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Loaded> {
     let job = job(settings_of(resolved, &program));
-    let bytes =
-        disk::read(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
-    let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
+    let facts =
+        disk::elf(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
+    let facts = facts.map_err(|error| unreadable_program(&program.path, error))?;
     let output = match &job.purpose {
         Purpose::Write(destination) => {
             check_kind(&program, &facts, true)?;
@@ -177,8 +177,8 @@ fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Load
     let debug_symbols = job.debug_symbols.as_ref().map(|directory| filled(directory, &program, &facts));
     let path = disk::canonicalize(&program.path)?;
     let included = included::collect(job)?;
-    let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
-    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, others: Vec::new() })
+    let facts = Arc::new(facts);
+    Ok(Loaded { program, path, facts, included, output, debug_symbols, others: Vec::new() })
 }
 
 /// The settings of the program's package.
@@ -299,12 +299,11 @@ struct Run<'a> {
     attached: &'a Attached,
 }
 
-/// A program with its bytes and the world it was built in.
+/// A program with what its file says and what goes with it.
 struct Loaded {
     program: Program,
     /// Links followed.
     path: Utf8PathBuf,
-    bytes: Arc<Vec<u8>>,
     facts: Arc<ElfFacts>,
     /// What goes into its bundle beside it and its libraries.
     included: Vec<Included>,
@@ -317,6 +316,11 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// The bytes of the program, read now.
+    fn bytes(&self) -> Result<Arc<Vec<u8>>> {
+        disk::read(&self.path).map(Arc::new)
+    }
+
     /// Puts another program into the same archive.
     fn add(&mut self, program: &Program, bytes: Arc<Vec<u8>>, kind: BundleKind) {
         self.included.push(Included {
@@ -409,8 +413,9 @@ impl Run<'_> {
         }
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
-        let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
-        if edits.is_some_and(|edits| repair::edit(&loaded.bytes, edits).is_err()) {
+        if let Some(edits) = plan.program_edits.as_ref().filter(|_| self.job.may_script)
+            && repair::edit(&loaded.bytes()?, edits).is_err()
+        {
             (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
         }
         included::check_names(path, &plan, &self.layout, &loaded.included)?;
@@ -536,7 +541,7 @@ impl Run<'_> {
 
     /// Says how big the bundle's files are; the bytes unzipped.
     fn measure(&self, loaded: &Loaded, plan: &BundlePlan, artifact: &mut Artifact) -> Result<u64> {
-        let program = (loaded.bytes.as_slice(), &*loaded.facts);
+        let program = (&*loaded.path, &*loaded.facts);
         let environment = &self.context.environment;
         let sizes = copies::sizes(self.job, plan, &loaded.program.name, program, environment)?;
         self.ui.status("Measuring", &format!("{}: {}", loaded.program.name, sizes.line()));
@@ -598,7 +603,7 @@ impl Run<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Entry>> {
         let included = (&*loaded.included, others);
-        let program = (loaded.program.name.as_str(), &loaded.bytes);
+        let program = (loaded.program.name.as_str(), loaded.bytes()?);
         let mut contents = contents(plan, &self.layout, program, included, copies)?;
         if self.job.libraries_only {
             let programs = [&self.layout.program, &self.layout.scripted_program()];

@@ -6,13 +6,16 @@ use std::ops::Range;
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
 
-use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat};
+use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, Part};
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
-    pub bytes: &'a [u8],
-    /// The parts of `bytes` that were read, ascending; the rest is not what the file has.
-    parts: &'a [Range<u64>],
+    /// The bytes of the whole file.
+    size: u64,
+    /// What was read of it.
+    parts: &'a [Part<'a>],
+    /// The ELF header, and what was read behind it.
+    pub head: &'a [u8],
     pub class64: bool,
     pub little_endian: bool,
     pub machine: u16,
@@ -21,7 +24,8 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    pub fn new(bytes: &'a [u8], parts: &'a [Range<u64>]) -> Result<Image<'a>, ElfError> {
+    pub fn new(size: u64, parts: &'a [Part<'a>]) -> Result<Image<'a>, ElfError> {
+        let bytes = parts.iter().find(|part| part.start == 0).map_or(&[][..], |part| part.bytes);
         if !bytes.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf(OtherFormat::of(bytes)));
         }
@@ -43,8 +47,9 @@ impl<'a> Image<'a> {
             if little_endian { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
         };
         let mut image = Image {
-            bytes,
+            size,
             parts,
+            head: bytes,
             class64,
             little_endian,
             machine: half(18),
@@ -60,7 +65,7 @@ impl<'a> Image<'a> {
             // The loader maps such a segment and dies of SIGBUS when it reads what is not there.
             for load in image.loads() {
                 let end = load.p_offset.checked_add(load.p_filesz);
-                if end.is_none_or(|end| end > bytes.len() as u64) {
+                if end.is_none_or(|end| end > size) {
                     return Err(outside("a loadable segment"));
                 }
             }
@@ -154,24 +159,27 @@ impl<'a> Image<'a> {
 
     /// Whether the file holds these bytes.
     pub fn contains(&self, wanted: &[u8]) -> Result<bool, ElfError> {
-        let whole = self.slice(0, self.bytes.len() as u64, "the file")?;
+        let whole = self.slice(0, self.size, "the file")?;
         Ok(memchr::memmem::find(whole, wanted).is_some())
     }
 
     /// Bytes of the file; an error if they lie outside, or were not read.
     fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        let end = offset.checked_add(size).filter(|end| *end <= self.bytes.len() as u64);
-        let end = end.ok_or_else(|| outside(what))?;
-        if size > 0 && !self.parts.iter().any(|part| part.start <= offset && end <= part.end) {
-            return Err(ElfError::NotRead);
+        offset.checked_add(size).filter(|end| *end <= self.size).ok_or_else(|| outside(what))?;
+        if size == 0 {
+            return Ok(&[]);
         }
-        Ok(&self.bytes[offset as usize..end as usize])
+        let of = |part: &Part<'a>| {
+            let skip = usize::try_from(offset.checked_sub(part.start)?).ok()?;
+            part.bytes.get(skip..skip.checked_add(usize::try_from(size).ok()?)?)
+        };
+        self.parts.iter().find_map(of).ok_or(ElfError::NotRead)
     }
 
     fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {
         let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
         // e_phoff, e_phentsize, e_phnum.
-        let (offset, entry_size, count) = (u64(self.bytes, 32), u16(self.bytes, 54), u16(self.bytes, 56));
+        let (offset, entry_size, count) = (u64(self.head, 32), u16(self.head, 54), u16(self.head, 56));
         if count == 0 {
             return Ok(Vec::new());
         }
