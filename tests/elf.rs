@@ -1117,8 +1117,12 @@ fn the_usual_parts_of_a_file_say_what_the_whole_file_says() {
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
     let (mut n_parts, mut n_whole) = (0, 0);
-    for path in paths.into_iter().step_by(7) {
-        let bytes = std::fs::read(&path).unwrap();
+    // libc.so.6 has its interpreter's path in a segment of its own.
+    let is_libc = |path: &std::path::PathBuf| path.ends_with("libc.so.6");
+    assert!(paths.iter().any(is_libc));
+    let chosen = paths.iter().enumerate().filter(|(at, path)| at % 7 == 0 || is_libc(path));
+    for path in chosen.map(|(_, path)| path) {
+        let bytes = std::fs::read(path).unwrap();
         let Ok(whole) = elf::parse(&bytes) else { continue };
         let head = &bytes[..bytes.len().min(4096)];
         let Some(parts) = elf::usual_parts(head, bytes.len() as u64) else { continue };
@@ -1133,7 +1137,7 @@ fn the_usual_parts_of_a_file_say_what_the_whole_file_says() {
                 n_parts += 1;
             }
             Err(error) => {
-                assert_eq!(error, ElfError::NotRead, "{}", path.display());
+                assert!(error == ElfError::NotRead && !is_libc(path), "{}: {error}", path.display());
                 n_whole += 1;
             }
         }

@@ -10,7 +10,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -209,7 +209,6 @@ fn read_object(source: &Utf8Path) -> Opened {
 /// The facts of a large file from the parts that the loader looks at; `None` where that does not do, for
 /// whatever reason: then the file is read as a whole, and says what is wrong with it.
 pub(super) fn read_parts(source: &Utf8Path, size: u64) -> Option<elf::ElfFacts> {
-    use std::io::{Seek, SeekFrom};
     const HEAD: u64 = 4096;
     // Small files are read at once; absurd ones are not asked for their parts.
     if !(16 * HEAD..1 << 30).contains(&size) {
@@ -225,10 +224,9 @@ pub(super) fn read_parts(source: &Utf8Path, size: u64) -> Option<elf::ElfFacts> 
     }
     let mut parts = Vec::new();
     for range in ranges {
-        let n = range.end - range.start;
-        let mut bytes = Vec::with_capacity(usize::try_from(n).ok()?);
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
         file.seek(SeekFrom::Start(range.start)).ok()?;
-        (&file).take(n).read_to_end(&mut bytes).ok().filter(|read| *read as u64 == n)?;
+        file.read_exact(&mut bytes).ok()?;
         parts.push((range.start, bytes));
     }
     let parts: Vec<elf::Part> =
@@ -387,26 +385,26 @@ const UNKNOWN_GLIBC: (u32, u32) = (2, 36);
 /// The version of a libc.so.6, from the text that it prints when it is run.
 ///
 /// Not the highest version node: 2.31 and 2.37 brought none to libc.so.6. The file is searched in pieces, since
-/// memory for all of it costs more than the search.
-fn glibc_version(mut libc: impl Read) -> Option<(u32, u32)> {
+/// memory for all of it costs more than the search, and from its end, since the text is behind the code.
+fn glibc_version(mut libc: std::fs::File) -> Option<(u32, u32)> {
     const BANNER: &[u8] = b" release version 2.";
     const PIECE: u64 = 1 << 16;
-    let mut bytes = Vec::with_capacity(PIECE as usize + 64);
-    loop {
-        let n = libc.by_ref().take(PIECE).read_to_end(&mut bytes).ok()?;
+    // So much of the next piece that a text which begins in this one has its end.
+    const MORE: u64 = 64;
+    let size = libc.metadata().ok()?.len();
+    let mut bytes = Vec::new();
+    for piece in (0..size.div_ceil(PIECE)).rev() {
+        let start = piece * PIECE;
+        bytes.resize((size - start).min(PIECE + MORE) as usize, 0);
+        libc.seek(SeekFrom::Start(start)).ok()?;
+        libc.read_exact(&mut bytes).ok()?;
         if let Some(at) = memchr::memmem::find(&bytes, BANNER) {
-            // The digits may be in the next piece.
-            libc.by_ref().take(8).read_to_end(&mut bytes).ok()?;
             let digits = bytes[at + BANNER.len()..].iter().map(|byte| char::from(*byte));
             let digits: String = digits.take_while(char::is_ascii_digit).collect();
             return Some((2, digits.parse().ok()?));
         }
-        if n == 0 {
-            return None;
-        }
-        // The text may begin in this piece and end in the next.
-        bytes.drain(..bytes.len().saturating_sub(BANNER.len() - 1));
     }
+    None
 }
 
 /// The rules of the musl that this world has.

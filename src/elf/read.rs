@@ -208,8 +208,10 @@ impl<'a> Image<'a> {
 }
 
 /// Where the tables of the dynamic linker usually are, by the start of a file: the segment that has the ELF
-/// header, if it is not executable, and the writable ones.
+/// header, if it is not executable, and the writable ones; the interpreter's path and notes, which may be elsewhere.
 pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
+    // More than any real path or note has.
+    const SMALL: u64 = 1 << 16;
     if head.len() < header64::SIZEOF_EHDR || !head.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
@@ -220,12 +222,26 @@ pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>
         let (kind, flags, start, size) = (u32(raw, 0), u32(raw, 4), u64(raw, 8), u64(raw, 32));
         let is_first = start == 0 && flags & segment::PF_X == 0;
         let end = start.checked_add(size).filter(|end| *end <= file_size)?;
-        if kind == segment::PT_LOAD && (is_first || flags & segment::PF_W != 0) {
+        if match kind {
+            segment::PT_LOAD => is_first || flags & segment::PF_W != 0,
+            segment::PT_INTERP | segment::PT_NOTE | segment::PT_GNU_PROPERTY => {
+                size < SMALL && !is_within(start..end, &parts)
+            }
+            _ => false,
+        } {
             parts.push(start..end);
         }
     }
     parts.sort_by_key(|part| part.start);
+    // The start of a file is mostly that of a segment, too.
+    if parts.len() > 1 && is_within(parts[0].clone(), &parts[1..]) {
+        parts.remove(0);
+    }
     Some(parts)
+}
+
+fn is_within(range: Range<u64>, parts: &[Range<u64>]) -> bool {
+    parts.iter().any(|part| part.start <= range.start && range.end <= part.end)
 }
 
 /// More entries than any real dynamic segment has.
