@@ -207,6 +207,9 @@ pub struct SelectionArgs {
     /// Path to Cargo.toml.
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<Utf8PathBuf>,
+    /// File with what `cargo metadata --format-version 1` prints here, in place of running cargo.
+    #[arg(long, value_name = "FILE", conflicts_with = "manifest_path")]
+    pub metadata_path: Option<Utf8PathBuf>,
     /// Require that Cargo.lock is up to date.
     #[arg(long)]
     pub locked: bool,
@@ -234,7 +237,7 @@ pub struct SelectionArgs {
         value_name = "PATH",
         conflicts_with_all = [
             "packages", "workspace", "exclude", "bins", "all_bins", "examples", "targets", "profile", "release",
-            "target_dir", "manifest_path"
+            "target_dir", "manifest_path", "metadata_path"
         ]
     )]
     pub binaries: Vec<Utf8PathBuf>,

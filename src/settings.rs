@@ -538,6 +538,7 @@ fn selection(args: &SelectionArgs) -> Selection {
         profile: args.profile,
         target_dir: args.target_dir,
         manifest_path: args.manifest_path,
+        metadata_path: args.metadata_path,
         locked: args.locked,
         offline: args.offline,
         frozen: args.frozen,

@@ -43,6 +43,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("locked", Scope::Variable),
     ("manifest-path", Scope::Flag),
     ("message-format", Scope::Run),
+    ("metadata-path", Scope::Flag),
     ("no-default-features", Scope::Run),
     ("offline", Scope::Variable),
     ("package", Scope::Flag),
