@@ -148,6 +148,10 @@ pub struct BundleArgs {
     #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
     pub compression: CompressionArg,
 
+    /// Write the bundle even though the one that is there is what would be written.
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+
     /// Write the bundle even though it would not start; the exit status stays 1.
     #[arg(long, help_heading = "Output")]
     pub write_anyway: bool,

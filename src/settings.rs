@@ -248,6 +248,8 @@ pub struct Destination {
     pub pattern: Option<Utf8PathBuf>,
     /// `-o` named a directory by a slash at its end.
     pub is_directory: bool,
+    /// `--force`.
+    pub force: bool,
     /// `--write-anyway`.
     pub write_anyway: bool,
     /// How hard to compress.
@@ -432,13 +434,12 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
 fn settings(cli: Cli, context: &Context) -> Result<Settings> {
     match cli.command {
         None => {
-            let BundleArgs { check, output, compression, write_anyway } = cli.bundle;
-            let destination = destination(output, compression, write_anyway, context)?;
+            let (destination, check) = destination(cli.bundle, context)?;
             bundle(check, Purpose::Write(destination), context)
         }
-        Some(Command::Config(BundleArgs { check, output, compression, write_anyway })) => {
+        Some(Command::Config(args)) => {
             // Held to the same rules as the run that it tells of.
-            let destination = destination(output, compression, write_anyway, context)?;
+            let (destination, check) = destination(args, context)?;
             let settings = bundle(check, Purpose::Write(destination), context)?;
             Ok(Settings { job: Job::Config, ..settings })
         }
@@ -506,12 +507,9 @@ impl From<ArchArg> for Arch {
     }
 }
 
-fn destination(
-    output: Option<Utf8PathBuf>,
-    compression: CompressionArg,
-    write_anyway: bool,
-    context: &Context,
-) -> Result<Destination> {
+/// Where and how bundles are written; and the arguments that say what.
+fn destination(args: BundleArgs, context: &Context) -> Result<(Destination, CheckArgs)> {
+    let BundleArgs { check, output, compression, force, write_anyway } = args;
     let compression = match compression {
         CompressionArg::Fast => Compression::Fast,
         CompressionArg::Default => Compression::Default,
@@ -522,7 +520,7 @@ fn destination(
     }
     let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
     let pattern = output.map(|path| context.current_dir.join(path));
-    Ok(Destination { pattern, is_directory, write_anyway, compression })
+    Ok((Destination { pattern, is_directory, force, write_anyway, compression }, check))
 }
 
 fn selection(args: &SelectionArgs) -> Selection {

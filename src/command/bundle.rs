@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::attached::Attached;
 use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
+use super::fresh::{Record, Written};
 use super::included::{self, Build, Other};
 use super::output::{Expected, archive_report, finished, replace};
 use super::split;
@@ -638,18 +639,53 @@ impl Run<'_> {
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
         let unzipped_bytes = entries.iter().map(entry_size).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
-        let spinner = self.ui.spinner("Bundling", name);
-        spinner.enable_steady_tick(Duration::from_millis(500));
         let options = options(self.job, self.context);
-        let zip = archive::write(&entries, &options, Vec::new())?;
-        spinner.finish_and_clear();
-        findings.extend(direct_upload_finding(zip.len() as u64, name));
+        let target = loaded.program.cargo.as_ref().map(|artifact| &*artifact.target_directory);
+        let record = Record::new(output, target, &self.context.environment, &entries, &options);
+        let known = record.as_ref().filter(|_| !destination.force).and_then(|record| record.find(output));
+        let is_fresh = known.is_some();
+        let (written, zip) = match known {
+            Some(written) => (written, Vec::new()),
+            None => {
+                let spinner = self.ui.spinner("Bundling", name);
+                spinner.enable_steady_tick(Duration::from_millis(500));
+                let zip = archive::write(&entries, &options, Vec::new())?;
+                spinner.finish_and_clear();
+                (Written::of(&zip), zip)
+            }
+        };
+        findings.extend(direct_upload_finding(written.zipped_bytes, name));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
             self.stopped(name);
             return Ok(fails);
         }
         copies.write_debug_files()?;
+        if is_fresh {
+            self.ui.status("Fresh", &format!("{name}: what is there is what would be written"));
+        } else {
+            self.replace(output, &entries, &zip, lambda, fails)?;
+            if let Some(record) = record.filter(|_| !fails) {
+                record.keep(&written, &zip);
+            }
+        }
+        artifact.archive = Some(archive_report(output, self.job.kind, &entries, written));
+        finished(artifact, plan.shipped.len(), self.ui);
+        if !self.settings.output.json {
+            self.ui.data(&format!("{output}\n"));
+        }
+        Ok(fails)
+    }
+
+    /// Puts the archive in its place; one that holds what the plan says, unless the plan itself fails.
+    fn replace(
+        &self,
+        output: &Utf8Path,
+        entries: &[Entry],
+        zip: &[u8],
+        lambda: &LambdaWorld,
+        fails: bool,
+    ) -> Result<()> {
         let expected = Expected {
             // Without its program a function is a bag of libraries, as a layer is.
             kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
@@ -658,14 +694,8 @@ impl Run<'_> {
             attached: self.attached,
         };
         // With errors it is written because the user wants it anyway.
-        replace(output, &entries, &zip, (!fails).then_some(&expected))
-            .map_err(|error| error.or_help("name another file with `-o <FILE>`"))?;
-        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &zip));
-        finished(artifact, plan.shipped.len(), self.ui);
-        if !self.settings.output.json {
-            self.ui.data(&format!("{output}\n"));
-        }
-        Ok(fails)
+        replace(output, entries, zip, (!fails).then_some(&expected))
+            .map_err(|error| error.or_help("name another file with `-o <FILE>`"))
     }
 }
 

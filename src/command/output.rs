@@ -6,8 +6,9 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::contents::entry_size;
+use super::fresh::Written;
 use super::proof::Contents;
-use crate::archive::{self, Content, Digest, Entry, Limits};
+use crate::archive::{self, Content, Entry, Limits};
 use crate::audit::Severity;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -75,13 +76,13 @@ pub(super) fn archive_report(
     output: &Utf8Path,
     kind: BundleKind,
     entries: &[Entry],
-    zip: &[u8],
+    written: Written,
 ) -> report::Archive {
-    let digest = Digest::of(zip);
+    let Written { zipped_bytes, digest } = written;
     report::Archive {
         path: output.as_str().to_owned(),
         kind: kind.as_str(),
-        zipped_bytes: zip.len() as u64,
+        zipped_bytes,
         unzipped_bytes: entries.iter().map(entry_size).sum(),
         sha256: digest.hex,
         code_sha256: digest.base64,

@@ -37,6 +37,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("example", Scope::Flag),
     ("exclude", Scope::Flag),
     ("features", Scope::Run),
+    ("force", Scope::Flag),
     ("form", Scope::Run),
     ("frozen", Scope::Variable),
     ("help", Scope::Flag),
