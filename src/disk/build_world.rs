@@ -438,9 +438,15 @@ fn cpu() -> (u32, &'static str) {
     let v2 = has!("cmpxchg16b", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3");
     let v3 = v2 && has!("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe");
     let v4 = v3 && has!("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
-    let intel = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("GenuineIntel"));
+    // The first processor's lines are enough; the kernel takes its time for each.
+    let is_intel = || {
+        let mut text = Vec::new();
+        let read =
+            std::fs::File::open("/proc/cpuinfo").and_then(|file| file.take(1024).read_to_end(&mut text));
+        read.is_ok() && memchr::memmem::find(&text, b"GenuineIntel").is_some()
+    };
     let level = 1 + u32::from(v2) + u32::from(v3) + u32::from(v4);
-    (level, if v3 && intel { "haswell" } else { "x86_64" })
+    (level, if v3 && is_intel() { "haswell" } else { "x86_64" })
 }
 
 #[cfg(not(target_arch = "x86_64"))]
