@@ -258,6 +258,18 @@ impl Digest {
         }
     }
 
+    /// The digest that `sha256sum` prints so; `None` if it is none.
+    pub fn from_hex(hex: &str) -> Option<Digest> {
+        let mut raw = [0; 32];
+        if hex.len() != 64 || !hex.is_ascii() {
+            return None;
+        }
+        for (at, byte) in raw.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Digest::from_raw(&raw))
+    }
+
     fn from_raw(raw: &[u8; 32]) -> Digest {
         Digest {
             hex: raw.iter().map(|byte| format!("{byte:02x}")).collect(),

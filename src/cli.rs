@@ -170,6 +170,10 @@ pub struct BundleArgs {
     #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
     pub compression: CompressionArg,
 
+    /// Write the bundle even though the one that is there is what would be written.
+    #[arg(long, help_heading = "Output")]
+    pub force: bool,
+
     /// Write what the bundle ships to this file, too, as a CycloneDX 1.6 document. May hold {bin}, {package},
     /// {arch} and {target}.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -239,6 +243,9 @@ pub struct SelectionArgs {
     /// Path to Cargo.toml.
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<Utf8PathBuf>,
+    /// File with what `cargo metadata --format-version 1` prints here, in place of running cargo.
+    #[arg(long, value_name = "FILE", conflicts_with = "manifest_path")]
+    pub metadata_path: Option<Utf8PathBuf>,
     /// Require that Cargo.lock is up to date.
     #[arg(long)]
     pub locked: bool,
@@ -266,7 +273,7 @@ pub struct SelectionArgs {
         value_name = "PATH",
         conflicts_with_all = [
             "packages", "workspace", "exclude", "bins", "all_bins", "examples", "targets", "profile", "release",
-            "target_dir", "manifest_path"
+            "target_dir", "manifest_path", "metadata_path"
         ]
     )]
     pub binaries: Vec<Utf8PathBuf>,

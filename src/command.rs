@@ -6,6 +6,7 @@ mod bundle;
 mod config;
 mod contents;
 mod copies;
+mod fresh;
 mod given;
 mod included;
 mod lints;

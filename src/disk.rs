@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::elf::sections::{self, Section};
+use crate::elf::{self, ElfError, ElfFacts};
 use crate::error::{Error, Result};
 
 pub mod build_world;
@@ -28,6 +29,15 @@ pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
     let metadata = regular(path)?;
     let file = std::fs::File::open(path).map_err(|cause| failed(path, cause))?;
     Ok((file, metadata.len()))
+}
+
+/// What a regular file says as an ELF file. Of a large one only the parts that the loader looks at are read.
+pub fn elf(path: &Utf8Path) -> Result<std::result::Result<ElfFacts, ElfError>> {
+    let size = regular(path)?.len();
+    match build_world::read_parts(path, size) {
+        Some(facts) => Ok(Ok(facts)),
+        None => Ok(elf::parse(&read(path)?)),
+    }
 }
 
 /// The size of a regular file in bytes and its ELF sections; only headers are read.

@@ -502,7 +502,16 @@ impl std::error::Error for ElfError {}
 /// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
 /// is not a file with fewer needs.
 pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
-    parse_parts(bytes, std::slice::from_ref(&(0..bytes.len() as u64)))
+    parse_parts(bytes.len() as u64, &[Part { start: 0, bytes }])
+}
+
+/// Some bytes of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// Where in the file they begin.
+    pub start: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
 }
 
 /// The parts of a file in which the loader's tables usually are, by the start of the file and its size; with
@@ -511,19 +520,19 @@ pub fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
     read::usual_parts(head, file_size)
 }
 
-/// What these bytes say, if only `parts` of them were read; the rest may be anything.
+/// What a file of `size` bytes says, of which only `parts` were read.
 ///
 /// # Errors
 ///
 /// As [`parse`], and [`ElfError::NotRead`] if another part is needed: then read the whole file.
-pub fn parse_parts(bytes: &[u8], parts: &[Range<u64>]) -> Result<ElfFacts, ElfError> {
-    let image = Image::new(bytes, parts)?;
+pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> {
+    let image = Image::new(size, parts)?;
     let mut facts = ElfFacts {
         class64: image.class64,
         little_endian: image.little_endian,
         machine: image.machine,
-        os_abi: bytes[7],
-        abi_version: bytes[8],
+        os_abi: image.head[7],
+        abi_version: image.head[8],
         object_type: image.object_type,
         ..ElfFacts::default()
     };
@@ -547,8 +556,8 @@ pub fn parse_parts(bytes: &[u8], parts: &[Range<u64>]) -> Result<ElfFacts, ElfEr
 /// The bytes that the program reads and never writes: code and constants, one slice for each PT_LOAD that is not
 /// writable; none of a file that [`parse`] refuses or reads no further than its header.
 pub fn constants(bytes: &[u8]) -> Vec<&[u8]> {
-    let whole = 0..bytes.len() as u64;
-    let Ok(image) = Image::new(bytes, std::slice::from_ref(&whole)) else { return Vec::new() };
+    let whole = [Part { start: 0, bytes }];
+    let Ok(image) = Image::new(bytes.len() as u64, &whole) else { return Vec::new() };
     let constant = image.loads().filter(|load| load.p_flags & goblin::elf64::program_header::PF_W == 0);
     constant.filter_map(|load| bytes.get(load.p_offset as usize..)?.get(..load.p_filesz as usize)).collect()
 }

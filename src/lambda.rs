@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject};
 use crate::elf::{Arch, ElfFacts, Libc, file_name};
-use crate::loader::{self, Closure, Glibc, Known, Musl, Rules, Undefined, VersionCheck};
+use crate::loader::{self, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
 use crate::patterns::Patterns;
 use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
 
@@ -87,6 +87,34 @@ impl Walked {
             // Of a captured runtime the facts are known, too.
             Object::System(_) | Object::Unseen => None,
         }
+    }
+
+    /// Whether the same objects were loaded from the same paths, and for the same needs.
+    fn loads_the_same(&self, other: &Walked) -> bool {
+        let is_same_object = |(one, other): (&loader::Loaded, &loader::Loaded)| {
+            one.path == other.path
+                && one.names == other.names
+                && match (&one.file.object, &other.file.object) {
+                    (Object::Elf(one), Object::Elf(other)) => Arc::ptr_eq(one, other),
+                    (Object::System(one), Object::System(other)) => Arc::ptr_eq(one, other) || one == other,
+                    (Object::Unseen, Object::Unseen) => true,
+                    _ => false,
+                }
+        };
+        let is_same_need = |(one, other): (&loader::Need, &loader::Need)| {
+            one.by == other.by
+                && match (&one.outcome, &other.outcome) {
+                    (Outcome::Loaded(one), Outcome::Loaded(other)) => one == other,
+                    (Outcome::Loaded(_), _) | (_, Outcome::Loaded(_)) => false,
+                    _ => true,
+                }
+        };
+        let (one, two) = (&self.closure, &other.closure);
+        one.objects.len() == two.objects.len()
+            && one.needs.len() == two.needs.len()
+            && self.checks == other.checks
+            && one.needs.iter().zip(&two.needs).all(is_same_need)
+            && one.objects.iter().zip(&two.objects).all(is_same_object)
     }
 
     /// Whether the C library in use knows DT_RELR. None of the runtimes' does.
@@ -266,8 +294,14 @@ impl LambdaWorld {
     pub fn check_symbols(&self, walks: &mut [Walked], libc: Libc, build: &BTreeMap<String, Arc<ElfFacts>>) {
         let known = Known { glibc: baseline::exports(&self.baseline.glibc, self.arch()), build };
         let rules = self.rules(libc, None);
-        for walked in walks {
-            walked.undefined = loader::undefined_symbols(&walked.closure, &rules, &walked.checks, &known);
+        for at in 0..walks.len() {
+            let (before, rest) = walks.split_at_mut(at);
+            let walked = &mut rest[0];
+            // In most variants the same objects are loaded.
+            walked.undefined = match before.iter().find(|other| other.loads_the_same(walked)) {
+                Some(other) => other.undefined.clone(),
+                None => loader::undefined_symbols(&walked.closure, &rules, &walked.checks, &known),
+            };
         }
     }
 

@@ -231,9 +231,9 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         private::begin(request, &mut search, &mut bundle, &mut not_shipped);
     }
     foresee(request, lambda, &mut search, &mut bundle);
-    loop {
+    let walks = loop {
         let walks = bundle.walks(request, lambda);
-        let before = bundle.shipped.len();
+        let before = (bundle.shipped.len(), bundle.paths.len());
         for walked in &walks {
             for need in &walked.closure.needs {
                 if !bundle.is_unmet(&walked.closure, need) || not_shipped.contains_key(&need.name) {
@@ -251,18 +251,19 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
             }
         }
         // What is missing may change who else is there to be hurt: pin when nothing is missing any more.
-        let grew = bundle.shipped.len() > before
+        let grew = (bundle.shipped.len(), bundle.paths.len()) != before
             || ((request.may_edit || edits::looks_there_first(request))
                 && bundle.private.is_none()
                 && pins::pin(request, &mut search, &mut bundle, &walks));
         if !grew {
-            break;
+            break walks;
         }
-    }
+    };
     // Nobody needs what is not reached: dropping it cannot make anything missing.
-    let reached = reached(&bundle.walks(request, lambda), &bundle.shipped);
+    let reached = reached(&walks, &bundle.shipped);
+    let before = bundle.shipped.len();
     bundle.shipped.retain(|name, library| library.is_interpreter || reached.contains(name));
-    let mut walks = bundle.walks(request, lambda);
+    let mut walks = if bundle.shipped.len() == before { walks } else { bundle.walks(request, lambda) };
     let build_files = search.build_files();
     let build = build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
     lambda.check_symbols(&mut walks, request.facts.libc(), &build);

@@ -254,6 +254,8 @@ pub struct Destination {
     pub is_directory: bool,
     /// What is written there.
     pub format: Format,
+    /// `--force`.
+    pub force: bool,
     /// `--write-anyway`.
     pub write_anyway: bool,
     /// How hard to compress.
@@ -550,7 +552,7 @@ impl From<ArchArg> for Arch {
 
 /// The settings of a run that writes bundles.
 fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
-    let BundleArgs { check, output, format, compression, write_anyway, sbom, licenses } = args;
+    let BundleArgs { check, output, format, compression, force, write_anyway, sbom, licenses } = args;
     let compression = match compression {
         CompressionArg::Fast => Compression::Fast,
         CompressionArg::Default => Compression::Default,
@@ -569,6 +571,7 @@ fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
         pattern: output.map(absolute),
         is_directory,
         format,
+        force,
         write_anyway,
         compression,
         sbom: sbom.map(absolute),
@@ -590,6 +593,7 @@ fn selection(args: &SelectionArgs) -> Selection {
         profile: args.profile,
         target_dir: args.target_dir,
         manifest_path: args.manifest_path,
+        metadata_path: args.metadata_path,
         locked: args.locked,
         offline: args.offline,
         frozen: args.frozen,

@@ -151,7 +151,7 @@ impl Ui {
         self.above_the_bar(|| {
             let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);
             // There is nowhere left to say that stderr is closed.
-            let _ = writeln!(stderr, "{text}");
+            let _ = stderr.write_all(format!("{text}\n").as_bytes());
         });
     }
 

@@ -71,6 +71,8 @@ pub struct Selection {
     pub target_dir: Option<Utf8PathBuf>,
     /// `--manifest-path`.
     pub manifest_path: Option<Utf8PathBuf>,
+    /// `--metadata-path`: what `cargo metadata` printed, so that it need not be run.
+    pub metadata_path: Option<Utf8PathBuf>,
     /// `--locked`.
     pub locked: bool,
     /// `--offline`.
@@ -178,7 +180,7 @@ pub struct Manifest<'a> {
     pub metadata: &'a serde_json::Value,
 }
 
-/// Reads the project, with one `cargo metadata`, and selects its programs.
+/// Reads the project, with one `cargo metadata` at most, and selects its programs.
 ///
 /// Fails when cargo cannot read the project and when the selection matches nothing.
 pub fn choose<'a>(selection: &Selection, environment: &'a Environment) -> Result<Chosen<'a>> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cargo_lambda_bundle::elf::{
-    self, Alignment, Arch, ElfError, ElfFacts, Libc, Linkage, ObjectType, OtherFormat,
+    self, Alignment, Arch, ElfError, ElfFacts, Libc, Linkage, ObjectType, OtherFormat, Part,
 };
 use proptest::prelude::*;
 use support::elf::*;
@@ -1100,9 +1100,9 @@ fn programs_of_rustc_are_told_apart() {
 #[test]
 fn a_part_that_was_not_read_is_a_question_not_an_answer() {
     let bytes = Object::library("libx.so.1").needs("liby.so.1").bytes();
-    for end in [64, bytes.len() as u64 - 1] {
-        let part = 0..end;
-        let read = elf::parse_parts(&bytes, std::slice::from_ref(&part));
+    for end in [64, bytes.len() - 1] {
+        let part = Part { start: 0, bytes: &bytes[..end] };
+        let read = elf::parse_parts(bytes.len() as u64, &[part]);
         assert_eq!(read.unwrap_err(), ElfError::NotRead, "{end}");
     }
 }
@@ -1117,24 +1117,27 @@ fn the_usual_parts_of_a_file_say_what_the_whole_file_says() {
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     paths.sort();
     let (mut n_parts, mut n_whole) = (0, 0);
-    for path in paths.into_iter().step_by(7) {
-        let mut bytes = std::fs::read(&path).unwrap();
+    // libc.so.6 has its interpreter's path in a segment of its own.
+    let is_libc = |path: &std::path::PathBuf| path.ends_with("libc.so.6");
+    assert!(paths.iter().any(is_libc));
+    let chosen = paths.iter().enumerate().filter(|(at, path)| at % 7 == 0 || is_libc(path));
+    for path in chosen.map(|(_, path)| path) {
+        let bytes = std::fs::read(path).unwrap();
         let Ok(whole) = elf::parse(&bytes) else { continue };
         let head = &bytes[..bytes.len().min(4096)];
         let Some(parts) = elf::usual_parts(head, bytes.len() as u64) else { continue };
-        // What was not read is not what the file has.
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            if !parts.iter().any(|part| part.contains(&(at as u64))) {
-                *byte = 0xa5;
-            }
-        }
-        match elf::parse_parts(&bytes, &parts) {
+        let part = |range: &std::ops::Range<u64>| Part {
+            start: range.start,
+            bytes: &bytes[range.start as usize..range.end as usize],
+        };
+        let parts: Vec<Part> = parts.iter().map(part).collect();
+        match elf::parse_parts(bytes.len() as u64, &parts) {
             Ok(facts) => {
                 assert_eq!(facts_text(&facts), facts_text(&whole), "{}", path.display());
                 n_parts += 1;
             }
             Err(error) => {
-                assert_eq!(error, ElfError::NotRead, "{}", path.display());
+                assert!(error == ElfError::NotRead && !is_libc(path), "{}: {error}", path.display());
                 n_whole += 1;
             }
         }

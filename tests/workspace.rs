@@ -206,6 +206,28 @@ fn a_package_has_its_main_its_src_bin_and_its_renamed_binaries() {
 }
 
 #[test]
+fn metadata_from_a_file_takes_the_place_of_cargo() {
+    let fixture = single();
+    fixture.program("target/release/orders", X86_64, "").program("elsewhere/release/orders", X86_64, "");
+    let mut command = Command::new("cargo");
+    command.env_clear().envs(fixture.environment.vars.iter().map(|(name, value)| (name, value)));
+    command.args(["metadata", "--format-version", "1", "--no-deps"]);
+    let output = command.current_dir(&fixture.environment.current_dir).output().unwrap();
+    fixture.file("metadata.json", output.stdout);
+    let fixture = fixture.without_var("CARGO").var("CARGO", "/nowhere/cargo");
+    let from = |path: &str| Selection { metadata_path: Some(path.into()), ..all() };
+    fixture.check(from("metadata.json"), &["orders orders cargo - release target/release/orders"]);
+    let elsewhere = Selection { target_dir: Some("elsewhere".into()), ..from("metadata.json") };
+    fixture.check(elsewhere, &["orders orders cargo - release elsewhere/release/orders"]);
+
+    let help = "help: write it with `cargo metadata --format-version 1 --no-deps > FILE`";
+    fixture.check_error(from("none.json"), &["`none.json`, for `--metadata-path`, does not exist", help]);
+    fixture.file("metadata.json", "{}");
+    let error = find(&from("metadata.json"), &fixture.environment).unwrap_err();
+    assert_eq!(error.to_string(), "`metadata.json` is not what `cargo metadata` prints");
+}
+
+#[test]
 fn an_example_is_a_program_only_when_named() {
     let fixture = single();
     fixture.file("examples/try-me.rs", MAIN);

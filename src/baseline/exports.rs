@@ -62,14 +62,16 @@ impl Exports {
 
     /// The offset of the first line that does not sort before `key`.
     fn first_at_least(&self, key: &str) -> usize {
-        let (mut low, mut high) = (0, self.text.len());
+        let text = self.text.as_bytes();
+        let (mut low, mut high) = (0, text.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let start = self.text[..middle].rfind('\n').map_or(0, |at| at + 1);
-            let end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at + 1);
-            let line = &self.text[start..end];
+            let start = memchr::memrchr(b'\n', &text[..middle]).map_or(0, |at| at + 1);
+            let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at + 1);
+            let line = &text[start..end];
+            let entry = &line[..memchr::memchr(b' ', line).unwrap_or(line.len())];
             // Comments come first in the file, and sort before every symbol.
-            if line.starts_with('#') || entry(line) < key {
+            if line.starts_with(b"#") || entry < key.as_bytes() {
                 low = end;
             } else {
                 high = start;
@@ -82,10 +84,6 @@ impl Exports {
     pub fn lines(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '))
     }
-}
-
-fn entry(line: &str) -> &str {
-    line.split(' ').next().unwrap_or(line)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::attached::Attached;
 use super::contents::{content_size, contents, entry_size};
 use super::copies::{self, Copies};
+use super::fresh::Record;
 use super::included::{self, Build, Other};
 use super::output::{Expected, Packed, Writing, archive_report, finished, replace};
 use super::shipped::{Owners, Places};
@@ -78,7 +79,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             let mut read =
                 all.iter_mut().filter_map(|(_, first): &mut (_, Result<Loaded>)| first.as_mut().ok());
             if let Some(first) = read.find(is_same).filter(|_| kind != BundleKind::Function) {
-                first.add(&loaded.program, loaded.bytes.clone(), kind);
+                first.add(&loaded.program, loaded.bytes()?, kind);
                 continue;
             }
             for (what, path, flag) in [
@@ -190,9 +191,9 @@ fn layout(job: &Bundle, loaded: &Loaded) -> Layout {
 /// Reads a program and what goes into its bundle beside it.
 fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Loaded> {
     let job = job(settings_of(resolved, &program));
-    let bytes =
-        disk::read(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
-    let facts = elf::parse(&bytes).map_err(|error| unreadable_program(&program.path, error))?;
+    let facts =
+        disk::elf(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
+    let facts = facts.map_err(|error| unreadable_program(&program.path, error))?;
     let output = match &job.purpose {
         Purpose::Write(destination) => {
             check_kind(&program, &facts, true)?;
@@ -214,9 +215,9 @@ fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Load
     };
     let path = disk::canonicalize(&program.path)?;
     let included = included::collect(job)?;
-    let (bytes, facts) = (Arc::new(bytes), Arc::new(facts));
+    let facts = Arc::new(facts);
     let others = Vec::new();
-    Ok(Loaded { program, path, bytes, facts, included, output, debug_symbols, documents, others })
+    Ok(Loaded { program, path, facts, included, output, debug_symbols, documents, others })
 }
 
 /// The settings of the program's package.
@@ -343,12 +344,11 @@ struct Run<'a> {
     attached: &'a Attached,
 }
 
-/// A program with its bytes and the world it was built in.
+/// A program with what its file says and what goes with it.
 struct Loaded {
     program: Program,
     /// Links followed.
     path: Utf8PathBuf,
-    bytes: Arc<Vec<u8>>,
     facts: Arc<ElfFacts>,
     /// What goes into its bundle beside it and its libraries.
     included: Vec<Included>,
@@ -363,6 +363,11 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// The bytes of the program, read now.
+    fn bytes(&self) -> Result<Arc<Vec<u8>>> {
+        disk::read(&self.path).map(Arc::new)
+    }
+
     /// Puts another program into the same archive.
     fn add(&mut self, program: &Program, bytes: Arc<Vec<u8>>, kind: BundleKind) {
         self.included.push(Included {
@@ -465,8 +470,9 @@ impl Run<'_> {
         say_age(&lambda, self.context.now, self.ui);
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
-        let edits = plan.program_edits.as_ref().filter(|_| self.job.may_script);
-        if edits.is_some_and(|edits| repair::edit(&loaded.bytes, edits).is_err()) {
+        if let Some(edits) = plan.program_edits.as_ref().filter(|_| self.job.may_script)
+            && repair::edit(&loaded.bytes()?, edits).is_err()
+        {
             (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
         }
         included::check_names(path, &plan, &self.layout, &loaded.included)?;
@@ -501,7 +507,7 @@ impl Run<'_> {
         findings.extend(included::suspicious(&loaded.included, &program.name));
         // Of several runtimes, the others only say whether it starts.
         if *runtime == self.settings.lambda.configured {
-            findings.extend(lints::of_plan(&subject, &plan, self.job.kind, &loaded.bytes));
+            findings.extend(lints::of_plan(&subject, &plan, self.job.kind, &loaded.bytes()?));
         }
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
@@ -601,7 +607,7 @@ impl Run<'_> {
 
     /// Says how big the bundle's files are; the bytes unzipped.
     fn measure(&self, loaded: &Loaded, plan: &BundlePlan, artifact: &mut Artifact) -> Result<u64> {
-        let program = (loaded.bytes.as_slice(), &*loaded.facts);
+        let program = (&*loaded.path, &*loaded.facts);
         let environment = &self.context.environment;
         let sizes = copies::sizes(self.job, plan, &loaded.program.name, program, environment)?;
         self.ui.status("Measuring", &format!("{}: {}", loaded.program.name, sizes.line()));
@@ -663,7 +669,7 @@ impl Run<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Entry>> {
         let included = (&*loaded.included, others);
-        let program = (loaded.program.name.as_str(), &loaded.bytes);
+        let program = (loaded.program.name.as_str(), loaded.bytes()?);
         let mut contents = contents(plan, &self.layout, program, included, copies)?;
         if self.job.libraries_only {
             let programs = [&self.layout.program, &self.layout.scripted_program()];
@@ -698,29 +704,35 @@ impl Run<'_> {
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
         let unzipped_bytes = entries.iter().map(entry_size).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
-        let packed = Packed::new(&entries, &writing(self.job, self.context))?;
-        findings.extend(packed.zipped_bytes().and_then(|bytes| direct_upload_finding(bytes, name)));
+        let writing = writing(self.job, self.context);
+        let target = loaded.program.cargo.as_ref().map(|artifact| &*artifact.target_directory);
+        let record = match writing.format {
+            Format::Zip => Record::new(output, target, &self.context.environment, &entries, &writing.options),
+            Format::Dir => None,
+        };
+        let known = record.as_ref().filter(|_| !destination.force).and_then(|record| record.find(output));
+        let packed = if known.is_some() { None } else { Some(Packed::new(&entries, &writing)?) };
+        let written = known.or_else(|| packed.as_ref().and_then(Packed::written));
+        let zipped_bytes = written.as_ref().map(|written| written.zipped_bytes);
+        findings.extend(zipped_bytes.and_then(|bytes| direct_upload_finding(bytes, name)));
         let fails = conclude(artifact, findings, self.settings, self.ui);
         if fails && !destination.write_anyway {
             self.stopped(name);
             return Ok(fails);
         }
         copies.write_debug_files()?;
-        let expected = Expected {
-            // Without its program a function is a bag of libraries, as a layer is.
-            kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
-            lambda,
-            libs: &self.job.libs,
-            attached: self.attached,
-        };
-        // With errors it is written because the user wants it anyway.
-        replace(output, &entries, &packed, (!fails).then_some(&expected)).map_err(|error| {
-            error.or_help(match destination.format {
-                Format::Zip => "name another file with `-o <FILE>`",
-                Format::Dir => "name another directory with `-o <DIR>`",
-            })
-        })?;
-        artifact.archive = Some(archive_report(output, self.job.kind, &entries, &packed));
+        match &packed {
+            None => self.ui.status("Fresh", &format!("{name}: what is there is what would be written")),
+            Some(packed) => {
+                self.replace(output, &entries, packed, lambda, fails)?;
+                if let (Packed::Zip(zip), Some(written), Some(record)) =
+                    (packed, &written, record.filter(|_| !fails))
+                {
+                    record.keep(written, zip);
+                }
+            }
+        }
+        artifact.archive = Some(archive_report(output, self.job.kind, &entries, written));
         if let Some(owners) = owners {
             let place = (&self.layout, self.job.epoch);
             loaded.documents.write(owners, artifact, &entries, plan, place)?;
@@ -731,6 +743,31 @@ impl Run<'_> {
             self.ui.data(&format!("{output}\n"));
         }
         Ok(fails)
+    }
+
+    /// Puts the archive in its place; one that holds what the plan says, unless the plan itself fails.
+    fn replace(
+        &self,
+        output: &Utf8Path,
+        entries: &[Entry],
+        packed: &Packed,
+        lambda: &LambdaWorld,
+        fails: bool,
+    ) -> Result<()> {
+        let expected = Expected {
+            // Without its program a function is a bag of libraries, as a layer is.
+            kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
+            lambda,
+            libs: &self.job.libs,
+            attached: self.attached,
+        };
+        // With errors it is written because the user wants it anyway.
+        replace(output, entries, packed, (!fails).then_some(&expected)).map_err(|error| {
+            error.or_help(match packed {
+                Packed::Zip(_) => "name another file with `-o <FILE>`",
+                Packed::Dir => "name another directory with `-o <DIR>`",
+            })
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::disk;
-use crate::elf::{self, ElfFacts, sections};
+use crate::elf::{self, ElfFacts};
 use crate::error::Result;
 use crate::plan::BundlePlan;
 use crate::report::Sizes;
@@ -13,7 +13,7 @@ use crate::settings::{Bundle, Purpose};
 use crate::strip;
 use crate::workspace::Environment;
 
-/// Sizes of what the plan ships; of libraries nothing but headers is read.
+/// Sizes of what the plan ships; nothing but headers is read.
 ///
 /// # Errors
 ///
@@ -22,13 +22,14 @@ pub(super) fn sizes(
     job: &Bundle,
     plan: &BundlePlan,
     name: &str,
-    program: (&[u8], &ElfFacts),
+    program: (&Utf8Path, &ElfFacts),
     environment: &Environment,
 ) -> Result<Sizes> {
-    let (bytes, facts) = program;
+    let (path, facts) = program;
     let mut sizes = Sizes { stripped: job.strip, ..Sizes::default() };
     let keeps_sections = matches!(job.purpose, Purpose::Size);
-    sizes.add(name.to_owned(), bytes.len() as u64, &sections::of(bytes), keeps_sections);
+    let (bytes, sections) = disk::sections(path)?;
+    sizes.add(name.to_owned(), bytes, &sections, keeps_sections);
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
         let (bytes, sections) = disk::sections(Utf8Path::new(&library.source))?;
         sizes.add(library.name.clone(), bytes, &sections, keeps_sections);

@@ -6,8 +6,9 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::contents::entry_size;
+use super::fresh::Written;
 use super::proof::Contents;
-use crate::archive::{self, Archive, Content, Digest, Entry, Limits};
+use crate::archive::{self, Archive, Content, Entry, Limits};
 use crate::audit::Severity;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -54,10 +55,10 @@ impl Packed {
         }
     }
 
-    /// The size of the file; a directory has none.
-    pub fn zipped_bytes(&self) -> Option<u64> {
+    /// What is known of the file; of a directory there is nothing to know.
+    pub fn written(&self) -> Option<Written> {
         match self {
-            Packed::Zip(bytes) => Some(bytes.len() as u64),
+            Packed::Zip(bytes) => Some(Written::of(bytes)),
             Packed::Dir => None,
         }
     }
@@ -117,18 +118,17 @@ pub(super) fn archive_report(
     output: &Utf8Path,
     kind: BundleKind,
     entries: &[Entry],
-    packed: &Packed,
+    written: Option<Written>,
 ) -> report::Archive {
-    let (format, digest) = match packed {
-        Packed::Zip(bytes) => ("zip", Some(Digest::of(bytes))),
-        Packed::Dir => ("dir", None),
-    };
+    let format = if written.is_some() { "zip" } else { "dir" };
+    let zipped_bytes = written.as_ref().map(|written| written.zipped_bytes);
+    let digest = written.map(|written| written.digest);
     let (sha256, code_sha256) = digest.map(|digest| (digest.hex, digest.base64)).unzip();
     report::Archive {
         path: output.as_str().to_owned(),
         kind: kind.as_str(),
         format,
-        zipped_bytes: packed.zipped_bytes(),
+        zipped_bytes,
         unzipped_bytes: entries.iter().map(entry_size).sum(),
         sha256,
         code_sha256,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::contents::entry_size;
+use super::fresh::Written;
 use super::output::{Packed, Writing, archive_report, replace};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk;
@@ -105,10 +106,12 @@ pub(super) fn write(
         let packed = Packed::new(&entries, writing)?;
         replace(output, &entries, &packed, None)?;
         let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-        let size = packed.zipped_bytes().map(|bytes| format!("; {} zipped", report::size(bytes)));
+        let written = packed.written();
+        let zipped = |written: &Written| format!("; {} zipped", report::size(written.zipped_bytes));
+        let size = written.as_ref().map(zipped);
         let size = size.unwrap_or_default();
         ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
-        let archive = archive_report(output, BundleKind::Layer, &entries, &packed);
+        let archive = archive_report(output, BundleKind::Layer, &entries, written);
         if let Some(code_sha256) = &archive.code_sha256 {
             ui.status("CodeSha256", code_sha256);
         }

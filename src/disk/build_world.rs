@@ -10,7 +10,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -134,9 +134,16 @@ impl DiskFiles {
     ///
     /// A root may come from anyone: a FIFO in the place of its cache would hang.
     pub(super) fn read_text(&self, path: &str) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.regular(path)?.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// A regular file of this world, opened; `None` if it cannot be read.
+    fn regular(&self, path: &str) -> Option<std::fs::File> {
         let located = self.locate(path).ok()?;
         located.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        std::fs::read(located).ok()
+        std::fs::File::open(located).ok()
     }
 }
 
@@ -201,24 +208,30 @@ fn read_object(source: &Utf8Path) -> Opened {
 
 /// The facts of a large file from the parts that the loader looks at; `None` where that does not do, for
 /// whatever reason: then the file is read as a whole, and says what is wrong with it.
-fn read_parts(source: &Utf8Path, size: u64) -> Option<elf::ElfFacts> {
-    use std::io::{Read, Seek, SeekFrom};
+pub(super) fn read_parts(source: &Utf8Path, size: u64) -> Option<elf::ElfFacts> {
     const HEAD: u64 = 4096;
-    // Small files are read at once; of absurd ones not even the address space is asked for.
+    // Small files are read at once; absurd ones are not asked for their parts.
     if !(16 * HEAD..1 << 30).contains(&size) {
         return None;
     }
     let mut file = std::fs::File::open(source).ok()?;
     let mut head = vec![0; HEAD as usize];
     file.read_exact(&mut head).ok()?;
-    let parts = elf::usual_parts(&head, size)?;
-    // Zeroed memory costs nothing until it is written to: the gaps take no room.
-    let mut bytes = vec![0; usize::try_from(size).ok()?];
-    for part in &parts {
-        file.seek(SeekFrom::Start(part.start)).ok()?;
-        file.read_exact(&mut bytes[part.start as usize..part.end as usize]).ok()?;
+    let ranges = elf::usual_parts(&head, size)?;
+    // Each lies in the file, but together they could ask for it many times over.
+    if ranges.iter().map(|range| range.end - range.start).sum::<u64>() > size + HEAD {
+        return None;
     }
-    elf::parse_parts(&bytes, &parts).ok()
+    let mut parts = Vec::new();
+    for range in ranges {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+        file.seek(SeekFrom::Start(range.start)).ok()?;
+        file.read_exact(&mut bytes).ok()?;
+        parts.push((range.start, bytes));
+    }
+    let parts: Vec<elf::Part> =
+        parts.iter().map(|(start, bytes)| elf::Part { start: *start, bytes }).collect();
+    elf::parse_parts(size, &parts).ok()
 }
 
 #[cfg(unix)]
@@ -329,7 +342,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
             Opened::File(file) => file.object.elf().is_some_and(|elf| elf.arch() == Some(arch)),
             _ => false,
         })
-        .and_then(|path| glibc_version(&files.read_text(&path)?));
+        .and_then(|path| glibc_version(files.regular(&path)?));
     let release = libc.unwrap_or(UNKNOWN_GLIBC);
     let hwcaps = hwcap_subdirectories(arch, release, isa_level, platform);
     let cache = match files.read_text("/etc/ld.so.cache") {
@@ -371,13 +384,27 @@ const UNKNOWN_GLIBC: (u32, u32) = (2, 36);
 
 /// The version of a libc.so.6, from the text that it prints when it is run.
 ///
-/// Not the highest version node: 2.31 and 2.37 brought none to libc.so.6.
-fn glibc_version(bytes: &[u8]) -> Option<(u32, u32)> {
+/// Not the highest version node: 2.31 and 2.37 brought none to libc.so.6. The file is searched in pieces, since
+/// memory for all of it costs more than the search, and from its end, since the text is behind the code.
+fn glibc_version(mut libc: std::fs::File) -> Option<(u32, u32)> {
     const BANNER: &[u8] = b" release version 2.";
-    let start = memchr::memmem::find(bytes, BANNER)? + BANNER.len();
-    let digits: String =
-        bytes[start..].iter().map(|byte| char::from(*byte)).take_while(char::is_ascii_digit).collect();
-    Some((2, digits.parse().ok()?))
+    const PIECE: u64 = 1 << 16;
+    // So much of the next piece that a text which begins in this one has its end.
+    const MORE: u64 = 64;
+    let size = libc.metadata().ok()?.len();
+    let mut bytes = Vec::new();
+    for piece in (0..size.div_ceil(PIECE)).rev() {
+        let start = piece * PIECE;
+        bytes.resize((size - start).min(PIECE + MORE) as usize, 0);
+        libc.seek(SeekFrom::Start(start)).ok()?;
+        libc.read_exact(&mut bytes).ok()?;
+        if let Some(at) = memchr::memmem::find(&bytes, BANNER) {
+            let digits = bytes[at + BANNER.len()..].iter().map(|byte| char::from(*byte));
+            let digits: String = digits.take_while(char::is_ascii_digit).collect();
+            return Some((2, digits.parse().ok()?));
+        }
+    }
+    None
 }
 
 /// The rules of the musl that this world has.
@@ -411,9 +438,15 @@ fn cpu() -> (u32, &'static str) {
     let v2 = has!("cmpxchg16b", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3");
     let v3 = v2 && has!("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe");
     let v4 = v3 && has!("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
-    let intel = std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("GenuineIntel"));
+    // The first processor's lines are enough; the kernel takes its time for each.
+    let is_intel = || {
+        let mut text = Vec::new();
+        let read =
+            std::fs::File::open("/proc/cpuinfo").and_then(|file| file.take(1024).read_to_end(&mut text));
+        read.is_ok() && memchr::memmem::find(&text, b"GenuineIntel").is_some()
+    };
     let level = 1 + u32::from(v2) + u32::from(v3) + u32::from(v4);
-    (level, if v3 && intel { "haswell" } else { "x86_64" })
+    (level, if v3 && is_intel() { "haswell" } else { "x86_64" })
 }
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -435,7 +468,7 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
         Arch::X86_64 => 0x0303,
         Arch::Arm64 => 0x0a03,
     };
-    let mut best: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    let mut best: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
     let Some(start) = memchr::memmem::find(bytes, MAGIC) else { return BTreeMap::new() };
     let bytes = &bytes[start..];
     let word = |at: usize| -> Option<u32> {
@@ -456,8 +489,11 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
         // Entries of hwcaps directories say so by a bit, older ones by a mask; which directory it is stands
         // in the path, too. Of the older kind the cache has the most specific one first.
         let (Some(low), Some(high)) = (word(at + 16), word(at + 20)) else { break };
-        let supported =
-            hwcaps.iter().position(|known| crate::world::parent(path).ends_with(&format!("/{known}")));
+        let directory = crate::world::parent(path);
+        let is_in = |known: &String| {
+            directory.strip_suffix(known.as_str()).is_some_and(|before| before.ends_with('/'))
+        };
+        let supported = hwcaps.iter().position(is_in);
         let rank = match (low, high & HWCAP_EXTENSION != 0, supported) {
             (0, false, _) if high == 0 => hwcaps.len(),
             (_, true, Some(rank)) => rank,
@@ -467,11 +503,11 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
         match best.get(name) {
             Some((known, _)) if *known <= rank => {}
             _ => {
-                best.insert(name.to_owned(), (rank, path.to_owned()));
+                best.insert(name, (rank, path));
             }
         }
     }
-    best.into_iter().map(|(name, (_, path))| (name, path)).collect()
+    best.into_iter().map(|(name, (_, path))| (name.to_owned(), path.to_owned())).collect()
 }
 
 /// The directories of /etc/ld.so.conf, in order, includes where they stand. For roots without a cache.

@@ -6,13 +6,16 @@ use std::ops::Range;
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
 
-use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat};
+use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, Part};
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
-    pub bytes: &'a [u8],
-    /// The parts of `bytes` that were read, ascending; the rest is not what the file has.
-    parts: &'a [Range<u64>],
+    /// The bytes of the whole file.
+    size: u64,
+    /// What was read of it.
+    parts: &'a [Part<'a>],
+    /// The ELF header, and what was read behind it.
+    pub head: &'a [u8],
     pub class64: bool,
     pub little_endian: bool,
     pub machine: u16,
@@ -21,7 +24,8 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    pub fn new(bytes: &'a [u8], parts: &'a [Range<u64>]) -> Result<Image<'a>, ElfError> {
+    pub fn new(size: u64, parts: &'a [Part<'a>]) -> Result<Image<'a>, ElfError> {
+        let bytes = parts.iter().find(|part| part.start == 0).map_or(&[][..], |part| part.bytes);
         if !bytes.starts_with(b"\x7fELF") {
             return Err(ElfError::NotElf(OtherFormat::of(bytes)));
         }
@@ -43,8 +47,9 @@ impl<'a> Image<'a> {
             if little_endian { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
         };
         let mut image = Image {
-            bytes,
+            size,
             parts,
+            head: bytes,
             class64,
             little_endian,
             machine: half(18),
@@ -60,7 +65,7 @@ impl<'a> Image<'a> {
             // The loader maps such a segment and dies of SIGBUS when it reads what is not there.
             for load in image.loads() {
                 let end = load.p_offset.checked_add(load.p_filesz);
-                if end.is_none_or(|end| end > bytes.len() as u64) {
+                if end.is_none_or(|end| end > size) {
                     return Err(outside("a loadable segment"));
                 }
             }
@@ -154,24 +159,27 @@ impl<'a> Image<'a> {
 
     /// Whether the file holds these bytes.
     pub fn contains(&self, wanted: &[u8]) -> Result<bool, ElfError> {
-        let whole = self.slice(0, self.bytes.len() as u64, "the file")?;
+        let whole = self.slice(0, self.size, "the file")?;
         Ok(memchr::memmem::find(whole, wanted).is_some())
     }
 
     /// Bytes of the file; an error if they lie outside, or were not read.
     fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        let end = offset.checked_add(size).filter(|end| *end <= self.bytes.len() as u64);
-        let end = end.ok_or_else(|| outside(what))?;
-        if size > 0 && !self.parts.iter().any(|part| part.start <= offset && end <= part.end) {
-            return Err(ElfError::NotRead);
+        offset.checked_add(size).filter(|end| *end <= self.size).ok_or_else(|| outside(what))?;
+        if size == 0 {
+            return Ok(&[]);
         }
-        Ok(&self.bytes[offset as usize..end as usize])
+        let of = |part: &Part<'a>| {
+            let skip = usize::try_from(offset.checked_sub(part.start)?).ok()?;
+            part.bytes.get(skip..skip.checked_add(usize::try_from(size).ok()?)?)
+        };
+        self.parts.iter().find_map(of).ok_or(ElfError::NotRead)
     }
 
     fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {
         let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
         // e_phoff, e_phentsize, e_phnum.
-        let (offset, entry_size, count) = (u64(self.bytes, 32), u16(self.bytes, 54), u16(self.bytes, 56));
+        let (offset, entry_size, count) = (u64(self.head, 32), u16(self.head, 54), u16(self.head, 56));
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -200,8 +208,10 @@ impl<'a> Image<'a> {
 }
 
 /// Where the tables of the dynamic linker usually are, by the start of a file: the segment that has the ELF
-/// header, if it is not executable, and the writable ones.
+/// header, if it is not executable, and the writable ones; the interpreter's path and notes, which may be elsewhere.
 pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
+    // More than any real path or note has.
+    const SMALL: u64 = 1 << 16;
     if head.len() < header64::SIZEOF_EHDR || !head.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
@@ -212,12 +222,26 @@ pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>
         let (kind, flags, start, size) = (u32(raw, 0), u32(raw, 4), u64(raw, 8), u64(raw, 32));
         let is_first = start == 0 && flags & segment::PF_X == 0;
         let end = start.checked_add(size).filter(|end| *end <= file_size)?;
-        if kind == segment::PT_LOAD && (is_first || flags & segment::PF_W != 0) {
+        if match kind {
+            segment::PT_LOAD => is_first || flags & segment::PF_W != 0,
+            segment::PT_INTERP | segment::PT_NOTE | segment::PT_GNU_PROPERTY => {
+                size < SMALL && !is_within(start..end, &parts)
+            }
+            _ => false,
+        } {
             parts.push(start..end);
         }
     }
     parts.sort_by_key(|part| part.start);
+    // The start of a file is mostly that of a segment, too.
+    if parts.len() > 1 && is_within(parts[0].clone(), &parts[1..]) {
+        parts.remove(0);
+    }
     Some(parts)
+}
+
+fn is_within(range: Range<u64>, parts: &[Range<u64>]) -> bool {
+    parts.iter().any(|part| part.start <= range.start && range.end <= part.end)
 }
 
 /// More entries than any real dynamic segment has.

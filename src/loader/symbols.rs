@@ -55,7 +55,7 @@ pub fn undefined_symbols(
     let mut undefined = Vec::new();
     for (by, object) in closure.objects.iter().enumerate() {
         let Some(elf) = object.file.object.elf() else { continue };
-        for symbol in elf.symbols.iter().filter(|symbol| !symbol.defined && !symbol.weak) {
+        for symbol in elf.symbols.iter().filter(|symbol| is_reference(symbol)) {
             let bytes = elf.symbols.name_bytes(symbol);
             let index = symbol.version & 0x7fff;
             let need = elf.verneed.iter().find(|need| index > 1 && need.index & 0x7fff == index);
@@ -86,11 +86,15 @@ struct Definitions<'a> {
 }
 
 impl<'a> Definitions<'a> {
-    fn new(objects: impl Iterator<Item = &'a ElfFacts>) -> Definitions<'a> {
+    /// Those that may be among `wanted`.
+    fn new(objects: impl Iterator<Item = &'a ElfFacts>, wanted: &Wanted) -> Definitions<'a> {
         let mut list = Vec::new();
         for elf in objects.filter(|elf| elf.symbols.has_hash()) {
             for symbol in elf.symbols.iter().filter(|symbol| symbol.defined) {
-                list.push((hash(elf.symbols.name_bytes(symbol)), elf, symbol));
+                let hash = hash(elf.symbols.name_bytes(symbol));
+                if wanted.may_have(hash) {
+                    list.push((hash, elf, symbol));
+                }
             }
         }
         list.sort_unstable_by_key(|(hash, ..)| *hash);
@@ -108,6 +112,35 @@ impl<'a> Definitions<'a> {
     }
 }
 
+/// The names that are referred to, as one bit of each hash: most definitions are nobody's, and are not sorted.
+struct Wanted {
+    bits: Vec<u64>,
+}
+
+impl Wanted {
+    const BITS: u64 = 1 << 16;
+
+    fn new(closure: &Closure) -> Wanted {
+        let mut bits = vec![0; (Wanted::BITS / 64) as usize];
+        for elf in closure.objects.iter().filter_map(|object| object.file.object.elf()) {
+            for symbol in elf.symbols.iter().filter(|symbol| is_reference(symbol)) {
+                let at = hash(elf.symbols.name_bytes(symbol)) % Wanted::BITS;
+                bits[(at / 64) as usize] |= 1 << (at % 64);
+            }
+        }
+        Wanted { bits }
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        let at = hash % Wanted::BITS;
+        self.bits[(at / 64) as usize] >> (at % 64) & 1 == 1
+    }
+}
+
+fn is_reference(symbol: &Symbol) -> bool {
+    !symbol.defined && !symbol.weak
+}
+
 /// What is loaded, and what it defines.
 struct Scope<'a> {
     closure: &'a Closure,
@@ -122,13 +155,15 @@ struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     fn new(closure: &'a Closure, known: &'a Known<'a>) -> Scope<'a> {
-        let definitions =
-            Definitions::new(closure.objects.iter().filter_map(|object| object.file.object.elf()));
-        let presumed = Definitions::new(closure.objects.iter().filter_map(|object| {
+        let wanted = Wanted::new(closure);
+        let loaded = closure.objects.iter().filter_map(|object| object.file.object.elf());
+        let definitions = Definitions::new(loaded, &wanted);
+        let copies = closure.objects.iter().filter_map(|object| {
             let system = unread(&object.file.object)?;
             let is_listed = known.glibc.is_some_and(|exports| exports.knows(&system.soname));
             if is_listed { None } else { known.build.get(&system.soname).map(|elf| &**elf) }
-        }));
+        });
+        let presumed = Definitions::new(copies, &wanted);
         let is_incomplete = closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
         Scope { closure, known, definitions, presumed, is_incomplete }
     }

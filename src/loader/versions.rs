@@ -28,7 +28,7 @@ pub enum VersionAnswer {
 }
 
 /// One version need and its answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionCheck {
     /// The needing object.
     pub by: usize,

@@ -57,7 +57,10 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
             .because("cargo cannot work in such a directory")
     })?;
     let cargo = cargo(environment)?;
-    let metadata = metadata(&cargo, &current_dir, selection, environment)?;
+    let metadata = match &selection.metadata_path {
+        Some(path) => read_metadata(path, &current_dir, selection)?,
+        None => metadata(&cargo, &current_dir, selection, environment)?,
+    };
     let config = config(&cargo, &current_dir, environment)?;
     Ok(Project { cargo, environment, current_dir, metadata, config })
 }
@@ -115,6 +118,20 @@ fn metadata(
     // A wrapper around cargo may print lines of its own.
     let json = told.lines().find(|line| line.starts_with('{')).unwrap_or(told);
     MetadataCommand::parse(json).map_err(|error| told_badly(error.into()))
+}
+
+/// The metadata that somebody asked cargo for before.
+fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection) -> Result<Metadata> {
+    let help = "write it with `cargo metadata --format-version 1 --no-deps > FILE`";
+    let text = files::text(&current_dir.join(path))?
+        .ok_or_else(|| Error::new(format!("`{path}`, for `--metadata-path`, does not exist")).help(help))?;
+    let mut metadata = MetadataCommand::parse(&text).map_err(|error| {
+        Error::new(format!("`{path}` is not what `cargo metadata` prints")).because(error).help(help)
+    })?;
+    if let Some(target_dir) = &selection.target_dir {
+        metadata.target_directory = current_dir.join(target_dir);
+    }
+    Ok(metadata)
 }
 
 fn told_badly(error: Box<dyn std::error::Error + Send + Sync>) -> Error {

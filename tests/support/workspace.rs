@@ -99,6 +99,7 @@ impl Scene {
         let Ok(entries) = fs::read_dir(self.path().join("target/lambda-bundle")) else { return Vec::new() };
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != ".cache");
         names.sort();
         for name in &names {
             assert!(

@@ -100,9 +100,19 @@ impl Bits<'_> {
     /// Skips the symbols of a block, its end among them.
     fn skip_symbols(&mut self, codes: &Codes) -> Option<()> {
         while self.next <= self.stream.len() + 8 {
-            // A length and a distance with their extra bits are 48 at most.
+            // A length and a distance with their extra bits are 48 at most, three literals 45.
             self.fill();
-            let symbol = codes.lengths.decode(self)?;
+            let mut symbol = codes.lengths.decode(self)?;
+            if symbol < END_OF_BLOCK {
+                symbol = codes.lengths.decode(self)?;
+                if symbol < END_OF_BLOCK {
+                    symbol = codes.lengths.decode(self)?;
+                    if symbol < END_OF_BLOCK {
+                        continue;
+                    }
+                }
+                self.fill();
+            }
             if symbol == END_OF_BLOCK {
                 return (self.position() <= self.stream.len() * 8).then_some(());
             }

@@ -1,0 +1,225 @@
+//! Nothing changed, nothing written: what a run remembers of an archive that it wrote.
+//!
+//! Every run plans and audits anew, so a library that has come or gone, a setting and a later table all count
+//! without being remembered, and findings are said again. Only compressing, writing and proving are left out, where
+//! the entries are those of the archive that is there. Entries are compared by a hash of their contents, never by
+//! time, and so is the archive: one that somebody changed is written again.
+//!
+//! There is one record for each place of an archive. One that cannot be read or is no record is not there; one that
+//! cannot be written only costs the next run its time.
+
+use std::io::{Read, Write};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::archive::{self, COMPRESSOR, Content, Digest, Entry, Mode};
+use crate::disk;
+use crate::error::Error;
+use crate::workspace::Environment;
+
+/// What is known of an archive without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    pub zipped_bytes: u64,
+    pub digest: Digest,
+}
+
+impl Written {
+    /// Of an archive that was just made.
+    pub fn of(zip: &[u8]) -> Written {
+        Written { zipped_bytes: zip.len() as u64, digest: Digest::of(zip) }
+    }
+}
+
+/// The place of a record.
+pub(super) struct Record {
+    path: Utf8PathBuf,
+    /// What decides the archive's bytes.
+    key: u128,
+}
+
+/// More than any record has.
+const LONGEST: u64 = 4096;
+
+impl Record {
+    /// The record for the archive at `output`; below the target directory of the program's project, else in the
+    /// user's cache directory. `None` if there is no such directory.
+    pub fn new(
+        output: &Utf8Path,
+        target_directory: Option<&Utf8Path>,
+        environment: &Environment,
+        entries: &[Entry],
+        options: &archive::Options,
+    ) -> Option<Record> {
+        let directory = match target_directory {
+            Some(directory) => directory.join("lambda-bundle").join(".cache"),
+            None => user_directory(environment)?.join("cargo-lambda-bundle"),
+        };
+        let path = directory.join(format!("{:032x}", xxh3_128(output.as_str().as_bytes())));
+        Some(Record { path, key: key(entries, options) })
+    }
+
+    /// What is known of the archive at `output`, if it is there and is what would be written.
+    pub fn find(&self, output: &Utf8Path) -> Option<Written> {
+        // Whatever goes wrong here goes wrong again, and is said, where the archive is written.
+        let size = disk::size(&self.path).ok().filter(|size| *size < LONGEST)?;
+        let text = String::from_utf8(disk::read(&self.path).ok()?).ok()?;
+        let (written, archive) = self.parse(&text).filter(|_| text.len() as u64 == size)?;
+        let (file, size) = disk::open(output).ok()?;
+        (size == written.zipped_bytes && hash_of(file)? == archive).then_some(written)
+    }
+
+    /// Remembers an archive whose bytes are `zip`.
+    pub fn keep(&self, written: &Written, zip: &[u8]) {
+        let text = self.text(written, xxh3_128(zip));
+        // Another run may write here, too: the last one stays, and it is whole.
+        let _ = disk::write::replace(
+            &self.path,
+            |file| {
+                file.write_all(text.as_bytes()).map_err(|cause| Error::new("could not write").because(cause))
+            },
+            |_| Ok(()),
+        );
+    }
+
+    /// Five lines and a sum over them.
+    fn text(&self, written: &Written, archive: u128) -> String {
+        let Written { zipped_bytes, digest } = written;
+        let body = format!(
+            "cargo-lambda-bundle record 1\nkey {:032x}\narchive {archive:032x}\nbytes {zipped_bytes}\nsha256 {}\n",
+            self.key, digest.hex
+        );
+        let sum = xxh3_128(body.as_bytes());
+        format!("{body}sum {sum:032x}\n")
+    }
+
+    /// What a record says, and the hash of its archive; `None` if it is of other entries, or not ours.
+    fn parse(&self, text: &str) -> Option<(Written, u128)> {
+        let mut values = text.lines().skip(1).map(|line| line.split_once(' ').map(|(_, value)| value));
+        let mut value = || values.next().flatten();
+        let (_key, archive, bytes, sha256) = (value()?, value()?, value()?, value()?);
+        let archive = u128::from_str_radix(archive, 16).ok()?;
+        let written = Written { zipped_bytes: bytes.parse().ok()?, digest: Digest::from_hex(sha256)? };
+        // Written again it must be the same to the byte; that holds the key and the sum to what they are, too.
+        (self.text(&written, archive) == text).then_some((written, archive))
+    }
+}
+
+/// What decides the bytes of an archive: the program that writes it, how, and the entries.
+fn key(entries: &[Entry], options: &archive::Options) -> u128 {
+    let mut hasher = Xxh3::new();
+    let mut put = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    put(env!("CARGO_PKG_VERSION").as_bytes());
+    put(COMPRESSOR.as_bytes());
+    // The number of threads is no part of it: the bytes are the same for any.
+    put(format!("{:?} {:?}", options.compression, options.stamp).as_bytes());
+    for entry in entries {
+        put(entry.name.as_bytes());
+        match &entry.content {
+            Content::File(bytes) => {
+                put(if entry.mode == Mode::Executable { b"executable" } else { b"data" });
+                put(&xxh3_128(bytes).to_le_bytes());
+            }
+            Content::Link(target) => {
+                put(b"link");
+                put(target.as_bytes());
+            }
+        }
+    }
+    hasher.digest128()
+}
+
+/// The hash of all that `input` gives; `None` if it cannot be read.
+fn hash_of(mut input: impl Read) -> Option<u128> {
+    let mut hasher = Xxh3::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Some(hasher.digest128()),
+            Ok(n) => hasher.update(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Where programs keep what they can make again.
+///
+/// Source: the XDG Base Directory Specification; a relative path in the variable does not count.
+fn user_directory(environment: &Environment) -> Option<Utf8PathBuf> {
+    let absolute = |name: &str| {
+        let path = Utf8PathBuf::from(environment.var(name)?.to_str()?);
+        path.is_absolute().then_some(path)
+    };
+    let local = if cfg!(windows) { absolute("LOCALAPPDATA") } else { None };
+    absolute("XDG_CACHE_HOME").or(local).or_else(|| Some(absolute("HOME")?.join(".cache")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn entry(name: &str, mode: Mode, content: Content) -> Entry {
+        Entry { name: name.to_owned(), mode, content }
+    }
+
+    fn file(bytes: &[u8]) -> Content {
+        Content::File(Arc::new(bytes.to_vec()))
+    }
+
+    fn record(key: u128) -> Record {
+        Record { path: Utf8PathBuf::from("/nowhere"), key }
+    }
+
+    #[test]
+    fn whatever_changes_the_archive_changes_the_key() {
+        let options = archive::Options::default();
+        let one = || entry("bootstrap", Mode::Executable, file(b"program"));
+        let entries = [
+            vec![],
+            vec![one()],
+            vec![entry("bootstrap", Mode::Data, file(b"program"))],
+            vec![entry("bootstrap", Mode::Executable, file(b"Program"))],
+            vec![entry("bootstra", Mode::Executable, file(b"pprogram"))],
+            vec![entry("bootstrap", Mode::Executable, Content::Link("program".into()))],
+            vec![one(), entry("lib/a", Mode::Data, file(b""))],
+            vec![one(), entry("lib/a", Mode::Data, Content::Link(String::new()))],
+        ];
+        let mut keys: Vec<u128> = entries.iter().map(|entries| key(entries, &options)).collect();
+        let fast = archive::Options { compression: archive::Compression::Fast, ..options };
+        let later = archive::Options { stamp: archive::Stamp::from_epoch(1_000_000_000).unwrap(), ..options };
+        keys.extend([key(&entries[1], &fast), key(&entries[1], &later)]);
+        let n = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), n);
+        let threads = archive::Options { threads: 7.try_into().unwrap(), ..options };
+        assert_eq!(key(&entries[1], &options), key(&entries[1], &threads));
+    }
+
+    #[test]
+    fn a_record_says_again_what_was_written() {
+        let written = Written::of(b"an archive");
+        assert_eq!(record(7).parse(&record(7).text(&written, 9)), Some((written, 9)));
+    }
+
+    #[test]
+    fn a_record_with_any_other_byte_is_none() {
+        let written = Written::of(b"an archive");
+        let text = record(7).text(&written, 9);
+        assert_eq!(record(8).parse(&text), None, "the key of other entries");
+        for at in 0..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            let changed = String::from_utf8(bytes).unwrap();
+            assert_eq!(record(7).parse(&changed), None, "{changed}");
+            assert_eq!(record(7).parse(&text[..at]), None, "{}", &text[..at]);
+        }
+    }
+}
