@@ -15,7 +15,9 @@ use tempfile::TempDir;
 /// A directory with `app`, a program that needs `libc.so.6` and these libraries, and an empty build world.
 fn scene(needed: &[&str]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let app = needed.iter().fold(Object::program().needs("libc.so.6"), |app, name| app.needs(name));
+    // As a function it names the Runtime API.
+    let app = Object::program().needs("libc.so.6").text("AWS_LAMBDA_RUNTIME_API");
+    let app = needed.iter().fold(app, |app, name| app.needs(name));
     std::fs::write(dir.path().join("app"), app.bytes()).unwrap();
     std::fs::create_dir(dir.path().join("empty")).unwrap();
     dir
