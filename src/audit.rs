@@ -413,6 +413,9 @@ fn version_skew(
         // Two doubts: whether it is there, and whether that matters.
         finding.severity = Severity::Note;
     }
+    if subject.may_edit {
+        finding.help = Some(format!("use ours in its place: `--bundle-lib {}`", system.soname));
+    }
     finding.chain = chain(subject, &walked.closure, index);
     Some(finding)
 }

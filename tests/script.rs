@@ -122,3 +122,36 @@ fn scripts_are_read_to_the_letter() {
     assert_eq!(Script::parse(b"#!/bin/sh\nexec rm -rf /\n"), None);
     assert_eq!(Script::parse(b"\x7fELF"), None);
 }
+
+#[test]
+fn the_interpreter_of_a_script_is_looked_for() {
+    if !tools::require("the_interpreter_of_a_script", "zip", "zip") {
+        return;
+    }
+    let verify = |first_line: &str, code: i32, says: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("bootstrap"), format!("{first_line}\nexec true\n")).unwrap();
+        std::fs::write(dir.path().join("data"), "text").unwrap();
+        let modes = Command::new("chmod").args(["755", "bootstrap"]).current_dir(dir.path()).status();
+        assert!(modes.unwrap().success());
+        let zip =
+            Command::new("zip").args(["-q", "a.zip", "bootstrap", "data"]).current_dir(dir.path()).status();
+        assert!(zip.unwrap().success());
+        run(dir.path(), "verify a.zip --kind layer").exits(code).says(says)
+    };
+    for shell in ["#!/bin/sh", "#! /bin/bash -eu", "#!/usr/bin/bash"] {
+        verify(shell, 0, &[]).keeps_silent_about(&["interpreter-missing"]);
+    }
+    verify(
+        "#!/usr/bin/python3",
+        0,
+        &["warning[interpreter-missing]: `bootstrap` is a script for `/usr/bin/python3`"],
+    );
+    verify("#!/bin/sh\r", 1, &["error[interpreter-missing]", "carriage return"]);
+    verify(
+        "#!/opt/bin/lumo",
+        1,
+        &["`/opt/bin/lumo`, which is not in the archive", "put `bin/lumo` into the archive"],
+    );
+    verify("#!/opt/data", 1, &["error[not-executable]: `data`"]);
+}

@@ -40,6 +40,11 @@ pub(super) struct Contents<'a> {
     pub findings: Vec<Finding>,
 }
 
+/// Interpreters of scripts that are on every runtime: bash, under both its names.
+///
+/// Source: the tools of AL1, AL2 and AL2023 roots; runtimes written in bash run on all of them.
+const SHELLS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash"];
+
 #[derive(Default)]
 struct Proved {
     with_lints: bool,
@@ -78,6 +83,7 @@ impl<'a> Contents<'a> {
             match elf::parse(bytes) {
                 Ok(facts) => self.main = Some(Root::new(BOOTSTRAP, facts)),
                 Err(ElfError::NotElf(OtherFormat::Script)) => {
+                    self.findings.extend(self.script_interpreter(bytes));
                     self.main = self.first_program();
                     self.findings.extend(mode_finding(self.read, BOOTSTRAP));
                     if self.main.is_none() {
@@ -115,6 +121,38 @@ impl<'a> Contents<'a> {
         roots.retain(|root| root.facts.linkage() != Linkage::SharedLibrary);
         roots.sort_by_key(|root| !root.name.starts_with("extensions/"));
         roots.into_iter().next()
+    }
+
+    /// A finding if the interpreter that a script's first line names is not there, or may not be.
+    fn script_interpreter(&self, script: &[u8]) -> Option<Finding> {
+        let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or_default());
+        // The kernel skips blanks in front of the path, and takes the rest of the line as one argument.
+        let line = line.trim_start_matches([' ', '\t']);
+        let path = line.split([' ', '\t']).next().unwrap_or_default();
+        if SHELLS.contains(&path) {
+            return None;
+        }
+        let finding = |message| Finding::new(Code::InterpreterMissing, BOOTSTRAP, message);
+        if line.ends_with('\r') {
+            let message = "the first line of `bootstrap` ends in a carriage return, which the kernel takes as a part of the interpreter's name";
+            return Some(finding(message.to_owned()).help("store it with Unix line ends (`dos2unix`)"));
+        }
+        if path.starts_with(&format!("{}/", self.kind.root())) {
+            let name = self.name(path);
+            return match entry(self.read, name) {
+                Some(_) => mode_finding(self.read, name),
+                None => Some(
+                    finding(format!("`bootstrap` is a script for `{path}`, which is not in the archive"))
+                        .help(format!("put `{name}` into the archive, or name `/bin/sh`")),
+                ),
+            };
+        }
+        let message =
+            format!("`bootstrap` is a script for `{path}`; whether the runtime has that is not known");
+        let finding =
+            finding(message).help("name `/bin/sh`, which every runtime has, or bring the interpreter along");
+        Some(Finding { severity: Severity::Warning, ..finding })
     }
 
     /// The program that a script of ours starts.
