@@ -1,4 +1,4 @@
-//! Programs of GHC, which are large and call gmp and ffi: shellcheck and pandoc, as Debian has them.
+//! Programs of GHC, which are large and call gmp and ffi: shellcheck and pandoc, as Debian has them, and a static one.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
@@ -75,4 +75,32 @@ fn pandoc_on_al2023() {
     let ran = run(dir.path(), bundle).exits(0);
     assert_eq!(ran.listed("Shipping"), ["liblua5.3.so.0", "libyaml-0.so.2"]);
     must_start(Path::new("/"), &dir.path().join("pandoc.zip"), "pandoc");
+}
+
+/// Uses GHC's runtime system, gmp (the product) and iconv (the output), all of them linked in.
+const STATIC: &str = "main :: IO ()\nmain = putStrLn (\"static \" ++ show (product [1 .. 20 :: Integer]))\n";
+
+#[test]
+fn a_static_program_on_al2023_and_al2() {
+    const TEST: &str = "a_static_program_on_al2023_and_al2";
+    if !lambda_root::require(TEST, Arch::X86_64) || !tools::require(TEST, "ghc", "ghc libgmp-dev libffi-dev")
+    {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Main.hs"), STATIC).unwrap();
+    let mut ghc = Command::new("ghc");
+    ghc.args(["-v0", "-o", "app", "Main.hs", "-optl-static", "-optl-pthread"]).current_dir(dir.path());
+    assert!(ghc.status().unwrap().success());
+    for runtime in ["provided.al2023", "provided.al2"] {
+        run(dir.path(), &format!("--binary app -o {runtime}.zip --runtime {runtime}")).exits(0).says(&[
+            "(app; static, glibc)",
+            "warning[static-glibc-nss]: `app` is static and uses iconv_open",
+        ]);
+        run(dir.path(), &format!("verify {runtime}.zip --runtime {runtime}")).exits(0);
+        let root = LambdaRoot::new(Arch::X86_64, &[] as &[&str]);
+        root.unpack_function(&dir.path().join(format!("{runtime}.zip")));
+        let output = root.start("/var/task/bootstrap", &[]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "static 2432902008176640000\n", "{output:?}");
+    }
 }
