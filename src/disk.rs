@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that reads files")]
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -34,19 +35,26 @@ pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
 /// What a regular file says as an ELF file. Of a large one only the parts that the loader looks at are read.
 pub fn elf(path: &Utf8Path) -> Result<std::result::Result<ElfFacts, ElfError>> {
     let size = regular(path)?.len();
-    match build_world::read_parts(path, size) {
-        Some(facts) => Ok(Ok(facts)),
-        None => Ok(elf::parse(&read(path)?)),
-    }
+    read_elf(path, size).map_err(|cause| failed(path, cause))
+}
+
+/// What a file of `size` bytes says, with no more of it in memory than that takes.
+fn read_elf(path: &Utf8Path, size: u64) -> io::Result<std::result::Result<ElfFacts, ElfError>> {
+    let mut file = std::fs::File::open(path)?;
+    elf::parse_ranges(size, |range| read_range(&mut file, range))
+}
+
+fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    file.seek(SeekFrom::Start(range.start))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The size of a regular file in bytes and its ELF sections; only headers are read.
 pub fn sections(path: &Utf8Path) -> Result<(u64, Vec<Section>)> {
     let (mut file, size) = open(path)?;
-    let sections = sections::sections(size, |range| {
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes)).map(|()| bytes)
-    });
+    let sections = sections::sections(size, |range| read_range(&mut file, range));
     sections.map(|sections| (size, sections)).map_err(|cause| failed(path, cause))
 }
 

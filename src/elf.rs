@@ -478,8 +478,8 @@ pub enum ElfError {
     TooShort,
     /// A table lies outside the file, or a value in it cannot be. Says which.
     Malformed(String),
-    /// A table lies in a part of the file that was not read.
-    NotRead,
+    /// Something lies in a part of the file that was not read: these bytes.
+    NotRead(Range<u64>),
 }
 
 impl fmt::Display for ElfError {
@@ -488,7 +488,7 @@ impl fmt::Display for ElfError {
             ElfError::NotElf(format) => write!(f, "it is {}", format.describe()),
             ElfError::TooShort => f.write_str("the file is shorter than an ELF header"),
             ElfError::Malformed(what) => write!(f, "{what}"),
-            ElfError::NotRead => f.write_str("a part of it was not read"),
+            ElfError::NotRead(_) => f.write_str("a part of it was not read"),
         }
     }
 }
@@ -514,17 +514,48 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The parts of a file in which the loader's tables usually are, by the start of the file and its size; with
-/// them [`parse_parts`] most often does. `None` if they cannot be told.
-pub fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
-    read::usual_parts(head, file_size)
+/// What a file of `size` bytes says, of which `read` reads what is asked for.
+///
+/// The tables are mostly near each other, so a file costs two or three reads. One that is small, or whose
+/// tables are everywhere, is read as a whole.
+///
+/// # Errors
+///
+/// Those of `read`, which must give all the bytes of a range; inside, as [`parse`].
+pub fn parse_ranges<E>(
+    size: u64,
+    mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
+) -> Result<Result<ElfFacts, ElfError>, E> {
+    /// Read at once if there is as much.
+    const PIECE: u64 = 1 << 15;
+    const PAGE: u64 = 1 << 12;
+    const MAX_PIECES: usize = 32;
+    let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut n_read = 0;
+    let mut missing = 0..0;
+    loop {
+        let start = missing.start / PAGE * PAGE;
+        let mut range = start..missing.end.max(start + PIECE).min(size);
+        n_read += range.end - range.start;
+        let is_whole = size <= 2 * PIECE || n_read > size || pieces.len() == MAX_PIECES;
+        if is_whole {
+            pieces.clear();
+            range = 0..size;
+        }
+        pieces.push((range.start, read(range)?));
+        let parts: Vec<Part> = pieces.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
+        match parse_parts(size, &parts) {
+            Err(ElfError::NotRead(range)) if !is_whole => missing = range,
+            answer => return Ok(answer),
+        }
+    }
 }
 
 /// What a file of `size` bytes says, of which only `parts` were read.
 ///
 /// # Errors
 ///
-/// As [`parse`], and [`ElfError::NotRead`] if another part is needed: then read the whole file.
+/// As [`parse`], and [`ElfError::NotRead`] if another part is needed.
 pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> {
     let image = Image::new(size, parts)?;
     let mut facts = ElfFacts {
@@ -542,7 +573,7 @@ pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> 
     facts.has_load = image.loads().next().is_some();
     facts.alignment = image.alignment();
     facts.interpreter = image.interpreter()?;
-    notes::read(&image, &mut facts);
+    notes::read(&image, &mut facts)?;
     if let Some(dynamic) = image.dynamic()? {
         facts.has_dynamic = true;
         read_dynamic(&image, &dynamic, &mut facts)?;

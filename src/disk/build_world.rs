@@ -180,58 +180,23 @@ fn read_object(source: &Utf8Path) -> Opened {
         // A FIFO would hang, a device has no end. ld.so would fail on its content.
         return Opened::Rejected("invalid ELF header: it is not a regular file".into());
     }
-    if let Some(facts) = read_parts(source, metadata.len()) {
-        return Opened::File(OpenFile {
-            id: file_id(&metadata, source),
-            source: source.as_str().to_owned(),
-            object: Object::Elf(Arc::new(facts)),
-        });
-    }
-    let bytes = match std::fs::read(source) {
-        Ok(bytes) => bytes,
+    let facts = match super::read_elf(source, metadata.len()) {
+        Ok(facts) => facts,
         Err(error) => return failed(&error),
     };
-    match elf::parse(&bytes) {
+    match facts {
         Ok(facts) => Opened::File(OpenFile {
             id: file_id(&metadata, source),
             source: source.as_str().to_owned(),
             object: Object::Elf(Arc::new(facts)),
         }),
         // ld.so looks at the size of an ELF header before it looks at the content.
-        Err(ElfError::NotElf(_) | ElfError::TooShort) if bytes.len() < 64 => {
+        Err(ElfError::NotElf(_) | ElfError::TooShort) if metadata.len() < 64 => {
             Opened::Rejected("file too short".into())
         }
         Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
         Err(error) => Opened::Rejected(error.to_string()),
     }
-}
-
-/// The facts of a large file from the parts that the loader looks at; `None` where that does not do, for
-/// whatever reason: then the file is read as a whole, and says what is wrong with it.
-pub(super) fn read_parts(source: &Utf8Path, size: u64) -> Option<elf::ElfFacts> {
-    const HEAD: u64 = 4096;
-    // Small files are read at once; absurd ones are not asked for their parts.
-    if !(16 * HEAD..1 << 30).contains(&size) {
-        return None;
-    }
-    let mut file = std::fs::File::open(source).ok()?;
-    let mut head = vec![0; HEAD as usize];
-    file.read_exact(&mut head).ok()?;
-    let ranges = elf::usual_parts(&head, size)?;
-    // Each lies in the file, but together they could ask for it many times over.
-    if ranges.iter().map(|range| range.end - range.start).sum::<u64>() > size + HEAD {
-        return None;
-    }
-    let mut parts = Vec::new();
-    for range in ranges {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
-        file.seek(SeekFrom::Start(range.start)).ok()?;
-        file.read_exact(&mut bytes).ok()?;
-        parts.push((range.start, bytes));
-    }
-    let parts: Vec<elf::Part> =
-        parts.iter().map(|(start, bytes)| elf::Part { start: *start, bytes }).collect();
-    elf::parse_parts(size, &parts).ok()
 }
 
 #[cfg(unix)]

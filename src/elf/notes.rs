@@ -5,13 +5,13 @@
 
 use goblin::elf64::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 
-use super::ElfFacts;
 use super::read::{Image, u32};
+use super::{ElfError, ElfFacts};
 
 /// More segments with notes than any real file has.
 const MAX_SEGMENTS: usize = 64;
 /// More bytes of notes than any real segment has.
-const MAX_BYTES: usize = 65_536;
+const MAX_BYTES: u64 = 65_536;
 
 const NT_GNU_ABI_TAG: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
@@ -20,10 +20,16 @@ const GNU_PROPERTY_X86_ISA_1_NEEDED: u32 = 0xc000_8002;
 /// Source: the UAPI group's specification of dlopen() metadata for ELF files.
 const NT_FDO_DLOPEN_METADATA: u32 = 0x407c_0c0a;
 
-pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
+/// # Errors
+///
+/// Only [`ElfError::NotRead`].
+pub(super) fn read(image: &Image, facts: &mut ElfFacts) -> Result<(), ElfError> {
     for header in image.of_type(PT_NOTE).chain(image.of_type(PT_GNU_PROPERTY)).take(MAX_SEGMENTS) {
-        let Ok(bytes) = image.segment_bytes(header, "a note") else { continue };
-        let mut bytes = &bytes[..bytes.len().min(MAX_BYTES)];
+        let mut bytes = match image.segment_start(header, MAX_BYTES, "a note") {
+            Ok(bytes) => bytes,
+            Err(error @ ElfError::NotRead(_)) => return Err(error),
+            Err(_) => continue,
+        };
         let align = if header.p_align == 8 { 8 } else { 4 };
         while let Some((note, rest)) = next_note(bytes, align) {
             let content = note.content;
@@ -45,6 +51,7 @@ pub(super) fn read(image: &Image, facts: &mut ElfFacts) {
             bytes = rest;
         }
     }
+    Ok(())
 }
 
 struct Note<'a> {

@@ -1,7 +1,6 @@
 //! Bounded access to the bytes of an ELF file: header, program headers, addresses, strings.
 
 use std::cell::Cell;
-use std::ops::Range;
 
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
@@ -87,26 +86,33 @@ impl<'a> Image<'a> {
         self.of_type(segment::PT_LOAD)
     }
 
-    /// The file bytes of a segment.
-    pub fn segment_bytes(&self, header: &segment::ProgramHeader, what: &str) -> Result<&'a [u8], ElfError> {
-        self.slice(header.p_offset, header.p_filesz, what)
+    /// The file bytes of a segment, `most` of them.
+    pub fn segment_start(
+        &self,
+        header: &segment::ProgramHeader,
+        most: u64,
+        what: &str,
+    ) -> Result<&'a [u8], ElfError> {
+        header
+            .p_offset
+            .checked_add(header.p_filesz)
+            .filter(|end| *end <= self.size)
+            .ok_or_else(|| outside(what))?;
+        self.slice(header.p_offset, header.p_filesz.min(most), what)
     }
 
     /// `size` bytes at a virtual address, through the PT_LOAD that has them in the file.
     pub fn at_address(&self, address: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        let tail = self.tail_at(address, what)?;
-        usize::try_from(size).ok().and_then(|size| tail.get(..size)).ok_or_else(|| outside(what))
-    }
-
-    /// All file bytes of the PT_LOAD from a virtual address on.
-    pub fn tail_at(&self, address: u64, what: &str) -> Result<&'a [u8], ElfError> {
         let load = self
             .loads()
             .find(|load| address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz)
             .ok_or_else(|| outside(what))?;
         let skip = address - load.p_vaddr;
+        if size > load.p_filesz - skip {
+            return Err(outside(what));
+        }
         let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
-        self.slice(offset, load.p_filesz - skip, what)
+        self.slice(offset, size, what)
     }
 
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
@@ -128,7 +134,7 @@ impl<'a> Image<'a> {
 
     pub fn interpreter(&self) -> Result<Option<String>, ElfError> {
         let Some(header) = self.of_type(segment::PT_INTERP).next() else { return Ok(None) };
-        let bytes = self.segment_bytes(header, "the interpreter's path")?;
+        let bytes = self.segment_start(header, 4096, "the interpreter's path")?;
         match bytes.split_last() {
             Some((0, path)) if !path.is_empty() && path.len() < 4096 => {
                 let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
@@ -144,17 +150,23 @@ impl<'a> Image<'a> {
     pub fn dynamic(&self) -> Result<Option<Vec<(u64, u64)>>, ElfError> {
         let what = "the dynamic segment";
         let Some(header) = self.of_type(segment::PT_DYNAMIC).last() else { return Ok(None) };
-        let tail = self.tail_at(header.p_vaddr, what)?;
-        let entries: Vec<(u64, u64)> = tail
-            .chunks_exact(16)
-            .map(|entry| (u64(entry, 0), u64(entry, 8)))
-            .take_while(|(tag, _)| *tag != 0)
-            .take(MAX_DYNAMIC)
-            .collect();
-        if entries.len() == MAX_DYNAMIC || entries.len() * 16 + 16 > tail.len() {
-            return Err(ElfError::Malformed("the dynamic segment has no end".into()));
+        let no_end = |error| match error {
+            ElfError::Malformed(_) => ElfError::Malformed("the dynamic segment has no end".into()),
+            other => other,
+        };
+        let mut entries = Vec::new();
+        let mut address = header.p_vaddr;
+        self.at_address(address, 1, what)?;
+        while entries.len() < MAX_DYNAMIC {
+            let entry = self.at_address(address, 16, what).map_err(no_end)?;
+            let (tag, value) = (u64(entry, 0), u64(entry, 8));
+            if tag == 0 {
+                return Ok(Some(entries));
+            }
+            entries.push((tag, value));
+            address = address.checked_add(16).ok_or_else(|| outside(what))?;
         }
-        Ok(Some(entries))
+        Err(ElfError::Malformed("the dynamic segment has no end".into()))
     }
 
     /// Whether the file holds these bytes.
@@ -165,7 +177,7 @@ impl<'a> Image<'a> {
 
     /// Bytes of the file; an error if they lie outside, or were not read.
     fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        offset.checked_add(size).filter(|end| *end <= self.size).ok_or_else(|| outside(what))?;
+        let end = offset.checked_add(size).filter(|end| *end <= self.size).ok_or_else(|| outside(what))?;
         if size == 0 {
             return Ok(&[]);
         }
@@ -173,7 +185,7 @@ impl<'a> Image<'a> {
             let skip = usize::try_from(offset.checked_sub(part.start)?).ok()?;
             part.bytes.get(skip..skip.checked_add(usize::try_from(size).ok()?)?)
         };
-        self.parts.iter().find_map(of).ok_or(ElfError::NotRead)
+        self.parts.iter().find_map(of).ok_or(ElfError::NotRead(offset..end))
     }
 
     fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {
@@ -205,43 +217,6 @@ impl<'a> Image<'a> {
             })
             .collect())
     }
-}
-
-/// Where the tables of the dynamic linker usually are, by the start of a file: the segment that has the ELF
-/// header, if it is not executable, and the writable ones; the interpreter's path and notes, which may be elsewhere.
-pub(super) fn usual_parts(head: &[u8], file_size: u64) -> Option<Vec<Range<u64>>> {
-    // More than any real path or note has.
-    const SMALL: u64 = 1 << 16;
-    if head.len() < header64::SIZEOF_EHDR || !head.starts_with(b"\x7fELF\x02\x01") {
-        return None;
-    }
-    let (table, count) = (usize::try_from(u64(head, 32)).ok()?, usize::from(u16(head, 56)));
-    let table = head.get(table..table.checked_add(count.checked_mul(segment::SIZEOF_PHDR)?)?)?;
-    let mut parts: Vec<Range<u64>> = std::iter::once(0..head.len() as u64).collect();
-    for raw in table.chunks_exact(segment::SIZEOF_PHDR) {
-        let (kind, flags, start, size) = (u32(raw, 0), u32(raw, 4), u64(raw, 8), u64(raw, 32));
-        let is_first = start == 0 && flags & segment::PF_X == 0;
-        let end = start.checked_add(size).filter(|end| *end <= file_size)?;
-        if match kind {
-            segment::PT_LOAD => is_first || flags & segment::PF_W != 0,
-            segment::PT_INTERP | segment::PT_NOTE | segment::PT_GNU_PROPERTY => {
-                size < SMALL && !is_within(start..end, &parts)
-            }
-            _ => false,
-        } {
-            parts.push(start..end);
-        }
-    }
-    parts.sort_by_key(|part| part.start);
-    // The start of a file is mostly that of a segment, too.
-    if parts.len() > 1 && is_within(parts[0].clone(), &parts[1..]) {
-        parts.remove(0);
-    }
-    Some(parts)
-}
-
-fn is_within(range: Range<u64>, parts: &[Range<u64>]) -> bool {
-    parts.iter().any(|part| part.start <= range.start && range.end <= part.end)
 }
 
 /// More entries than any real dynamic segment has.

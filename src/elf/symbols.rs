@@ -137,24 +137,22 @@ pub(super) fn read(image: &Image, tables: &Tables, strings: &[u8]) -> Result<Sym
 /// If no symbol is in any, `symoffset` and `false`.
 fn count_by_gnu_hash(image: &Image, address: u64) -> Result<(u64, bool), ElfError> {
     let what = "the GNU hash table";
-    let tail = image.tail_at(address, what)?;
-    // Sums of products of 32-bit numbers: 64 bits hold them.
-    let word = |at: u64| -> Result<u64, ElfError> {
-        let at = usize::try_from(at).ok().filter(|at| at.checked_add(4).is_some_and(|end| end <= tail.len()));
-        at.map(|at| u32(tail, at).into()).ok_or_else(|| outside(what))
+    let at = |skip: u64, size: u64| {
+        let address = address.checked_add(skip).ok_or_else(|| outside(what))?;
+        image.at_address(address, size, what)
     };
-    let (buckets, first, bloom) = (word(0)?, word(4)?, word(8)?);
+    // Sums of products of 32-bit numbers: 64 bits hold them.
+    let head = at(0, 12)?;
+    let [buckets, first, bloom] = [0, 4, 8].map(|at| u64::from(u32(head, at)));
     let bucket_table = 16 + bloom * 8;
     let chain_table = bucket_table + buckets * 4;
-    let mut last = 0;
-    for bucket in 0..buckets {
-        last = last.max(word(bucket_table + bucket * 4)?);
-    }
+    let last = at(bucket_table, buckets * 4)?.chunks_exact(4).map(|word| u32(word, 0)).max();
+    let mut last = u64::from(last.unwrap_or(0));
     // 0 is an empty bucket, also in a table that begins at 0.
     if last == 0 || last < first {
         return Ok((first, false));
     }
-    while word(chain_table + (last - first) * 4)? & 1 == 0 {
+    while u32(at(chain_table + (last - first) * 4, 4)?, 0) & 1 == 0 {
         last += 1;
     }
     Ok((last + 1, true))
