@@ -11,8 +11,10 @@
 //! memory and work are bounded by [`Limits`], and what two readers could understand in two ways is
 //! refused.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -24,8 +26,8 @@ mod deflate;
 mod read;
 mod write;
 
-pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR};
-pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read, read_back};
+pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR, chunks};
+pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read, read_each};
 pub use write::{Options, check_plan, write};
 
 /// The entry that Lambda starts; it comes first in an archive.
@@ -72,8 +74,74 @@ impl Mode {
 pub enum Content {
     /// A regular file's bytes.
     File(Arc<Vec<u8>>),
+    /// A regular file whose bytes are elsewhere, and are read piece by piece.
+    Stored(Arc<dyn Stored>),
     /// The target of a symbolic link: relative to the link's directory, and inside the archive.
     Link(String),
+}
+
+impl Content {
+    /// The bytes that it takes when it is unpacked.
+    pub fn n_bytes(&self) -> u64 {
+        match self {
+            Content::File(bytes) => bytes.len() as u64,
+            Content::Stored(stored) => stored.n_bytes(),
+            Content::Link(target) => target.len() as u64,
+        }
+    }
+
+    /// Some of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// What [`Stored::read`] says.
+    pub fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>> {
+        let bytes = match self {
+            Content::File(bytes) => bytes.as_slice(),
+            Content::Link(target) => target.as_bytes(),
+            Content::Stored(stored) => return stored.read(range).map(Cow::Owned),
+        };
+        Ok(bytes[range.start as usize..range.end as usize].into())
+    }
+
+    /// Whether an entry of this content has the target `link`, or these bytes.
+    pub fn is(&self, link: Option<&str>, bytes: &[u8]) -> bool {
+        match self {
+            Content::File(own) => link.is_none() && **own == bytes,
+            Content::Stored(own) => {
+                link.is_none() && own.n_bytes() == bytes.len() as u64 && own.hash() == hash(bytes)
+            }
+            Content::Link(target) => link == Some(target),
+        }
+    }
+}
+
+/// A file that is not in memory as a whole.
+pub trait Stored: std::fmt::Debug + Send + Sync {
+    /// How many bytes it had when it was first read.
+    fn n_bytes(&self) -> u64;
+    /// The [`hash()`] of its bytes when it was first read.
+    fn hash(&self) -> u128;
+    /// These of its bytes, as they are now: whoever keeps them compares their hash.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is shorter now.
+    fn read(&self, range: Range<u64>) -> Result<Vec<u8>>;
+}
+
+/// Stored contents are the same if their bytes are.
+impl PartialEq for dyn Stored {
+    fn eq(&self, other: &dyn Stored) -> bool {
+        (self.n_bytes(), self.hash()) == (other.n_bytes(), other.hash())
+    }
+}
+
+impl Eq for dyn Stored {}
+
+/// The hash by which contents are compared: XXH3, 128 bits. It keeps off accidents, not forgers.
+pub fn hash(bytes: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(bytes)
 }
 
 /// The modification time of every entry, in DOS form: local time without a zone, two-second steps.
@@ -258,6 +326,19 @@ impl Digest {
         }
     }
 
+    /// The digest of a content.
+    ///
+    /// # Errors
+    ///
+    /// What [`Content::read`] says.
+    pub fn of_content(content: &Content) -> Result<Digest> {
+        let mut hasher = sha2::Sha256::new();
+        for range in chunks(content) {
+            hasher.update(content.read(range)?);
+        }
+        Ok(Digest::from_raw(&hasher.finalize().into()))
+    }
+
     /// The digest that `sha256sum` prints so; `None` if it is none.
     pub fn from_hex(hex: &str) -> Option<Digest> {
         let mut raw = [0; 32];
@@ -275,6 +356,40 @@ impl Digest {
             hex: raw.iter().map(|byte| format!("{byte:02x}")).collect(),
             base64: base64::engine::general_purpose::STANDARD.encode(raw),
         }
+    }
+}
+
+/// Passes bytes on, and knows what they come to.
+pub struct Tally<W> {
+    out: W,
+    n_bytes: u64,
+    sha256: sha2::Sha256,
+    hash: xxhash_rust::xxh3::Xxh3,
+}
+
+impl<W: Write> Tally<W> {
+    /// Of what is written to `out` from now on.
+    pub fn new(out: W) -> Tally<W> {
+        Tally { out, n_bytes: 0, sha256: sha2::Sha256::new(), hash: xxhash_rust::xxh3::Xxh3::new() }
+    }
+
+    /// How many bytes were written, their digest and their [`hash()`].
+    pub fn finish(self) -> (u64, Digest, u128) {
+        (self.n_bytes, Digest::from_raw(&self.sha256.finalize().into()), self.hash.digest128())
+    }
+}
+
+impl<W: Write> Write for Tally<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.n_bytes += n as u64;
+        self.sha256.update(&bytes[..n]);
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::audit::{Code, Finding, Severity, pages};
 use crate::baseline::{Baseline, embedded, names, runtimes};
 use crate::cli::MessageFormat;
 use crate::disk;
-use crate::elf::{self, Arch, ElfError, ElfFacts, OtherFormat};
+use crate::elf::{Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, MemberContent};
 use crate::report::{self, Artifact, Failure, Library, Report};
@@ -195,9 +195,9 @@ fn lambda_world(
 }
 
 /// What a file of a bundle is to the loader.
-fn member_content(bytes: &[u8]) -> MemberContent {
-    match elf::parse(bytes) {
-        Ok(facts) => MemberContent::Object(Arc::new(facts)),
+fn member_content(facts: std::result::Result<Arc<ElfFacts>, ElfError>) -> MemberContent {
+    match facts {
+        Ok(facts) => MemberContent::Object(facts),
         Err(ElfError::TooShort | ElfError::NotElf(OtherFormat::Empty)) => {
             MemberContent::Other(Opened::Rejected("file too short".into()))
         }
@@ -309,6 +309,13 @@ fn conclude(artifact: &mut Artifact, findings: &mut [Finding], settings: &Settin
         }
         ui.finding(&shown);
     }
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+/// Whether any of these findings makes the run fail, by the severities that the settings give them.
+fn fails(findings: &[Finding], settings: &Settings) -> bool {
+    let mut findings = findings.to_vec();
+    settings.output.weigh(&mut findings);
     findings.iter().any(|finding| finding.severity == Severity::Error)
 }
 

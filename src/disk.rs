@@ -15,6 +15,7 @@ pub mod capture;
 pub mod include;
 pub mod packages;
 pub mod scratch;
+pub mod stored;
 pub mod write;
 
 /// The bytes of a regular file.

@@ -31,6 +31,7 @@ pub mod layout;
 pub mod loader;
 pub mod nearest;
 pub mod packages;
+mod parallel;
 pub mod patterns;
 pub mod plan;
 pub mod repair;

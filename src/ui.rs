@@ -21,11 +21,29 @@ pub struct Ui {
     is_silent: bool,
     /// What is at the bottom of the terminal.
     bar: RefCell<Option<ProgressBar>>,
+    /// What is kept to be printed later; `None` if it is printed at once.
+    kept: Option<RefCell<Vec<Kept>>>,
+}
+
+/// Something to print.
+enum Kept {
+    Line(String),
+    Data(String),
 }
 
 /// Work that a bar shows.
 #[must_use]
 pub struct Progress<'a>(&'a Ui);
+
+impl Progress<'_> {
+    /// One more of all is done, the one of this name.
+    pub fn done(&self, text: &str) {
+        if let Some(bar) = &*self.0.bar.borrow() {
+            bar.set_message(printable(text));
+            bar.inc(1);
+        }
+    }
+}
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
@@ -56,12 +74,35 @@ impl Ui {
         };
         let shows_progress = may_show_progress && std::io::stderr().is_terminal();
         let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0.into());
-        Ui { verbosity, color, shows_progress, columns, is_silent: false, bar: RefCell::default() }
+        Ui {
+            verbosity,
+            color,
+            shows_progress,
+            columns,
+            is_silent: false,
+            bar: RefCell::default(),
+            kept: None,
+        }
     }
 
     /// Prints data only.
     pub fn silent() -> Ui {
         Ui { is_silent: true, ..Ui::new(0, Some(false), false) }
+    }
+
+    /// One that prints as this one does, when it is given to [`Ui::replay`].
+    pub fn buffered(&self) -> Ui {
+        Ui { shows_progress: false, bar: RefCell::default(), kept: Some(RefCell::default()), ..*self }
+    }
+
+    /// Prints what was kept.
+    pub fn replay(&self, ui: Ui) {
+        for kept in ui.kept.into_iter().flat_map(RefCell::into_inner) {
+            match kept {
+                Kept::Line(text) => self.line(&text),
+                Kept::Data(text) => self.data(&text),
+            }
+        }
     }
 
     /// Whether `-v` was given.
@@ -111,6 +152,9 @@ impl Ui {
 
     /// A line of data on stdout.
     pub fn data(&self, text: &str) {
+        if let Some(kept) = &self.kept {
+            return kept.borrow_mut().push(Kept::Data(text.to_owned()));
+        }
         // A reader that has gone away (`| head`) is not our failure.
         self.above_the_bar(|| drop(std::io::stdout().write_all(text.as_bytes())));
     }
@@ -118,7 +162,7 @@ impl Ui {
     /// Shows what is being worked on, as the bar at the bottom of a terminal, until what it returns is dropped.
     ///
     /// It appears after half a second: most runs are over by then.
-    pub fn progress(&self, verb: &str, text: &str, (at, all): (usize, usize)) -> Progress<'_> {
+    pub fn progress(&self, verb: &str, text: &str, all: usize) -> Progress<'_> {
         if self.shows_progress && self.verbosity > 0 {
             let bar = ProgressBar::with_draw_target(Some(all as u64), ProgressDrawTarget::hidden());
             let template = match all {
@@ -130,7 +174,6 @@ impl Ui {
             }
             bar.set_prefix(verb.to_owned());
             bar.set_message(printable(text));
-            bar.set_position(at as u64);
             let later = bar.downgrade();
             std::thread::spawn(move || {
                 std::thread::sleep(UNTIL_SHOWN);
@@ -147,6 +190,9 @@ impl Ui {
     fn line(&self, text: &str) {
         if self.is_silent {
             return;
+        }
+        if let Some(kept) = &self.kept {
+            return kept.borrow_mut().push(Kept::Line(text.to_owned()));
         }
         self.above_the_bar(|| {
             let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);

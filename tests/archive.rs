@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
-use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -49,6 +49,11 @@ fn noise(n: usize) -> Vec<u8> {
     bytes
 }
 
+/// Bytes that deflate well.
+fn program_like(n: usize) -> Vec<u8> {
+    noise(n / 3 + 1).into_iter().flat_map(|byte| [byte % 16, 0, byte]).take(n).collect()
+}
+
 fn zip(entries: &[Entry], stamp: Stamp) -> Vec<u8> {
     archive::write(entries, &Options { stamp, ..Options::default() }, Vec::new()).unwrap()
 }
@@ -74,13 +79,14 @@ fn text(error: &Error) -> String {
 fn as_read(entry: &Entry) -> (String, u32, Kind, Option<Arc<Vec<u8>>>) {
     let name = entry.name.clone();
     match &entry.content {
+        Content::Stored(_) => panic!("these are in memory"),
         Content::File(bytes) => (name, entry.mode.bits(), Kind::File, Some(bytes.clone())),
         Content::Link(target) => (name, 0o777, Kind::Link(target.clone()), None),
     }
 }
 
 fn seen(entry: &ReadEntry) -> (String, u32, Kind, Option<Arc<Vec<u8>>>) {
-    (entry.name.clone(), entry.mode.expect("made by Unix"), entry.kind.clone(), entry.bytes.clone())
+    (entry.name.clone(), entry.mode.expect("made by Unix"), entry.kind.clone(), entry.content.clone())
 }
 
 #[test]
@@ -96,24 +102,59 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
-fn reading_back_shares_what_is_as_it_was_written() {
-    let written = bundle();
-    let mut another = bundle();
-    another[0].content = Content::File(Arc::new(b"\x7fELF another".to_vec()));
-    let bytes = zip(&written, Stamp::default());
-    let read_back = |entries: &[Entry]| {
-        archive::read_back("x.zip", Cursor::new(&bytes), &Limits::default(), entries).unwrap().entries
-    };
-    let shared = |entries: &[Entry]| -> Vec<bool> {
-        let same = |(found, entry): (ReadEntry, &Entry)| match (&found.bytes, &entry.content) {
-            (Some(found), Content::File(bytes)) => Arc::ptr_eq(found, bytes),
-            _ => false,
-        };
-        read_back(entries).into_iter().zip(entries).map(same).collect()
-    };
-    assert_eq!(shared(&written), [true, true, true, true, false, true]); // one is a link
-    assert_eq!(shared(&another), [false, true, true, true, false, true]);
-    assert_eq!(read_back(&another), read(&bytes).unwrap().entries);
+fn each_file_is_seen_once_on_any_number_of_threads() {
+    let entries = bundle();
+    let bytes = zip(&entries, Stamp::default());
+    for threads in [1, 2, 8] {
+        let inputs = vec![Cursor::new(&bytes); threads];
+        let is_its = |at: usize, bytes: Vec<u8>| (at, entries[at].content.is(None, &bytes));
+        let found = archive::read_each("x.zip", inputs, &Limits::default(), is_its).unwrap();
+        let seen: Vec<_> = found.entries.into_iter().map(|entry| entry.content).collect();
+        let expected =
+            |(at, entry): (usize, &Entry)| (!matches!(entry.content, Content::Link(_))).then_some((at, true));
+        assert_eq!(seen, entries.iter().enumerate().map(expected).collect::<Vec<_>>(), "{threads}");
+    }
+}
+
+#[test]
+fn a_content_is_itself_only() {
+    let file = Content::File(Arc::new(b"one".to_vec()));
+    assert!(file.is(None, b"one") && !file.is(None, b"two") && !file.is(Some("one"), b"one"));
+    let link = Content::Link("one".into());
+    assert!(link.is(Some("one"), b"") && !link.is(Some("two"), b"") && !link.is(None, b"one"));
+    let (_scratch, root) = scratch();
+    fs::write(root.join("stored"), "one").unwrap();
+    let stored = Content::Stored(disk::stored::stored(&root.join("stored")).unwrap());
+    assert!(stored.is(None, b"one") && !stored.is(None, b"two") && !stored.is(Some("one"), b"one"));
+}
+
+#[test]
+fn stored_files_give_the_bytes_of_files_in_memory() {
+    let (_scratch, root) = scratch();
+    let mut stored = bundle();
+    let many = program_like(3 * archive::CHUNK + 17);
+    stored.push(file("zz/many-chunks", Mode::Data, many));
+    let in_memory = stored.clone();
+    for (at, entry) in stored.iter_mut().enumerate() {
+        if let Content::File(bytes) = &entry.content {
+            let path = root.join(at.to_string());
+            fs::write(&path, &**bytes).unwrap();
+            entry.content = Content::Stored(disk::stored::stored(&path).unwrap());
+        }
+    }
+    assert!(zip(&stored, Stamp::default()) == zip(&in_memory, Stamp::default()));
+}
+
+#[test]
+fn a_stored_file_that_shrank_is_named() {
+    let (_scratch, root) = scratch();
+    let path = root.join("library");
+    fs::write(&path, noise(5000)).unwrap();
+    let content = Content::Stored(disk::stored::stored(&path).unwrap());
+    fs::write(&path, noise(4999)).unwrap();
+    let entries = [Entry { name: "lib/library".into(), mode: Mode::Data, content }];
+    let error = archive::write(&entries, &Options::default(), Vec::new()).unwrap_err();
+    assert_eq!(text(&error), format!("`{path}` became shorter while it was read; help: run it again"));
 }
 
 #[test]
@@ -688,7 +729,7 @@ fn an_archive_over_the_limit_is_listed_but_not_unpacked() {
     let over = at(total - 1);
     assert!(!over.unpacked);
     assert_eq!(over.unzipped_bytes, total);
-    assert!(over.entries.iter().all(|entry| entry.bytes.is_none()));
+    assert!(over.entries.iter().all(|entry| entry.content.is_none()));
     assert!(over.entries.iter().any(|entry| entry.kind == Kind::Link("libpq.so.5".into())));
 
     let limits = Limits { entries: 5, ..Limits::default() };
@@ -793,7 +834,7 @@ fn archives_of_real_writers_are_read() {
             .entries
             .iter()
             .filter(|entry| entry.kind == Kind::File && !entry.name.starts_with("META-INF/"))
-            .map(|entry| (entry.name.as_str(), entry.bytes.as_ref().unwrap().len()))
+            .map(|entry| (entry.name.as_str(), entry.content.as_ref().unwrap().len()))
             .collect();
         assert_eq!(files, [("bootstrap", 4000), ("lib/a.so", 3000)]);
     }
@@ -827,8 +868,8 @@ fn put(bytes: &'static [u8]) -> impl FnOnce(&mut fs::File) -> Result<(), Error> 
     move |file| file.write_all(bytes).map_err(|cause| Error::new("could not write the entry").because(cause))
 }
 
-fn fine(_: &mut fs::File) -> Result<(), Error> {
-    Ok(())
+fn fine(_: &Utf8Path) -> Result<bool, Error> {
+    Ok(true)
 }
 
 fn names(directory: &Utf8Path) -> Vec<String> {
@@ -843,13 +884,11 @@ fn a_file_is_written_with_its_directories_and_read_back() {
     let (_scratch, root) = scratch();
     let path = root.join("a/b/x.zip");
     for bytes in [&b"one"[..], b"two"] {
-        replace(&path, put(bytes), |file| {
-            let mut back = Vec::new();
-            file.read_to_end(&mut back).unwrap();
-            assert_eq!(back, bytes);
-            Ok(())
-        })
-        .unwrap();
+        let placed = replace(&path, put(bytes), |written| {
+            assert_eq!(fs::read(written).unwrap(), bytes);
+            Ok(true)
+        });
+        assert!(placed.unwrap());
         assert_eq!(disk::read(&path).unwrap(), bytes);
         assert_eq!(names(path.parent().unwrap()), ["x.zip"]);
     }
@@ -857,9 +896,12 @@ fn a_file_is_written_with_its_directories_and_read_back() {
 
 #[test]
 fn a_failed_write_leaves_the_old_file_and_nothing_else() {
-    type Step = Box<dyn FnOnce(&mut fs::File) -> Result<(), Error>>;
     #[track_caller]
-    fn check(fill: Step, test: Step, cause: &str) {
+    fn check(
+        fill: impl FnOnce(&mut fs::File) -> Result<(), Error>,
+        test: impl FnOnce(&Utf8Path) -> Result<bool, Error>,
+        cause: &str,
+    ) {
         let (_scratch, root) = scratch();
         let path = root.join("x.zip");
         fs::write(&path, "old").unwrap();
@@ -872,8 +914,20 @@ fn a_failed_write_leaves_the_old_file_and_nothing_else() {
         let _ = file.write_all(b"half");
         Err(Error::new("it broke").help("try again"))
     }
-    check(Box::new(failure), Box::new(fine), "it broke");
-    check(Box::new(put(b"new")), Box::new(failure), "it broke");
+    check(failure, fine, "it broke");
+    check(put(b"new"), |_| Err(Error::new("it broke").help("try again")), "it broke");
+}
+
+#[test]
+fn what_is_not_wanted_leaves_no_trace() {
+    let (_scratch, root) = scratch();
+    let path = root.join("new/x.zip");
+    assert!(!replace(&path, put(b"new"), |_| Ok(false)).unwrap());
+    assert_eq!(names(&root), Vec::<String>::new());
+    fs::write(root.join("x.zip"), "old").unwrap();
+    assert!(!replace(&root.join("x.zip"), put(b"new"), |_| Ok(false)).unwrap());
+    assert_eq!(names(&root), ["x.zip"]);
+    assert_eq!(fs::read(root.join("x.zip")).unwrap(), b"old");
 }
 
 #[test]

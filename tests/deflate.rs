@@ -38,7 +38,7 @@ fn check_round_trip(entries: &[Entry], zip: &[u8]) {
     for (found, written) in found.iter().zip(entries) {
         let Content::File(bytes) = &written.content else { panic!("only files here") };
         assert_eq!(found.name, written.name);
-        assert!(found.bytes.as_ref() == Some(bytes), "{} is another", found.name);
+        assert!(found.content.as_ref() == Some(bytes), "{} is another", found.name);
         assert!(found.compressed_size <= found.size, "{} grew", found.name);
     }
 }

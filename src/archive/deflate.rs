@@ -8,13 +8,14 @@
 //! Which compressor makes the blocks is decided when the crate is built: libdeflate with the feature
 //! `libdeflate`, else zlib-rs.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
+use std::ops::Range;
 
 use zlib_rs::crc32::{crc32, crc32_combine};
+
+use super::Content;
+use crate::error::Result;
+use crate::parallel;
 
 #[cfg(feature = "libdeflate")]
 mod blocks;
@@ -52,6 +53,7 @@ pub enum Compression {
 }
 
 /// A compressed file.
+#[derive(Default)]
 pub(super) struct Deflated {
     /// The CRC-32 of the file.
     pub crc32: u32,
@@ -66,72 +68,68 @@ impl Deflated {
     }
 }
 
-struct Job<'a> {
-    bytes: &'a [u8],
+struct Job {
+    /// The index of its file.
+    file: usize,
+    range: Range<u64>,
     /// The last of its file.
     is_last: bool,
 }
 
 struct Done {
     crc32: u32,
+    n_bytes: u64,
     stream: Vec<u8>,
+    is_last: bool,
 }
 
 /// Compresses `files` on `threads` threads and hands each to `take`, in order, with its index.
 ///
-/// Beside the files, memory holds the compressed chunks of the file at hand and what other threads have
-/// done ahead of it. The first error of `take` ends the work.
-pub(super) fn each<E>(
-    files: &[&[u8]],
+/// Beside the files, memory holds the compressed chunks of the file at hand, the chunk that each thread works on,
+/// and what other threads have done ahead of it. The first error, of reading or of `take`, ends the work.
+pub(super) fn each(
+    files: &[&Content],
     compression: Compression,
     threads: NonZeroUsize,
-    mut take: impl FnMut(usize, Deflated) -> Result<(), E>,
-) -> Result<(), E> {
-    let jobs: Vec<Job> = files.iter().flat_map(|file| chunks(file)).collect();
-    let next = AtomicUsize::new(0);
-    let work = |done: mpsc::SyncSender<(usize, Done)>| {
-        let mut encoder = Encoder::new(compression);
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let Some(Job { bytes, is_last }) = jobs.get(n) else { return };
-            let chunk = Done { crc32: crc32(0, bytes), stream: encoder.chunk(bytes, *is_last) };
-            if done.send((n, chunk)).is_err() {
-                return; // `take` failed
-            }
-        }
+    mut take: impl FnMut(usize, Deflated) -> Result<()>,
+) -> Result<()> {
+    let jobs_of = |(file, content): (usize, &&Content)| {
+        let n_bytes = content.n_bytes();
+        chunks(content).map(move |range| Job { file, is_last: range.end == n_bytes, range })
     };
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel(threads.get());
-        for _ in 0..threads.get().min(jobs.len()) {
-            let sender = sender.clone();
-            scope.spawn(|| work(sender));
+    let jobs: Vec<Job> = files.iter().enumerate().flat_map(jobs_of).collect();
+    let encoders = (0..threads.get()).map(|_| Encoder::new(compression)).collect();
+    let compress = |encoder: &mut Encoder, Job { file, range, is_last }: Job| {
+        let bytes = files[file].read(range)?;
+        Ok(Done {
+            crc32: crc32(0, &bytes),
+            n_bytes: bytes.len() as u64,
+            stream: encoder.chunk(&bytes, is_last),
+            is_last,
+        })
+    };
+    let mut at = 0;
+    let mut deflated = Deflated::default();
+    parallel::in_order(encoders, jobs, compress, |done: Result<Done>| {
+        let Done { crc32, n_bytes, stream, is_last } = done?;
+        // Files without bytes have no chunks.
+        while files[at].n_bytes() == 0 {
+            take(at, Deflated::default())?;
+            at += 1;
         }
-        drop(sender);
-        let mut early = BTreeMap::new();
-        let mut wait = |n: usize| loop {
-            if let Some(done) = early.remove(&n) {
-                return done;
-            }
-            let Ok((at, done)) = receiver.recv() else { unreachable!("each job sends its result") };
-            early.insert(at, done);
-        };
-        let mut n = 0;
-        for (at, file) in files.iter().enumerate() {
-            let mut deflated = Deflated { crc32: 0, chunks: Vec::new() };
-            for Job { bytes, .. } in chunks(file) {
-                let Done { crc32, stream } = wait(n);
-                n += 1;
-                deflated.crc32 = crc32_combine(deflated.crc32, crc32, bytes.len() as u64);
-                deflated.chunks.push(stream);
-            }
-            take(at, deflated)?;
+        deflated.crc32 = crc32_combine(deflated.crc32, crc32, n_bytes);
+        deflated.chunks.push(stream);
+        if is_last {
+            take(at, std::mem::take(&mut deflated))?;
+            at += 1;
         }
         Ok(())
-    })
+    })?;
+    (at..files.len()).try_for_each(|at| take(at, Deflated::default()))
 }
 
-/// The chunks of a file.
-fn chunks(file: &[u8]) -> impl Iterator<Item = Job<'_>> {
-    let n = file.len().div_ceil(CHUNK);
-    file.chunks(CHUNK).enumerate().map(move |(at, bytes)| Job { bytes, is_last: at + 1 == n })
+/// The pieces of [`CHUNK`] bytes of a file.
+pub fn chunks(content: &Content) -> impl Iterator<Item = Range<u64>> + use<> {
+    let n_bytes = content.n_bytes();
+    (0..n_bytes).step_by(CHUNK).map(move |start| start..n_bytes.min(start + CHUNK as u64))
 }

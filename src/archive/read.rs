@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
+use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use super::{Content, Entry, Names, S_IFLNK, S_IFREG, n_bytes, name_fault, shown};
+use super::{Names, S_IFLNK, S_IFREG, n_bytes, name_fault, shown};
 use crate::error::{Error, Result};
+use crate::parallel;
 
 /// Longest target of a symbolic link, Linux's PATH_MAX.
 const MAX_LINK_BYTES: u64 = 4096;
@@ -45,11 +47,11 @@ impl Default for Limits {
     }
 }
 
-/// What a ZIP archive holds.
+/// What a ZIP archive holds; `T` is what is kept of each file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Archive {
+pub struct Archive<T = Arc<Vec<u8>>> {
     /// The members, in the order of its directory.
-    pub entries: Vec<ReadEntry>,
+    pub entries: Vec<ReadEntry<T>>,
     /// The declared sizes of all members, added.
     pub unzipped_bytes: u64,
     /// Whether the files were unpacked. If not, `unzipped_bytes` is over the limit.
@@ -58,7 +60,7 @@ pub struct Archive {
 
 /// One member of an archive that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadEntry {
+pub struct ReadEntry<T = Arc<Vec<u8>>> {
     /// The path, without `./`, doubled `/` and a directory's last `/`. Relative, without `..`.
     pub name: String,
     /// The permission bits (0o7777), if the archive was made by Unix or macOS. Some tools leave 0.
@@ -69,8 +71,9 @@ pub struct ReadEntry {
     pub size: u64,
     /// Its size in the archive.
     pub compressed_size: u64,
-    /// A file's bytes, checked against size and CRC. None for the other kinds, and if not unpacked.
-    pub bytes: Option<Arc<Vec<u8>>>,
+    /// A file's bytes, checked against size and CRC, or what is kept of them. None for the other kinds, and if not
+    /// unpacked.
+    pub content: Option<T>,
 }
 
 /// What a member of a read archive is.
@@ -90,19 +93,21 @@ pub enum Kind {
 /// the archive or have a backslash, two entries for one path, device nodes, sizes or checksums that are
 /// not true, local headers that say other than the directory, overlapping data. Bytes before the first
 /// entry are allowed, as in a self-extracting archive.
-pub fn read<R: Read + Seek>(file: &str, input: R, limits: &Limits) -> Result<Archive> {
-    read_back(file, input, limits, &[])
+pub fn read<R: Read + Seek + Send>(file: &str, input: R, limits: &Limits) -> Result<Archive> {
+    read_each(file, vec![input], limits, |_, bytes| Arc::new(bytes))
 }
 
-/// Reads the archive that was written of `written`, as [`read()`] does.
+/// Reads an archive as [`read()`] does, and keeps of each file what `keep` makes of its index and its bytes.
 ///
-/// Files that are as they were written share their bytes with it, so that a bundle is not in memory twice.
-pub fn read_back<R: Read + Seek>(
+/// There is a thread for each of `inputs`, which are all of the same file; a thread holds the bytes of one file at a
+/// time.
+pub fn read_each<R: Read + Seek + Send, T: Send>(
     file: &str,
-    mut input: R,
+    mut inputs: Vec<R>,
     limits: &Limits,
-    written: &[Entry],
-) -> Result<Archive> {
+    keep: impl Fn(usize, Vec<u8>) -> T + Sync,
+) -> Result<Archive<T>> {
+    let Some(mut input) = inputs.first_mut() else { unreachable!("an archive is read from something") };
     let head = Head::of(&mut input).map_err(|cause| unreadable(file, cause))?;
     if head.zip64 {
         return Err(Error::new(format!("`{file}` has a ZIP64 directory, for more than Lambda takes")));
@@ -142,6 +147,8 @@ pub fn read_back<R: Read + Seek>(
 
     let mut names = Names::default();
     let mut entries = Vec::with_capacity(n_entries);
+    // The files to unpack: their places in `entries` and in the archive's directory.
+    let mut files = Vec::new();
     let mut unzipped_bytes: u64 = 0;
     for at in 0..n_entries {
         unzipped_bytes =
@@ -201,45 +208,51 @@ pub fn read_back<R: Read + Seek>(
             .map_err(|clash| Error::new(clash.text(&format!("`{file}`"))))?;
 
         let (size, compressed_size) = (found.size(), found.compressed_size());
-        let unpack = || -> Result<Vec<u8>> {
-            let capacity = size.min(compressed_size.saturating_mul(MAX_RATIO));
-            let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
-            found
-                .with_reader(&mut input, ZipReadOptions::new())
-                .map_err(plain)
-                .and_then(|mut reader| reader.read_to_end(&mut bytes).map_err(plain_io))
-                .map_err(|cause| refuse("cannot be unpacked").because(cause))?;
-            if bytes.len() as u64 != size {
-                return Err(refuse(&format!("has {} but declares {size}", n_bytes(bytes.len()))));
+        if let Kind::Link(target) = &mut kind {
+            if size == 0 || size > MAX_LINK_BYTES {
+                return Err(refuse(&format!("is a link with a target of {size} bytes")));
             }
-            Ok(bytes)
-        };
-        let mut bytes = None;
-        match &mut kind {
-            Kind::Link(target) => {
-                if size == 0 || size > MAX_LINK_BYTES {
-                    return Err(refuse(&format!("is a link with a target of {size} bytes")));
-                }
-                *target = String::from_utf8(unpack()?)
-                    .map_err(|_| refuse("is a link whose target is not UTF-8"))?;
-                if target.contains('\0') {
-                    return Err(refuse("is a link whose target has a NUL"));
-                }
+            *target = String::from_utf8(unpack(file, &called, found, &mut input)?)
+                .map_err(|_| refuse("is a link whose target is not UTF-8"))?;
+            if target.contains('\0') {
+                return Err(refuse("is a link whose target has a NUL"));
             }
-            Kind::File if unpacked => {
-                let unpacked = unpack()?;
-                bytes = Some(match written.get(entries.len()).map(|entry| &entry.content) {
-                    Some(Content::File(same)) if **same == unpacked => same.clone(),
-                    _ => Arc::new(unpacked),
-                });
-            }
-            Kind::File | Kind::Directory => {}
+        }
+        if kind == Kind::File && unpacked {
+            files.push((entries.len(), at));
         }
         let mode = unix.map(|bits| bits & 0o7777);
-        entries.push(ReadEntry { name, mode, kind, size, compressed_size, bytes });
+        entries.push(ReadEntry { name, mode, kind, size, compressed_size, content: None });
     }
     names.check_parents().map_err(|clash| Error::new(clash.text(&format!("`{file}`"))))?;
+    let unpack_one = |input: &mut R, (entry, at): (usize, usize)| {
+        let found = metadata.entry(at).map_err(|cause| broken(file, cause))?;
+        let called = shown(&found.name().map_err(|cause| broken(file, cause))?);
+        Ok((entry, keep(entry, unpack(file, &called, found, input)?)))
+    };
+    parallel::in_order(inputs, files, unpack_one, |unpacked: Result<(usize, T)>| {
+        let (entry, content) = unpacked?;
+        entries[entry].content = Some(content);
+        Ok::<(), Error>(())
+    })?;
     Ok(Archive { entries, unzipped_bytes, unpacked })
+}
+
+/// The bytes of the entry that messages call `name`.
+fn unpack<R: Read + Seek>(file: &str, name: &str, found: ZipFileEntry, input: &mut R) -> Result<Vec<u8>> {
+    let refuse = |why: &str| Error::new(format!("`{file}`: entry `{name}` {why}"));
+    let size = found.size();
+    let capacity = size.min(found.compressed_size().saturating_mul(MAX_RATIO));
+    let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
+    found
+        .with_reader(input, ZipReadOptions::new())
+        .map_err(plain)
+        .and_then(|mut reader| reader.read_to_end(&mut bytes).map_err(plain_io))
+        .map_err(|cause| refuse("cannot be unpacked").because(cause))?;
+    if bytes.len() as u64 != size {
+        return Err(refuse(&format!("has {} but declares {size}", n_bytes(bytes.len()))));
+    }
+    Ok(bytes)
 }
 
 /// The fields of a central directory record that `zip` hides, merges or interprets.

@@ -39,18 +39,12 @@ impl Default for Options {
 /// file. On an error `out` holds part of an archive that no reader takes for a whole one.
 pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Result<W> {
     check_plan(entries)?;
-    let contents: Vec<&[u8]> = entries
-        .iter()
-        .map(|entry| match &entry.content {
-            Content::File(bytes) => bytes.as_slice(),
-            Content::Link(target) => target.as_bytes(),
-        })
-        .collect();
     let mut directory = Vec::new();
     let mut position = 0;
+    let contents: Vec<&Content> = entries.iter().map(|entry| &entry.content).collect();
     deflate::each(&contents, options.compression, options.threads, |at, deflated| {
-        let Entry { name, .. } = &entries[at];
-        let header = Header::of(&entries[at], contents[at], &deflated, options.stamp);
+        let Entry { name, content, .. } = &entries[at];
+        let header = Header::of(&entries[at], &deflated, options.stamp);
         directory.extend(header.central(name, position));
         let mut put = |bytes: &[u8]| {
             position += bytes.len() as u32; // `check_plan` has seen that it all fits
@@ -60,7 +54,7 @@ pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Resu
         };
         put(&header.local(name))?;
         match header.method {
-            Method::Stored => put(contents[at]),
+            Method::Stored => deflate::chunks(content).try_for_each(|chunk| put(&content.read(chunk)?)),
             Method::Deflated => deflated.chunks.iter().try_for_each(|chunk| put(chunk)),
         }
     })?;
@@ -98,21 +92,22 @@ struct Header {
 }
 
 impl Header {
-    fn of(entry: &Entry, content: &[u8], deflated: &Deflated, stamp: Stamp) -> Header {
+    fn of(entry: &Entry, deflated: &Deflated, stamp: Stamp) -> Header {
         let (mode, may_deflate) = match entry.content {
-            Content::File(_) => (S_IFREG | entry.mode.bits(), true),
+            Content::File(_) | Content::Stored(_) => (S_IFREG | entry.mode.bits(), true),
             Content::Link(_) => (S_IFLNK | 0o777, false), // not all readers inflate a target
         };
-        let (method, compressed_size) = match deflated.n_bytes() {
-            n if may_deflate && n < content.len() => (Method::Deflated, n),
-            _ => (Method::Stored, content.len()),
+        let size = entry.content.n_bytes();
+        let (method, compressed_size) = match deflated.n_bytes() as u64 {
+            n if may_deflate && n < size => (Method::Deflated, n),
+            _ => (Method::Stored, size),
         };
         Header {
             method,
             stamp,
             crc32: deflated.crc32,
             compressed_size: compressed_size as u32,
-            size: content.len() as u32,
+            size: size as u32,
             mode,
         }
     }
@@ -192,19 +187,16 @@ pub fn check_plan(entries: &[Entry]) -> Result<()> {
             )));
         }
         total += 2 * name.len() as u64;
-        total += match &entry.content {
-            Content::File(bytes) => bytes.len() as u64,
-            Content::Link(target) => {
-                if link_target(name, target).is_none() {
-                    return Err(Error::new(format!(
-                        "link `{}` leaves the bundle: its target is `{}`",
-                        shown(name),
-                        shown(target)
-                    )));
-                }
-                target.len() as u64
-            }
-        };
+        total += entry.content.n_bytes();
+        if let Content::Link(target) = &entry.content
+            && link_target(name, target).is_none()
+        {
+            return Err(Error::new(format!(
+                "link `{}` leaves the bundle: its target is `{}`",
+                shown(name),
+                shown(target)
+            )));
+        }
     }
     names.check_parents().map_err(|clash| Error::new(clash.text("the bundle")))?;
     if total > super::MAX_BYTES {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
-use super::proof::own_members;
+use super::proof::{Seen, own_members};
 use super::unreadable;
 use crate::archive::{self, Limits};
 use crate::disk;
@@ -43,7 +43,8 @@ impl Attached {
         let mut unzipped_bytes = 0;
         for layer in layers {
             let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
-            let read = archive::read(layer.as_str(), &mut file, &Limits::default())
+            let see = |_, bytes| Seen::new("", bytes, false);
+            let read = archive::read_each(layer.as_str(), vec![&mut file], &Limits::default(), see)
                 .map_err(|error| error.or_help("name a whole ZIP archive"))?;
             unzipped_bytes += read.unzipped_bytes;
             for member in own_members(&read, BundleKind::Layer) {

@@ -1,16 +1,18 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::attached::Attached;
-use super::contents::{content_size, contents, entry_size};
+use super::contents::contents;
 use super::copies::{self, Copies};
-use super::fresh::Record;
+use super::fresh::{Record, Written};
 use super::included::{self, Build, Other};
-use super::output::{Expected, Packed, Writing, archive_report, finished, replace};
+use super::output::{Expected, Fate, Writing, archive_report, finished, replace};
 use super::shipped::{Owners, Places};
 use super::split;
 use super::verify;
@@ -21,12 +23,14 @@ use super::{
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::compiler;
+use crate::disk::stored::StoredFiles;
 use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::Included;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
+use crate::parallel;
 use crate::patterns::Patterns;
 use crate::plan::{self, BundlePlan, Request, Start};
 use crate::repair;
@@ -69,6 +73,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     let is_one = programs.len() == 1;
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
+    let files = StoredFiles::default();
     // All are read before anything is written, to find two that would be written to one place.
     for program in programs {
         let name = program.name.clone();
@@ -79,7 +84,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             let mut read =
                 all.iter_mut().filter_map(|(_, first): &mut (_, Result<Loaded>)| first.as_mut().ok());
             if let Some(first) = read.find(is_same).filter(|_| kind != BundleKind::Function) {
-                first.add(&loaded.program, loaded.bytes()?, kind);
+                first.add(&loaded.program, Content::Stored(files.get(&loaded.path)?), kind);
                 continue;
             }
             for (what, path, flag) in [
@@ -112,66 +117,115 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     }
     if let Some(name) = &shared.split_layer {
         let read: Vec<&Loaded> = all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()).collect();
-        let plan = |loaded: &&Loaded| run_of(loaded, resolved, &attached, context, ui).first_plan(loaded);
+        let around = Around { attached: &attached, context, files: &files, threads: context.threads };
+        let plan = |loaded: &&Loaded| {
+            around.run(loaded, settings_of(resolved, &loaded.program), ui).first_plan(loaded)
+        };
         let plans = read.iter().map(plan).collect::<Result<_>>()?;
         let output = match (&shared.purpose, read.first().and_then(|loaded| loaded.output.as_ref())) {
             (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
         let is_json = resolved.shared().output.is_document();
-        let split = split::write(name, plans, output.as_deref(), &writing(shared, context), is_json, ui)?;
+        let split = split::write(
+            name,
+            plans,
+            output.as_deref(),
+            (&writing(shared, context.threads), &files),
+            is_json,
+            ui,
+        )?;
         for attached in attached.values_mut() {
             attached.add(split.members.clone(), split.unzipped_bytes);
         }
         results.split_layer = split.archive;
     }
-    let mut summary = Vec::new();
     let n_programs = all.len();
-    let is_written = matches!(shared.purpose, Purpose::Write(_));
-    for (at, (name, loaded)) in all.into_iter().enumerate() {
-        let verb = if is_written { "Bundling" } else { "Checking" };
-        let _progress = ui.progress(verb, &name, (at, n_programs));
+    let threads = context.threads.get().min(n_programs);
+    // Programs side by side first: their steps are many, and only some of them can be divided.
+    let around = Around {
+        attached: &attached,
+        context,
+        files: &files,
+        threads: NonZeroUsize::new(context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN),
+    };
+    let verb = if matches!(shared.purpose, Purpose::Write(_)) { "Bundling" } else { "Checking" };
+    let mut summary = Vec::new();
+    if is_one {
+        for (name, loaded) in all {
+            let _progress = ui.progress(verb, &name, 1);
+            let loaded = loaded?;
+            around.run(&loaded, settings_of(resolved, &loaded.program), ui).program(&loaded, results)?;
+        }
+        return Ok(());
+    }
+    let with_settings = |loaded: Loaded| (settings_of(resolved, &loaded.program), loaded);
+    let jobs =
+        all.into_iter().map(|(name, loaded)| (name, loaded.map(with_settings), ui.buffered())).collect();
+    let work = |_: &mut (), (name, loaded, ui): (String, Result<(&Settings, Loaded)>, Ui)| {
+        let mut results = Results::default();
         let answer = loaded
-            .and_then(|loaded| run_of(&loaded, resolved, &attached, context, ui).program(&loaded, results));
+            .and_then(|(settings, loaded)| around.run(&loaded, settings, &ui).program(&loaded, &mut results));
+        (name, answer, results, ui)
+    };
+    let progress = ui.progress(verb, "", n_programs);
+    parallel::in_order(vec![(); threads], jobs, work, |(name, answer, its, its_ui)| {
+        ui.replay(its_ui);
+        results.artifacts.extend(its.artifacts);
         match answer {
             Ok(line) => summary.extend(line),
-            Err(error) if is_one => return Err(error),
             Err(error) => {
                 ui.error(&error);
                 results.errors.push(error);
                 summary.push(summary::Line::unanswered(&name));
             }
         }
-    }
-    if !is_one && !matches!(job(resolved.shared()).purpose, Purpose::Explain { .. }) {
+        progress.done(&name);
+        Ok(())
+    })?;
+    drop(progress);
+    if !matches!(job(resolved.shared()).purpose, Purpose::Explain { .. }) {
         summary::print(&summary, ui);
     }
     Ok(())
 }
 
-/// What a program's steps look at.
-fn run_of<'a>(
-    loaded: &Loaded,
-    resolved: &'a Resolved,
-    attached: &'a BTreeMap<&[Utf8PathBuf], Attached>,
+/// What all programs have in common.
+struct Around<'a> {
+    attached: &'a BTreeMap<&'a [Utf8PathBuf], Attached>,
     context: &'a Context,
-    ui: &'a Ui,
-) -> Run<'a> {
-    let settings = settings_of(resolved, &loaded.program);
-    let job = job(settings);
-    let attached = &attached[job.attached_layers.as_slice()];
-    Run { job, settings, context, ui, layout: layout(job, loaded), attached }
+    files: &'a StoredFiles,
+    /// For each program.
+    threads: NonZeroUsize,
+}
+
+impl Around<'_> {
+    /// What the steps of one program look at.
+    fn run<'a>(&'a self, loaded: &Loaded, settings: &'a Settings, ui: &'a Ui) -> Run<'a> {
+        let job = job(settings);
+        let attached = &self.attached[job.attached_layers.as_slice()];
+        Run {
+            job,
+            settings,
+            context: self.context,
+            ui,
+            layout: layout(job, loaded),
+            attached,
+            files: self.files,
+            threads: self.threads,
+        }
+    }
 }
 
 /// How bundles are written.
-fn writing(job: &Bundle, context: &Context) -> Writing {
+fn writing(job: &Bundle, threads: NonZeroUsize) -> Writing {
     let (format, compression) = match &job.purpose {
         Purpose::Write(destination) => (destination.format, destination.compression),
         Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
             (Format::Zip, archive::Compression::Default)
         }
     };
-    Writing { format, options: archive::Options { stamp: job.stamp, compression, threads: context.threads } }
+    Writing { format, options: archive::Options { stamp: job.stamp, compression, threads } }
 }
 
 /// Where the files of a bundle go.
@@ -217,7 +271,17 @@ fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Load
     let included = included::collect(job)?;
     let facts = Arc::new(facts);
     let others = Vec::new();
-    Ok(Loaded { program, path, facts, included, output, debug_symbols, documents, others })
+    Ok(Loaded {
+        program,
+        path,
+        facts,
+        included,
+        output,
+        debug_symbols,
+        documents,
+        others,
+        bytes: OnceCell::new(),
+    })
 }
 
 /// The settings of the program's package.
@@ -342,6 +406,8 @@ struct Run<'a> {
     ui: &'a Ui,
     layout: Layout,
     attached: &'a Attached,
+    files: &'a StoredFiles,
+    threads: NonZeroUsize,
 }
 
 /// A program with what its file says and what goes with it.
@@ -360,20 +426,25 @@ struct Loaded {
     documents: Places,
     /// The other programs of its archive. They are among `included`, too.
     others: Vec<Program>,
+    bytes: OnceCell<Arc<Vec<u8>>>,
 }
 
 impl Loaded {
-    /// The bytes of the program, read now.
+    /// The bytes of the program, read when they are first asked for.
     fn bytes(&self) -> Result<Arc<Vec<u8>>> {
-        disk::read(&self.path).map(Arc::new)
+        if let Some(bytes) = self.bytes.get() {
+            return Ok(bytes.clone());
+        }
+        let bytes = disk::read(&self.path).map(Arc::new)?;
+        Ok(self.bytes.get_or_init(|| bytes).clone())
     }
 
     /// Puts another program into the same archive.
-    fn add(&mut self, program: &Program, bytes: Arc<Vec<u8>>, kind: BundleKind) {
+    fn add(&mut self, program: &Program, content: Content, kind: BundleKind) {
         self.included.push(Included {
             name: Layout::program_of(kind, &program.name),
             source: program.path.clone(),
-            content: Content::File(bytes),
+            content,
             mode: Mode::Executable,
             by: program.name.clone(),
             is_named: true,
@@ -528,10 +599,10 @@ impl Run<'_> {
                 self.list(&artifact, &lambda);
                 if plan.edits() || others.iter().any(|other| other.edits().is_some()) {
                     // What cannot be edited is said here as well; the entries are of no other use.
-                    let mut copies = Copies::new(self.job, None, &self.context.environment);
+                    let mut copies = Copies::new(self.job, None, &self.context.environment, self.files);
                     self.contents(loaded, (&plan, &others), &mut copies, &mut artifact, &mut findings)?;
                 }
-                let included = loaded.included.iter().map(|file| content_size(&file.content)).sum::<u64>();
+                let included = loaded.included.iter().map(|file| file.content.n_bytes()).sum::<u64>();
                 let given = included + self.attached.unzipped_bytes;
                 let unzipped_bytes = given + self.measure(loaded, &plan, &mut artifact)?;
                 findings.extend(size_finding(unzipped_bytes, &program.name));
@@ -700,37 +771,47 @@ impl Run<'_> {
     ) -> Result<bool> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
-        let mut copies = Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment);
+        let mut copies =
+            Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment, self.files);
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
-        let unzipped_bytes = entries.iter().map(entry_size).sum::<u64>() + self.attached.unzipped_bytes;
+        let unzipped_bytes =
+            entries.iter().map(|entry| entry.content.n_bytes()).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
-        let writing = writing(self.job, self.context);
+        let writing = writing(self.job, self.threads);
         let target = loaded.program.cargo.as_ref().map(|artifact| &*artifact.target_directory);
         let record = match writing.format {
             Format::Zip => Record::new(output, target, &self.context.environment, &entries, &writing.options),
             Format::Dir => None,
         };
         let known = record.as_ref().filter(|_| !destination.force).and_then(|record| record.find(output));
-        let packed = if known.is_some() { None } else { Some(Packed::new(&entries, &writing)?) };
-        let written = known.or_else(|| packed.as_ref().and_then(Packed::written));
-        let zipped_bytes = written.as_ref().map(|written| written.zipped_bytes);
-        findings.extend(zipped_bytes.and_then(|bytes| direct_upload_finding(bytes, name)));
-        let fails = conclude(artifact, findings, self.settings, self.ui);
-        if fails && !destination.write_anyway {
+        let is_known = known.is_some();
+        let is_hopeless = super::fails(findings, self.settings) && !destination.write_anyway;
+        let mut fails = false;
+        // What is found when it is written is said with the rest.
+        let mut decide = |written: Option<&Written>| {
+            let zipped_bytes = written.map(|written| written.zipped_bytes);
+            findings.extend(zipped_bytes.and_then(|bytes| direct_upload_finding(bytes, name)));
+            fails = conclude(artifact, findings, self.settings, self.ui);
+            if fails && !destination.write_anyway {
+                return Ok(Fate::Removed);
+            }
+            copies.write_debug_files()?;
+            // With errors it is written because the user wants it anyway.
+            Ok(if fails { Fate::Placed } else { Fate::PlacedIfItHolds })
+        };
+        let (placed, written) = if is_known || is_hopeless {
+            (!matches!(decide(known.as_ref())?, Fate::Removed), known)
+        } else {
+            self.replace(output, &entries, &writing, lambda, decide)?
+        };
+        if !placed {
             self.stopped(name);
             return Ok(fails);
         }
-        copies.write_debug_files()?;
-        match &packed {
-            None => self.ui.status("Fresh", &format!("{name}: what is there is what would be written")),
-            Some(packed) => {
-                self.replace(output, &entries, packed, lambda, fails)?;
-                if let (Packed::Zip(zip), Some(written), Some(record)) =
-                    (packed, &written, record.filter(|_| !fails))
-                {
-                    record.keep(written, zip);
-                }
-            }
+        if is_known {
+            self.ui.status("Fresh", &format!("{name}: what is there is what would be written"));
+        } else if let (Some(written), Some(record)) = (&written, record.filter(|_| !fails)) {
+            record.keep(written);
         }
         artifact.archive = Some(archive_report(output, self.job.kind, &entries, written));
         if let Some(owners) = owners {
@@ -745,15 +826,15 @@ impl Run<'_> {
         Ok(fails)
     }
 
-    /// Puts the archive in its place; one that holds what the plan says, unless the plan itself fails.
+    /// Puts the archive in its place.
     fn replace(
         &self,
         output: &Utf8Path,
         entries: &[Entry],
-        packed: &Packed,
+        writing: &Writing,
         lambda: &LambdaWorld,
-        fails: bool,
-    ) -> Result<()> {
+        decide: impl FnOnce(Option<&Written>) -> Result<Fate>,
+    ) -> Result<(bool, Option<Written>)> {
         let expected = Expected {
             // Without its program a function is a bag of libraries, as a layer is.
             kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
@@ -761,11 +842,10 @@ impl Run<'_> {
             libs: &self.job.libs,
             attached: self.attached,
         };
-        // With errors it is written because the user wants it anyway.
-        replace(output, entries, packed, (!fails).then_some(&expected)).map_err(|error| {
-            error.or_help(match packed {
-                Packed::Zip(_) => "name another file with `-o <FILE>`",
-                Packed::Dir => "name another directory with `-o <DIR>`",
+        replace(output, entries, writing, Some(&expected), decide).map_err(|error| {
+            error.or_help(match writing.format {
+                Format::Zip => "name another file with `-o <FILE>`",
+                Format::Dir => "name another directory with `-o <DIR>`",
             })
         })
     }

@@ -8,7 +8,6 @@ use super::copies::Copies;
 use super::included::Other;
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{Code, Finding};
-use crate::disk;
 use crate::error::Result;
 use crate::include::Included;
 use crate::layout::Layout;
@@ -45,18 +44,19 @@ pub(super) fn contents(
         contents.add(&program_name, Mode::Executable, Content::File(text));
         program_name = layout.scripted_program();
     }
-    let program = copies.copy(program, name)?;
-    let program = contents.edited(program, plan.program_edits.as_ref(), &program_name, name);
-    contents.add(&program_name, Mode::Executable, Content::File(program));
+    let program = Content::File(copies.copy(program, name)?);
+    let program = contents.edited(program, plan.program_edits.as_ref(), &program_name, name)?;
+    contents.add(&program_name, Mode::Executable, program);
     for library in &plan.shipped {
         let entry_name = library.entry_name(layout);
         let content = match &library.link_to {
             Some(target) => Content::Link(target.clone()),
-            None => {
-                let bytes = Arc::new(disk::read(Utf8Path::new(&library.source))?);
-                let bytes = copies.copy(bytes, &library.name)?;
-                Content::File(contents.edited(bytes, library.edits.as_ref(), &entry_name, &library.name))
-            }
+            None => contents.edited(
+                copies.content(Utf8Path::new(&library.source), &library.name)?,
+                library.edits.as_ref(),
+                &entry_name,
+                &library.name,
+            )?,
         };
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
         contents.add(&entry_name, mode, content);
@@ -64,15 +64,8 @@ pub(super) fn contents(
     let (included, others) = included;
     for file in included {
         let edits = others.iter().find_map(|other| other.edits().filter(|(name, _)| *name == file.name));
-        let content = match &file.content {
-            Content::File(bytes) => Content::File(contents.edited(
-                bytes.clone(),
-                edits.map(|(_, edits)| edits),
-                &file.name,
-                &file.name,
-            )),
-            Content::Link(target) => Content::Link(target.clone()),
-        };
+        let edits = edits.map(|(_, edits)| edits);
+        let content = contents.edited(file.content.clone(), edits, &file.name, &file.name)?;
         contents.add(&file.name, file.mode, content);
     }
     archive::order(&mut contents.entries);
@@ -84,25 +77,26 @@ impl Contents {
         self.entries.push(Entry { name: name.to_owned(), mode, content });
     }
 
-    /// The bytes after their edits; as they are, with a finding, where they cannot be edited.
+    /// The content after its edits; as it is, with a finding, where it cannot be edited.
     fn edited(
         &mut self,
-        bytes: Arc<Vec<u8>>,
+        content: Content,
         edits: Option<&Edits>,
         entry_name: &str,
         name: &str,
-    ) -> Arc<Vec<u8>> {
-        let Some(edits) = edits else { return bytes };
-        match repair::edit(&bytes, edits) {
+    ) -> Result<Content> {
+        let Some(edits) = edits else { return Ok(content) };
+        let edited = repair::edit(&content.read(0..content.n_bytes())?, edits);
+        Ok(match edited {
             Ok(edited) => {
                 self.edits.push(report::Edit::new(entry_name, edits, &edited.lost));
-                Arc::new(edited.bytes)
+                Content::File(Arc::new(edited.bytes))
             }
             Err(refusal) => {
                 self.findings.push(not_editable(name, &refusal));
-                bytes
+                content
             }
-        }
+        })
     }
 }
 
@@ -113,17 +107,4 @@ fn not_editable(name: &str, refusal: &Refusal) -> Finding {
     Finding::new(Code::NotEditable, name, message).help(
         "link it again with another linker (`-C link-arg=-fuse-ld=bfd`), or start it through a script: `--repair script`",
     )
-}
-
-/// The bytes that an entry takes when it is unpacked.
-pub(super) fn entry_size(entry: &Entry) -> u64 {
-    content_size(&entry.content)
-}
-
-/// The bytes that a content takes.
-pub(super) fn content_size(content: &Content) -> u64 {
-    match content {
-        Content::File(bytes) => bytes.len() as u64,
-        Content::Link(target) => target.len() as u64,
-    }
 }

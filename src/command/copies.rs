@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::archive::Content;
 use crate::disk;
+use crate::disk::stored::StoredFiles;
 use crate::elf::{self, ElfFacts};
 use crate::error::Result;
 use crate::plan::BundlePlan;
@@ -42,6 +44,7 @@ pub(super) fn sizes(
 
 /// Makes the copies of one bundle.
 pub(super) struct Copies<'a> {
+    files: &'a StoredFiles,
     strip: bool,
     environment: &'a Environment,
     /// Where debug symbols are kept.
@@ -50,8 +53,21 @@ pub(super) struct Copies<'a> {
 }
 
 impl<'a> Copies<'a> {
-    pub fn new(job: &Bundle, debug_symbols: Option<&'a Utf8Path>, environment: &'a Environment) -> Self {
-        Copies { strip: job.strip, environment, debug_symbols, debug_files: Vec::new() }
+    pub fn new(
+        job: &Bundle,
+        debug_symbols: Option<&'a Utf8Path>,
+        environment: &'a Environment,
+        files: &'a StoredFiles,
+    ) -> Self {
+        Copies { files, strip: job.strip, environment, debug_symbols, debug_files: Vec::new() }
+    }
+
+    /// The content of the copy of the file at `path`, before it is edited.
+    pub fn content(&mut self, path: &Utf8Path, name: &str) -> Result<Content> {
+        match self.strip {
+            false => self.files.get(path).map(Content::Stored),
+            true => self.copy(Arc::new(disk::read(path)?), name).map(Content::File),
+        }
     }
 
     /// The bytes of the copy of a file, before it is edited.

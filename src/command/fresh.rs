@@ -13,9 +13,8 @@ use std::io::{Read, Write};
 use camino::{Utf8Path, Utf8PathBuf};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::archive::{self, COMPRESSOR, Content, Digest, Entry, Mode};
+use crate::archive::{self, COMPRESSOR, Content, Digest, Entry, Mode, Tally};
 use crate::disk;
-use crate::error::Error;
 use crate::workspace::Environment;
 
 /// What is known of an archive without its bytes.
@@ -23,12 +22,15 @@ use crate::workspace::Environment;
 pub(super) struct Written {
     pub zipped_bytes: u64,
     pub digest: Digest,
+    /// The [`archive::hash()`] of its bytes.
+    pub hash: u128,
 }
 
 impl Written {
-    /// Of an archive that was just made.
-    pub fn of(zip: &[u8]) -> Written {
-        Written { zipped_bytes: zip.len() as u64, digest: Digest::of(zip) }
+    /// Of an archive that was just written.
+    pub fn of<W: Write>(tally: Tally<W>) -> Written {
+        let (zipped_bytes, digest, hash) = tally.finish();
+        Written { zipped_bytes, digest, hash }
     }
 }
 
@@ -65,44 +67,37 @@ impl Record {
         // Whatever goes wrong here goes wrong again, and is said, where the archive is written.
         let size = disk::size(&self.path).ok().filter(|size| *size < LONGEST)?;
         let text = String::from_utf8(disk::read(&self.path).ok()?).ok()?;
-        let (written, archive) = self.parse(&text).filter(|_| text.len() as u64 == size)?;
+        let written = self.parse(&text).filter(|_| text.len() as u64 == size)?;
         let (file, size) = disk::open(output).ok()?;
-        (size == written.zipped_bytes && hash_of(file)? == archive).then_some(written)
+        (size == written.zipped_bytes && hash_of(file)? == written.hash).then_some(written)
     }
 
-    /// Remembers an archive whose bytes are `zip`.
-    pub fn keep(&self, written: &Written, zip: &[u8]) {
-        let text = self.text(written, xxh3_128(zip));
+    /// Remembers an archive.
+    pub fn keep(&self, written: &Written) {
         // Another run may write here, too: the last one stays, and it is whole.
-        let _ = disk::write::replace(
-            &self.path,
-            |file| {
-                file.write_all(text.as_bytes()).map_err(|cause| Error::new("could not write").because(cause))
-            },
-            |_| Ok(()),
-        );
+        let _ = disk::write::replace_with(&self.path, self.text(written).as_bytes());
     }
 
     /// Five lines and a sum over them.
-    fn text(&self, written: &Written, archive: u128) -> String {
-        let Written { zipped_bytes, digest } = written;
+    fn text(&self, written: &Written) -> String {
+        let Written { zipped_bytes, digest, hash } = written;
         let body = format!(
-            "cargo-lambda-bundle record 1\nkey {:032x}\narchive {archive:032x}\nbytes {zipped_bytes}\nsha256 {}\n",
+            "cargo-lambda-bundle record 1\nkey {:032x}\narchive {hash:032x}\nbytes {zipped_bytes}\nsha256 {}\n",
             self.key, digest.hex
         );
         let sum = xxh3_128(body.as_bytes());
         format!("{body}sum {sum:032x}\n")
     }
 
-    /// What a record says, and the hash of its archive; `None` if it is of other entries, or not ours.
-    fn parse(&self, text: &str) -> Option<(Written, u128)> {
+    /// What a record says; `None` if it is of other entries, or not ours.
+    fn parse(&self, text: &str) -> Option<Written> {
         let mut values = text.lines().skip(1).map(|line| line.split_once(' ').map(|(_, value)| value));
         let mut value = || values.next().flatten();
         let (_key, archive, bytes, sha256) = (value()?, value()?, value()?, value()?);
-        let archive = u128::from_str_radix(archive, 16).ok()?;
-        let written = Written { zipped_bytes: bytes.parse().ok()?, digest: Digest::from_hex(sha256)? };
+        let hash = u128::from_str_radix(archive, 16).ok()?;
+        let written = Written { zipped_bytes: bytes.parse().ok()?, digest: Digest::from_hex(sha256)?, hash };
         // Written again it must be the same to the byte; that holds the key and the sum to what they are, too.
-        (self.text(&written, archive) == text).then_some((written, archive))
+        (self.text(&written) == text).then_some(written)
     }
 }
 
@@ -119,16 +114,17 @@ fn key(entries: &[Entry], options: &archive::Options) -> u128 {
     put(format!("{:?} {:?}", options.compression, options.stamp).as_bytes());
     for entry in entries {
         put(entry.name.as_bytes());
-        match &entry.content {
-            Content::File(bytes) => {
-                put(if entry.mode == Mode::Executable { b"executable" } else { b"data" });
-                put(&xxh3_128(bytes).to_le_bytes());
-            }
+        let hash = match &entry.content {
+            Content::File(bytes) => archive::hash(bytes),
+            Content::Stored(stored) => stored.hash(),
             Content::Link(target) => {
                 put(b"link");
                 put(target.as_bytes());
+                continue;
             }
-        }
+        };
+        put(if entry.mode == Mode::Executable { b"executable" } else { b"data" });
+        put(&hash.to_le_bytes());
     }
     hasher.digest128()
 }
@@ -203,16 +199,23 @@ mod tests {
         assert_eq!(key(&entries[1], &options), key(&entries[1], &threads));
     }
 
+    fn written() -> Written {
+        let mut tally = Tally::new(Vec::new());
+        tally.write_all(b"an archive").unwrap();
+        Written::of(tally)
+    }
+
     #[test]
     fn a_record_says_again_what_was_written() {
-        let written = Written::of(b"an archive");
-        assert_eq!(record(7).parse(&record(7).text(&written, 9)), Some((written, 9)));
+        let written = written();
+        assert_eq!((written.zipped_bytes, written.hash), (10, archive::hash(b"an archive")));
+        assert_eq!(written.digest, Digest::of(b"an archive"));
+        assert_eq!(record(7).parse(&record(7).text(&written)), Some(written));
     }
 
     #[test]
     fn a_record_with_any_other_byte_is_none() {
-        let written = Written::of(b"an archive");
-        let text = record(7).text(&written, 9);
+        let text = record(7).text(&written());
         assert_eq!(record(8).parse(&text), None, "the key of other entries");
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();

@@ -13,7 +13,7 @@ use crate::archive::Content;
 use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles};
-use crate::elf::{Arch, ElfFacts, Libc, Linkage, ObjectType};
+use crate::elf::{self, Arch, ElfFacts, Libc, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
@@ -23,7 +23,7 @@ use crate::repair::Edits;
 use crate::report::{self, Library};
 use crate::settings::{Bundle, Origin, Package};
 use crate::ui::Ui;
-use crate::world::{Object, OpenFile, World};
+use crate::world::{Object, OpenFile, Opened, World};
 
 /// cargo-lambda's settings are not ours: what is taken from them is said.
 pub(super) fn say_whose(package: &Package, ui: &Ui) {
@@ -87,7 +87,13 @@ pub(super) fn members(included: &[Included], layout: &Layout) -> Vec<Member> {
     let member = |file: &Included| {
         let content = match &file.content {
             Content::Link(target) => MemberContent::Link(target.clone()),
-            Content::File(bytes) => super::member_content(bytes),
+            Content::File(bytes) => super::member_content(elf::parse(bytes).map(Arc::new)),
+            Content::Stored(stored) => {
+                match elf::parse_ranges(stored.n_bytes(), |range| stored.read(range)) {
+                    Ok(facts) => super::member_content(facts.map(Arc::new)),
+                    Err(_) => MemberContent::Other(Opened::Unreadable),
+                }
+            }
         };
         Member { path: layout.path(&file.name), content }
     };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use camino::Utf8Path;
 
-use super::proof;
+use super::proof::{self, Seen};
 use crate::archive::Archive;
 use crate::audit::lints::{self, File};
 use crate::audit::{Code, Finding, Subject};
@@ -45,13 +45,13 @@ fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
 pub(super) fn of_archive(
     subject: &Subject,
     walks: &[Walked],
-    read: &Archive,
+    read: &Archive<Seen>,
     kind: BundleKind,
     program: &str,
 ) -> Vec<Finding> {
     let bytes = |path: &str| {
         let name = path.strip_prefix(kind.root()).unwrap_or(path).trim_start_matches('/');
-        proof::entry(read, name).and_then(|entry| entry.bytes.as_deref()).map_or(&[][..], Vec::as_slice)
+        proof::entry(read, name).map_or(&[][..], proof::bytes_of)
     };
     let library = |path, facts| {
         let bytes = bytes(path);

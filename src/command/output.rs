@@ -1,14 +1,14 @@
 //! The written bundle: an archive or a directory, read back and proved before it takes its place.
 
-use std::io::Write;
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::Utf8Path;
 
 use super::attached::Attached;
-use super::contents::entry_size;
 use super::fresh::Written;
-use super::proof::Contents;
-use crate::archive::{self, Archive, Content, Entry, Limits};
+use super::proof::{Contents, Seen};
+use crate::archive::{self, Archive, Content, Entry, Limits, Tally};
 use crate::audit::Severity;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -34,82 +34,104 @@ pub(super) struct Writing {
     pub options: archive::Options,
 }
 
-/// What is written in place of the old bundle.
-pub(super) enum Packed {
-    /// The bytes of an archive.
-    Zip(Vec<u8>),
-    /// The entries as files.
-    Dir,
+/// What becomes of a bundle that is written and not yet in its place.
+pub(super) enum Fate {
+    /// It is removed.
+    Removed,
+    /// It takes its place, whatever it is.
+    Placed,
+    /// It takes its place if it holds what is expected of it.
+    PlacedIfItHolds,
 }
 
-impl Packed {
-    /// Makes all that can be made before anything is written.
-    ///
-    /// # Errors
-    ///
-    /// Entries that no archive can have: names that lead out of it, or more than it can hold.
-    pub fn new(entries: &[Entry], writing: &Writing) -> Result<Packed> {
-        match writing.format {
-            Format::Zip => archive::write(entries, &writing.options, Vec::new()).map(Packed::Zip),
-            Format::Dir => archive::check_plan(entries).map(|()| Packed::Dir),
-        }
-    }
-
-    /// What is known of the file; of a directory there is nothing to know.
-    pub fn written(&self) -> Option<Written> {
-        match self {
-            Packed::Zip(bytes) => Some(Written::of(bytes)),
-            Packed::Dir => None,
-        }
-    }
-}
-
-/// Writes the bundle beside its place, reads it back, audits what it read, and only then moves it there.
+/// Writes the bundle beside its place, asks `decide` about it, reads it back, proves it, and only then moves it there.
 ///
-/// With nothing expected of it no program is looked for: libraries are proved with the functions that use them.
+/// Says whether it is there, and what is known of an archive. With nothing expected of it no program is looked for:
+/// libraries are proved with the functions that use them.
+///
+/// # Errors
+///
+/// Entries that no archive can have; what a disk says; a bundle that does not hold; what `decide` says.
 pub(super) fn replace(
     output: &Utf8Path,
     entries: &[Entry],
-    packed: &Packed,
+    writing: &Writing,
     expected: Option<&Expected>,
-) -> Result<()> {
-    let prove = |read: &Archive| prove(output, entries, read, expected);
-    match packed {
-        Packed::Zip(zip) => disk::write::replace(
+    decide: impl FnOnce(Option<&Written>) -> Result<Fate>,
+) -> Result<(bool, Option<Written>)> {
+    archive::check_plan(entries)?;
+    let differs = AtomicBool::new(false);
+    let see = |at: usize, bytes: Vec<u8>| {
+        let planned = entries.get(at);
+        if !planned.is_some_and(|planned| planned.content.is(None, &bytes)) {
+            differs.store(true, Ordering::Relaxed);
+        }
+        Seen::new(planned.map_or("", |planned| &planned.name), bytes, false)
+    };
+    let prove = |read: &Archive<Seen>, fate: Fate| {
+        let same = read.entries.len() == entries.len()
+            && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned))
+            && !differs.load(Ordering::Relaxed);
+        if !same && read.unpacked {
+            return Err(Error::new("what was read back is not what was written").help(CHANGED));
+        }
+        let expected = expected.filter(|_| matches!(fate, Fate::PlacedIfItHolds));
+        expected.map_or(Ok(()), |expected| prove(output, read, expected))
+    };
+    let known = OnceCell::new();
+    let placed = match writing.format {
+        Format::Zip => disk::write::replace(
             output,
-            |file| file.write_all(zip).map_err(|cause| Error::new("could not write it").because(cause)),
-            |file| prove(&archive::read_back(output.as_str(), file, &Limits::default(), entries)?),
-        ),
-        Packed::Dir => disk::write::tree::replace(output, entries, prove),
-    }
+            |file| {
+                let mut tally = Tally::new(file);
+                archive::write(entries, &writing.options, &mut tally)?;
+                let _ = known.set(Written::of(tally)); // it is filled once
+                Ok(())
+            },
+            |written| {
+                let fate = decide(known.get())?;
+                if let Fate::Removed = fate {
+                    return Ok(false);
+                }
+                let open = |_| disk::open(written).map(|(file, _)| file);
+                let files = (0..writing.options.threads.get()).map(open).collect::<Result<_>>()?;
+                prove(&archive::read_each(output.as_str(), files, &Limits::default(), see)?, fate)?;
+                Ok(true)
+            },
+        )?,
+        Format::Dir => disk::write::tree::replace(output, entries, see, |read| match decide(None)? {
+            Fate::Removed => Ok(false),
+            fate => prove(read, fate).map(|()| true),
+        })?,
+    };
+    Ok((placed, known.into_inner()))
 }
 
-/// Holds what was read back to what was planned, and to what is expected of it.
-fn prove(output: &Utf8Path, entries: &[Entry], read: &Archive, expected: Option<&Expected>) -> Result<()> {
-    let same = read.entries.len() == entries.len()
-        && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned));
-    if !same && read.unpacked {
-        return Err(Error::new("what was read back is not what was written"));
-    }
-    let Some(expected) = expected else { return Ok(()) };
+const CHANGED: &str = "a file changed while it was read; run it again";
+
+/// Holds what was read back to what is expected of it.
+fn prove(output: &Utf8Path, read: &Archive<Seen>, expected: &Expected) -> Result<()> {
     let contents = Contents::new(read, output.as_str(), expected.kind, expected.attached);
     let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
     findings.extend(contents.findings);
     match findings.into_iter().find(|finding| finding.severity == Severity::Error) {
         None => Ok(()),
-        Some(finding) => Err(Error::new(format!("the written bundle does not hold: {}", finding.message))
-            .help("a file changed while it was read; run it again")),
+        Some(finding) => {
+            let message = format!("the written bundle does not hold: {}", finding.message);
+            Err(Error::new(message).help(CHANGED))
+        }
     }
 }
 
-fn is_same(read: &archive::ReadEntry, planned: &Entry) -> bool {
+/// Whether an entry that was read is the planned one, but for the bytes of a file.
+fn is_same(read: &archive::ReadEntry<Seen>, planned: &Entry) -> bool {
     read.name == planned.name
-        && match (&read.kind, &planned.content) {
-            (archive::Kind::File, Content::File(bytes)) => {
-                read.mode == Some(planned.mode.bits()) && read.bytes.as_ref() == Some(bytes)
+        && match &read.kind {
+            archive::Kind::File => {
+                read.mode == Some(planned.mode.bits()) && !matches!(planned.content, Content::Link(_))
             }
-            (archive::Kind::Link(target), Content::Link(planned)) => target == planned,
-            _ => false,
+            archive::Kind::Link(target) => planned.content.is(Some(target), &[]),
+            archive::Kind::Directory => false,
         }
 }
 
@@ -129,7 +151,7 @@ pub(super) fn archive_report(
         kind: kind.as_str(),
         format,
         zipped_bytes,
-        unzipped_bytes: entries.iter().map(entry_size).sum(),
+        unzipped_bytes: entries.iter().map(|entry| entry.content.n_bytes()).sum(),
         sha256,
         code_sha256,
         entries: entries
@@ -137,10 +159,10 @@ pub(super) fn archive_report(
             .map(|entry| report::Entry {
                 name: entry.name.clone(),
                 mode: match entry.content {
-                    Content::File(_) => entry.mode.bits(),
+                    Content::File(_) | Content::Stored(_) => entry.mode.bits(),
                     Content::Link(_) => 0o777,
                 },
-                size: entry_size(entry),
+                size: entry.content.n_bytes(),
             })
             .collect(),
     }

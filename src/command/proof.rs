@@ -28,9 +28,26 @@ pub(super) struct Root {
     script: Option<Script>,
 }
 
+/// What was seen of a file in an archive.
+pub(super) struct Seen {
+    /// What it says as an ELF file.
+    pub facts: std::result::Result<Arc<ElfFacts>, ElfError>,
+    /// Its bytes, where they are kept.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Seen {
+    /// Looks at a file; its bytes are kept if asked, and where it is no ELF file and its text may matter.
+    pub fn new(name: &str, bytes: Vec<u8>, keep: bool) -> Seen {
+        let facts = elf::parse(&bytes).map(Arc::new);
+        let may_be_script = facts.is_err() && name == BOOTSTRAP;
+        Seen { facts, bytes: (keep || may_be_script).then_some(bytes) }
+    }
+}
+
 /// The archive as Lambda unpacks it, its main program found.
 pub(super) struct Contents<'a> {
-    read: &'a Archive,
+    read: &'a Archive<Seen>,
     kind: BundleKind,
     members: Vec<Member>,
     attached: &'a Attached,
@@ -64,7 +81,12 @@ struct NoBuildWorld {
 
 impl<'a> Contents<'a> {
     /// Looks at what was read from `path`.
-    pub fn new(read: &'a Archive, path: &str, kind: BundleKind, attached: &'a Attached) -> Contents<'a> {
+    pub fn new(
+        read: &'a Archive<Seen>,
+        path: &str,
+        kind: BundleKind,
+        attached: &'a Attached,
+    ) -> Contents<'a> {
         let mut members: Vec<Member> = attached.members.clone();
         members.extend(own_members(read, kind));
         let mut contents = Contents { read, kind, members, attached, main: None, findings: Vec::new() };
@@ -80,7 +102,7 @@ impl<'a> Contents<'a> {
             if let Some(script) = Script::parse(bytes) {
                 return self.scripted(script);
             }
-            match elf::parse(bytes) {
+            match facts_of(found) {
                 Ok(facts) => self.main = Some(Root::new(BOOTSTRAP, facts)),
                 Err(ElfError::NotElf(OtherFormat::Script)) => {
                     self.findings.extend(self.script_interpreter(bytes));
@@ -159,7 +181,7 @@ impl<'a> Contents<'a> {
     fn scripted(&mut self, script: Script) {
         let path = script.program.clone();
         let name = self.name(&path).to_owned();
-        match entry(self.read, &name).map(|entry| elf::parse(bytes_of(entry))) {
+        match entry(self.read, &name).map(facts_of) {
             Some(Ok(facts)) => self.main = Some(Root { script: Some(script), ..Root::new(&name, facts) }),
             Some(Err(error)) => self.findings.push(cannot_start(&name, &error.to_string())),
             None => {
@@ -283,8 +305,8 @@ impl<'a> Contents<'a> {
 }
 
 impl Root {
-    fn new(name: &str, facts: ElfFacts) -> Root {
-        Root { name: name.to_owned(), facts: Arc::new(facts), script: None }
+    fn new(name: &str, facts: Arc<ElfFacts>) -> Root {
+        Root { name: name.to_owned(), facts, script: None }
     }
 
     /// The facts that decide how it loads: with the loader that a script calls.
@@ -300,32 +322,40 @@ impl Root {
 }
 
 /// An archive's files as the loader will meet them where Lambda unpacks it.
-pub(super) fn own_members(read: &Archive, kind: BundleKind) -> Vec<Member> {
-    let member = |entry: &ReadEntry| {
+pub(super) fn own_members(read: &Archive<Seen>, kind: BundleKind) -> Vec<Member> {
+    let member = |entry: &ReadEntry<Seen>| {
         let content = match &entry.kind {
             Kind::Directory => return None,
             Kind::Link(target) => MemberContent::Link(target.clone()),
             Kind::File if !is_readable(entry) => MemberContent::Other(Opened::Unreadable),
-            Kind::File => member_content(bytes_of(entry)),
+            Kind::File => member_content(facts_of(entry)),
         };
         Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
     };
     read.entries.iter().filter_map(member).collect()
 }
 
-fn bytes_of(entry: &ReadEntry) -> &[u8] {
-    entry.bytes.as_deref().map_or(&[], |bytes| bytes)
+/// The bytes of an entry, where they were kept.
+pub(super) fn bytes_of(entry: &ReadEntry<Seen>) -> &[u8] {
+    entry.content.as_ref().and_then(|seen| seen.bytes.as_deref()).unwrap_or_default()
+}
+
+fn facts_of(entry: &ReadEntry<Seen>) -> std::result::Result<Arc<ElfFacts>, ElfError> {
+    match &entry.content {
+        Some(seen) => seen.facts.clone(),
+        None => Err(ElfError::NotElf(OtherFormat::Empty)),
+    }
 }
 
 /// Lambda runs functions as a user of its own: what only the owner may read is not there for it.
 ///
 /// Mode 0 is what tools leave that write none.
-fn is_readable(entry: &ReadEntry) -> bool {
+fn is_readable(entry: &ReadEntry<Seen>) -> bool {
     entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
 }
 
 /// The entry of a name, links followed.
-pub(super) fn entry<'a>(read: &'a Archive, name: &str) -> Option<&'a ReadEntry> {
+pub(super) fn entry<'a>(read: &'a Archive<Seen>, name: &str) -> Option<&'a ReadEntry<Seen>> {
     let mut name = name.to_owned();
     for _ in 0..40 {
         let entry = read.entries.iter().find(|entry| entry.name == name)?;
@@ -341,11 +371,11 @@ fn cannot_start(name: &str, why: &str) -> Finding {
     Finding::new(Code::NotElf, name, format!("`{name}` cannot be started: {why}"))
 }
 
-fn bootstrap_missing(path: &str, read: &Archive) -> Finding {
+fn bootstrap_missing(path: &str, read: &Archive<Seen>) -> Finding {
     let finding =
         Finding::new(Code::BootstrapMissing, BOOTSTRAP, format!("`{path}` has no `bootstrap` at its root"));
     let mut files = read.entries.iter().filter(|entry| entry.kind == Kind::File);
-    let is_elsewhere = |entry: &&ReadEntry| elf::file_name(&entry.name) == BOOTSTRAP;
+    let is_elsewhere = |entry: &&ReadEntry<Seen>| elf::file_name(&entry.name) == BOOTSTRAP;
     match files.find(is_elsewhere) {
         Some(entry) => finding.help(format!("put `{}` at the root of the archive", entry.name)),
         None => finding.help(
@@ -355,7 +385,7 @@ fn bootstrap_missing(path: &str, read: &Archive) -> Finding {
 }
 
 /// A finding if Lambda may not execute an entry; the kernel says EACCES then.
-fn mode_finding(read: &Archive, name: &str) -> Option<Finding> {
+fn mode_finding(read: &Archive<Seen>, name: &str) -> Option<Finding> {
     let entry = entry(read, name).filter(|entry| entry.kind == Kind::File)?;
     let message = match entry.mode {
         Some(mode) if mode & 0o001 != 0 && mode & 0o004 != 0 => return None,

@@ -46,13 +46,15 @@ impl Owners {
         entries: &'a [Entry],
         plan: &'a BundlePlan,
         layout: &Layout,
-    ) -> Vec<Part<'a>> {
+    ) -> Result<Vec<Part<'a>>> {
         let program = match plan.script {
             Some(_) => layout.scripted_program(),
             None => layout.program.clone(),
         };
         let part = |entry: &'a Entry| {
-            let Content::File(bytes) = &entry.content else { return None };
+            if let Content::Link(_) = &entry.content {
+                return None;
+            }
             let is_its = |library: &&Shipped| library.entry_name(layout) == entry.name;
             let kind = match plan.shipped.iter().find(is_its) {
                 _ if entry.name == program => PartKind::Program(name),
@@ -63,7 +65,11 @@ impl Owners {
                 },
                 None => PartKind::File,
             };
-            Some(Part { name: &entry.name, sha256: Digest::of(bytes).hex, kind })
+            Some(Digest::of_content(&entry.content).map(|digest| Part {
+                name: &entry.name,
+                sha256: digest.hex,
+                kind,
+            }))
         };
         entries.iter().filter_map(part).collect()
     }
@@ -92,7 +98,7 @@ impl Places {
         plan: &BundlePlan,
         (layout, seconds): (&Layout, Option<u64>),
     ) -> Result<()> {
-        let parts = owners.parts(&artifact.name, entries, plan, layout);
+        let parts = owners.parts(&artifact.name, entries, plan, layout)?;
         if let Some(path) = &self.sbom {
             let distribution = &owners.packages.distribution;
             let document = sbom::document(&parts, &artifact.libraries, distribution, seconds);

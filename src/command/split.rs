@@ -1,16 +1,13 @@
 //! A layer for the libraries that several functions ship (`--split-layer`).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::contents::entry_size;
 use super::fresh::Written;
-use super::output::{Packed, Writing, archive_report, replace};
+use super::output::{Fate, Writing, archive_report, replace};
 use crate::archive::{self, Content, Entry, Mode};
-use crate::disk;
-use crate::elf::ElfFacts;
+use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
@@ -52,7 +49,7 @@ pub(super) fn write(
     name: &str,
     plans: Vec<Vec<Shipped>>,
     output: Option<&Utf8Path>,
-    writing: &Writing,
+    (writing, files): (&Writing, &StoredFiles),
     is_json: bool,
     ui: &Ui,
 ) -> Result<Split> {
@@ -91,22 +88,19 @@ pub(super) fn write(
         let (content, member) = match target {
             Some(target) => (Content::Link(target.clone()), MemberContent::Link(target.clone())),
             None => {
-                let bytes = disk::read(Utf8Path::new(&library.source))?;
-                let facts: Arc<ElfFacts> = library.facts.clone();
-                (Content::File(Arc::new(bytes)), MemberContent::Object(facts))
+                let stored = files.get(Utf8Path::new(&library.source))?;
+                (Content::Stored(stored), MemberContent::Object(library.facts.clone()))
             }
         };
         members.push(Member { path: layout.path(&entry_name), content: member });
         entries.push(Entry { name: entry_name, mode: Mode::Data, content });
     }
     archive::order(&mut entries);
-    let unzipped_bytes = entries.iter().map(entry_size).sum();
+    let unzipped_bytes = entries.iter().map(|entry| entry.content.n_bytes()).sum();
     let mut split = Split { members, unzipped_bytes, archive: None };
     if let Some(output) = output {
-        let packed = Packed::new(&entries, writing)?;
-        replace(output, &entries, &packed, None)?;
+        let (_, written) = replace(output, &entries, writing, None, |_| Ok(Fate::Placed))?;
         let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-        let written = packed.written();
         let zipped = |written: &Written| format!("; {} zipped", report::size(written.zipped_bytes));
         let size = written.as_ref().map(zipped);
         let size = size.unwrap_or_default();

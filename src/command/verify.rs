@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom};
 use camino::Utf8Path;
 
 use super::attached::Attached;
-use super::proof::Contents;
+use super::proof::{Contents, Seen};
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, say_age, unreadable,
 };
@@ -44,9 +44,11 @@ fn verify_one(
 ) -> Result<()> {
     let (mut file, zipped_bytes) =
         disk::open(path).map_err(|error| unreadable(error, "name a ZIP archive"))?;
-    let read = archive::read(path.as_str(), &mut file, &Limits::default()).map_err(|error| {
-        error.or_help("name a whole ZIP archive; if this was one, make it or copy it again")
-    })?;
+    let see = |_, bytes| Seen::new(BOOTSTRAP, bytes, true);
+    let read =
+        archive::read_each(path.as_str(), vec![&mut file], &Limits::default(), see).map_err(|error| {
+            error.or_help("name a whole ZIP archive; if this was one, make it or copy it again")
+        })?;
     let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
@@ -120,7 +122,7 @@ fn verify_one(
 }
 
 /// What an archive is by its names: extensions have a directory of their own.
-fn kind_of(read: &Archive) -> BundleKind {
+fn kind_of(read: &Archive<Seen>) -> BundleKind {
     let has = |start: &str| read.entries.iter().any(|entry| entry.name.starts_with(start));
     if !read.entries.iter().any(|entry| entry.name == BOOTSTRAP) && has("extensions/") {
         BundleKind::Extension
@@ -140,7 +142,7 @@ pub(super) fn role(name: &str) -> &'static str {
 
 fn archive_report(
     path: &Utf8Path,
-    read: &Archive,
+    read: &Archive<Seen>,
     kind: BundleKind,
     zipped_bytes: u64,
     digest: Digest,

@@ -5,12 +5,11 @@
 //! brings.
 
 use std::io;
-use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{failed, read};
-use crate::archive::{self, Content, Mode};
+use super::failed;
+use crate::archive::{self, Content, Mode, Stored};
 use crate::elf::{self, Linkage};
 use crate::error::{Error, Result};
 use crate::include::{Included, Selector};
@@ -117,9 +116,12 @@ impl Walk<'_> {
         if self.n_bytes > archive::MAX_BYTES {
             return Err(self.too_much(&format!("{} bytes", archive::MAX_BYTES)));
         }
-        let bytes = read(path)?;
-        let mode = self.selector.mode.unwrap_or_else(|| mode(&bytes));
-        self.add(path, below, Content::File(Arc::new(bytes)), mode)
+        let stored = super::stored::stored(path)?;
+        let mode = match self.selector.mode {
+            Some(mode) => mode,
+            None => mode(&*stored)?,
+        };
+        self.add(path, below, Content::Stored(stored), mode)
     }
 
     fn link(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
@@ -168,12 +170,14 @@ fn names(path: &Utf8Path) -> Result<Vec<String>> {
 }
 
 /// 0755 for what can be started.
-fn mode(bytes: &[u8]) -> Mode {
+fn mode(file: &dyn Stored) -> Result<Mode> {
     let is_program = |facts: elf::ElfFacts| {
         !matches!(facts.object_type, elf::ObjectType::Other(_)) && facts.linkage() != Linkage::SharedLibrary
     };
-    let starts = bytes.starts_with(b"#!") || elf::parse(bytes).is_ok_and(is_program);
-    if starts { Mode::Executable } else { Mode::Data }
+    let is_script = file.read(0..file.n_bytes().min(2))? == b"#!";
+    let starts =
+        is_script || elf::parse_ranges(file.n_bytes(), |range| file.read(range))?.is_ok_and(is_program);
+    Ok(if starts { Mode::Executable } else { Mode::Data })
 }
 
 /// Holds links to what the include brings: anything else is not there on Lambda.

@@ -10,19 +10,20 @@ use crate::error::{Error, Result};
 
 pub mod tree;
 
-/// Writes the file `path` with `fill`, after `check` has read it back.
+/// Writes the file `path` with `fill`, if `check` wants it; says whether.
 ///
 /// The bytes go to a new file beside it, which takes the place of `path` in one step when they are on
-/// disk and `check` is content with them. Missing parent directories are made. On any error the old file
-/// is whole, and the new file and the directories made for it are gone. After a kill the new file may
+/// disk and `check`, which gets the path of the new file, is content with them. Missing parent directories are made.
+/// On any error, and if it is not wanted, the old file is whole, and the new file and the directories made for it are
+/// gone. After a kill the new file may
 /// stay behind as `.lambda-bundle-<pid>-<n>.tmp`.
 ///
 /// A symbolic link at `path` is replaced, not followed. Errors name `path`.
 pub fn replace(
     path: &Utf8Path,
     fill: impl FnOnce(&mut File) -> Result<()>,
-    check: impl FnOnce(&mut File) -> Result<()>,
-) -> Result<()> {
+    check: impl FnOnce(&Utf8Path) -> Result<bool>,
+) -> Result<bool> {
     refuse_special(path)?;
     let mut unfinished = Unfinished::default();
     let directory = parent(path);
@@ -34,15 +35,14 @@ pub fn replace(
     file.sync_all().map_err(|cause| failed(path, cause))?;
     drop(file);
 
-    // A new handle: it sees what another program would.
-    let mut file = File::open(&temporary).map_err(|cause| failed(path, cause))?;
-    check(&mut file).map_err(|error| wrap(path, error))?;
-    drop(file); // Windows does not rename an open file.
-
+    // It opens the file again, and sees what another program would.
+    if !check(&temporary).map_err(|error| wrap(path, error))? {
+        return Ok(false);
+    }
     std::fs::rename(&temporary, path).map_err(|cause| failed(path, cause))?;
     unfinished.keep();
     sync_directory(directory);
-    Ok(())
+    Ok(true)
 }
 
 /// The directory that the path is in.
@@ -58,7 +58,7 @@ pub fn replace_with(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
     let fill = |file: &mut File| {
         file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
     };
-    replace(path, fill, |_| Ok(()))
+    replace(path, fill, |_| Ok(true)).map(drop)
 }
 
 /// Adds text to the end of a file that others write to, too.

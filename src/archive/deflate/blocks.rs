@@ -8,12 +8,12 @@
 use std::ops::Range;
 
 /// Codes of up to this length are looked up, longer ones (rare by their nature) counted out.
-const FAST_BITS: u32 = 10;
+const FAST_BITS: u32 = 12;
 
 /// The longest code.
 const MAX_BITS: usize = 15;
 
-const END_OF_BLOCK: u16 = 256;
+const END_OF_BLOCK: usize = 256;
 
 /// The bits of the last block, from its header to the end of its data; `None` if the stream is damaged or
 /// goes on behind it.
@@ -73,12 +73,17 @@ impl Bits<'_> {
         }
     }
 
-    /// Takes bits that are ready, 32 at most.
+    /// Passes over bits that are ready.
     #[inline]
-    fn drop(&mut self, n: u32) -> u32 {
-        let value = self.buffer as u32 & ((1_u64 << n) - 1) as u32;
+    fn skip(&mut self, n: u32) {
         self.buffer >>= n;
         self.n_buffered -= n;
+    }
+
+    /// Takes bits that are ready, 32 at most.
+    fn drop(&mut self, n: u32) -> u32 {
+        let value = self.buffer as u32 & ((1_u64 << n) - 1) as u32;
+        self.skip(n);
         value
     }
 
@@ -100,35 +105,23 @@ impl Bits<'_> {
     /// Skips the symbols of a block, its end among them.
     fn skip_symbols(&mut self, codes: &Codes) -> Option<()> {
         while self.next <= self.stream.len() + 8 {
-            // A length and a distance with their extra bits are 48 at most, three literals 45.
+            // Two literals and a length with its extra bits are 50 at most, a distance with its 28.
             self.fill();
-            let mut symbol = codes.lengths.decode(self)?;
-            if symbol < END_OF_BLOCK {
-                symbol = codes.lengths.decode(self)?;
-                if symbol < END_OF_BLOCK {
-                    symbol = codes.lengths.decode(self)?;
-                    if symbol < END_OF_BLOCK {
+            let mut step = codes.lengths.skip(self)?;
+            if step == Step::Literals {
+                step = codes.lengths.skip(self)?;
+                if step == Step::Literals {
+                    step = codes.lengths.skip(self)?;
+                    if step == Step::Literals {
                         continue;
                     }
                 }
                 self.fill();
             }
-            if symbol == END_OF_BLOCK {
+            if step == Step::End {
                 return (self.position() <= self.stream.len() * 8).then_some(());
             }
-            if symbol > END_OF_BLOCK {
-                self.drop(match symbol {
-                    257..=264 | 285 => 0,
-                    265..=284 => u32::from(symbol - 261) / 4,
-                    _ => return None,
-                });
-                let distance = codes.distances.decode(self)?;
-                self.drop(match distance {
-                    0..=3 => 0,
-                    4..=29 => u32::from(distance - 2) / 2,
-                    _ => return None,
-                });
-            }
+            codes.distances.skip(self)?;
         }
         None
     }
@@ -137,8 +130,8 @@ impl Bits<'_> {
 /// The two codes of a block.
 struct Codes {
     /// For literals, the end of the block, and lengths of matches.
-    lengths: Code,
-    distances: Code,
+    lengths: Skips,
+    distances: Skips,
 }
 
 impl Codes {
@@ -146,7 +139,7 @@ impl Codes {
         let mut lengths = [8; 288];
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
-        Codes { lengths: Code::new(&lengths), distances: Code::new(&[5; 30]) }
+        Codes { lengths: Skips::new(&lengths, length), distances: Skips::new(&[5; 30], distance) }
     }
 
     fn read(bits: &mut Bits) -> Option<Codes> {
@@ -171,14 +164,97 @@ impl Codes {
             lengths.extend(std::iter::repeat_n(length, times as usize));
         }
         let (lengths, distances) = lengths.split_at(n_lengths);
-        Some(Codes { lengths: Code::new(lengths), distances: Code::new(distances) })
+        Some(Codes { lengths: Skips::new(lengths, length), distances: Skips::new(distances, distance) })
+    }
+}
+
+/// What was skipped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// One literal, or two.
+    Literals,
+    /// A length or a distance, with its extra bits.
+    Match,
+    End,
+}
+
+/// What a symbol of the lengths' code is, and how many extra bits follow it.
+fn length(symbol: usize) -> Option<(Step, u32)> {
+    match symbol {
+        0..END_OF_BLOCK => Some((Step::Literals, 0)),
+        END_OF_BLOCK => Some((Step::End, 0)),
+        257..=264 | 285 => Some((Step::Match, 0)),
+        265..=284 => Some((Step::Match, (symbol as u32 - 261) / 4)),
+        _ => None,
+    }
+}
+
+/// The same of the distances' code.
+fn distance(symbol: usize) -> Option<(Step, u32)> {
+    match symbol {
+        0..=3 => Some((Step::Match, 0)),
+        4..=29 => Some((Step::Match, (symbol as u32 - 2) / 2)),
+        _ => None,
+    }
+}
+
+/// A code whose symbols are only skipped.
+struct Skips {
+    /// By the next bits: how many to skip, and what they are. 0 bits where the code is longer, or there is none.
+    fast: [(u8, Step); 1 << FAST_BITS],
+    code: Code,
+    meaning: fn(usize) -> Option<(Step, u32)>,
+}
+
+impl Skips {
+    /// The code with these lengths, 0 for symbols that do not occur.
+    fn new(lengths: &[u8], meaning: fn(usize) -> Option<(Step, u32)>) -> Skips {
+        let code = Code::new(lengths);
+        let mut fast = [(0, Step::End); 1 << FAST_BITS];
+        let mut symbols = code.symbols.iter();
+        let mut next = 0_usize;
+        for (n, count) in (0..).zip(code.counts).skip(1).take(FAST_BITS as usize) {
+            next <<= 1;
+            for symbol in symbols.by_ref().take(count.into()) {
+                // Codes are sent from their highest bit.
+                let first = next.reverse_bits() >> (usize::BITS - n);
+                if let Some((step, extra)) = meaning(usize::from(*symbol)) {
+                    for at in (first..fast.len()).step_by(1 << n) {
+                        fast[at] = ((n + extra) as u8, step);
+                    }
+                }
+                next += 1;
+            }
+        }
+        // Where there is room for it, the literal that follows a literal is skipped with it. What is looked up has
+        // fewer bits known, and is not yet changed: it is further to the front, so this goes from the back.
+        for at in (0..fast.len()).rev() {
+            if let (n @ 1.., Step::Literals) = fast[at]
+                && let (more @ 1.., Step::Literals) = fast[at >> n]
+                && u32::from(n + more) <= FAST_BITS
+            {
+                fast[at].0 += more;
+            }
+        }
+        Skips { fast, code, meaning }
+    }
+
+    /// Skips one symbol with its extra bits, or two literals; 20 bits of them, with a distance's 28, must be ready.
+    #[inline]
+    fn skip(&self, bits: &mut Bits) -> Option<Step> {
+        let (n, step) = self.fast[bits.buffer as usize & (self.fast.len() - 1)];
+        if n > 0 {
+            bits.skip(n.into());
+            return Some(step);
+        }
+        let (step, extra) = (self.meaning)(self.code.decode(bits)?.into())?;
+        bits.skip(extra);
+        Some(step)
     }
 }
 
 /// A canonical Huffman code.
 struct Code {
-    /// Symbol times 16 plus length, by the next bits; 0 where the code is longer or there is none.
-    fast: [u16; 1 << FAST_BITS],
     /// How many codes of each length.
     counts: [u16; MAX_BITS + 1],
     /// The symbols in the order of their codes.
@@ -193,34 +269,14 @@ impl Code {
             counts[usize::from(*length)] += 1;
         }
         counts[0] = 0;
-        let mut fast = [0; 1 << FAST_BITS];
-        let mut symbols = Vec::new();
-        let mut code = 0_usize;
-        for n in 1..=MAX_BITS {
-            code <<= 1;
-            for (symbol, _) in lengths.iter().enumerate().filter(|(_, length)| usize::from(**length) == n) {
-                symbols.push(symbol as u16);
-                if n <= FAST_BITS as usize {
-                    // Codes are sent from their highest bit.
-                    let first = code.reverse_bits() >> (usize::BITS as usize - n);
-                    for at in (first..fast.len()).step_by(1 << n) {
-                        fast[at] = (symbol as u16) << 4 | n as u16;
-                    }
-                }
-                code += 1;
-            }
-        }
-        Code { fast, counts, symbols }
+        let mut symbols: Vec<u16> = (0..).take(lengths.len()).collect();
+        symbols.retain(|symbol| lengths[usize::from(*symbol)] > 0);
+        symbols.sort_by_key(|symbol| lengths[usize::from(*symbol)]); // and by themselves: it is stable
+        Code { counts, symbols }
     }
 
     /// Takes one symbol; its 15 bits must be ready.
-    #[inline]
     fn decode(&self, bits: &mut Bits) -> Option<u16> {
-        let found = self.fast[bits.buffer as usize & (self.fast.len() - 1)];
-        if found != 0 {
-            bits.drop(u32::from(found & 15));
-            return Some(found >> 4);
-        }
         // Codes of one length are consecutive numbers, and follow on those of the length before.
         let (mut code, mut first, mut index) = (0, 0, 0);
         for count in &self.counts[1..] {

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Unfinished, failed, parent, sync_directory, unused, wrap};
-use crate::archive::{Archive, Content, Entry, Kind, ReadEntry};
+use crate::archive::{self, Archive, Content, Entry, Kind, ReadEntry};
 use crate::error::{Error, Result};
 
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
@@ -21,15 +20,24 @@ use crate::error::{Error, Result};
 ///
 /// The entries have passed [`crate::archive::check_plan`]. Modes are those of the entries whatever the umask is, links
 /// stay links. Errors name `path`.
-pub fn replace(path: &Utf8Path, entries: &[Entry], check: impl FnOnce(&Archive) -> Result<()>) -> Result<()> {
+/// Of each file that is read back `keep` makes what `check` gets to see; if that does not want it, nothing changes. Says
+/// whether it does.
+pub fn replace<T>(
+    path: &Utf8Path,
+    entries: &[Entry],
+    keep: impl Fn(usize, Vec<u8>) -> T,
+    check: impl FnOnce(&Archive<T>) -> Result<bool>,
+) -> Result<bool> {
     let is_there = refuse_foreign(path, entries)?;
     let mut unfinished = Unfinished::default();
     let around = parent(path);
     unfinished.make_directories(around, path)?;
     let new = Tree::beside(around, entries).map_err(|cause| failed(path, cause))?;
-    new.fill().map_err(|cause| failed(path, cause))?;
-    let read = new.read().map_err(|cause| failed(path, cause))?;
-    check(&read).map_err(|error| wrap(path, error))?;
+    new.fill(path)?;
+    let read = new.read(keep).map_err(|cause| failed(path, cause))?;
+    if !check(&read).map_err(|error| wrap(path, error))? {
+        return Ok(false);
+    }
 
     // An empty directory until the old one takes its place; what it holds then goes when this is dropped.
     let old = match is_there {
@@ -51,7 +59,7 @@ pub fn replace(path: &Utf8Path, entries: &[Entry], check: impl FnOnce(&Archive) 
     new.keep();
     unfinished.keep();
     sync_directory(around);
-    Ok(())
+    Ok(true)
 }
 
 /// Whether there is a directory to replace. What it has beside files of these names would be lost.
@@ -111,25 +119,26 @@ impl<'a> Tree<'a> {
         Ok(Tree { path, entries })
     }
 
-    fn fill(&self) -> io::Result<()> {
+    /// Errors are about the `path` it is for.
+    fn fill(&self, path: &Utf8Path) -> Result<()> {
         let directories = directories(self.entries);
-        set_mode(&self.path, 0o755)?;
-        for directory in &directories {
-            let at = self.path.join(directory);
-            std::fs::create_dir(&at)?;
-            set_mode(&at, 0o755)?;
-        }
+        let make = |at: &Utf8Path| std::fs::create_dir(at).and_then(|()| set_mode(at, 0o755));
+        let made = set_mode(&self.path, 0o755)
+            .and_then(|()| directories.iter().try_for_each(|directory| make(&self.path.join(directory))));
+        made.map_err(|cause| failed(path, cause))?;
         for entry in self.entries {
             let at = self.path.join(&entry.name);
-            match &entry.content {
-                Content::File(bytes) => {
-                    let mut file = File::create_new(&at)?;
-                    file.write_all(bytes)?;
-                    set_mode(&at, entry.mode.bits())?;
-                    file.sync_all()?;
-                }
-                Content::Link(target) => link(target, &at)?,
+            if let Content::Link(target) = &entry.content {
+                link(target, &at).map_err(|cause| failed(path, cause))?;
+                continue;
             }
+            let mut file = File::create_new(&at).map_err(|cause| failed(path, cause))?;
+            for range in archive::chunks(&entry.content) {
+                let bytes = entry.content.read(range).map_err(|error| wrap(path, error))?;
+                file.write_all(&bytes).map_err(|cause| failed(path, cause))?;
+            }
+            let finished = set_mode(&at, entry.mode.bits()).and_then(|()| file.sync_all());
+            finished.map_err(|cause| failed(path, cause))?;
         }
         for directory in directories {
             sync_directory(&self.path.join(directory));
@@ -138,29 +147,24 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// What is on disk. Files that are as they should be share their bytes with the entries.
-    fn read(&self) -> io::Result<Archive> {
-        let entries =
-            self.entries.iter().map(|entry| self.read_one(entry)).collect::<io::Result<Vec<_>>>()?;
+    /// What is on disk.
+    fn read<T>(&self, keep: impl Fn(usize, Vec<u8>) -> T) -> io::Result<Archive<T>> {
+        let read = |(at, entry)| self.read_one(entry, |bytes| keep(at, bytes));
+        let entries = self.entries.iter().enumerate().map(read).collect::<io::Result<Vec<_>>>()?;
         let unzipped_bytes = entries.iter().map(|entry| entry.size).sum();
         Ok(Archive { entries, unzipped_bytes, unpacked: true })
     }
 
-    fn read_one(&self, entry: &Entry) -> io::Result<ReadEntry> {
+    fn read_one<T>(&self, entry: &Entry, keep: impl FnOnce(Vec<u8>) -> T) -> io::Result<ReadEntry<T>> {
         let at = self.path.join(&entry.name);
         let metadata = at.symlink_metadata()?;
-        let (kind, bytes) = if metadata.is_symlink() {
+        let (kind, content) = if metadata.is_symlink() {
             (Kind::Link(at.read_link_utf8()?.into_string()), None)
         } else {
-            let bytes = std::fs::read(&at)?;
-            let bytes = match &entry.content {
-                Content::File(written) if **written == bytes => written.clone(),
-                _ => Arc::new(bytes),
-            };
-            (Kind::File, Some(bytes))
+            (Kind::File, Some(keep(std::fs::read(&at)?)))
         };
         let (size, mode) = (metadata.len(), Some(mode(&metadata, entry)));
-        Ok(ReadEntry { name: entry.name.clone(), mode, kind, size, compressed_size: size, bytes })
+        Ok(ReadEntry { name: entry.name.clone(), mode, kind, size, compressed_size: size, content })
     }
 
     /// Leaves what is there; says where.

@@ -178,7 +178,7 @@ pub fn zip(bytes: &[u8]) {
         assert!(names.insert(&entry.name), "twice: {:?}", entry.name);
         let parts_are_names = entry.name.split('/').all(|part| !matches!(part, "" | "." | ".."));
         assert!(parts_are_names && !entry.name.contains(['\0', '\\']), "{:?}", entry.name);
-        if let Some(bytes) = &entry.bytes {
+        if let Some(bytes) = &entry.content {
             assert!(read.unpacked && entry.kind == Kind::File);
             assert_eq!(bytes.len() as u64, entry.size);
             unzipped_bytes += entry.size;

@@ -1,0 +1,87 @@
+//! Files whose bytes are read when they are needed, piece by piece.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a module that reads files")]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{failed, open, read_range};
+use crate::archive::Stored;
+use crate::error::{Error, Result};
+
+/// What was read of files so far. Programs that ship one library share what is known of it.
+#[derive(Default)]
+pub struct StoredFiles(Mutex<BTreeMap<Utf8PathBuf, Arc<dyn Stored>>>);
+
+impl StoredFiles {
+    /// The regular file at `path`; it is read once, to know its hash.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn get(&self, path: &Utf8Path) -> Result<Arc<dyn Stored>> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stored) = known().get(path) {
+            return Ok(stored.clone());
+        }
+        let stored = stored(path)?;
+        known().insert(path.to_owned(), stored.clone());
+        Ok(stored)
+    }
+}
+
+/// The regular file at `path`, read once.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
+    let (mut file, _) = open(path)?;
+    let mut hasher = Xxh3::new();
+    let mut n_bytes = 0;
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => {
+                hasher.update(&buffer[..n]);
+                n_bytes += n as u64;
+            }
+            Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(failed(path, cause)),
+        }
+    }
+    Ok(Arc::new(StoredFile { path: path.to_owned(), n_bytes, hash: hasher.digest128() }))
+}
+
+#[derive(Debug)]
+struct StoredFile {
+    path: Utf8PathBuf,
+    n_bytes: u64,
+    hash: u128,
+}
+
+impl Stored for StoredFile {
+    fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
+    fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let read = File::open(&self.path).and_then(|mut file| read_range(&mut file, range));
+        read.map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::UnexpectedEof => {
+                Error::new(format!("`{}` became shorter while it was read", self.path)).help("run it again")
+            }
+            _ => failed(&self.path, cause),
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! Work on several threads whose results come in order.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+
+/// Does `work` for each of `jobs`, on a thread for each of `states`, and hands the results to `take` in the order of the
+/// jobs.
+///
+/// Results wait in memory for those before them. The first error of `take` ends the work; a panic of `work` is passed on.
+pub fn in_order<S: Send, J: Send, T: Send, E>(
+    mut states: Vec<S>,
+    jobs: Vec<J>,
+    work: impl Fn(&mut S, J) -> T + Sync,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    if let [state] = &mut states[..] {
+        return jobs.into_iter().try_for_each(|job| take(work(state, job)));
+    }
+    states.truncate(jobs.len());
+    let (sender, receiver) = mpsc::sync_channel(states.len());
+    let next = Mutex::new(jobs.into_iter().enumerate());
+    let next = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for mut state in states {
+            let (sender, next, work) = (sender.clone(), &next, &work);
+            scope.spawn(move || {
+                while let Some((n, job)) = next() {
+                    if sender.send((n, work(&mut state, job))).is_err() {
+                        return; // `take` failed
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut n = 0;
+        for (at, result) in receiver {
+            early.insert(at, result);
+            while let Some(result) = early.remove(&n) {
+                take(result)?;
+                n += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(threads: usize, n_jobs: u64, take: impl FnMut(u64) -> Result<(), u64>) -> Result<(), u64> {
+        in_order(vec![(); threads], (0..n_jobs).collect(), |(), job| (0..=(job * 7919) % 5000).sum(), take)
+    }
+
+    #[test]
+    fn results_come_in_order_on_any_number_of_threads() {
+        let expected: Vec<u64> = (0..200).map(|job| (0..=(job * 7919) % 5000).sum()).collect();
+        for threads in [1, 2, 8, 300] {
+            let mut found = Vec::new();
+            let take = |sum| {
+                found.push(sum);
+                Ok(())
+            };
+            assert_eq!(sums(threads, 200, take), Ok(()));
+            assert_eq!(found, expected, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn the_first_error_ends_the_work() {
+        for threads in [1, 2, 8] {
+            let mut n_taken = 0;
+            let take = |sum| {
+                n_taken += 1;
+                if n_taken == 3 { Err(sum) } else { Ok(()) }
+            };
+            assert_eq!(sums(threads, 1000, take), Err((0..=2 * 7919 % 5000).sum()));
+            assert_eq!(n_taken, 3);
+        }
+    }
+
+    #[test]
+    fn nothing_to_do_is_done() {
+        assert_eq!(sums(2, 0, |_| unreachable!()), Ok(()));
+    }
+
+    #[test]
+    #[should_panic(expected = "a scoped thread panicked")]
+    fn a_panic_is_passed_on() {
+        let work = |(): &mut (), job: usize| assert_ne!(job, 5, "five");
+        let _ = in_order(vec![(), ()], (0..10).collect(), work, |()| Ok::<(), ()>(()));
+    }
+}
