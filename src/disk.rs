@@ -26,6 +26,12 @@ pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|cause| failed(path, cause))
 }
 
+/// These bytes of a regular file.
+pub fn read_part(path: &Utf8Path, range: Range<u64>) -> Result<Vec<u8>> {
+    let (mut file, _) = open(path)?;
+    read_range(&mut file, range).map_err(|cause| failed(path, cause))
+}
+
 /// Opens a regular file for reading, with its size in bytes.
 pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
     let metadata = regular(path)?;

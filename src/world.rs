@@ -7,7 +7,8 @@
 //! Paths here are those of the world, absolute and `/`-separated: `/lib64/libz.so.1` is Lambda's file or the
 //! file of a `--sysroot`, never by accident this machine's.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::baseline::SystemObject;
@@ -93,8 +94,10 @@ pub struct World<'a> {
 /// A file system in memory. Directories come into being with the files below them.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryFiles {
-    nodes: BTreeMap<String, Node>,
+    nodes: HashMap<String, Node>,
     n_files: u64,
+    /// What was asked of directories since the last change: each search asks for the same ones.
+    directories: RefCell<HashMap<String, bool>>,
 }
 
 #[derive(Debug, Clone)]
@@ -136,6 +139,7 @@ impl MemoryFiles {
     }
 
     fn add_parents(&mut self, path: &str) {
+        self.directories.get_mut().clear();
         for (at, _) in path.match_indices('/').filter(|(at, _)| *at > 0) {
             self.nodes.entry(path[..at].to_owned()).or_insert(Node::Directory);
         }
@@ -198,7 +202,12 @@ impl Files for MemoryFiles {
     }
 
     fn is_directory(&self, path: &str) -> bool {
-        matches!(self.resolve(path), Ok(Node::Directory))
+        if let Some(known) = self.directories.borrow().get(path) {
+            return *known;
+        }
+        let is = matches!(self.resolve(path), Ok(Node::Directory));
+        self.directories.borrow_mut().insert(path.to_owned(), is);
+        is
     }
 }
 

@@ -5,7 +5,8 @@
 //! the bundle's libraries, so each is a warning or a note, never an error; each says what it saw.
 //!
 //! Bytes come from a callback, and are asked for only where the facts of a file say that they matter: checking
-//! a bundle reads nothing but the headers of most libraries.
+//! a bundle reads nothing but the headers of most libraries. A program is searched once, piece by piece, for all the
+//! texts that lints ask it for; a lint that looks closer has all its bytes.
 
 mod ca_bundle;
 mod cpu;
@@ -17,6 +18,7 @@ mod text;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::ops::Range;
 
 use crate::audit::{Finding, Subject};
 use crate::elf::{ElfFacts, file_name};
@@ -31,22 +33,46 @@ pub struct File<'a> {
     /// Its size in bytes.
     pub size: u64,
     bytes: OnceCell<Cow<'a, [u8]>>,
-    read: Box<dyn Fn() -> Cow<'a, [u8]> + 'a>,
+    marks: OnceCell<[bool; MARKS.len()]>,
+    read: Box<dyn Fn(Range<u64>) -> Cow<'a, [u8]> + 'a>,
 }
 
+/// The texts that are looked for.
+const MARKS: [&str; 5] =
+    [ca_bundle::PLACE, ca_bundle::OPENSSL, runtime_api::SIGNS[0], runtime_api::SIGNS[1], runtime_api::PACKED];
+
 impl<'a> File<'a> {
-    /// A file whose bytes `read` gives when they are asked for; none where they cannot be had.
+    /// A file of which `read` gives the bytes that are asked for; fewer where they cannot be had.
     pub fn new(
         name: impl Into<String>,
         facts: &'a ElfFacts,
         size: u64,
-        read: impl Fn() -> Cow<'a, [u8]> + 'a,
+        read: impl Fn(Range<u64>) -> Cow<'a, [u8]> + 'a,
     ) -> File<'a> {
-        File { name: name.into(), facts, size, bytes: OnceCell::new(), read: Box::new(read) }
+        let (bytes, marks) = (OnceCell::new(), OnceCell::new());
+        File { name: name.into(), facts, size, bytes, marks, read: Box::new(read) }
     }
 
     fn bytes(&self) -> &[u8] {
-        self.bytes.get_or_init(&self.read)
+        self.bytes.get_or_init(|| (self.read)(0..self.size))
+    }
+
+    /// Whether it holds one of [`MARKS`].
+    fn holds(&self, mark: &str) -> bool {
+        const PIECE: u64 = 1 << 18;
+        // A mark may begin in one piece and end in the next.
+        const MORE: u64 = 64;
+        let marks = self.marks.get_or_init(|| {
+            let mut found = [false; MARKS.len()];
+            for start in (0..self.size).step_by(PIECE as usize) {
+                let piece = (self.read)(start..self.size.min(start + PIECE + MORE));
+                for (mark, found) in MARKS.iter().zip(&mut found) {
+                    *found = *found || text::holds(&piece, mark);
+                }
+            }
+            found
+        });
+        MARKS.iter().zip(marks).any(|(known, found)| *known == mark && *found)
     }
 
     /// Whether it asks another object for this function.
@@ -114,4 +140,23 @@ pub fn lint<'f>(
     findings.extend(static_glibc::lint(&scene));
     findings.extend(runtime_api::lint(&scene));
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_found_wherever_it_is() {
+        let facts = ElfFacts::default();
+        let mark = MARKS[0];
+        for at in [0, (1 << 18) - 5, 1 << 18, (1 << 19) + 9, (1 << 19) + 100 - mark.len()] {
+            let mut bytes = vec![b'/'; (1 << 19) + 100];
+            bytes[at..at + mark.len()].copy_from_slice(mark.as_bytes());
+            let part = |range: Range<u64>| Cow::Borrowed(&bytes[range.start as usize..range.end as usize]);
+            let file = File::new("program", &facts, bytes.len() as u64, part);
+            assert!(file.holds(mark), "{at}");
+            assert!(!file.holds(MARKS[1]) && !file.holds("of no lint"), "{at}");
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! Bundle and check: find the programs, plan, audit, write.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -271,17 +270,7 @@ fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Load
     let included = included::collect(job)?;
     let facts = Arc::new(facts);
     let others = Vec::new();
-    Ok(Loaded {
-        program,
-        path,
-        facts,
-        included,
-        output,
-        debug_symbols,
-        documents,
-        others,
-        bytes: OnceCell::new(),
-    })
+    Ok(Loaded { program, path, facts, included, output, debug_symbols, documents, others })
 }
 
 /// The settings of the program's package.
@@ -426,19 +415,9 @@ struct Loaded {
     documents: Places,
     /// The other programs of its archive. They are among `included`, too.
     others: Vec<Program>,
-    bytes: OnceCell<Arc<Vec<u8>>>,
 }
 
 impl Loaded {
-    /// The bytes of the program, read when they are first asked for.
-    fn bytes(&self) -> Result<Arc<Vec<u8>>> {
-        if let Some(bytes) = self.bytes.get() {
-            return Ok(bytes.clone());
-        }
-        let bytes = disk::read(&self.path).map(Arc::new)?;
-        Ok(self.bytes.get_or_init(|| bytes).clone())
-    }
-
     /// Puts another program into the same archive.
     fn add(&mut self, program: &Program, content: Content, kind: BundleKind) {
         self.included.push(Included {
@@ -542,7 +521,7 @@ impl Run<'_> {
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         if let Some(edits) = plan.program_edits.as_ref().filter(|_| self.job.may_script)
-            && repair::edit(&loaded.bytes()?, edits).is_err()
+            && repair::edit(&disk::read(path)?, edits).is_err()
         {
             (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
         }
@@ -578,7 +557,7 @@ impl Run<'_> {
         findings.extend(included::suspicious(&loaded.included, &program.name));
         // Of several runtimes, the others only say whether it starts.
         if *runtime == self.settings.lambda.configured {
-            findings.extend(lints::of_plan(&subject, &plan, self.job.kind, &loaded.bytes()?));
+            findings.extend(lints::of_plan(&subject, &plan, self.job.kind, path));
         }
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
@@ -740,7 +719,7 @@ impl Run<'_> {
         findings: &mut Vec<Finding>,
     ) -> Result<Vec<Entry>> {
         let included = (&*loaded.included, others);
-        let program = (loaded.program.name.as_str(), loaded.bytes()?);
+        let program = (loaded.program.name.as_str(), &*loaded.path);
         let mut contents = contents(plan, &self.layout, program, included, copies)?;
         if self.job.libraries_only {
             let programs = [&self.layout.program, &self.layout.scripted_program()];

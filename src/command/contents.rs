@@ -33,7 +33,7 @@ pub(super) struct Contents {
 pub(super) fn contents(
     plan: &BundlePlan,
     layout: &Layout,
-    (name, program): (&str, Arc<Vec<u8>>),
+    (name, program): (&str, &Utf8Path),
     included: (&[Included], &[Other]),
     copies: &mut Copies,
 ) -> Result<Contents> {
@@ -44,7 +44,7 @@ pub(super) fn contents(
         contents.add(&program_name, Mode::Executable, Content::File(text));
         program_name = layout.scripted_program();
     }
-    let program = Content::File(copies.copy(program, name)?);
+    let program = copies.content(program, name)?;
     let program = contents.edited(program, plan.program_edits.as_ref(), &program_name, name)?;
     contents.add(&program_name, Mode::Executable, program);
     for library in &plan.shipped {

@@ -1,6 +1,7 @@
 //! Where the lints' bytes come from: files of this machine, or members of an archive.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use camino::Utf8Path;
 
@@ -9,7 +10,7 @@ use crate::archive::Archive;
 use crate::audit::lints::{self, File};
 use crate::audit::{Code, Finding, Subject};
 use crate::disk;
-use crate::elf::{Linkage, file_name};
+use crate::elf::{ElfFacts, Linkage, file_name};
 use crate::lambda::{MemberContent, Walked};
 use crate::layout::BundleKind;
 use crate::plan::BundlePlan;
@@ -19,20 +20,19 @@ pub(super) fn of_plan(
     subject: &Subject,
     plan: &BundlePlan,
     kind: BundleKind,
-    program: &[u8],
+    program: &Utf8Path,
 ) -> Vec<Finding> {
-    let program = File::new(subject.name, subject.program, program.len() as u64, || Cow::Borrowed(program));
+    let program = file(subject.name, subject.program, program);
     let shipped = plan.shipped.iter().filter(|library| library.link_to.is_none());
-    let libraries: Vec<File> = shipped
-        .map(|library| {
-            let path = Utf8Path::new(&library.source);
-            // A file that has gone is an error to who ships it; here it has nothing to say.
-            let size = disk::open(path).map_or(0, |(_, size)| size);
-            let read = || Cow::Owned(disk::read(path).unwrap_or_default());
-            File::new(&library.name, &library.facts, size, read)
-        })
-        .collect();
+    let libraries: Vec<File> =
+        shipped.map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source))).collect();
     of_kind(lints::lint(subject, &plan.walks, &program, &libraries), kind)
+}
+
+/// A file of this machine. One that has gone is an error to who ships it; here it has nothing to say.
+fn file<'a>(name: &str, facts: &'a ElfFacts, path: &'a Utf8Path) -> File<'a> {
+    let size = disk::size(path).unwrap_or(0);
+    File::new(name, facts, size, |range| Cow::Owned(disk::read_part(path, range).unwrap_or_default()))
 }
 
 /// Only a function asks for requests by itself.
@@ -55,7 +55,7 @@ pub(super) fn of_archive(
     };
     let library = |path, facts| {
         let bytes = bytes(path);
-        File::new(file_name(path), facts, bytes.len() as u64, move || Cow::Borrowed(bytes))
+        in_memory(file_name(path), facts, bytes)
     };
     let members = subject.members.iter().filter_map(|member| match &member.content {
         MemberContent::Object(facts) => Some((member.path.as_str(), &**facts)),
@@ -65,7 +65,11 @@ pub(super) fn of_archive(
         .filter(|(_, facts)| facts.linkage() == Linkage::SharedLibrary)
         .map(|(path, facts)| library(path, facts))
         .collect();
-    let bytes = bytes(program);
-    let program = File::new(subject.name, subject.program, bytes.len() as u64, || Cow::Borrowed(bytes));
+    let program = in_memory(subject.name, subject.program, bytes(program));
     of_kind(lints::lint(subject, walks, &program, &libraries), kind)
+}
+
+fn in_memory<'a>(name: &str, facts: &'a ElfFacts, bytes: &'a [u8]) -> File<'a> {
+    let part = |range: Range<u64>| Cow::Borrowed(&bytes[range.start as usize..range.end as usize]);
+    File::new(name, facts, bytes.len() as u64, part)
 }

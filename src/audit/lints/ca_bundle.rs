@@ -10,6 +10,12 @@ const THERE: [&str; 2] = ["/etc/pki/tls", "/etc/ssl"];
 /// Debian's name of the file.
 const DEBIAN: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// Where Amazon Linux has certificates.
+pub(super) const PLACE: &str = "/etc/pki/tls";
+
+/// A file of OpenSSL's source, in its messages.
+pub(super) const OPENSSL: &str = "ssl/ssl_lib.c";
+
 /// The functions that have OpenSSL look where it was built to.
 const OPENSSL_DEFAULT: [&str; 5] = [
     "SSL_CTX_set_default_verify_paths",
@@ -23,7 +29,7 @@ const GNUTLS_DEFAULT: [&str; 1] = ["gnutls_certificate_set_x509_system_trust"];
 
 pub fn lint(scene: &Scene) -> Vec<Finding> {
     // Who knows the place tells the library, as the `openssl-probe` crate does.
-    if text::holds(scene.program.bytes(), "/etc/pki/tls") {
+    if scene.program.holds(PLACE) {
         return Vec::new();
     }
     scene.files().filter_map(|file| of_file(scene, file)).collect()
@@ -39,7 +45,7 @@ fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
         return openssl(file, format!("OpenSSL in `{}`", file.name));
     }
     // libcrypto has the path, whether anybody connects or not; then libssl is there.
-    if scene.is_program(file) && text::holds(file.bytes(), "ssl/ssl_lib.c") {
+    if scene.is_program(file) && file.holds(OPENSSL) {
         return openssl(file, format!("OpenSSL, which is linked into `{}`,", file.name));
     }
     let (what, setting) = if file.is_library("libcurl") {

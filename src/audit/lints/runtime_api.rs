@@ -1,31 +1,31 @@
 //! `not-a-runtime`: a function's program that never mentions the Runtime API.
 
-use super::{File, Scene, text};
+use super::{File, Scene};
 use crate::audit::{Code, Finding};
 use crate::elf::Linkage;
 
 /// What every client of the Runtime API has: the variable with its address, the path of its requests.
 ///
 /// Source: "Using the Lambda runtime API" in AWS's developer guide.
-const SIGNS: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "2018-06-01/runtime"];
+pub(super) const SIGNS: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "2018-06-01/runtime"];
 
 /// What packs a program so that its texts cannot be read.
-const PACKED: &str = "UPX!";
+pub(super) const PACKED: &str = "UPX!";
 
 pub fn lint(scene: &Scene) -> Option<Finding> {
     let program = scene.program;
     if program.facts.linkage() == Linkage::SharedLibrary {
         return None;
     }
-    let has_sign = |bytes: &[u8]| SIGNS.iter().any(|sign| text::holds(bytes, sign));
-    if has_sign(program.bytes()) || text::holds(program.bytes(), PACKED) {
+    let has_sign = |file: &File| SIGNS.iter().any(|sign| file.holds(sign));
+    if has_sign(program) || program.holds(PACKED) {
         return None;
     }
     // A library that asks in the program's place is called by it, and finds the address in the environment.
     let is_called =
         |library: &&File| program.facts.needed.contains(&library.name) && library.imports("getenv");
     let mut libraries = scene.libraries.iter().filter(is_called);
-    if libraries.any(|library| has_sign(library.bytes())) {
+    if libraries.any(|library| has_sign(library)) {
         return None;
     }
     let message = format!(
