@@ -11,7 +11,8 @@
 //! taken to hold its symbols, and what the build world's copy defines the system's is taken to define, too:
 //! it has the same SONAME, and a missing node would have been found.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
@@ -151,6 +152,8 @@ struct Scope<'a> {
     presumed: Definitions<'a>,
     /// Something needed is not there: what it would define is not known.
     is_incomplete: bool,
+    /// What was asked of glibc's lists. Most objects refer to the same symbols.
+    asked: RefCell<HashMap<(String, Option<String>), bool>>,
 }
 
 impl<'a> Scope<'a> {
@@ -165,7 +168,7 @@ impl<'a> Scope<'a> {
         });
         let presumed = Definitions::new(copies, &wanted);
         let is_incomplete = closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
-        Scope { closure, known, definitions, presumed, is_incomplete }
+        Scope { closure, known, definitions, presumed, is_incomplete, asked: RefCell::default() }
     }
 
     /// Whether a loaded ELF object defines the symbol for this reference.
@@ -242,9 +245,12 @@ impl<'a> Scope<'a> {
 
     fn glibc_defines(&self, name: &str, node: Option<&str>) -> bool {
         let Some(exports) = self.known.glibc else { return false };
-        exports.libraries(name, node).any(|library| {
-            let systems = self.closure.objects.iter().filter_map(|object| unread(&object.file.object));
-            systems.into_iter().any(|system| system.soname == library)
+        let mut asked = self.asked.borrow_mut();
+        *asked.entry((name.to_owned(), node.map(str::to_owned))).or_insert_with(|| {
+            exports.libraries(name, node).any(|library| {
+                let systems = self.closure.objects.iter().filter_map(|object| unread(&object.file.object));
+                systems.into_iter().any(|system| system.soname == library)
+            })
         })
     }
 

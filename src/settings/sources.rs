@@ -312,10 +312,13 @@ pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec
             Kind::One(_) | Kind::List(_) => vec![format!("--{name}={value}")],
         }));
     }
-    words.splice(at..at, added.into_iter().map(OsString::from));
     let settings: Vec<Setting> = chosen.into_iter().map(|(_, setting)| setting).collect();
-    let parsed =
-        Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = if added.is_empty() {
+        Cli::from_arg_matches(&line.matches)
+    } else {
+        words.splice(at..at, added.into_iter().map(OsString::from));
+        Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
+    };
     let cli = parsed.map_err(|error| {
         let text = error.to_string();
         let text = text.lines().next().unwrap_or_default();
