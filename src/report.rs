@@ -480,10 +480,27 @@ pub(crate) fn percent_encoded(text: &str, kept: &str) -> String {
     encoded
 }
 
-/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal.
+/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal. Of a word that is
+/// longer than any path nobody reads more than the start.
 pub fn printable(text: &str) -> String {
+    /// Linux's PATH_MAX.
+    const LONGEST: usize = 4096;
+    const SHOWN: usize = 60;
+
     let mut clean = String::with_capacity(text.len());
-    for character in text.chars() {
+    for word in text.split_inclusive(' ') {
+        if word.len() > LONGEST {
+            push_printable(&mut clean, word.chars().take(SHOWN));
+            let _ = write!(clean, "... ({} bytes) ", word.trim_end_matches(' ').len());
+        } else {
+            push_printable(&mut clean, word.chars());
+        }
+    }
+    clean
+}
+
+fn push_printable(clean: &mut String, text: impl Iterator<Item = char>) {
+    for character in text {
         // The bidirectional controls can make a name look like another one.
         let hidden =
             matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -493,5 +510,4 @@ pub fn printable(text: &str) -> String {
             clean.push(character);
         }
     }
-    clean
 }

@@ -1,14 +1,14 @@
 //! The terminal: colour, status lines in cargo's manner, progress; stdout for data only.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audit::{Finding, Severity};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::report::{finding_details, printable};
 
 /// How to write to the terminal.
@@ -21,6 +21,8 @@ pub struct Ui {
     is_silent: bool,
     /// What is at the bottom of the terminal.
     bar: RefCell<Option<ProgressBar>>,
+    /// Why data got lost.
+    lost: RefCell<Option<io::Error>>,
 }
 
 /// Work that a bar shows.
@@ -56,7 +58,8 @@ impl Ui {
         };
         let shows_progress = may_show_progress && std::io::stderr().is_terminal();
         let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0.into());
-        Ui { verbosity, color, shows_progress, columns, is_silent: false, bar: RefCell::default() }
+        let (bar, lost) = (RefCell::default(), RefCell::default());
+        Ui { verbosity, color, shows_progress, columns, is_silent: false, bar, lost }
     }
 
     /// Prints data only.
@@ -109,10 +112,33 @@ impl Ui {
         }
     }
 
-    /// A line of data on stdout.
+    /// A line of data on stdout. What cannot be written is an error of [`delivered`](Self::delivered).
     pub fn data(&self, text: &str) {
-        // A reader that has gone away (`| head`) is not our failure.
-        self.above_the_bar(|| drop(std::io::stdout().write_all(text.as_bytes())));
+        self.above_the_bar(|| {
+            let mut stdout = io::stdout();
+            let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            match written {
+                // A reader that has gone away (`| head`) is not our failure.
+                Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+                    self.lost.borrow_mut().get_or_insert(cause);
+                }
+                Ok(()) | Err(_) => {}
+            }
+        });
+    }
+
+    /// Whether all data reached stdout.
+    ///
+    /// # Errors
+    ///
+    /// The first write that failed.
+    pub fn delivered(&self) -> Result<()> {
+        match self.lost.take() {
+            Some(cause) => Err(Error::new("could not write to the standard output")
+                .because(cause)
+                .help("run it again with the output where there is room")),
+            None => Ok(()),
+        }
     }
 
     /// Shows what is being worked on, as the bar at the bottom of a terminal, until what it returns is dropped.

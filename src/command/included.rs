@@ -223,12 +223,20 @@ pub(super) fn add(
     }
 }
 
-/// Warns of files that nobody named and whose names are those of secrets.
+/// Warns of files that nobody named and that look like secrets, here or by the names of the directories they are from.
 pub(super) fn suspicious(included: &[Included], name: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut known: Vec<(&str, &str)> = Vec::new();
     for file in included.iter().filter(|file| !file.is_named) {
-        let Some(part) = include::suspicious_part(&file.name) else { continue };
+        let bytes = match &file.content {
+            Content::File(bytes) => bytes.as_slice(),
+            Content::Link(_) => &[],
+        };
+        // `--include .aws=conf`: the name of what was asked for may not be in the archive.
+        let n_parts = file.name.split('/').count() + 1;
+        let start = file.source.as_str().rmatch_indices('/').nth(n_parts - 1).map_or(0, |(at, _)| at);
+        let by_source = || include::suspicious_part(&file.source.as_str()[start..], bytes);
+        let Some(part) = include::suspicious_part(&file.name, bytes).or_else(by_source) else { continue };
         // A repository has thousands of files; one is enough.
         if known.contains(&(&file.by, part)) {
             continue;

@@ -8,14 +8,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 
+mod temporary;
 pub mod tree;
+
+use temporary::Held;
 
 /// Writes the file `path` with `fill`, after `check` has read it back.
 ///
 /// The bytes go to a new file beside it, which takes the place of `path` in one step when they are on
 /// disk and `check` is content with them. Missing parent directories are made. On any error the old file
 /// is whole, and the new file and the directories made for it are gone. After a kill the new file may
-/// stay behind as `.lambda-bundle-<pid>-<n>.tmp`.
+/// stay behind as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes into its directory.
 ///
 /// A symbolic link at `path` is replaced, not followed. Errors name `path`.
 pub fn replace(
@@ -27,8 +30,9 @@ pub fn replace(
     let mut unfinished = Unfinished::default();
     let directory = parent(path);
     unfinished.make_directories(directory, path)?;
+    temporary::sweep(directory);
 
-    let (temporary, mut file) = create_beside(directory).map_err(|cause| failed(path, cause))?;
+    let (temporary, mut file, held) = create_beside(directory).map_err(|cause| failed(path, cause))?;
     unfinished.file = Some(temporary.clone());
     fill(&mut file).map_err(|error| wrap(path, error))?;
     file.sync_all().map_err(|cause| failed(path, cause))?;
@@ -41,6 +45,7 @@ pub fn replace(
 
     std::fs::rename(&temporary, path).map_err(|cause| failed(path, cause))?;
     unfinished.keep();
+    drop(held);
     sync_directory(directory);
     Ok(())
 }
@@ -88,31 +93,17 @@ fn refuse_special(path: &Utf8Path) -> Result<()> {
 }
 
 /// A new file with a name of its own.
-fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File)> {
+fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File, Held)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-    unused(directory, |path| options.open(path))
-}
-
-/// What `make` makes under a name in the directory that nothing has yet.
-fn unused<T>(
-    directory: &Utf8Path,
-    mut make: impl FnMut(&Utf8Path) -> io::Result<T>,
-) -> io::Result<(Utf8PathBuf, T)> {
-    // Not made from the target's name, which may have no room for more. A name in use is another
-    // thread's, or another container's with the same process id.
-    let pid = std::process::id();
-    let mut n = 0;
-    loop {
-        let path = directory.join(format!(".lambda-bundle-{pid}-{n}.tmp"));
-        match make(&path) {
-            Ok(made) => return Ok((path, made)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
-            Err(error) => return Err(error),
-        }
-    }
+    temporary::make(directory, |path| {
+        let file = options.open(path)?;
+        let held = Held::file(&file)?;
+        Ok((file, held))
+    })
+    .map(|(path, (file, held))| (path, file, held))
 }
 
 /// What to take away again if the write does not come to its end, also by a panic.
@@ -172,7 +163,10 @@ fn failed_because(
     let error = Error::new(format!("could not write `{path}`")).because(cause);
     match kind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            error.help("name a file that you may write with `-o <FILE>`")
+            error.help("name a file that you may write")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            error.help("make room there, or name a file where there is some")
         }
         _ => error,
     }
@@ -181,7 +175,13 @@ fn failed_because(
 /// An error of `fill` or `check`, under the name of the file.
 fn wrap(path: &Utf8Path, error: Error) -> Error {
     let help = error.help_text().map(str::to_owned);
-    let outer = Error::new(format!("could not write `{path}`")).because(error);
+    let mut cause = std::error::Error::source(&error);
+    let mut kind = io::ErrorKind::Other;
+    while let Some(inner) = cause {
+        kind = inner.downcast_ref().map_or(kind, io::Error::kind);
+        cause = inner.source();
+    }
+    let outer = failed_because(path, kind, error);
     match help {
         Some(help) => outer.help(help),
         None => outer,
