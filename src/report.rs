@@ -55,10 +55,19 @@ impl Report {
     }
 }
 
-/// A document as JSON text, with a newline at its end.
+/// A document as JSON text, with a newline at its end. What could drive a terminal is escaped.
 pub fn json(document: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(document)
+    let raw = serde_json::to_string_pretty(document)
         .unwrap_or_else(|error| unreachable!("strings, numbers and lists always become JSON: {error}"));
+    let mut text = String::with_capacity(raw.len() + 1);
+    for character in raw.chars() {
+        // A newline is between the strings; those are within, and in the basic plane.
+        if character != '\n' && is_hidden(character) {
+            let _ = write!(text, "\\u{:04x}", character as u32);
+        } else {
+            text.push(character);
+        }
+    }
     text.push('\n');
     text
 }
@@ -499,12 +508,16 @@ pub fn printable(text: &str) -> String {
     clean
 }
 
+/// Whether a character is none that is seen, but one that acts on those that are.
+fn is_hidden(character: char) -> bool {
+    // The bidirectional controls can make a name look like another one.
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn push_printable(clean: &mut String, text: impl Iterator<Item = char>) {
     for character in text {
-        // The bidirectional controls can make a name look like another one.
-        let hidden =
-            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || hidden {
+        if is_hidden(character) {
             let _ = write!(clean, "\\x{:02x}", character as u32);
         } else {
             clean.push(character);

@@ -119,7 +119,7 @@ fn metadata(
     // A wrapper around cargo may print lines of its own.
     let json = told.lines().find(|line| line.starts_with('{')).unwrap_or(told);
     let metadata = MetadataCommand::parse(json).map_err(|error| told_badly(error.into()))?;
-    check_names(&metadata)?;
+    check(&metadata)?;
     Ok(metadata)
 }
 
@@ -131,15 +131,21 @@ fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection)
     let mut metadata = MetadataCommand::parse(&text).map_err(|error| {
         Error::new(format!("`{path}` is not what `cargo metadata` prints")).because(error).help(help)
     })?;
-    check_names(&metadata).map_err(|error| error.named_in(&format!("`{path}`")))?;
+    check(&metadata).map_err(|error| error.named_in(&format!("`{path}`")))?;
     if let Some(target_dir) = &selection.target_dir {
         metadata.target_directory = current_dir.join(target_dir);
     }
     Ok(metadata)
 }
 
-/// Names of packages and targets become names of files, which must not lead elsewhere.
-fn check_names(metadata: &Metadata) -> Result<()> {
+/// What cargo holds itself to, and a file need not: names of packages and targets become names of files, which must not
+/// lead elsewhere, and default members are members.
+fn check(metadata: &Metadata) -> Result<()> {
+    let defaults = &metadata.workspace_default_members;
+    let is_member = |id| metadata.workspace_members.contains(id);
+    if defaults.is_available() && !defaults.iter().all(is_member) {
+        return Err(Error::new("a default member of the workspace is no member of it"));
+    }
     let leads_away = |name: &str| {
         matches!(name, "" | "." | "..") || name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
     };
