@@ -458,7 +458,7 @@ fn runs_at_once_on_one_output_end_with_one_whole_bundle() {
                 scene.copy(if is_there { &old } else { const { &BTreeMap::new() } });
                 let ran: Vec<Ran> = std::thread::scope(|scope| {
                     let run = |at: usize| {
-                        let words = words.replace("DATA", if at % 2 == 0 { "old" } else { "new" });
+                        let words = words.replace("DATA", if at.is_multiple_of(2) { "old" } else { "new" });
                         finish(&mut scene.command(&words))
                     };
                     let runs: Vec<_> = (0..n_runs).map(|at| scope.spawn(move || run(at))).collect();
