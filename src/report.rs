@@ -490,17 +490,19 @@ pub(crate) fn percent_encoded(text: &str, kept: &str) -> String {
 }
 
 /// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal. Of a word that is
-/// longer than any path nobody reads more than the start.
+/// longer than any path nobody reads more than the ends.
 pub fn printable(text: &str) -> String {
     /// Linux's PATH_MAX.
     const LONGEST: usize = 4096;
-    const SHOWN: usize = 60;
+    const SHOWN: usize = 40;
 
     let mut clean = String::with_capacity(text.len());
     for word in text.split_inclusive(' ') {
         if word.len() > LONGEST {
+            let n_skipped = word.chars().count().saturating_sub(2 * SHOWN);
             push_printable(&mut clean, word.chars().take(SHOWN));
-            let _ = write!(clean, "... ({} bytes) ", word.trim_end_matches(' ').len());
+            let _ = write!(clean, "...({n_skipped} more)...");
+            push_printable(&mut clean, word.chars().skip(SHOWN + n_skipped));
         } else {
             push_printable(&mut clean, word.chars());
         }

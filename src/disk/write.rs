@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -71,6 +72,24 @@ pub fn append(path: &Utf8Path, text: &str) -> Result<()> {
     let mut open = OpenOptions::new();
     let file = open.create(true).append(true).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|cause| failed(path, cause))
+}
+
+/// Removes the files beside `newest` that were written `age` before it, of those whose name is meant.
+///
+/// Time is that of the file system, so that a wrong clock removes nothing that it has just written. What cannot be
+/// looked at or removed stays.
+pub fn remove_older(newest: &Utf8Path, age: Duration, is_meant: impl Fn(&str) -> bool) {
+    let modified = |path: &Utf8Path| {
+        let metadata = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        metadata.modified().ok()
+    };
+    let limit = modified(newest).and_then(|newest| newest.checked_sub(age));
+    let (Some(limit), Ok(listing)) = (limit, parent(newest).read_dir_utf8()) else { return };
+    for found in listing.flatten().filter(|found| is_meant(found.file_name())) {
+        if modified(found.path()).is_some_and(|modified| modified < limit) {
+            let _ = std::fs::remove_file(found.path());
+        }
+    }
 }
 
 /// Refuses what a rename would destroy (`-o /dev/null`) or cannot replace.
