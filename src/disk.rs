@@ -21,9 +21,25 @@ pub mod write;
 /// The bytes of a regular file.
 ///
 /// Pipes and devices are refused before they are opened, where reading could wait for ever.
+///
+/// # Errors
+///
+/// Also that it was written to in the meantime: then the bytes may be of two files. It is told by size and time, so a
+/// change within one tick of the file system's clock (some milliseconds) is not seen.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
-    regular(path)?;
-    std::fs::read(path).map_err(|cause| failed(path, cause))
+    let (mut file, size) = open(path)?;
+    let state = |file: &std::fs::File| file.metadata().and_then(|now| Ok((now.len(), now.modified()?)));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    let read = || {
+        let before = state(&file)?;
+        file.read_to_end(&mut bytes)?;
+        Ok(before == state(&file)?)
+    };
+    match { read }().map_err(|cause| failed(path, cause))? {
+        true => Ok(bytes),
+        false => Err(Error::new(format!("`{path}` changed while it was read"))
+            .help("run it again when nothing writes to it")),
+    }
 }
 
 /// These bytes of a regular file.

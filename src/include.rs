@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use camino::Utf8PathBuf;
 use globset::{GlobBuilder, GlobMatcher};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, Mode};
@@ -234,34 +235,109 @@ fn no_place(shown: &str) -> Error {
         .help(format!("name a place: `--include {shown}=DEST`, in a manifest `to = \"DEST\"`"))
 }
 
-/// Names of files that hold secrets more often than not.
+/// Names of files and directories that hold secrets more often than not.
 const SUSPICIOUS: &[&str] = &[
     ".aws",
+    ".docker",
     ".env",
     ".env.*",
     ".git",
     ".git-credentials",
+    ".gnupg",
+    ".htpasswd",
+    ".kube",
     ".netrc",
     ".npmrc",
+    ".pgpass",
     ".pypirc",
     ".ssh",
-    "*.key",
+    "*.jks",
+    "*.keystore",
     "*.p12",
-    "*.pem",
     "*.pfx",
+    "credentials.toml",
     "id_dsa",
     "id_ecdsa",
     "id_ed25519",
     "id_rsa",
 ];
 
-/// The part of a name that looks like a secret's.
-pub fn suspicious_part(name: &str) -> Option<&str> {
-    let matches = |part: &str, pattern: &str| match pattern.split_once('*') {
-        Some((start, end)) => {
-            part.starts_with(start) && part.ends_with(end) && part.len() > pattern.len() - 1
-        }
-        None => part == pattern,
+/// Names that one of [`SUSPICIOUS`] takes in, of files that show what to put there.
+const HARMLESS: &[&str] = &[".env.dist", ".env.example", ".env.sample", ".env.template"];
+
+/// Names of keys, and of certificates, which are no secrets.
+const KEYS: &[&str] = &["*.key", "*.pem"];
+
+/// The part of a file's path by which it looks like a secret.
+///
+/// A private key in PEM does by its content, whatever its name is; a certificate or a public key in PEM does not.
+pub fn suspicious_part<'a>(path: &'a str, bytes: &[u8]) -> Option<&'a str> {
+    let is_of = |part: &str, patterns: &[&str]| {
+        patterns.iter().any(|pattern| match pattern.split_once('*') {
+            Some((start, end)) => {
+                part.starts_with(start) && part.ends_with(end) && part.len() > pattern.len() - 1
+            }
+            None => part == *pattern,
+        })
     };
-    name.split('/').find(|part| SUSPICIOUS.iter().any(|pattern| matches(part, pattern)))
+    let file_name = crate::elf::file_name(path);
+    let by_name = path.split('/').find(|part| is_of(part, SUSPICIOUS) && !is_of(part, HARMLESS));
+    let by_content = || {
+        let mut labels = pem_labels(bytes).peekable();
+        let is_key = labels.peek().is_none() && is_of(file_name, KEYS);
+        // Programs that read keys have the words to look for.
+        let is_program = bytes.starts_with(b"\x7fELF");
+        (!is_program && (is_key || labels.any(|label| label.contains("PRIVATE KEY")))).then_some(file_name)
+    };
+    by_name.or_else(by_content)
+}
+
+/// What the file has in PEM: `RSA PRIVATE KEY` of `-----BEGIN RSA PRIVATE KEY-----`.
+///
+/// Source: RFC 7468, section 3.
+fn pem_labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    const LONGEST: usize = 64;
+    memmem::find_iter(bytes, BEGIN).filter_map(|at| {
+        let label = &bytes[at + BEGIN.len()..];
+        let label = &label[..label.len().min(LONGEST)];
+        std::str::from_utf8(&label[..memmem::find(label, b"-----")?]).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, text: &str, expected: Option<&str>) {
+        assert_eq!(suspicious_part(path, text.as_bytes()), expected, "{path}: {text}");
+    }
+
+    #[test]
+    fn names_of_secrets() {
+        check("home/.aws/credentials", "", Some(".aws"));
+        check(".env", "", Some(".env"));
+        check(".env.production", "", Some(".env.production"));
+        check("a/id_rsa", "", Some("id_rsa"));
+        for near in [".env.example", ".environment", "env", "aws/credentials", "id_rsa.pub", "monkey", ".pem"]
+        {
+            check(near, "", None);
+        }
+    }
+
+    #[test]
+    fn the_content_decides_on_keys() {
+        let pem = |label: &str| format!("text\n-----BEGIN {label}-----\nMII\n-----END {label}-----\n");
+        for name in ["ca-bundle.pem", "public.key", "notes.txt"] {
+            check(name, &pem("CERTIFICATE"), None);
+            check(name, &pem("PUBLIC KEY"), None);
+            check(name, &pem("ENCRYPTED PRIVATE KEY"), Some(name));
+            check(name, &(pem("CERTIFICATE") + &pem("RSA PRIVATE KEY")), Some(name));
+            check(name, "-----BEGIN PGP PRIVATE KEY BLOCK-----", Some(name));
+            check(name, &format!("\x7fELF{}", pem("PRIVATE KEY")), None);
+        }
+        check("server.pem", "\u{1}binary", Some("server.pem"));
+        check("server.txt", "the PRIVATE KEY-----", None);
+    }
 }

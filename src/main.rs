@@ -31,14 +31,19 @@ fn main() -> ExitCode {
     }
     let line = CommandLine::parse(arguments);
     if let Some(asked) = line.print() {
-        Ui::silent().data(&documents::text(&asked));
-        return ExitCode::from(DONE);
+        let ui = Ui::new(1, None, false);
+        ui.data(&documents::text(&asked));
+        return exit(&ui, Ok(Outcome::Done));
     }
     let (ui, result) = match context() {
         Ok(context) => run(&line, &context),
         Err(error) => (Ui::new(1, None, false), Err(error)),
     };
-    ExitCode::from(match result {
+    exit(&ui, result)
+}
+
+fn exit(ui: &Ui, result: Result<Outcome>) -> ExitCode {
+    ExitCode::from(match result.and_then(|outcome| ui.delivered().map(|()| outcome)) {
         Ok(Outcome::Done) => DONE,
         Ok(Outcome::Findings) => FINDINGS,
         Ok(Outcome::NoAnswer) => NO_ANSWER,

@@ -55,10 +55,19 @@ impl Report {
     }
 }
 
-/// A document as JSON text, with a newline at its end.
+/// A document as JSON text, with a newline at its end. What could drive a terminal is escaped.
 pub fn json(document: &impl Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(document)
+    let raw = serde_json::to_string_pretty(document)
         .unwrap_or_else(|error| unreachable!("strings, numbers and lists always become JSON: {error}"));
+    let mut text = String::with_capacity(raw.len() + 1);
+    for character in raw.chars() {
+        // A newline is between the strings; those are within, and in the basic plane.
+        if character != '\n' && is_hidden(character) {
+            let _ = write!(text, "\\u{:04x}", character as u32);
+        } else {
+            text.push(character);
+        }
+    }
     text.push('\n');
     text
 }
@@ -480,18 +489,40 @@ pub(crate) fn percent_encoded(text: &str, kept: &str) -> String {
     encoded
 }
 
-/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal.
+/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal. Of a word that is
+/// longer than any path nobody reads more than the ends.
 pub fn printable(text: &str) -> String {
+    /// Linux's PATH_MAX.
+    const LONGEST: usize = 4096;
+    const SHOWN: usize = 40;
+
     let mut clean = String::with_capacity(text.len());
-    for character in text.chars() {
-        // The bidirectional controls can make a name look like another one.
-        let hidden =
-            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || hidden {
+    for word in text.split_inclusive(' ') {
+        if word.len() > LONGEST {
+            let n_skipped = word.chars().count().saturating_sub(2 * SHOWN);
+            push_printable(&mut clean, word.chars().take(SHOWN));
+            let _ = write!(clean, "...({n_skipped} more)...");
+            push_printable(&mut clean, word.chars().skip(SHOWN + n_skipped));
+        } else {
+            push_printable(&mut clean, word.chars());
+        }
+    }
+    clean
+}
+
+/// Whether a character is none that is seen, but one that acts on those that are.
+fn is_hidden(character: char) -> bool {
+    // The bidirectional controls can make a name look like another one.
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn push_printable(clean: &mut String, text: impl Iterator<Item = char>) {
+    for character in text {
+        if is_hidden(character) {
             let _ = write!(clean, "\\x{:02x}", character as u32);
         } else {
             clean.push(character);
         }
     }
-    clean
 }

@@ -1,14 +1,14 @@
 //! The terminal: colour, status lines in cargo's manner, progress; stdout for data only.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audit::{Finding, Severity};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::report::{finding_details, printable};
 
 /// How to write to the terminal.
@@ -21,6 +21,8 @@ pub struct Ui {
     is_silent: bool,
     /// What is at the bottom of the terminal.
     bar: RefCell<Option<ProgressBar>>,
+    /// Why data got lost.
+    lost: RefCell<Option<io::Error>>,
     /// What is kept to be printed later; `None` if it is printed at once.
     kept: Option<RefCell<Vec<Kept>>>,
 }
@@ -74,15 +76,8 @@ impl Ui {
         };
         let shows_progress = may_show_progress && std::io::stderr().is_terminal();
         let columns = terminal_size::terminal_size_of(std::io::stderr()).map(|(width, _)| width.0.into());
-        Ui {
-            verbosity,
-            color,
-            shows_progress,
-            columns,
-            is_silent: false,
-            bar: RefCell::default(),
-            kept: None,
-        }
+        let (bar, lost) = (RefCell::default(), RefCell::default());
+        Ui { verbosity, color, shows_progress, columns, is_silent: false, bar, lost, kept: None }
     }
 
     /// Prints data only.
@@ -92,7 +87,13 @@ impl Ui {
 
     /// One that prints as this one does, when it is given to [`Ui::replay`].
     pub fn buffered(&self) -> Ui {
-        Ui { shows_progress: false, bar: RefCell::default(), kept: Some(RefCell::default()), ..*self }
+        Ui {
+            shows_progress: false,
+            bar: RefCell::default(),
+            lost: RefCell::default(),
+            kept: Some(RefCell::default()),
+            ..*self
+        }
     }
 
     /// Prints what was kept.
@@ -150,13 +151,36 @@ impl Ui {
         }
     }
 
-    /// A line of data on stdout.
+    /// A line of data on stdout. What cannot be written is an error of [`delivered`](Self::delivered).
     pub fn data(&self, text: &str) {
         if let Some(kept) = &self.kept {
             return kept.borrow_mut().push(Kept::Data(text.to_owned()));
         }
-        // A reader that has gone away (`| head`) is not our failure.
-        self.above_the_bar(|| drop(std::io::stdout().write_all(text.as_bytes())));
+        self.above_the_bar(|| {
+            let mut stdout = io::stdout();
+            let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+            match written {
+                // A reader that has gone away (`| head`) is not our failure.
+                Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+                    self.lost.borrow_mut().get_or_insert(cause);
+                }
+                Ok(()) | Err(_) => {}
+            }
+        });
+    }
+
+    /// Whether all data reached stdout.
+    ///
+    /// # Errors
+    ///
+    /// The first write that failed.
+    pub fn delivered(&self) -> Result<()> {
+        match self.lost.take() {
+            Some(cause) => Err(Error::new("could not write to the standard output")
+                .because(cause)
+                .help("run it again with the output where there is room")),
+            None => Ok(()),
+        }
     }
 
     /// Shows what is being worked on, as the bar at the bottom of a terminal, until what it returns is dropped.

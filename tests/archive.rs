@@ -648,6 +648,11 @@ fn hostile_archives_are_refused_by_the_name_of_the_entry() {
     check(&[a().with(|raw| raw.local_name = b"b".into())], local);
     check(&[a().with(|raw| raw.local_name = b"ab".into())], local);
     check(&[a().with(|raw| raw.local_method = 8)], local);
+    for at in 14..26 {
+        let mut bytes = raw_zip(&[a()]);
+        bytes[at] ^= 1;
+        assert_eq!(text(&read(&bytes).unwrap_err()), local, "byte {at}: a size or the checksum");
+    }
     check(&[a().mode(0o20_666)], "`x.zip`: entry `a` is neither a file, a directory nor a link");
     check(&[a().mode(0o10_666)], "`x.zip`: entry `a` is neither a file, a directory nor a link");
     check(

@@ -153,6 +153,35 @@ fn what_is_no_record_is_not_there() {
 }
 
 #[test]
+fn a_new_record_removes_those_that_are_long_out_of_use() {
+    let scene = Scene::new();
+    let cache = scene.path().join("cache/cargo-lambda-bundle");
+    fs::create_dir_all(&cache).unwrap();
+    let days = |n: u64| std::time::SystemTime::now() - std::time::Duration::from_secs(n * 24 * 60 * 60);
+    let rows = [
+        ("00000000000000000000000000000001", 91, false),
+        ("00000000000000000000000000000002", 89, true),
+        ("0000000000000000000000000000000", 91, true),
+        ("notes.txt", 1000, true),
+    ];
+    let age = |name: &str, n: u64| {
+        let file = fs::File::create(cache.join(name)).unwrap();
+        file.set_modified(days(n)).unwrap();
+    };
+    for (name, n, _) in rows {
+        age(name, n);
+    }
+    assert!(scene.writes(""));
+    for (name, n, stays) in rows {
+        assert_eq!(cache.join(name).exists(), stays, "{name}, {n} days");
+    }
+    // One that is written again clears nothing.
+    age(rows[0].0, 91);
+    assert!(scene.writes("--force"));
+    assert!(cache.join(rows[0].0).exists());
+}
+
+#[test]
 fn a_record_that_cannot_be_kept_is_no_error() {
     let scene = Scene::new();
     fs::write(scene.path().join("cache"), "a file where a directory should be").unwrap();

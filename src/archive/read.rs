@@ -23,6 +23,9 @@ const MAX_RATIO: u64 = 1032;
 /// Source: APPNOTE.TXT 6.3.10, section 4.4.4, bits 0, 6 and 13.
 const ENCRYPTED: u16 = 0x2041;
 
+/// The flag of an entry whose sizes and checksum follow its data.
+const STREAMED: u16 = 0x8;
+
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 
@@ -261,13 +264,18 @@ struct CentralHeader {
     system: u8,
     flags: u16,
     method: u16,
+    /// CRC and both sizes, as they are written.
+    sums: [u8; 12],
     attributes: u32,
 }
 
 impl CentralHeader {
-    /// Whether the local header names the same file, method and encryption.
+    /// Whether the local header names the same file, method, encryption, sizes and checksum.
     ///
-    /// Readers differ in which of the two they believe.
+    /// Readers differ in which of the two they believe. A writer that could not go back left zeros and says so (bit 3),
+    /// one that was ready for more than 4 GiB has its sizes in an extra field.
+    ///
+    /// Source: APPNOTE.TXT 6.3.10, sections 4.4.4, 4.4.7 to 4.4.9.
     fn agrees<R: Read + Seek>(&self, input: &mut R, local_start: u64) -> io::Result<bool> {
         let mut fixed = [0; 30];
         input.seek(SeekFrom::Start(local_start))?;
@@ -277,7 +285,12 @@ impl CentralHeader {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             Err(error) => return Err(error),
         }
+        let is_streamed = u16_at(&fixed, 6) & STREAMED != 0;
+        let agrees = |(local, central): (&[u8], &[u8])| {
+            local == central || local == [0xff; 4] || is_streamed && local == [0; 4]
+        };
         Ok(fixed.starts_with(b"PK\x03\x04")
+            && fixed[14..26].chunks(4).zip(self.sums.chunks(4)).all(agrees)
             && u16_at(&fixed, 6) & ENCRYPTED == self.flags & ENCRYPTED
             && u16_at(&fixed, 8) == self.method
             && usize::from(u16_at(&fixed, 26)) == self.name.len()
@@ -313,6 +326,7 @@ fn central_headers<R: Read + Seek>(
             system: fixed[5],
             flags: u16_at(&fixed, 8),
             method: u16_at(&fixed, 10),
+            sums: fixed[16..28].try_into().unwrap_or_default(),
             attributes: u32::from(u16_at(&fixed, 38)) | u32::from(u16_at(&fixed, 40)) << 16,
         });
     }

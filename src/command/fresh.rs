@@ -7,8 +7,12 @@
 //!
 //! There is one record for each place of an archive. One that cannot be read or is no record is not there; one that
 //! cannot be written only costs the next run its time.
+//!
+//! Records of a project go with its target directory. In the user's cache directory, which nobody clears, a new record
+//! removes those that were written long before it.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
@@ -39,10 +43,15 @@ pub(super) struct Record {
     path: Utf8PathBuf,
     /// What decides the archive's bytes.
     key: u128,
+    /// It is in the user's cache directory.
+    is_users: bool,
 }
 
 /// More than any record has.
 const LONGEST: u64 = 4096;
+
+/// How long a record is kept at least. Without it an archive is only written again.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 impl Record {
     /// The record for the archive at `output`; below the target directory of the program's project, else in the
@@ -59,7 +68,7 @@ impl Record {
             None => user_directory(environment)?.join("cargo-lambda-bundle"),
         };
         let path = directory.join(format!("{:032x}", xxh3_128(output.as_str().as_bytes())));
-        Some(Record { path, key: key(entries, options) })
+        Some(Record { path, key: key(entries, options), is_users: target_directory.is_none() })
     }
 
     /// What is known of the archive at `output`, if it is there and is what would be written.
@@ -74,8 +83,14 @@ impl Record {
 
     /// Remembers an archive.
     pub fn keep(&self, written: &Written) {
+        let is_new = !disk::exists(&self.path);
         // Another run may write here, too: the last one stays, and it is whole.
         let _ = disk::write::replace_with(&self.path, self.text(written).as_bytes());
+        if is_new && self.is_users {
+            let is_record =
+                |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+            disk::write::remove_older(&self.path, KEPT, is_record);
+        }
     }
 
     /// Five lines and a sum over them.
@@ -170,7 +185,7 @@ mod tests {
     }
 
     fn record(key: u128) -> Record {
-        Record { path: Utf8PathBuf::from("/nowhere"), key }
+        Record { path: Utf8PathBuf::from("/nowhere"), key, is_users: true }
     }
 
     #[test]

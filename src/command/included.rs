@@ -229,12 +229,25 @@ pub(super) fn add(
     }
 }
 
-/// Warns of files that nobody named and whose names are those of secrets.
+/// So much of a file is looked at for secrets.
+const SEARCHED: u64 = 1 << 18;
+
+/// Warns of files that nobody named and that look like secrets, here or by the names of the directories they are from.
 pub(super) fn suspicious(included: &[Included], name: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut known: Vec<(&str, &str)> = Vec::new();
     for file in included.iter().filter(|file| !file.is_named) {
-        let Some(part) = include::suspicious_part(&file.name) else { continue };
+        // Keys stand in the front of files. One that has gone is an error to who ships it.
+        let bytes = match &file.content {
+            Content::Link(_) => Default::default(),
+            content => content.read(0..content.n_bytes().min(SEARCHED)).unwrap_or_default(),
+        };
+        let bytes = &*bytes;
+        // `--include .aws=conf`: the name of what was asked for may not be in the archive.
+        let n_parts = file.name.split('/').count() + 1;
+        let start = file.source.as_str().rmatch_indices('/').nth(n_parts - 1).map_or(0, |(at, _)| at);
+        let by_source = || include::suspicious_part(&file.source.as_str()[start..], bytes);
+        let Some(part) = include::suspicious_part(&file.name, bytes).or_else(by_source) else { continue };
         // A repository has thousands of files; one is enough.
         if known.contains(&(&file.by, part)) {
             continue;

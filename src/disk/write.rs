@@ -3,20 +3,24 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 
+mod temporary;
 pub mod tree;
+
+use temporary::Held;
 
 /// Writes the file `path` with `fill`, if `check` wants it; says whether.
 ///
 /// The bytes go to a new file beside it, which takes the place of `path` in one step when they are on
 /// disk and `check`, which gets the path of the new file, is content with them. Missing parent directories are made.
 /// On any error, and if it is not wanted, the old file is whole, and the new file and the directories made for it are
-/// gone. After a kill the new file may
-/// stay behind as `.lambda-bundle-<pid>-<n>.tmp`.
+/// gone. After a kill the new file may stay behind as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes
+/// into its directory.
 ///
 /// A symbolic link at `path` is replaced, not followed. Errors name `path`.
 pub fn replace(
@@ -28,8 +32,9 @@ pub fn replace(
     let mut unfinished = Unfinished::default();
     let directory = parent(path);
     unfinished.make_directories(directory, path)?;
+    temporary::sweep(directory);
 
-    let (temporary, mut file) = create_beside(directory).map_err(|cause| failed(path, cause))?;
+    let (temporary, mut file, held) = create_beside(directory).map_err(|cause| failed(path, cause))?;
     unfinished.file = Some(temporary.clone());
     fill(&mut file).map_err(|error| wrap(path, error))?;
     file.sync_all().map_err(|cause| failed(path, cause))?;
@@ -41,6 +46,7 @@ pub fn replace(
     }
     std::fs::rename(&temporary, path).map_err(|cause| failed(path, cause))?;
     unfinished.keep();
+    drop(held);
     sync_directory(directory);
     Ok(true)
 }
@@ -68,6 +74,24 @@ pub fn append(path: &Utf8Path, text: &str) -> Result<()> {
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|cause| failed(path, cause))
 }
 
+/// Removes the files beside `newest` that were written `age` before it, of those whose name is meant.
+///
+/// Time is that of the file system, so that a wrong clock removes nothing that it has just written. What cannot be
+/// looked at or removed stays.
+pub fn remove_older(newest: &Utf8Path, age: Duration, is_meant: impl Fn(&str) -> bool) {
+    let modified = |path: &Utf8Path| {
+        let metadata = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        metadata.modified().ok()
+    };
+    let limit = modified(newest).and_then(|newest| newest.checked_sub(age));
+    let (Some(limit), Ok(listing)) = (limit, parent(newest).read_dir_utf8()) else { return };
+    for found in listing.flatten().filter(|found| is_meant(found.file_name())) {
+        if modified(found.path()).is_some_and(|modified| modified < limit) {
+            let _ = std::fs::remove_file(found.path());
+        }
+    }
+}
+
 /// Refuses what a rename would destroy (`-o /dev/null`) or cannot replace.
 fn refuse_special(path: &Utf8Path) -> Result<()> {
     match std::fs::metadata(path) {
@@ -88,31 +112,17 @@ fn refuse_special(path: &Utf8Path) -> Result<()> {
 }
 
 /// A new file with a name of its own.
-fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File)> {
+fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File, Held)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
-    unused(directory, |path| options.open(path))
-}
-
-/// What `make` makes under a name in the directory that nothing has yet.
-fn unused<T>(
-    directory: &Utf8Path,
-    mut make: impl FnMut(&Utf8Path) -> io::Result<T>,
-) -> io::Result<(Utf8PathBuf, T)> {
-    // Not made from the target's name, which may have no room for more. A name in use is another
-    // thread's, or another container's with the same process id.
-    let pid = std::process::id();
-    let mut n = 0;
-    loop {
-        let path = directory.join(format!(".lambda-bundle-{pid}-{n}.tmp"));
-        match make(&path) {
-            Ok(made) => return Ok((path, made)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
-            Err(error) => return Err(error),
-        }
-    }
+    temporary::make(directory, |path| {
+        let file = options.open(path)?;
+        let held = Held::file(&file)?;
+        Ok((file, held))
+    })
+    .map(|(path, (file, held))| (path, file, held))
 }
 
 /// What to take away again if the write does not come to its end, also by a panic.
@@ -172,7 +182,10 @@ fn failed_because(
     let error = Error::new(format!("could not write `{path}`")).because(cause);
     match kind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            error.help("name a file that you may write with `-o <FILE>`")
+            error.help("name a file that you may write")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            error.help("make room there, or name a file where there is some")
         }
         _ => error,
     }
@@ -181,7 +194,13 @@ fn failed_because(
 /// An error of `fill` or `check`, under the name of the file.
 fn wrap(path: &Utf8Path, error: Error) -> Error {
     let help = error.help_text().map(str::to_owned);
-    let outer = Error::new(format!("could not write `{path}`")).because(error);
+    let mut cause = std::error::Error::source(&error);
+    let mut kind = io::ErrorKind::Other;
+    while let Some(inner) = cause {
+        kind = inner.downcast_ref().map_or(kind, io::Error::kind);
+        cause = inner.source();
+    }
+    let outer = failed_because(path, kind, error);
     match help {
         Some(help) => outer.help(help),
         None => outer,

@@ -62,7 +62,12 @@ pub(super) fn directories(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 
 /// The text of a file; None without a file. Bytes that are not UTF-8 are replaced: they can only be part of
 /// paths, which then do not exist.
+///
+/// A FIFO is refused: reading it could wait for ever.
 pub(super) fn text(path: &Utf8Path) -> Result<Option<String>> {
+    if there(path, fs::metadata(path))?.is_some_and(|metadata| !metadata.is_file()) {
+        return Err(Error::new(format!("`{path}` is not a regular file")));
+    }
     Ok(there(path, fs::read(path))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 

@@ -112,12 +112,15 @@ fn metadata(
             .help("set `CARGO` to a working cargo, or name a built program with `--binary PATH`")
     })?;
     if !output.status.success() {
-        return Err(no_metadata(current_dir, selection, &output.stderr));
+        let silent = format!("`{} metadata`: {}", cargo.display(), output.status);
+        return Err(no_metadata(current_dir, selection, &output.stderr, silent));
     }
     let told = str::from_utf8(&output.stdout).map_err(|error| told_badly(error.into()))?;
     // A wrapper around cargo may print lines of its own.
     let json = told.lines().find(|line| line.starts_with('{')).unwrap_or(told);
-    MetadataCommand::parse(json).map_err(|error| told_badly(error.into()))
+    let metadata = MetadataCommand::parse(json).map_err(|error| told_badly(error.into()))?;
+    check(&metadata)?;
+    Ok(metadata)
 }
 
 /// The metadata that somebody asked cargo for before.
@@ -128,22 +131,48 @@ fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection)
     let mut metadata = MetadataCommand::parse(&text).map_err(|error| {
         Error::new(format!("`{path}` is not what `cargo metadata` prints")).because(error).help(help)
     })?;
+    check(&metadata).map_err(|error| error.named_in(&format!("`{path}`")))?;
     if let Some(target_dir) = &selection.target_dir {
         metadata.target_directory = current_dir.join(target_dir);
     }
     Ok(metadata)
 }
 
+/// What cargo holds itself to, and a file need not: names of packages and targets become names of files, which must not
+/// lead elsewhere, and default members are members.
+fn check(metadata: &Metadata) -> Result<()> {
+    let defaults = &metadata.workspace_default_members;
+    let is_member = |id| metadata.workspace_members.contains(id);
+    if defaults.is_available() && !defaults.iter().all(is_member) {
+        return Err(Error::new("a default member of the workspace is no member of it"));
+    }
+    let leads_away = |name: &str| {
+        matches!(name, "" | "." | "..") || name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+    };
+    for package in metadata.workspace_packages() {
+        let targets = package.targets.iter().map(|target| target.name.as_str());
+        if let Some(name) = [package.name.as_str()].into_iter().chain(targets).find(|name| leads_away(name)) {
+            return Err(Error::new(format!("`{name}` is no name of a package or a target")));
+        }
+    }
+    Ok(())
+}
+
 fn told_badly(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::new("could not read what `cargo metadata` printed").because(error)
+    Error::new("could not read what `cargo metadata` printed")
+        .because(error)
+        .help("set `CARGO` to a working cargo, or name a built program with `--binary PATH`")
 }
 
 /// Why there is no metadata: no project here, or one that cargo cannot read.
-fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8]) -> Error {
+fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8], silent: String) -> Error {
     let text = String::from_utf8_lossy(stderr);
     // Warnings come before the error, and the word `error` is already said by whoever prints ours.
     let start = text.find("error: ").map_or(0, |at| at + "error: ".len());
-    let cause = text[start..].trim().to_owned();
+    let cause = match text[start..].trim() {
+        "" => silent,
+        said => said.to_owned(),
+    };
     if let Some(manifest_path) = &selection.manifest_path {
         return Error::new(format!("could not read the cargo project `{manifest_path}`")).because(cause);
     }

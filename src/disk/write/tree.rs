@@ -7,16 +7,17 @@ use std::io::{self, Write};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Unfinished, failed, parent, sync_directory, unused, wrap};
+use super::temporary::{self, Held};
+use super::{Unfinished, failed, parent, sync_directory, wrap};
 use crate::archive::{self, Archive, Content, Entry, Kind, ReadEntry};
 use crate::error::{Error, Result};
 
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
 ///
-/// The files go to a new directory beside it, which takes the place of `path` when all are on disk and `check` is
-/// content with them. The old directory is moved aside for that, since no directory takes the place of another in one
-/// step: a kill just then leaves it beside as `.lambda-bundle-<pid>-<n>.tmp`, whole. On any error it stays, or comes
-/// back. It may hold nothing but files of the names of `entries`, and nothing else is ever removed.
+/// The files go to a new directory beside it, which changes places with `path` when all are on disk and `check` is
+/// content with them; then the old one goes. On any error the old one stays. After a kill one of the two may stay behind
+/// as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes beside it. `path` may hold nothing but files of the
+/// names of `entries`, and nothing else is ever removed.
 ///
 /// The entries have passed [`crate::archive::check_plan`]. Modes are those of the entries whatever the umask is, links
 /// stay links. Errors name `path`.
@@ -28,10 +29,11 @@ pub fn replace<T>(
     keep: impl Fn(usize, Vec<u8>) -> T,
     check: impl FnOnce(&Archive<T>) -> Result<bool>,
 ) -> Result<bool> {
-    let is_there = refuse_foreign(path, entries)?;
+    refuse_foreign(path, entries)?;
     let mut unfinished = Unfinished::default();
     let around = parent(path);
     unfinished.make_directories(around, path)?;
+    temporary::sweep(around);
     let new = Tree::beside(around, entries).map_err(|cause| failed(path, cause))?;
     new.fill(path)?;
     let read = new.read(keep).map_err(|cause| failed(path, cause))?;
@@ -39,31 +41,58 @@ pub fn replace<T>(
         return Ok(false);
     }
 
-    // An empty directory until the old one takes its place; what it holds then goes when this is dropped.
-    let old = match is_there {
-        true => Some(Tree::beside(around, entries).map_err(|cause| failed(path, cause))?),
-        false => None,
-    };
-    if let Some(old) = &old {
-        std::fs::rename(path, &old.path).map_err(|cause| failed(path, cause))?;
+    match std::fs::rename(&new.path, path) {
+        Ok(()) => new.keep(),
+        // What is there now is the old one, or that of another run. It goes when this is dropped.
+        Err(_) if path.is_dir() => exchange(&new.path, path)?,
+        Err(cause) => return Err(failed(path, cause)),
     }
-    if let Err(cause) = std::fs::rename(&new.path, path) {
-        let error = failed(path, cause);
-        return Err(match old {
-            Some(old) if std::fs::rename(&old.path, path).is_err() => {
-                error.help(format!("what was there is in `{}`; move it back", old.keep()))
-            }
-            _ => error,
-        });
-    }
-    new.keep();
     unfinished.keep();
     sync_directory(around);
     Ok(true)
 }
 
-/// Whether there is a directory to replace. What it has beside files of these names would be lost.
-fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<bool> {
+/// Puts `new` in the place of the directory `path`, and that in the place of `new`.
+fn exchange(new: &Utf8Path, path: &Utf8Path) -> Result<()> {
+    match exchange_at_once(new, path) {
+        Err(cause) if cause.kind() == io::ErrorKind::Unsupported => {}
+        done => return done.map_err(|cause| failed(path, cause)),
+    }
+    // A kill between the next two leaves the old one aside. For that it has a name that is not swept.
+    let aside = new.with_extension("old");
+    std::fs::rename(path, &aside).map_err(|cause| failed(path, cause))?;
+    if let Err(cause) = std::fs::rename(new, path) {
+        let error = failed(path, cause);
+        return Err(match std::fs::rename(&aside, path) {
+            Ok(()) => error,
+            Err(_) => error.help(format!("what was there is in `{aside}`; move it back")),
+        });
+    }
+    std::fs::rename(&aside, new).map_err(|cause| failed(path, cause))
+}
+
+/// In one step; `Unsupported` where that cannot be had.
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn exchange_at_once(new: &Utf8Path, path: &Utf8Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    renameat_with(CWD, new.as_std_path(), CWD, path.as_std_path(), RenameFlags::EXCHANGE).map_err(|error| {
+        match error {
+            // Of the last one overlays are capable.
+            Errno::NOSYS | Errno::INVAL | Errno::NOTSUP | Errno::XDEV => io::ErrorKind::Unsupported.into(),
+            error => error.into(),
+        }
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn exchange_at_once(_: &Utf8Path, _: &Utf8Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// What the directory has beside files of these names would be lost.
+fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<()> {
     let could_not = format!("could not write `{path}`");
     if path.file_name().is_none() {
         return Err(Error::new(format!("{could_not}: it names no directory of its own")));
@@ -71,7 +100,7 @@ fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<bool> {
     match path.symlink_metadata() {
         Ok(found) if found.is_dir() => {}
         Ok(_) => return Err(Error::new(format!("{could_not}: it is not a directory"))),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(cause) => return Err(failed(path, cause)),
     }
     let files: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -98,7 +127,7 @@ fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<bool> {
             }
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// The directories of the entries, those that hold others first.
@@ -109,14 +138,18 @@ fn directories(entries: &[Entry]) -> BTreeSet<&str> {
 /// A directory with these entries, or some of them; they go when this is dropped.
 struct Tree<'a> {
     path: Utf8PathBuf,
+    _held: Held,
     entries: &'a [Entry],
 }
 
 impl<'a> Tree<'a> {
     /// A new directory with a name of its own.
     fn beside(around: &Utf8Path, entries: &'a [Entry]) -> io::Result<Tree<'a>> {
-        let (path, ()) = unused(around, |path| std::fs::create_dir(path))?;
-        Ok(Tree { path, entries })
+        let (path, held) = temporary::make(around, |path| {
+            std::fs::create_dir(path)?;
+            Held::directory(path)
+        })?;
+        Ok(Tree { path, _held: held, entries })
     }
 
     /// Errors are about the `path` it is for.
@@ -167,9 +200,9 @@ impl<'a> Tree<'a> {
         Ok(ReadEntry { name: entry.name.clone(), mode, kind, size, compressed_size: size, content })
     }
 
-    /// Leaves what is there; says where.
-    fn keep(mut self) -> Utf8PathBuf {
-        std::mem::take(&mut self.path)
+    /// Nothing is there any more.
+    fn keep(mut self) {
+        self.path = Utf8PathBuf::new();
     }
 }
 
