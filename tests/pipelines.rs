@@ -108,7 +108,13 @@ fn sarif_has_rules_and_places() {
     assert_eq!(result["level"], "error");
     assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "app");
     let index = result["ruleIndex"].as_u64().unwrap() as usize;
-    assert_eq!(run["tool"]["driver"]["rules"][index]["id"], "missing-library");
+    let rule = &run["tool"]["driver"]["rules"][index];
+    assert_eq!(rule["id"], "missing-library");
+    // The page that `explain --finding` prints.
+    for form in ["text", "markdown"] {
+        let help = rule["help"][form].as_str().unwrap();
+        assert!(help.starts_with("# missing-library\n") && help.contains("\n## What to do\n"), "{help}");
+    }
     assert_eq!(run["invocations"][0]["executionSuccessful"], true);
 }
 
