@@ -92,7 +92,8 @@ fn prove(output: &Utf8Path, entries: &[Entry], read: &Archive, expected: Option<
         return Err(Error::new("what was read back is not what was written"));
     }
     let Some(expected) = expected else { return Ok(()) };
-    let contents = Contents::new(read, output.as_str(), expected.kind, expected.attached);
+    let runtime = &expected.lambda.baseline.runtime;
+    let contents = Contents::new(read, output.as_str(), expected.kind, runtime, expected.attached);
     let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
     findings.extend(contents.findings);
     match findings.into_iter().find(|finding| finding.severity == Severity::Error) {
