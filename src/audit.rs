@@ -513,7 +513,7 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
                 Owner::Archive => {
                     format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it")
                 }
-                _ => "name a directory that has it with `--library-path DIR`".to_owned(),
+                _ => "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned(),
             }),
         ),
     };

@@ -448,7 +448,7 @@ fn a_run_with_findings_leaves_the_old_archive() {
     // Without the directory of its libraries.
     run(dir.path(), "--binary app -o app.zip").exits(1).prints("").says(&[
         "error[missing-library]: `app` needs `libtop.so.1`, which neither provided.al2023 (x86_64) nor this machine has\n",
-        "help: name a directory that has it with `--library-path DIR`\n",
+        "help: install it on this machine, or name a directory that has it with `--library-path DIR`\n",
         "Stopped `app` would not start; nothing was written",
     ]);
     assert_eq!(fs::read(&zip).unwrap(), old);

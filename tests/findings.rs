@@ -217,7 +217,9 @@ impl Scene<'_> {
             }
             Code::Dlopen => {
                 let opens = |name: &str| {
-                    format!("#include <dlfcn.h>\nint main(void) {{ return dlopen(\"{name}\", RTLD_NOW) != 0; }}")
+                    format!(
+                        "#include <dlfcn.h>\nint main(void) {{ return dlopen(\"{name}\", RTLD_NOW) != 0; }}"
+                    )
                 };
                 self.c("app", &opens("libfnord.so.7"), "");
                 self.c("near", &opens("libz.so.1"), "");
@@ -239,8 +241,7 @@ impl Scene<'_> {
                 programs
             }
             Code::CompanionData => {
-                let converts =
-                    "#include <iconv.h>\nint main(void) { return iconv_open(\"A\", \"B\") != 0; }";
+                let converts = "#include <iconv.h>\nint main(void) { return iconv_open(\"A\", \"B\") != 0; }";
                 self.c("app", converts, "");
                 checks(["--libc bundle", ""])
             }

@@ -38,7 +38,7 @@ fn findings_are_annotations_and_stay_on_stderr() {
     assert_eq!(
         ran.stdout,
         "::error title=missing-library%3A app on provided.al2023::`app` needs `libfoo.so.1`, which neither \
-         provided.al2023 (x86_64) nor this machine has%0Ahelp: name a directory that has it with `--library-path DIR`\n",
+         provided.al2023 (x86_64) nor this machine has%0Ahelp: install it on this machine, or name a directory that has it with `--library-path DIR`\n",
         "{ran}"
     );
     ran.says(&["error[missing-library]: `app` needs `libfoo.so.1`"]);
