@@ -425,9 +425,12 @@ fn file_version(path: &str) -> Option<&str> {
     file_name(path).split_once(".so.").map(|(_, version)| version)
 }
 
-/// Compares dotted numbers; anything else is not newer.
+/// Compares the first two of dotted numbers; anything else is not newer.
+///
+/// The third is a revision, which brings no new functions: by libtool's rules ("Updating library version
+/// information" in its manual) as by those of semantic versions.
 fn is_newer(ours: &str, theirs: &str) -> bool {
-    let numbers = |text: &str| text.split('.').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
+    let numbers = |text: &str| text.split('.').take(2).map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
     match (numbers(ours), numbers(theirs)) {
         (Ok(ours), Ok(theirs)) => ours > theirs,
         _ => false,
