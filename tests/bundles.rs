@@ -636,3 +636,16 @@ fn all_runtimes_are_a_report_and_the_configured_one_decides() {
     assert_eq!(verdicts, ["provided.al2023 starts", "provided.al2 fails", "provided fails"], "{ran}");
     assert!(artifacts.iter().all(|artifact| artifact["archive"].is_null()), "{ran}");
 }
+
+#[test]
+fn cargo_is_as_quiet_and_as_verbose_as_it_is_asked_to_be() {
+    let dir = temporary();
+    fs::create_dir(dir.path().join("src")).unwrap();
+    fs::write(dir.path().join("src/main.rs"), "fn main() {}").unwrap();
+    let manifest = "[package]\nname = \"orders\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+    let built = "profile [optimized] target(s) in ";
+    run(dir.path(), "check --build -q").exits(0).keeps_silent_about(&[built]);
+    run(dir.path(), "check --build -v").exits(0).says(&[built]).keeps_silent_about(&["Fresh orders "]);
+    run(dir.path(), "check --build -vv").exits(0).says(&[built, "Fresh orders "]);
+}
