@@ -403,7 +403,8 @@ fn version_skew(
         Code::VersionSkew,
         label(subject, &walked.closure, index),
         format!(
-            "`{}` is {theirs} on {}, {ours} where the program was built, and has no version nodes to compare",
+            "`{}` is {theirs} on {}, {ours} where the program was built; a function that only the newer one has \
+             would be missing, and it has no version nodes that tell",
             system.soname,
             lambda.label()
         ),
@@ -414,7 +415,7 @@ fn version_skew(
         finding.severity = Severity::Note;
     }
     if subject.may_edit {
-        finding.help = Some(format!("use ours in its place: `--bundle-lib {}`", system.soname));
+        finding.help = Some(format!("ship this machine's in its place: `--bundle-lib {}`", system.soname));
     }
     finding.chain = chain(subject, &walked.closure, index);
     Some(finding)
