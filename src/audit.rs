@@ -403,7 +403,8 @@ fn version_skew(
         Code::VersionSkew,
         label(subject, &walked.closure, index),
         format!(
-            "`{}` is {theirs} on {}, {ours} where the program was built, and has no version nodes to compare",
+            "`{}` is {theirs} on {}, {ours} where the program was built; a function that only the newer one has \
+             would be missing, and it has no version nodes that tell",
             system.soname,
             lambda.label()
         ),
@@ -414,7 +415,7 @@ fn version_skew(
         finding.severity = Severity::Note;
     }
     if subject.may_edit {
-        finding.help = Some(format!("use ours in its place: `--bundle-lib {}`", system.soname));
+        finding.help = Some(format!("ship this machine's in its place: `--bundle-lib {}`", system.soname));
     }
     finding.chain = chain(subject, &walked.closure, index);
     Some(finding)
@@ -425,9 +426,12 @@ fn file_version(path: &str) -> Option<&str> {
     file_name(path).split_once(".so.").map(|(_, version)| version)
 }
 
-/// Compares dotted numbers; anything else is not newer.
+/// Compares the first two of dotted numbers; anything else is not newer.
+///
+/// The third is a revision, which brings no new functions: by libtool's rules ("Updating library version
+/// information" in its manual) as by those of semantic versions.
 fn is_newer(ours: &str, theirs: &str) -> bool {
-    let numbers = |text: &str| text.split('.').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
+    let numbers = |text: &str| text.split('.').take(2).map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
     match (numbers(ours), numbers(theirs)) {
         (Ok(ours), Ok(theirs)) => ours > theirs,
         _ => false,
@@ -513,7 +517,7 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
                 Owner::Archive => {
                     format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it")
                 }
-                _ => "name a directory that has it with `--library-path DIR`".to_owned(),
+                _ => "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned(),
             }),
         ),
     };

@@ -352,14 +352,19 @@ pub(crate) const LANGUAGES: &str = include_str!("baseline/languages.txt");
 
 /// Every name that [`embedded`] knows and that a user may mean: runtimes of `bootstrap`s, base images, languages.
 pub fn names() -> Vec<&'static str> {
-    let languages = LANGUAGES.lines().filter_map(|line| line.strip_prefix("runtime "));
-    runtimes().iter().chain(IMAGES).copied().chain(languages).collect()
+    runtimes().iter().chain(IMAGES).copied().chain(languages()).collect()
+}
+
+/// The names of the language runtimes.
+fn languages() -> impl Iterator<Item = &'static str> {
+    LANGUAGES.lines().filter_map(|line| line.strip_prefix("runtime "))
 }
 
 /// Whether a function on this runtime is a program called `bootstrap`. In the others the language's own
-/// program is started, and what is bundled for them is a layer or an extension.
+/// program is started, and what is bundled for them is a layer or an extension. A runtime of another name, which
+/// is described by a table of the user's own, is taken to start one.
 pub fn starts_bootstrap(runtime: &str) -> bool {
-    runtimes().contains(&runtime) || IMAGES.contains(&runtime)
+    !languages().any(|language| language == runtime)
 }
 
 /// The embedded table of a runtime on an architecture; `None` if Lambda has no such pair or we know none.

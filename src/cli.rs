@@ -375,10 +375,10 @@ pub struct OutputArgs {
     /// Warnings with this code become notes (repeatable).
     #[arg(long, value_name = "CODE")]
     pub allow: Vec<String>,
-    /// Print only findings and paths.
+    /// Print only findings and paths, and with `--build` let cargo be quiet.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: notes, chains, symbols.
+    /// Print more: notes, chains, symbols; twice, with `--build`, what cargo runs.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Colour: auto, always, never.

@@ -222,7 +222,10 @@ fn arch_assertion(facts: &ElfFacts, settings: &Lambda, name: &str) -> Option<Fin
             name,
             format!("`{name}` is for {arch}, but `--arch {wanted}` was asked for"),
         )
-        .help(format!("build for {}-unknown-linux-gnu, or say `--arch {arch}`", wanted.gnu_name()))
+        .help(format!(
+            "build it with `--target {}-unknown-linux-gnu`, or say `--arch {arch}` if that is the function's",
+            wanted.gnu_name()
+        ))
     })
 }
 

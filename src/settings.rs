@@ -314,7 +314,7 @@ pub struct Output {
 impl Output {
     /// The output settings of a run whose other arguments may be wrong.
     pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
-        let verbosity = if args.quiet { 0 } else { 1 + args.verbose };
+        let verbosity = verbosity(args);
         Ok(Output {
             format: args.message_format,
             verbosity,
@@ -469,7 +469,7 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
         Some(Command::Config(bundle)) => &bundle.check,
         Some(Command::Verify(_) | Command::Baseline { .. } | Command::Print(_)) => return None,
     };
-    check.selection.binaries.is_empty().then(|| selection(&check.selection))
+    check.selection.binaries.is_empty().then(|| selection(&check.selection, &check.output))
 }
 
 /// Final values for a command line that says everything.
@@ -580,7 +580,11 @@ fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
     bundle(check, Purpose::Write(destination), context)
 }
 
-fn selection(args: &SelectionArgs) -> Selection {
+fn verbosity(args: &OutputArgs) -> u8 {
+    if args.quiet { 0 } else { args.verbose.saturating_add(1) }
+}
+
+fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection {
     let args = args.clone();
     Selection {
         packages: args.packages,
@@ -601,6 +605,7 @@ fn selection(args: &SelectionArgs) -> Selection {
         features: args.features,
         all_features: args.all_features,
         no_default_features: args.no_default_features,
+        verbosity: verbosity(output),
     }
 }
 
@@ -660,7 +665,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         return Err(no_bootstrap(&lambda.configured));
     }
     let programs = if selection.binaries.is_empty() {
-        Programs::Cargo(Box::new(self::selection(&selection)))
+        Programs::Cargo(Box::new(self::selection(&selection, &output)))
     } else {
         Programs::Binaries(selection.binaries.iter().map(absolute).collect())
     };

@@ -134,20 +134,23 @@ impl Ui {
         for detail in finding_details(finding, self.is_verbose()) {
             self.line(&format!("  {}", self.wrapped(&printable(&detail), 2, 4)));
         }
-        // Not wrapped: what it says to run must paste as one line.
         if let Some(help) = &finding.help {
-            self.line(&format!("{NOTE}help{NOTE:#}: {}", printable(help)));
+            self.help(help);
         }
+    }
+
+    fn help(&self, text: &str) {
+        self.line(&format!("{NOTE}help{NOTE:#}: {}", self.paragraph(text, "help: ".len())));
     }
 
     /// Why the run could not answer.
     pub fn error(&self, error: &Error) {
-        self.line(&format!("{ERROR}error{ERROR:#}: {}", multiline(&error.to_string())));
+        self.line(&format!("{ERROR}error{ERROR:#}: {}", self.paragraph(&error.to_string(), "error: ".len())));
         for cause in error.causes() {
-            self.line(&format!("  caused by: {}", multiline(&cause)));
+            self.line(&format!("  caused by: {}", self.paragraph(&cause, "  caused by: ".len())));
         }
         if let Some(help) = error.help_text() {
-            self.line(&format!("{NOTE}help{NOTE:#}: {}", multiline(help)));
+            self.help(help);
         }
     }
 
@@ -230,6 +233,13 @@ impl Ui {
         self.columns.map_or(text.to_owned(), |columns| wrap(text, columns, at, indent))
     }
 
+    /// Lines of a text that starts in column `at`, all but the first indented; each broken as the terminal needs it.
+    fn paragraph(&self, text: &str, at: usize) -> String {
+        let mut lines = text.lines().map(printable);
+        let first = self.wrapped(&lines.next().unwrap_or_default(), at, 2);
+        lines.fold(first, |text, line| format!("{text}\n    {}", self.wrapped(&line, 4, 6)))
+    }
+
     /// The bar makes room for a line.
     fn above_the_bar(&self, write: impl FnOnce()) {
         match &*self.bar.borrow() {
@@ -239,16 +249,17 @@ impl Ui {
     }
 }
 
-/// Cleans each line of a text and indents all but the first.
-fn multiline(text: &str) -> String {
-    text.lines().map(printable).collect::<Vec<_>>().join("\n    ")
-}
-
-/// Breaks a line between words where it would pass the last column. Runs of spaces, which align, stay.
+/// Breaks a line between words where it would pass the last column. Runs of spaces, which align, stay; so do
+/// literals in backticks, since a command must paste as one line.
 fn wrap(text: &str, columns: usize, at: usize, indent: usize) -> String {
     let mut wrapped = String::with_capacity(text.len());
     let mut column = at;
-    for word in text.split_inclusive(' ') {
+    let mut in_literal = false;
+    let words = text.split_inclusive(|character| {
+        in_literal ^= character == '`';
+        character == ' ' && !in_literal
+    });
+    for word in words {
         let width = word.trim_end().chars().count();
         if column + width > columns && column > indent {
             wrapped.truncate(wrapped.trim_end().len());
@@ -278,6 +289,8 @@ mod tests {
         check("a bcd efg hi jklmno", "a bcd\n  efg hi\n  jklmno");
         check("a  b  c", "a  b  c");
         check("a  a-word-that-is-longer b", "a\n  a-word-that-is-longer\n  b");
+        check("a `b c d e` f g", "a\n  `b c d e`\n  f g");
+        check("a `command that is longer`; b", "a\n  `command that is longer`;\n  b");
         check("", "");
     }
 }

@@ -87,6 +87,9 @@ pub struct Selection {
     pub all_features: bool,
     /// `--no-default-features`, with `--build`.
     pub no_default_features: bool,
+    /// How much cargo says with `--build`: 0 nothing but what is wrong, 1 and 2 what it says by itself, 3 and
+    /// more what it runs.
+    pub verbosity: u8,
 }
 
 /// Who put the program where it was found.

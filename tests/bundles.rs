@@ -448,7 +448,7 @@ fn a_run_with_findings_leaves_the_old_archive() {
     // Without the directory of its libraries.
     run(dir.path(), "--binary app -o app.zip").exits(1).prints("").says(&[
         "error[missing-library]: `app` needs `libtop.so.1`, which neither provided.al2023 (x86_64) nor this machine has\n",
-        "help: name a directory that has it with `--library-path DIR`\n",
+        "help: install it on this machine, or name a directory that has it with `--library-path DIR`\n",
         "Stopped `app` would not start; nothing was written",
     ]);
     assert_eq!(fs::read(&zip).unwrap(), old);
@@ -635,4 +635,17 @@ fn all_runtimes_are_a_report_and_the_configured_one_decides() {
         .collect();
     assert_eq!(verdicts, ["provided.al2023 starts", "provided.al2 fails", "provided fails"], "{ran}");
     assert!(artifacts.iter().all(|artifact| artifact["archive"].is_null()), "{ran}");
+}
+
+#[test]
+fn cargo_is_as_quiet_and_as_verbose_as_it_is_asked_to_be() {
+    let dir = temporary();
+    fs::create_dir(dir.path().join("src")).unwrap();
+    fs::write(dir.path().join("src/main.rs"), "fn main() {}").unwrap();
+    let manifest = "[package]\nname = \"orders\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+    let built = "profile [optimized] target(s) in ";
+    run(dir.path(), "check --build -q").exits(0).keeps_silent_about(&[built]);
+    run(dir.path(), "check --build -v").exits(0).says(&[built]).keeps_silent_about(&["Fresh orders "]);
+    run(dir.path(), "check --build -vv").exits(0).says(&[built, "Fresh orders "]);
 }

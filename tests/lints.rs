@@ -358,6 +358,17 @@ fn a_program_that_asks_for_no_requests() {
     check(dir.path(), "", NOT_A_RUNTIME, &["`app` shows no sign of Lambda's Runtime API"]);
     run(dir.path(), "check --binary app --allow not-a-runtime").exits(0).keeps_silent_about(&["warning"]);
     run(dir.path(), "check --binary app --deny not-a-runtime").exits(1).says(&["error[not-a-runtime]"]);
+    // A language's runtime asks for itself; images and tables of the user's own start a `bootstrap`.
+    std::fs::write(dir.path().join("own"), "runtime mine\nroot provided.al2023\narch x86_64\n").unwrap();
+    for (runtime, expected) in [
+        ("--runtime nodejs22.x", &[][..]),
+        ("--runtime java21", &[]),
+        ("--runtime image:al2023", NOT_A_RUNTIME),
+        ("--baseline own", NOT_A_RUNTIME),
+    ] {
+        let ran = run(dir.path(), &format!("check --binary app --message-format json {runtime}"));
+        assert_eq!(lints(&ran), expected, "{runtime}: {ran}");
+    }
     CC.compile(dir.path(), source, "app", "");
     check(dir.path(), "", &[], &[]);
 }

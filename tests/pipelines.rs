@@ -38,7 +38,7 @@ fn findings_are_annotations_and_stay_on_stderr() {
     assert_eq!(
         ran.stdout,
         "::error title=missing-library%3A app on provided.al2023::`app` needs `libfoo.so.1`, which neither \
-         provided.al2023 (x86_64) nor this machine has%0Ahelp: name a directory that has it with `--library-path DIR`\n",
+         provided.al2023 (x86_64) nor this machine has%0Ahelp: install it on this machine, or name a directory that has it with `--library-path DIR`\n",
         "{ran}"
     );
     ran.says(&["error[missing-library]: `app` needs `libfoo.so.1`"]);
@@ -108,7 +108,13 @@ fn sarif_has_rules_and_places() {
     assert_eq!(result["level"], "error");
     assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "app");
     let index = result["ruleIndex"].as_u64().unwrap() as usize;
-    assert_eq!(run["tool"]["driver"]["rules"][index]["id"], "missing-library");
+    let rule = &run["tool"]["driver"]["rules"][index];
+    assert_eq!(rule["id"], "missing-library");
+    // The page that `explain --finding` prints.
+    for form in ["text", "markdown"] {
+        let help = rule["help"][form].as_str().unwrap();
+        assert!(help.starts_with("# missing-library\n") && help.contains("\n## What to do\n"), "{help}");
+    }
     assert_eq!(run["invocations"][0]["executionSuccessful"], true);
 }
 

@@ -105,6 +105,37 @@ fn verify_knows_them_too() {
         .says(&["error[missing-library]: `bootstrap` needs `libcurl.so.4`, which neither ruby3.2 (x86_64)"]);
 }
 
+/// A Node.js addon, as the archive of a function in JavaScript has it.
+#[test]
+fn a_function_of_a_language_has_no_bootstrap() {
+    const TEST: &str = "a_function_of_a_language_has_no_bootstrap";
+    if !tools::require(TEST, "zip", "zip") {
+        return;
+    }
+    let dir = scene(&[]);
+    let verify = |addon: Object, more: &str| {
+        std::fs::write(dir.path().join("addon.node"), addon.bytes()).unwrap();
+        std::fs::write(dir.path().join("index.mjs"), "export const handler = async () => 1;\n").unwrap();
+        let mut zip = Command::new("zip");
+        let zip = zip.args(["-q", "a.zip", "index.mjs", "addon.node"]).current_dir(dir.path());
+        assert!(zip.status().unwrap().success());
+        run(dir.path(), &format!("verify a.zip --runtime {more}"))
+    };
+    let addon = |needed: &str| Object::library("addon.node").needs(needed);
+    verify(addon("libcrypto.so.3"), "nodejs22.x")
+        .exits(0)
+        .says(&["a.zip holds together on nodejs22.x\n"])
+        .keeps_silent_about(&["warning"]);
+    verify(addon("libfnord.so.7"), "nodejs22.x")
+        .exits(1)
+        .says(&["error[missing-library]: `addon.node` needs `libfnord.so.7`"])
+        .keeps_silent_about(&["bootstrap"]);
+    // Without a program the library says what it is for.
+    verify(addon("libc.so.6").arm64(), "nodejs22.x").exits(0);
+    verify(addon("libc.so.6").arm64(), "nodejs22.x --arch x86_64").exits(1).says(&["error[wrong-arch]"]);
+    verify(addon("libcrypto.so.3"), "provided.al2023").exits(1).says(&["error[bootstrap-missing]"]);
+}
+
 #[test]
 fn the_end_of_a_language_runtime_is_said_without_naming_another() {
     let dir = scene(&[]);

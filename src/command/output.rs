@@ -111,7 +111,8 @@ const CHANGED: &str = "a file changed while it was read; run it again";
 
 /// Holds what was read back to what is expected of it.
 fn prove(output: &Utf8Path, read: &Archive<Seen>, expected: &Expected) -> Result<()> {
-    let contents = Contents::new(read, output.as_str(), expected.kind, expected.attached);
+    let runtime = &expected.lambda.baseline.runtime;
+    let contents = Contents::new(read, output.as_str(), expected.kind, runtime, expected.attached);
     let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
     findings.extend(contents.findings);
     match findings.into_iter().find(|finding| finding.severity == Severity::Error) {

@@ -10,7 +10,8 @@ use super::attached::Attached;
 use super::{add_findings, add_libraries, lints, member_content};
 use crate::archive::{self, Archive, BOOTSTRAP, Kind, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
-use crate::elf::{self, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
+use crate::baseline;
+use crate::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
 use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::BundleKind;
 use crate::plan::{BuildFile, Conflict};
@@ -49,6 +50,8 @@ impl Seen {
 pub(super) struct Contents<'a> {
     read: &'a Archive<Seen>,
     kind: BundleKind,
+    /// Whether the runtime starts a `bootstrap`.
+    starts_bootstrap: bool,
     members: Vec<Member>,
     attached: &'a Attached,
     /// The main program: `bootstrap`, else the first extension or program.
@@ -80,16 +83,19 @@ struct NoBuildWorld {
 }
 
 impl<'a> Contents<'a> {
-    /// Looks at what was read from `path`.
+    /// Looks at what was read from `path`, which is for the runtime of this name.
     pub fn new(
         read: &'a Archive<Seen>,
         path: &str,
         kind: BundleKind,
+        runtime: &str,
         attached: &'a Attached,
     ) -> Contents<'a> {
         let mut members: Vec<Member> = attached.members.clone();
         members.extend(own_members(read, kind));
-        let mut contents = Contents { read, kind, members, attached, main: None, findings: Vec::new() };
+        let starts_bootstrap = baseline::starts_bootstrap(runtime);
+        let findings = Vec::new();
+        let mut contents = Contents { read, kind, starts_bootstrap, members, attached, main: None, findings };
         if read.unpacked {
             contents.find_main(path);
         }
@@ -119,7 +125,9 @@ impl<'a> Contents<'a> {
             return;
         }
         match self.kind {
-            BundleKind::Function => self.findings.push(bootstrap_missing(path, self.read)),
+            BundleKind::Function if self.starts_bootstrap => {
+                self.findings.push(bootstrap_missing(path, self.read));
+            }
             BundleKind::Extension if !self.names().any(|name| name.starts_with("extensions/")) => {
                 let finding = Finding::new(
                     Code::BootstrapMissing,
@@ -129,8 +137,16 @@ impl<'a> Contents<'a> {
                 self.findings
                     .push(finding.help("let `cargo lambda-bundle --kind extension` write the archive"));
             }
-            BundleKind::Extension | BundleKind::Layer => self.main = self.first_program(),
+            // A language's own program opens the function's files; some of them may be programs.
+            BundleKind::Function | BundleKind::Extension | BundleKind::Layer => {
+                self.main = self.first_program();
+            }
         }
+    }
+
+    /// The architecture of the first file beside the main program.
+    pub fn arch_of_others(&self) -> Option<Arch> {
+        self.others(&BTreeSet::new()).first()?.facts.arch()
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

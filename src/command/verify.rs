@@ -6,11 +6,10 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::proof::{Contents, Seen};
-use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, say_age, unreadable,
-};
+use super::{Results, arch_assertion, conclude, lambda_world, runtime_findings, say_age, unreadable};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Limits};
 use crate::audit::Finding;
+use crate::baseline;
 use crate::disk;
 use crate::elf::{self, ElfFacts};
 use crate::error::{Error, Result};
@@ -53,7 +52,8 @@ fn verify_one(
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
     let kind = job.kind.unwrap_or_else(|| kind_of(&read));
-    let contents = Contents::new(&read, path.as_str(), kind, attached);
+    let runtime = &settings.lambda.configured;
+    let contents = Contents::new(&read, path.as_str(), kind, runtime, attached);
     let name = contents.main.as_ref().map_or(BOOTSTRAP, |main| &main.name).to_owned();
     let mut findings: Vec<Finding> = contents.findings.clone();
     let unzipped_bytes = read.unzipped_bytes + attached.unzipped_bytes;
@@ -66,7 +66,7 @@ fn verify_one(
         path: context.current_dir.join(path).into_string(),
         target: None,
         profile: None,
-        runtime: settings.lambda.configured.clone(),
+        runtime: runtime.clone(),
         baseline_recorded: None,
         arch: facts.and_then(ElfFacts::arch).map(|arch| arch.as_str().to_owned()),
         linkage: facts.map(|facts| facts.linkage().as_str()),
@@ -81,11 +81,9 @@ fn verify_one(
         archive: Some(archive_report(path, &read, kind, zipped_bytes, digest, context)),
         explanations: Vec::new(),
     };
-    let arch = match facts {
-        Some(facts) => arch_of(facts, &settings.lambda),
-        None => settings.lambda.arch.unwrap_or(elf::Arch::X86_64),
-    };
-    match lambda_world(&settings.lambda, &settings.lambda.configured, arch, &name) {
+    let arch = facts.and_then(ElfFacts::arch).or(settings.lambda.arch);
+    let arch = arch.or_else(|| contents.arch_of_others()).unwrap_or(elf::Arch::X86_64);
+    match lambda_world(&settings.lambda, runtime, arch, &name) {
         Err(finding) => findings.push(*finding),
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
@@ -104,12 +102,17 @@ fn verify_one(
         }
     }
     let fails = conclude(&mut artifact, &mut findings, settings, ui);
-    if facts.is_none() && kind == BundleKind::Function && !fails {
+    let is_started = match kind {
+        BundleKind::Layer => false,
+        BundleKind::Function => baseline::starts_bootstrap(runtime),
+        BundleKind::Extension => true,
+    };
+    if facts.is_none() && kind == BundleKind::Function && is_started && !fails {
         artifact.verdict = "unknown";
     }
-    let (starts, fails_to, may) = match kind {
-        BundleKind::Layer => ("holds together", "does not hold together", "may hold together"),
-        BundleKind::Function | BundleKind::Extension => ("starts", "does not start", "may start"),
+    let (starts, fails_to, may) = match is_started {
+        false => ("holds together", "does not hold together", "may hold together"),
+        true => ("starts", "does not start", "may start"),
     };
     let verdict = match artifact.verdict {
         "starts" => starts,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Artifact, Failure, FindingReport, json, printable};
+use crate::audit::pages::page;
 use crate::audit::{Code, Severity};
 
 /// The document of a run; paths below `current_dir` are relative to it.
@@ -38,11 +39,13 @@ fn rule(code: Code) -> Value {
     json!({
         "id": code.as_str(),
         "shortDescription": { "text": code.meaning() },
-        "help": { "text": format!(
+        "fullDescription": { "text": format!(
             "{} `--deny {code}` makes an error of it, `--allow {code}` a note of a warning.",
             code.meaning(),
             code = code.as_str()
         ) },
+        // A reader that shows no Markdown shows its text, which reads well as it is.
+        "help": { "text": page(code), "markdown": page(code) },
         "defaultConfiguration": { "level": level(code.severity()) },
     })
 }

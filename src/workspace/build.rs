@@ -30,7 +30,7 @@ pub(super) fn build(
             )));
     }
     let words = words(selection);
-    let messages = run(project, &words)?;
+    let messages = run(project, &words, selection.verbosity)?;
 
     let mut runs = Vec::new();
     let mut executables: Vec<(&Program, Utf8PathBuf)> = Vec::new();
@@ -86,10 +86,19 @@ fn required_features(programs: &[&Program]) -> String {
     features.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
 }
 
-fn run(project: &Project, words: &[String]) -> Result<Vec<Message>> {
+fn run(project: &Project, words: &[String], verbosity: u8) -> Result<Vec<Message>> {
     let failed = || Error::new(format!("`cargo {}` failed", quoted(words)));
     let mut command = project.command();
     command.args(words).arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
+    match verbosity {
+        0 => {
+            command.arg("--quiet");
+        }
+        1 | 2 => {}
+        _ => {
+            command.arg("--verbose");
+        }
+    }
     let mut child = command.spawn().map_err(|error| failed().because(error))?;
     let stdout = child.stdout.take().unwrap_or_else(|| unreachable!("stdout is piped"));
     let messages: std::io::Result<Vec<Message>> = Message::parse_stream(BufReader::new(stdout)).collect();

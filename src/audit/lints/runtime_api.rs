@@ -2,6 +2,7 @@
 
 use super::{File, Scene};
 use crate::audit::{Code, Finding};
+use crate::baseline;
 use crate::elf::Linkage;
 
 /// What every client of the Runtime API has: the variable with its address, the path of its requests.
@@ -15,6 +16,10 @@ pub(super) const PACKED: &str = "UPX!";
 pub fn lint(scene: &Scene) -> Option<Finding> {
     let program = scene.program;
     if program.facts.linkage() == Linkage::SharedLibrary {
+        return None;
+    }
+    // Where a language's own program asks for requests, others are its tools.
+    if !baseline::starts_bootstrap(&scene.subject.lambda.baseline.runtime) {
         return None;
     }
     let has_sign = |file: &File| SIGNS.iter().any(|sign| file.holds(sign));
