@@ -469,7 +469,7 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
         Some(Command::Config(bundle)) => &bundle.check,
         Some(Command::Verify(_) | Command::Baseline { .. } | Command::Print(_)) => return None,
     };
-    check.selection.binaries.is_empty().then(|| selection(&check.selection))
+    check.selection.binaries.is_empty().then(|| selection(&check.selection, &check.output))
 }
 
 /// Final values for a command line that says everything.
@@ -580,7 +580,7 @@ fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
     bundle(check, Purpose::Write(destination), context)
 }
 
-fn selection(args: &SelectionArgs) -> Selection {
+fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection {
     let args = args.clone();
     Selection {
         packages: args.packages,
@@ -601,6 +601,7 @@ fn selection(args: &SelectionArgs) -> Selection {
         features: args.features,
         all_features: args.all_features,
         no_default_features: args.no_default_features,
+        quiet: output.quiet,
     }
 }
 
@@ -660,7 +661,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         return Err(no_bootstrap(&lambda.configured));
     }
     let programs = if selection.binaries.is_empty() {
-        Programs::Cargo(Box::new(self::selection(&selection)))
+        Programs::Cargo(Box::new(self::selection(&selection, &output)))
     } else {
         Programs::Binaries(selection.binaries.iter().map(absolute).collect())
     };

@@ -87,6 +87,8 @@ pub struct Selection {
     pub all_features: bool,
     /// `--no-default-features`, with `--build`.
     pub no_default_features: bool,
+    /// `--quiet`: of a build only warnings and errors are shown.
+    pub quiet: bool,
 }
 
 /// Who put the program where it was found.

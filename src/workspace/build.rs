@@ -155,7 +155,8 @@ fn words(selection: &Selection) -> Vec<String> {
     valued("--exclude", &selection.exclude);
     valued("--bin", &selection.bins);
     valued("--example", &selection.examples);
-    let switches = [(selection.workspace, "--workspace"), (selection.all_bins, "--bins")];
+    let switches =
+        [(selection.workspace, "--workspace"), (selection.all_bins, "--bins"), (selection.quiet, "--quiet")];
     words.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
     words.extend(common_words(selection));
     words
