@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::command::{command, finish, run};
 use support::compile::CC;
-use support::tools;
+use support::{readme, tools};
 
 /// moto in server mode, on a port of its own. It ends with the test.
 struct Server {
@@ -193,6 +193,11 @@ fn cargo_lambda_deploys_our_archive_beside_its_own() {
     let zip = "target/lambda-bundle/app/bootstrap.zip";
     let ours = bundle(dir, &format!("--binary app --library-path libs -o {zip}"));
     let deploy = "deploy --lambda-dir target/lambda-bundle -o json";
+    // As the README has it, for a function of another name.
+    assert!(
+        readme::command_line("cargo lambda deploy")
+            .ends_with("deploy --lambda-dir target/lambda-bundle orders")
+    );
     let dry = answer(&mut cargo_lambda(&format!("{deploy} --dry")), dir);
     assert_eq!(json!([dry["kind"], dry["path"], dry["arch"]]), json!(["function", zip, "x86_64"]));
     assert_eq!(dry["files"], json!(["bootstrap", "lib/libtop.so.1"]), "{dry:#}");
@@ -203,4 +208,40 @@ fn cargo_lambda_deploys_our_archive_beside_its_own() {
     answer(&mut cargo_lambda(&format!("{deploy} --endpoint-url {} --role {role}", server.endpoint)), dir);
     let deployed = server.aws(dir, "lambda get-function --function-name app");
     assert_eq!(deployed["Configuration"]["CodeSha256"], ours["code_sha256"], "{deployed:#}");
+}
+
+#[test]
+fn the_readme_deploys_an_archive_that_starts_and_no_other() {
+    const TEST: &str = "the_readme_deploys_an_archive_that_starts_and_no_other";
+    if !require(TEST) || !tools::require(TEST, "zip", "zip") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    program(dir);
+    let server = Server::start(dir);
+    let role = server.role(dir);
+    let good = bundle(dir, "--binary app --library-path libs -o good.zip");
+    // The same without its library, as a tool writes it that does not know of it.
+    finish(command("cp", dir).args(["app", "bootstrap"])).exits(0);
+    finish(command("zip", dir).args(["-q", "bad.zip", "bootstrap"])).exits(0);
+    server.aws(
+        dir,
+        &format!(
+            "lambda create-function --function-name orders --zip-file fileb://bad.zip --role {role} \
+             --runtime provided.al2023 --handler bootstrap"
+        ),
+    );
+
+    std::fs::write(dir.join("deploy.sh"), readme::recipe("deploy.sh")).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let built = Path::new(env!("CARGO_BIN_EXE_cargo-lambda-bundle")).parent().unwrap();
+    let deploy = |zip: &str| {
+        let mut sh = command("sh", dir);
+        sh.env("PATH", format!("{}:{path}", built.display())).env("AWS_ENDPOINT_URL", &server.endpoint);
+        sh.args(["deploy.sh", zip]);
+        sh
+    };
+    finish(&mut deploy("bad.zip")).exits(1).says(&["error[missing-library]"]).prints("");
+    assert_eq!(answer(&mut deploy("good.zip"), dir)["CodeSha256"], good["code_sha256"]);
 }

@@ -356,7 +356,8 @@ fn the_only_target_on_disk_is_meant_and_several_are_a_question() {
             "  target/release/orders",
             "  target/aarch64-unknown-linux-gnu/release/orders",
             "  target/x86_64-unknown-linux-gnu/release/orders",
-            "help: say which with `--target`, for example `--target aarch64-unknown-linux-gnu`",
+            "help: say which with `--target`, for example `--target aarch64-unknown-linux-gnu`, \
+             or build the one that is meant with `--build`",
         ],
     );
 }

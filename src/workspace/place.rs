@@ -136,7 +136,9 @@ fn in_cargos_place(
         // The host's build has no triple to name; the first that has one shows the flag.
         let named = candidates.iter().find_map(|it| it.target.as_deref()).unwrap_or("TRIPLE");
         return Err(Error::new(format!("`{}` is built for several targets{}", program.name, paths.concat()))
-            .help(format!("say which with `--target`, for example `--target {named}`")));
+            .help(format!(
+                "say which with `--target`, for example `--target {named}`, or build the one that is meant with `--build`"
+            )));
     }
     Ok(candidates)
 }

@@ -16,6 +16,7 @@ pub mod maps;
 #[cfg(target_os = "linux")]
 pub mod objects;
 pub mod probe;
+pub mod readme;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;
