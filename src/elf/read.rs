@@ -94,19 +94,42 @@ impl<'a> Image<'a> {
 
     /// `size` bytes at a virtual address, through the PT_LOAD that has them in the file.
     pub fn at_address(&self, address: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        let tail = self.tail_at(address, what)?;
-        usize::try_from(size).ok().and_then(|size| tail.get(..size)).ok_or_else(|| outside(what))
+        match self.locate(address, what)? {
+            (offset, left) if size <= left => self.slice(offset, size, what),
+            _ => Err(outside(what)),
+        }
     }
 
-    /// All file bytes of the PT_LOAD from a virtual address on.
+    /// The bytes of the PT_LOAD from a virtual address on, as far as they were read without a gap.
     pub fn tail_at(&self, address: u64, what: &str) -> Result<&'a [u8], ElfError> {
+        let (offset, left) = self.locate(address, what)?;
+        // The end of a part is at most the file's size, and a segment's end, too: no sum is too large.
+        let ends = self
+            .parts
+            .iter()
+            .filter(|part| part.start <= offset)
+            .map(|part| part.start + part.bytes.len() as u64);
+        let read = ends.max().unwrap_or(0).saturating_sub(offset);
+        self.slice(offset, left.min(read.max(1)), what)
+    }
+
+    /// Why what stands behind the `n_bytes` that [`Image::tail_at`] gave cannot be had.
+    pub fn beyond(&self, address: u64, n_bytes: usize, what: &str) -> ElfError {
+        match self.locate(address, what) {
+            Ok((_, left)) if left > n_bytes as u64 => ElfError::NotRead,
+            _ => outside(what),
+        }
+    }
+
+    /// The place in the file that is mapped to a virtual address, and the bytes from there to the segment's end.
+    fn locate(&self, address: u64, what: &str) -> Result<(u64, u64), ElfError> {
         let load = self
             .loads()
             .find(|load| address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz)
             .ok_or_else(|| outside(what))?;
         let skip = address - load.p_vaddr;
         let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
-        self.slice(offset, load.p_filesz - skip, what)
+        Ok((offset, load.p_filesz - skip))
     }
 
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
@@ -151,7 +174,13 @@ impl<'a> Image<'a> {
             .take_while(|(tag, _)| *tag != 0)
             .take(MAX_DYNAMIC)
             .collect();
-        if entries.len() == MAX_DYNAMIC || entries.len() * 16 + 16 > tail.len() {
+        if entries.len() < MAX_DYNAMIC && entries.len() * 16 + 16 > tail.len() {
+            return Err(match self.beyond(header.p_vaddr, tail.len(), what) {
+                ElfError::NotRead => ElfError::NotRead,
+                _ => ElfError::Malformed("the dynamic segment has no end".into()),
+            });
+        }
+        if entries.len() == MAX_DYNAMIC {
             return Err(ElfError::Malformed("the dynamic segment has no end".into()));
         }
         Ok(Some(entries))

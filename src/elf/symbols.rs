@@ -141,7 +141,7 @@ fn count_by_gnu_hash(image: &Image, address: u64) -> Result<(u64, bool), ElfErro
     // Sums of products of 32-bit numbers: 64 bits hold them.
     let word = |at: u64| -> Result<u64, ElfError> {
         let at = usize::try_from(at).ok().filter(|at| at.checked_add(4).is_some_and(|end| end <= tail.len()));
-        at.map(|at| u32(tail, at).into()).ok_or_else(|| outside(what))
+        at.map(|at| u32(tail, at).into()).ok_or_else(|| image.beyond(address, tail.len(), what))
     };
     let (buckets, first, bloom) = (word(0)?, word(4)?, word(8)?);
     let bucket_table = 16 + bloom * 8;

@@ -16,6 +16,7 @@ use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
 
 use cargo_lambda_bundle::archive::{self, Kind, Limits};
+use cargo_lambda_bundle::baseline::probed::Probe;
 use cargo_lambda_bundle::baseline::{self, Baseline, NodeAnswer, Nodes};
 use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line, read_cache};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
@@ -131,6 +132,7 @@ const MAX_CACHE_TEXT: usize = 64 << 20;
 pub fn baseline(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = Baseline::of_list(&text, "list", Arch::X86_64, "2026-01-01");
+    let _ = Probe::parse(&text);
     let Ok(baseline) = Baseline::parse(&text) else { return };
     if baseline.root_files.is_some() {
         // What was captured is written as it is read.
