@@ -422,9 +422,13 @@ pub enum FormArg {
 /// The flags of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The archives.
-    #[arg(required = true, value_name = "ZIP")]
+    /// The archives [default with --template: those that it names].
+    #[arg(required_unless_present = "template", value_name = "ZIP")]
     pub archives: Vec<Utf8PathBuf>,
+    /// Deployment template whose functions must be for what the archives hold: SAM or CloudFormation (YAML, JSON, CDK's
+    /// output), or what `terraform show -json` prints.
+    #[arg(long, value_name = "FILE", help_heading = "Content")]
+    pub template: Option<Utf8PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub lambda: LambdaArgs,

@@ -162,8 +162,10 @@ pub struct Capture {
 /// What to audit.
 #[derive(Debug)]
 pub struct Verify {
-    /// The archives.
+    /// The archives; none for those that the template names.
     pub archives: Vec<Utf8PathBuf>,
+    /// The deployment template to compare them with.
+    pub template: Option<Utf8PathBuf>,
     /// Libraries the programs open at run time.
     pub libs: Vec<String>,
     /// Layers that are attached, in that order.
@@ -509,11 +511,19 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             };
             bundle(check, Purpose::Explain { wanted, form }, context)
         }
-        Some(Command::Verify(VerifyArgs { archives, lambda, libs, attached_layers, kind, output })) => {
+        Some(Command::Verify(VerifyArgs {
+            archives,
+            template,
+            lambda,
+            libs,
+            attached_layers,
+            kind,
+            output,
+        })) => {
             let kind = kind.map(bundle_kind);
             let lambda = self::lambda(lambda, false, context)?;
             Ok(Settings {
-                job: Job::Verify(Verify { archives, libs, attached_layers, kind }),
+                job: Job::Verify(Verify { archives, template, libs, attached_layers, kind }),
                 lambda,
                 output: Output::new(&output, context)?,
             })

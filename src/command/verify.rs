@@ -6,6 +6,7 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::proof::Contents;
+use super::template::Template;
 use super::{
     Results, arch_assertion, arch_of, conclude, lambda_world, runtime_findings, say_age, unreadable,
 };
@@ -26,17 +27,28 @@ pub(super) fn run(
     ui: &Ui,
     results: &mut Results,
 ) -> Result<()> {
-    let attached = Attached::read(&job.attached_layers, ui)?;
-    for path in &job.archives {
-        verify_one(path, job, &attached, settings, context, ui, results)?;
+    let template = job.template.as_deref().map(Template::read).transpose()?;
+    let around = Around { attached: Attached::read(&job.attached_layers, ui)?, template };
+    let archives = match &around.template {
+        Some(template) if job.archives.is_empty() => template.archives(ui)?,
+        _ => job.archives.clone(),
+    };
+    for path in &archives {
+        verify_one(path, job, &around, settings, context, ui, results)?;
     }
     Ok(())
+}
+
+/// What an archive is deployed with.
+struct Around {
+    attached: Attached,
+    template: Option<Template>,
 }
 
 fn verify_one(
     path: &Utf8Path,
     job: &Verify,
-    attached: &Attached,
+    Around { attached, template }: &Around,
     settings: &Settings,
     context: &Context,
     ui: &Ui,
@@ -58,13 +70,20 @@ fn verify_one(
     findings.extend(super::bundle::size_finding(unzipped_bytes, &name));
     findings.extend(super::bundle::direct_upload_finding(zipped_bytes, &name));
     let facts = contents.main.as_ref().map(|main| &*main.facts);
+    let of_template = template.as_ref().and_then(|template| template.runtime_of(path, &settings.lambda));
+    let runtime = of_template.unwrap_or_else(|| settings.lambda.configured.clone());
+    if let Some(template) = template {
+        let arch = facts.and_then(ElfFacts::arch);
+        let compared = settings.lambda.given.is_none().then_some(&*runtime);
+        findings.extend(template.findings(path, &name, arch, compared, &digest));
+    }
     let mut artifact = Artifact {
         name: name.clone(),
         package: None,
         path: context.current_dir.join(path).into_string(),
         target: None,
         profile: None,
-        runtime: settings.lambda.configured.clone(),
+        runtime: runtime.clone(),
         baseline_recorded: None,
         arch: facts.and_then(ElfFacts::arch).map(|arch| arch.as_str().to_owned()),
         linkage: facts.map(|facts| facts.linkage().as_str()),
@@ -83,7 +102,7 @@ fn verify_one(
         Some(facts) => arch_of(facts, &settings.lambda),
         None => settings.lambda.arch.unwrap_or(elf::Arch::X86_64),
     };
-    match lambda_world(&settings.lambda, &settings.lambda.configured, arch, &name) {
+    match lambda_world(&settings.lambda, &runtime, arch, &name) {
         Err(finding) => findings.push(*finding),
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));

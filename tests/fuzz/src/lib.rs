@@ -22,6 +22,7 @@ use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line, read_cache};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::{LambdaWorld, TASK_ROOT};
 use cargo_lambda_bundle::patterns::Patterns;
+use cargo_lambda_bundle::template;
 
 /// An ELF file: its facts, the answers derived from them, and what the loader does with it.
 pub fn elf(bytes: &[u8]) {
@@ -113,6 +114,8 @@ pub fn conf(bytes: &[u8]) {
         let text: usize = cache.iter().map(|(name, path)| name.len() + path.len()).sum();
         assert!(text <= MAX_CACHE_TEXT, "{text} bytes of text from {}", bytes.len());
     }
+    // A deployment template is a text of the user's, too.
+    let _ = template::functions(&String::from_utf8_lossy(bytes), None);
     for line in String::from_utf8_lossy(bytes).lines() {
         match conf_line(line) {
             ConfLine::Directory(directory) => {
