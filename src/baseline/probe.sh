@@ -18,7 +18,7 @@
 # grep, awk, gzip or find. Of each library it sends the bytes that a loader reads (headers, the dynamic segment,
 # names, symbols, version nodes), with their places, so that the reader is the one that reads whole files, too. Of
 # the environment it sends LD_LIBRARY_PATH and a few others, never credentials. A response has room for 6 MB; the
-# libraries of provided.al2023 take less than 4.
+# libraries of provided.al2023 take 3 to 4 (86 of its 110, in Debian's builds: 3.3).
 
 export LC_ALL=C
 shopt -s nullglob dotglob
