@@ -51,6 +51,7 @@
 pub mod captured;
 mod exports;
 mod listed;
+pub mod probed;
 mod text;
 
 use std::sync::Arc;

@@ -95,8 +95,12 @@ pub enum BaselineCommand {
     Show(BaselineShowArgs),
     /// Show what two differ in.
     Diff(BaselineDiffArgs),
-    /// Read a root file system (an unpacked image, `/` inside a container) into a file for `--baseline`.
+    /// Read a root file system (an unpacked image, `/` inside a container), or what a probe listed on Lambda, into
+    /// a file for `--baseline`.
     Capture(BaselineCaptureArgs),
+    /// Print a `bootstrap` script that, run once as a function of your own, lists what its runtime has; how is said
+    /// at its top.
+    Probe(BaselineListArgs),
 }
 
 impl BaselineCommand {
@@ -107,11 +111,12 @@ impl BaselineCommand {
             BaselineCommand::Show(args) => &args.output,
             BaselineCommand::Diff(args) => &args.output,
             BaselineCommand::Capture(args) => &args.output,
+            BaselineCommand::Probe(args) => &args.output,
         }
     }
 }
 
-/// The flags of `baseline list`.
+/// The flags of `baseline list` and `baseline probe`.
 #[derive(Debug, Args)]
 pub struct BaselineListArgs {
     #[command(flatten)]
@@ -417,9 +422,13 @@ pub enum FormArg {
 /// The flags of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The archives.
-    #[arg(required = true, value_name = "ZIP")]
+    /// The archives [default with --template: those that it names].
+    #[arg(required_unless_present = "template", value_name = "ZIP")]
     pub archives: Vec<Utf8PathBuf>,
+    /// Deployment template whose functions must be for what the archives hold: SAM or CloudFormation (YAML, JSON, CDK's
+    /// output), or what `terraform show -json` prints.
+    #[arg(long, value_name = "FILE", help_heading = "Content")]
+    pub template: Option<Utf8PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub lambda: LambdaArgs,
@@ -441,8 +450,11 @@ pub struct VerifyArgs {
 #[derive(Debug, Args)]
 pub struct BaselineCaptureArgs {
     /// Directory of the root file system.
-    #[arg(long, value_name = "DIR")]
-    pub root: Utf8PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "from_probe")]
+    pub root: Option<Utf8PathBuf>,
+    /// What the script of `baseline probe` answered, in place of a root.
+    #[arg(long, value_name = "FILE", conflicts_with = "root")]
+    pub from_probe: Option<Utf8PathBuf>,
     /// File to write [default: stdout].
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub file: Option<Utf8PathBuf>,

@@ -15,6 +15,7 @@ mod proof;
 mod shipped;
 mod split;
 mod summary;
+mod template;
 mod verify;
 
 use std::sync::Arc;

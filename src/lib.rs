@@ -39,6 +39,7 @@ pub mod report;
 pub mod script;
 pub mod settings;
 pub mod strip;
+pub mod template;
 pub mod ui;
 pub mod version;
 pub mod workspace;

@@ -131,13 +131,24 @@ pub enum BaselineJob {
     },
     /// Read a root file system.
     Capture(Capture),
+    /// Print the script that lists a runtime from inside.
+    Probe,
+}
+
+/// Where a root is read from, absolute.
+#[derive(Debug)]
+pub enum CaptureFrom {
+    /// A directory.
+    Root(Utf8PathBuf),
+    /// The file with a probe's answer.
+    Probe(Utf8PathBuf),
 }
 
 /// What to read, and where to write it.
 #[derive(Debug)]
 pub struct Capture {
-    /// The root's directory, absolute.
-    pub root: Utf8PathBuf,
+    /// What to read.
+    pub from: CaptureFrom,
     /// The file to write; `None` for stdout.
     pub output: Option<Utf8PathBuf>,
     /// What the table calls its runtime.
@@ -151,8 +162,10 @@ pub struct Capture {
 /// What to audit.
 #[derive(Debug)]
 pub struct Verify {
-    /// The archives.
+    /// The archives; none for those that the template names.
     pub archives: Vec<Utf8PathBuf>,
+    /// The deployment template to compare them with.
+    pub template: Option<Utf8PathBuf>,
     /// Libraries the programs open at run time.
     pub libs: Vec<String>,
     /// Layers that are attached, in that order.
@@ -498,11 +511,19 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             };
             bundle(check, Purpose::Explain { wanted, form }, context)
         }
-        Some(Command::Verify(VerifyArgs { archives, lambda, libs, attached_layers, kind, output })) => {
+        Some(Command::Verify(VerifyArgs {
+            archives,
+            template,
+            lambda,
+            libs,
+            attached_layers,
+            kind,
+            output,
+        })) => {
             let kind = kind.map(bundle_kind);
             let lambda = self::lambda(lambda, false, context)?;
             Ok(Settings {
-                job: Job::Verify(Verify { archives, libs, attached_layers, kind }),
+                job: Job::Verify(Verify { archives, template, libs, attached_layers, kind }),
                 lambda,
                 output: Output::new(&output, context)?,
             })
@@ -523,6 +544,7 @@ fn baseline_job(command: BaselineCommand, context: &Context) -> Result<BaselineJ
     let arch = |arch: Option<ArchArg>| arch.map(Arch::from);
     Ok(match command {
         BaselineCommand::List(_) => BaselineJob::List,
+        BaselineCommand::Probe(_) => BaselineJob::Probe,
         BaselineCommand::Show(args) => BaselineJob::Show { name: args.name, arch: arch(args.arch) },
         BaselineCommand::Diff(args) => BaselineJob::Diff { a: args.a, b: args.b, arch: arch(args.arch) },
         BaselineCommand::Capture(args) => {
@@ -530,8 +552,13 @@ fn baseline_job(command: BaselineCommand, context: &Context) -> Result<BaselineJ
                 return Err(Error::usage(format!("`--name {}` is not one word", args.name)));
             }
             let seconds = epoch(context)?;
+            let at = |path: Utf8PathBuf| context.current_dir.join(path);
             BaselineJob::Capture(Capture {
-                root: context.current_dir.join(args.root),
+                from: match (args.root, args.from_probe) {
+                    (_, Some(file)) => CaptureFrom::Probe(at(file)),
+                    (Some(root), None) => CaptureFrom::Root(at(root)),
+                    (None, None) => unreachable!("one of the two is required"),
+                },
                 output: args.file.map(|path| context.current_dir.join(path)),
                 name: args.name,
                 arch: arch(args.arch),

@@ -792,7 +792,8 @@ fn readelf(files: &[PathBuf]) -> BTreeMap<PathBuf, Vec<String>> {
             current = file.into();
             continue;
         }
-        if !line.starts_with(' ') {
+        // From the 100,000th symbol on their numbers take the blanks' place.
+        if !line.starts_with(|char: char| char == ' ' || char.is_ascii_digit()) {
             section = line.to_owned();
             continue;
         }

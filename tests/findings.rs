@@ -115,6 +115,19 @@ impl Scene<'_> {
                 self.zip("near.zip", &["bootstrap", "app"]);
                 archives
             }
+            Code::TemplateMismatch | Code::TemplateUnknown => {
+                self.c("bootstrap", EMPTY, "");
+                self.zip("app.zip", &["bootstrap"]);
+                let wrong = if code == Code::TemplateMismatch { "arm64" } else { "!Ref Open" };
+                for (name, arch) in [("wrong", wrong), ("right", "x86_64")] {
+                    let properties =
+                        format!("CodeUri: app.zip, Runtime: provided.al2023, Architectures: [{arch}]");
+                    let function =
+                        format!("{{Type: AWS::Serverless::Function, Properties: {{{properties}}}}}");
+                    self.file(&format!("{name}.yaml"), &format!("Resources:\n  App: {function}\n"));
+                }
+                own(["verify --template wrong.yaml app.zip", "verify --template right.yaml app.zip"])
+            }
             Code::NotExecutable => {
                 self.c("bootstrap", EMPTY, "");
                 self.mode("bootstrap", 0o644);

@@ -82,6 +82,8 @@ codes! {
     BaselineOld "baseline-old" Warning "What is known of the runtime was recorded over a year ago."
     RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."
     SuspiciousInclude "suspicious-include" Warning "An included file that nobody named looks like a secret."
+    TemplateMismatch "template-mismatch" Error "The deployment template says other than what the archive holds."
+    TemplateUnknown "template-unknown" Warning "What the deployment template says of the archive cannot be told from it."
     DirectUploadLimit "direct-upload-limit" Warning "The ZIP is too large for a direct upload."
 }
 

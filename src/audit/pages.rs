@@ -13,7 +13,8 @@ pages! {
     "undefined-symbol" "wrong-arch" "not-elf" "not-executable" "repair-conflict" "not-editable" "libc-mixed"
     "size-limit" "bootstrap-missing" "version-recent" "version-unknown" "version-skew" "libc-bundled" "shadowed"
     "doubtful-library" "static-glibc-nss" "dlopen" "ca-bundle" "cpu-level" "companion-data" "not-a-runtime"
-    "stale-binary" "names-only" "baseline-old" "runtime-deprecated" "suspicious-include" "direct-upload-limit"
+    "stale-binary" "names-only" "baseline-old" "runtime-deprecated" "suspicious-include" "template-mismatch"
+    "template-unknown" "direct-upload-limit"
 }
 
 /// What a kind of finding means, why Lambda does that, how to see it, what to do: Markdown. Empty if nobody has

@@ -24,9 +24,8 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (key, value) = line.split_once(BLANK).unwrap_or((line, ""));
-        let entry = Entry { line: at + 1, key, value: value.trim_start() };
-        match (key, blocks.last_mut()) {
+        let entry = Entry::of_line(at + 1, line);
+        match (entry.key, blocks.last_mut()) {
             ("object", _) => blocks.push(Block::Object(Draft::new(&entry)?)),
             ("elf", _) => blocks.push(Block::Elf(entry.line, ElfDraft::new(&entry, header.arch.or(arch))?)),
             (_, Some(Block::Object(object))) => object.take(&entry)?,
@@ -67,6 +66,16 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    pub(super) fn of_line(line: usize, text: &'a str) -> Entry<'a> {
+        let (key, value) = text.split_once(BLANK).unwrap_or((text, ""));
+        Entry { line, key, value: value.trim_start() }
+    }
+
+    /// The number of the line, counted from 1.
+    pub(super) fn line(&self) -> usize {
+        self.line
+    }
+
     pub(super) fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::new(format!("line {}: {what}", self.line))
     }
@@ -135,7 +144,7 @@ impl<'a> Entry<'a> {
         self.one_of("yes or not there", |word| (word == "yes").then_some(value))
     }
 
-    fn date(&self) -> Result<String> {
+    pub(super) fn date(&self) -> Result<String> {
         self.one_of("a date like 2026-11-21", |word| {
             let shape: Vec<usize> = word.split('-').map(str::len).collect();
             let digits = word.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());

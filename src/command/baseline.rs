@@ -1,5 +1,8 @@
 //! What the tables hold: a list of them, one in full, the difference of two.
 
+use camino::Utf8Path;
+
+use crate::baseline::probed::{Probe, SCRIPT};
 use crate::baseline::{self, Baseline};
 use crate::command::Given;
 use crate::disk;
@@ -10,13 +13,17 @@ use crate::report::baseline::{
     BaselineReport, Table, difference, difference_text, list_text, show_text, table,
 };
 use crate::report::printable;
-use crate::settings::{BaselineJob, Capture, Context, Settings};
+use crate::settings::{BaselineJob, Capture, CaptureFrom, Context, Settings};
 use crate::ui::Ui;
 
 pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
     let is_json = settings.output.is_json();
     let answered = match job {
         BaselineJob::Capture(job) => capture(job, context, ui),
+        BaselineJob::Probe => {
+            ui.data(SCRIPT);
+            Ok(())
+        }
         BaselineJob::List => list(context).map(|answer| show(answer, is_json, ui)),
         BaselineJob::Show { name, arch } => {
             show_one(name, *arch, context).map(|answer| show(answer, is_json, ui))
@@ -106,12 +113,21 @@ fn sources(table: &Baseline) -> Vec<String> {
 
 /// Reads a root and writes its table.
 fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
-    if !disk::is_directory(&job.root) {
-        return Err(Error::new(format!("`--root {}` is not a directory", job.root)));
-    }
-    let recorded = super::date(job.stamp.unwrap_or(context.now));
-    let table = disk::capture::capture(&job.root, &job.name, &recorded, job.arch)?;
-    let text = table.captured_text();
+    let (table, source, comment) = match &job.from {
+        CaptureFrom::Root(root) => {
+            if !disk::is_directory(root) {
+                return Err(Error::new(format!("`--root {root}` is not a directory")));
+            }
+            let recorded = super::date(job.stamp.unwrap_or(context.now));
+            (disk::capture::capture(root, &job.name, &recorded, job.arch)?, root, String::new())
+        }
+        CaptureFrom::Probe(file) => {
+            let probe = read_probe(file)?;
+            let table = disk::capture::capture_probe(&probe, file, &job.name, job.arch)?;
+            (table, file, probed_comment(&probe))
+        }
+    };
+    let text = comment + &table.captured_text();
     let n_objects = text.lines().filter(|line| line.starts_with("elf ")).count();
     match &job.output {
         None => ui.data(&text),
@@ -122,10 +138,34 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
     }
     ui.status(
         "Captured",
-        &format!(
-            "{n_objects} objects of {} as {} ({}, glibc {})",
-            job.root, job.name, table.arch, table.glibc
-        ),
+        &format!("{n_objects} objects of {source} as {} ({}, glibc {})", job.name, table.arch, table.glibc),
     );
     Ok(())
+}
+
+/// A response of Lambda has at most 6 MB; a list that was printed elsewhere may have more.
+const LARGEST_PROBE: u64 = 256 << 20;
+
+fn read_probe(path: &Utf8Path) -> Result<Probe> {
+    const HELP: &str = "name a file with all that the script of `cargo lambda-bundle baseline probe` answered, and nothing else";
+    let size = disk::size(path).map_err(|error| error.or_help(HELP))?;
+    if size > LARGEST_PROBE {
+        let (size, largest) = (crate::report::size(size), crate::report::size(LARGEST_PROBE));
+        let error =
+            Error::new(format!("`{path}` is too large for a probe's list: {size}, and at most {largest}"));
+        return Err(error.help(HELP));
+    }
+    let not_text = || Error::new(format!("`{path}` is not a text file")).help(HELP);
+    let text = String::from_utf8(disk::read(path)?).map_err(|_| not_text())?;
+    Probe::parse(&text)
+        .map_err(|error| Error::new(format!("`{path}` is not what a probe lists")).because(error).help(HELP))
+}
+
+/// Where a probe ran, as comments for the table's text.
+fn probed_comment(probe: &Probe) -> String {
+    let of = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+    let variables = probe.variables.iter().map(|(name, value)| format!("{name}={value}"));
+    let facts = [of("System:", &probe.system), of("Kernel:", &probe.kernel)];
+    let lines = facts.into_iter().flatten().chain(variables);
+    lines.map(|line| format!("# {line}\n")).collect()
 }

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 
 use super::attached::Attached;
 use super::proof::{Contents, Seen};
+use super::template::Template;
 use super::{Results, arch_assertion, conclude, lambda_world, runtime_findings, say_age, unreadable};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Limits};
 use crate::audit::Finding;
@@ -25,17 +26,28 @@ pub(super) fn run(
     ui: &Ui,
     results: &mut Results,
 ) -> Result<()> {
-    let attached = Attached::read(&job.attached_layers, ui)?;
-    for path in &job.archives {
-        verify_one(path, job, &attached, settings, context, ui, results)?;
+    let template = job.template.as_deref().map(Template::read).transpose()?;
+    let around = Around { attached: Attached::read(&job.attached_layers, ui)?, template };
+    let archives = match &around.template {
+        Some(template) if job.archives.is_empty() => template.archives(ui)?,
+        _ => job.archives.clone(),
+    };
+    for path in &archives {
+        verify_one(path, job, &around, settings, context, ui, results)?;
     }
     Ok(())
+}
+
+/// What an archive is deployed with.
+struct Around {
+    attached: Attached,
+    template: Option<Template>,
 }
 
 fn verify_one(
     path: &Utf8Path,
     job: &Verify,
-    attached: &Attached,
+    Around { attached, template }: &Around,
     settings: &Settings,
     context: &Context,
     ui: &Ui,
@@ -52,14 +64,20 @@ fn verify_one(
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
     let kind = job.kind.unwrap_or_else(|| kind_of(&read));
-    let runtime = &settings.lambda.configured;
-    let contents = Contents::new(&read, path.as_str(), kind, runtime, attached);
+    let of_template = template.as_ref().and_then(|template| template.runtime_of(path, &settings.lambda));
+    let runtime = of_template.unwrap_or_else(|| settings.lambda.configured.clone());
+    let contents = Contents::new(&read, path.as_str(), kind, &runtime, attached);
     let name = contents.main.as_ref().map_or(BOOTSTRAP, |main| &main.name).to_owned();
     let mut findings: Vec<Finding> = contents.findings.clone();
     let unzipped_bytes = read.unzipped_bytes + attached.unzipped_bytes;
     findings.extend(super::bundle::size_finding(unzipped_bytes, &name));
     findings.extend(super::bundle::direct_upload_finding(zipped_bytes, &name));
     let facts = contents.main.as_ref().map(|main| &*main.facts);
+    if let Some(template) = template {
+        let arch = facts.and_then(ElfFacts::arch);
+        let compared = settings.lambda.given.is_none().then_some(&*runtime);
+        findings.extend(template.findings(path, &name, arch, compared, &digest));
+    }
     let mut artifact = Artifact {
         name: name.clone(),
         package: None,
@@ -83,7 +101,7 @@ fn verify_one(
     };
     let arch = facts.and_then(ElfFacts::arch).or(settings.lambda.arch);
     let arch = arch.or_else(|| contents.arch_of_others()).unwrap_or(elf::Arch::X86_64);
-    match lambda_world(&settings.lambda, runtime, arch, &name) {
+    match lambda_world(&settings.lambda, &runtime, arch, &name) {
         Err(finding) => findings.push(*finding),
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
@@ -104,7 +122,7 @@ fn verify_one(
     let fails = conclude(&mut artifact, &mut findings, settings, ui);
     let is_started = match kind {
         BundleKind::Layer => false,
-        BundleKind::Function => baseline::starts_bootstrap(runtime),
+        BundleKind::Function => baseline::starts_bootstrap(&runtime),
         BundleKind::Extension => true,
     };
     if facts.is_none() && kind == BundleKind::Function && is_started && !fails {

@@ -178,25 +178,36 @@ fn read_object(source: &Utf8Path) -> Opened {
     }
     if !metadata.is_file() {
         // A FIFO would hang, a device has no end. ld.so would fail on its content.
-        return Opened::Rejected("invalid ELF header: it is not a regular file".into());
+        return not_a_file();
     }
     let facts = match super::read_elf(source, metadata.len()) {
         Ok(facts) => facts,
         Err(error) => return failed(&error),
     };
+    opened(facts.map(Arc::new), metadata.len(), file_id(&metadata, source), source.as_str())
+}
+
+/// What a loader gets of a regular file of this size.
+pub(super) fn opened(
+    facts: Result<Arc<elf::ElfFacts>, ElfError>,
+    size: u64,
+    id: (u64, u64),
+    source: &str,
+) -> Opened {
     match facts {
-        Ok(facts) => Opened::File(OpenFile {
-            id: file_id(&metadata, source),
-            source: source.as_str().to_owned(),
-            object: Object::Elf(Arc::new(facts)),
-        }),
+        Ok(facts) => Opened::File(OpenFile { id, source: source.to_owned(), object: Object::Elf(facts) }),
         // ld.so looks at the size of an ELF header before it looks at the content.
-        Err(ElfError::NotElf(_) | ElfError::TooShort) if metadata.len() < 64 => {
+        Err(ElfError::NotElf(_) | ElfError::TooShort) if size < 64 => {
             Opened::Rejected("file too short".into())
         }
         Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
         Err(error) => Opened::Rejected(error.to_string()),
     }
+}
+
+/// What it gets of a pipe or a device.
+pub(super) fn not_a_file() -> Opened {
+    Opened::Rejected("invalid ELF header: it is not a regular file".into())
 }
 
 #[cfg(unix)]
@@ -291,10 +302,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
             ["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned).to_vec()
         }
     });
-    let lib = match &built_in[0] {
-        first if first.ends_with(&multiarch) => format!("lib/{multiarch}"),
-        first => elf::file_name(first).to_owned(),
-    };
+    let lib = lib_token(&built_in[0], arch);
     default_dirs.extend(built_in);
     let (isa_level, platform) = match (&files.sysroot, arch) {
         (None, Arch::X86_64) => cpu(),
@@ -328,6 +336,12 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         hwcaps,
         cache,
     }
+}
+
+/// `$LIB`, by the first directory that is compiled into the loader.
+pub(super) fn lib_token(first: &str, arch: Arch) -> String {
+    let multiarch = format!("{}-linux-gnu", arch.gnu_name());
+    if first.ends_with(&multiarch) { format!("lib/{multiarch}") } else { elf::file_name(first).to_owned() }
 }
 
 /// The directories that are compiled into an ld.so: strings in a row, each with a slash at its end.

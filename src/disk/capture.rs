@@ -3,7 +3,8 @@
 //! Looked into are the loader's own directories, Lambda's library path without the function's and the layers'
 //! directories, what /etc/ld.so.cache names, and the directories that the RPATHs and RUNPATHs of the objects found
 //! there name, each with its hwcaps directories. Links are recorded as they are and followed inside the root.
-//! Nothing is executed, and nothing outside of the root is read.
+//! Nothing is executed, and nothing outside of the root is read. A root may also be what a probe listed from inside
+//! a runtime: then no file is read at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::build_world::{self, DiskFiles};
 use crate::baseline::captured::{Root, RootEntry};
+use crate::baseline::probed::{Node, Probe};
 use crate::baseline::{Baseline, LIBRARY_PATH};
 use crate::elf::{Arch, file_name};
 use crate::error::{Error, Result};
@@ -25,6 +27,97 @@ fn interpreters(arch: Arch) -> &'static [&'static str] {
     }
 }
 
+/// What a capture asks of a root. Paths are the root's own, absolute, and without links above their last part.
+trait Source {
+    /// What stands at a path; `None` for nothing.
+    fn at(&self, path: &str) -> Option<Standing>;
+    /// The names in a directory; none of what cannot be listed, which has nothing for the loader, too.
+    fn names(&self, directory: &str) -> Vec<String>;
+    /// What a loader that opens a path gets.
+    fn open(&self, path: &str) -> Opened;
+}
+
+/// What stands at a path.
+enum Standing {
+    Link(String),
+    Directory,
+    /// A file, a pipe or a device.
+    Other,
+}
+
+/// A root in a directory of this machine.
+struct OnDisk<'a> {
+    root: &'a Utf8Path,
+    files: DiskFiles,
+}
+
+impl OnDisk<'_> {
+    fn path(&self, path: &str) -> Utf8PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+}
+
+impl Source for OnDisk<'_> {
+    fn at(&self, path: &str) -> Option<Standing> {
+        let path = self.path(path);
+        let metadata = path.symlink_metadata().ok()?;
+        Some(match metadata {
+            link if link.is_symlink() => Standing::Link(path.read_link_utf8().ok()?.into_string()),
+            directory if directory.is_dir() => Standing::Directory,
+            _ => Standing::Other,
+        })
+    }
+
+    fn names(&self, directory: &str) -> Vec<String> {
+        let Ok(listed) = self.path(directory).read_dir_utf8() else { return Vec::new() };
+        listed.flatten().map(|entry| entry.file_name().to_owned()).collect()
+    }
+
+    fn open(&self, path: &str) -> Opened {
+        self.files.open(path)
+    }
+}
+
+impl Source for Probe {
+    fn at(&self, path: &str) -> Option<Standing> {
+        Some(match self.nodes.get(path)? {
+            Node::Link(target) => Standing::Link(target.clone()),
+            Node::Directory => Standing::Directory,
+            Node::Special | Node::File(..) => Standing::Other,
+        })
+    }
+
+    fn names(&self, directory: &str) -> Vec<String> {
+        let start = format!("{directory}/");
+        let below = self.nodes.range(start.clone()..).map_while(|(path, _)| path.strip_prefix(&start));
+        below.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+    }
+
+    fn open(&self, path: &str) -> Opened {
+        match self.nodes.get(path) {
+            None => Opened::Absent,
+            Some(Node::File(size, facts)) => build_world::opened(facts.clone(), *size, (0, 0), path),
+            Some(_) => build_world::not_a_file(),
+        }
+    }
+}
+
+/// What a root says of itself beside its files.
+struct Described<'a> {
+    name: &'a str,
+    recorded: &'a str,
+    arch: Arch,
+    default_dirs: &'a [String],
+    /// `$LIB`.
+    lib: String,
+    /// Of its glibc, (major, minor).
+    release: (u32, u32),
+    /// /etc/ld.so.cache.
+    cache: Option<Vec<u8>>,
+    /// What `LD_LIBRARY_PATH` may be.
+    library_paths: Vec<String>,
+}
+
 /// The table of the root file system in the directory `root`.
 ///
 /// `name` is what the table calls its runtime, `recorded` the day, `YYYY-MM-DD`. Without `arch` it is the
@@ -34,53 +127,94 @@ fn interpreters(arch: Arch) -> &'static [&'static str] {
 ///
 /// A root without glibc for that architecture.
 pub fn capture(root: &Utf8Path, name: &str, recorded: &str, arch: Option<Arch>) -> Result<Baseline> {
-    let files = DiskFiles::new(Some(root), Vec::new(), Vec::new());
-    let has = |path: &str| matches!(files.open(path), Opened::File(_));
+    let source = OnDisk { root, files: DiskFiles::new(Some(root), Vec::new(), Vec::new()) };
+    let arch = find_arch(&source, root, arch)?;
+    let rules = build_world::glibc_rules(&source.files, arch);
+    let described = Described {
+        name,
+        recorded,
+        arch,
+        default_dirs: &rules.default_dirs,
+        lib: rules.lib,
+        release: rules.release,
+        // The loader reads the cache, not the configuration that it is made from.
+        cache: source.files.read_text("/etc/ld.so.cache"),
+        library_paths: vec![LIBRARY_PATH.to_owned(), format!("/var/lang/lib:{LIBRARY_PATH}")],
+    };
+    read(&source, root, described)
+}
+
+/// The table of the runtime that a probe ran in; `file` is where its list is from. The value of `LD_LIBRARY_PATH`
+/// that it had is the table's.
+///
+/// # Errors
+///
+/// As [`capture`].
+pub fn capture_probe(probe: &Probe, file: &Utf8Path, name: &str, arch: Option<Arch>) -> Result<Baseline> {
+    let arch = find_arch(probe, file, arch)?;
+    let library_paths = match probe.variables.get("LD_LIBRARY_PATH") {
+        Some(path) => vec![path.clone()],
+        None => vec![LIBRARY_PATH.to_owned(), format!("/var/lang/lib:{LIBRARY_PATH}")],
+    };
+    let described = Described {
+        name,
+        recorded: &probe.recorded,
+        arch,
+        default_dirs: &probe.default_dirs,
+        lib: build_world::lib_token(&probe.default_dirs[0], arch),
+        release: probe.glibc,
+        cache: probe.cache.clone(),
+        library_paths,
+    };
+    read(probe, file, described)
+}
+
+/// The architecture that a root has an interpreter for; `root` names it in messages.
+fn find_arch(source: &dyn Source, root: &Utf8Path, arch: Option<Arch>) -> Result<Arch> {
     let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
-    let found = wanted.iter().find(|arch| interpreters(**arch).iter().any(|path| has(path)));
-    let arch = *found.ok_or_else(|| {
+    let found = wanted.iter().find(|arch| interpreters(**arch).iter().any(|path| is_object(source, path)));
+    found.copied().ok_or_else(|| {
         let paths: Vec<&str> = wanted.iter().flat_map(|arch| interpreters(*arch)).copied().collect();
         Error::new(format!("`{root}` has no loader of glibc: no {}", paths.join(", no ")))
             .help("name the root of a system with glibc: an unpacked image, or `/` inside a container")
-    })?;
-    let rules = build_world::glibc_rules(&files, arch);
-    if !rules.default_dirs.iter().any(|dir| has(&format!("{dir}/libc.so.6"))) {
-        return Err(Error::new(format!("`{root}` has no libc.so.6 in {}", rules.default_dirs.join(", "))));
+    })
+}
+
+/// Whether a path leads to an object.
+fn is_object(source: &dyn Source, path: &str) -> bool {
+    let real = follow(source, path, &mut BTreeMap::new());
+    real.is_some_and(|path| matches!(source.open(&path), Opened::File(_)))
+}
+
+fn read(source: &dyn Source, root: &Utf8Path, described: Described<'_>) -> Result<Baseline> {
+    let Described { name, recorded, arch, default_dirs, lib, release, cache, library_paths } = described;
+    if !default_dirs.iter().any(|dir| is_object(source, &format!("{dir}/libc.so.6"))) {
+        return Err(Error::new(format!("`{root}` has no libc.so.6 in {}", default_dirs.join(", "))));
     }
-    let hwcaps = hwcap_subdirectories(arch, rules.release, 3, arch.gnu_name());
-    // The loader reads the cache, not the configuration that it is made from.
-    let cache = match files.read_text("/etc/ld.so.cache") {
-        Some(bytes) => build_world::read_cache(&bytes, arch, &hwcaps),
-        None => BTreeMap::new(),
-    };
-    let mut reader = Reader {
-        root,
-        files: &files,
-        arch,
-        lib: rules.lib,
-        hwcaps,
-        entries: BTreeMap::new(),
-        pending: Vec::new(),
-    };
+    let hwcaps = hwcap_subdirectories(arch, release, 3, arch.gnu_name());
+    let cache = cache.map_or_else(BTreeMap::new, |bytes| build_world::read_cache(&bytes, arch, &hwcaps));
+    let mut reader = Reader { source, arch, lib, hwcaps, entries: BTreeMap::new(), pending: Vec::new() };
     let is_ours = |dir: &str| !["/var/task", "/opt"].iter().any(|ours| Utf8Path::new(dir).starts_with(ours));
-    reader.pending.extend(rules.default_dirs.iter().cloned());
-    reader.pending.extend(
-        LIBRARY_PATH.split(':').chain(["/var/lang/lib"]).filter(|dir| is_ours(dir)).map(str::to_owned),
-    );
+    reader.pending.extend(default_dirs.iter().cloned());
+    let named = library_paths.iter().map(String::as_str).chain([LIBRARY_PATH, "/var/lang/lib"]);
+    let named = named.flat_map(|path| path.split(':')).filter(|dir| dir.starts_with('/') && is_ours(dir));
+    reader.pending.extend(named.map(str::to_owned));
     reader.read_directories();
     let paths = cache.values().map(String::as_str).chain(interpreters(arch).iter().copied());
     for path in paths {
         reader.read_file(path);
     }
     reader.read_directories();
-    let (major, minor) = rules.release;
+    let (major, minor) = release;
     let mut header =
         format!("runtime {name}\narch {arch}\nrecorded {recorded}\nglibc {major}.{minor}\ncomplete yes\n");
-    for path in interpreters(arch).iter().filter(|path| has(path)) {
+    for path in interpreters(arch).iter().filter(|path| is_object(source, path)) {
         header.push_str(&format!("interpreter {path}\n"));
     }
-    header.push_str(&format!("default-dirs {}\n", rules.default_dirs.join(" ")));
-    header.push_str(&format!("library-path {LIBRARY_PATH}\nlibrary-path /var/lang/lib:{LIBRARY_PATH}\n"));
+    header.push_str(&format!("default-dirs {}\n", default_dirs.join(" ")));
+    for path in library_paths {
+        header.push_str(&format!("library-path {path}\n"));
+    }
     let table = Baseline::parse(&header)
         .map_err(|error| Error::new(format!("could not describe `{root}`")).because(error))?;
     Ok(table.with_root(Root { entries: reader.entries, cache }))
@@ -88,8 +222,7 @@ pub fn capture(root: &Utf8Path, name: &str, recorded: &str, arch: Option<Arch>) 
 
 /// A root as it is read.
 struct Reader<'a> {
-    root: &'a Utf8Path,
-    files: &'a DiskFiles,
+    source: &'a dyn Source,
     arch: Arch,
     /// `$LIB`.
     lib: String,
@@ -111,14 +244,7 @@ impl Reader<'_> {
                 if !seen.insert(directory.clone()) {
                     continue;
                 }
-                // What cannot be listed has nothing for the loader; a file is no directory.
-                let Ok(listed) = self.on_disk(&directory).read_dir_utf8() else { continue };
-                let names: Vec<String> = listed
-                    .flatten()
-                    .map(|entry| entry.file_name().to_owned())
-                    .filter(|name| name.contains(".so"))
-                    .collect();
-                for name in names {
+                for name in self.source.names(&directory).iter().filter(|name| name.contains(".so")) {
                     self.read_file(&format!("{directory}/{name}"));
                 }
             }
@@ -131,7 +257,7 @@ impl Reader<'_> {
         if self.entries.contains_key(&path) {
             return;
         }
-        let entry = match self.files.open(&path) {
+        let entry = match self.source.open(&path) {
             Opened::File(file) => match &file.object {
                 Object::Elf(facts) => {
                     let named = facts.rpath.iter().chain(&facts.runpath);
@@ -146,7 +272,7 @@ impl Reader<'_> {
                 Object::System(_) | Object::Unseen => None,
             },
             // A directory is no file that could be refused, though it may have such a name.
-            Opened::Rejected(_) if self.on_disk(&path).is_dir() => None,
+            Opened::Rejected(_) if matches!(self.source.at(&path), Some(Standing::Directory)) => None,
             Opened::Rejected(why) => Some(RootEntry::Refused(why)),
             Opened::Absent | Opened::Unreadable | Opened::Failed(_) => None,
         };
@@ -162,42 +288,38 @@ impl Reader<'_> {
         })
     }
 
-    fn on_disk(&self, path: &str) -> Utf8PathBuf {
-        self.root.join(path.trim_start_matches('/'))
-    }
-
     /// The path with all links followed inside the root, each of them recorded; `None` if it leads nowhere.
     fn follow(&mut self, path: &str) -> Option<String> {
-        let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-        let mut at = String::new();
-        let mut links = 0;
-        while let Some(part) = rest.pop() {
-            match part.as_str() {
-                "" | "." => continue,
-                ".." => {
-                    at.truncate(at.rfind('/').unwrap_or(0));
-                    continue;
-                }
-                _ => {}
-            }
-            let above = at.len();
-            at.push('/');
-            at.push_str(&part);
-            let metadata = self.on_disk(&at).symlink_metadata().ok()?;
-            if !metadata.is_symlink() {
+        follow(self.source, path, &mut self.entries)
+    }
+}
+
+fn follow(source: &dyn Source, path: &str, entries: &mut BTreeMap<String, RootEntry>) -> Option<String> {
+    let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let mut at = String::new();
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        match part.as_str() {
+            "" | "." => continue,
+            ".." => {
+                at.truncate(at.rfind('/').unwrap_or(0));
                 continue;
             }
-            links += 1;
-            let target = self.on_disk(&at).read_link_utf8().ok()?.into_string();
-            // Source: MAXSYMLINKS in the kernel.
-            if links > 40 || target.is_empty() {
-                return None;
-            }
-            self.entries.insert(at.clone(), RootEntry::Link(target.clone()));
-            at.truncate(if target.starts_with('/') { 0 } else { above });
-            rest.extend(target.split('/').rev().map(str::to_owned));
+            _ => {}
         }
-        debug_assert_eq!(normalize(&at), if at.is_empty() { "/" } else { &at });
-        (!at.is_empty() && !file_name(&at).is_empty()).then_some(at)
+        let above = at.len();
+        at.push('/');
+        at.push_str(&part);
+        let Standing::Link(target) = source.at(&at)? else { continue };
+        links += 1;
+        // Source: MAXSYMLINKS in the kernel.
+        if links > 40 || target.is_empty() {
+            return None;
+        }
+        entries.insert(at.clone(), RootEntry::Link(target.clone()));
+        at.truncate(if target.starts_with('/') { 0 } else { above });
+        rest.extend(target.split('/').rev().map(str::to_owned));
     }
+    debug_assert_eq!(normalize(&at), if at.is_empty() { "/" } else { &at });
+    (!at.is_empty() && !file_name(&at).is_empty()).then_some(at)
 }

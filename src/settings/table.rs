@@ -55,6 +55,7 @@ const SCOPES: &[(&str, Scope)] = &[
     ("split-layer", Scope::Run),
     ("target", Scope::Run),
     ("target-dir", Scope::Variable),
+    ("template", Scope::Flag),
     ("verbose", Scope::Run),
     ("version", Scope::Flag),
     ("workspace", Scope::Flag),

@@ -16,11 +16,13 @@ use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
 
 use cargo_lambda_bundle::archive::{self, Kind, Limits};
+use cargo_lambda_bundle::baseline::probed::Probe;
 use cargo_lambda_bundle::baseline::{self, Baseline, NodeAnswer, Nodes};
 use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line, read_cache};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::{LambdaWorld, TASK_ROOT};
 use cargo_lambda_bundle::patterns::Patterns;
+use cargo_lambda_bundle::template;
 
 /// An ELF file: its facts, the answers derived from them, and what the loader does with it.
 pub fn elf(bytes: &[u8]) {
@@ -112,6 +114,8 @@ pub fn conf(bytes: &[u8]) {
         let text: usize = cache.iter().map(|(name, path)| name.len() + path.len()).sum();
         assert!(text <= MAX_CACHE_TEXT, "{text} bytes of text from {}", bytes.len());
     }
+    // A deployment template is a text of the user's, too.
+    let _ = template::functions(&String::from_utf8_lossy(bytes), None);
     for line in String::from_utf8_lossy(bytes).lines() {
         match conf_line(line) {
             ConfLine::Directory(directory) => {
@@ -131,6 +135,7 @@ const MAX_CACHE_TEXT: usize = 64 << 20;
 pub fn baseline(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = Baseline::of_list(&text, "list", Arch::X86_64, "2026-01-01");
+    let _ = Probe::parse(&text);
     let Ok(baseline) = Baseline::parse(&text) else { return };
     if baseline.root_files.is_some() {
         // What was captured is written as it is read.

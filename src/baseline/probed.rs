@@ -1,0 +1,281 @@
+//! What the script of `baseline probe` lists of the runtime that it ran in: a root, with the parts of its files
+//! that a loader reads.
+//!
+//! One fact a line, the first says which form this is, and the last is `end`:
+//!
+//! ```text
+//! cargo-lambda-bundle-probe 1
+//! recorded 2026-11-24                      the day it ran
+//! kernel 5.10.253-286.1015.amzn2.x86_64    as `uname -r`
+//! system Amazon Linux 2023                 PRETTY_NAME of /etc/os-release
+//! variable LD_LIBRARY_PATH /lib64:...      of the environment, see [`VARIABLES`]
+//! default-dir /lib64                       a directory that is built into the loader, in its order
+//! glibc 2.34                               of libc.so.6, by its own text
+//! cache Z2xpYm...                          /etc/ld.so.cache in Base64
+//! directory /usr/lib64                     it was listed: there is no other `*.so*` in it
+//! link /lib64<TAB>usr/lib64                a symbolic link and its target
+//! special /usr/lib64/libpipe.so            neither file nor directory
+//! file 116960 /usr/lib64/libz.so.1.2.11    a file and its size in bytes
+//! part 0 f0VMRg...                         bytes of that file and where they begin, in Base64
+//! ```
+//!
+//! Bytes, not facts, because then the one that reads whole files reads these, too. A part that was not sent and is
+//! asked for is an error: what is not known is not taken for absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::text::Entry;
+use crate::elf::{self, ElfError, ElfFacts, Part};
+use crate::error::{Error, Result};
+
+/// The first line.
+const FORM: &str = "cargo-lambda-bundle-probe 1";
+
+/// The variables that a probe tells of: none that holds a secret.
+pub const VARIABLES: [&str; 8] = [
+    "AWS_EXECUTION_ENV",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "LANG",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "PATH",
+    "TZ",
+];
+
+/// The script that makes such a list.
+pub const SCRIPT: &str = include_str!("probe.sh");
+
+/// A runtime's root, as a probe lists it.
+#[derive(Debug)]
+pub struct Probe {
+    /// The day it ran, `YYYY-MM-DD`.
+    pub recorded: String,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The system's name for itself.
+    pub system: Option<String>,
+    /// Variables of its environment.
+    pub variables: BTreeMap<String, String>,
+    /// The directories that are built into the loader.
+    pub default_dirs: Vec<String>,
+    /// The release of its glibc, (major, minor).
+    pub glibc: (u32, u32),
+    /// /etc/ld.so.cache.
+    pub cache: Option<Vec<u8>>,
+    /// What stands where; directories are those that were listed and those that others stand in.
+    pub nodes: BTreeMap<String, Node>,
+}
+
+/// What stands at a path.
+#[derive(Debug)]
+pub enum Node {
+    /// A directory.
+    Directory,
+    /// A symbolic link and its target.
+    Link(String),
+    /// A pipe, a device.
+    Special,
+    /// A file: its size, and what it says as an ELF file.
+    File(u64, std::result::Result<Arc<ElfFacts>, ElfError>),
+}
+
+/// A file whose parts come next.
+struct Draft {
+    line: usize,
+    path: String,
+    size: u64,
+    parts: Vec<(u64, Vec<u8>)>,
+}
+
+impl Probe {
+    /// Reads what a probe printed.
+    ///
+    /// # Errors
+    ///
+    /// Text that is not in this form, or not all of it, with the line.
+    pub fn parse(text: &str) -> Result<Probe> {
+        let mut lines = text.lines().enumerate();
+        match lines.next() {
+            Some((_, FORM)) => {}
+            _ => return Err(Error::new(format!("line 1: it is not `{FORM}`"))),
+        }
+        let mut reader = Reader::default();
+        let mut last = 1;
+        for (at, line) in lines {
+            last = at + 1;
+            let entry = Entry::of_line(last, line);
+            if reader.ended {
+                return Err(entry.error("there is more behind `end`"));
+            }
+            reader.take(&entry)?;
+        }
+        if !reader.ended {
+            return Err(Error::new(format!("line {last}: it stops here, without the line `end`")));
+        }
+        reader.finish(last)
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    recorded: Option<String>,
+    kernel: Option<String>,
+    system: Option<String>,
+    glibc: Option<(u32, u32)>,
+    cache: Option<Vec<u8>>,
+    variables: BTreeMap<String, String>,
+    default_dirs: Vec<String>,
+    nodes: BTreeMap<String, Node>,
+    file: Option<Draft>,
+    ended: bool,
+}
+
+impl Reader {
+    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+        if entry.key != "part" {
+            self.finish_file()?;
+        }
+        match entry.key {
+            "recorded" => entry.once(&mut self.recorded, entry.date()?),
+            "kernel" => entry.once(&mut self.kernel, entry.text()?.to_owned()),
+            "system" => entry.once(&mut self.system, entry.text()?.to_owned()),
+            "variable" => {
+                let (name, value) = entry.word_and_rest("NAME VALUE")?;
+                if !VARIABLES.contains(&name) {
+                    return Err(entry.error(format_args!("`variable` is one of {}", VARIABLES.join(", "))));
+                }
+                self.variables.insert(name.to_owned(), value.to_owned());
+                Ok(())
+            }
+            "default-dir" => {
+                self.default_dirs.push(entry.path()?);
+                Ok(())
+            }
+            "glibc" => {
+                let release = entry.one_of("a release like 2.34", |word| {
+                    let (major, minor) = word.split_once('.')?;
+                    Some((major.parse().ok()?, minor.parse().ok()?))
+                })?;
+                entry.once(&mut self.glibc, release)
+            }
+            "cache" => entry.once(&mut self.cache, decode(entry, entry.word()?)?),
+            "directory" => self.add(entry, plain(entry, entry.text()?)?, Node::Directory),
+            "special" => self.add(entry, plain(entry, entry.text()?)?, Node::Special),
+            "link" => {
+                let (path, target) = entry
+                    .text()?
+                    .split_once('\t')
+                    .filter(|(_, target)| !target.is_empty())
+                    .ok_or_else(|| entry.error("expected `link PATH`, a tab and the target"))?;
+                self.add(entry, plain(entry, path)?, Node::Link(target.to_owned()))
+            }
+            "file" => {
+                let (size, path) = entry.word_and_rest("SIZE PATH")?;
+                let size = size.parse().map_err(|_| entry.error("expected `file SIZE PATH`"))?;
+                let path = plain(entry, path)?;
+                self.file = Some(Draft { line: entry.line(), path, size, parts: Vec::new() });
+                Ok(())
+            }
+            "part" => {
+                let (start, bytes) = entry.word_and_rest("START BYTES")?;
+                let Some(file) = &mut self.file else {
+                    return Err(entry.error("a `part` without a `file` before it"));
+                };
+                let start: u64 = start.parse().map_err(|_| entry.error("expected `part START BYTES`"))?;
+                let bytes = decode(entry, bytes)?;
+                let end = start.checked_add(bytes.len() as u64).filter(|end| *end <= file.size);
+                if end.is_none() {
+                    return Err(
+                        entry.error(format_args!("the part ends behind the file's {} bytes", file.size))
+                    );
+                }
+                file.parts.push((start, bytes));
+                Ok(())
+            }
+            "end" => {
+                self.ended = true;
+                Ok(())
+            }
+            _ => Err(entry.unknown_key("a probe")),
+        }
+    }
+
+    fn add(&mut self, entry: &Entry<'_>, path: String, node: Node) -> Result<()> {
+        match self.nodes.insert(path, node) {
+            None => Ok(()),
+            Some(_) => Err(entry.error("a second line for that path")),
+        }
+    }
+
+    /// Reads a file when all of its parts are there.
+    fn finish_file(&mut self) -> Result<()> {
+        let Some(Draft { line, path, size, parts }) = self.file.take() else { return Ok(()) };
+        let parts: Vec<Part> = parts.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
+        let facts = match elf::parse_parts(size, &parts) {
+            Err(ElfError::NotRead(_)) => {
+                return Err(Error::new(format!(
+                    "line {line}: a part of `{path}` is missing that a loader reads"
+                )));
+            }
+            facts => facts.map(Arc::new),
+        };
+        match self.nodes.insert(path, Node::File(size, facts)) {
+            None => Ok(()),
+            Some(_) => Err(Error::new(format!("line {line}: a second line for that path"))),
+        }
+    }
+
+    fn finish(mut self, last: usize) -> Result<Probe> {
+        let missing = |key: &str| Error::new(format!("line {last}: it ends, and there was no `{key}`"));
+        // What something stands in is a directory.
+        let mut above = BTreeSet::new();
+        for path in self.nodes.keys() {
+            let mut at = path.as_str();
+            while let Some((parent, _)) = at.rsplit_once('/').filter(|(parent, _)| !parent.is_empty()) {
+                if !above.insert(parent.to_owned()) {
+                    break;
+                }
+                at = parent;
+            }
+        }
+        for path in above {
+            if !matches!(self.nodes.entry(path.clone()).or_insert(Node::Directory), Node::Directory) {
+                return Err(Error::new(format!(
+                    "line {last}: it ends, and `{path}` is both a file and a directory"
+                )));
+            }
+        }
+        if self.default_dirs.is_empty() {
+            return Err(missing("default-dir"));
+        }
+        Ok(Probe {
+            recorded: self.recorded.ok_or_else(|| missing("recorded"))?,
+            kernel: self.kernel,
+            system: self.system,
+            variables: self.variables,
+            default_dirs: self.default_dirs,
+            glibc: self.glibc.ok_or_else(|| missing("glibc"))?,
+            cache: self.cache,
+            nodes: self.nodes,
+        })
+    }
+}
+
+fn decode(entry: &Entry<'_>, text: &str) -> Result<Vec<u8>> {
+    STANDARD
+        .decode(text)
+        .map_err(|_| entry.error(format_args!("the bytes of `{}` are not Base64", entry.key)))
+}
+
+/// An absolute path without `.`, `..` and empty parts; it may contain spaces.
+fn plain(entry: &Entry<'_>, path: &str) -> Result<String> {
+    match crate::world::normalize(path) == path && path.starts_with('/') {
+        true => Ok(path.to_owned()),
+        false => Err(entry.error(format_args!("the path of `{}` is not absolute and plain", entry.key))),
+    }
+}

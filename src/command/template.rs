@@ -1,0 +1,177 @@
+//! `verify --template`: what a deployment template says of a function, compared with the ZIP that it names.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::archive::Digest;
+use crate::audit::{Code, Finding};
+use crate::baseline::{self, starts_bootstrap};
+use crate::disk;
+use crate::elf::Arch;
+use crate::error::{Error, Result};
+use crate::settings::{DEFAULT_RUNTIME, Lambda};
+use crate::template::{self, Function, Setting};
+use crate::ui::Ui;
+
+/// A template that was read.
+pub(super) struct Template {
+    /// As the user named it.
+    path: Utf8PathBuf,
+    /// Its functions, each with the file or directory of its code where that is there, links followed.
+    functions: Vec<(Function, Option<Utf8PathBuf>)>,
+}
+
+/// CloudFormation takes 1 MB; what Terraform prints of a large state has more.
+const LARGEST: u64 = 256 << 20;
+
+impl Template {
+    /// # Errors
+    ///
+    /// A file that is no template, or has no function with a ZIP.
+    pub fn read(path: &Utf8Path) -> Result<Template> {
+        const HELP: &str =
+            "name a SAM or CloudFormation template, or a file with what `terraform show -json` prints";
+        let refused =
+            |error: Error| Error::new(format!("`{path}` is not a template")).because(error).help(HELP);
+        let size = disk::size(path).map_err(|error| error.or_help(HELP))?;
+        if size > LARGEST {
+            return Err(refused(Error::new(format!("it has {}", crate::report::size(size)))));
+        }
+        let text = String::from_utf8(disk::read(path)?).map_err(|_| refused(Error::new("it is not text")))?;
+        // CDK's list of what it writes beside the template.
+        let assets = path.as_str().strip_suffix(".template.json").map(|stack| format!("{stack}.assets.json"));
+        let assets = assets.filter(|assets| disk::exists(Utf8Path::new(assets)));
+        let assets = assets.map(|assets| disk::read(Utf8Path::new(&assets))).transpose()?;
+        let assets = assets.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let functions = template::functions(&text, assets.as_deref()).map_err(refused)?;
+        if functions.is_empty() {
+            return Err(Error::new(format!("`{path}` has no function whose code is a ZIP")).help(HELP));
+        }
+        let directory = path.parent().unwrap_or(Utf8Path::new(""));
+        let located = functions.into_iter().map(|function| {
+            // What is not there, or not yet, is no ZIP of this run.
+            let at = function.code.value().and_then(|code| disk::canonicalize(&directory.join(code)).ok());
+            (function, at)
+        });
+        Ok(Template { path: path.to_owned(), functions: located.collect() })
+    }
+
+    /// The ZIPs that it names, each once; of a function without one it is said why.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn archives(&self, ui: &Ui) -> Result<Vec<Utf8PathBuf>> {
+        let mut archives: Vec<Utf8PathBuf> = Vec::new();
+        for (function, at) in &self.functions {
+            let why = match (at, &function.code) {
+                (Some(at), _) if disk::is_directory(at) => format!("its code is the directory {at}"),
+                (Some(at), _) => {
+                    if !archives.contains(at) {
+                        archives.push(at.clone());
+                    }
+                    continue;
+                }
+                (None, Setting::Unknown(why)) => why.clone(),
+                (None, code) => format!("{} is not there", code.value().unwrap_or_default()),
+            };
+            ui.status("Skipping", &format!("{} of {}: {why}", function.name, self.path));
+        }
+        if archives.is_empty() {
+            return Err(Error::new(format!("`{}` names no ZIP that is there", self.path))
+                .help("name the ZIP, too: `verify bootstrap.zip --template FILE`"));
+        }
+        Ok(archives)
+    }
+
+    /// The functions whose code is this ZIP, else those whose code is the nearest directory that contains it.
+    fn functions_of(&self, zip: &Utf8Path) -> Vec<&Function> {
+        let Ok(zip) = disk::canonicalize(zip) else { return Vec::new() };
+        // Paths from the file up: the first that a function names.
+        let found = zip.ancestors().find_map(|path| {
+            let of_path = self.functions.iter().filter(|(_, at)| at.as_deref() == Some(path));
+            let of_path: Vec<&Function> = of_path.map(|(function, _)| function).collect();
+            (!of_path.is_empty()).then_some(of_path)
+        });
+        found.unwrap_or_default()
+    }
+
+    /// The runtime to prove a ZIP for: that of its functions, if they have one that the command line does not
+    /// replace.
+    pub fn runtime_of(&self, zip: &Utf8Path, lambda: &Lambda) -> Option<String> {
+        let mut runtimes: Vec<&str> =
+            self.functions_of(zip).iter().filter_map(|function| function.runtime.value()).collect();
+        runtimes.dedup();
+        match runtimes[..] {
+            [one] if lambda.configured == DEFAULT_RUNTIME && starts_bootstrap(one) => Some(one.to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What the template says of a ZIP and the ZIP does not, and what cannot be told.
+    ///
+    /// `arch` is that of the program `name`, `runtime` the one that the ZIP is proved for, if that is one of
+    /// Lambda's.
+    pub fn findings(
+        &self,
+        zip: &Utf8Path,
+        name: &str,
+        arch: Option<Arch>,
+        runtime: Option<&str>,
+        digest: &Digest,
+    ) -> Vec<Finding> {
+        let template = &self.path;
+        let unknown = |message: String| Finding::new(Code::TemplateUnknown, name, message);
+        let functions = self.functions_of(zip);
+        if functions.is_empty() {
+            let message = format!("no function of `{template}` can be told to have the code `{zip}`");
+            return vec![unknown(message).help("compare the template with the archive by hand")];
+        }
+        let mut findings = Vec::new();
+        for function in functions {
+            let of = format!("`{}` of `{template}`", function.name);
+            let mismatch = |message: String, help: String| {
+                Finding::new(Code::TemplateMismatch, name, message).help(help)
+            };
+            match (&function.architecture, arch) {
+                (Setting::Unknown(why), _) => {
+                    findings.push(unknown(format!("the architecture of {of} is not known: {why}")));
+                }
+                (setting, Some(arch)) if setting.value() != Some(arch.as_str()) => {
+                    let wanted = setting.value().unwrap_or_default();
+                    let how = if matches!(setting, Setting::Default(_)) { " by default" } else { "" };
+                    findings.push(mismatch(
+                        format!("`{name}` is for {arch}, and {of} is for {wanted}{how}"),
+                        format!("set the function's architecture to {arch}, or build for {wanted}"),
+                    ));
+                }
+                _ => {}
+            }
+            match &function.runtime {
+                Setting::Unknown(why) => {
+                    findings.push(unknown(format!("the runtime of {of} is not known: {why}")));
+                }
+                setting => {
+                    let wanted = setting.value().unwrap_or_default();
+                    if !baseline::runtimes().contains(&wanted) {
+                        findings.push(mismatch(
+                            format!("{of} has the runtime {wanted}, which does not start a `bootstrap`"),
+                            format!("set the function's runtime to {DEFAULT_RUNTIME}"),
+                        ));
+                    } else if let Some(runtime) = runtime.filter(|runtime| *runtime != wanted) {
+                        findings.push(mismatch(
+                            format!("{of} has the runtime {wanted}, and `{zip}` was verified for {runtime}"),
+                            format!("set the function's runtime to {runtime}, or say `--runtime {wanted}`"),
+                        ));
+                    }
+                }
+            }
+            if function.code_sha256.as_ref().is_some_and(|planned| *planned != digest.base64) {
+                findings.push(mismatch(
+                    format!("`{zip}` is not the ZIP that {of} was planned with: its hash is another"),
+                    "run `terraform plan` again".to_owned(),
+                ));
+            }
+        }
+        findings
+    }
+}

@@ -1,0 +1,393 @@
+//! What a deployment template says of its functions: SAM and CloudFormation (YAML or JSON), what CDK synthesises, and
+//! what `terraform show -json` prints of a plan or a state.
+//!
+//! A template is not evaluated. Of references only those to parameters with a `Default` are followed; what is left is
+//! [`Setting::Unknown`], with the text that stands there. Nothing is guessed.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+mod yaml;
+
+/// One function of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Its logical name, or its address in Terraform.
+    pub name: String,
+    /// The local file or directory with its code, relative to the template.
+    pub code: Setting,
+    /// The runtime's name.
+    pub runtime: Setting,
+    /// `x86_64` or `arm64`, if the template is right.
+    pub architecture: Setting,
+    /// Lambda's `CodeSha256` of the ZIP that a Terraform plan was made with.
+    pub code_sha256: Option<String>,
+}
+
+/// A value of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// It stands there.
+    Known(String),
+    /// It does not, and this is what Lambda takes then, or the default of the parameter that does.
+    Default(String),
+    /// It cannot be told: why, or the expression.
+    Unknown(String),
+}
+
+impl Setting {
+    /// The value, if it can be told.
+    pub fn value(&self) -> Option<&str> {
+        match self {
+            Setting::Known(value) | Setting::Default(value) => Some(value),
+            Setting::Unknown(_) => None,
+        }
+    }
+}
+
+/// Lambda's own default. Source: `Architectures` in the CloudFormation reference of AWS::Lambda::Function.
+const DEFAULT_ARCHITECTURE: &str = "x86_64";
+
+/// The functions of a template whose code is a ZIP; those in images are left out.
+///
+/// `assets` is the list of assets that CDK writes beside a stack's template, `<stack>.assets.json`.
+///
+/// # Errors
+///
+/// Text that is neither JSON nor YAML, or no template.
+pub fn functions(text: &str, assets: Option<&str>) -> Result<Vec<Function>> {
+    let value: Value = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| Error::new("it is not JSON").because(error))?
+    } else {
+        yaml::parse(text)?
+    };
+    if value["format_version"].is_string() {
+        return Ok(terraform(&value));
+    }
+    match value["Resources"].as_object() {
+        Some(resources) => {
+            let assets = assets.map(serde_json::from_str).transpose();
+            let assets: Value = assets
+                .map_err(|error| Error::new("the list of assets beside it is not JSON").because(error))?
+                .unwrap_or_default();
+            Ok(cloudformation(&value, resources, &assets))
+        }
+        None => Err(Error::new("it has no `Resources`, and no `format_version` of Terraform's JSON")),
+    }
+}
+
+fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Value) -> Vec<Function> {
+    let none = Map::new();
+    let object = |value: &'_ Value| value.as_object().cloned().unwrap_or_default();
+    let globals = object(&template["Globals"]["Function"]);
+    let parameters = object(&template["Parameters"]);
+    let mut functions = Vec::new();
+    for (name, resource) in resources {
+        let (globals, key) = match resource["Type"].as_str() {
+            Some("AWS::Serverless::Function") => (&globals, "CodeUri"),
+            Some("AWS::Lambda::Function") => (&none, "Code"),
+            _ => continue,
+        };
+        let properties = object(&resource["Properties"]);
+        let property =
+            |key: &str| properties.get(key).or_else(|| globals.get(key)).filter(|value| !value.is_null());
+        if property("PackageType").and_then(Value::as_str) == Some("Image") || property("ImageUri").is_some()
+        {
+            continue;
+        }
+        let key_in_s3 = property(key).and_then(|code| code["S3Key"].as_str());
+        let local = asset(resource).or_else(|| asset_of_key(assets, key_in_s3?));
+        let code = match (local, property(key)) {
+            (Some(path), _) => Setting::Known(path.to_owned()),
+            (None, _) if property("InlineCode").is_some() => {
+                Setting::Unknown("its code is in the template".into())
+            }
+            (None, None) => Setting::Unknown(format!("it has no `{key}`")),
+            (None, Some(code)) => local_code(code, &parameters),
+        };
+        let runtime = match property("Runtime") {
+            Some(runtime) => resolve(runtime, &parameters),
+            None => Setting::Unknown("it has no `Runtime`".into()),
+        };
+        let architecture = match property("Architectures") {
+            None => Setting::Default(DEFAULT_ARCHITECTURE.into()),
+            Some(Value::Array(items)) if items.len() == 1 => resolve(&items[0], &parameters),
+            Some(value) => resolve(value, &parameters),
+        };
+        functions.push(Function { name: name.clone(), code, runtime, architecture, code_sha256: None });
+    }
+    functions
+}
+
+/// Where CDK put a function's code, beside the template.
+fn asset(resource: &Value) -> Option<&str> {
+    let metadata = &resource["Metadata"];
+    let of_code = metadata["aws:asset:property"].as_str().is_none_or(|property| property == "Code");
+    metadata["aws:asset:path"].as_str().filter(|_| of_code)
+}
+
+/// The same by the list of assets, which has the key in S3 that a file will have.
+fn asset_of_key<'a>(assets: &'a Value, key: &str) -> Option<&'a str> {
+    let files = assets["files"].as_object()?.values();
+    let goes_to = |file: &&Value| {
+        let destinations = file["destinations"].as_object();
+        destinations.is_some_and(|places| places.values().any(|place| place["objectKey"] == key))
+    };
+    files.into_iter().find(goes_to)?["source"]["path"].as_str()
+}
+
+fn local_code(code: &Value, parameters: &Map<String, Value>) -> Setting {
+    if code.get("ZipFile").is_some() {
+        return Setting::Unknown("its code is in the template".into());
+    }
+    if ["S3Bucket", "S3Key", "Bucket", "Key"].iter().any(|key| code.get(key).is_some()) {
+        return Setting::Unknown("its code is in S3".into());
+    }
+    match resolve(code, parameters) {
+        Setting::Known(path) | Setting::Default(path) if path.starts_with("s3://") => {
+            Setting::Unknown("its code is in S3".into())
+        }
+        setting => setting,
+    }
+}
+
+/// A value, with references to parameters that have a default followed.
+fn resolve(value: &Value, parameters: &Map<String, Value>) -> Setting {
+    if let Some(text) = scalar(value) {
+        return Setting::Known(text);
+    }
+    let default = |name: &str| parameters.get(name).and_then(|parameter| scalar(&parameter["Default"]));
+    let found = match (value.get("Ref"), value.get("Fn::Sub")) {
+        (Some(Value::String(name)), _) => default(name),
+        (_, Some(Value::String(text))) => substitute(text, default),
+        _ => None,
+    };
+    found.map_or_else(|| Setting::Unknown(format!("it is `{}`", shown(value))), Setting::Default)
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// `Fn::Sub`: `${Name}` is replaced, `${!Name}` is the text `${Name}`.
+fn substitute(text: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut result = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, behind) = after.split_once('}')?;
+        result.push_str(before);
+        match name.strip_prefix('!') {
+            Some(literal) => result.push_str(&format!("${{{literal}}}")),
+            None => result.push_str(&value(name)?),
+        }
+        rest = behind;
+    }
+    Some(result + rest)
+}
+
+/// An expression as a person writes it in YAML.
+fn shown(value: &Value) -> String {
+    let single = value.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next());
+    match single {
+        Some((name, Value::String(text))) => {
+            format!("!{} {text}", name.strip_prefix("Fn::").unwrap_or(name))
+        }
+        Some((name, _)) => format!("!{} ...", name.strip_prefix("Fn::").unwrap_or(name)),
+        None => "...".to_owned(),
+    }
+}
+
+/// `planned_values` of a plan, `values` of a state.
+fn terraform(document: &Value) -> Vec<Function> {
+    let (values, is_plan) = match document.get("planned_values") {
+        Some(planned) => (planned, true),
+        None => (&document["values"], false),
+    };
+    let mut functions = Vec::new();
+    let mut modules = vec![&values["root_module"]];
+    while let Some(module) = modules.pop() {
+        let items = |key: &str| module[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        modules.extend(items("child_modules").iter().rev());
+        for resource in items("resources") {
+            let values = &resource["values"];
+            if resource["type"] != "aws_lambda_function" || values["package_type"] == "Image" {
+                continue;
+            }
+            let setting = |value: &Value, key: &str| match scalar(value) {
+                Some(text) => Setting::Known(text),
+                None => Setting::Unknown(format!("it has no known `{key}`")),
+            };
+            functions.push(Function {
+                name: resource["address"].as_str().unwrap_or("aws_lambda_function").to_owned(),
+                code: setting(&values["filename"], "filename"),
+                runtime: setting(&values["runtime"], "runtime"),
+                architecture: setting(&values["architectures"][0], "architectures"),
+                // A state tells of the last deployment, which this one may replace.
+                code_sha256: values["source_code_hash"].as_str().filter(|_| is_plan).map(str::to_owned),
+            });
+        }
+    }
+    functions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARAMETERS: &str = "Parameters: {Arch: {Type: String, Default: arm64}, Open: {Type: String}}\n";
+
+    /// Name, code, runtime, architecture; a default in parentheses, what is not known in angle brackets.
+    #[track_caller]
+    fn check(text: &str, expected: &[&str]) {
+        check_with(text, None, expected);
+    }
+
+    #[track_caller]
+    fn check_with(text: &str, assets: Option<&str>, expected: &[&str]) {
+        let shown = |setting: &Setting| match setting {
+            Setting::Known(value) => value.clone(),
+            Setting::Default(value) => format!("({value})"),
+            Setting::Unknown(why) => format!("<{why}>"),
+        };
+        let functions = functions(text, assets).unwrap();
+        let lines: Vec<String> = functions
+            .iter()
+            .map(|f| {
+                format!("{} {} {} {}", f.name, shown(&f.code), shown(&f.runtime), shown(&f.architecture))
+            })
+            .collect();
+        assert_eq!(lines, expected);
+    }
+
+    fn sam(properties: &str) -> String {
+        format!(
+            "{PARAMETERS}Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties: {properties}\n"
+        )
+    }
+
+    #[test]
+    fn values_references_and_defaults() {
+        check(
+            &sam("{CodeUri: a.zip, Runtime: provided.al2023, Architectures: [arm64]}"),
+            &["F a.zip provided.al2023 arm64"],
+        );
+        check(&sam("{CodeUri: a.zip, Runtime: provided.al2}"), &["F a.zip provided.al2 (x86_64)"]);
+        check(
+            &sam("{CodeUri: !Ref Open, Runtime: !Ref Nowhere, Architectures: [!Ref Arch]}"),
+            &["F <it is `!Ref Open`> <it is `!Ref Nowhere`> (arm64)"],
+        );
+        check(
+            &sam("{CodeUri: !Sub 'out/${Arch}.zip', Runtime: !Sub '${Open}', Architectures: !Ref Arch}"),
+            &["F (out/arm64.zip) <it is `!Sub ${Open}`> (arm64)"],
+        );
+        check(
+            &sam(
+                "{CodeUri: s3://b/k, Runtime: !FindInMap [a, b, c], Architectures: [!If [A, arm64, x86_64]]}",
+            ),
+            &["F <its code is in S3> <it is `!FindInMap ...`> <it is `!If ...`>"],
+        );
+        check(
+            &sam("{CodeUri: {Bucket: b, Key: k}}"),
+            &["F <its code is in S3> <it has no `Runtime`> (x86_64)"],
+        );
+        check(&sam("{PackageType: Image}"), &[]);
+    }
+
+    #[test]
+    fn globals_are_of_sam_functions() {
+        let text = "Globals: {Function: {Runtime: provided.al2023, Architectures: [arm64]}}\nResources:\n  \
+                    A: {Type: AWS::Serverless::Function, Properties: {CodeUri: a.zip}}\n  \
+                    B: {Type: AWS::Serverless::Function, Properties: {CodeUri: b.zip, Architectures: [x86_64]}}\n  \
+                    C: {Type: AWS::Lambda::Function, Properties: {Code: c.zip, Runtime: provided}}\n  \
+                    D: {Type: AWS::S3::Bucket}\n";
+        check(
+            text,
+            &["A a.zip provided.al2023 arm64", "B b.zip provided.al2023 x86_64", "C c.zip provided (x86_64)"],
+        );
+    }
+
+    #[test]
+    fn assets_of_cdk() {
+        let text = r#"{"Resources": {
+            "F": {"Type": "AWS::Lambda::Function",
+                  "Properties": {"Code": {"S3Bucket": {"Fn::Sub": "b-${AWS::Region}"}, "S3Key": "1.zip"},
+                                 "Runtime": "provided.al2023", "Architectures": ["arm64"]},
+                  "Metadata": {"aws:asset:path": "asset.1.zip", "aws:asset:property": "Code"}},
+            "G": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"ZipFile": "..."}, "Runtime": "python3.13"}}
+        }}"#;
+        check(
+            text,
+            &["F asset.1.zip provided.al2023 arm64", "G <its code is in the template> python3.13 (x86_64)"],
+        );
+    }
+
+    #[test]
+    fn the_list_of_assets_of_cdk() {
+        let text = r#"{"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {
+            "Code": {"S3Bucket": "b", "S3Key": "1.zip"}, "Runtime": "provided.al2023"}}}}"#;
+        let assets = r#"{"version": "48.0.0", "files": {
+            "0": {"source": {"path": "App.template.json", "packaging": "file"},
+                  "destinations": {"current": {"bucketName": "b", "objectKey": "0.json"}}},
+            "1": {"source": {"path": "asset.1.zip", "packaging": "file"},
+                  "destinations": {"current": {"bucketName": "b", "objectKey": "1.zip"}}}}}"#;
+        check_with(text, Some(assets), &["F asset.1.zip provided.al2023 (x86_64)"]);
+        let other = assets.replace("1.zip\"}}}", "2.zip\"}}}");
+        check_with(text, Some(&other), &["F <its code is in S3> provided.al2023 (x86_64)"]);
+        let error = functions(text, Some("[")).unwrap_err();
+        assert_eq!(error.to_string(), "the list of assets beside it is not JSON");
+    }
+
+    #[test]
+    fn plans_and_states_of_terraform() {
+        let module = r#"{"root_module": {"resources": [
+              {"address": "aws_lambda_function.a", "type": "aws_lambda_function", "values":
+                {"filename": "./a.zip", "runtime": "provided.al2023", "architectures": ["arm64"],
+                 "source_code_hash": "abc="}},
+              {"address": "aws_s3_bucket.b", "type": "aws_s3_bucket", "values": {}}],
+            "child_modules": [{"address": "module.m", "resources": [
+              {"address": "module.m.aws_lambda_function.c", "type": "aws_lambda_function", "values":
+                {"filename": null, "runtime": "provided.al2023", "s3_key": "k"}}]}]}}"#;
+        let expected = [
+            "aws_lambda_function.a ./a.zip provided.al2023 arm64",
+            "module.m.aws_lambda_function.c <it has no known `filename`> provided.al2023 <it has no known `architectures`>",
+        ];
+        let plan = format!(r#"{{"format_version": "1.2", "planned_values": {module}}}"#);
+        let state = format!(r#"{{"format_version": "1.0", "values": {module}}}"#);
+        check(&plan, &expected);
+        check(&state, &expected);
+        assert_eq!(functions(&plan, None).unwrap()[0].code_sha256.as_deref(), Some("abc="));
+        assert_eq!(functions(&state, None).unwrap()[0].code_sha256, None);
+    }
+
+    #[test]
+    fn what_is_no_template_says_so() {
+        for (text, expected) in [
+            ("{\"a\": 1", "it is not JSON"),
+            ("{}", "it has no `Resources`, and no `format_version` of Terraform's JSON"),
+            ("a: [", "it is not YAML"),
+            ("just text", "it has no `Resources`, and no `format_version` of Terraform's JSON"),
+            ("", "it has no `Resources`, and no `format_version` of Terraform's JSON"),
+        ] {
+            assert_eq!(functions(text, None).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn substitutions() {
+        let value = |name: &str| (name == "A").then(|| "1".to_owned());
+        for (text, expected) in [
+            ("x", Some("x")),
+            ("${A}b${A}", Some("1b1")),
+            ("${!A}", Some("${A}")),
+            ("${B}", None),
+            ("${A", None),
+        ] {
+            assert_eq!(substitute(text, value).as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! YAML to the JSON that CloudFormation makes of it: `!Ref X` is `{"Ref": "X"}`, `!Sub x` is `{"Fn::Sub": "x"}`.
+//!
+//! Every scalar is text, since of a template only texts count here; an empty plain one is null. Of several documents
+//! the first counts, of several values for one key the last. Aliases stand for copies: there is a limit to what they
+//! add up to, and to how deep a document may go.
+
+use std::collections::BTreeMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// More values than any real template has; CloudFormation takes 1 MB of text.
+const MAX_VALUES: usize = 1 << 18;
+
+/// As deep as serde_json goes.
+const MAX_DEPTH: usize = 128;
+
+/// A list or a mapping that is not yet at its end.
+struct Open {
+    anchor: usize,
+    function: Option<String>,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Value>),
+    /// With the key whose value comes next.
+    Mapping(Map<String, Value>, Option<String>),
+}
+
+/// The first document; null if there is none.
+///
+/// # Errors
+///
+/// Text that is not YAML, with the place, and what is beyond the limits.
+pub(super) fn parse(text: &str) -> Result<Value> {
+    let mut open: Vec<Open> = Vec::new();
+    let mut anchors: BTreeMap<usize, (Value, usize)> = BTreeMap::new();
+    let mut n_values = 0;
+    for event in Parser::new_from_str(text) {
+        let (event, _) = event.map_err(|error| Error::new("it is not YAML").because(error))?;
+        let (anchor, value) = match event {
+            Event::MappingStart(anchor, tag) => {
+                let content = Content::Mapping(Map::new(), None);
+                open.push(Open { anchor, function: tag.and_then(|tag| function(&tag)), content });
+                (0, None)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                let content = Content::List(Vec::new());
+                open.push(Open { anchor, function: tag.and_then(|tag| function(&tag)), content });
+                (0, None)
+            }
+            Event::MappingEnd | Event::SequenceEnd => {
+                let Some(Open { anchor, function, content }) = open.pop() else { continue };
+                let value = match content {
+                    Content::List(items) => Value::Array(items),
+                    Content::Mapping(entries, _) => Value::Object(entries),
+                };
+                (anchor, Some(call(function, value)))
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let is_null = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null");
+                let value = if is_null { Value::Null } else { Value::String(text.into_owned()) };
+                (anchor, Some(call(tag.and_then(|tag| function(&tag)), value)))
+            }
+            Event::Alias(anchor) => {
+                let (value, size) = anchors.get(&anchor).cloned().unwrap_or((Value::Null, 1));
+                n_values += size;
+                (0, Some(value))
+            }
+            Event::DocumentEnd => break,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => continue,
+        };
+        n_values += 1;
+        if n_values > MAX_VALUES || open.len() > MAX_DEPTH {
+            return Err(Error::new(format!(
+                "it has more than {MAX_VALUES} values, or is more than {MAX_DEPTH} levels deep"
+            )));
+        }
+        let Some(value) = value else { continue };
+        if anchor != 0 {
+            let size = size(&value);
+            n_values += size;
+            anchors.insert(anchor, (value.clone(), size));
+        }
+        match open.last_mut().map(|open| &mut open.content) {
+            None => return Ok(value),
+            Some(Content::List(items)) => items.push(value),
+            Some(Content::Mapping(entries, key)) => match key.take() {
+                // A key that is no text is none that counts.
+                None => *key = Some(value.as_str().unwrap_or_default().to_owned()),
+                Some(key) => {
+                    entries.insert(key, value);
+                }
+            },
+        }
+    }
+    Ok(Value::Null)
+}
+
+/// The function that a tag of CloudFormation's stands for.
+fn function(tag: &Tag) -> Option<String> {
+    match (tag.handle.as_str(), tag.suffix.as_str()) {
+        ("!", name @ ("Ref" | "Condition")) => Some(name.to_owned()),
+        ("!", name) => Some(format!("Fn::{name}")),
+        _ => None,
+    }
+}
+
+fn call(function: Option<String>, value: Value) -> Value {
+    match function {
+        Some(name) => Value::Object(Map::from_iter([(name, value)])),
+        None => value,
+    }
+}
+
+/// How many values a value is, itself included.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Object(entries) => 1 + entries.values().map(size).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(parse(text).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn short_tags_are_functions() {
+        check("a: !Ref B", r#"{"a":{"Ref":"B"}}"#);
+        check("a: !GetAtt B.Arn", r#"{"a":{"Fn::GetAtt":"B.Arn"}}"#);
+        check("a: !If [C, !Ref B, x]", r#"{"a":{"Fn::If":["C",{"Ref":"B"},"x"]}}"#);
+        check("a: !Sub\n  - '${x}'\n  - {x: 1}", r#"{"a":{"Fn::Sub":["${x}",{"x":"1"}]}}"#);
+        check("a: !Base64\n  Fn::Sub: x", r#"{"a":{"Fn::Base64":{"Fn::Sub":"x"}}}"#);
+        check("a: !!str 1", r#"{"a":"1"}"#);
+    }
+
+    #[test]
+    fn documents() {
+        check("", "null");
+        check("a:\nb: ~\nc: 'null'", r#"{"a":null,"b":null,"c":"null"}"#);
+        check("a: 1\n---\nb: 2", r#"{"a":"1"}"#);
+        check("a: 2010-09-09\nb: |\n  text\n", r#"{"a":"2010-09-09","b":"text\n"}"#);
+        check("a: &x {b: c}\nd: *x", r#"{"a":{"b":"c"},"d":{"b":"c"}}"#);
+    }
+
+    #[test]
+    fn what_would_grow_without_end_is_refused() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..12 {
+            let alias = format!("*a{}", level - 1);
+            text.push_str(&format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 8].join(", ")));
+        }
+        assert!(parse(&text).unwrap_err().to_string().contains("more than 262144 values"));
+        assert!(parse(&"[".repeat(100_000)).is_err());
+        assert!(parse(&"- ".repeat(1000)).unwrap_err().to_string().contains("levels deep"));
+    }
+}
