@@ -1064,3 +1064,27 @@ fn only_regular_files_are_read() {
     let below = text(&disk::read(&root.join("file/below")).unwrap_err());
     assert!(below.starts_with(&format!("could not read `{root}/file/below`; caused by: ")), "{below}");
 }
+
+#[test]
+fn a_file_that_is_written_to_while_it_is_read_is_no_mixture() {
+    let (_dir, path) = scratch();
+    let path = path.join("growing");
+    let mut file = fs::File::create(&path).unwrap();
+    file.set_len(20 << 20).unwrap();
+    file.seek(std::io::SeekFrom::End(0)).unwrap();
+    assert_eq!(disk::read(&path).unwrap().len(), 20 << 20);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                file.write_all(b"x").unwrap();
+            }
+        });
+        // Between two reads it may rest, during all of them it does not.
+        let refused = (0..100).find_map(|_| disk::read(&path).err());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let expected =
+            format!("`{path}` changed while it was read; help: run it again when nothing writes to it");
+        assert_eq!(refused.map(|error| text(&error)), Some(expected));
+    });
+}

@@ -272,6 +272,15 @@ fn a_failed_write_of_data_is_an_error() {
     }
 }
 
+/// Ends what another thread does until then, also by a panic: a scope waits for its threads.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 // Directories that are not as they should be.
 
 #[test]
@@ -304,6 +313,7 @@ fn a_directory_that_vanishes_is_an_error_or_made_again() {
                 std::thread::sleep(Duration::from_micros(300));
             }
         });
+        let _stop = Stop(&stop);
         for round in 0..40 {
             let words = if round % 2 == 0 { ZIP } else { DIR };
             let ran = scene.run(&words.replace("DATA", "new"));
@@ -312,7 +322,6 @@ fn a_directory_that_vanishes_is_an_error_or_made_again() {
                 check_error(words, &ran);
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     let _ = fs::remove_dir_all(scene.file("out"));
     scene.run(&ZIP.replace("DATA", "new")).exits(0);
@@ -508,9 +517,10 @@ fn a_program_that_is_replaced_while_it_is_read_is_the_one_or_the_other() {
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
-                    std::thread::sleep(Duration::from_millis(5));
+                    std::thread::sleep(Duration::from_millis(40));
                 }
             });
+            let _stop = Stop(&stop);
             for _ in 0..30 {
                 let _ = fs::remove_file(scene.file("app.zip"));
                 let ran = scene.run("--binary app --library-path libs -o app.zip");
@@ -521,12 +531,12 @@ fn a_program_that_is_replaced_while_it_is_read_is_the_one_or_the_other() {
                     }
                     // A file that was cut off a moment ago is no program, or none that starts.
                     (Some(1 | 101), Err(_)) if in_place => {}
+                    (Some(101), Err(_)) if ran.stderr.contains("changed while it was read") => {}
                     _ => panic!("{ran}"),
                 }
             }
-            stop.store(true, Ordering::Relaxed);
         });
-        assert!(n_done > 5, "in place {in_place}: {n_done}");
+        assert!(n_done > 0, "in place {in_place}: {n_done}");
     }
 }
 
