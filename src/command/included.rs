@@ -13,6 +13,7 @@ use crate::archive::Content;
 use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles};
+use crate::disk::paths::world_name;
 use crate::elf::{Arch, ElfFacts, Libc, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
@@ -176,7 +177,7 @@ impl Other {
         act(&Request {
             program: &program,
             facts: &self.facts,
-            path: &self.source,
+            path: &world_name(Utf8Path::new(&self.source)),
             extra: &[],
             start: Start::Direct,
             layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
