@@ -112,11 +112,14 @@ pub(super) fn plan(
 ) -> Result<Vec<Other>> {
     let mut others: Vec<Other> = Vec::new();
     let n_members = plan.members.len();
+    let mut objects: BTreeMap<String, Arc<ElfFacts>> = BTreeMap::new();
+    for member in &plan.members {
+        if let MemberContent::Object(facts) = &member.content {
+            objects.entry(member.path.clone()).or_insert_with(|| facts.clone());
+        }
+    }
     for file in included {
-        let path = request.layout.path(&file.name);
-        let facts = plan.members.iter().find(|member| member.path == path).and_then(|member| {
-            if let MemberContent::Object(facts) = &member.content { Some(facts.clone()) } else { None }
-        });
+        let facts = objects.get(&request.layout.path(&file.name)).cloned();
         // An object file is data to everyone but a linker.
         let Some(facts) = facts.filter(|facts| !matches!(facts.object_type, ObjectType::Other(_))) else {
             continue;
