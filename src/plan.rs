@@ -465,7 +465,6 @@ impl BundlePlan {
         self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
         let build = self.build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
         lambda.check_symbols(&mut self.walks, request.facts.libc(), &build);
-        self.members = members.to_vec();
     }
 }
 

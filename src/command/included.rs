@@ -133,14 +133,15 @@ pub(super) fn plan(
             other.plan = other.with_request(request, &members, &main, |request| {
                 plan::plan(request, lambda, &build.world(request.facts.libc()))
             });
-            plan.members.clone_from(&other.plan.members);
+            // Not one list for each: there may be a thousand of them.
+            plan.members = std::mem::take(&mut other.plan.members);
             plan.shipped.append(&mut other.plan.shipped);
         }
         others.push(other);
     }
     plan.shipped.sort_by(|a, b| a.name.cmp(&b.name));
     if plan.members.len() > n_members {
-        let members = plan.members.clone();
+        let members = std::mem::take(&mut plan.members);
         plan.walk_again(request, lambda, &members);
         for other in others.iter_mut().filter(|other| other.facts.arch() == Some(lambda.arch())) {
             let mut its = std::mem::take(&mut other.plan);
@@ -148,6 +149,7 @@ pub(super) fn plan(
             other.with_request(request, &[], &main, |request| its.walk_again(request, lambda, &members));
             other.plan = its;
         }
+        plan.members = members;
     }
     for other in others.iter_mut().filter(|other| other.facts.linkage() == Linkage::SharedLibrary) {
         // Who opens a plugin brings the symbols that it leaves open.
