@@ -1,6 +1,5 @@
 //! Paths of this machine where it is not like the one that a loader runs on: Windows has drives and backslashes, and its
 //! disks, as those of a Mac, find `libGreet.so` for `libgreet.so`. On Linux all this does nothing.
-#![expect(clippy::disallowed_methods, reason = "directories are listed for the case of names")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
