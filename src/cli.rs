@@ -30,9 +30,15 @@ pub struct Cli {
     pub bundle: BundleArgs,
 }
 
-/// With the compressor, because both decide the bytes of an archive.
-static VERSION: LazyLock<String> =
-    LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::archive::COMPRESSOR));
+/// `LAMBDA_BUNDLE_COMMIT` is the commit and its date; `.ci/release` sets it. A build without it is of a package or of
+/// somebody's working tree, and depends on no repository.
+static VERSION: LazyLock<String> = LazyLock::new(|| version(option_env!("LAMBDA_BUNDLE_COMMIT")));
+
+/// With the compressor, because it decides the bytes of an archive, too.
+fn version(commit: Option<&str>) -> String {
+    let known = commit.into_iter().chain([crate::archive::COMPRESSOR]).collect::<Vec<_>>();
+    format!("{} ({})", env!("CARGO_PKG_VERSION"), known.join(", "))
+}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -562,4 +568,15 @@ pub enum ColorArg {
     Always,
     /// Never.
     Never,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_names_the_commit_if_it_is_known() {
+        let (package, compressor) = (env!("CARGO_PKG_VERSION"), crate::archive::COMPRESSOR);
+        assert_eq!(super::version(None), format!("{package} ({compressor})"));
+        let released = super::version(Some("0123456789ab 2026-11-24"));
+        assert_eq!(released, format!("{package} (0123456789ab 2026-11-24, {compressor})"));
+    }
 }

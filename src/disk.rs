@@ -14,6 +14,7 @@ pub mod build_world;
 pub mod capture;
 pub mod include;
 pub mod packages;
+pub mod paths;
 pub mod scratch;
 pub mod stored;
 pub mod write;
@@ -88,7 +89,7 @@ pub fn size(path: &Utf8Path) -> Result<u64> {
 
 /// The path with all links followed.
 pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
-    path.canonicalize_utf8().map_err(|cause| failed(path, cause))
+    paths::follow(path).map_err(|cause| failed(path, cause))
 }
 
 /// Whether anything is at the path.

@@ -14,6 +14,9 @@
 //! ```
 //!
 //! The core (`elf` to `report`) opens no file, reads no environment and no clock, and prints nothing.
+//!
+//! The product is the command: its flags, exit status, JSON and archives are what releases promise to keep. This library
+//! is for it and its tests, and any release may change it.
 
 pub mod archive;
 pub mod audit;

@@ -12,6 +12,7 @@
 //! `tests/ld_so.rs`, `tests/musl_loader.rs` and `tests/differential.rs` compare all this with the loaders.
 
 mod glibc;
+mod known;
 mod musl;
 mod symbols;
 mod versions;
@@ -23,6 +24,7 @@ pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
 use std::cell::Cell;
 
+use self::known::Names;
 use crate::world::{Object, OpenFile, Opened, World};
 
 /// How a name was resolved. The words are those of the JSON contract.
@@ -223,10 +225,18 @@ enum Located {
     Fatal { path: String, reason: String, rule: Rule },
 }
 
+/// What a walk remembers beside its closure.
+struct Memory {
+    names: Names,
+    /// What is left of [`SEARCH_BYTES`].
+    budget: Cell<usize>,
+}
+
 /// A search: the objects so far, and the paths looked at in vain.
 struct Search<'a> {
     world: &'a World<'a>,
     objects: &'a [Loaded],
+    names: &'a Names,
     attempts: Vec<Attempt>,
     budget: &'a Cell<usize>,
 }
@@ -257,7 +267,14 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
         absent_interpreter: None,
     };
     load_interpreter(world, &mut closure);
-    let budget = Cell::new(SEARCH_BYTES);
+    let mut memory = Memory { names: Names::default(), budget: Cell::new(SEARCH_BYTES) };
+    for (index, object) in closure.objects.iter().enumerate() {
+        memory.names.add_object(index, object, &world.rules);
+        // The kernel loaded the program, so no loader knows its inode; nor does glibc's know its own.
+        if object.rule == Rule::Interpreter && matches!(world.rules, Rules::Musl(_)) {
+            memory.names.add_file(index, object.file.id);
+        }
+    }
     let mut queue = Queue::new();
     while let Some(by) = queue.next(closure.objects.len()) {
         let mut names: Vec<String> = match closure.objects[by].file.object.elf() {
@@ -268,13 +285,13 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
             names.extend(extra.iter().cloned());
         }
         for name in names {
-            let need = load(world, &mut closure, by, name, &budget);
+            let need = load(world, &mut closure, by, name, &mut memory);
             if let Outcome::Loaded(index) = need.outcome {
                 queue.append(index);
             }
             closure.needs.push(need);
         }
-        for need in load_filters(world, &mut closure, by, &budget) {
+        for need in load_filters(world, &mut closure, by, &mut memory) {
             if let Outcome::Loaded(index) = need.outcome {
                 queue.insert_before_current(index);
             }
@@ -374,8 +391,9 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
 }
 
 /// Finds one name and adds what it led to.
-fn load(world: &World, closure: &mut Closure, by: usize, name: String, budget: &Cell<usize>) -> Need {
-    let mut search = Search { world, objects: &closure.objects, attempts: Vec::new(), budget };
+fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &mut Memory) -> Need {
+    let Memory { names, budget } = memory;
+    let mut search = Search { world, objects: &closure.objects, names, attempts: Vec::new(), budget };
     let (located, name) = match &world.rules {
         Rules::Glibc(rules) => rules.locate(&mut search, by, name),
         Rules::Musl(rules) => (rules.locate(&mut search, by, &name), name),
@@ -395,16 +413,8 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, budget: &
             (Rule::Builtin, Outcome::Loaded(index.unwrap_or(0)))
         }
         Located::Found { path, file, rule } => {
-            // A link or hard link to a file that is there is that object (device and inode). The kernel
-            // loaded the program, so no loader knows its inode; nor does glibc's know its own.
-            let own = match world.rules {
-                Rules::Glibc(_) => None,
-                Rules::Musl(_) => Some(Rule::Interpreter),
-            };
-            let known = closure.objects.iter().position(|object| {
-                object.file.id == file.id && (object.loader.is_some() || Some(object.rule) == own)
-            });
-            match known {
+            // A link or hard link to a file that is there is that object (device and inode).
+            match names.by_file(file.id) {
                 Some(index) => {
                     let object = &mut closure.objects[index];
                     match &world.rules {
@@ -414,24 +424,28 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, budget: &
                         }
                         Rules::Musl(_) => {}
                     }
+                    names.add_object(index, object, &world.rules);
                     (Rule::AlreadyLoaded, Outcome::Loaded(index))
                 }
                 None => {
                     let absolute = absolute(&path, &world.working_directory);
-                    let names = match &world.rules {
-                        Rules::Glibc(_) => vec![name.clone()],
-                        Rules::Musl(rules) => rules.names(&name, &path),
-                    };
-                    closure.objects.push(Loaded {
+                    let object = Loaded {
                         origin: crate::world::parent(&absolute).to_owned(),
+                        names: match &world.rules {
+                            Rules::Glibc(_) => vec![name.clone()],
+                            Rules::Musl(rules) => rules.names(&name, &path),
+                        },
                         path,
                         file,
-                        names,
                         rule,
                         loader: Some(by),
                         attempts,
-                    });
-                    (rule, Outcome::Loaded(closure.objects.len() - 1))
+                    };
+                    let index = closure.objects.len();
+                    names.add_file(index, object.file.id);
+                    names.add_object(index, &object, &world.rules);
+                    closure.objects.push(object);
+                    (rule, Outcome::Loaded(index))
                 }
             }
         }
@@ -446,14 +460,14 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, budget: &
 ///
 /// ld.so takes them in the order of the dynamic section, mixed with DT_NEEDED. GNU ld writes all DT_NEEDED,
 /// then DT_FILTER, then DT_AUXILIARY, and that is the order here.
-fn load_filters(world: &World, closure: &mut Closure, by: usize, budget: &Cell<usize>) -> Vec<Need> {
+fn load_filters(world: &World, closure: &mut Closure, by: usize, memory: &mut Memory) -> Vec<Need> {
     let Rules::Glibc(_) = world.rules else { return Vec::new() };
     let Some(facts) = closure.objects[by].file.object.elf() else { return Vec::new() };
     let (filter, auxiliary) = (facts.filter.clone(), facts.auxiliary.clone());
     let mut needs: Vec<Need> =
-        filter.into_iter().map(|name| load(world, closure, by, name, budget)).collect();
+        filter.into_iter().map(|name| load(world, closure, by, name, memory)).collect();
     for name in auxiliary {
-        let need = load(world, closure, by, name, budget);
+        let need = load(world, closure, by, name, memory);
         if matches!(need.outcome, Outcome::Loaded(_)) {
             needs.push(need);
         }

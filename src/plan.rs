@@ -308,12 +308,13 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, bu
         .filter(|need| is_private || lambda.certainty(&need.name) != Certainty::Present)
         .map(|need| (need.by, need.name.clone()))
         .collect();
+    let given: BTreeSet<&str> = request.members.iter().map(|member| file_name(&member.path)).collect();
+    let first_names = search.closure.objects.iter().filter_map(|object| object.names.first());
+    let loaded: BTreeSet<String> = first_names.cloned().collect();
     for (by, name) in needs {
         let Object::Elf(facts) = search.objects[by].file.object.clone() else { continue };
         // A SONAME that is loaded under another name needs no file of its own, nor does one that is there.
-        let is_there = request.members.iter().any(|member| file_name(&member.path) == name);
-        let is_file =
-            !is_there && search.closure.objects.iter().any(|object| object.names.first() == Some(&name));
+        let is_file = !given.contains(name.as_str()) && loaded.contains(&name);
         if is_file
             && !bundle.serves(&name)
             && let Ok(candidate) = search.choose(&facts, &name, request.exclude)
@@ -465,7 +466,6 @@ impl BundlePlan {
         self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
         let build = self.build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
         lambda.check_symbols(&mut self.walks, request.facts.libc(), &build);
-        self.members = members.to_vec();
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -611,7 +610,7 @@ fn a_directory_that_is_not_utf8_is_an_error() {
     use std::os::unix::ffi::OsStringExt;
     let mut fixture = single();
     let name = OsString::from_vec(b"caf\xe9".to_vec());
-    fixture.environment.current_dir = PathBuf::from(fixture.path("")).join(name);
+    fixture.environment.current_dir = std::path::PathBuf::from(fixture.path("")).join(name);
     fs::create_dir(&fixture.environment.current_dir).unwrap();
     let error = find(&all(), &fixture.environment).unwrap_err();
     assert!(error.to_string().ends_with("is not UTF-8"), "{error}");

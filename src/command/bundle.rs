@@ -22,6 +22,7 @@ use super::{
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::compiler;
+use crate::disk::paths::world_name;
 use crate::disk::stored::StoredFiles;
 use crate::disk::{self, build_world};
 use crate::elf::{self, ElfFacts, Linkage, ObjectType};
@@ -489,7 +490,7 @@ impl Run<'_> {
             files: &files,
             arch,
             library_path: joined(&library_path),
-            working_directory: self.context.current_dir.as_str().to_owned(),
+            working_directory: world_name(&self.context.current_dir),
         };
         act(&build)
     }
@@ -633,7 +634,7 @@ impl Run<'_> {
         let request = Request {
             program: &program,
             facts: &loaded.facts,
-            path: loaded.path.as_str(),
+            path: &world_name(&loaded.path),
             extra: &self.job.libs,
             exclude: &self.job.exclude,
             prefer: &self.job.prefer,
@@ -877,7 +878,7 @@ fn library_dirs(job: &Bundle, program: &Program, facts: &ElfFacts, context: &Con
 }
 
 fn joined(directories: &[Utf8PathBuf]) -> String {
-    directories.iter().map(|directory| directory.as_str()).collect::<Vec<_>>().join(":")
+    directories.iter().map(|directory| world_name(directory)).collect::<Vec<_>>().join(":")
 }
 
 fn artifact(

@@ -13,6 +13,7 @@ use crate::archive::Content;
 use crate::audit::{self, Code, Finding, Owner, Subject};
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles};
+use crate::disk::paths::world_name;
 use crate::elf::{self, Arch, ElfFacts, Libc, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
@@ -117,11 +118,14 @@ pub(super) fn plan(
 ) -> Result<Vec<Other>> {
     let mut others: Vec<Other> = Vec::new();
     let n_members = plan.members.len();
+    let mut objects: BTreeMap<String, Arc<ElfFacts>> = BTreeMap::new();
+    for member in &plan.members {
+        if let MemberContent::Object(facts) = &member.content {
+            objects.entry(member.path.clone()).or_insert_with(|| facts.clone());
+        }
+    }
     for file in included {
-        let path = request.layout.path(&file.name);
-        let facts = plan.members.iter().find(|member| member.path == path).and_then(|member| {
-            if let MemberContent::Object(facts) = &member.content { Some(facts.clone()) } else { None }
-        });
+        let facts = objects.get(&request.layout.path(&file.name)).cloned();
         // An object file is data to everyone but a linker.
         let Some(facts) = facts.filter(|facts| !matches!(facts.object_type, ObjectType::Other(_))) else {
             continue;
@@ -135,14 +139,15 @@ pub(super) fn plan(
             other.plan = other.with_request(request, &members, &main, |request| {
                 plan::plan(request, lambda, &build.world(request.facts.libc()))
             });
-            plan.members.clone_from(&other.plan.members);
+            // Not one list for each: there may be a thousand of them.
+            plan.members = std::mem::take(&mut other.plan.members);
             plan.shipped.append(&mut other.plan.shipped);
         }
         others.push(other);
     }
     plan.shipped.sort_by(|a, b| a.name.cmp(&b.name));
     if plan.members.len() > n_members {
-        let members = plan.members.clone();
+        let members = std::mem::take(&mut plan.members);
         plan.walk_again(request, lambda, &members);
         for other in others.iter_mut().filter(|other| other.facts.arch() == Some(lambda.arch())) {
             let mut its = std::mem::take(&mut other.plan);
@@ -150,6 +155,7 @@ pub(super) fn plan(
             other.with_request(request, &[], &main, |request| its.walk_again(request, lambda, &members));
             other.plan = its;
         }
+        plan.members = members;
     }
     for other in others.iter_mut().filter(|other| other.facts.linkage() == Linkage::SharedLibrary) {
         // Who opens a plugin brings the symbols that it leaves open.
@@ -182,7 +188,7 @@ impl Other {
         act(&Request {
             program: &program,
             facts: &self.facts,
-            path: &self.source,
+            path: &world_name(Utf8Path::new(&self.source)),
             extra: &[],
             start: Start::Direct,
             layout: &Layout { program: self.name.clone(), ..of.layout.clone() },

@@ -4,6 +4,9 @@
 //! host directories (`--library-path`, cargo's directories, the program's own) is this machine's. With the
 //! host's own root the two are the same. In a sysroot absolute links stay inside it.
 //!
+//! On Windows a host directory has a name in this world, [`super::paths::world_name`], and a sysroot is all there is
+//! of a root.
+//!
 //! Nothing is executed; a file is opened, read and parsed once.
 
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the build world is files")]
@@ -15,6 +18,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::paths::{ExactNames, HostDirectory, follow};
 use crate::elf::{self, Arch, ElfError};
 use crate::loader::{Glibc, Musl, Rules, hwcap_subdirectories};
 use crate::world::{Files, Object, OpenFile, Opened};
@@ -24,15 +28,16 @@ pub struct DiskFiles {
     /// `None` for the host's own root.
     sysroot: Option<Utf8PathBuf>,
     /// Directories whose paths mean this machine, also with a sysroot.
-    host_directories: Vec<Utf8PathBuf>,
+    host_directories: Vec<HostDirectory>,
     /// Directories in which a file counts under its SONAME too.
-    soname_directories: Vec<Utf8PathBuf>,
+    soname_directories: Vec<HostDirectory>,
     /// There is no host root on systems without ELF: then only the named directories exist.
     has_root: bool,
     opened: RefCell<BTreeMap<String, Opened>>,
     objects: RefCell<BTreeMap<Utf8PathBuf, Opened>>,
     directories: RefCell<BTreeMap<String, bool>>,
     sonames: RefCell<BTreeMap<Utf8PathBuf, BTreeMap<String, Utf8PathBuf>>>,
+    names: ExactNames,
 }
 
 impl DiskFiles {
@@ -47,20 +52,21 @@ impl DiskFiles {
     ) -> Self {
         DiskFiles {
             sysroot: sysroot.map(Utf8Path::to_owned),
-            host_directories,
-            soname_directories,
+            host_directories: host_directories.into_iter().map(HostDirectory::new).collect(),
+            soname_directories: soname_directories.into_iter().map(HostDirectory::new).collect(),
             has_root: sysroot.is_some() || cfg!(target_os = "linux"),
             opened: RefCell::default(),
             objects: RefCell::default(),
             directories: RefCell::default(),
             sonames: RefCell::default(),
+            names: ExactNames::default(),
         }
     }
 
     /// Where a path of this world is on this machine, links in a sysroot followed.
     fn locate(&self, path: &str) -> io::Result<Utf8PathBuf> {
-        if self.host_directories.iter().any(|dir| Utf8Path::new(path).starts_with(dir)) {
-            return Ok(path.into());
+        if let Some(at) = self.host_directories.iter().find_map(|directory| directory.locate(path)) {
+            return Ok(at);
         }
         if !self.has_root {
             return Err(io::ErrorKind::NotFound.into());
@@ -72,7 +78,7 @@ impl DiskFiles {
     }
 
     fn open_uncached(&self, path: &str) -> Opened {
-        let located = self.locate(path).and_then(|at| at.canonicalize_utf8());
+        let located = self.locate(path).and_then(|at| self.names.exact(at)).and_then(|at| follow(&at));
         let located = match located {
             Err(error) if is_absent(&error) => match self.by_soname(path) {
                 Some(file) => Ok(file),
@@ -96,11 +102,9 @@ impl DiskFiles {
     fn by_soname(&self, path: &str) -> Option<Utf8PathBuf> {
         let path = Utf8Path::new(path);
         let (directory, name) = (path.parent()?, path.file_name()?);
-        if !self.soname_directories.iter().any(|known| known == directory) {
-            return None;
-        }
+        let directory = &self.soname_directories.iter().find(|known| directory == known.name)?.path;
         let mut index = self.sonames.borrow_mut();
-        let sonames = index.entry(directory.to_owned()).or_insert_with(|| self.index_sonames(directory));
+        let sonames = index.entry(directory.clone()).or_insert_with(|| self.index_sonames(directory));
         sonames.get(name).cloned()
     }
 
@@ -114,7 +118,7 @@ impl DiskFiles {
             .filter(|entry| entry.file_name().contains(".so"))
             // The kernel is quick to refuse a long chain of links, to follow each by hand is not.
             .filter(|entry| entry.path().metadata().is_ok_and(|metadata| metadata.is_file()))
-            .filter_map(|entry| entry.path().canonicalize_utf8().ok())
+            .filter_map(|entry| follow(entry.path()).ok())
             .collect();
         files.sort();
         for file in files {
@@ -263,7 +267,8 @@ pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf>
             return Err(io::Error::other("too many levels of symbolic links"));
         }
         inside.pop();
-        if target.is_absolute() {
+        // Not `is_absolute`, which asks for a drive on Windows.
+        if target.has_root() {
             inside.clear();
         }
         rest.extend(target.as_str().split('/').rev().map(str::to_owned));

@@ -19,6 +19,7 @@ impl Scratch {
         let parent = std::env::temp_dir();
         let failed = || Error::new(format!("could not make a directory in `{}`", parent.display()));
         let parent = Utf8Path::from_path(&parent).ok_or_else(|| failed().because("it is not UTF-8"))?;
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "there are no modes to set"))]
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

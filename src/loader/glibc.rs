@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::known::Names;
 use super::{Loaded, Located, Passed, Rule, Search};
 use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, ObjectType};
 use crate::world::{Object, OpenFile, Opened, World};
@@ -100,7 +101,7 @@ impl Glibc {
             let reason = "empty dynamic string token substitution".to_owned();
             return (Located::Fatal { path: name.clone(), reason, rule: Rule::DirectPath }, name);
         };
-        let located = match already_loaded(search.objects, &name) {
+        let located = match already_loaded(search.names, &name) {
             Some(index) => Located::Known(index),
             // The vDSO comes from the kernel and is in ld.so's list like any object.
             None if name.starts_with("linux-vdso.so.") => Located::Builtin,
@@ -388,9 +389,6 @@ impl Glibc {
 /// Before any search a name is compared with the path, the names and the SONAME of every object.
 ///
 /// The program's path is empty to ld.so, so an empty name means the program.
-fn already_loaded(objects: &[Loaded], name: &str) -> Option<usize> {
-    if name.is_empty() {
-        return Some(0);
-    }
-    objects.iter().position(|object| object.answers_to(name) || object.file.object.soname() == Some(name))
+fn already_loaded(names: &Names, name: &str) -> Option<usize> {
+    if name.is_empty() { Some(0) } else { names.by_name(name) }
 }

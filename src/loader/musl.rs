@@ -43,7 +43,7 @@ impl Musl {
                 Tried::Fatal(reason) => Located::Fatal { path: name.to_owned(), reason, rule },
             };
         }
-        if let Some(index) = search.objects.iter().position(|object| object.names.iter().any(|n| n == name)) {
+        if let Some(index) = search.names.by_name(name) {
             return Located::Known(index);
         }
         let mut last = Rule::DefaultDir;

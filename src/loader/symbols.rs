@@ -145,6 +145,7 @@ fn is_reference(symbol: &Symbol) -> bool {
 /// What is loaded, and what it defines.
 struct Scope<'a> {
     closure: &'a Closure,
+    answering: BTreeMap<&'a str, usize>,
     known: &'a Known<'a>,
     /// Of the loaded ELF objects.
     definitions: Definitions<'a>,
@@ -168,7 +169,15 @@ impl<'a> Scope<'a> {
         });
         let presumed = Definitions::new(copies, &wanted);
         let is_incomplete = closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
-        Scope { closure, known, definitions, presumed, is_incomplete, asked: RefCell::default() }
+        Scope {
+            closure,
+            answering: closure.answering(),
+            known,
+            definitions,
+            presumed,
+            is_incomplete,
+            asked: RefCell::default(),
+        }
     }
 
     /// Whether a loaded ELF object defines the symbol for this reference.
@@ -214,8 +223,8 @@ impl<'a> Scope<'a> {
         if reported || need.node == "GLIBC_PRIVATE" || self.glibc_defines(name, Some(&need.node)) {
             return None;
         }
-        let answering = self.closure.objects.iter().find(|object| object.answers_to(&need.file))?;
-        match &answering.file.object {
+        let answering = *self.answering.get(need.file.as_str())?;
+        match &self.closure.objects[answering].file.object {
             Object::System(system) if system.facts.is_none() && !self.is_listed(&system.soname) => None,
             Object::Unseen => None,
             Object::System(_) | Object::Elf(_) => Some(true),

@@ -43,11 +43,12 @@ pub struct VersionCheck {
 /// Checks every version need of every object, in load order; needs that fit are left out.
 pub fn check_versions(closure: &Closure, rules: &Rules) -> Vec<VersionCheck> {
     let Rules::Glibc(_) = rules else { return Vec::new() };
+    let answering = closure.answering();
     let mut checks = Vec::new();
     for (by, object) in closure.objects.iter().enumerate() {
         let Some(elf) = object.file.object.elf() else { continue };
         for need in &elf.verneed {
-            let object = closure.objects.iter().position(|object| object.answers_to(&need.file));
+            let object = answering.get(need.file.as_str()).copied();
             let answer = match object {
                 Some(index) => answer(&closure.objects[index].file.object, &need.node),
                 None => VersionAnswer::NoSuchFile,

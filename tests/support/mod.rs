@@ -5,16 +5,20 @@
 
 pub mod command;
 pub mod compile;
+#[cfg(unix)]
 pub mod debian;
 pub mod dns;
 pub mod elf;
 pub mod function;
 pub mod hello;
+#[cfg(unix)]
 pub mod kernel;
+#[cfg(unix)]
 pub mod lambda_root;
 pub mod maps;
 #[cfg(target_os = "linux")]
 pub mod objects;
+#[cfg(unix)]
 pub mod probe;
 pub mod readme;
 #[cfg(target_os = "linux")]

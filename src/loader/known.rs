@@ -1,0 +1,61 @@
+//! The objects of a walk by the names and files that mean them, so that a need costs no look at each of them.
+
+use std::collections::BTreeMap;
+
+use super::{Closure, Loaded, Rules};
+
+/// For each name and each file the first object, in load order, that it means.
+#[derive(Default)]
+pub(super) struct Names {
+    names: BTreeMap<String, usize>,
+    /// By device and inode.
+    files: BTreeMap<(u64, u64), usize>,
+}
+
+impl Names {
+    /// glibc compares a name with the path, the names and the SONAME of every object, musl with the names alone.
+    pub(super) fn add_object(&mut self, index: usize, object: &Loaded, rules: &Rules) {
+        for name in &object.names {
+            self.add(index, name);
+        }
+        if let Rules::Glibc(_) = rules {
+            self.add(index, &object.path);
+            if let Some(soname) = object.file.object.soname() {
+                self.add(index, soname);
+            }
+        }
+    }
+
+    fn add(&mut self, index: usize, name: &str) {
+        if let Some(first) = self.names.get_mut(name) {
+            *first = index.min(*first);
+        } else {
+            self.names.insert(name.to_owned(), index);
+        }
+    }
+
+    pub(super) fn add_file(&mut self, index: usize, id: (u64, u64)) {
+        self.files.entry(id).or_insert(index);
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<usize> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn by_file(&self, id: (u64, u64)) -> Option<usize> {
+        self.files.get(&id).copied()
+    }
+}
+
+impl Closure {
+    /// For each path and name the first object that answers to it; a SONAME that nobody used is none.
+    pub(super) fn answering(&self) -> BTreeMap<&str, usize> {
+        let mut answering = BTreeMap::new();
+        for (index, object) in self.objects.iter().enumerate() {
+            for name in object.names.iter().chain([&object.path]) {
+                answering.entry(name.as_str()).or_insert(index);
+            }
+        }
+        answering
+    }
+}
