@@ -307,18 +307,18 @@ pub struct Baseline {
     pub root_files: Option<captured::Root>,
     /// The table is a list of names: nobody knows what the objects define and need.
     pub names_only: bool,
-    objects: Vec<SystemObject>,
+    objects: Vec<Arc<SystemObject>>,
 }
 
 impl Baseline {
     /// The object of that SONAME. Other file names (`libcrypto.so.3.2.2`) find nothing.
-    pub fn object(&self, soname: &str) -> Option<&SystemObject> {
+    pub fn object(&self, soname: &str) -> Option<&Arc<SystemObject>> {
         let at = self.objects.binary_search_by(|object| object.soname.as_str().cmp(soname)).ok()?;
         Some(&self.objects[at])
     }
 
     /// All objects, sorted by SONAME.
-    pub fn objects(&self) -> &[SystemObject] {
+    pub fn objects(&self) -> &[Arc<SystemObject>] {
         &self.objects
     }
 

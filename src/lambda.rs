@@ -283,7 +283,7 @@ impl LambdaWorld {
                 "/lib" => "/usr/lib",
                 directory => directory,
             };
-            files.add(&format!("{directory}/{}", object.soname), Object::System(Arc::new(object.clone())));
+            files.add(&format!("{directory}/{}", object.soname), Object::System(object.clone()));
         }
         for interpreter in &self.baseline.interpreters {
             add_interpreter(files, &self.baseline, interpreter);
@@ -378,7 +378,7 @@ fn add_interpreter(files: &mut MemoryFiles, baseline: &Baseline, path: &str) {
     if let Some(object) = baseline.object(file_name(path)) {
         files.add(
             &path.replacen("/lib/", "/usr/lib/", 1).replacen("/lib64/", "/usr/lib64/", 1),
-            Object::System(Arc::new(object.clone())),
+            Object::System(object.clone()),
         );
     }
 }

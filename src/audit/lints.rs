@@ -59,13 +59,9 @@ impl<'a> File<'a> {
 
     /// Whether it holds one of [`MARKS`].
     fn holds(&self, mark: &str) -> bool {
-        const PIECE: u64 = 1 << 18;
-        // A mark may begin in one piece and end in the next.
-        const MORE: u64 = 64;
         let marks = self.marks.get_or_init(|| {
             let mut found = [false; MARKS.len()];
-            for start in (0..self.size).step_by(PIECE as usize) {
-                let piece = (self.read)(start..self.size.min(start + PIECE + MORE));
+            for (piece, _) in self.pieces(64) {
                 for (mark, found) in MARKS.iter().zip(&mut found) {
                     *found = *found || text::holds(&piece, mark);
                 }
@@ -73,6 +69,24 @@ impl<'a> File<'a> {
             found
         });
         MARKS.iter().zip(marks).any(|(known, found)| *known == mark && *found)
+    }
+
+    /// The first text, as C ends it, that holds `wanted` and is it.
+    fn c_string(&self, wanted: &str, is_it: impl Fn(&str) -> bool) -> Option<String> {
+        self.pieces(text::MAX_TEXT).find_map(|(piece, own)| {
+            let mut found = text::c_strings(&piece, own, wanted);
+            found.find(|text| is_it(text)).map(str::to_owned)
+        })
+    }
+
+    /// All of it, piece by piece, each with `more` bytes of those around it, and where it is in them.
+    fn pieces(&self, more: usize) -> impl Iterator<Item = (Cow<'a, [u8]>, Range<usize>)> {
+        const PIECE: u64 = 1 << 18;
+        (0..self.size).step_by(PIECE as usize).map(move |start| {
+            let from = start.saturating_sub(more as u64);
+            let own = (start - from) as usize..(start - from + PIECE) as usize;
+            ((self.read)(from..self.size.min(start + PIECE + more as u64)), own)
+        })
     }
 
     /// Whether it asks another object for this function.

@@ -73,7 +73,7 @@ impl Root {
     }
 
     /// The objects by SONAME and file name, each name once: those of the default directories come first.
-    pub(super) fn objects(&self, default_dirs: &[String]) -> Vec<SystemObject> {
+    pub(super) fn objects(&self, default_dirs: &[String]) -> Vec<Arc<SystemObject>> {
         let mut objects: BTreeMap<String, SystemObject> = BTreeMap::new();
         let in_default = |path: &str| default_dirs.iter().any(|dir| dir == crate::world::parent(path));
         let mut entries: Vec<(&String, &RootEntry)> = self.entries.iter().collect();
@@ -87,7 +87,7 @@ impl Root {
                 objects.entry(name).or_insert(object);
             }
         }
-        objects.into_values().collect()
+        objects.into_values().map(Arc::new).collect()
     }
 }
 

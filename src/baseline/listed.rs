@@ -4,6 +4,7 @@
 //! from `/usr/lib64` serves a system where `/lib64` is a link to it. What is not listed is taken as absent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::text::has_control;
 use super::{Baseline, Evidence, LIBRARY_PATH, Lifecycle, Nodes, Presence, SystemObject};
@@ -63,7 +64,7 @@ impl Baseline {
             evidence: Vec::new(),
             root_files: None,
             names_only: true,
-            objects: objects.into_values().collect(),
+            objects: objects.into_values().map(Arc::new).collect(),
         })
     }
 }

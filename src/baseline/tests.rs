@@ -447,7 +447,7 @@ fn a_text_in_any_order_becomes_a_sorted_table() {
         nodes_from: Some(NodesFrom { confidence: Confidence::Low, code: "n1".to_owned() }),
         facts: None,
     };
-    assert_eq!(table.object("libb.so.1"), Some(&expected));
+    assert_eq!(table.object("libb.so.1").map(|object| &**object), Some(&expected));
     assert_eq!(table.object("liba.so").unwrap().directory.as_deref(), Some("/lib"));
     assert_eq!(table.object("liba.so").unwrap().evidence, Evidence::Captured);
     // Line ends and indentation have no meaning.

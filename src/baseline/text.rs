@@ -1,6 +1,7 @@
 //! Reading a table's text: the format is described in [`crate::baseline`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::captured::{ElfDraft, Root, RootEntry};
 use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
@@ -317,7 +318,7 @@ impl Header {
             let object = draft.finish()?;
             let codes = object.codes.iter().chain(object.nodes_from.iter().map(|from| &from.code));
             self.explains(line, &object.soname, codes)?;
-            objects.push(object);
+            objects.push(Arc::new(object));
         }
         objects.sort_by(|a, b| a.soname.cmp(&b.soname));
         if let Some(pair) = objects.windows(2).find(|pair| pair[0].soname == pair[1].soname) {
@@ -354,7 +355,7 @@ impl Header {
 
     /// Takes from the root what the text does not say itself, the dates of its end excepted: those belong to
     /// a name. The root's objects as this table has them.
-    fn inherit(&mut self, root: Option<&Baseline>) -> Result<Vec<SystemObject>> {
+    fn inherit(&mut self, root: Option<&Baseline>) -> Result<Vec<Arc<SystemObject>>> {
         let Some(root) = root else {
             return match self.keeps.first() {
                 Some(keep) => Err(Error::new(format!("line {}: `keep` needs a `root`", keep.line))),
@@ -381,7 +382,7 @@ impl Header {
         if self.keeps.is_empty() {
             return Ok(root.objects.clone());
         }
-        let mut kept: Vec<SystemObject> = Vec::new();
+        let mut kept: Vec<Arc<SystemObject>> = Vec::new();
         for keep in &self.keeps {
             for soname in &keep.sonames {
                 let error =
@@ -391,15 +392,15 @@ impl Header {
                     return Err(error("is kept twice"));
                 }
                 self.explains(keep.line, soname, keep.codes.iter())?;
-                kept.push(SystemObject {
+                kept.push(Arc::new(SystemObject {
                     presence: match keep.evidence {
                         Evidence::Doubtful => Presence::Doubtful,
                         _ => Presence::Present,
                     },
                     evidence: keep.evidence,
                     codes: keep.codes.clone(),
-                    ..object.clone()
-                });
+                    ..SystemObject::clone(object)
+                }));
             }
         }
         Ok(kept)

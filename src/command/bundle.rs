@@ -491,6 +491,7 @@ impl Run<'_> {
             arch,
             library_path: joined(&library_path),
             working_directory: world_name(&self.context.current_dir),
+            worlds: Default::default(),
         };
         act(&build)
     }
@@ -645,7 +646,7 @@ impl Run<'_> {
             members: &members,
             opened_by: None,
         };
-        let mut plan = plan::plan(&request, lambda, &build.world(loaded.facts.libc()));
+        let mut plan = plan::plan(&request, lambda, build.world(loaded.facts.libc()));
         let others = included::plan(&mut plan, &request, lambda, &loaded.included, build)?;
         Ok((plan, others))
     }

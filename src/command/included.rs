@@ -2,6 +2,7 @@
 //!
 //! What those need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -62,16 +63,18 @@ pub(super) struct Build<'a> {
     pub(super) arch: Arch,
     pub(super) library_path: String,
     pub(super) working_directory: String,
+    /// For glibc's programs, and for musl's.
+    pub(super) worlds: [OnceCell<World<'a>>; 2],
 }
 
-impl Build<'_> {
-    pub(super) fn world(&self, libc: Libc) -> World<'_> {
-        World {
+impl<'a> Build<'a> {
+    pub(super) fn world(&self, libc: Libc) -> &World<'a> {
+        self.worlds[usize::from(libc == Libc::Musl)].get_or_init(|| World {
             files: self.files,
             rules: build_world::rules(self.files, self.arch, libc),
             library_path: Some(self.library_path.clone()),
             working_directory: self.working_directory.clone(),
-        }
+        })
     }
 }
 
@@ -137,7 +140,7 @@ pub(super) fn plan(
             let members = std::mem::take(&mut plan.members);
             let main = plan.program.clone();
             other.plan = other.with_request(request, &members, &main, |request| {
-                plan::plan(request, lambda, &build.world(request.facts.libc()))
+                plan::plan(request, lambda, build.world(request.facts.libc()))
             });
             // Not one list for each: there may be a thousand of them.
             plan.members = std::mem::take(&mut other.plan.members);

@@ -1,6 +1,7 @@
 //! Tables of runtimes as JSON and as text: a list of them, one in full, the difference of two.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -181,7 +182,7 @@ pub fn table(
     sources: Option<Vec<String>>,
 ) -> Table {
     let Lifecycle { deprecated, create_blocked, update_blocked } = baseline.lifecycle.clone();
-    let is_doubtful = |object: &&SystemObject| object.presence == Presence::Doubtful;
+    let is_doubtful = |object: &&Arc<SystemObject>| object.presence == Presence::Doubtful;
     Table {
         name: baseline.runtime.clone(),
         root: baseline.root.clone(),
@@ -206,7 +207,7 @@ pub fn table(
                 .iter()
                 .map(|(code, text)| Source { code: code.clone(), text: text.clone() })
                 .collect(),
-            objects: baseline.objects().iter().map(object).collect(),
+            objects: baseline.objects().iter().map(|found| object(found)).collect(),
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! `ca-bundle`: a TLS library that looks for certificates where Amazon Linux has none.
 
-use super::{File, Scene, text};
+use super::{File, Scene};
 use crate::audit::{Code, Finding};
 
 /// Where Amazon Linux has them.
@@ -55,8 +55,8 @@ fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
     } else {
         return None;
     };
-    let path = text::c_strings(file.bytes(), DEBIAN).find(|text| *text == DEBIAN)?;
-    Some(finding(file, &format!("{what} in `{}`", file.name), path).help(format!(
+    let path = file.c_string(DEBIAN, |text| text == DEBIAN)?;
+    Some(finding(file, &format!("{what} in `{}`", file.name), &path).help(format!(
         "let the program name `{BUNDLE}` ({setting}); `SSL_CERT_FILE={BUNDLE}` does only where it looks there itself"
     )))
 }
@@ -64,10 +64,9 @@ fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
 fn openssl(file: &File, what: String) -> Option<Finding> {
     const FILE: &str = "/cert.pem";
     let is_elsewhere = |directory: &str| directory.starts_with('/') && !THERE.contains(&directory);
-    let path =
-        text::c_strings(file.bytes(), FILE).find(|text| text.strip_suffix(FILE).is_some_and(is_elsewhere))?;
+    let path = file.c_string(FILE, |text| text.strip_suffix(FILE).is_some_and(is_elsewhere))?;
     let help = format!("set the function's environment variable `SSL_CERT_FILE={BUNDLE}`");
-    Some(finding(file, &what, path).help(help))
+    Some(finding(file, &what, &path).help(help))
 }
 
 fn finding(file: &File, what: &str, path: &str) -> Finding {

@@ -110,7 +110,8 @@ fn finding(file: &File, what: &str) -> Finding {
 ///
 /// GCC alone does: neither rustc nor clang leaves a trace of its target's processor.
 fn compiled_for<'a>(bytes: &'a [u8], beyond: &[&str]) -> Option<&'a str> {
-    let options = |wanted| text::c_strings(bytes, wanted).filter(|text| text.starts_with("GNU "));
+    let options =
+        |wanted| text::c_strings(bytes, 0..bytes.len(), wanted).filter(|text| text.starts_with("GNU "));
     let words = options(" -march=").chain(options(" -mcpu=")).flat_map(str::split_whitespace);
     words.into_iter().find(|word| {
         let value = word.strip_prefix("-march=").or_else(|| word.strip_prefix("-mcpu="));

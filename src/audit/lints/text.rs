@@ -1,7 +1,9 @@
 //! Text in the bytes of a program.
 
+use std::ops::Range;
+
 /// Longer texts are not looked at as a whole.
-const MAX_TEXT: usize = 4096;
+pub const MAX_TEXT: usize = 4096;
 /// More finds than these are not looked at.
 const MAX_FINDS: usize = 4096;
 
@@ -10,9 +12,14 @@ pub fn holds(bytes: &[u8], wanted: &str) -> bool {
     memchr::memmem::find(bytes, wanted.as_bytes()).is_some()
 }
 
-/// The texts, as C ends them, that hold `wanted`: from the NUL before it to the one behind it.
-pub fn c_strings<'a>(bytes: &'a [u8], wanted: &'a str) -> impl Iterator<Item = &'a str> {
-    memchr::memmem::find_iter(bytes, wanted.as_bytes()).take(MAX_FINDS).filter_map(|at| {
+/// The texts, as C ends them, that hold `wanted` in a place `within` these: from the NUL before it to the one behind it.
+pub fn c_strings<'a>(
+    bytes: &'a [u8],
+    within: Range<usize>,
+    wanted: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    let found = memchr::memmem::find_iter(bytes, wanted.as_bytes());
+    found.filter(move |at| within.contains(at)).take(MAX_FINDS).filter_map(|at| {
         let start = at.saturating_sub(MAX_TEXT);
         let start = memchr::memrchr(0, &bytes[start..at]).map_or(start, |found| start + found + 1);
         let tail = &bytes[start..bytes.len().min(at + MAX_TEXT)];
