@@ -38,8 +38,15 @@ pub struct File<'a> {
 }
 
 /// The texts that are looked for.
-const MARKS: [&str; 5] =
-    [ca_bundle::PLACE, ca_bundle::OPENSSL, runtime_api::SIGNS[0], runtime_api::SIGNS[1], runtime_api::PACKED];
+const MARKS: [&str; 7] = [
+    ca_bundle::PLACE,
+    ca_bundle::OPENSSL,
+    cpu::OPTIONS[0],
+    cpu::OPTIONS[1],
+    runtime_api::SIGNS[0],
+    runtime_api::SIGNS[1],
+    runtime_api::PACKED,
+];
 
 impl<'a> File<'a> {
     /// A file of which `read` gives the bytes that are asked for; fewer where they cannot be had.

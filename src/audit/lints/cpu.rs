@@ -1,6 +1,6 @@
 //! `cpu-level`: a program for processors that Lambda does not have.
 
-use super::{File, Scene, text};
+use super::{File, Scene};
 use crate::audit::{Code, Finding};
 use crate::elf::Arch;
 
@@ -82,7 +82,7 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
             Arch::X86_64 => (X86_BEYOND, "x86-64-v3"),
             Arch::Arm64 => (ARM_BEYOND, "Armv8.2"),
         };
-        let option = compiled_for(scene.program.bytes(), beyond)?;
+        let option = compiled_for(scene.program, beyond)?;
         let what = format!(
             "its debug information says that a part was compiled with `{option}`, and Lambda's processors may have no more than {level}"
         );
@@ -109,12 +109,20 @@ fn finding(file: &File, what: &str) -> Finding {
 /// The first option that GCC noted of a compilation and that is in the list; `native` is noted as what it meant.
 ///
 /// GCC alone does: neither rustc nor clang leaves a trace of its target's processor.
-fn compiled_for<'a>(bytes: &'a [u8], beyond: &[&str]) -> Option<&'a str> {
-    let options =
-        |wanted| text::c_strings(bytes, 0..bytes.len(), wanted).filter(|text| text.starts_with("GNU "));
-    let words = options(" -march=").chain(options(" -mcpu=")).flat_map(str::split_whitespace);
-    words.into_iter().find(|word| {
-        let value = word.strip_prefix("-march=").or_else(|| word.strip_prefix("-mcpu="));
-        value.is_some_and(|value| beyond.iter().any(|start| value.starts_with(start)))
-    })
+fn compiled_for(file: &File, beyond: &[&str]) -> Option<String> {
+    let option = |text: &str| {
+        let mut words = text.strip_prefix("GNU ")?.split_whitespace();
+        let is_beyond = |word: &&str| {
+            let value = OPTIONS.iter().find_map(|option| word.strip_prefix(option.trim_start()));
+            value.is_some_and(|value| beyond.iter().any(|start| value.starts_with(start)))
+        };
+        words.find(is_beyond).map(str::to_owned)
+    };
+    OPTIONS
+        .iter()
+        .filter(|mark| file.holds(mark))
+        .find_map(|mark| option(&file.c_string(mark, |text| option(text).is_some())?))
 }
+
+/// How GCC notes the processor that it compiles for.
+pub(super) const OPTIONS: [&str; 2] = [" -march=", " -mcpu="];
