@@ -124,6 +124,7 @@ fn key(entries: &[Entry], options: &archive::Options) -> u128 {
         hasher.update(bytes);
     };
     put(env!("CARGO_PKG_VERSION").as_bytes());
+    put(option_env!("LAMBDA_BUNDLE_COMMIT").unwrap_or_default().as_bytes());
     put(COMPRESSOR.as_bytes());
     // The number of threads is no part of it: the bytes are the same for any.
     put(format!("{:?} {:?}", options.compression, options.stamp).as_bytes());
