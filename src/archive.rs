@@ -26,7 +26,7 @@ mod deflate;
 mod read;
 mod write;
 
-pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR, chunks};
+pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR, chunks, workers};
 pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read, read_each};
 pub use write::{Options, check_plan, write};
 

@@ -98,7 +98,7 @@ pub(super) fn each(
         chunks(content).map(move |range| Job { file, is_last: range.end == n_bytes, range })
     };
     let jobs: Vec<Job> = files.iter().enumerate().flat_map(jobs_of).collect();
-    let encoders = (0..threads.get()).map(|_| Encoder::new(compression)).collect();
+    let encoders = (0..workers(threads, files.iter().copied())).map(|_| Encoder::new(compression)).collect();
     let compress = |encoder: &mut Encoder, Job { file, range, is_last }: Job| {
         let bytes = files[file].read(range)?;
         Ok(Done {
@@ -126,6 +126,13 @@ pub(super) fn each(
         Ok(())
     })?;
     (at..files.len()).try_for_each(|at| take(at, Deflated::default()))
+}
+
+/// How many of `threads` there is work for: one for each [`CHUNK`] bytes of all files. More would only take memory.
+pub fn workers<'a>(threads: NonZeroUsize, files: impl IntoIterator<Item = &'a Content>) -> usize {
+    let n_bytes: u64 = files.into_iter().map(|content| content.n_bytes()).sum();
+    let n_chunks = usize::try_from(n_bytes.div_ceil(CHUNK as u64)).unwrap_or(usize::MAX);
+    threads.get().min(n_chunks).max(1)
 }
 
 /// The pieces of [`CHUNK`] bytes of a file.

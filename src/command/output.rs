@@ -94,7 +94,8 @@ pub(super) fn replace(
                     return Ok(false);
                 }
                 let open = |_| disk::open(written).map(|(file, _)| file);
-                let files = (0..writing.options.threads.get()).map(open).collect::<Result<_>>()?;
+                let n = archive::workers(writing.options.threads, entries.iter().map(|entry| &entry.content));
+                let files = (0..n).map(open).collect::<Result<_>>()?;
                 prove(&archive::read_each(output.as_str(), files, &Limits::default(), see)?, fate)?;
                 Ok(true)
             },
