@@ -69,9 +69,12 @@ fn read_elf(path: &Utf8Path, size: u64) -> io::Result<std::result::Result<ElfFac
 }
 
 fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; (range.end - range.start) as usize];
+    let n = range.end - range.start;
+    let mut bytes = Vec::with_capacity(n as usize);
     file.seek(SeekFrom::Start(range.start))?;
-    file.read_exact(&mut bytes)?;
+    if file.take(n).read_to_end(&mut bytes)? as u64 != n {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(bytes)
 }
 
