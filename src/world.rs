@@ -8,7 +8,7 @@
 //! file of a `--sysroot`, never by accident this machine's.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::baseline::SystemObject;
@@ -94,10 +94,10 @@ pub struct World<'a> {
 /// A file system in memory. Directories come into being with the files below them.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryFiles {
-    nodes: HashMap<String, Node>,
+    nodes: BTreeMap<String, Node>,
     n_files: u64,
     /// What was asked of directories since the last change: each search asks for the same ones.
-    directories: RefCell<HashMap<String, bool>>,
+    directories: RefCell<BTreeMap<String, bool>>,
 }
 
 #[derive(Debug, Clone)]

@@ -9,8 +9,6 @@
 //!
 //! Nothing is executed; a file is opened, read and parsed once.
 
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the build world is files")]
-
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};

@@ -1,5 +1,5 @@
 //! Files whose bytes are read when they are needed, piece by piece.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a module that reads files")]
+#![expect(clippy::disallowed_types, reason = "a module that reads files")]
 
 use std::collections::BTreeMap;
 use std::fs::File;

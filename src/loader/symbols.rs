@@ -12,7 +12,7 @@
 //! it has the same SONAME, and a missing node would have been found.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
@@ -154,7 +154,7 @@ struct Scope<'a> {
     /// Something needed is not there: what it would define is not known.
     is_incomplete: bool,
     /// What was asked of glibc's lists. Most objects refer to the same symbols.
-    asked: RefCell<HashMap<(String, Option<String>), bool>>,
+    asked: RefCell<BTreeMap<(String, Option<String>), bool>>,
 }
 
 impl<'a> Scope<'a> {

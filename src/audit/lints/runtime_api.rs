@@ -30,7 +30,7 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     let is_called =
         |library: &&File| program.facts.needed.contains(&library.name) && library.imports("getenv");
     let mut libraries = scene.libraries.iter().filter(is_called);
-    if libraries.any(|library| has_sign(library)) {
+    if libraries.any(has_sign) {
         return None;
     }
     let message = format!(
