@@ -124,7 +124,7 @@ impl Scene<'_> {
                         format!("CodeUri: app.zip, Runtime: provided.al2023, Architectures: [{arch}]");
                     let function =
                         format!("{{Type: AWS::Serverless::Function, Properties: {{{properties}}}}}");
-                    self.file(format!("{name}.yaml"), &format!("Resources:\n  App: {function}\n"));
+                    self.file(&format!("{name}.yaml"), format!("Resources:\n  App: {function}\n"));
                 }
                 own(["verify --template wrong.yaml app.zip", "verify --template right.yaml app.zip"])
             }
