@@ -70,8 +70,8 @@ fn verify_one(
     let name = contents.main.as_ref().map_or(BOOTSTRAP, |main| &main.name).to_owned();
     let mut findings: Vec<Finding> = contents.findings.clone();
     let unzipped_bytes = read.unzipped_bytes + attached.unzipped_bytes;
-    findings.extend(super::bundle::size_finding(unzipped_bytes, &name));
-    findings.extend(super::bundle::direct_upload_finding(zipped_bytes, &name));
+    findings.extend(super::limits::size_finding(unzipped_bytes, &name));
+    findings.extend(super::limits::direct_upload_finding(zipped_bytes, &name));
     let facts = contents.main.as_ref().map(|main| &*main.facts);
     if let Some(template) = template {
         let arch = facts.and_then(ElfFacts::arch);

@@ -1,0 +1,40 @@
+//! Lambda's limits for what a bundle takes.
+
+use crate::archive;
+use crate::audit::{Code, Finding};
+use crate::report;
+
+/// Lambda's limit for a ZIP in the request itself.
+const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
+
+/// A finding if the contents are over Lambda's limit.
+pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
+    (unzipped_bytes > archive::LAMBDA_UNZIPPED_BYTES).then(|| {
+        Finding::new(
+            Code::SizeLimit,
+            name,
+            format!(
+                "`{name}` is {} unzipped; Lambda takes {} with layers",
+                report::size(unzipped_bytes),
+                report::size(archive::LAMBDA_UNZIPPED_BYTES)
+            ),
+        )
+        .help("leave debug information out with `--strip`, or use a container image")
+    })
+}
+
+/// A finding if the ZIP cannot be part of the request that uploads it.
+pub(super) fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Finding> {
+    (zipped_bytes > DIRECT_UPLOAD_LIMIT).then(|| {
+        Finding::new(
+            Code::DirectUploadLimit,
+            name,
+            format!(
+                "`{name}` is {} zipped; a direct upload takes {}",
+                report::size(zipped_bytes),
+                report::size(DIRECT_UPLOAD_LIMIT)
+            ),
+        )
+        .help("upload it through S3")
+    })
+}

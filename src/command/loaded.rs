@@ -1,0 +1,214 @@
+//! The programs to bundle: found, read, and what they write given its place.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::included;
+use super::shipped::Places;
+use super::{unreadable, unreadable_program};
+use crate::archive::{Content, Mode};
+use crate::audit::Owner;
+use crate::disk;
+use crate::elf::{ElfFacts, Linkage, ObjectType};
+use crate::error::{Error, Result};
+use crate::include::Included;
+use crate::layout::{BundleKind, Layout};
+use crate::settings::{
+    self, Bundle, Context, Destination, Format, Job, Programs, Purpose, Resolved, Settings,
+};
+use crate::workspace;
+
+/// A program to bundle, whoever built it.
+#[derive(Clone)]
+pub(super) struct Program {
+    pub name: String,
+    pub path: Utf8PathBuf,
+    /// What cargo knows of it; `None` for `--binary`.
+    pub cargo: Option<workspace::Artifact>,
+}
+
+impl Program {
+    pub fn owner(&self) -> Owner<'_> {
+        match &self.cargo {
+            Some(artifact) => Owner::Cargo {
+                target: artifact.target.as_deref(),
+                profile: artifact.profile.as_deref(),
+                package: &artifact.package,
+            },
+            None => Owner::Binary,
+        }
+    }
+}
+
+/// A program with what its file says and what goes with it.
+pub(super) struct Loaded {
+    pub program: Program,
+    /// Links followed.
+    pub path: Utf8PathBuf,
+    pub facts: Arc<ElfFacts>,
+    /// What goes into its bundle beside it and its libraries.
+    pub included: Vec<Included>,
+    /// Where its bundle goes; `None` if none is written.
+    pub output: Option<Utf8PathBuf>,
+    /// Where its debug symbols go, and those of its libraries.
+    pub debug_symbols: Option<Utf8PathBuf>,
+    /// Where the documents about it go.
+    pub documents: Places,
+    /// The other programs of its archive. They are among `included`, too.
+    pub others: Vec<Program>,
+}
+
+impl Loaded {
+    /// Puts another program into the same archive.
+    pub fn add(&mut self, program: &Program, content: Content, kind: BundleKind) {
+        self.included.push(Included {
+            name: Layout::program_of(kind, &program.name),
+            source: program.path.clone(),
+            content,
+            mode: Mode::Executable,
+            by: program.name.clone(),
+            is_named: true,
+        });
+        self.others.push(program.clone());
+    }
+}
+
+pub(super) fn programs(resolved: &Resolved) -> Result<Vec<Program>> {
+    match (&job(resolved.shared()).programs, &resolved.project) {
+        (Programs::Cargo(selection), Some(project)) => {
+            let artifacts = project.locate(selection)?;
+            Ok(artifacts
+                .into_iter()
+                .map(|artifact| Program {
+                    name: artifact.name.clone(),
+                    path: artifact.path.clone(),
+                    cargo: Some(artifact),
+                })
+                .collect())
+        }
+        (Programs::Cargo(_), None) => unreachable!("cargo was asked for its programs"),
+        (Programs::Binaries(paths), _) => Ok(paths
+            .iter()
+            .map(|path| Program {
+                name: path.file_name().unwrap_or("bootstrap").to_owned(),
+                path: path.clone(),
+                cargo: None,
+            })
+            .collect()),
+    }
+}
+
+/// Reads a program and what goes into its bundle beside it.
+pub(super) fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Loaded> {
+    let job = job(settings_of(resolved, &program));
+    let facts =
+        disk::elf(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
+    let facts = facts.map_err(|error| unreadable_program(&program.path, error))?;
+    let output = match &job.purpose {
+        Purpose::Write(destination) => {
+            check_kind(&program, &facts, true)?;
+            Some(output_path(destination, job.kind, &program, &facts, context))
+        }
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
+            check_kind(&program, &facts, false)?;
+            None
+        }
+    };
+    let in_place = |pattern: &Utf8PathBuf| filled(pattern, &program, &facts);
+    let debug_symbols = job.debug_symbols.as_ref().map(in_place);
+    let documents = match &job.purpose {
+        Purpose::Write(destination) => Places {
+            sbom: destination.sbom.as_ref().map(in_place),
+            licenses: destination.licenses.as_ref().map(in_place),
+        },
+        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => Places::default(),
+    };
+    let path = disk::canonicalize(&program.path)?;
+    let included = included::collect(job)?;
+    let facts = Arc::new(facts);
+    let others = Vec::new();
+    Ok(Loaded { program, path, facts, included, output, debug_symbols, documents, others })
+}
+
+/// Only programs can be a `bootstrap`; a shared library can be checked.
+fn check_kind(program: &Program, facts: &ElfFacts, will_write: bool) -> Result<()> {
+    let path = &program.path;
+    match facts.object_type {
+        ObjectType::Other(1) => Err(Error::new(format!("`{path}` is an object file, not a program"))
+            .help("name the program that was linked from it")),
+        ObjectType::Other(_) => Err(Error::new(format!("`{path}` is an ELF file, but not a program"))),
+        _ if will_write && facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
+            Err(Error::new(format!("`{path}` is a shared library, not a program"))
+                .help("name a program; `check --binary` takes a library, too"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn output_path(
+    destination: &Destination,
+    kind: BundleKind,
+    program: &Program,
+    facts: &ElfFacts,
+    context: &Context,
+) -> Utf8PathBuf {
+    let name = &program.name;
+    let (directory, file) = match (kind, destination.format) {
+        (BundleKind::Function, Format::Zip) => (name.as_str(), "bootstrap.zip".to_owned()),
+        (BundleKind::Function, Format::Dir) => (name.as_str(), "tree".to_owned()),
+        (BundleKind::Layer, Format::Zip) => ("layers", format!("{name}.zip")),
+        (BundleKind::Layer, Format::Dir) => ("layers", name.clone()),
+        (BundleKind::Extension, Format::Zip) => ("extensions", format!("{name}.zip")),
+        (BundleKind::Extension, Format::Dir) => ("extensions", name.clone()),
+    };
+    let Some(pattern) = &destination.pattern else {
+        let target_directory = match &program.cargo {
+            Some(artifact) => artifact.target_directory.clone(),
+            None => context.current_dir.join("target"),
+        };
+        return target_directory.join("lambda-bundle").join(directory).join(file);
+    };
+    let path = filled(pattern, program, facts);
+    if destination.format == Format::Dir {
+        return path;
+    }
+    // `-o app.zip` where that is a directory is a mistake, and is said to be one when it is written.
+    let is_directory =
+        destination.is_directory || (path.extension() != Some("zip") && disk::is_directory(&path));
+    if is_directory { path.join(file) } else { path }
+}
+
+/// A path with its placeholders filled.
+fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBuf {
+    let cargo = program.cargo.as_ref();
+    let values = [
+        ("bin", program.name.as_str()),
+        ("package", cargo.map_or(program.name.as_str(), |artifact| &artifact.package)),
+        ("arch", facts.arch().map_or("unknown", |arch| arch.as_str())),
+        ("target", cargo.and_then(|artifact| artifact.target.as_deref()).unwrap_or("host")),
+    ];
+    settings::fill(pattern, &values)
+}
+
+/// The directories of libraries that cargo knows of.
+pub(super) fn library_dirs_of(program: &Program) -> impl Iterator<Item = Utf8PathBuf> {
+    let directories = program.cargo.iter().flat_map(|artifact| &artifact.library_dirs);
+    directories.map(|directory| directory.path.clone())
+}
+
+/// The settings of the program's package.
+pub(super) fn settings_of<'a>(resolved: &'a Resolved, program: &Program) -> &'a Settings {
+    match &program.cargo {
+        Some(artifact) => resolved.of(&artifact.manifest_dir),
+        None => resolved.shared(),
+    }
+}
+
+/// The settings of one bundle.
+pub(super) fn job(settings: &Settings) -> &Bundle {
+    match &settings.job {
+        Job::Bundle(job) => job,
+        _ => unreachable!("one command line gives one kind of job"),
+    }
+}
