@@ -1,7 +1,12 @@
-//! The file system in memory answers as a kernel would.
+//! The file system in memory answers as a kernel would; that on a disk reads each file once.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
+mod support;
+
+use std::fs;
 use std::sync::Arc;
 
+use cargo_lambda_bundle::disk::build_world::{DiskFiles, Objects};
 use cargo_lambda_bundle::elf::ElfFacts;
 use cargo_lambda_bundle::world::{Files, MemoryFiles, Object, Opened, normalize, parent};
 
@@ -170,4 +175,22 @@ fn paths_are_cleaned_by_text_alone() {
     for (path, expected) in [("/a/b", "/a"), ("/a", "/"), ("/", "/"), ("a", "/"), ("/a/b/c", "/a/b")] {
         assert_eq!(parent(path), expected, "{path}");
     }
+}
+
+#[test]
+fn worlds_that_share_what_was_read_read_a_file_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("libtop.so.1");
+    let object = |needed: &str| support::elf::Object::library("libtop.so.1").needs(needed).bytes();
+    let needs_of = |files: &DiskFiles| match files.open(path.to_str().unwrap()) {
+        Opened::File(file) => file.object.elf().expect("an ELF file").needed.clone(),
+        opened => panic!("{opened:?}"),
+    };
+    let world = || DiskFiles::new(None, Vec::new(), Vec::new());
+    let objects = Arc::new(Objects::default());
+    fs::write(&path, object("one")).unwrap();
+    assert_eq!(needs_of(&world().sharing(objects.clone())), ["one"]);
+    fs::write(&path, object("another")).unwrap();
+    assert_eq!(needs_of(&world().sharing(objects)), ["one"]);
+    assert_eq!(needs_of(&world()), ["another"]);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
@@ -13,6 +14,7 @@ use super::split;
 use super::{Results, summary};
 use crate::archive::Content;
 use crate::disk;
+use crate::disk::build_world::Objects;
 use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
@@ -30,6 +32,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
     let mut all = Vec::new();
     let files = StoredFiles::default();
+    let objects = Arc::new(Objects::default());
     // All are read before anything is written, to find two that would be written to one place.
     for program in programs {
         let name = program.name.clone();
@@ -73,7 +76,13 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     }
     if let Some(name) = &shared.split_layer {
         let read: Vec<&Loaded> = all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()).collect();
-        let around = Around { attached: &attached, context, files: &files, threads: context.threads };
+        let around = Around {
+            attached: &attached,
+            context,
+            files: &files,
+            objects: &objects,
+            threads: context.threads,
+        };
         let plan = |loaded: &&Loaded| {
             around.run(loaded, settings_of(resolved, &loaded.program), ui).first_plan(loaded)
         };
@@ -103,6 +112,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         attached: &attached,
         context,
         files: &files,
+        objects: &objects,
         threads: NonZeroUsize::new(context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN),
     };
     let verb = if matches!(shared.purpose, Purpose::Write(_)) { "Bundling" } else { "Checking" };
@@ -151,6 +161,7 @@ struct Around<'a> {
     attached: &'a BTreeMap<&'a [Utf8PathBuf], Attached>,
     context: &'a Context,
     files: &'a StoredFiles,
+    objects: &'a Arc<Objects>,
     /// For each program.
     threads: NonZeroUsize,
 }
@@ -168,6 +179,7 @@ impl Around<'_> {
             layout: layout(job, loaded),
             attached,
             files: self.files,
+            objects: self.objects,
             threads: self.threads,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -21,6 +22,7 @@ use super::{
 use crate::archive::{self, Entry};
 use crate::audit::{self, Code, Finding, Subject};
 use crate::compiler;
+use crate::disk::build_world::Objects;
 use crate::disk::paths::world_name;
 use crate::disk::stored::StoredFiles;
 use crate::disk::{self, build_world};
@@ -47,6 +49,7 @@ pub(super) struct Run<'a> {
     pub layout: Layout,
     pub attached: &'a Attached,
     pub files: &'a StoredFiles,
+    pub objects: &'a Arc<Objects>,
     pub threads: NonZeroUsize,
 }
 
@@ -101,7 +104,8 @@ impl Run<'_> {
         };
         let library_path: Vec<_> = library_dirs.iter().chain(&compiler_dirs).cloned().collect();
         let sysroot = self.job.sysroot.as_deref();
-        let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone());
+        let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone())
+            .sharing(self.objects.clone());
         let arch = arch_of(&loaded.facts, &self.settings.lambda);
         let build = Build {
             files: &files,

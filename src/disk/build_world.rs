@@ -12,7 +12,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -32,10 +32,27 @@ pub struct DiskFiles {
     /// There is no host root on systems without ELF: then only the named directories exist.
     has_root: bool,
     opened: RefCell<BTreeMap<String, Opened>>,
-    objects: RefCell<BTreeMap<Utf8PathBuf, Opened>>,
+    objects: Arc<Objects>,
     directories: RefCell<BTreeMap<String, bool>>,
     sonames: RefCell<BTreeMap<Utf8PathBuf, BTreeMap<String, Utf8PathBuf>>>,
     names: ExactNames,
+}
+
+/// What was read of files: each is opened and parsed once, for all programs that load it.
+#[derive(Default)]
+pub struct Objects(Mutex<BTreeMap<Utf8PathBuf, Opened>>);
+
+impl Objects {
+    /// The file at a path without links.
+    fn read(&self, source: &Utf8Path) -> Opened {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = known().get(source) {
+            return opened.clone();
+        }
+        let opened = read_object(source);
+        known().insert(source.to_owned(), opened.clone());
+        opened
+    }
 }
 
 impl DiskFiles {
@@ -54,11 +71,17 @@ impl DiskFiles {
             soname_directories: soname_directories.into_iter().map(HostDirectory::new).collect(),
             has_root: sysroot.is_some() || cfg!(target_os = "linux"),
             opened: RefCell::default(),
-            objects: RefCell::default(),
+            objects: Arc::default(),
             directories: RefCell::default(),
             sonames: RefCell::default(),
             names: ExactNames::default(),
         }
+    }
+
+    /// This world, with what others have read of files in it.
+    #[must_use]
+    pub fn sharing(self, objects: Arc<Objects>) -> DiskFiles {
+        DiskFiles { objects, ..self }
     }
 
     /// Where a path of this world is on this machine, links in a sysroot followed.
@@ -88,12 +111,7 @@ impl DiskFiles {
             Ok(source) => source,
             Err(error) => return failed(&error),
         };
-        if let Some(opened) = self.objects.borrow().get(&source) {
-            return opened.clone();
-        }
-        let opened = read_object(&source);
-        self.objects.borrow_mut().insert(source, opened.clone());
-        opened
+        self.objects.read(&source)
     }
 
     /// The file beside `path` whose SONAME is the name asked for.
@@ -120,14 +138,11 @@ impl DiskFiles {
             .collect();
         files.sort();
         for file in files {
-            let opened = self.objects.borrow().get(&file).cloned();
-            let opened = opened.unwrap_or_else(|| read_object(&file));
-            if let Opened::File(open) = &opened
+            if let Opened::File(open) = self.objects.read(&file)
                 && let Some(soname) = open.object.soname()
             {
                 sonames.entry(soname.to_owned()).or_insert_with(|| file.clone());
             }
-            self.objects.borrow_mut().insert(file, opened);
         }
         sonames
     }
