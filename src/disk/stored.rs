@@ -1,8 +1,6 @@
 //! Files whose bytes are read when they are needed, piece by piece.
-#![expect(clippy::disallowed_types, reason = "a module that reads files")]
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,8 +74,8 @@ impl Stored for StoredFile {
     }
 
     fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        let read = File::open(&self.path).and_then(|mut file| read_range(&mut file, range));
-        read.map_err(|cause| match cause.kind() {
+        let (mut file, _) = open(&self.path)?;
+        read_range(&mut file, range).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::UnexpectedEof => {
                 Error::new(format!("`{}` became shorter while it was read", self.path)).help("run it again")
             }
