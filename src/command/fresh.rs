@@ -11,7 +11,7 @@
 //! Records of a project go with its target directory. In the user's cache directory, which nobody clears, a new record
 //! removes those that were written long before it.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -77,8 +77,9 @@ impl Record {
         let size = disk::size(&self.path).ok().filter(|size| *size < LONGEST)?;
         let text = String::from_utf8(disk::read(&self.path).ok()?).ok()?;
         let written = self.parse(&text).filter(|_| text.len() as u64 == size)?;
-        let (file, size) = disk::open(output).ok()?;
-        (size == written.zipped_bytes && hash_of(file)? == written.hash).then_some(written)
+        let size = disk::size(output).ok()?;
+        let is_same = || disk::stored::stored(output).is_ok_and(|found| found.hash() == written.hash);
+        (size == written.zipped_bytes && is_same()).then_some(written)
     }
 
     /// Remembers an archive.
@@ -143,20 +144,6 @@ fn key(entries: &[Entry], options: &archive::Options) -> u128 {
         put(&hash.to_le_bytes());
     }
     hasher.digest128()
-}
-
-/// The hash of all that `input` gives; `None` if it cannot be read.
-fn hash_of(mut input: impl Read) -> Option<u128> {
-    let mut hasher = Xxh3::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match input.read(&mut buffer) {
-            Ok(0) => return Some(hasher.digest128()),
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(_) => return None,
-        }
-    }
 }
 
 /// Where programs keep what they can make again.
