@@ -5,7 +5,7 @@
 //! process id is asked whether it lives: it may be one of another container, or of another machine.
 //!
 //! On a file system without such locks, and on Windows, nothing is removed.
-#![expect(
+#![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "a part of the module that writes files"
