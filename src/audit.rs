@@ -7,6 +7,7 @@
 mod finding;
 pub mod lints;
 pub mod pages;
+mod symbols;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +88,7 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     for walked in walks {
         closure_findings(subject, walked, &mut findings);
         versions::version_findings(subject, walked, &mut findings);
-        versions::symbol_findings(subject, walked, &mut findings);
+        symbols::symbol_findings(subject, walked, &mut findings);
     }
     findings.list
 }

@@ -195,6 +195,7 @@ fn lambda_world(
         library_paths,
         assume_present: settings.assume_present.clone(),
         assume_missing: settings.assume_missing.clone(),
+        binds_now: settings.binds_now,
     })
 }
 

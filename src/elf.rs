@@ -15,6 +15,7 @@
 pub mod linked;
 mod notes;
 mod read;
+mod relocations;
 pub mod sections;
 mod symbols;
 
@@ -22,7 +23,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-pub use symbols::{Symbol, SymbolTable};
+pub use relocations::Uses;
+pub use symbols::{Offer, Symbol, SymbolTable};
 
 use read::{Image, Strings, after};
 
@@ -222,6 +224,8 @@ pub struct ElfFacts {
     pub least_kernel: Option<(u32, u32, u32)>,
     /// GNU_PROPERTY_X86_ISA_1_NEEDED: bit 0 baseline, 1 v2, 2 v3, 3 v4.
     pub isa_needed: u32,
+    /// GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS: its protected symbols may not be copied.
+    pub needs_indirect_access: bool,
     /// A note by Go's linker is there.
     pub go: bool,
     /// What the notes about libraries opened at run time hold: JSON arrays, not looked into.
@@ -649,23 +653,20 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
     if let Some(address) = value(tag::DT_VERDEF) {
         facts.verdef = read_verdef(image, address, &strings)?;
     }
-    facts.symbols = symbols::read(
-        image,
-        &symbols::Tables {
-            symtab: value(tag::DT_SYMTAB),
-            versym: value(tag::DT_VERSYM),
-            hash: value(tag::DT_HASH),
-            gnu_hash: value(tag::DT_GNU_HASH),
-            relocations: [
-                (value(tag::DT_RELA), value(tag::DT_RELASZ), value(tag::DT_RELACOUNT)),
-                (value(tag::DT_JMPREL), value(tag::DT_PLTRELSZ), None),
-            ]
-            .into_iter()
-            .filter_map(|(address, size, n_relative)| Some((address?, size?, n_relative.unwrap_or(0))))
-            .collect(),
-        },
-        strings.bytes(),
-    )?;
+    let table = |address: u64, size: u64, count: Option<u64>| -> Option<relocations::Table> {
+        let n_relative = count.and_then(value).unwrap_or(0);
+        Some(relocations::Table { address: value(address)?, size: value(size)?, n_relative })
+    };
+    let tables = relocations::Tables {
+        symtab: value(tag::DT_SYMTAB),
+        versym: value(tag::DT_VERSYM),
+        hash: value(tag::DT_HASH),
+        gnu_hash: value(tag::DT_GNU_HASH),
+        rela: table(tag::DT_RELA, tag::DT_RELASZ, Some(tag::DT_RELACOUNT)),
+        rel: table(tag::DT_REL, tag::DT_RELSZ, Some(tag::DT_RELCOUNT)),
+        jmprel: table(tag::DT_JMPREL, tag::DT_PLTRELSZ, None),
+    };
+    facts.symbols = symbols::read(image, &tables, strings.bytes())?;
     Ok(())
 }
 

@@ -55,6 +55,8 @@ pub struct LambdaWorld {
     pub assume_present: Patterns,
     /// SONAMEs the user says are not there.
     pub assume_missing: Patterns,
+    /// LD_BIND_NOW is set, so that no symbol waits until it is called.
+    pub binds_now: bool,
 }
 
 /// One way the Lambda world may turn out to be.
@@ -70,6 +72,8 @@ pub struct Variant {
 pub struct Walked {
     /// Which variant.
     pub variant: Variant,
+    /// The loader's rules there.
+    pub rules: Rules,
     /// What the loader does there.
     pub closure: Closure,
     /// The version needs that do not simply fit.
@@ -291,16 +295,16 @@ impl LambdaWorld {
     }
 
     /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
-    pub fn check_symbols(&self, walks: &mut [Walked], libc: Libc, build: &BTreeMap<String, Arc<ElfFacts>>) {
-        let known = Known { glibc: baseline::exports(&self.baseline.glibc, self.arch()), build };
-        let rules = self.rules(libc, None);
+    pub fn check_symbols(&self, walks: &mut [Walked], build: &BTreeMap<String, Arc<ElfFacts>>) {
+        let glibc = baseline::exports(&self.baseline.glibc, self.arch());
+        let known = Known { glibc, build, binds_now: self.binds_now };
         for at in 0..walks.len() {
             let (before, rest) = walks.split_at_mut(at);
             let walked = &mut rest[0];
             // In most variants the same objects are loaded.
             walked.undefined = match before.iter().find(|other| other.loads_the_same(walked)) {
                 Some(other) => other.undefined.clone(),
-                None => loader::undefined_symbols(&walked.closure, &rules, &walked.checks, &known),
+                None => loader::undefined_symbols(&walked.closure, &walked.rules, &walked.checks, &known),
             };
         }
     }
@@ -343,7 +347,7 @@ impl LambdaWorld {
             let root = OpenFile { id: (1, 0), source: path.to_owned(), object: Object::Elf(program.clone()) };
             let closure = loader::walk(&world, path, crate::world::parent(path), root, extra);
             let checks = loader::check_versions(&closure, &rules);
-            walked.push(Walked { variant, closure, checks, undefined: Vec::new() });
+            walked.push(Walked { variant, rules: rules.clone(), closure, checks, undefined: Vec::new() });
         }
         walked
     }

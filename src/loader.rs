@@ -19,7 +19,7 @@ mod versions;
 
 pub use glibc::{Glibc, hwcap_subdirectories};
 pub use musl::Musl;
-pub use symbols::{Known, Undefined, undefined_symbols};
+pub use symbols::{Known, Undefined, Unmet, undefined_symbols};
 pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
 use std::cell::Cell;

@@ -266,7 +266,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let mut walks = if bundle.shipped.len() == before { walks } else { bundle.walks(request, lambda) };
     let build_files = search.build_files();
     let build = build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
-    lambda.check_symbols(&mut walks, request.facts.libc(), &build);
+    lambda.check_symbols(&mut walks, &build);
     let members = bundle.members(request);
     let program_edits = bundle.program_edits(request, lambda);
     let script = bundle.script(request);
@@ -465,7 +465,7 @@ impl BundlePlan {
         let lambda = request.world(lambda);
         self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
         let build = self.build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
-        lambda.check_symbols(&mut self.walks, request.facts.libc(), &build);
+        lambda.check_symbols(&mut self.walks, &build);
     }
 }
 

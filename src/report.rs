@@ -296,12 +296,9 @@ pub fn sort(findings: &mut [Finding]) {
 
 /// The verdict that follows from the findings.
 pub fn verdict(findings: &[Finding]) -> &'static str {
-    let unknown = |finding: &Finding| {
-        finding.code == crate::audit::Code::VersionUnknown && finding.severity == Severity::Warning
-    };
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         "fails"
-    } else if findings.iter().any(unknown) {
+    } else if findings.iter().any(|finding| finding.leaves_open) {
         "unknown"
     } else {
         "starts"

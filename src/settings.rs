@@ -299,6 +299,8 @@ pub struct Lambda {
     pub arch: Option<Arch>,
     /// LD_LIBRARY_PATH of the function, if the user sets it.
     pub library_path: Option<String>,
+    /// LD_BIND_NOW is set (`--env`).
+    pub binds_now: bool,
     /// The file whose table takes the place of the runtime's, absolute.
     pub baseline: Option<Utf8PathBuf>,
     /// What that file says, once it was read; it names the runtimes, too.
@@ -766,9 +768,12 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
     };
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };
     let mut library_path = None;
+    let mut binds_now = false;
     for variable in &args.env {
         match variable.split_once('=') {
             Some(("LD_LIBRARY_PATH", value)) => library_path = Some(value.to_owned()),
+            // Source: ld.so(8): any value but the empty one counts.
+            Some(("LD_BIND_NOW", value)) => binds_now = !value.is_empty(),
             Some(_) => {}
             None => {
                 return Err(Error::usage(format!("`--env {variable}` has no `=`"))
@@ -781,6 +786,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
         configured,
         arch: args.arch.map(Arch::from),
         library_path,
+        binds_now,
         baseline: args.baseline.map(|path| context.current_dir.join(path)),
         given: None,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,

@@ -123,6 +123,7 @@ impl Scene {
             baseline,
             assume_present: Default::default(),
             assume_missing: Default::default(),
+            binds_now: false,
         };
         let walks = lambda.walks("/var/task/bootstrap", &facts, &[], &[]);
         let [walked] = walks.as_slice() else { panic!("one variant") };

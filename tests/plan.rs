@@ -19,7 +19,7 @@ use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::plan::{self, LibcSource, Place, Request, Start};
 use cargo_lambda_bundle::repair::Edits;
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
-use support::elf::{Object, PT_LOAD};
+use support::elf::{Object, PT_LOAD, Relocation, SymbolKind};
 
 const BUILD_LIB: &str = "/usr/lib/x86_64-linux-gnu";
 
@@ -37,6 +37,7 @@ struct Case {
     extra: Vec<String>,
     may_edit: bool,
     prefer: Vec<String>,
+    binds_now: bool,
     libc: LibcSource,
 }
 
@@ -54,6 +55,7 @@ fn case(program: Object) -> Case {
         extra: Vec::new(),
         may_edit: false,
         prefer: Vec::new(),
+        binds_now: false,
         libc: LibcSource::System,
     }
 }
@@ -125,6 +127,7 @@ impl Case {
             baseline: self.baseline,
             assume_present: Patterns::new("--assume-present", &self.assume_present).unwrap(),
             assume_missing: Patterns::new("--assume-missing", &self.assume_missing).unwrap(),
+            binds_now: self.binds_now,
         };
         let program =
             OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(facts.clone()) };
@@ -490,9 +493,95 @@ fn a_weak_symbol_may_be_undefined() {
     case(app().imports_weak("__gmon_start__", None).flags(8)).check(&[], &[]);
 }
 
+/// A program that refers to `foo` of a library that lacks it, by one kind of relocation.
+fn refers(relocation: Relocation) -> Case {
+    case(app().needs("libfoo.so.1").imports("foo", None).relocated(Some(relocation)))
+        .has("libfoo.so.1", library("libfoo.so.1").defines("bar", None))
+}
+
 #[test]
-fn a_lazily_bound_symbol_fails_later() {
-    case(app().imports("fnord", None)).check(&[], &["warning undefined-symbol app"]);
+fn only_a_call_is_bound_late() {
+    let at_start: &[&str] = &["error undefined-symbol app"];
+    refers(Relocation::Call).check(&["libfoo.so.1"], &["warning undefined-symbol app"]);
+    refers(Relocation::Data).check(&["libfoo.so.1"], at_start);
+    refers(Relocation::ThreadLocal).check(&["libfoo.so.1"], at_start);
+    refers(Relocation::Copy).check(&["libfoo.so.1"], at_start);
+}
+
+#[test]
+fn immediate_binding_leaves_nothing_for_later() {
+    let app = app().needs("libfoo.so.1").imports("foo", None).relocated(Some(Relocation::Call)).flags(8);
+    case(app)
+        .has("libfoo.so.1", library("libfoo.so.1"))
+        .check(&["libfoo.so.1"], &["error undefined-symbol app"]);
+    let mut environment = refers(Relocation::Call);
+    environment.binds_now = true;
+    environment.check(&["libfoo.so.1"], &["error undefined-symbol app"]);
+}
+
+#[test]
+fn a_symbol_that_no_relocation_names_is_not_looked_up() {
+    case(app().imports("fnord", None).relocated(None).flags(8)).check(&[], &[]);
+}
+
+#[test]
+fn a_copied_symbol_is_somebody_elses() {
+    let app = || app().needs("libfoo.so.1").imports("foo", None).relocated(Some(Relocation::Copy));
+    case(app()).has("libfoo.so.1", library("libfoo.so.1").defines("foo", None)).check(&["libfoo.so.1"], &[]);
+    // The library's own reference is met by the program's copy.
+    case(app())
+        .has("libfoo.so.1", library("libfoo.so.1").imports("foo", None))
+        .check(&["libfoo.so.1"], &["error undefined-symbol app"]);
+}
+
+#[test]
+fn a_thread_local_reference_wants_a_thread_local_definition() {
+    let app = || {
+        let app = app().needs("libfoo.so.1").imports("foo", None);
+        app.of_kind(SymbolKind::ThreadLocal).relocated(Some(Relocation::ThreadLocal))
+    };
+    let library = || library("libfoo.so.1").defines("foo", None);
+    case(app()).has("libfoo.so.1", library().of_kind(SymbolKind::ThreadLocal)).check(&["libfoo.so.1"], &[]);
+    case(app()).has("libfoo.so.1", library()).check(&["libfoo.so.1"], &["error undefined-symbol app"]);
+}
+
+#[test]
+fn a_library_without_version_nodes_needs_its_symbols_all_the_same() {
+    let app = || app().needs("libfoo.so.1").imports("foo", Some(("libfoo.so.1", "V1"))).flags(8);
+    // It has a DT_VERSYM, because it uses versions of others.
+    let library =
+        || library("libfoo.so.1").needs("libc.so.6").imports("abs", Some(("libc.so.6", "GLIBC_2.2.5")));
+    let note = "note version-unknown app libfoo.so.1 V1";
+    case(app()).has("libfoo.so.1", library().defines("foo", None)).check(&["libfoo.so.1"], &[note]);
+    case(app())
+        .has("libfoo.so.1", library().defines("bar", None))
+        .check(&["libfoo.so.1"], &["error undefined-symbol app libfoo.so.1 V1", note]);
+}
+
+#[test]
+fn a_library_without_any_versions_fails_an_assertion() {
+    case(app().needs("libfoo.so.1").imports("foo", Some(("libfoo.so.1", "V1"))).flags(8))
+        .has("libfoo.so.1", library("libfoo.so.1").defines("foo", None))
+        .check(
+            &["libfoo.so.1"],
+            &["error undefined-symbol app libfoo.so.1 V1", "note version-unknown app libfoo.so.1 V1"],
+        );
+}
+
+#[test]
+fn a_weak_version_need_needs_its_symbols_all_the_same() {
+    let app = |relocation| {
+        let app = app().needs("libfoo.so.1").weak_verneed("libfoo.so.1", &["V2"]);
+        app.imports("foo", Some(("libfoo.so.1", "V2"))).relocated(Some(relocation))
+    };
+    let check = |relocation, findings: &[&str]| {
+        case(app(relocation))
+            .has("libfoo.so.1", library("libfoo.so.1").defines("foo", Some("V1")))
+            .check(&["libfoo.so.1"], findings);
+    };
+    let weak = "warning version-too-new app libfoo.so.1 V2";
+    check(Relocation::Data, &["error undefined-symbol app libfoo.so.1 V2", weak]);
+    check(Relocation::Call, &["warning undefined-symbol app libfoo.so.1 V2", weak]);
 }
 
 #[test]
@@ -502,7 +591,16 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
     case(app().imports("sqlite3_open", None)).has("libsqlite3.so.0", sqlite()).check(&[], &[]);
     case(app().imports("sqlite3_fnord", None))
         .has("libsqlite3.so.0", sqlite())
+        .check(&[], &["error undefined-symbol app"]);
+}
+
+#[test]
+fn a_symbol_of_a_system_library_that_the_build_lacks_is_unknown() {
+    case(app().needs("libsqlite3.so.0").imports("sqlite3_fnord", None).flags(8))
         .check(&[], &["warning undefined-symbol app"]);
+    // glibc's are listed.
+    case(app().needs("libc.so.6").imports("fnord", None).flags(8))
+        .check(&[], &["error undefined-symbol app"]);
 }
 
 #[test]

@@ -235,6 +235,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         baseline,
         assume_present: none(),
         assume_missing: none(),
+        binds_now: false,
     };
     let opened =
         OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(program.clone()) };

@@ -115,6 +115,8 @@ pub struct Finding {
     pub message: String,
     /// One thing to do.
     pub help: Option<String>,
+    /// It leaves open whether the program starts.
+    pub leaves_open: bool,
 }
 
 impl Finding {
@@ -130,6 +132,7 @@ impl Finding {
             chain: Vec::new(),
             message: message.into(),
             help: None,
+            leaves_open: false,
         }
     }
 

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
 use crate::baseline::is_glibc_part;
-use crate::elf::ElfFacts;
 use crate::lambda::Walked;
-use crate::loader::{Outcome, Undefined, VersionAnswer, VersionCheck};
+use crate::loader::{Outcome, VersionAnswer, VersionCheck};
 use crate::plan::Conflict;
 use crate::world::Object;
 
@@ -182,6 +181,7 @@ fn version_finding(
     };
     let mut finding = Finding::new(code, &by_label, message).soname(file);
     finding.severity = severity;
+    finding.leaves_open = (code, severity) == (Code::VersionUnknown, Severity::Warning);
     finding.versions = versions;
     finding.symbols = symbols;
     finding.chain = chain(subject, closure, by);
@@ -286,52 +286,4 @@ fn rebuild(subject: &Subject) -> String {
         false => String::new(),
     };
     format!("build against glibc {glibc} or older: `{zig}`{musl}")
-}
-
-/// One finding per object and the library it expects the symbols of.
-pub(super) fn symbol_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
-    let closure = &walked.closure;
-    let mut groups: BTreeMap<(usize, Option<String>, bool), Vec<&Undefined>> = BTreeMap::new();
-    for undefined in &walked.undefined {
-        let file = undefined.version.as_ref().map(|(file, _)| file.clone());
-        groups.entry((undefined.by, file, undefined.certain)).or_default().push(undefined);
-    }
-    for ((by, file, certain), group) in groups {
-        let by_label = label(subject, closure, by);
-        let binds_now = closure.objects[by].file.object.elf().is_some_and(ElfFacts::binds_now);
-        let mut symbols: Vec<String> = group.iter().map(|undefined| undefined.symbol.clone()).collect();
-        symbols.sort();
-        let (first, more) = (&symbols[0], symbols.len() - 1);
-        let named = match more {
-            0 => format!("the symbol `{first}`"),
-            1 => format!("the symbols `{first}` and `{}`", symbols[1]),
-            _ => format!("the symbol `{first}` and {more} more"),
-        };
-        let place = match &file {
-            Some(file) => format!("of `{file}`"),
-            None => "of some library".to_owned(),
-        };
-        let consequence = match (certain, binds_now) {
-            (true, true) => "which no library it loads defines; it fails at start",
-            (true, false) => "which no library it loads defines; it fails when the first of them is called",
-            (false, _) => "which no library that we know defines; one of the runtime's might",
-        };
-        let mut finding = Finding::new(
-            Code::UndefinedSymbol,
-            &by_label,
-            format!("`{by_label}` needs {named} {place}, {consequence}"),
-        );
-        finding.severity = if certain && binds_now { Severity::Error } else { Severity::Warning };
-        finding.soname = file;
-        let mut versions: Vec<String> = group
-            .iter()
-            .filter_map(|undefined| undefined.version.as_ref().map(|(_, node)| node.clone()))
-            .collect();
-        versions.sort_by(|a, b| crate::version::compare(a, b));
-        versions.dedup();
-        finding.versions = versions;
-        finding.symbols = symbols;
-        finding.chain = chain(subject, closure, by);
-        findings.add(finding);
-    }
 }

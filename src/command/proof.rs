@@ -314,7 +314,7 @@ impl<'a> Contents<'a> {
         let mut walks = lambda.walks(&self.path(&root.name), &facts, libs, &self.members);
         // Who opens a plugin brings the symbols that it leaves open.
         if !is_library {
-            lambda.check_symbols(&mut walks, root.facts.libc(), &BTreeMap::new());
+            lambda.check_symbols(&mut walks, &BTreeMap::new());
         }
         walks
     }

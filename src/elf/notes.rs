@@ -17,6 +17,8 @@ const NT_GNU_ABI_TAG: u32 = 1;
 const NT_GNU_BUILD_ID: u32 = 3;
 const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
 const GNU_PROPERTY_X86_ISA_1_NEEDED: u32 = 0xc000_8002;
+const GNU_PROPERTY_1_NEEDED: u32 = 0xb000_8000;
+const GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS: u32 = 1;
 /// Source: the UAPI group's specification of dlopen() metadata for ELF files.
 const NT_FDO_DLOPEN_METADATA: u32 = 0x407c_0c0a;
 
@@ -40,7 +42,11 @@ pub(super) fn read(image: &Image, facts: &mut ElfFacts) -> Result<(), ElfError> 
                 (b"GNU\0", NT_GNU_ABI_TAG) if content.len() >= 16 && u32(content, 0) == 0 => {
                     facts.least_kernel = Some((u32(content, 4), u32(content, 8), u32(content, 12)));
                 }
-                (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => facts.isa_needed |= isa_needed(content),
+                (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => {
+                    facts.isa_needed |= bits(content, GNU_PROPERTY_X86_ISA_1_NEEDED);
+                    let needed = bits(content, GNU_PROPERTY_1_NEEDED);
+                    facts.needs_indirect_access |= needed & GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS != 0;
+                }
                 (b"Go\0\0", _) => facts.go = true,
                 (b"FDO\0", NT_FDO_DLOPEN_METADATA) if facts.dlopen_notes.len() < MAX_SEGMENTS => {
                     let end = memchr::memchr(0, content).unwrap_or(content.len());
@@ -71,12 +77,13 @@ fn next_note(bytes: &[u8], align: usize) -> Option<(Note<'_>, &[u8])> {
     Some((Note { name, kind: u32(head, 8), content }, &bytes[end..]))
 }
 
-fn isa_needed(mut properties: &[u8]) -> u32 {
+/// The bits of one kind of property.
+fn bits(mut properties: &[u8], wanted: u32) -> u32 {
     let mut bits = 0;
     while let Some(head) = properties.get(..8) {
         let (kind, size) = (u32(head, 0), u32(head, 4) as usize);
         let Some(content) = properties.get(8..8usize.saturating_add(size)) else { break };
-        if kind == GNU_PROPERTY_X86_ISA_1_NEEDED && size == 4 {
+        if kind == wanted && size == 4 {
             bits |= u32(content, 0);
         }
         let end = (8 + size).next_multiple_of(8).min(properties.len());

@@ -78,6 +78,11 @@ impl<'a> Image<'a> {
         self.class64 && self.little_endian && machines.contains(&self.machine)
     }
 
+    /// The size of the whole file.
+    pub fn n_bytes(&self) -> u64 {
+        self.size
+    }
+
     pub fn of_type(&self, p_type: u32) -> impl Iterator<Item = &segment::ProgramHeader> {
         self.segments.iter().filter(move |segment| segment.p_type == p_type)
     }

@@ -1,8 +1,12 @@
 //! The dynamic symbol table, as far as the hash tables and the relocations say that it reaches.
 //!
 //! Nothing in the dynamic segment gives the number of symbols. DT_HASH has it; with DT_GNU_HASH alone it is
-//! the end of the last chain. If no symbol is in a hash table, the loader gets to symbols by relocations
-//! only: GNU ld's table for a program that exports nothing begins at 1, whatever the program imports.
+//! the end of the last chain. Symbols in no hash table are reached by relocations only: GNU ld's table for a
+//! program that exports nothing begins at 1, whatever the program imports.
+//!
+//! The loader looks a symbol up because a relocation names it, so each symbol carries the kinds of its
+//! relocations ([`Uses`]): a symbol that no relocation names is never looked up, and only a jump slot can wait
+//! until the function is called.
 //!
 //! Names stay in one copy of the string table, so that a table of some 10,000 symbols costs no 10,000
 //! allocations. Invariant: all names of a table together are at most some times as long as that copy.
@@ -11,6 +15,7 @@ use std::borrow::Cow;
 
 use super::ElfError;
 use super::read::{Image, escape, outside, u16, u32, u64};
+use super::relocations::{self, Tables, Uses};
 
 /// One dynamic symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,37 @@ pub struct Symbol {
     pub defined: bool,
     /// STB_WEAK.
     pub weak: bool,
+    /// Which lookups of this name it answers.
+    pub offer: Offer,
+    /// Whether it is thread-local; `None` where only its name is known.
+    pub thread_local: Option<bool>,
+    /// STV_PROTECTED.
+    pub protected: bool,
+    /// How the relocations of the object refer to it.
+    pub uses: Uses,
+}
+
+/// Which lookups a symbol answers.
+///
+/// Source: `check_match` and `do_lookup_x` in glibc's elf/dl-lookup.c.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// None: it is undefined, local, hidden, without a value, or of a type that is not looked up.
+    Nothing,
+    /// Those for the function's address, not those for a call: a program at a fixed address has the entry of its
+    /// own procedure linkage table as the value of a function that it imports.
+    Address,
+    /// All.
+    Everything,
+}
+
+impl Symbol {
+    /// Whether ld.so looks it up when it relocates the object, rather than taking the object's own.
+    ///
+    /// Local and hidden symbols are not looked up, nor are those that no relocation names.
+    pub fn is_looked_up(&self) -> bool {
+        !self.uses.is_empty()
+    }
 }
 
 /// The dynamic symbols of one object, in file order, the null symbol left out.
@@ -46,6 +82,10 @@ impl SymbolTable {
                 version: *version,
                 defined: true,
                 weak: false,
+                offer: Offer::Everything,
+                thread_local: None,
+                protected: false,
+                uses: Uses::default(),
             };
             table.strings.extend_from_slice(name.as_bytes());
             table.symbols.push(symbol);
@@ -78,30 +118,24 @@ impl SymbolTable {
     }
 }
 
-/// Addresses of the tables, as the dynamic segment gives them.
-pub(super) struct Tables {
-    pub symtab: Option<u64>,
-    pub versym: Option<u64>,
-    pub hash: Option<u64>,
-    pub gnu_hash: Option<u64>,
-    /// Tables of `Elf64_Rela`: address, size in bytes, number of relative ones at the start.
-    pub relocations: Vec<(u64, u64, u64)>,
-}
-
 const SYMBOL_SIZE: usize = 24;
-const RELOCATION_SIZE: usize = 24;
 
+/// Reads the table. `strings` is the dynamic string table.
+///
+/// # Errors
+///
+/// A table that does not lie in the file, a name without an end, names longer in all than the limit, or
+/// [`ElfError::NotRead`].
 pub(super) fn read(image: &Image, tables: &Tables, strings: &[u8]) -> Result<SymbolTable, ElfError> {
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
     let Some(address) = tables.symtab else { return Ok(SymbolTable { has_hash, ..Default::default() }) };
-    let count = match (tables.hash, tables.gnu_hash) {
+    let uses = relocations::uses(image, tables)?;
+    let hashed = match (tables.hash, tables.gnu_hash) {
         (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
-        (None, Some(hash)) => match count_by_gnu_hash(image, hash)? {
-            (count, true) => count,
-            (first, false) => first.max(count_by_relocations(image, tables)?),
-        },
-        (None, None) => count_by_relocations(image, tables)?,
+        (None, Some(hash)) => count_by_gnu_hash(image, hash)?,
+        (None, None) => 0,
     };
+    let count = hashed.max(uses.len() as u64);
     if count == 0 {
         return Ok(SymbolTable { has_hash, ..Default::default() });
     }
@@ -122,20 +156,54 @@ pub(super) fn read(image: &Image, tables: &Tables, strings: &[u8]) -> Result<Sym
         left = left.checked_sub(length).ok_or_else(|| {
             ElfError::Malformed("the names of its symbols are longer than the string table allows".into())
         })?;
-        symbols.push(Symbol {
-            name,
-            length: u32::try_from(length).map_err(|_| outside("a symbol's name"))?,
-            version: if versions.is_empty() { 1 } else { u16(versions, index * 2) },
-            defined: u16(raw, 6) != 0,
-            weak: raw[4] >> 4 == 2,
-        });
+        let mut symbol = of_record(raw, uses.get(index).copied().unwrap_or_default());
+        symbol.name = name;
+        symbol.length = u32::try_from(length).map_err(|_| outside("a symbol's name"))?;
+        symbol.version = if versions.is_empty() { 1 } else { u16(versions, index * 2) };
+        symbols.push(symbol);
     }
     Ok(SymbolTable { strings: strings.to_vec(), symbols, has_hash })
 }
 
-/// One past the last symbol of the longest chain, and `true`; symbols before `symoffset` are in no chain.
-/// If no symbol is in any, `symoffset` and `false`.
-fn count_by_gnu_hash(image: &Image, address: u64) -> Result<(u64, bool), ElfError> {
+/// What an `Elf64_Sym` says of a symbol, its name and version left out.
+fn of_record(raw: &[u8], uses: Uses) -> Symbol {
+    use goblin::elf::sym::{
+        STB_GLOBAL, STB_GNU_UNIQUE, STB_LOCAL, STB_WEAK, STT_COMMON, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
+        STT_OBJECT, STT_TLS, STV_HIDDEN, STV_INTERNAL, STV_PROTECTED,
+    };
+    const SHN_ABS: u16 = 0xfff1;
+    /// The callee takes arguments in more registers than a lazily bound call would save.
+    const STO_AARCH64_VARIANT_PCS: u8 = 0x80;
+    let (kind, binding, other) = (raw[4] & 0xf, raw[4] >> 4, raw[5]);
+    let (section, value, visibility) = (u16(raw, 6), u64(raw, 8), other & 3);
+    let binds_locally = binding == STB_LOCAL || matches!(visibility, STV_HIDDEN | STV_INTERNAL);
+    let is_of_kind =
+        matches!(kind, STT_NOTYPE | STT_OBJECT | STT_FUNC | STT_COMMON | STT_TLS | STT_GNU_IFUNC);
+    let has_value = value != 0 || section == SHN_ABS || kind == STT_TLS;
+    let is_offered = matches!(binding, STB_GLOBAL | STB_WEAK | STB_GNU_UNIQUE);
+    let offer = match section {
+        _ if binds_locally || !is_of_kind || !has_value || !is_offered => Offer::Nothing,
+        0 if kind == STT_TLS => Offer::Nothing,
+        0 => Offer::Address,
+        _ => Offer::Everything,
+    };
+    let uses = if binds_locally { Uses::default() } else { uses };
+    Symbol {
+        name: 0,
+        length: 0,
+        version: 1,
+        defined: section != 0,
+        weak: binding == STB_WEAK,
+        offer,
+        thread_local: Some(kind == STT_TLS),
+        protected: visibility == STV_PROTECTED,
+        uses: if other & STO_AARCH64_VARIANT_PCS != 0 { uses.without_delay() } else { uses },
+    }
+}
+
+/// One past the last symbol of the longest chain; symbols before `symoffset` are in no chain. If no symbol is
+/// in any, `symoffset`.
+fn count_by_gnu_hash(image: &Image, address: u64) -> Result<u64, ElfError> {
     let what = "the GNU hash table";
     let at = |skip: u64, size: u64| {
         let address = address.checked_add(skip).ok_or_else(|| outside(what))?;
@@ -150,27 +218,10 @@ fn count_by_gnu_hash(image: &Image, address: u64) -> Result<(u64, bool), ElfErro
     let mut last = u64::from(last.unwrap_or(0));
     // 0 is an empty bucket, also in a table that begins at 0.
     if last == 0 || last < first {
-        return Ok((first, false));
+        return Ok(first);
     }
     while u32(at(chain_table + (last - first) * 4, 4)?, 0) & 1 == 0 {
         last += 1;
     }
-    Ok((last + 1, true))
-}
-
-/// One past the last symbol that a relocation names.
-fn count_by_relocations(image: &Image, tables: &Tables) -> Result<u64, ElfError> {
-    let mut count = 0;
-    for &(address, size, n_relative) in &tables.relocations {
-        if size == 0 {
-            continue;
-        }
-        let table = image.at_address(address, size, "a relocation table")?;
-        // As in ld.so, the first DT_RELACOUNT entries are relative: they name no symbol.
-        let skip = usize::try_from(n_relative).unwrap_or(usize::MAX);
-        for raw in table.chunks_exact(RELOCATION_SIZE).skip(skip) {
-            count = count.max((u64(raw, 8) >> 32) + 1);
-        }
-    }
-    Ok(count)
+    Ok(last + 1)
 }

@@ -1,23 +1,26 @@
-//! Symbols: every undefined, non-weak symbol of a closure against what the loaded objects define.
+//! Symbols: what the relocations of a closure refer to, against what the loaded objects define.
 //!
 //! A reference with a version is met by the first object in scope that has the name under that node, whatever
 //! file the need names; or by a definition without a version. A reference without a version takes an
-//! unversioned definition, the oldest node's, or the only visible one.
+//! unversioned definition, the oldest node's, or the only visible one. A COPY relocation is met by any object
+//! but the program. With glibc only a jump slot of an object without immediate binding can wait until it is
+//! called; musl binds everything at start and knows no versions.
 //!
-//! Source: `check_match` and `do_lookup_x` in glibc's elf/dl-lookup.c. The order of the scope does not matter
-//! here: the question is whether anybody answers, not who.
+//! Source: `_dl_relocate_object` in glibc's elf/dl-reloc.c, `check_match` and `do_lookup_x` in elf/dl-lookup.c;
+//! `do_relocs` and `find_sym2` in musl's ldso/dynlink.c.
 //!
-//! Of a baseline's objects, unless they were captured, the symbols are known for glibc alone. For the others a node that is there is
-//! taken to hold its symbols, and what the build world's copy defines the system's is taken to define, too:
-//! it has the same SONAME, and a missing node would have been found.
+//! Four sources tell what an object defines. The symbols of a file of ours, and of a captured runtime, are read.
+//! The exports of the runtime's glibc are listed. Another library of the runtime's is presumed to define what the
+//! build world's copy of it defines, and nothing else: it has the same SONAME, and a missing node would have been
+//! found. Where there is no such copy, a node that is there is taken to hold its symbols, and whether a symbol
+//! without a node is there is unknown.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
 use crate::baseline::{Exports, SystemObject};
-use crate::elf::{ElfFacts, Symbol, VersionDefinition, VersionNeed};
+use crate::elf::{ElfFacts, Linkage, Offer, Symbol, Uses};
 use crate::world::Object;
 
 /// What is known of symbols beside the loaded objects themselves.
@@ -26,9 +29,11 @@ pub struct Known<'a> {
     pub glibc: Option<Exports>,
     /// The build world's objects by needed name.
     pub build: &'a BTreeMap<String, Arc<ElfFacts>>,
+    /// LD_BIND_NOW is set.
+    pub binds_now: bool,
 }
 
-/// A symbol that nobody is known to define.
+/// A reference that is not known to be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undefined {
     /// The object that refers to it.
@@ -37,79 +42,249 @@ pub struct Undefined {
     pub symbol: String,
     /// The file and node of a reference with a version.
     pub version: Option<(String, String)>,
-    /// Whether every object that could define it has known symbols.
-    pub certain: bool,
+    /// Whether it is bound before the program starts, rather than when it is first called.
+    pub at_start: bool,
+    /// What is wrong.
+    pub why: Unmet,
 }
 
-/// The symbols of a closure that nobody defines, in load order.
+/// What is wrong with a reference.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unmet {
+    /// No object defines the symbol.
+    Nowhere,
+    /// No object is known to define it; these libraries of the runtime, whose symbols are not known, may.
+    Unknown(Vec<String>),
+    /// The search comes upon this object, which the version need names and which has no DT_VERSYM: an assertion
+    /// in ld.so fails.
+    NoVersionTable(usize),
+    /// This object defines it, and not as thread-local storage, as the reference has it.
+    NotThreadLocal(usize),
+    /// This object defines it as protected, and does not allow programs to copy it or to stand in for its address.
+    Protected(usize),
+}
+
+/// The references of a closure that are not known to be met, in load order.
 ///
-/// Nothing is said of references whose version need has failed or whose library is missing: that is
-/// reported as what it is. musl's rules have no versions, and its libc no list: nothing is said there.
+/// References whose version need has failed, or whose library is missing, are left out: both are reported as what
+/// they are.
 pub fn undefined_symbols(
     closure: &Closure,
     rules: &Rules,
     checks: &[VersionCheck],
     known: &Known,
 ) -> Vec<Undefined> {
-    let Rules::Glibc(_) = rules else { return Vec::new() };
-    let scope = Scope::new(closure, known);
-    let mut undefined = Vec::new();
-    for (by, object) in closure.objects.iter().enumerate() {
-        let Some(elf) = object.file.object.elf() else { continue };
-        for symbol in elf.symbols.iter().filter(|symbol| is_reference(symbol)) {
-            let bytes = elf.symbols.name_bytes(symbol);
-            let index = symbol.version & 0x7fff;
-            let need = elf.verneed.iter().find(|need| index > 1 && need.index & 0x7fff == index);
-            if bytes.is_empty() || scope.defined(bytes, need) {
-                continue;
-            }
-            let name = elf.symbols.name(symbol);
-            let answer = match need {
-                Some(need) => scope.versioned(by, &name, need, checks),
-                None => scope.unversioned(by, &name),
-            };
-            if let Some(certain) = answer {
-                undefined.push(Undefined {
-                    by,
-                    symbol: name.into_owned(),
-                    version: need.map(|need| (need.file.clone(), need.node.clone())),
-                    certain,
-                });
-            }
-        }
+    let Some(program) = closure.objects.first().and_then(|object| object.file.object.elf()) else {
+        return Vec::new();
+    };
+    // A static program relocates itself; a broken one dies first.
+    if !matches!(program.linkage(), Linkage::Dynamic | Linkage::SharedLibrary) {
+        return Vec::new();
     }
+    let mut references = references(closure, rules, known);
+    references.sort_by_key(|reference| reference.hash);
+    let scope = Scope::new(closure, rules, checks, known, &references);
+    let mut undefined: Vec<Undefined> =
+        references.iter().filter_map(|reference| scope.unmet(reference)).collect();
+    undefined.sort_by_key(|undefined| undefined.by);
     undefined
 }
 
-/// Defined symbols sorted by a hash of their names.
+/// A lookup that the loader makes.
+struct Reference<'a> {
+    hash: u64,
+    by: usize,
+    elf: &'a ElfFacts,
+    symbol: &'a Symbol,
+    /// Its own object and definition do not count: it is a COPY relocation's.
+    is_copy: bool,
+    at_start: bool,
+}
+
+impl<'a> Reference<'a> {
+    fn name(&self) -> &'a [u8] {
+        self.elf.symbols.name_bytes(self.symbol)
+    }
+
+    /// The node and whose it is; `None` for a reference without a version.
+    fn version(&self) -> Option<Version<'a>> {
+        Version::of(self.elf, self.symbol.version)
+    }
+
+    /// Whether the entry in a program's procedure linkage table would do.
+    fn takes_address(&self) -> bool {
+        !self.is_copy && !self.symbol.uses.has(Uses::SLOT.and(Uses::CALL).and(Uses::TLS))
+    }
+}
+
+/// The version of a reference.
+#[derive(Clone, Copy)]
+struct Version<'a> {
+    node: &'a str,
+    /// The file that the version need names; `None` for a node of the object's own.
+    file: Option<&'a str>,
+    /// Only a definition under this very node will do.
+    is_hidden: bool,
+}
+
+impl<'a> Version<'a> {
+    fn of(elf: &'a ElfFacts, versym: u16) -> Option<Version<'a>> {
+        let index = versym & 0x7fff;
+        if index < 2 {
+            return None;
+        }
+        let need = elf.verneed.iter().find(|need| need.index & 0x7fff == index);
+        let need = need.map(|need| Version {
+            node: &need.node,
+            file: Some(&need.file),
+            is_hidden: need.index & 0x8000 != 0,
+        });
+        need.or_else(|| {
+            let own = elf.verdef.iter().find(|def| !def.base && def.index & 0x7fff == index)?;
+            Some(Version { node: &own.node, file: None, is_hidden: false })
+        })
+    }
+}
+
+/// Every lookup of a closure; weak ones are met by nothing, too.
+fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Reference<'a>> {
+    let mut references = Vec::new();
+    for (by, object) in closure.objects.iter().enumerate() {
+        let Some(elf) = object.file.object.elf() else { continue };
+        let binds_now = known.binds_now || elf.binds_now() || matches!(rules, Rules::Musl(_));
+        for symbol in elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !symbol.weak) {
+            let is_copy = symbol.uses.has(Uses::COPY);
+            // A definition of its own meets a reference, if no other object's does before.
+            if (symbol.offer == Offer::Everything && !is_copy) || elf.symbols.name_bytes(symbol).is_empty() {
+                continue;
+            }
+            references.push(Reference {
+                hash: hash(elf.symbols.name_bytes(symbol)),
+                by,
+                elf,
+                symbol,
+                is_copy,
+                at_start: binds_now
+                    || symbol.uses.has(Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS)),
+            });
+        }
+    }
+    references
+}
+
+/// One symbol that an object defines.
+struct Definition<'a> {
+    hash: u64,
+    /// In load order. Of build copies, in the order in which they were come upon.
+    object: usize,
+    elf: &'a ElfFacts,
+    symbol: &'a Symbol,
+}
+
+/// Definitions sorted by a hash of their names, then by object.
 struct Definitions<'a> {
-    list: Vec<(u64, &'a ElfFacts, &'a Symbol)>,
+    list: Vec<Definition<'a>>,
 }
 
 impl<'a> Definitions<'a> {
-    /// Those that may be among `wanted`.
-    fn new(objects: impl Iterator<Item = &'a ElfFacts>, wanted: &Wanted) -> Definitions<'a> {
+    /// The definitions whose name may be one that is referred to.
+    fn new(objects: impl Iterator<Item = (usize, &'a ElfFacts)>, wanted: &Wanted) -> Definitions<'a> {
         let mut list = Vec::new();
-        for elf in objects.filter(|elf| elf.symbols.has_hash()) {
-            for symbol in elf.symbols.iter().filter(|symbol| symbol.defined) {
+        for (object, elf) in objects.filter(|(_, elf)| elf.symbols.has_hash()) {
+            for symbol in elf.symbols.iter().filter(|symbol| symbol.offer != Offer::Nothing) {
                 let hash = hash(elf.symbols.name_bytes(symbol));
                 if wanted.may_have(hash) {
-                    list.push((hash, elf, symbol));
+                    list.push(Definition { hash, object, elf, symbol });
                 }
             }
         }
-        list.sort_unstable_by_key(|(hash, ..)| *hash);
+        // Stable: symbols of one object stay in file order.
+        list.sort_by_key(|definition| (definition.hash, definition.object));
         Definitions { list }
     }
 
-    fn of(&self, name: &[u8]) -> impl Iterator<Item = (&'a ElfFacts, &'a Symbol)> {
-        let wanted = hash(name);
-        let start = self.list.partition_point(|(hash, ..)| *hash < wanted);
-        self.list[start..]
-            .iter()
-            .take_while(move |(hash, ..)| *hash == wanted)
-            .filter(move |(_, elf, symbol)| elf.symbols.name_bytes(symbol) == name)
-            .map(|(_, elf, symbol)| (*elf, *symbol))
+    fn of<'s>(&'s self, reference: &'s Reference) -> impl Iterator<Item = &'s Definition<'a>> {
+        let start = self.list.partition_point(|definition| definition.hash < reference.hash);
+        let same = self.list[start..].iter().take_while(move |definition| definition.hash == reference.hash);
+        let name = reference.name();
+        same.filter(move |definition| definition.elf.symbols.name_bytes(definition.symbol) == name)
+    }
+
+    /// The first definition that meets a reference, in the order of objects.
+    fn find<'s>(&'s self, reference: &'s Reference, search: &Search) -> Answer<'s, 'a> {
+        let version = reference.version();
+        // The visible versions of one object, of a reference without one.
+        let mut visible: Option<(&Definition<'a>, usize)> = None;
+        for definition in self.of(reference) {
+            if let Some((only, 1)) = visible.filter(|(only, _)| only.object != definition.object) {
+                return Answer::Found(only);
+            }
+            visible = visible.filter(|(only, _)| only.object == definition.object);
+            let is_passed_over = (reference.is_copy && Some(definition.object) == search.program)
+                || (definition.symbol.offer == Offer::Address && !reference.takes_address());
+            if is_passed_over {
+                continue;
+            }
+            match fits(definition, version, search.rules) {
+                Fit::Yes => return Answer::Found(definition),
+                Fit::No => {}
+                Fit::IfOnly => {
+                    visible = Some(visible.map_or((definition, 1), |(only, count)| (only, count + 1)));
+                }
+                Fit::Untold => {
+                    let file = version.and_then(|version| version.file);
+                    return match file
+                        .is_some_and(|file| search.answering.get(file) == Some(&definition.object))
+                    {
+                        true => Answer::Asserts(definition.object),
+                        false => Answer::Found(definition),
+                    };
+                }
+            }
+        }
+        match visible {
+            Some((only, 1)) => Answer::Found(only),
+            _ => Answer::Nowhere,
+        }
+    }
+}
+
+/// What a search among definitions comes to.
+enum Answer<'l, 'a> {
+    Found(&'l Definition<'a>),
+    Asserts(usize),
+    Nowhere,
+}
+
+/// Whether one definition meets a reference.
+enum Fit {
+    Yes,
+    No,
+    /// If its object has no other visible version of that name.
+    IfOnly,
+    /// The object has no DT_VERSYM and the reference a version: it does, but for the object that the need names.
+    Untold,
+}
+
+/// Source: `check_match` in glibc's elf/dl-lookup.c; `gnu_lookup` in musl's ldso/dynlink.c, which passes over what
+/// is hidden.
+fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
+    let Definition { elf, symbol, .. } = definition;
+    let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
+    if let Rules::Musl(_) = rules {
+        return if hidden { Fit::No } else { Fit::Yes };
+    }
+    match version {
+        Some(_) if !elf.has_versym => Fit::Untold,
+        None if !elf.has_versym || index < 3 => Fit::Yes,
+        None if hidden => Fit::No,
+        None => Fit::IfOnly,
+        Some(wanted) => match Version::of(elf, symbol.version) {
+            Some(node) if node.node == wanted.node => Fit::Yes,
+            Some(_) => Fit::No,
+            None if hidden || wanted.is_hidden => Fit::No,
+            None => Fit::Yes,
+        },
     }
 }
 
@@ -121,13 +296,11 @@ struct Wanted {
 impl Wanted {
     const BITS: u64 = 1 << 16;
 
-    fn new(closure: &Closure) -> Wanted {
+    fn new(references: &[Reference]) -> Wanted {
         let mut bits = vec![0; (Wanted::BITS / 64) as usize];
-        for elf in closure.objects.iter().filter_map(|object| object.file.object.elf()) {
-            for symbol in elf.symbols.iter().filter(|symbol| is_reference(symbol)) {
-                let at = hash(elf.symbols.name_bytes(symbol)) % Wanted::BITS;
-                bits[(at / 64) as usize] |= 1 << (at % 64);
-            }
+        for reference in references {
+            let at = reference.hash % Wanted::BITS;
+            bits[(at / 64) as usize] |= 1 << (at % 64);
         }
         Wanted { bits }
     }
@@ -138,128 +311,159 @@ impl Wanted {
     }
 }
 
-fn is_reference(symbol: &Symbol) -> bool {
-    !symbol.defined && !symbol.weak
+/// What a search goes by.
+struct Search<'a> {
+    rules: &'a Rules,
+    /// The object that a COPY relocation passes over; `None` among build copies, where it is not.
+    program: Option<usize>,
+    answering: &'a BTreeMap<&'a str, usize>,
 }
 
 /// What is loaded, and what it defines.
 struct Scope<'a> {
     closure: &'a Closure,
-    answering: BTreeMap<&'a str, usize>,
+    rules: &'a Rules,
+    checks: &'a [VersionCheck],
     known: &'a Known<'a>,
-    /// Of the loaded ELF objects.
+    answering: BTreeMap<&'a str, usize>,
+    /// Those of the loaded ELF objects.
     definitions: Definitions<'a>,
-    /// Of the build world's copies of system objects whose symbols are not known.
+    /// Those of the build world's copies of system objects whose symbols are not known, and of what these need.
     presumed: Definitions<'a>,
+    /// The system objects whose symbols are not known in any way.
+    unknown: Vec<&'a str>,
     /// Something needed is not there: what it would define is not known.
     is_incomplete: bool,
-    /// What was asked of glibc's lists. Most objects refer to the same symbols.
-    asked: RefCell<BTreeMap<(String, Option<String>), bool>>,
 }
 
 impl<'a> Scope<'a> {
-    fn new(closure: &'a Closure, known: &'a Known<'a>) -> Scope<'a> {
-        let wanted = Wanted::new(closure);
-        let loaded = closure.objects.iter().filter_map(|object| object.file.object.elf());
+    fn new(
+        closure: &'a Closure,
+        rules: &'a Rules,
+        checks: &'a [VersionCheck],
+        known: &'a Known<'a>,
+        references: &[Reference],
+    ) -> Scope<'a> {
+        let wanted = Wanted::new(references);
+        let loaded = closure.objects.iter().enumerate();
+        let loaded = loaded.filter_map(|(index, object)| Some((index, object.file.object.elf()?)));
         let definitions = Definitions::new(loaded, &wanted);
-        let copies = closure.objects.iter().filter_map(|object| {
-            let system = unread(&object.file.object)?;
-            let is_listed = known.glibc.is_some_and(|exports| exports.knows(&system.soname));
-            if is_listed { None } else { known.build.get(&system.soname).map(|elf| &**elf) }
-        });
-        let presumed = Definitions::new(copies, &wanted);
-        let is_incomplete = closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
-        Scope {
-            closure,
-            answering: closure.answering(),
-            known,
-            definitions,
-            presumed,
-            is_incomplete,
-            asked: RefCell::default(),
-        }
+        let is_listed = |soname: &str| known.glibc.is_some_and(|exports| exports.knows(soname));
+        let unlisted = closure.objects.iter().filter_map(|object| unread(&object.file.object));
+        let unlisted: Vec<&str> =
+            unlisted.map(|system| &*system.soname).filter(|soname| !is_listed(soname)).collect();
+        let unknown = unlisted.iter().filter(|soname| !known.build.contains_key(**soname)).copied().collect();
+        let answering = closure.answering();
+        let copies =
+            build_copies(unlisted, known.build, |name| answering.contains_key(name) || is_listed(name));
+        let presumed = Definitions::new(copies.into_iter().enumerate(), &wanted);
+        let is_incomplete = closure.absent_interpreter.is_some()
+            || closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
+        Scope { closure, rules, checks, known, answering, definitions, presumed, unknown, is_incomplete }
     }
 
-    /// Whether a loaded ELF object defines the symbol for this reference.
-    fn defined(&self, name: &[u8], need: Option<&VersionNeed>) -> bool {
-        let mut visible: Vec<*const ElfFacts> = Vec::new();
-        for (elf, symbol) in self.definitions.of(name) {
-            let (node, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
-            let matches = match need {
-                _ if !elf.has_versym => true,
-                Some(need) => {
-                    let is_node = |def: &VersionDefinition| {
-                        !def.base && def.index & 0x7fff == node && def.node == need.node
-                    };
-                    (node <= 1 && !hidden) || elf.verdef.iter().any(is_node)
-                }
-                None if node < 3 => true,
-                None => {
-                    if !hidden {
-                        visible.push(elf);
-                    }
-                    false
-                }
-            };
-            if matches {
-                return true;
+    /// What is wrong with a reference, if anything is.
+    fn unmet(&self, reference: &Reference) -> Option<Undefined> {
+        let search = Search { rules: self.rules, program: Some(0), answering: &self.answering };
+        let why = match self.definitions.find(reference, &search) {
+            Answer::Found(definition) => self.clash(reference, definition)?,
+            Answer::Asserts(object) => Unmet::NoVersionTable(object),
+            Answer::Nowhere => self.elsewhere(reference)?,
+        };
+        let version = reference.version();
+        Some(Undefined {
+            by: reference.by,
+            symbol: reference.elf.symbols.name(reference.symbol).into_owned(),
+            version: version.and_then(|version| Some((version.file?.to_owned(), version.node.to_owned()))),
+            at_start: reference.at_start,
+            why,
+        })
+    }
+
+    /// Why the definition that is found will not do.
+    ///
+    /// Source: CHECK_STATIC_TLS in glibc's elf/dynamic-link.h, for an object without thread-local storage;
+    /// `_dl_check_protected_symbol` in sysdeps/generic/dl-protected.h, since glibc 2.35.
+    fn clash(&self, reference: &Reference, definition: &Definition) -> Option<Unmet> {
+        let Rules::Glibc(rules) = self.rules else { return None };
+        if reference.symbol.uses.has(Uses::TLS) && definition.symbol.thread_local == Some(false) {
+            return Some(Unmet::NotThreadLocal(definition.object));
+        }
+        let stands_in = reference.is_copy
+            || (reference.symbol.offer == Offer::Address
+                && reference.symbol.uses.has(Uses::SLOT.and(Uses::CALL)));
+        let is_refused = rules.release >= (2, 35)
+            && reference.by == 0
+            && stands_in
+            && definition.symbol.protected
+            && definition.elf.needs_indirect_access
+            && !reference.elf.needs_indirect_access;
+        is_refused.then_some(Unmet::Protected(definition.object))
+    }
+
+    /// What is wrong with a reference that no file of ours meets; `None` if a library of the runtime's does, or is
+    /// taken to.
+    fn elsewhere(&self, reference: &Reference) -> Option<Unmet> {
+        let version = reference.version();
+        let node = version.map(|version| version.node);
+        let name = reference.elf.symbols.name(reference.symbol);
+        if self.glibc_defines(&name, node) {
+            return None;
+        }
+        // A library that a copy needs may have another place in load order; whether it has the symbol is all that is
+        // asked of it.
+        let search = Search { rules: self.rules, program: None, answering: &BTreeMap::new() };
+        if matches!(self.presumed.find(reference, &search), Answer::Found(_)) {
+            return None;
+        }
+        match version.and_then(|version| Some((version.file?, version.node))) {
+            Some((file, node)) => self.of_node(reference.by, file, node),
+            None if self.is_incomplete => None,
+            None if self.unknown.is_empty() => Some(Unmet::Nowhere),
+            None => {
+                let mut libraries: Vec<String> =
+                    self.unknown.iter().map(|&soname| soname.to_owned()).collect();
+                libraries.sort_unstable();
+                Some(Unmet::Unknown(libraries))
             }
         }
-        // The only visible version of one object answers, too.
-        visible.iter().any(|elf| visible.iter().filter(|other| *other == elf).count() == 1)
     }
 
-    /// `None` if somebody defines it or is taken to; else whether that is certain.
-    fn versioned(&self, by: usize, name: &str, need: &VersionNeed, checks: &[VersionCheck]) -> Option<bool> {
-        let reported = checks.iter().any(|check| {
-            check.by == by
-                && check.need == *need
-                && matches!(
-                    check.answer,
-                    VersionAnswer::NotThere | VersionAnswer::NoSuchFile | VersionAnswer::NoVersions
-                )
-        });
+    /// The same for a reference to a node that the version need expects in `file`.
+    fn of_node(&self, by: usize, file: &str, node: &str) -> Option<Unmet> {
+        let is_failed = |check: &&VersionCheck| {
+            check.by == by && check.need.file == file && check.need.node == node && !check.need.weak
+        };
+        let failed = self.checks.iter().find(is_failed).map(|check| &check.answer);
+        if matches!(failed, Some(VersionAnswer::NotThere | VersionAnswer::NoSuchFile)) {
+            return None;
+        }
         // What GLIBC_PRIVATE holds changes between builds; no list has it.
-        if reported || need.node == "GLIBC_PRIVATE" || self.glibc_defines(name, Some(&need.node)) {
+        if node == "GLIBC_PRIVATE" {
             return None;
         }
-        let answering = *self.answering.get(need.file.as_str())?;
+        let answering = *self.answering.get(file)?;
         match &self.closure.objects[answering].file.object {
-            Object::System(system) if system.facts.is_none() && !self.is_listed(&system.soname) => None,
             Object::Unseen => None,
-            Object::System(_) | Object::Elf(_) => Some(true),
+            object => match unread(object) {
+                Some(system) if !self.is_listed(&system.soname) => {
+                    let copy = self.known.build.get(&system.soname)?;
+                    // A copy from before the node says nothing of what the node holds.
+                    match copy.verdef.iter().any(|def| !def.base && def.node == node) {
+                        true => Some(Unmet::Nowhere),
+                        false => Some(Unmet::Unknown(vec![system.soname.clone()])),
+                    }
+                }
+                _ => Some(Unmet::Nowhere),
+            },
         }
-    }
-
-    fn unversioned(&self, by: usize, name: &str) -> Option<bool> {
-        if self.is_incomplete || self.glibc_defines(name, None) {
-            return None;
-        }
-        if self.presumed.of(name.as_bytes()).next().is_some() {
-            return None;
-        }
-        let mut certain = true;
-        for (index, object) in self.closure.objects.iter().enumerate() {
-            let Some(system) = unread(&object.file.object) else { continue };
-            if self.is_listed(&system.soname) {
-                continue;
-            }
-            certain = false;
-            if !self.known.build.contains_key(&system.soname) && self.needs(by, index) {
-                return None;
-            }
-        }
-        Some(certain)
     }
 
     fn glibc_defines(&self, name: &str, node: Option<&str>) -> bool {
-        let Some(exports) = self.known.glibc else { return false };
-        let mut asked = self.asked.borrow_mut();
-        *asked.entry((name.to_owned(), node.map(str::to_owned))).or_insert_with(|| {
-            exports.libraries(name, node).any(|library| {
-                let systems = self.closure.objects.iter().filter_map(|object| unread(&object.file.object));
-                systems.into_iter().any(|system| system.soname == library)
-            })
+        let (Some(exports), Rules::Glibc(_)) = (self.known.glibc, self.rules) else { return false };
+        exports.libraries(name, node).any(|library| {
+            let mut systems = self.closure.objects.iter().filter_map(|object| unread(&object.file.object));
+            systems.any(|system| system.soname == library)
         })
     }
 
@@ -267,13 +471,25 @@ impl<'a> Scope<'a> {
     fn is_listed(&self, soname: &str) -> bool {
         self.known.glibc.is_some_and(|exports| exports.knows(soname))
     }
+}
 
-    fn needs(&self, by: usize, index: usize) -> bool {
-        self.closure
-            .needs
-            .iter()
-            .any(|need| need.by == by && matches!(need.outcome, Outcome::Loaded(found) if found == index))
+/// The build world's copies of these libraries, and of those that they need and the closure does not show, because
+/// the needs of a table's libraries are not known.
+fn build_copies<'a>(
+    sonames: Vec<&str>,
+    build: &'a BTreeMap<String, Arc<ElfFacts>>,
+    is_known: impl Fn(&str) -> bool,
+) -> Vec<&'a ElfFacts> {
+    let mut copies: Vec<&ElfFacts> =
+        sonames.iter().filter_map(|soname| build.get(*soname)).map(|facts| &**facts).collect();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut at = 0;
+    while let Some(copy) = copies.get(at) {
+        at += 1;
+        let more = copy.needed.iter().filter(|name| !is_known(name) && seen.insert(name));
+        copies.extend(more.filter_map(|name| build.get(name)).map(|facts| &**facts).collect::<Vec<_>>());
     }
+    copies
 }
 
 /// An object of a baseline whose file was not read: what it defines is not in [`Definitions`].

@@ -27,6 +27,8 @@ pub const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 
 pub const DT_NULL: u64 = 0;
 pub const DT_NEEDED: u64 = 1;
+pub const DT_PLTRELSZ: u64 = 2;
+pub const DT_PLTGOT: u64 = 3;
 pub const DT_HASH: u64 = 4;
 pub const DT_STRTAB: u64 = 5;
 pub const DT_SYMTAB: u64 = 6;
@@ -37,6 +39,8 @@ pub const DT_STRSZ: u64 = 10;
 pub const DT_SYMENT: u64 = 11;
 pub const DT_SONAME: u64 = 14;
 pub const DT_RPATH: u64 = 15;
+pub const DT_PLTREL: u64 = 20;
+pub const DT_JMPREL: u64 = 23;
 pub const DT_BIND_NOW: u64 = 24;
 pub const DT_RUNPATH: u64 = 29;
 pub const DT_FLAGS: u64 = 30;
@@ -71,6 +75,27 @@ pub enum Hash {
 /// Version nodes, and whether each is wanted with VER_FLG_WEAK.
 type Nodes = Vec<(Vec<u8>, bool)>;
 
+/// How a relocation refers to a symbol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relocation {
+    /// GLOB_DAT: data, or a function's address.
+    Data,
+    /// JUMP_SLOT in DT_JMPREL: a call.
+    Call,
+    /// COPY, which only programs have.
+    Copy,
+    /// The module of a thread-local variable.
+    ThreadLocal,
+}
+
+/// What a symbol is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolKind {
+    Data,
+    ThreadLocal,
+    Protected,
+}
+
 #[derive(Debug, Clone)]
 struct Symbol {
     name: Vec<u8>,
@@ -79,6 +104,8 @@ struct Symbol {
     defined: bool,
     hidden: bool,
     weak: bool,
+    kind: SymbolKind,
+    relocation: Option<Relocation>,
 }
 
 /// What an ELF file is to say. Every method returns the changed object.
@@ -294,7 +321,9 @@ impl Object {
 
     fn define(mut self, name: &[u8], node: Option<&str>, hidden: bool) -> Object {
         let version = node.map(|node| (Vec::new(), node.as_bytes().to_vec()));
-        self.symbols.push(Symbol { name: name.to_vec(), version, defined: true, hidden, weak: false });
+        let (kind, relocation) = (SymbolKind::Data, None);
+        let name = name.to_vec();
+        self.symbols.push(Symbol { name, version, defined: true, hidden, weak: false, kind, relocation });
         self.verdef(node.as_slice())
     }
 
@@ -313,7 +342,23 @@ impl Object {
             self.add_verneed(file.as_bytes(), node.as_bytes(), false);
         }
         let version = version.map(|(file, node)| (file.as_bytes().to_vec(), node.as_bytes().to_vec()));
-        self.symbols.push(Symbol { name: name.to_vec(), version, defined: false, hidden: false, weak });
+        let (kind, relocation) = (SymbolKind::Data, Some(Relocation::Data));
+        let name = name.to_vec();
+        self.symbols.push(Symbol { name, version, defined: false, hidden: false, weak, kind, relocation });
+        self
+    }
+
+    /// What the symbol named last is.
+    pub fn of_kind(mut self, kind: SymbolKind) -> Object {
+        self.symbols.last_mut().expect("a symbol").kind = kind;
+        self
+    }
+
+    /// How a relocation refers to the symbol named last; `None` if none does. A copied symbol is a definition.
+    pub fn relocated(mut self, relocation: Option<Relocation>) -> Object {
+        let symbol = self.symbols.last_mut().expect("a symbol");
+        symbol.relocation = relocation;
+        symbol.defined |= relocation == Some(Relocation::Copy);
         self
     }
 
@@ -707,8 +752,10 @@ impl Layout<'_> {
         self.zeros(if object.class64 { 24 } else { 16 });
         for symbol in symbols {
             let name = self.string(&symbol.name);
-            // STB_GLOBAL or STB_WEAK, STT_OBJECT.
-            let kind = if symbol.weak { 0x21 } else { 0x11 };
+            // STB_GLOBAL or STB_WEAK; STT_TLS or STT_OBJECT; STV_PROTECTED.
+            let binding = if symbol.weak { 0x20 } else { 0x10 };
+            let kind = binding | if symbol.kind == SymbolKind::ThreadLocal { 6 } else { 1 };
+            let other = if symbol.kind == SymbolKind::Protected { 3 } else { 0 };
             let value = if symbol.defined { Built::address(self.built.symbols) } else { 0 };
             let size = if symbol.defined { 8 } else { 0 };
             self.word(name);
@@ -716,7 +763,7 @@ impl Layout<'_> {
                 self.word(value as u32);
                 self.word(size);
             }
-            self.bytes(&[kind, 0]);
+            self.bytes(&[kind, other]);
             self.half(symbol.defined.into());
             if object.class64 {
                 self.address(value);
@@ -767,23 +814,58 @@ impl Layout<'_> {
         }
     }
 
-    /// One GLOB_DAT for each import, and the word that it fills.
+    /// The relocations of all symbols, jump slots in a table of their own, and the words that they fill.
     fn relocations(&mut self, symbols: &[Symbol]) {
-        let imports = symbols.iter().filter(|symbol| !symbol.defined).count() as u64;
-        if imports == 0 || !self.object.class64 {
+        if !self.object.class64 {
             return;
         }
+        let of = |wanted: fn(Relocation) -> bool| -> Vec<(u64, Relocation)> {
+            let all = symbols.iter().enumerate();
+            all.filter_map(|(at, symbol)| Some((at as u64 + 1, symbol.relocation?)))
+                .filter(|(_, relocation)| wanted(*relocation))
+                .collect()
+        };
+        let early = of(|relocation| relocation != Relocation::Call);
+        let late = of(|relocation| relocation == Relocation::Call);
+        if !early.is_empty() {
+            let table = self.relocation_table(&early);
+            self.built.relocations = table;
+            let size = early.len() as u64 * 24;
+            self.dynamic.extend([(DT_RELA, Built::address(table)), (DT_RELASZ, size), (DT_RELAENT, 24)]);
+        }
+        if !late.is_empty() {
+            let table = self.relocation_table(&late);
+            self.dynamic.extend([(DT_JMPREL, Built::address(table)), (DT_PLTRELSZ, late.len() as u64 * 24)]);
+            // Where ld.so leaves two words for calls that are bound late.
+            let got = Built::address(self.here());
+            self.zeros(24);
+            self.dynamic.extend([(DT_PLTREL, DT_RELA), (DT_PLTGOT, got)]);
+        }
+    }
+
+    /// Writes relocations, and behind them the words that they fill; returns the offset.
+    fn relocation_table(&mut self, entries: &[(u64, Relocation)]) -> usize {
         self.pad(8);
-        self.built.relocations = self.here();
-        let table = Built::address(self.built.relocations);
-        self.dynamic.extend([(DT_RELA, table), (DT_RELASZ, imports * 24), (DT_RELAENT, 24)]);
-        let kind = if self.object.machine == EM_AARCH64 { 1025 } else { 6 };
-        for index in 0..imports {
-            self.address(table + imports * 24 + index * 8);
-            self.address((index + 1) << 32 | kind);
+        let at = self.here();
+        let words = Built::address(at) + entries.len() as u64 * 24;
+        let is_arm64 = self.object.machine == EM_AARCH64;
+        for (index, (symbol, relocation)) in entries.iter().enumerate() {
+            let kind: u64 = match (relocation, is_arm64) {
+                (Relocation::Data, false) => 6,
+                (Relocation::Call, false) => 7,
+                (Relocation::Copy, false) => 5,
+                (Relocation::ThreadLocal, false) => 16,
+                (Relocation::Data, true) => 1025,
+                (Relocation::Call, true) => 1026,
+                (Relocation::Copy, true) => 1024,
+                (Relocation::ThreadLocal, true) => 1028,
+            };
+            self.address(words + index as u64 * 8);
+            self.address(symbol << 32 | kind);
             self.address(0);
         }
-        self.zeros(imports as usize * 8);
+        self.zeros(entries.len() * 8);
+        at
     }
 
     fn versions(&mut self, symbols: &[Symbol]) {

@@ -76,9 +76,10 @@ fn walk(facts: Arc<ElfFacts>) {
         library_paths: baseline.library_paths.clone(),
         assume_present: none(),
         assume_missing: none(),
+        binds_now: false,
     };
     let mut walks = lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &facts, &[], &[]);
-    lambda.check_symbols(&mut walks, facts.libc(), &Default::default());
+    lambda.check_symbols(&mut walks, &Default::default());
     for walked in &walks {
         assert!(!walked.closure.objects.is_empty());
     }
@@ -92,6 +93,7 @@ fn walk_in(baseline: &Baseline) {
         library_paths: vec![baseline.library_paths[0].clone()],
         assume_present: none(),
         assume_missing: none(),
+        binds_now: false,
     };
     let program = ElfFacts {
         class64: true,
@@ -101,7 +103,7 @@ fn walk_in(baseline: &Baseline) {
         ..ElfFacts::default()
     };
     let mut walks = lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &Arc::new(program), &[], &[]);
-    lambda.check_symbols(&mut walks, elf::Libc::Glibc, &Default::default());
+    lambda.check_symbols(&mut walks, &Default::default());
 }
 
 /// An `ld.so.cache`, and the lines of an `ld.so.conf`.

@@ -1,0 +1,134 @@
+//! Findings about symbols: the references of a walk that are not known to be met.
+
+use std::collections::BTreeMap;
+
+use super::{Code, Finding, Findings, Owner, Severity, Subject, chain, label};
+use crate::elf::Linkage;
+use crate::lambda::Walked;
+use crate::loader::{Undefined, Unmet};
+
+/// What one finding is about: the references of an object to one library that fail in the same way.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    by: usize,
+    file: Option<String>,
+    why: Unmet,
+    at_start: bool,
+}
+
+/// Adds one finding for each object, library that it expects the symbols of, and fault.
+pub(super) fn symbol_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
+    let mut groups: BTreeMap<Group, Vec<&Undefined>> = BTreeMap::new();
+    for undefined in &walked.undefined {
+        let group = Group {
+            by: undefined.by,
+            file: undefined.version.as_ref().map(|(file, _)| file.clone()),
+            why: undefined.why.clone(),
+            at_start: undefined.at_start,
+        };
+        groups.entry(group).or_default().push(undefined);
+    }
+    for (group, undefined) in groups {
+        findings.add(symbol_finding(subject, walked, &group, &undefined));
+    }
+}
+
+fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: &[&Undefined]) -> Finding {
+    let closure = &walked.closure;
+    let by_label = label(subject, closure, group.by);
+    let mut symbols: Vec<String> = undefined.iter().map(|undefined| undefined.symbol.clone()).collect();
+    symbols.sort();
+    symbols.dedup();
+    let named = match symbols.as_slice() {
+        [only] => format!("the symbol `{only}`"),
+        [first, second] => format!("the symbols `{first}` and `{second}`"),
+        [first, more @ ..] => format!("the symbol `{first}` and {} more", more.len()),
+        [] => unreachable!("a group has a reference"),
+    };
+    let severity = severity(subject, group);
+    let message = message(subject, walked, group, &Words { by: &by_label, named: &named, severity });
+    let mut finding = Finding::new(Code::UndefinedSymbol, &by_label, message);
+    finding.severity = severity;
+    finding.leaves_open = matches!(group.why, Unmet::Unknown(_));
+    if (severity, &group.why) == (Severity::Error, &Unmet::Nowhere) {
+        finding.help = help(subject, &by_label);
+    }
+    finding.soname.clone_from(&group.file);
+    let nodes = undefined.iter().filter_map(|undefined| Some(undefined.version.as_ref()?.1.clone()));
+    finding.versions = nodes.collect();
+    finding.versions.sort_by(|a, b| crate::version::compare(a, b));
+    finding.versions.dedup();
+    finding.symbols = symbols;
+    finding.chain = chain(subject, closure, group.by);
+    finding
+}
+
+fn severity(subject: &Subject, group: &Group) -> Severity {
+    match &group.why {
+        // The program that opens a library brings the symbols that the library leaves open.
+        Unmet::Nowhere | Unmet::Unknown(_)
+            if group.file.is_none() && subject.program.linkage() == Linkage::SharedLibrary =>
+        {
+            Severity::Note
+        }
+        // Whoever made an archive had a build world that would tell; here there is none.
+        Unmet::Unknown(_) if matches!(subject.owner, Owner::Archive) => Severity::Note,
+        Unmet::Unknown(_) => Severity::Warning,
+        _ if group.at_start => Severity::Error,
+        _ => Severity::Warning,
+    }
+}
+
+/// What the sentence of a finding is made of.
+struct Words<'a> {
+    by: &'a str,
+    named: &'a str,
+    severity: Severity,
+}
+
+fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> String {
+    let Words { by, named, severity } = words;
+    let when = match group.at_start {
+        true => "it fails at start",
+        false => "it fails when the first of them is called",
+    };
+    let of = match &group.file {
+        Some(file) => format!("of `{file}`"),
+        None => "of some library".to_owned(),
+    };
+    let object = |index: usize| label(subject, &walked.closure, index);
+    match &group.why {
+        Unmet::Nowhere if *severity == Severity::Note => {
+            format!("`{by}` leaves {named} to the program that opens it; no library it loads defines it")
+        }
+        Unmet::Nowhere => format!("`{by}` needs {named} {of}, which no library it loads defines; {when}"),
+        Unmet::Unknown(libraries) => format!(
+            "`{by}` needs {named}, and whether {} of {} defines it is not known",
+            libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or "),
+            subject.lambda.label()
+        ),
+        Unmet::NoVersionTable(index) => format!(
+            "`{by}` needs {named} with a symbol version of `{}`, which has no symbol versions at all; an assertion of ld.so fails",
+            object(*index)
+        ),
+        Unmet::NotThreadLocal(index) => {
+            format!(
+                "`{by}` needs {named} as thread-local storage, and `{}` defines it as other data; {when}",
+                object(*index)
+            )
+        }
+        Unmet::Protected(index) => format!(
+            "`{by}` copies {named} of `{}`, or its address, which that library does not allow (it is protected); {when}",
+            object(*index)
+        ),
+    }
+}
+
+fn help(subject: &Subject, by: &str) -> Option<String> {
+    match subject.owner {
+        Owner::Archive => None,
+        Owner::Cargo { .. } | Owner::Binary => Some(format!(
+            "bundle the libraries that `{by}` was linked with: name their directory with `--library-path DIR`"
+        )),
+    }
+}
