@@ -1,8 +1,7 @@
 //! From walks to findings: what would break on Lambda.
 //!
 //! The same function reads the walks of a plan and of anybody's ZIP. A finding is an answer about the user's
-//! program, collected and never thrown. One finding per code, object and SONAME, however many variants of the
-//! Lambda world show it.
+//! program, collected and never thrown. What several variants of the Lambda world show is one finding.
 
 mod finding;
 pub mod lints;
@@ -19,7 +18,7 @@ use crate::loader::{Closure, Need, Outcome, Passed, Rule};
 use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
 
-pub use finding::{Code, Finding, Severity};
+pub use finding::{Code, Finding, FindingKey, Severity};
 
 /// What is audited, and what can be said to its owner.
 pub struct Subject<'a> {
@@ -96,15 +95,13 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
 #[derive(Default)]
 struct Findings {
     list: Vec<Finding>,
-    /// Code, object, SONAME and versions of each in the list.
-    known: BTreeSet<(Code, String, Option<String>, Vec<String>)>,
+    known: BTreeSet<FindingKey>,
 }
 
 impl Findings {
-    /// Adds a finding unless one of this code, object and SONAME is there.
+    /// Adds a finding unless one that says the same is there.
     fn add(&mut self, finding: Finding) {
-        let key = (finding.code, finding.object.clone(), finding.soname.clone(), finding.versions.clone());
-        if self.known.insert(key) {
+        if self.known.insert(finding.key()) {
             self.list.push(finding);
         }
     }

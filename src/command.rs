@@ -330,10 +330,7 @@ fn fails(findings: &[Finding], settings: &Settings) -> bool {
 /// Adds findings; what is found of a library that two programs load is said once.
 fn add_findings(known: &mut Vec<Finding>, more: Vec<Finding>) {
     for finding in more {
-        let key = |finding: &Finding| {
-            (finding.code, finding.object.clone(), finding.soname.clone(), finding.versions.clone())
-        };
-        if !known.iter().any(|known| key(known) == key(&finding)) {
+        if !known.iter().any(|known| known.key() == finding.key()) {
             known.push(finding);
         }
     }

@@ -124,7 +124,8 @@ impl Ui {
         let (style, word) = match finding.severity {
             Severity::Error => (ERROR, "error"),
             Severity::Warning => (WARNING, "warning"),
-            Severity::Note if self.is_verbose() => (NOTE, "note"),
+            // A verdict that leaves something open says what.
+            Severity::Note if self.is_verbose() || finding.leaves_open => (NOTE, "note"),
             Severity::Note => return,
         };
         let code = finding.code.as_str();

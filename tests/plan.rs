@@ -509,6 +509,14 @@ fn only_a_call_is_bound_late() {
 }
 
 #[test]
+fn what_fails_later_does_not_hide_what_fails_at_start() {
+    let app = app().needs("libfoo.so.1").imports("foo", None).relocated(Some(Relocation::Call));
+    case(app.imports("bar", None))
+        .has("libfoo.so.1", library("libfoo.so.1"))
+        .check(&["libfoo.so.1"], &["error undefined-symbol app", "warning undefined-symbol app"]);
+}
+
+#[test]
 fn immediate_binding_leaves_nothing_for_later() {
     let app = app().needs("libfoo.so.1").imports("foo", None).relocated(Some(Relocation::Call)).flags(8);
     case(app)

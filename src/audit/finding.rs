@@ -136,6 +136,18 @@ impl Finding {
         }
     }
 
+    /// What the finding says; a second one with the same key says nothing new.
+    pub fn key(&self) -> FindingKey {
+        FindingKey {
+            code: self.code,
+            severity: self.severity,
+            object: self.object.clone(),
+            soname: self.soname.clone(),
+            versions: self.versions.clone(),
+            symbols: self.symbols.clone(),
+        }
+    }
+
     /// Adds one thing to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Finding {
@@ -149,4 +161,17 @@ impl Finding {
         self.soname = Some(soname.into());
         self
     }
+}
+
+/// What makes two findings one: several variants of the Lambda world, or two programs, may show the same.
+///
+/// The severity counts: a call that fails later must not hide a reference that fails at start.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FindingKey {
+    code: Code,
+    severity: Severity,
+    object: String,
+    soname: Option<String>,
+    versions: Vec<String>,
+    symbols: Vec<String>,
 }

@@ -50,9 +50,13 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     let mut finding = Finding::new(Code::UndefinedSymbol, &by_label, message);
     finding.severity = severity;
     finding.leaves_open = matches!(group.why, Unmet::Unknown(_));
-    if (severity, &group.why) == (Severity::Error, &Unmet::Nowhere) {
-        finding.help = help(subject, &by_label);
-    }
+    finding.help = match (&group.why, severity) {
+        (Unmet::Nowhere, Severity::Error) => help(subject, &by_label),
+        (Unmet::Unknown(_), _) => Some(
+            "capture the runtime's libraries once (`cargo lambda-bundle baseline capture`) and name the file with `--baseline FILE`".to_owned(),
+        ),
+        _ => None,
+    };
     finding.soname.clone_from(&group.file);
     let nodes = undefined.iter().filter_map(|undefined| Some(undefined.version.as_ref()?.1.clone()));
     finding.versions = nodes.collect();
