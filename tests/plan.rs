@@ -569,7 +569,7 @@ fn a_library_without_version_nodes_needs_its_symbols_all_the_same() {
 #[test]
 fn a_library_without_any_versions_fails_an_assertion() {
     case(app().needs("libfoo.so.1").imports("foo", Some(("libfoo.so.1", "V1"))).flags(8))
-        .has("libfoo.so.1", library("libfoo.so.1").defines("foo", None))
+        .has("libfoo.so.1", Object::library("libfoo.so.1").defines("foo", None))
         .check(
             &["libfoo.so.1"],
             &["error undefined-symbol app libfoo.so.1 V1", "note version-unknown app libfoo.so.1 V1"],
