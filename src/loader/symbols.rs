@@ -84,8 +84,19 @@ pub fn undefined_symbols(
     let mut references = references(closure, rules, known);
     references.sort_by_key(|reference| reference.hash);
     let scope = Scope::new(closure, rules, checks, known, &references);
-    let mut undefined: Vec<Undefined> =
-        references.iter().filter_map(|reference| scope.unmet(reference)).collect();
+    let mut undefined = Vec::new();
+    // The previous reference that glibc's lists meet: many objects refer to the same symbols.
+    let mut listed: Option<&Reference> = None;
+    for reference in &references {
+        if listed.is_some_and(|known| known.is_like(reference)) {
+            continue;
+        }
+        match scope.verdict(reference) {
+            Verdict::Met => {}
+            Verdict::Listed => listed = Some(reference),
+            Verdict::Unmet(unmet) => undefined.push(unmet),
+        }
+    }
     undefined.sort_by_key(|undefined| undefined.by);
     undefined
 }
@@ -109,6 +120,13 @@ impl<'a> Reference<'a> {
     /// The node and whose it is; `None` for a reference without a version.
     fn version(&self) -> Option<Version<'a>> {
         Version::of(self.elf, self.symbol.version)
+    }
+
+    /// Whether it asks for the same name and version.
+    fn is_like(&self, other: &Reference) -> bool {
+        self.hash == other.hash
+            && self.name() == other.name()
+            && self.version().map(|version| version.node) == other.version().map(|version| version.node)
     }
 
     /// Whether the entry in a program's procedure linkage table would do.
@@ -249,6 +267,14 @@ impl<'a> Definitions<'a> {
     }
 }
 
+/// What becomes of a reference.
+enum Verdict {
+    Met,
+    /// The lists of the runtime's exports have it.
+    Listed,
+    Unmet(Undefined),
+}
+
 /// What a search among definitions comes to.
 enum Answer<'l, 'a> {
     Found(&'l Definition<'a>),
@@ -362,16 +388,23 @@ impl<'a> Scope<'a> {
         Scope { closure, rules, checks, known, answering, definitions, presumed, unknown, is_incomplete }
     }
 
-    /// What is wrong with a reference, if anything is.
-    fn unmet(&self, reference: &Reference) -> Option<Undefined> {
+    /// What becomes of a reference.
+    fn verdict(&self, reference: &Reference) -> Verdict {
         let search = Search { rules: self.rules, program: Some(0), answering: &self.answering };
-        let why = match self.definitions.find(reference, &search) {
-            Answer::Found(definition) => self.clash(reference, definition)?,
-            Answer::Asserts(object) => Unmet::NoVersionTable(object),
-            Answer::Nowhere => self.elsewhere(reference)?,
-        };
         let version = reference.version();
-        Some(Undefined {
+        let why = match self.definitions.find(reference, &search) {
+            Answer::Found(definition) => self.clash(reference, definition),
+            Answer::Asserts(object) => Some(Unmet::NoVersionTable(object)),
+            Answer::Nowhere => {
+                let name = reference.elf.symbols.name(reference.symbol);
+                if self.glibc_defines(&name, version.map(|version| version.node)) {
+                    return Verdict::Listed;
+                }
+                self.elsewhere(reference)
+            }
+        };
+        let Some(why) = why else { return Verdict::Met };
+        Verdict::Unmet(Undefined {
             by: reference.by,
             symbol: reference.elf.symbols.name(reference.symbol).into_owned(),
             version: version.and_then(|version| Some((version.file?.to_owned(), version.node.to_owned()))),
@@ -401,15 +434,10 @@ impl<'a> Scope<'a> {
         is_refused.then_some(Unmet::Protected(definition.object))
     }
 
-    /// What is wrong with a reference that no file of ours meets; `None` if a library of the runtime's does, or is
-    /// taken to.
+    /// What is wrong with a reference that no file of ours and no list meets; `None` if another library of the
+    /// runtime's is taken to.
     fn elsewhere(&self, reference: &Reference) -> Option<Unmet> {
         let version = reference.version();
-        let node = version.map(|version| version.node);
-        let name = reference.elf.symbols.name(reference.symbol);
-        if self.glibc_defines(&name, node) {
-            return None;
-        }
         // A library that a copy needs may have another place in load order; whether it has the symbol is all that is
         // asked of it.
         let search = Search { rules: self.rules, program: None, answering: &BTreeMap::new() };
