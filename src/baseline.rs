@@ -60,7 +60,7 @@ use crate::elf::{Arch, ElfFacts};
 use crate::error::Result;
 use crate::version;
 
-pub use exports::{Exports, exports};
+pub use exports::{Export, Exports, SymbolAnswer, exports};
 pub use listed::is_list;
 
 /// Whether functions find an object.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cargo_lambda_bundle::baseline::{Exports, exports};
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, Libc};
 use cargo_lambda_bundle::loader::{self, Known, Outcome};
@@ -98,4 +99,64 @@ fn the_model_agrees_with_ld_so_on_undefined_symbols() {
     println!("{n_files} files, {n_undefined} undefined symbols");
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
     assert!(n_files > 500 && n_undefined > 0, "{n_files} files, {n_undefined} undefined symbols");
+}
+
+/// The embedded lists of AL2023 beside the libraries of this machine, for the nodes that both have: a released node
+/// gains no symbols. GLIBC_PRIVATE is no release's, and GLIBC_2.35 came to AL2023 by backports.
+#[test]
+fn the_embedded_exports_are_those_of_real_libraries() {
+    const TEST: &str = "the_embedded_exports_are_those_of_real_libraries";
+    for (arch, directory, loader) in [
+        (Arch::X86_64, "/lib/x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
+        (Arch::Arm64, "/usr/aarch64-linux-gnu/lib", "ld-linux-aarch64.so.1"),
+    ] {
+        let there = Path::new(directory).join("libstdc++.so.6").exists();
+        if !there && !tools::skip(TEST, "libstdc++ for both architectures (apt: libstdc++6-arm64-cross)") {
+            continue;
+        }
+        for soname in [loader, "libc.so.6", "libm.so.6", "libresolv.so.2", "libgcc_s.so.1", "libstdc++.so.6"]
+        {
+            compare_exports(&format!("{directory}/{soname}"), soname, &exports("2.34", arch).unwrap());
+        }
+    }
+}
+
+/// GCC 12 added them to a node of GCC 3.0, see the head of the list.
+const NEWER_THAN_ITS_NODE: &[&str] = &["__extendsfdf2", "__truncdfsf2"];
+
+#[track_caller]
+fn compare_exports(path: &str, soname: &str, exports: &Exports) {
+    let listed: BTreeSet<(&str, &str)> = exports
+        .lines()
+        .filter(|(_, exports)| exports.iter().any(|export| export.library == soname))
+        .filter_map(|(entry, _)| entry.split_once('@'))
+        .collect();
+    let Opened::File(root) = DiskFiles::new(None, Vec::new(), Vec::new()).open(path) else {
+        panic!("{path} cannot be opened")
+    };
+    let elf = root.object.elf().unwrap();
+    let nodes: BTreeMap<u16, &str> = elf
+        .verdef
+        .iter()
+        .filter(|def| !def.base && !["GLIBC_PRIVATE", "GLIBC_2.35"].contains(&def.node.as_str()))
+        .map(|def| (def.index & 0x7fff, def.node.as_str()))
+        .collect();
+    let names: Vec<(String, &str)> = elf
+        .symbols
+        .iter()
+        .filter(|symbol| symbol.defined)
+        .filter_map(|symbol| {
+            let node = nodes.get(&(symbol.version & 0x7fff))?;
+            Some((elf.symbols.name(symbol).into_owned(), *node))
+        })
+        .filter(|(symbol, node)| symbol != node && !NEWER_THAN_ITS_NODE.contains(&symbol.as_str()))
+        .collect();
+    let real: BTreeSet<(&str, &str)> = names.iter().map(|(symbol, node)| (symbol.as_str(), *node)).collect();
+    let of_list: BTreeSet<&str> = listed.iter().map(|(_, node)| *node).collect();
+    let of_file: BTreeSet<&str> = nodes.into_values().collect();
+    let not_listed: Vec<_> = real.difference(&listed).filter(|(_, node)| of_list.contains(node)).collect();
+    let not_there: Vec<_> = listed.difference(&real).filter(|(_, node)| of_file.contains(node)).collect();
+    println!("{path}: {} symbols", real.intersection(&listed).count());
+    assert!(not_listed.is_empty() && not_there.is_empty(), "{path}: {not_listed:?} {not_there:?}");
+    assert!(real.intersection(&listed).count() >= 5, "{path}");
 }

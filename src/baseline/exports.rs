@@ -1,14 +1,56 @@
-//! What the glibc of a runtime exports: `symbol@node` by library, embedded as sorted text.
+//! What the system's own libraries export: `symbol@node` by library, embedded as sorted text.
 //!
-//! The lists hold every public symbol of every library they name. They are searched where they lie; nothing
-//! is parsed up front.
+//! The lists hold every symbol of every library that [`Exports::knows`]: those of the runtime's glibc, in one list for
+//! each version, and libgcc_s and libstdc++ of GCC 14. Those two serve every runtime, because a released node gains no
+//! symbols: the nodes of a runtime's table decide which part of the list it has, and
+//! [`Exports::answer`] asks them. The lists are searched where they lie; nothing is parsed up front.
 
+use std::cmp::Ordering;
+
+use super::{NodeAnswer, Nodes, SystemObject};
 use crate::elf::Arch;
+use crate::version;
 
-/// The export lists of one glibc.
+/// The export lists of one runtime's glibc, and of GCC's libraries.
 #[derive(Debug, Clone, Copy)]
 pub struct Exports {
+    lists: [List; 4],
+}
+
+/// One embedded list.
+#[derive(Debug, Clone, Copy)]
+struct List {
     text: &'static str,
+    /// The library of every line, if the lines name none.
+    library: Option<&'static str>,
+}
+
+/// A symbol that a library exports under a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Export {
+    /// The library's SONAME.
+    pub library: &'static str,
+    /// The node.
+    pub node: &'static str,
+    /// Whether a reference without a version takes it: the version is not hidden, or the library's first.
+    ///
+    /// Source: `check_match` in glibc's elf/dl-lookup.c.
+    pub is_default: bool,
+}
+
+/// What is known of one symbol of a library of the system, see [`Exports::answer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SymbolAnswer<'a> {
+    /// Every image of the runtime has it.
+    Floor,
+    /// Images from this one on have it.
+    Later(&'a str),
+    /// It is not known whether the library has the node that the symbol belongs to.
+    Uncertain,
+    /// The library has no such symbol.
+    Absent,
+    /// The library's symbols are not known.
+    Unknown,
 }
 
 /// The lists for a glibc version on an architecture.
@@ -21,10 +63,34 @@ pub fn exports(glibc: &str, arch: Arch) -> Option<Exports> {
         ("2.34", Arch::Arm64) => include_str!("glibc-2.34-arm64.exports"),
         _ => return None,
     };
-    Some(Exports { text })
+    let (libgcc, libstdcxx) = match arch {
+        Arch::X86_64 => {
+            (include_str!("libgcc_s-14-x86_64.exports"), include_str!("libstdc++-6.0.33-x86_64.exports"))
+        }
+        Arch::Arm64 => {
+            (include_str!("libgcc_s-14-arm64.exports"), include_str!("libstdc++-6.0.33-arm64.exports"))
+        }
+    };
+    let common = include_str!("libstdc++-6.0.33.exports");
+    Some(Exports {
+        lists: [
+            List { text, library: None },
+            List { text: libgcc, library: None },
+            List { text: common, library: Some(LIBSTDCXX) },
+            List { text: libstdcxx, library: Some(LIBSTDCXX) },
+        ],
+    })
 }
 
-/// The libraries that the lists speak of. NSS modules and preloadable tools export nothing to link to.
+const LIBSTDCXX: &str = "libstdc++.so.6";
+
+/// The newest nodes of GCC's lists, one for each family that can grow.
+const NEWEST_OF_GCC: &[(&str, &[&str])] = &[
+    ("libgcc_s.so.1", &["GCC_14.0.0", "GLIBC_2.0"]),
+    (LIBSTDCXX, &["CXXABI_1.3.15", "CXXABI_FLOAT128", "CXXABI_TM_1", "GLIBCXX_3.4.33"]),
+];
+
+/// The libraries of glibc that the lists speak of. NSS modules and preloadable tools export nothing to link to.
 const LISTED: &[&str] = &[
     "libBrokenLocale.so.1",
     "libanl.so.1",
@@ -40,24 +106,113 @@ const LISTED: &[&str] = &[
 ];
 
 impl Exports {
-    /// Whether every symbol of this library is known.
+    /// Whether every symbol of this library is known, as far as the lists reach: see [`Exports::covers`].
     pub fn knows(&self, soname: &str) -> bool {
-        soname.starts_with("ld-linux") || LISTED.binary_search(&soname).is_ok()
+        soname.starts_with("ld-linux") || LISTED.binary_search(&soname).is_ok() || newest(soname).is_some()
     }
 
-    /// The libraries that export `symbol` under `node`; under any node if that is `None`.
+    /// Whether every symbol of this object is known: the lists reach to its newest node.
+    ///
+    /// A table of the user's may have a newer libstdc++ than the lists.
+    pub fn covers(&self, system: &SystemObject) -> bool {
+        let Some(newest) = newest(&system.soname) else { return self.knows(&system.soname) };
+        let Nodes::Known { floor, later, uncertain } = &system.nodes else { return false };
+        let reaches = |node: &str| {
+            let mut of_family = newest.iter().filter(|last| version::family(last) == version::family(node));
+            of_family.any(|last| version::compare(node, last) != Ordering::Greater)
+        };
+        let mut nodes = floor.iter().chain(later.iter().map(|later| &later.node)).chain(uncertain);
+        !floor.is_empty() && nodes.all(|node| reaches(node))
+    }
+
+    /// Whether a library of the system exports `symbol` for a reference with this node, or without a version.
+    ///
+    /// A symbol under a node that only later images have is not on the floor, even for a reference without a version.
+    pub fn answer<'a>(&self, system: &'a SystemObject, symbol: &str, node: Option<&str>) -> SymbolAnswer<'a> {
+        let answers =
+            self.definitions(symbol, node).filter(|export| export.library == system.soname).map(|export| {
+                match system.node(export.node) {
+                    NodeAnswer::Floor => SymbolAnswer::Floor,
+                    NodeAnswer::Later(image) => SymbolAnswer::Later(image),
+                    NodeAnswer::Uncertain => SymbolAnswer::Uncertain,
+                    NodeAnswer::Absent => SymbolAnswer::Absent,
+                    // The lists of glibc are of the very version; the version of GCC's libraries is in their nodes.
+                    NodeAnswer::NoVersions | NodeAnswer::Unknown if newest(export.library).is_none() => {
+                        SymbolAnswer::Floor
+                    }
+                    NodeAnswer::NoVersions | NodeAnswer::Unknown => SymbolAnswer::Unknown,
+                }
+            });
+        let best = answers.min_by_key(|answer| match answer {
+            SymbolAnswer::Floor => 0,
+            SymbolAnswer::Later(_) => 1,
+            SymbolAnswer::Uncertain => 2,
+            SymbolAnswer::Unknown => 3,
+            SymbolAnswer::Absent => 4,
+        });
+        match best {
+            None | Some(SymbolAnswer::Absent) if !self.covers(system) => SymbolAnswer::Unknown,
+            None => SymbolAnswer::Absent,
+            Some(answer) => answer,
+        }
+    }
+
+    /// The libraries that export `symbol` for a reference with this node; for one without a version if that is `None`.
     pub fn libraries(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = &'static str> {
+        self.definitions(symbol, node).map(|export| export.library)
+    }
+
+    /// The exports that a reference to `symbol` with this node takes; one without a version if that is `None`.
+    pub fn definitions(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = Export> {
         let key = format!("{symbol}@{}", node.unwrap_or_default());
         let exact = node.is_some();
-        let mut rest = &self.text[self.first_at_least(&key)..];
+        let found = self.lists.map(|list| (list, &list.text[list.first_at_least(&key)..]));
+        let (mut found, mut at) = (found, 0);
         std::iter::from_fn(move || {
-            let (line, behind) = rest.split_once('\n')?;
-            rest = behind;
-            let (entry, libraries) = line.split_once(' ')?;
-            let matches = if exact { entry == key } else { entry.starts_with(&key) };
-            matches.then_some(libraries)
+            while let Some((list, rest)) = found.get_mut(at) {
+                let (line, behind) = rest.split_once('\n').unwrap_or((*rest, ""));
+                let (entry, libraries) = line.split_once(' ').unwrap_or((line, ""));
+                let matches = if exact { entry == key } else { entry.starts_with(&key) };
+                if matches {
+                    *rest = behind;
+                    return Some((*list, entry, libraries));
+                }
+                at += 1;
+            }
+            None
         })
-        .flat_map(|libraries| libraries.split(' '))
+        .flat_map(|(list, entry, libraries)| list.exports(entry, libraries))
+        .filter(move |export| exact || export.is_default)
+    }
+
+    /// The lines, comments left out: the entry and its exports. For tests of the data.
+    pub fn lines(&self) -> impl Iterator<Item = (&'static str, Vec<Export>)> {
+        self.lists.into_iter().flat_map(|list| {
+            let entries = lines(list.text).filter(|(entry, _)| !entry.starts_with('#'));
+            entries.map(move |(entry, libraries)| (entry, list.exports(entry, libraries).collect()))
+        })
+    }
+}
+
+/// The newest nodes of the list of a library of GCC's.
+fn newest(soname: &str) -> Option<&'static [&'static str]> {
+    NEWEST_OF_GCC.iter().find(|(library, _)| *library == soname).map(|(_, newest)| *newest)
+}
+
+/// Each line's entry, and the libraries behind it.
+fn lines(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    text.lines().map(|line| line.split_once(' ').unwrap_or((line, "")))
+}
+
+impl List {
+    /// What one line says; see the head of the lists for the `~`.
+    fn exports(self, entry: &'static str, libraries: &'static str) -> impl Iterator<Item = Export> {
+        let node = entry.split_once('@').map_or("", |(_, node)| node);
+        let named = libraries.split(' ').filter(|library| !library.is_empty());
+        named.chain(self.library).map(move |library| match library.strip_prefix('~') {
+            Some(library) => Export { library, node, is_default: false },
+            None => Export { library, node, is_default: true },
+        })
     }
 
     /// The offset of the first line that does not sort before `key`.
@@ -69,7 +224,7 @@ impl Exports {
             let start = memchr::memrchr(b'\n', &text[..middle]).map_or(0, |at| at + 1);
             let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at + 1);
             let line = &text[start..end];
-            let entry = &line[..memchr::memchr(b' ', line).unwrap_or(line.len())];
+            let entry = &line[..memchr::memchr2(b' ', b'\n', line).unwrap_or(line.len())];
             // Comments come first in the file, and sort before every symbol.
             if line.starts_with(b"#") || entry < key.as_bytes() {
                 low = end;
@@ -79,17 +234,12 @@ impl Exports {
         }
         low
     }
-
-    /// The lines, comments left out: the entry and its libraries. For tests of the data.
-    pub fn lines(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        self.text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(' '))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{embedded, runtimes};
+    use crate::baseline::{Baseline, embedded, runtimes};
 
     #[track_caller]
     fn check(symbol: &str, node: Option<&str>, expected: &[&str]) {
@@ -112,8 +262,16 @@ mod tests {
     }
 
     #[test]
-    fn any_node_answers_where_none_is_named() {
+    fn a_reference_without_a_version_takes_the_first_and_the_visible_node() {
         check("memcpy", None, &["libc.so.6", "libc.so.6"]);
+        // GLIBC_2.3.2 and the first node, GLIBC_2.2.5; GLIBC_2.3.3 is hidden, and GLIBC_2.3.4 is what is visible.
+        check("sched_getaffinity", Some("GLIBC_2.3.3"), &["libc.so.6"]);
+        check("sched_getaffinity", None, &["libc.so.6"]);
+        // Sun RPC is there for old programs only, which name the version.
+        check("xdr_quad_t", Some("GLIBC_2.3.4"), &["libc.so.6"]);
+        check("xdr_quad_t", None, &[]);
+        check("__powitf2", Some("GCC_4.0.0"), &["libgcc_s.so.1"]);
+        check("__powitf2", None, &["libgcc_s.so.1"]);
     }
 
     #[test]
@@ -123,42 +281,162 @@ mod tests {
     }
 
     #[test]
+    fn libraries_of_gcc_are_listed() {
+        check("_Unwind_Resume", Some("GCC_3.0"), &["libgcc_s.so.1"]);
+        check("_Unwind_Resume", None, &["libgcc_s.so.1"]);
+        check("_ZSt4cout", Some("GLIBCXX_3.4"), &["libstdc++.so.6"]);
+        check("_ZSt11__once_call", Some("GLIBCXX_3.4.11"), &["libstdc++.so.6"]);
+        // What only one architecture has.
+        check("_ZTIg", Some("CXXABI_FLOAT128"), &["libstdc++.so.6"]);
+        let arm64 = exports("2.34", Arch::Arm64).expect("embedded");
+        assert_eq!(arm64.libraries("_ZTIg", None).count(), 0);
+        assert_eq!(arm64.libraries("__arm_sme_state", Some("GCC_14.0")).count(), 1);
+    }
+
+    #[test]
+    fn private_symbols_of_glibc_are_listed() {
+        check("__libc_early_init", Some("GLIBC_PRIVATE"), &["libc.so.6"]);
+        check("_dl_argv", Some("GLIBC_PRIVATE"), &["ld-linux-x86-64.so.2"]);
+        // 2.34 took it out; 2.26 has it.
+        check("__libc_dlopen_mode", Some("GLIBC_PRIVATE"), &[]);
+        let al2 = exports("2.26", Arch::Arm64).expect("embedded");
+        let found: Vec<_> = al2.libraries("__libc_dlopen_mode", Some("GLIBC_PRIVATE")).collect();
+        assert_eq!(found, ["libc.so.6"]);
+    }
+
+    #[track_caller]
+    fn check_answer(runtime: &str, soname: &str, symbol: &str, node: Option<&str>, expected: SymbolAnswer) {
+        let baseline = embedded(runtime, Arch::X86_64).expect("embedded");
+        let exports = exports(&baseline.glibc, Arch::X86_64).expect("embedded");
+        let system = baseline.object(soname).expect("listed");
+        assert_eq!(exports.answer(system, symbol, node), expected);
+    }
+
+    #[test]
+    fn nodes_of_a_runtime_decide_what_it_has_of_a_list() {
+        let check = |runtime, symbol, node, expected| {
+            check_answer(runtime, LIBSTDCXX, symbol, node, expected);
+        };
+        let (image, recent) = ("2023.7.20250331", "_ZSt21__glibcxx_assert_failPKciS0_S0_");
+        check("provided.al2", "_ZSt4cout", Some("GLIBCXX_3.4"), SymbolAnswer::Floor);
+        check("provided.al2023", recent, Some("GLIBCXX_3.4.30"), SymbolAnswer::Later(image));
+        check("provided.al2023", recent, None, SymbolAnswer::Later(image));
+        check("nodejs24.x", recent, None, SymbolAnswer::Floor);
+        check("provided.al2", recent, Some("GLIBCXX_3.4.30"), SymbolAnswer::Absent);
+        check("provided.al2", recent, None, SymbolAnswer::Absent);
+        // On the floor the old node's, in later images the new node's.
+        let wait = "_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE";
+        check("provided.al2023", wait, None, SymbolAnswer::Floor);
+        check("provided.al2023", "_ZSt4cout", Some("GLIBCXX_3.4.1"), SymbolAnswer::Absent);
+        check("provided.al2023", "foo_new", None, SymbolAnswer::Absent);
+        check("nodejs24.x", "_ZTIg", Some("CXXABI_FLOAT128"), SymbolAnswer::Uncertain);
+    }
+
+    #[test]
+    fn an_answer_is_one_library_s() {
+        let check = |soname, symbol, node, expected| {
+            check_answer("provided.al2023", soname, symbol, node, expected);
+        };
+        check("libc.so.6", "pthread_create", Some("GLIBC_2.34"), SymbolAnswer::Floor);
+        check("libpthread.so.0", "pthread_create", None, SymbolAnswer::Absent);
+        check("libc.so.6", "epoll_pwait2", None, SymbolAnswer::Later("2023.8.20250915"));
+        check("libc.so.6", "__libc_early_init", Some("GLIBC_PRIVATE"), SymbolAnswer::Floor);
+        check("libc.so.6", "__libc_dlopen_mode", Some("GLIBC_PRIVATE"), SymbolAnswer::Absent);
+        check("libz.so.1", "deflate", None, SymbolAnswer::Unknown);
+    }
+
+    #[test]
+    fn a_library_newer_than_its_list_is_not_known() {
+        let al2023 = embedded("provided.al2023", Arch::X86_64).expect("embedded");
+        let exports = exports("2.34", Arch::X86_64).expect("embedded");
+        let mut system = SystemObject::clone(al2023.object(LIBSTDCXX).expect("listed"));
+        assert!(exports.covers(&system));
+        let known = |floor: &[&str]| Nodes::Known {
+            floor: floor.iter().map(|node| (*node).to_owned()).collect(),
+            later: Vec::new(),
+            uncertain: Vec::new(),
+        };
+        for nodes in
+            [known(&["GLIBCXX_3.4", "GLIBCXX_3.4.34"]), known(&["OTHER_1"]), known(&[]), Nodes::Unknown]
+        {
+            system.nodes = nodes;
+            assert!(!exports.covers(&system));
+            assert_eq!(exports.answer(&system, "foo_new", None), SymbolAnswer::Unknown);
+        }
+        assert_eq!(exports.answer(&system, "_ZSt4cout", None), SymbolAnswer::Unknown);
+    }
+
+    #[test]
     fn every_list_is_sorted_and_can_be_searched() {
+        for (baseline, exports) in every_runtime() {
+            let name = format!("{} {}", baseline.glibc, baseline.arch);
+            for list in exports.lists {
+                let entries =
+                    || lines(list.text).map(|(entry, _)| entry).filter(|entry| !entry.starts_with('#'));
+                assert!(entries().is_sorted_by(|a, b| a < b), "{name}");
+            }
+            for (entry, expected) in exports.lines() {
+                let (symbol, node) = entry.split_once('@').expect("symbol@node");
+                let found: Vec<_> = exports.definitions(symbol, Some(node)).collect();
+                assert_eq!(found, expected, "{name} {entry}");
+                let is_other =
+                    |soname| ["libcrypt.so.1", "libnsl.so.1", "libc_malloc_debug.so.0"].contains(&soname);
+                assert!(found.iter().any(|export| exports.knows(export.library) || is_other(export.library)));
+            }
+        }
+    }
+
+    /// Every embedded table with the lists of its glibc; of tables with the same root, one.
+    fn every_runtime() -> Vec<(Baseline, Exports)> {
+        let mut found: Vec<(Baseline, Exports)> = Vec::new();
         for runtime in runtimes() {
             for arch in [Arch::X86_64, Arch::Arm64] {
                 let Some(baseline) = embedded(runtime, arch) else { continue };
                 let exports = exports(&baseline.glibc, arch).expect("every runtime has its lists");
-                let entries: Vec<_> = exports.lines().collect();
-                assert!(entries.is_sorted_by(|a, b| a.0 < b.0), "{runtime} {arch}");
-                for (entry, libraries) in entries {
-                    let (symbol, node) = entry.split_once('@').expect("symbol@node");
-                    let found: Vec<_> = exports.libraries(symbol, Some(node)).collect();
-                    assert_eq!(found.join(" "), libraries);
-                    assert!(
-                        found.iter().any(|library| exports.knows(library)
-                            || ["libcrypt.so.1", "libnsl.so.1", "libc_malloc_debug.so.0"].contains(library)),
-                        "{entry} {libraries}"
-                    );
+                let same = |(other, _): &(Baseline, Exports)| other.objects == baseline.objects;
+                if !found.iter().any(same) {
+                    found.push((baseline.clone(), exports));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_node_of_glibc_s_list_is_one_its_library_has() {
+        for (baseline, exports) in every_runtime() {
+            for export in exports.lines().flat_map(|(_, exports)| exports) {
+                if newest(export.library).is_some() {
+                    continue;
+                }
+                if let Some(object) = baseline.object(export.library) {
+                    assert!(object.node(export.node) != NodeAnswer::Absent, "{} {export:?}", baseline.glibc);
                 }
             }
         }
     }
 
     #[test]
-    fn every_node_of_a_list_is_one_its_library_has() {
-        use crate::baseline::NodeAnswer;
-        for runtime in runtimes() {
-            for arch in [Arch::X86_64, Arch::Arm64] {
-                let Some(baseline) = embedded(runtime, arch) else { continue };
-                let exports = exports(&baseline.glibc, arch).expect("every runtime has its lists");
-                for (entry, libraries) in exports.lines() {
-                    let (_, node) = entry.split_once('@').expect("symbol@node");
-                    for object in libraries.split(' ').filter_map(|library| baseline.object(library)) {
-                        assert!(
-                            object.node(node) != NodeAnswer::Absent,
-                            "{runtime} {arch} {entry} {libraries}"
-                        );
-                    }
+    fn every_node_of_a_library_of_gcc_has_symbols() {
+        for (baseline, exports) in every_runtime() {
+            for (soname, newest) in NEWEST_OF_GCC {
+                let Some(object) = baseline.object(soname) else { continue };
+                assert!(exports.covers(object), "{soname}");
+                let Nodes::Known { floor, later, .. } = &object.nodes else { panic!("known") };
+                let of_library = |export: &Export| export.library == *soname;
+                let all: Vec<Export> =
+                    exports.lines().flat_map(|(_, exports)| exports).filter(of_library).collect();
+                for node in floor.iter().chain(later.iter().map(|later| &later.node)) {
+                    // These have no symbol on these architectures, in no release.
+                    let is_empty =
+                        ["GLIBCXX_3.4.3", "GLIBCXX_3.4.12", "GLIBCXX_3.4.24"].contains(&node.as_str());
+                    assert!(is_empty || all.iter().any(|export| export.node == node), "{soname} {node}");
+                }
+                // The newest of each family is what the list ends with.
+                for export in all {
+                    let same = |last: &&&str| version::family(last) == version::family(export.node);
+                    let last = newest.iter().find(same).expect("a family of the list");
+                    assert!(version::compare(export.node, last) != Ordering::Greater, "{export:?}");
                 }
             }
         }
