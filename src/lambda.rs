@@ -296,8 +296,8 @@ impl LambdaWorld {
 
     /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
     pub fn check_symbols(&self, walks: &mut [Walked], build: &BTreeMap<String, Arc<ElfFacts>>) {
-        let glibc = baseline::exports(&self.baseline.glibc, self.arch());
-        let known = Known { glibc, build, binds_now: self.binds_now };
+        let exports = baseline::exports(&self.baseline.glibc, self.arch());
+        let known = Known { exports, build, binds_now: self.binds_now };
         for at in 0..walks.len() {
             let (before, rest) = walks.split_at_mut(at);
             let walked = &mut rest[0];

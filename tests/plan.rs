@@ -603,6 +603,24 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
 }
 
 #[test]
+fn the_symbols_of_gccs_libraries_are_known_without_the_builds_copy() {
+    let check = |soname: &str, symbol: &str, node: Option<&str>, findings: &[&str]| {
+        let version = node.map(|node| (soname, node));
+        case(app().needs(soname).imports(symbol, version).flags(8)).check(&[], findings);
+    };
+    check("libgcc_s.so.1", "_Unwind_Resume", Some("GCC_3.0"), &[]);
+    check("libgcc_s.so.1", "foo_new", None, &["error undefined-symbol app"]);
+    check("libstdc++.so.6", "_ZSt4cout", Some("GLIBCXX_3.4"), &[]);
+    check("libstdc++.so.6", "_ZSt4cerr2", None, &["error undefined-symbol app"]);
+    check(
+        "libstdc++.so.6",
+        "_ZSt4cerr2",
+        Some("GLIBCXX_3.4"),
+        &["error undefined-symbol app libstdc++.so.6 GLIBCXX_3.4"],
+    );
+}
+
+#[test]
 fn a_symbol_of_a_system_library_that_the_build_lacks_is_unknown() {
     case(app().needs("libsqlite3.so.0").imports("sqlite3_fnord", None).flags(8))
         .check(&[], &["warning undefined-symbol app"]);

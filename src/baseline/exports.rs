@@ -125,25 +125,31 @@ impl Exports {
         !floor.is_empty() && nodes.all(|node| reaches(node))
     }
 
-    /// Whether a library of the system exports `symbol` for a reference with this node, or without a version.
+    /// Whether one of these libraries of the system exports `symbol` for a reference with this node, or without a
+    /// version: the best answer of any.
     ///
     /// A symbol under a node that only later images have is not on the floor, even for a reference without a version.
-    pub fn answer<'a>(&self, system: &'a SystemObject, symbol: &str, node: Option<&str>) -> SymbolAnswer<'a> {
-        let answers =
-            self.definitions(symbol, node).filter(|export| export.library == system.soname).map(|export| {
-                match system.node(export.node) {
-                    NodeAnswer::Floor => SymbolAnswer::Floor,
-                    NodeAnswer::Later(image) => SymbolAnswer::Later(image),
-                    NodeAnswer::Uncertain => SymbolAnswer::Uncertain,
-                    NodeAnswer::Absent => SymbolAnswer::Absent,
-                    // The lists of glibc are of the very version; the version of GCC's libraries is in their nodes.
-                    NodeAnswer::NoVersions | NodeAnswer::Unknown if newest(export.library).is_none() => {
-                        SymbolAnswer::Floor
-                    }
-                    NodeAnswer::NoVersions | NodeAnswer::Unknown => SymbolAnswer::Unknown,
+    pub fn answer<'a>(
+        &self,
+        systems: &[&'a SystemObject],
+        symbol: &str,
+        node: Option<&str>,
+    ) -> SymbolAnswer<'a> {
+        let of = |export: Export| {
+            let system = systems.iter().find(|system| system.soname == export.library)?;
+            Some(match system.node(export.node) {
+                NodeAnswer::Floor => SymbolAnswer::Floor,
+                NodeAnswer::Later(image) => SymbolAnswer::Later(image),
+                NodeAnswer::Uncertain => SymbolAnswer::Uncertain,
+                NodeAnswer::Absent => SymbolAnswer::Absent,
+                // The lists of glibc are of the very version; the version of GCC's libraries is in their nodes.
+                NodeAnswer::NoVersions | NodeAnswer::Unknown if newest(export.library).is_none() => {
+                    SymbolAnswer::Floor
                 }
-            });
-        let best = answers.min_by_key(|answer| match answer {
+                NodeAnswer::NoVersions | NodeAnswer::Unknown => SymbolAnswer::Unknown,
+            })
+        };
+        let best = self.definitions(symbol, node).filter_map(of).min_by_key(|answer| match answer {
             SymbolAnswer::Floor => 0,
             SymbolAnswer::Later(_) => 1,
             SymbolAnswer::Uncertain => 2,
@@ -151,7 +157,9 @@ impl Exports {
             SymbolAnswer::Absent => 4,
         });
         match best {
-            None | Some(SymbolAnswer::Absent) if !self.covers(system) => SymbolAnswer::Unknown,
+            None | Some(SymbolAnswer::Absent) if !systems.iter().all(|system| self.covers(system)) => {
+                SymbolAnswer::Unknown
+            }
             None => SymbolAnswer::Absent,
             Some(answer) => answer,
         }
@@ -166,8 +174,11 @@ impl Exports {
     pub fn definitions(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = Export> {
         let key = format!("{symbol}@{}", node.unwrap_or_default());
         let exact = node.is_some();
-        let found = self.lists.map(|list| (list, &list.text[list.first_at_least(&key)..]));
-        let (mut found, mut at) = (found, 0);
+        let mut found: Vec<(List, &'static str)> = self.lists[lists_of(symbol, node)]
+            .iter()
+            .map(|list| (*list, &list.text[list.first_at_least(&key)..]))
+            .collect();
+        let mut at = 0;
         std::iter::from_fn(move || {
             while let Some((list, rest)) = found.get_mut(at) {
                 let (line, behind) = rest.split_once('\n').unwrap_or((*rest, ""));
@@ -191,6 +202,19 @@ impl Exports {
             let entries = lines(list.text).filter(|(entry, _)| !entry.starts_with('#'));
             entries.map(move |(entry, libraries)| (entry, list.exports(entry, libraries).collect()))
         })
+    }
+}
+
+/// Which of the lists may have a symbol: a search costs time.
+fn lists_of(symbol: &str, node: Option<&str>) -> std::ops::Range<usize> {
+    let family = node.map(version::family);
+    match family {
+        Some("GLIBCXX" | "CXXABI") => 2..4,
+        Some("GCC") => 1..2,
+        Some(_) => 0..4,
+        // Mangled names are those of C++.
+        None if symbol.starts_with("_Z") => 2..4,
+        None => 0..4,
     }
 }
 
@@ -309,7 +333,7 @@ mod tests {
         let baseline = embedded(runtime, Arch::X86_64).expect("embedded");
         let exports = exports(&baseline.glibc, Arch::X86_64).expect("embedded");
         let system = baseline.object(soname).expect("listed");
-        assert_eq!(exports.answer(system, symbol, node), expected);
+        assert_eq!(exports.answer(&[system], symbol, node), expected);
     }
 
     #[test]
@@ -361,9 +385,9 @@ mod tests {
         {
             system.nodes = nodes;
             assert!(!exports.covers(&system));
-            assert_eq!(exports.answer(&system, "foo_new", None), SymbolAnswer::Unknown);
+            assert_eq!(exports.answer(&[&system], "foo_new", None), SymbolAnswer::Unknown);
         }
-        assert_eq!(exports.answer(&system, "_ZSt4cout", None), SymbolAnswer::Unknown);
+        assert_eq!(exports.answer(&[&system], "_ZSt4cout", None), SymbolAnswer::Unknown);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! `do_relocs` and `find_sym2` in musl's ldso/dynlink.c.
 //!
 //! Four sources tell what an object defines. The symbols of a file of ours, and of a captured runtime, are read.
-//! The exports of the runtime's glibc are listed. Another library of the runtime's is presumed to define what the
+//! The exports of the runtime's glibc, libgcc_s and libstdc++ are listed. Another library of the runtime's is presumed to define what the
 //! build world's copy of it defines, and nothing else: it has the same SONAME, and a missing node would have been
 //! found. Where there is no such copy, a node that is there is taken to hold its symbols, and whether a symbol
 //! without a node is there is unknown.
@@ -19,14 +19,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
-use crate::baseline::{Exports, SystemObject};
+use crate::baseline::{Exports, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Linkage, Offer, Symbol, Uses};
 use crate::world::Object;
 
 /// What is known of symbols beside the loaded objects themselves.
 pub struct Known<'a> {
-    /// The export lists of the runtime's glibc.
-    pub glibc: Option<Exports>,
+    /// The export lists of the runtime's glibc, libgcc_s and libstdc++.
+    pub exports: Option<Exports>,
     /// The build world's objects by needed name.
     pub build: &'a BTreeMap<String, Arc<ElfFacts>>,
     /// LD_BIND_NOW is set.
@@ -356,6 +356,8 @@ struct Scope<'a> {
     definitions: Definitions<'a>,
     /// Those of the build world's copies of system objects whose symbols are not known, and of what these need.
     presumed: Definitions<'a>,
+    /// The system objects whose exports are listed.
+    listed: Vec<&'a SystemObject>,
     /// The system objects whose symbols are not known in any way.
     unknown: Vec<&'a str>,
     /// Something needed is not there: what it would define is not known.
@@ -374,18 +376,30 @@ impl<'a> Scope<'a> {
         let loaded = closure.objects.iter().enumerate();
         let loaded = loaded.filter_map(|(index, object)| Some((index, object.file.object.elf()?)));
         let definitions = Definitions::new(loaded, &wanted);
-        let is_listed = |soname: &str| known.glibc.is_some_and(|exports| exports.knows(soname));
-        let unlisted = closure.objects.iter().filter_map(|object| unread(&object.file.object));
-        let unlisted: Vec<&str> =
-            unlisted.map(|system| &*system.soname).filter(|soname| !is_listed(soname)).collect();
+        let systems = closure.objects.iter().filter_map(|object| unread(&object.file.object));
+        let is_listed = |system: &SystemObject| known.exports.is_some_and(|exports| exports.covers(system));
+        let (listed, unlisted): (Vec<_>, Vec<_>) = systems.partition(|system| is_listed(system));
+        let unlisted: Vec<&str> = unlisted.into_iter().map(|system| &*system.soname).collect();
         let unknown = unlisted.iter().filter(|soname| !known.build.contains_key(**soname)).copied().collect();
         let answering = closure.answering();
-        let copies =
-            build_copies(unlisted, known.build, |name| answering.contains_key(name) || is_listed(name));
+        let copies = build_copies(unlisted, known.build, |name| {
+            answering.contains_key(name) || known.exports.is_some_and(|exports| exports.knows(name))
+        });
         let presumed = Definitions::new(copies.into_iter().enumerate(), &wanted);
         let is_incomplete = closure.absent_interpreter.is_some()
             || closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
-        Scope { closure, rules, checks, known, answering, definitions, presumed, unknown, is_incomplete }
+        Scope {
+            closure,
+            rules,
+            checks,
+            known,
+            answering,
+            definitions,
+            presumed,
+            listed,
+            unknown,
+            is_incomplete,
+        }
     }
 
     /// What becomes of a reference.
@@ -395,13 +409,13 @@ impl<'a> Scope<'a> {
         let why = match self.definitions.find(reference, &search) {
             Answer::Found(definition) => self.clash(reference, definition),
             Answer::Asserts(object) => Some(Unmet::NoVersionTable(object)),
-            Answer::Nowhere => {
-                let name = reference.elf.symbols.name(reference.symbol);
-                if self.glibc_defines(&name, version.map(|version| version.node)) {
-                    return Verdict::Listed;
-                }
-                self.elsewhere(reference)
-            }
+            Answer::Nowhere => match (self.listed(reference), version) {
+                (SymbolAnswer::Floor, _) => return Verdict::Listed,
+                // The check of versions says what is to be said.
+                (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, Some(_)) => return Verdict::Listed,
+                (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, None) => Some(self.unknown(&[])),
+                (SymbolAnswer::Absent | SymbolAnswer::Unknown, _) => self.elsewhere(reference),
+            },
         };
         let Some(why) = why else { return Verdict::Met };
         Verdict::Unmet(Undefined {
@@ -466,15 +480,11 @@ impl<'a> Scope<'a> {
         if matches!(failed, Some(VersionAnswer::NotThere | VersionAnswer::NoSuchFile)) {
             return None;
         }
-        // What GLIBC_PRIVATE holds changes between builds; no list has it.
-        if node == "GLIBC_PRIVATE" {
-            return None;
-        }
         let answering = *self.answering.get(file)?;
         match &self.closure.objects[answering].file.object {
             Object::Unseen => None,
             object => match unread(object) {
-                Some(system) if !self.is_listed(&system.soname) => {
+                Some(system) if !self.is_listed(system) => {
                     let copy = self.known.build.get(&system.soname)?;
                     // A copy from before the node says nothing of what the node holds.
                     match copy.verdef.iter().any(|def| !def.base && def.node == node) {
@@ -487,17 +497,29 @@ impl<'a> Scope<'a> {
         }
     }
 
-    fn glibc_defines(&self, name: &str, node: Option<&str>) -> bool {
-        let (Some(exports), Rules::Glibc(_)) = (self.known.glibc, self.rules) else { return false };
-        exports.libraries(name, node).any(|library| {
-            let mut systems = self.closure.objects.iter().filter_map(|object| unread(&object.file.object));
-            systems.any(|system| system.soname == library)
-        })
+    /// What the lists of the runtime's exports say.
+    fn listed(&self, reference: &Reference) -> SymbolAnswer<'a> {
+        let (Some(exports), Rules::Glibc(_)) = (self.known.exports, self.rules) else {
+            return SymbolAnswer::Unknown;
+        };
+        let node = reference.version().map(|version| version.node);
+        exports.answer(&self.listed, &reference.elf.symbols.name(reference.symbol), node)
     }
 
     /// Whether every symbol of a system object is known.
-    fn is_listed(&self, soname: &str) -> bool {
-        self.known.glibc.is_some_and(|exports| exports.knows(soname))
+    fn is_listed(&self, system: &SystemObject) -> bool {
+        self.known.exports.is_some_and(|exports| exports.covers(system))
+    }
+
+    /// These libraries may have it; if none is named, those of the lists, in a later image.
+    fn unknown(&self, sonames: &[&str]) -> Unmet {
+        let listed = self.listed.iter().map(|system| &*system.soname);
+        let mut libraries: Vec<String> = match sonames {
+            [] => listed.filter(|soname| !is_glibc_part(soname)).map(str::to_owned).collect(),
+            sonames => sonames.iter().map(|&soname| soname.to_owned()).collect(),
+        };
+        libraries.sort_unstable();
+        Unmet::Unknown(libraries)
     }
 }
 
