@@ -230,7 +230,7 @@ fn object_findings(
                     .help(RELR_HELP),
                 );
             }
-            if let Some(finding) = private_symbols(subject, closure, index, elf) {
+            for finding in private_symbols(subject, closure, index, elf) {
                 findings.add(finding);
             }
             if index == 0 {
@@ -344,28 +344,42 @@ fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding 
     finding
 }
 
-/// What GLIBC_PRIVATE holds changes between builds of glibc, though the node is always there.
-fn private_symbols(subject: &Subject, closure: &Closure, index: usize, elf: &ElfFacts) -> Option<Finding> {
-    let need = elf.verneed.iter().find(|need| need.node == "GLIBC_PRIVATE" && !need.weak)?;
+/// What GLIBC_PRIVATE holds may change with any build of glibc, though the node is always there: what the runtime has
+/// today it may lack tomorrow. Of a captured runtime the symbols are those of its files, and whether a listed runtime
+/// has them is for [`symbols`].
+fn private_symbols(subject: &Subject, closure: &Closure, index: usize, elf: &ElfFacts) -> Vec<Finding> {
     let label = label(subject, closure, index);
-    let answering = closure.objects.iter().find(|object| object.names.contains(&need.file))?;
-    if !matches!(answering.file.object, Object::System(_)) || is_glibc_part(&label) {
-        return None;
+    if is_glibc_part(&label) {
+        return Vec::new();
     }
-    let mut finding = Finding::new(
-        Code::LibcMixed,
-        &label,
-        format!(
-            "`{label}` uses private symbols of the `{}` it was built with (GLIBC_PRIVATE); {} has another build",
-            need.file,
-            subject.lambda.label()
-        ),
-    )
-    .soname(&need.file);
-    finding.versions = vec![need.node.clone()];
-    finding.symbols = elf.symbols_needing(&need.file, &[&need.node]);
-    finding.chain = chain(subject, closure, index);
-    Some(finding)
+    let is_listed = |file: &String| {
+        let mut answering = closure.objects.iter().filter(|object| object.names.contains(file));
+        answering.next().is_some_and(
+            |object| matches!(&object.file.object, Object::System(system) if system.facts.is_none()),
+        )
+    };
+    let private = |need: &&crate::elf::VersionNeed| need.node == "GLIBC_PRIVATE" && is_listed(&need.file);
+    let finding = |need: &crate::elf::VersionNeed| {
+        let mut finding = Finding::new(
+            Code::LibcMixed,
+            &label,
+            format!(
+                "`{label}` uses private symbols of `{}` (GLIBC_PRIVATE), which any update of {} may change",
+                need.file,
+                subject.lambda.label()
+            ),
+        )
+        .soname(&need.file);
+        finding.severity = Severity::Warning;
+        finding.versions = vec![need.node.clone()];
+        finding.symbols = elf.symbols_needing(&need.file, &[&need.node]);
+        finding.chain = chain(subject, closure, index);
+        if !matches!(subject.owner, Owner::Archive) && subject.program.linkage() != Linkage::SharedLibrary {
+            finding.help = Some("ship the glibc that it was built with: `--libc bundle`".to_owned());
+        }
+        finding
+    };
+    elf.verneed.iter().filter(private).map(finding).collect()
 }
 
 /// The bundle's file of this SONAME, if the walk took the system's for its place in the path.

@@ -450,10 +450,14 @@ fn packed_relocations_are_for_later_glibcs() {
 }
 
 #[test]
-fn private_symbols_of_glibc_belong_to_one_build() {
-    case(app().needs("libfoo.so.1"))
-        .has("libfoo.so.1", library("libfoo.so.1").verneed("libc.so.6", &["GLIBC_PRIVATE"]))
-        .check(&["libfoo.so.1"], &["error libc-mixed libfoo.so.1 libc.so.6 GLIBC_PRIVATE"]);
+fn private_symbols_of_glibc_are_judged_by_name() {
+    let check = |symbol: &str, findings: &[&str]| {
+        let library = library("libfoo.so.1").imports(symbol, Some(("libc.so.6", "GLIBC_PRIVATE")));
+        case(app().needs("libfoo.so.1")).has("libfoo.so.1", library).check(&["libfoo.so.1"], findings);
+    };
+    let warning = "warning libc-mixed libfoo.so.1 libc.so.6 GLIBC_PRIVATE";
+    check("__resolv_context_get", &[warning]);
+    check("fnord", &["error undefined-symbol libfoo.so.1 libc.so.6 GLIBC_PRIVATE", warning]);
 }
 
 #[test]
@@ -600,6 +604,16 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
     case(app().imports("sqlite3_fnord", None))
         .has("libsqlite3.so.0", sqlite())
         .check(&[], &["error undefined-symbol app"]);
+}
+
+#[test]
+fn a_library_by_itself_leaves_symbols_to_the_program_that_opens_it() {
+    let plugin = || Object::plugin().needs("libc.so.6").imports("PyArg_ParseTuple", None).flags(8);
+    case(plugin()).check(&[], &["note undefined-symbol app"]);
+    // Nobody brings a version of glibc's.
+    let plugin = plugin().imports("fnord", Some(("libc.so.6", "GLIBC_2.34")));
+    case(plugin)
+        .check(&[], &["error undefined-symbol app libc.so.6 GLIBC_2.34", "note undefined-symbol app"]);
 }
 
 #[test]
