@@ -238,6 +238,8 @@ pub struct ElfFacts {
 
 /// DF_1_NODEFLIB: the default directories are not for this object's needs.
 pub const DF_1_NODEFLIB: u64 = 0x800;
+/// DF_1_NOOPEN: dlopen does not take this object.
+pub const DF_1_NOOPEN: u64 = 0x40;
 /// DF_1_PIE: this ET_DYN file is a program.
 pub const DF_1_PIE: u64 = 0x0800_0000;
 /// DF_1_NOW.
@@ -357,6 +359,17 @@ impl ElfFacts {
                 }
             }
             _ => Libc::Unknown,
+        }
+    }
+
+    /// The C library of the process that this file is in.
+    ///
+    /// A program brings its own. A library is opened by a program, see [`opened_by`](Self::opened_by); where none is
+    /// known by one of the runtime's, which are glibc's.
+    pub fn process_libc(&self) -> Libc {
+        match (self.linkage(), &self.interpreter) {
+            (Linkage::SharedLibrary, None) => Libc::Glibc,
+            _ => self.libc(),
         }
     }
 

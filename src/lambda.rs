@@ -93,11 +93,20 @@ impl Walked {
         }
     }
 
+    /// The C library of the process.
+    pub fn libc(&self) -> Libc {
+        match &self.rules {
+            Rules::Glibc(_) => Libc::Glibc,
+            Rules::Musl(_) => Libc::Musl,
+        }
+    }
+
     /// Whether the same objects were loaded from the same paths, and for the same needs.
     fn loads_the_same(&self, other: &Walked) -> bool {
         let is_same_object = |(one, other): (&loader::Loaded, &loader::Loaded)| {
             one.path == other.path
                 && one.names == other.names
+                && one.opening == other.opening
                 && match (&one.file.object, &other.file.object) {
                     (Object::Elf(one), Object::Elf(other)) => Arc::ptr_eq(one, other),
                     (Object::System(one), Object::System(other)) => Arc::ptr_eq(one, other) || one == other,
@@ -117,6 +126,7 @@ impl Walked {
         one.objects.len() == two.objects.len()
             && one.needs.len() == two.needs.len()
             && self.checks == other.checks
+            && one.opened == two.opened
             && one.needs.iter().zip(&two.needs).all(is_same_need)
             && one.objects.iter().zip(&two.objects).all(is_same_object)
     }
@@ -328,7 +338,7 @@ impl LambdaWorld {
             .flat_map(|facts| facts.needed.iter().cloned())
             .chain(extra.iter().cloned())
             .collect();
-        let rules = self.rules(program.libc(), own_glibc(program, members));
+        let rules = self.rules(program.process_libc(), own_glibc(program, members));
         let mut walked = Vec::new();
         let mut files: Option<(bool, MemoryFiles)> = None;
         for variant in self.variants() {

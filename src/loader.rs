@@ -14,17 +14,22 @@
 mod glibc;
 mod known;
 mod musl;
+mod opened;
+mod queue;
 mod symbols;
 mod versions;
 
 pub use glibc::{Glibc, hwcap_subdirectories};
 pub use musl::Musl;
+pub use opened::OpenedLibrary;
 pub use symbols::{Known, Undefined, Unmet, undefined_symbols};
 pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use self::known::Names;
+use self::queue::Queue;
 use crate::world::{Object, OpenFile, Opened, World};
 
 /// How a name was resolved. The words are those of the JSON contract.
@@ -94,6 +99,8 @@ pub struct Loaded {
     pub rule: Rule,
     /// The object whose need loaded it; `None` for the root and the interpreter.
     pub loader: Option<usize>,
+    /// The library of [`Closure::opened`] with which it was loaded; `None` for what is there at the start.
+    pub opening: Option<usize>,
     /// The paths that were passed over before it was found.
     pub attempts: Vec<Attempt>,
 }
@@ -173,6 +180,8 @@ pub struct Need {
     pub name: String,
     /// The rule that answered; for what was not found, the last one tried.
     pub rule: Rule,
+    /// Nobody needs it: the program opens it at run time.
+    pub is_opening: bool,
     /// The answer.
     pub outcome: Outcome,
 }
@@ -184,6 +193,10 @@ pub struct Closure {
     pub objects: Vec<Loaded>,
     /// Every need of every object whose needs are known, in walk order.
     pub needs: Vec<Need>,
+    /// The global scope: what is there at the start, in search order.
+    pub global: Vec<usize>,
+    /// The libraries that the program opens at run time, in the order in which it does.
+    pub opened: Vec<OpenedLibrary>,
     /// PT_INTERP when nothing is there.
     pub absent_interpreter: Option<String>,
 }
@@ -230,6 +243,17 @@ struct Memory {
     names: Names,
     /// What is left of [`SEARCH_BYTES`].
     budget: Cell<usize>,
+    /// What each object whose needs were looked at led to.
+    followed: BTreeMap<usize, Vec<Followed>>,
+    /// The library of [`Closure::opened`] that is being opened.
+    opening: Option<usize>,
+}
+
+/// An object that a need, or a filter, led to.
+#[derive(Clone, Copy)]
+struct Followed {
+    object: usize,
+    is_filter: bool,
 }
 
 /// A search: the objects so far, and the paths looked at in vain.
@@ -239,6 +263,8 @@ struct Search<'a> {
     names: &'a Names,
     attempts: Vec<Attempt>,
     budget: &'a Cell<usize>,
+    /// It is made by dlopen, not at the start.
+    is_dlopen: bool,
 }
 
 /// How many bytes of paths one walk looks at in vain. Real closures need some 100 kB; a file made to keep
@@ -251,8 +277,8 @@ const LONGEST_NAME: usize = 255;
 /// Walks the closure of `root`, which the loader knows as `path`.
 ///
 /// `origin` is the directory of the root with links resolved (the loader takes it from /proc/self/exe).
-/// `extra` are names that the root asks for beside its DT_NEEDED: libraries it will dlopen.
-pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[String]) -> Closure {
+/// `opened` are the names that the root gives to dlopen, in that order, once it has started.
+pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, opened: &[String]) -> Closure {
     let mut closure = Closure {
         objects: vec![Loaded {
             path: path.to_owned(),
@@ -261,13 +287,18 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
             file: root,
             rule: Rule::Root,
             loader: None,
+            opening: None,
             attempts: Vec::new(),
         }],
-        needs: Vec::new(),
-        absent_interpreter: None,
+        ..Closure::default()
     };
     load_interpreter(world, &mut closure);
-    let mut memory = Memory { names: Names::default(), budget: Cell::new(SEARCH_BYTES) };
+    let mut memory = Memory {
+        names: Names::default(),
+        budget: Cell::new(SEARCH_BYTES),
+        followed: BTreeMap::new(),
+        opening: None,
+    };
     for (index, object) in closure.objects.iter().enumerate() {
         memory.names.add_object(index, object, &world.rules);
         // The kernel loaded the program, so no loader knows its inode; nor does glibc's know its own.
@@ -275,87 +306,59 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, extra: &[St
             memory.names.add_file(index, object.file.id);
         }
     }
-    let mut queue = Queue::new();
-    while let Some(by) = queue.next(closure.objects.len()) {
-        let mut names: Vec<String> = match closure.objects[by].file.object.elf() {
-            Some(facts) => facts.needed.clone(),
-            None => Vec::new(),
-        };
-        if by == 0 {
-            names.extend(extra.iter().cloned());
+    closure.global = search_list(world, &mut closure, 0, &mut memory);
+    // An interpreter that nobody needs comes last; ld.so has no needs, others might.
+    for index in 1..closure.objects.len() {
+        if !memory.followed.contains_key(&index) {
+            let mut more = search_list(world, &mut closure, index, &mut memory);
+            more.retain(|more| !closure.global.contains(more));
+            closure.global.append(&mut more);
         }
-        for name in names {
-            let need = load(world, &mut closure, by, name, &mut memory);
-            if let Outcome::Loaded(index) = need.outcome {
-                queue.append(index);
-            }
-            closure.needs.push(need);
-        }
-        for need in load_filters(world, &mut closure, by, &mut memory) {
-            if let Outcome::Loaded(index) = need.outcome {
-                queue.insert_before_current(index);
-            }
-            closure.needs.push(need);
-        }
+    }
+    for name in opened {
+        opened::open(world, &mut closure, name, &mut memory);
     }
     closure
 }
 
-/// The objects in search order, and whose needs were looked at.
+/// The search list of an object: it and all that it leads to, breadth-first. Loads what is not there.
 ///
-/// What an object filters comes before the object itself, so its needs are next in turn: before those of
-/// objects that were loaded earlier. Source: `_dl_map_object_deps`.
-struct Queue {
-    order: Vec<usize>,
-    /// Where the current object was when its turn came; all before are done.
-    start: usize,
-    /// Where it is, behind what it filters.
-    current: usize,
-    is_queued: Vec<bool>,
-    is_done: Vec<bool>,
+/// Source: `_dl_map_object_deps` in glibc's elf/dl-deps.c.
+fn search_list(world: &World, closure: &mut Closure, root: usize, memory: &mut Memory) -> Vec<usize> {
+    let mut queue = Queue::new(root);
+    while let Some(by) = queue.next() {
+        if !memory.followed.contains_key(&by) {
+            let followed = load_needs(world, closure, by, memory);
+            memory.followed.insert(by, followed);
+        }
+        for followed in &memory.followed[&by] {
+            match followed.is_filter {
+                false => queue.append(followed.object),
+                true => queue.insert_before_current(followed.object),
+            }
+        }
+    }
+    queue.into_order()
 }
 
-impl Queue {
-    fn new() -> Self {
-        Queue { order: vec![0], start: 0, current: 0, is_queued: vec![true], is_done: Vec::new() }
-    }
-
-    /// The next object whose needs are to be looked at, of `count` in all.
-    ///
-    /// An interpreter that nobody needs comes last; ld.so has no needs, others might.
-    fn next(&mut self, count: usize) -> Option<usize> {
-        self.is_done.resize(count, false);
-        self.is_queued.resize(count, false);
-        while self.order.get(self.start).is_some_and(|index| self.is_done[*index]) {
-            self.start += 1;
+/// Loads what one object needs, then what it filters.
+fn load_needs(world: &World, closure: &mut Closure, by: usize, memory: &mut Memory) -> Vec<Followed> {
+    let needed = closure.objects[by].file.object.elf().map(|facts| facts.needed.clone());
+    let mut followed = Vec::new();
+    let mut keep = |closure: &mut Closure, need: Need, is_filter| {
+        if let Outcome::Loaded(object) = need.outcome {
+            followed.push(Followed { object, is_filter });
         }
-        if self.start == self.order.len() {
-            self.append(self.is_done.iter().position(|done| !done)?);
-        }
-        self.current = self.start;
-        let next = self.order[self.start];
-        self.is_done[next] = true;
-        Some(next)
+        closure.needs.push(need);
+    };
+    for name in needed.unwrap_or_default() {
+        let need = load(world, closure, by, name, memory);
+        keep(closure, need, false);
     }
-
-    fn append(&mut self, index: usize) {
-        self.is_queued.resize(self.is_queued.len().max(index + 1), false);
-        if !std::mem::replace(&mut self.is_queued[index], true) {
-            self.order.push(index);
-        }
+    for need in load_filters(world, closure, by, memory) {
+        keep(closure, need, true);
     }
-
-    /// Puts an object before the current one, unless it is before it already.
-    fn insert_before_current(&mut self, index: usize) {
-        self.is_queued.resize(self.is_queued.len().max(index + 1), false);
-        if std::mem::replace(&mut self.is_queued[index], true) {
-            let later = self.order[self.current + 1..].iter().position(|known| *known == index);
-            let Some(later) = later else { return };
-            self.order.remove(self.current + 1 + later);
-        }
-        self.order.insert(self.current, index);
-        self.current += 1;
-    }
+    followed
 }
 
 /// Puts the interpreter in the list: it is there before any search, under its path and its SONAME.
@@ -386,14 +389,17 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
         names,
         rule: Rule::Interpreter,
         loader: None,
+        opening: None,
         attempts: Vec::new(),
     });
 }
 
 /// Finds one name and adds what it led to.
 fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &mut Memory) -> Need {
-    let Memory { names, budget } = memory;
-    let mut search = Search { world, objects: &closure.objects, names, attempts: Vec::new(), budget };
+    let is_dlopen = memory.opening.is_some();
+    let Memory { names, budget, opening, .. } = memory;
+    let mut search =
+        Search { world, objects: &closure.objects, names, attempts: Vec::new(), budget, is_dlopen };
     let (located, name) = match &world.rules {
         Rules::Glibc(rules) => rules.locate(&mut search, by, name),
         Rules::Musl(rules) => (rules.locate(&mut search, by, &name), name),
@@ -407,10 +413,10 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
             (Rule::AlreadyLoaded, Outcome::Loaded(index))
         }
         Located::Builtin => {
-            // musl's libc is its interpreter, and so is glibc's ld.so to the vDSO; without one in the list
-            // the program's own copy answers.
+            // musl's libc is its interpreter, and so is glibc's ld.so to the vDSO.
             let index = closure.objects.iter().position(|object| object.rule == Rule::Interpreter);
-            (Rule::Builtin, Outcome::Loaded(index.unwrap_or(0)))
+            let outcome = index.map_or_else(|| Outcome::Missing(Vec::new()), Outcome::Loaded);
+            (Rule::Builtin, outcome)
         }
         Located::Found { path, file, rule } => {
             // A link or hard link to a file that is there is that object (device and inode).
@@ -439,6 +445,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
                         file,
                         rule,
                         loader: Some(by),
+                        opening: *opening,
                         attempts,
                     };
                     let index = closure.objects.len();
@@ -452,7 +459,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
         Located::Missing { rule } => (rule, Outcome::Missing(attempts)),
         Located::Fatal { path, reason, rule } => (rule, Outcome::Fatal { path, reason }),
     };
-    Need { by, name, rule, outcome }
+    Need { by, name, rule, is_opening: false, outcome }
 }
 
 /// Loads what an object filters. A DT_FILTER is a need like any other; a DT_AUXILIARY that is not found, or

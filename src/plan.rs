@@ -74,6 +74,14 @@ impl Request<'_> {
         }
     }
 
+    /// The C library of the process: the program's, or that of the program that opens it.
+    pub fn process_libc(&self) -> Libc {
+        match self.opened_by {
+            Some(program) => self.facts.opened_by(program).process_libc(),
+            None => self.facts.process_libc(),
+        }
+    }
+
     /// The program's path on Lambda.
     fn program_path(&self) -> String {
         match self.start {
@@ -557,6 +565,7 @@ impl BuildSearch<'_> {
                 file: chosen.clone(),
                 rule: Rule::LdLibraryPath,
                 loader: Some(by),
+                opening: None,
                 attempts: Vec::new(),
             });
         }

@@ -140,7 +140,7 @@ pub(super) fn plan(
             let members = std::mem::take(&mut plan.members);
             let main = plan.program.clone();
             other.plan = other.with_request(request, &members, &main, |request| {
-                plan::plan(request, lambda, build.world(request.facts.libc()))
+                plan::plan(request, lambda, build.world(request.process_libc()))
             });
             // Not one list for each: there may be a thousand of them.
             plan.members = std::mem::take(&mut other.plan.members);

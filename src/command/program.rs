@@ -267,7 +267,7 @@ impl Run<'_> {
             members: &members,
             opened_by: None,
         };
-        let mut plan = plan::plan(&request, lambda, build.world(loaded.facts.libc()));
+        let mut plan = plan::plan(&request, lambda, build.world(request.process_libc()));
         let others = included::plan(&mut plan, &request, lambda, &loaded.included, build)?;
         Ok((plan, others))
     }

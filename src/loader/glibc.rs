@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::Names;
 use super::{Loaded, Located, Passed, Rule, Search};
-use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, ObjectType};
+use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ElfFacts, ObjectType};
 use crate::world::{Object, OpenFile, Opened, World};
 
 /// One build of glibc's loader: what is compiled into it, and what it was told about the machine.
@@ -125,7 +125,7 @@ impl Glibc {
                     if search.budget.get() == 0 {
                         return Located::Missing { rule: last };
                     }
-                    match self.open(search.world, &path) {
+                    match self.open(search.world, &path, search.is_dlopen) {
                         (Opened::File(file), Verdict::Take) => {
                             return Located::Found { path, file, rule: list.rule };
                         }
@@ -159,7 +159,7 @@ impl Glibc {
         let mut found: Vec<(String, OpenFile)> = Vec::new();
         for list in self.lists(objects, by, world, name) {
             for path in self.paths(world, &list, name).flat_map(|(_, paths)| paths) {
-                if let (Opened::File(file), Verdict::Take) = self.open(world, &path)
+                if let (Opened::File(file), Verdict::Take) = self.open(world, &path, false)
                     && !found.iter().any(|(_, known)| known.id == file.id)
                 {
                     found.push((path, file));
@@ -173,7 +173,7 @@ impl Glibc {
     fn open_direct(&self, search: &mut Search, name: &str) -> Located {
         let rule = Rule::DirectPath;
         let path = super::absolute(name, &search.world.working_directory);
-        match self.open(search.world, &path) {
+        match self.open(search.world, &path, search.is_dlopen) {
             (Opened::File(file), Verdict::Take) => Located::Found { path: name.to_owned(), file, rule },
             (_, Verdict::Fatal(reason)) => Located::Fatal { path, reason, rule },
             (_, Verdict::Skip(why)) => {
@@ -204,7 +204,9 @@ impl Glibc {
                     did_program |= index == 0;
                     lists.push(self.list(Rule::Rpath, rpath, Some(&objects[index].origin)));
                 }
-                next = objects[index].loader;
+                // What dlopen loads has no loader. Source: `_dl_map_object`, RTLD_CALLMAP.
+                let is_opened = objects[index].opening.is_some() && objects[index].loader == Some(0);
+                next = if is_opened { None } else { objects[index].loader };
             }
             if !did_program
                 && objects[0].file.object.elf().is_some_and(ElfFacts::is_program)
@@ -324,10 +326,15 @@ impl Glibc {
         })
     }
 
-    fn open(&self, world: &World, path: &str) -> (Opened, Verdict) {
+    fn open(&self, world: &World, path: &str, is_dlopen: bool) -> (Opened, Verdict) {
         let opened = world.files.open(&super::absolute(path, &world.working_directory));
         let verdict = match &opened {
-            Opened::File(file) => self.verify(&file.object),
+            Opened::File(file) => match self.verify(&file.object) {
+                Verdict::Take if is_dlopen && is_never_opened(&file.object) => {
+                    Verdict::Fatal("shared object cannot be dlopen()ed".to_owned())
+                }
+                verdict => verdict,
+            },
             Opened::Absent => Verdict::Skip(Passed::Absent),
             Opened::Unreadable => Verdict::Skip(Passed::Unreadable),
             Opened::Failed(why) => Verdict::Skip(Passed::Failed(why.clone())),
@@ -384,6 +391,11 @@ impl Glibc {
         }
         Verdict::Take
     }
+}
+
+/// Whether an object may be loaded at the start only. Source: `_dl_map_object_from_fd`.
+fn is_never_opened(object: &Object) -> bool {
+    object.elf().is_some_and(|elf| elf.flags_1 & DF_1_NOOPEN != 0)
 }
 
 /// Before any search a name is compared with the path, the names and the SONAME of every object.
