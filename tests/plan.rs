@@ -607,6 +607,24 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
 }
 
 #[test]
+fn an_opened_library_sees_the_program_and_itself() {
+    let check = |plugin: Object, other: Object, findings: &[&str]| {
+        let mut case =
+            case(app().defines("of_app", None)).has("libplug.so.1", plugin).has("libother.so.1", other);
+        case.extra = vec!["libother.so.1".into(), "libplug.so.1".into()];
+        case.check(&["libother.so.1", "libplug.so.1"], findings);
+    };
+    let (plugin, other) = (|| library("libplug.so.1"), || library("libother.so.1").defines("of_other", None));
+    check(plugin().imports("of_app", None), other(), &[]);
+    let error = &["error undefined-symbol libplug.so.1"];
+    // Another opened library has a scope of its own.
+    check(plugin().imports("of_other", None), other(), error);
+    check(plugin().imports("of_other", None).needs("libother.so.1"), other(), &[]);
+    // dlopen binds calls, too.
+    check(plugin().imports("fnord", None).relocated(Some(Relocation::Call)), other(), error);
+}
+
+#[test]
 fn a_library_by_itself_leaves_symbols_to_the_program_that_opens_it() {
     let plugin = || Object::plugin().needs("libc.so.6").imports("PyArg_ParseTuple", None).flags(8);
     case(plugin()).check(&[], &["note undefined-symbol app"]);

@@ -93,6 +93,7 @@ struct Words<'a> {
 fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> String {
     let Words { by, named, severity } = words;
     let when = match group.at_start {
+        true if walked.closure.is_opened(group.by) => "it cannot be opened",
         true => "it fails at start",
         false => "it fails when the first of them is called",
     };

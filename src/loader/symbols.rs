@@ -15,9 +15,12 @@
 //! found. Where there is no such copy, a node that is there is taken to hold its symbols, and whether a symbol
 //! without a node is there is unknown.
 
+mod definitions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::definitions::{Answer, Definition, Definitions, Search, Wanted, hash};
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
 use crate::baseline::{Exports, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Linkage, Offer, Symbol, Uses};
@@ -110,6 +113,8 @@ struct Reference<'a> {
     /// Its own object and definition do not count: it is a COPY relocation's.
     is_copy: bool,
     at_start: bool,
+    /// Which of the views it is looked up in.
+    view: usize,
 }
 
 impl<'a> Reference<'a> {
@@ -122,9 +127,10 @@ impl<'a> Reference<'a> {
         Version::of(self.elf, self.symbol.version)
     }
 
-    /// Whether it asks for the same name and version.
+    /// Whether an answer to this one, from the system's libraries, serves the other.
     fn is_like(&self, other: &Reference) -> bool {
         self.hash == other.hash
+            && (self.view == 0 || self.view == other.view)
             && self.name() == other.name()
             && self.version().map(|version| version.node) == other.version().map(|version| version.node)
     }
@@ -169,7 +175,9 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
     let mut references = Vec::new();
     for (by, object) in closure.objects.iter().enumerate() {
         let Some(elf) = object.file.object.elf() else { continue };
-        let binds_now = known.binds_now || elf.binds_now() || matches!(rules, Rules::Musl(_));
+        let is_musl = matches!(rules, Rules::Musl(_));
+        let binds_now = known.binds_now || elf.binds_now() || is_musl || closure.is_opened(by);
+        let view = object.opening.map_or(0, |opening| opening + 1);
         for symbol in elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !symbol.weak) {
             let is_copy = symbol.uses.has(Uses::COPY);
             // A definition of its own meets a reference, if no other object's does before.
@@ -182,6 +190,7 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
                 elf,
                 symbol,
                 is_copy,
+                view,
                 at_start: binds_now
                     || symbol.uses.has(Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS)),
             });
@@ -190,159 +199,12 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
     references
 }
 
-/// One symbol that an object defines.
-struct Definition<'a> {
-    hash: u64,
-    /// In load order. Of build copies, in the order in which they were come upon.
-    object: usize,
-    elf: &'a ElfFacts,
-    symbol: &'a Symbol,
-}
-
-/// Definitions sorted by a hash of their names, then by object.
-struct Definitions<'a> {
-    list: Vec<Definition<'a>>,
-}
-
-impl<'a> Definitions<'a> {
-    /// The definitions whose name may be one that is referred to.
-    fn new(objects: impl Iterator<Item = (usize, &'a ElfFacts)>, wanted: &Wanted) -> Definitions<'a> {
-        let mut list = Vec::new();
-        for (object, elf) in objects.filter(|(_, elf)| elf.symbols.has_hash()) {
-            for symbol in elf.symbols.iter().filter(|symbol| symbol.offer != Offer::Nothing) {
-                let hash = hash(elf.symbols.name_bytes(symbol));
-                if wanted.may_have(hash) {
-                    list.push(Definition { hash, object, elf, symbol });
-                }
-            }
-        }
-        // Stable: symbols of one object stay in file order.
-        list.sort_by_key(|definition| (definition.hash, definition.object));
-        Definitions { list }
-    }
-
-    fn of<'s>(&'s self, reference: &'s Reference) -> impl Iterator<Item = &'s Definition<'a>> {
-        let start = self.list.partition_point(|definition| definition.hash < reference.hash);
-        let same = self.list[start..].iter().take_while(move |definition| definition.hash == reference.hash);
-        let name = reference.name();
-        same.filter(move |definition| definition.elf.symbols.name_bytes(definition.symbol) == name)
-    }
-
-    /// The first definition that meets a reference, in the order of objects.
-    fn find<'s>(&'s self, reference: &'s Reference, search: &Search) -> Answer<'s, 'a> {
-        let version = reference.version();
-        // The visible versions of one object, of a reference without one.
-        let mut visible: Option<(&Definition<'a>, usize)> = None;
-        for definition in self.of(reference) {
-            if let Some((only, 1)) = visible.filter(|(only, _)| only.object != definition.object) {
-                return Answer::Found(only);
-            }
-            visible = visible.filter(|(only, _)| only.object == definition.object);
-            let is_passed_over = (reference.is_copy && Some(definition.object) == search.program)
-                || (definition.symbol.offer == Offer::Address && !reference.takes_address());
-            if is_passed_over {
-                continue;
-            }
-            match fits(definition, version, search.rules) {
-                Fit::Yes => return Answer::Found(definition),
-                Fit::No => {}
-                Fit::IfOnly => {
-                    visible = Some(visible.map_or((definition, 1), |(only, count)| (only, count + 1)));
-                }
-                Fit::Untold => {
-                    let file = version.and_then(|version| version.file);
-                    return match file
-                        .is_some_and(|file| search.answering.get(file) == Some(&definition.object))
-                    {
-                        true => Answer::Asserts(definition.object),
-                        false => Answer::Found(definition),
-                    };
-                }
-            }
-        }
-        match visible {
-            Some((only, 1)) => Answer::Found(only),
-            _ => Answer::Nowhere,
-        }
-    }
-}
-
 /// What becomes of a reference.
 enum Verdict {
     Met,
     /// The lists of the runtime's exports have it.
     Listed,
     Unmet(Undefined),
-}
-
-/// What a search among definitions comes to.
-enum Answer<'l, 'a> {
-    Found(&'l Definition<'a>),
-    Asserts(usize),
-    Nowhere,
-}
-
-/// Whether one definition meets a reference.
-enum Fit {
-    Yes,
-    No,
-    /// If its object has no other visible version of that name.
-    IfOnly,
-    /// The object has no DT_VERSYM and the reference a version: it does, but for the object that the need names.
-    Untold,
-}
-
-/// Source: `check_match` in glibc's elf/dl-lookup.c; `gnu_lookup` in musl's ldso/dynlink.c, which passes over what
-/// is hidden.
-fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
-    let Definition { elf, symbol, .. } = definition;
-    let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
-    if let Rules::Musl(_) = rules {
-        return if hidden { Fit::No } else { Fit::Yes };
-    }
-    match version {
-        Some(_) if !elf.has_versym => Fit::Untold,
-        None if !elf.has_versym || index < 3 => Fit::Yes,
-        None if hidden => Fit::No,
-        None => Fit::IfOnly,
-        Some(wanted) => match Version::of(elf, symbol.version) {
-            Some(node) if node.node == wanted.node => Fit::Yes,
-            Some(_) => Fit::No,
-            None if hidden || wanted.is_hidden => Fit::No,
-            None => Fit::Yes,
-        },
-    }
-}
-
-/// The names that are referred to, as one bit of each hash: most definitions are nobody's, and are not sorted.
-struct Wanted {
-    bits: Vec<u64>,
-}
-
-impl Wanted {
-    const BITS: u64 = 1 << 16;
-
-    fn new(references: &[Reference]) -> Wanted {
-        let mut bits = vec![0; (Wanted::BITS / 64) as usize];
-        for reference in references {
-            let at = reference.hash % Wanted::BITS;
-            bits[(at / 64) as usize] |= 1 << (at % 64);
-        }
-        Wanted { bits }
-    }
-
-    fn may_have(&self, hash: u64) -> bool {
-        let at = hash % Wanted::BITS;
-        self.bits[(at / 64) as usize] >> (at % 64) & 1 == 1
-    }
-}
-
-/// What a search goes by.
-struct Search<'a> {
-    rules: &'a Rules,
-    /// The object that a COPY relocation passes over; `None` among build copies, where it is not.
-    program: Option<usize>,
-    answering: &'a BTreeMap<&'a str, usize>,
 }
 
 /// What is loaded, and what it defines.
@@ -354,14 +216,54 @@ struct Scope<'a> {
     answering: BTreeMap<&'a str, usize>,
     /// Those of the loaded ELF objects.
     definitions: Definitions<'a>,
-    /// Those of the build world's copies of system objects whose symbols are not known, and of what these need.
-    presumed: Definitions<'a>,
+    /// The global scope, then that of each opened library.
+    views: Vec<View<'a>>,
+}
+
+/// What some of the objects see.
+struct View<'a> {
+    /// The place of each object in search order; `None` for those that are not seen.
+    ranks: Vec<Option<usize>>,
     /// The system objects whose exports are listed.
     listed: Vec<&'a SystemObject>,
+    /// What the build world's copies of the other system objects define, and of what these need.
+    presumed: Definitions<'a>,
     /// The system objects whose symbols are not known in any way.
     unknown: Vec<&'a str>,
     /// Something needed is not there: what it would define is not known.
     is_incomplete: bool,
+}
+
+impl<'a> View<'a> {
+    fn new(
+        closure: &'a Closure,
+        opening: Option<usize>,
+        known: &'a Known<'a>,
+        wanted: &Wanted,
+        answering: &BTreeMap<&str, usize>,
+    ) -> View<'a> {
+        let mut ranks = vec![None; closure.objects.len()];
+        let opened = opening.map(|opening| &closure.opened[opening].scope);
+        for (rank, object) in closure.global.iter().chain(opened.into_iter().flatten()).enumerate() {
+            ranks[*object].get_or_insert(rank);
+        }
+        let seen = closure.objects.iter().zip(&ranks).filter(|(_, rank)| rank.is_some());
+        let systems = seen.filter_map(|(object, _)| unread(&object.file.object));
+        let is_listed = |system: &SystemObject| known.exports.is_some_and(|exports| exports.covers(system));
+        let (listed, unlisted): (Vec<_>, Vec<_>) = systems.partition(|system| is_listed(system));
+        let unlisted: Vec<&str> = unlisted.into_iter().map(|system| &*system.soname).collect();
+        let unknown = unlisted.iter().filter(|soname| !known.build.contains_key(**soname)).copied().collect();
+        let copies = build_copies(unlisted, known.build, |name| {
+            answering.contains_key(name) || known.exports.is_some_and(|exports| exports.knows(name))
+        });
+        let presumed = Definitions::new(copies.into_iter().enumerate(), wanted);
+        let is_of_view = |by: usize| ranks[by].is_some();
+        let is_incomplete = closure.absent_interpreter.is_some()
+            || closure.needs.iter().any(|need| {
+                is_of_view(need.by) && !need.is_opening && !matches!(need.outcome, Outcome::Loaded(_))
+            });
+        View { ranks, listed, presumed, unknown, is_incomplete }
+    }
 }
 
 impl<'a> Scope<'a> {
@@ -376,35 +278,19 @@ impl<'a> Scope<'a> {
         let loaded = closure.objects.iter().enumerate();
         let loaded = loaded.filter_map(|(index, object)| Some((index, object.file.object.elf()?)));
         let definitions = Definitions::new(loaded, &wanted);
-        let systems = closure.objects.iter().filter_map(|object| unread(&object.file.object));
-        let is_listed = |system: &SystemObject| known.exports.is_some_and(|exports| exports.covers(system));
-        let (listed, unlisted): (Vec<_>, Vec<_>) = systems.partition(|system| is_listed(system));
-        let unlisted: Vec<&str> = unlisted.into_iter().map(|system| &*system.soname).collect();
-        let unknown = unlisted.iter().filter(|soname| !known.build.contains_key(**soname)).copied().collect();
         let answering = closure.answering();
-        let copies = build_copies(unlisted, known.build, |name| {
-            answering.contains_key(name) || known.exports.is_some_and(|exports| exports.knows(name))
-        });
-        let presumed = Definitions::new(copies.into_iter().enumerate(), &wanted);
-        let is_incomplete = closure.absent_interpreter.is_some()
-            || closure.needs.iter().any(|need| !matches!(need.outcome, Outcome::Loaded(_)));
-        Scope {
-            closure,
-            rules,
-            checks,
-            known,
-            answering,
-            definitions,
-            presumed,
-            listed,
-            unknown,
-            is_incomplete,
-        }
+        let views = std::iter::once(None)
+            .chain((0..closure.opened.len()).map(Some))
+            .map(|opening| View::new(closure, opening, known, &wanted, &answering))
+            .collect();
+        Scope { closure, rules, checks, known, answering, definitions, views }
     }
 
     /// What becomes of a reference.
     fn verdict(&self, reference: &Reference) -> Verdict {
-        let search = Search { rules: self.rules, program: Some(0), answering: &self.answering };
+        let view = &self.views[reference.view];
+        let (ranks, program) = (Some(&*view.ranks), Some(0));
+        let search = Search { rules: self.rules, ranks, program, answering: &self.answering };
         let version = reference.version();
         let why = match self.definitions.find(reference, &search) {
             Answer::Found(definition) => self.clash(reference, definition),
@@ -413,7 +299,7 @@ impl<'a> Scope<'a> {
                 (SymbolAnswer::Floor, _) => return Verdict::Listed,
                 // The check of versions says what is to be said.
                 (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, Some(_)) => return Verdict::Listed,
-                (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, None) => Some(self.unknown(&[])),
+                (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, None) => Some(unknown_of_lists(view)),
                 (SymbolAnswer::Absent | SymbolAnswer::Unknown, _) => self.elsewhere(reference),
             },
         };
@@ -454,20 +340,16 @@ impl<'a> Scope<'a> {
         let version = reference.version();
         // A library that a copy needs may have another place in load order; whether it has the symbol is all that is
         // asked of it.
-        let search = Search { rules: self.rules, program: None, answering: &BTreeMap::new() };
-        if matches!(self.presumed.find(reference, &search), Answer::Found(_)) {
+        let view = &self.views[reference.view];
+        let search = Search { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
+        if matches!(view.presumed.find(reference, &search), Answer::Found(_)) {
             return None;
         }
         match version.and_then(|version| Some((version.file?, version.node))) {
             Some((file, node)) => self.of_node(reference.by, file, node),
-            None if self.is_incomplete => None,
-            None if self.unknown.is_empty() => Some(Unmet::Nowhere),
-            None => {
-                let mut libraries: Vec<String> =
-                    self.unknown.iter().map(|&soname| soname.to_owned()).collect();
-                libraries.sort_unstable();
-                Some(Unmet::Unknown(libraries))
-            }
+            None if view.is_incomplete => None,
+            None if view.unknown.is_empty() => Some(Unmet::Nowhere),
+            None => Some(unknown(view.unknown.iter().copied())),
         }
     }
 
@@ -503,24 +385,30 @@ impl<'a> Scope<'a> {
             return SymbolAnswer::Unknown;
         };
         let node = reference.version().map(|version| version.node);
-        exports.answer(&self.listed, &reference.elf.symbols.name(reference.symbol), node)
+        exports.answer(
+            &self.views[reference.view].listed,
+            &reference.elf.symbols.name(reference.symbol),
+            node,
+        )
     }
 
     /// Whether every symbol of a system object is known.
     fn is_listed(&self, system: &SystemObject) -> bool {
         self.known.exports.is_some_and(|exports| exports.covers(system))
     }
+}
 
-    /// These libraries may have it; if none is named, those of the lists, in a later image.
-    fn unknown(&self, sonames: &[&str]) -> Unmet {
-        let listed = self.listed.iter().map(|system| &*system.soname);
-        let mut libraries: Vec<String> = match sonames {
-            [] => listed.filter(|soname| !is_glibc_part(soname)).map(str::to_owned).collect(),
-            sonames => sonames.iter().map(|&soname| soname.to_owned()).collect(),
-        };
-        libraries.sort_unstable();
-        Unmet::Unknown(libraries)
-    }
+/// Any of these libraries may have it.
+fn unknown<'a>(sonames: impl Iterator<Item = &'a str>) -> Unmet {
+    let mut libraries: Vec<String> = sonames.map(str::to_owned).collect();
+    libraries.sort_unstable();
+    libraries.dedup();
+    Unmet::Unknown(libraries)
+}
+
+/// A library whose exports are listed may have it, in a later image.
+fn unknown_of_lists(view: &View) -> Unmet {
+    unknown(view.listed.iter().map(|system| &*system.soname).filter(|soname| !is_glibc_part(soname)))
 }
 
 /// The build world's copies of these libraries, and of those that they need and the closure does not show, because
@@ -548,11 +436,4 @@ fn unread(object: &Object) -> Option<&SystemObject> {
         Object::System(system) if system.facts.is_none() => Some(system),
         _ => None,
     }
-}
-
-/// FNV-1a. Only a filter: names are compared after it.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

@@ -1,0 +1,185 @@
+//! What objects define, and which definition meets a reference.
+//!
+//! Source: `check_match` and `do_lookup_x` in glibc's elf/dl-lookup.c; `find_sym2` in musl's ldso/dynlink.c.
+
+use std::collections::BTreeMap;
+
+use super::{Reference, Version};
+use crate::elf::{ElfFacts, Offer, Symbol};
+use crate::loader::Rules;
+
+/// One symbol that an object defines.
+pub struct Definition<'a> {
+    hash: u64,
+    /// Its index; of build copies, their order.
+    pub object: usize,
+    pub elf: &'a ElfFacts,
+    pub symbol: &'a Symbol,
+}
+
+/// Definitions sorted by a hash of their names, then by object.
+pub struct Definitions<'a> {
+    list: Vec<Definition<'a>>,
+}
+
+impl<'a> Definitions<'a> {
+    /// The definitions whose name may be one that is referred to.
+    pub fn new(objects: impl Iterator<Item = (usize, &'a ElfFacts)>, wanted: &Wanted) -> Definitions<'a> {
+        let mut list = Vec::new();
+        for (object, elf) in objects.filter(|(_, elf)| elf.symbols.has_hash()) {
+            for symbol in elf.symbols.iter().filter(|symbol| symbol.offer != Offer::Nothing) {
+                let hash = hash(elf.symbols.name_bytes(symbol));
+                if wanted.may_have(hash) {
+                    list.push(Definition { hash, object, elf, symbol });
+                }
+            }
+        }
+        // Stable: symbols of one object stay in file order.
+        list.sort_by_key(|definition| (definition.hash, definition.object));
+        Definitions { list }
+    }
+
+    fn of<'s>(&'s self, reference: &'s Reference) -> impl Iterator<Item = &'s Definition<'a>> {
+        let start = self.list.partition_point(|definition| definition.hash < reference.hash);
+        let same = self.list[start..].iter().take_while(move |definition| definition.hash == reference.hash);
+        let name = reference.name();
+        same.filter(move |definition| definition.elf.symbols.name_bytes(definition.symbol) == name)
+    }
+
+    /// The first definition that meets a reference, in the order of the scope.
+    pub fn find<'s>(&'s self, reference: &'s Reference, search: &Search) -> Answer<'s, 'a> {
+        let Some(ranks) = search.ranks else { return search.first(reference, self.of(reference)) };
+        let mut in_scope: Vec<&Definition> =
+            self.of(reference).filter(|definition| ranks[definition.object].is_some()).collect();
+        in_scope.sort_by_key(|definition| ranks[definition.object]);
+        search.first(reference, in_scope.into_iter())
+    }
+}
+
+/// What a search among definitions comes to.
+pub enum Answer<'l, 'a> {
+    Found(&'l Definition<'a>),
+    Asserts(usize),
+    Nowhere,
+}
+
+/// Whether one definition meets a reference.
+enum Fit {
+    Yes,
+    No,
+    /// If its object has no other visible version of that name.
+    IfOnly,
+    /// The object has no DT_VERSYM and the reference a version: it does, but for the object that the need names.
+    Untold,
+}
+
+/// Source: `check_match` in glibc's elf/dl-lookup.c; `gnu_lookup` in musl's ldso/dynlink.c, which passes over what
+/// is hidden.
+fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
+    let Definition { elf, symbol, .. } = definition;
+    let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
+    if let Rules::Musl(_) = rules {
+        return if hidden { Fit::No } else { Fit::Yes };
+    }
+    match version {
+        Some(_) if !elf.has_versym => Fit::Untold,
+        None if !elf.has_versym || index < 3 => Fit::Yes,
+        None if hidden => Fit::No,
+        None => Fit::IfOnly,
+        Some(wanted) => match Version::of(elf, symbol.version) {
+            Some(node) if node.node == wanted.node => Fit::Yes,
+            Some(_) => Fit::No,
+            None if hidden || wanted.is_hidden => Fit::No,
+            None => Fit::Yes,
+        },
+    }
+}
+
+/// What a search goes by.
+pub struct Search<'a> {
+    pub rules: &'a Rules,
+    /// The place in the scope of each object; `None` among build copies, which are in order.
+    pub ranks: Option<&'a [Option<usize>]>,
+    /// The object that a COPY relocation passes over; `None` among build copies, where it is not.
+    pub program: Option<usize>,
+    pub answering: &'a BTreeMap<&'a str, usize>,
+}
+
+impl Search<'_> {
+    /// The first of these definitions that meets the reference. Those of one object stand together.
+    fn first<'s, 'a>(
+        &self,
+        reference: &Reference,
+        definitions: impl Iterator<Item = &'s Definition<'a>>,
+    ) -> Answer<'s, 'a> {
+        let version = reference.version();
+        // The visible versions of one object, of a reference without one.
+        let mut visible: Option<(&Definition<'a>, usize)> = None;
+        for definition in definitions {
+            if let Some((only, 1)) = visible.filter(|(only, _)| only.object != definition.object) {
+                return Answer::Found(only);
+            }
+            visible = visible.filter(|(only, _)| only.object == definition.object);
+            let is_passed_over = (reference.is_copy && Some(definition.object) == self.program)
+                || (definition.symbol.offer == Offer::Address && !reference.takes_address());
+            if is_passed_over {
+                continue;
+            }
+            match fits(definition, version, self.rules) {
+                Fit::Yes => return Answer::Found(definition),
+                Fit::No => {}
+                Fit::IfOnly => {
+                    visible = Some(visible.map_or((definition, 1), |(only, count)| (only, count + 1)));
+                }
+                Fit::Untold => return self.without_versions(version, definition),
+            }
+        }
+        match visible {
+            Some((only, 1)) => Answer::Found(only),
+            _ => Answer::Nowhere,
+        }
+    }
+
+    /// A definition in an object without DT_VERSYM, for a reference with a version.
+    fn without_versions<'s, 'a>(
+        &self,
+        version: Option<Version>,
+        definition: &'s Definition<'a>,
+    ) -> Answer<'s, 'a> {
+        let file = version.and_then(|version| version.file);
+        match file.is_some_and(|file| self.answering.get(file) == Some(&definition.object)) {
+            true => Answer::Asserts(definition.object),
+            false => Answer::Found(definition),
+        }
+    }
+}
+
+/// The names that are referred to, as one bit of each hash: most definitions are nobody's, and are not sorted.
+pub struct Wanted {
+    bits: Vec<u64>,
+}
+
+impl Wanted {
+    const BITS: u64 = 1 << 16;
+
+    pub fn new(references: &[Reference]) -> Wanted {
+        let mut bits = vec![0; (Wanted::BITS / 64) as usize];
+        for reference in references {
+            let at = reference.hash % Wanted::BITS;
+            bits[(at / 64) as usize] |= 1 << (at % 64);
+        }
+        Wanted { bits }
+    }
+
+    fn may_have(&self, hash: u64) -> bool {
+        let at = hash % Wanted::BITS;
+        self.bits[(at / 64) as usize] >> (at % 64) & 1 == 1
+    }
+}
+
+/// FNV-1a. Only a filter: names are compared after it.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
