@@ -168,6 +168,11 @@ impl Scenario {
         self.compile(Language::Rust, source, "prog", flags)
     }
 
+    /// C as it is, with nothing added.
+    pub fn source(self, output: &'static str, source: &str, flags: &str) -> Self {
+        self.compile(Language::C, source.to_owned(), output, flags)
+    }
+
     /// A step of `sh -e`, in the directory of the scenario. `$CC`, `$ARCH` and `$BULLSEYE` are set.
     pub fn sh(mut self, script: impl Into<String>) -> Self {
         self.steps.push(Step::Shell(script.into()));
