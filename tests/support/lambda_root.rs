@@ -182,6 +182,11 @@ impl LambdaRoot {
         command.args(arguments).stdin(Stdio::null()).output().expect("setpriv starts")
     }
 
+    /// The file name of the emulator, which lies at the top of the root, unless none is needed.
+    pub fn emulator(&self) -> Option<String> {
+        qemu(self.arch)
+    }
+
     /// A command that runs `program`, a path in the root, where Lambda would.
     fn command(&self, program: &str, runtime_api: &str) -> Command {
         // `exit` keeps the shell as process 1 of the namespace: for process 1 signals mean something else.
