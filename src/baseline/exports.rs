@@ -211,6 +211,8 @@ fn lists_of(symbol: &str, node: Option<&str>) -> std::ops::Range<usize> {
     match family {
         Some("GLIBCXX" | "CXXABI") => 2..4,
         Some("GCC") => 1..2,
+        // libgcc_s has some that began in glibc.
+        Some("GLIBC") => 0..2,
         Some(_) => 0..4,
         // Mangled names are those of C++.
         None if symbol.starts_with("_Z") => 2..4,

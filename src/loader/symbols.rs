@@ -85,7 +85,7 @@ pub fn undefined_symbols(
         return Vec::new();
     }
     let mut references = references(closure, rules, known);
-    references.sort_by_key(|reference| reference.hash);
+    references.sort_unstable_by_key(|reference| (reference.hash, reference.by));
     let scope = Scope::new(closure, rules, checks, known, &references);
     let mut undefined = Vec::new();
     // The previous reference that glibc's lists meet: many objects refer to the same symbols.

@@ -27,13 +27,16 @@ use crate::workspace::Manifest;
 pub struct CommandLine {
     words: Vec<OsString>,
     matches: ArgMatches,
+    /// What clap read them by; it takes time to build.
+    command: clap::Command,
 }
 
 impl CommandLine {
     /// Reads the arguments. For wrong usage and for `--help` it ends the process, as clap does.
     pub fn parse(words: Vec<OsString>) -> CommandLine {
-        let matches = Cli::command().get_matches_from(&words);
-        CommandLine { words, matches }
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(&words).unwrap_or_else(|error| error.exit());
+        CommandLine { words, matches, command }
     }
 
     /// The document about the tool itself that it asks for, whatever the settings are.
@@ -82,7 +85,8 @@ pub(super) struct Source {
 ///
 /// An unknown variable with our prefix, one of a setting that has none, and a value of the wrong type.
 pub(super) fn variables(context: &Context) -> Result<Source> {
-    let rows = rows();
+    // Most runs have none of these variables, and the table takes time to build.
+    let rows = std::cell::LazyCell::new(rows);
     let mut values = BTreeMap::new();
     for (key, value) in &context.environment.vars {
         let Some(name) = key.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
@@ -281,11 +285,11 @@ fn describe(value: &Value) -> String {
 
 /// The command line with what it leaves open filled in from `sources`, highest first.
 pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec<Setting>)> {
-    let root = Cli::command();
+    let root = &line.command;
     let (at, command, matches) = match line.matches.subcommand() {
         // No flag stands before a subcommand.
-        Some((name, matches)) => (2, root.find_subcommand(name).unwrap_or(&root), matches),
-        None => (1, &root, &line.matches),
+        Some((name, matches)) => (2, root.find_subcommand(name).unwrap_or(root), matches),
+        None => (1, root, &line.matches),
     };
     // With the rank of its source: 0 for a flag.
     let mut chosen: Vec<(usize, Setting)> = Vec::new();
