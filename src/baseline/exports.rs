@@ -172,7 +172,7 @@ impl Exports {
 
     /// The exports that a reference to `symbol` with this node takes; one without a version if that is `None`.
     pub fn definitions(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = Export> {
-        let key = format!("{symbol}@{}", node.unwrap_or_default());
+        let key = [symbol, node.unwrap_or_default()].join("@");
         let exact = node.is_some();
         let mut found: Vec<(List, &'static str)> = self.lists[lists_of(symbol, node)]
             .iter()
@@ -248,12 +248,11 @@ impl List {
         while low < high {
             let middle = low + (high - low) / 2;
             let start = memchr::memrchr(b'\n', &text[..middle]).map_or(0, |at| at + 1);
-            let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at + 1);
-            let line = &text[start..end];
-            let entry = &line[..memchr::memchr2(b' ', b'\n', line).unwrap_or(line.len())];
-            // Comments come first in the file, and sort before every symbol.
-            if line.starts_with(b"#") || entry < key.as_bytes() {
-                low = end;
+            let line = &text[start..text.len().min(start + key.len())];
+            // Comments come first in the file, and sort before every symbol. What ends an entry sorts before all that
+            // a key has, so that the entry is less than a key that goes on.
+            if line < key.as_bytes() || line.starts_with(b"#") {
+                low = memchr::memchr(b'\n', &text[middle..]).map_or(text.len(), |at| middle + at + 1);
             } else {
                 high = start;
             }

@@ -110,30 +110,32 @@ pub(super) fn uses(image: &Image, tables: &Tables) -> Result<Vec<Uses>, ElfError
             rela.size -= jmprel.size;
         }
     }
+    // All are asked for before any is gone through: a part that was not read makes the parser start again.
+    let mut ranges = Vec::new();
     for (table, record, is_late) in
         [(rela, RELA_SIZE, false), (rel, REL_SIZE, false), (jmprel, RELA_SIZE, true)]
     {
-        if let Some(table) = table {
-            add(image, table, record, is_late, &mut uses)?;
+        let Some(table) = table else { continue };
+        let skipped = table.n_relative.saturating_mul(record);
+        let size = table.size.saturating_sub(skipped);
+        if size >= record {
+            let address = table.address.wrapping_add(skipped);
+            ranges.push((image.at_address(address, size, "a relocation table")?, record, is_late));
         }
+    }
+    for (bytes, record, is_late) in ranges {
+        add(image, bytes.chunks_exact(record as usize), is_late, &mut uses)?;
     }
     Ok(uses)
 }
 
-fn add(
+fn add<'a>(
     image: &Image,
-    table: Table,
-    record: u64,
+    records: impl Iterator<Item = &'a [u8]>,
     is_late: bool,
     uses: &mut Vec<Uses>,
 ) -> Result<(), ElfError> {
-    let skipped = table.n_relative.saturating_mul(record);
-    let size = table.size.saturating_sub(skipped);
-    if size < record {
-        return Ok(());
-    }
-    let bytes = image.at_address(table.address.wrapping_add(skipped), size, "a relocation table")?;
-    for raw in bytes.chunks_exact(record as usize) {
+    for raw in records {
         let entry = u64(raw, 8);
         let (symbol, kind) = (entry >> 32, entry as u32);
         if symbol == 0 {

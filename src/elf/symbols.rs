@@ -129,21 +129,30 @@ const SYMBOL_SIZE: usize = 24;
 pub(super) fn read(image: &Image, tables: &Tables, strings: &[u8]) -> Result<SymbolTable, ElfError> {
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
     let Some(address) = tables.symtab else { return Ok(SymbolTable { has_hash, ..Default::default() }) };
-    let uses = relocations::uses(image, tables)?;
     let hashed = match (tables.hash, tables.gnu_hash) {
         (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
         (None, Some(hash)) => count_by_gnu_hash(image, hash)?,
         (None, None) => 0,
     };
-    let count = hashed.max(uses.len() as u64);
-    if count == 0 {
-        return Ok(SymbolTable { has_hash, ..Default::default() });
-    }
-    let table = image.at_address(address, count * SYMBOL_SIZE as u64, "the dynamic symbol table")?;
-    let versions = match tables.versym {
-        Some(address) => image.at_address(address, count * 2, "the symbol version table")?,
-        None => &[],
+    let parts = |count: u64| -> Result<(&[u8], &[u8]), ElfError> {
+        if count == 0 {
+            return Ok((&[], &[]));
+        }
+        let table = image.at_address(
+            address,
+            count.saturating_mul(SYMBOL_SIZE as u64),
+            "the dynamic symbol table",
+        )?;
+        let versions = match tables.versym {
+            Some(address) => image.at_address(address, count * 2, "the symbol version table")?,
+            None => &[],
+        };
+        Ok((table, versions))
     };
+    // Before the relocations are gone through: a part that was not read makes the parser start again.
+    parts(hashed)?;
+    let uses = relocations::uses(image, tables)?;
+    let (table, versions) = parts(hashed.max(uses.len() as u64))?;
     let mut symbols = Vec::with_capacity(table.len() / SYMBOL_SIZE);
     // Names may share their ends, and symbols their name; four times is more than any real table has.
     let mut left = strings.len().saturating_mul(4).saturating_add(1 << 16);
