@@ -32,8 +32,8 @@ use crate::include::Included;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
 use crate::patterns::Patterns;
-use crate::plan::{self, BundlePlan, Request, Start};
-use crate::repair;
+use crate::plan::{self, BundlePlan, LibcSource, Request, Start};
+use crate::repair::{self, tail};
 use crate::report::{self, Artifact, Sizes};
 use crate::settings::{Bundle, Context, Destination, Form, Format, Purpose, Settings};
 use crate::ui::Ui;
@@ -144,7 +144,10 @@ impl Run<'_> {
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         if let Some(edits) = plan.program_edits.as_ref().filter(|_| self.job.may_script)
-            && repair::edit(&disk::read(path)?, edits).is_err()
+            && let bytes = disk::read(path)?
+            // A program that a script starts by the bundle's loader would look for its payload in the loader's file.
+            && (self.job.libc == LibcSource::System || tail::of(&bytes).is_empty())
+            && repair::edit(&bytes, edits).is_err()
         {
             (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
         }
@@ -284,6 +287,9 @@ impl Run<'_> {
         let environment = &self.context.environment;
         let sizes = copies::sizes(self.job, plan, &loaded.program.name, program, environment)?;
         self.ui.status("Measuring", &format!("{}: {}", loaded.program.name, sizes.line()));
+        for line in sizes.kept_lines() {
+            self.ui.status("Keeping", &line);
+        }
         let unzipped_bytes = sizes.unzipped_bytes();
         artifact.sizes = Some(sizes);
         Ok(unzipped_bytes)
