@@ -71,6 +71,8 @@ pub enum NotShipped {
     GlibcPart,
     /// Needed by a path, which Lambda does not have.
     Path,
+    /// No archive can have an entry of that name.
+    Name,
     /// The build world's file is refused by the loader. Says which file and why.
     Refused(String, String),
     /// Not found there either: the paths looked at, for the message.
@@ -523,6 +525,12 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
         Some(NotShipped::Path) => (
             format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
             Some("link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned()),
+        ),
+        Some(NotShipped::Name) => (
+            format!(
+                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can: the name is not UTF-8, or has a backslash"
+            ),
+            Some("give the library another SONAME (`-Wl,-soname,NAME`), and link again what needs it".to_owned()),
         ),
         Some(NotShipped::Refused(path, reason)) => (
             format!(

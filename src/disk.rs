@@ -37,6 +37,29 @@ pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Which file a path leads to, links followed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    #[cfg(unix)]
+    inode: (u64, u64),
+    #[cfg(not(unix))]
+    path: Utf8PathBuf,
+}
+
+impl FileId {
+    /// `None` if nothing is there.
+    pub fn of(path: &Utf8Path) -> Option<FileId> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let found = std::fs::metadata(path).ok()?;
+            Some(FileId { inode: (found.dev(), found.ino()) })
+        }
+        #[cfg(not(unix))]
+        canonicalize(path).ok().map(|path| FileId { path })
+    }
+}
+
 /// By what a file is told to be the one that it was, with the bytes that it had.
 ///
 /// A change within one tick of the file system's clock (some milliseconds) is not seen.

@@ -88,6 +88,11 @@ impl<'a> Copies<'a> {
         Ok(Arc::new(stripped.bytes))
     }
 
+    /// Where what was kept aside will be written.
+    pub fn debug_paths(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.debug_files.iter().map(|(path, _)| path.as_path())
+    }
+
     /// Writes what was kept aside.
     pub fn write_debug_files(&self) -> Result<()> {
         for (path, bytes) in &self.debug_files {

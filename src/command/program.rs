@@ -11,6 +11,7 @@ use super::contents::contents;
 use super::copies::{self, Copies};
 use super::fresh::{Record, Written};
 use super::included::{self, Build, Other};
+use super::inputs::{self, Inputs, Place};
 use super::limits::{direct_upload_finding, size_finding};
 use super::loaded::{Loaded, Program, library_dirs_of};
 use super::output::{Expected, Fate, Writing, archive_report, finished, replace};
@@ -382,6 +383,7 @@ impl Run<'_> {
         let mut copies =
             Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment, self.files);
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
+        self.check_places(loaded, plan, &copies)?;
         let unzipped_bytes =
             entries.iter().map(|entry| entry.content.n_bytes()).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
@@ -432,6 +434,14 @@ impl Run<'_> {
             self.ui.data(&format!("{output}\n"));
         }
         Ok(fails)
+    }
+
+    /// Refuses to write over a file that the bundle is made of, now that its libraries are known.
+    fn check_places(&self, loaded: &Loaded, plan: &BundlePlan, copies: &Copies) -> Result<()> {
+        let libraries = plan.shipped.iter().map(|library| Utf8Path::new(&library.source));
+        let inputs = Inputs::new(libraries.chain(inputs::named(loaded, self.settings)));
+        let debug = copies.debug_paths().map(|path| Place { path, flag: "--debug-symbols <DIR>" });
+        inputs::places(loaded).chain(debug).try_for_each(|place| inputs.check(&place))
     }
 
     /// Puts the archive in its place.
