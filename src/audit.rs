@@ -71,6 +71,8 @@ pub enum NotShipped {
     GlibcPart,
     /// Needed by a path, which Lambda does not have.
     Path,
+    /// No archive can have an entry of that name.
+    Name,
     /// The build world's file is refused by the loader. Says which file and why.
     Refused(String, String),
     /// Not found there either: the paths looked at, for the message.
@@ -163,7 +165,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
         findings.add(interpreter_missing(subject, path));
     }
     if walked.own_interpreter().is_some() {
-        findings.add(libc_bundled(subject));
+        findings.add(libc_bundled(subject, own_libc(walked)));
     }
     for need in &closure.needs {
         match &need.outcome {
@@ -212,10 +214,12 @@ fn object_findings(
     let label = label(subject, closure, index);
     match &object.file.object {
         Object::Elf(elf) => {
-            // A static program relocates itself; everything else is left to the runtime's ld.so.
-            let loaded = index > 0 || elf.linkage() == Linkage::Dynamic;
+            // A static program relocates itself, and so does a loader (`_dl_start` in glibc's elf/rtld.c); everything
+            // else is left to the loader.
+            let is_loader = object.rule == Rule::Interpreter;
+            let loaded = !is_loader && (index > 0 || elf.linkage() == Linkage::Dynamic);
             let uses_glibc = subject.program.libc() != Libc::Musl;
-            let ignores_relr = !walked.knows_relr() && lambda.glibc_release() < (2, 36);
+            let ignores_relr = !walked.knows_relr(subject.members) && lambda.glibc_release() < (2, 36);
             if elf.has_relr && loaded && uses_glibc && ignores_relr {
                 findings.add(
                     Finding::new(
@@ -306,10 +310,20 @@ fn object_findings(
     }
 }
 
-fn libc_bundled(subject: &Subject) -> Finding {
-    let (name, libc) = (subject.name, subject.program.libc().as_str());
+/// Whose loader the bundle brings along; the program itself may need no C library.
+fn own_libc(walked: &Walked) -> Libc {
+    let mut objects = walked.closure.objects.iter();
+    let interpreter = objects.find(|object| object.rule == Rule::Interpreter);
+    match interpreter.is_some_and(|object| file_name(&object.path).starts_with("ld-musl-")) {
+        true => Libc::Musl,
+        false => Libc::Glibc,
+    }
+}
+
+fn libc_bundled(subject: &Subject, own_libc: Libc) -> Finding {
+    let (name, libc) = (subject.name, own_libc.as_str());
     // Source: the paths of gconv modules, locales and NSS modules are built into glibc.
-    let limits = match subject.program.libc() {
+    let limits = match own_libc {
         Libc::Musl => "",
         _ => "; iconv beyond Unicode, locales and NSS modules beyond files and dns may not be found",
     };
@@ -330,7 +344,7 @@ fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding 
         format!(
             "`{label}` of {} would load beside the {} of the bundle, for which it was not built",
             subject.lambda.label(),
-            subject.program.libc().as_str()
+            own_libc(walked).as_str()
         ),
     );
     finding.help = match subject.not_shipped.get(&label) {
@@ -511,6 +525,12 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
         Some(NotShipped::Path) => (
             format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
             Some("link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned()),
+        ),
+        Some(NotShipped::Name) => (
+            format!(
+                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can: the name is not UTF-8, or has a backslash"
+            ),
+            Some("give the library another SONAME (`-Wl,-soname,NAME`), and link again what needs it".to_owned()),
         ),
         Some(NotShipped::Refused(path, reason)) => (
             format!(

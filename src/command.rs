@@ -9,6 +9,7 @@ mod copies;
 mod fresh;
 mod given;
 mod included;
+mod inputs;
 mod limits;
 mod lints;
 mod loaded;

@@ -3,12 +3,14 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::elf::sections::{self, Section};
 use crate::elf::{self, ElfError, ElfFacts};
 use crate::error::{Error, Result};
+use crate::repair::tail;
 
 pub mod build_world;
 pub mod capture;
@@ -25,22 +27,69 @@ pub mod write;
 ///
 /// # Errors
 ///
-/// Also that it was written to in the meantime: then the bytes may be of two files. It is told by size and time, so a
-/// change within one tick of the file system's clock (some milliseconds) is not seen.
+/// Also that it was written to in the meantime, see [`State`].
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
-    let state = |file: &std::fs::File| file.metadata().and_then(|now| Ok((now.len(), now.modified()?)));
+    let state = State::of(&file).map_err(|cause| failed(path, cause))?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-    let read = || {
-        let before = state(&file)?;
-        file.read_to_end(&mut bytes)?;
-        Ok(before == state(&file)?)
-    };
-    match { read }().map_err(|cause| failed(path, cause))? {
-        true => Ok(bytes),
-        false => Err(Error::new(format!("`{path}` changed while it was read"))
-            .help("run it again when nothing writes to it")),
+    file.read_to_end(&mut bytes).map_err(|cause| failed(path, cause))?;
+    state.check(&file, path)?;
+    Ok(bytes)
+}
+
+/// Which file a path leads to, links followed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    #[cfg(unix)]
+    inode: (u64, u64),
+    #[cfg(not(unix))]
+    path: Utf8PathBuf,
+}
+
+impl FileId {
+    /// `None` if nothing is there.
+    pub fn of(path: &Utf8Path) -> Option<FileId> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let found = std::fs::metadata(path).ok()?;
+            Some(FileId { inode: (found.dev(), found.ino()) })
+        }
+        #[cfg(not(unix))]
+        canonicalize(path).ok().map(|path| FileId { path })
     }
+}
+
+/// By what a file is told to be the one that it was, with the bytes that it had.
+///
+/// A change within one tick of the file system's clock (some milliseconds) is not seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    bytes: u64,
+    modified: SystemTime,
+    /// Device and inode, where there are such.
+    id: Option<(u64, u64)>,
+}
+
+impl State {
+    fn of(file: &std::fs::File) -> io::Result<State> {
+        let now = file.metadata()?;
+        #[cfg(unix)]
+        let id = Some((std::os::unix::fs::MetadataExt::dev(&now), std::os::unix::fs::MetadataExt::ino(&now)));
+        #[cfg(not(unix))]
+        let id = None;
+        Ok(State { bytes: now.len(), modified: now.modified()?, id })
+    }
+
+    /// Refuses a file that is another one, or was written to: bytes that were read may be of two files.
+    fn check(&self, file: &std::fs::File, path: &Utf8Path) -> Result<()> {
+        let now = State::of(file).map_err(|cause| failed(path, cause))?;
+        if now == *self { Ok(()) } else { Err(changed(path)) }
+    }
+}
+
+fn changed(path: &Utf8Path) -> Error {
+    Error::new(format!("`{path}` changed while it was read")).help("run it again when nothing writes to it")
 }
 
 /// These bytes of a regular file.
@@ -78,11 +127,23 @@ fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// The size of a regular file in bytes and its ELF sections; only headers are read.
-pub fn sections(path: &Utf8Path) -> Result<(u64, Vec<Section>)> {
-    let (mut file, size) = open(path)?;
-    let sections = sections::sections(size, |range| read_range(&mut file, range));
-    sections.map(|sections| (size, sections)).map_err(|cause| failed(path, cause))
+/// What the headers of a file say of its parts.
+pub struct Parts {
+    /// The size of the file in bytes.
+    pub bytes: u64,
+    /// Its ELF sections.
+    pub sections: Vec<Section>,
+    /// The bytes behind the end of its ELF part.
+    pub tail_bytes: u64,
+}
+
+/// The parts of a regular file; only headers are read.
+pub fn parts(path: &Utf8Path) -> Result<Parts> {
+    let (mut file, bytes) = open(path)?;
+    let mut read = |range| read_range(&mut file, range);
+    let sections = sections::sections(bytes, &mut read).map_err(|cause| failed(path, cause))?;
+    let tail_bytes = tail::length(bytes, &mut read).map_err(|cause| failed(path, cause))?;
+    Ok(Parts { bytes, sections, tail_bytes })
 }
 
 /// The size of a regular file in bytes.

@@ -131,14 +131,27 @@ impl Walked {
             && one.objects.iter().zip(&two.objects).all(is_same_object)
     }
 
-    /// Whether the C library in use knows DT_RELR. None of the runtimes' does.
+    /// Whether the C library in use knows DT_RELR. None of the runtimes' does. `members` are the bundle's files.
     ///
-    /// Source: glibc 2.36, which gave libc a node that says so.
-    pub fn knows_relr(&self) -> bool {
+    /// The libc that is loaded says so by a node, or else the one beside the bundle's own loader. A loader that has
+    /// DT_RELR itself knows it, too: it relocates itself.
+    ///
+    /// Source: glibc 2.36, which gave libc.so.6 `GLIBC_ABI_DT_RELR` (elf/Versions) and `ELF_DYNAMIC_RELOCATE`, which
+    /// `_dl_start` in elf/rtld.c calls for the loader, `ELF_DYNAMIC_DO_RELR` (elf/dynamic-link.h).
+    pub fn knows_relr(&self, members: &[Member]) -> bool {
+        let knows = |libc: &ElfFacts| libc.verdef.iter().any(|def| def.node == "GLIBC_ABI_DT_RELR");
         let mut objects = self.closure.objects.iter();
-        let libc = objects.find(|object| object.names.iter().any(|name| name == "libc.so.6"));
-        let elf = libc.and_then(|libc| libc.file.object.elf());
-        elf.is_some_and(|elf| elf.verdef.iter().any(|def| def.node == "GLIBC_ABI_DT_RELR"))
+        if let Some(libc) = objects.find(|object| object.names.iter().any(|name| name == "libc.so.6")) {
+            return libc.file.object.elf().is_some_and(knows);
+        }
+        let Some(interpreter) = self.own_interpreter() else { return false };
+        interpreter.has_relr || self.libc_beside_interpreter(members).is_some_and(knows)
+    }
+
+    fn libc_beside_interpreter<'a>(&self, members: &'a [Member]) -> Option<&'a ElfFacts> {
+        let mut objects = self.closure.objects.iter();
+        let interpreter = objects.find(|object| object.rule == loader::Rule::Interpreter)?;
+        object_at(members, &format!("{}/libc.so.6", crate::world::parent(&interpreter.path)))
     }
 }
 
@@ -366,15 +379,17 @@ impl LambdaWorld {
 /// The release of the glibc beside the program's interpreter, if both are in the bundle.
 fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
     let interpreter = program.interpreter.as_deref()?;
-    let object = |path: &str| {
-        let member = members.iter().find(|member| member.path == path)?;
-        match &member.content {
-            MemberContent::Object(facts) => Some(facts),
-            MemberContent::Link(_) | MemberContent::Other(_) => None,
-        }
-    };
-    object(interpreter)?;
-    object(&format!("{}/libc.so.6", crate::world::parent(interpreter)))?.glibc_release()
+    object_at(members, interpreter)?;
+    object_at(members, &format!("{}/libc.so.6", crate::world::parent(interpreter)))?.glibc_release()
+}
+
+/// The bundle's object at a path.
+fn object_at<'a>(members: &'a [Member], path: &str) -> Option<&'a ElfFacts> {
+    let member = members.iter().find(|member| member.path == path)?;
+    match &member.content {
+        MemberContent::Object(facts) => Some(facts),
+        MemberContent::Link(_) | MemberContent::Other(_) => None,
+    }
 }
 
 /// `$LIB`: what is behind `/` or `/usr/` in the loader's first directory.

@@ -1,11 +1,15 @@
 //! Work on several threads whose results come in order.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 /// Does `work` for each of `jobs`, on a thread for each of `states`, and hands the results to `take` in the order of the
 /// jobs.
+///
+/// Where no more threads can be started (limits of a user or of a container), those that were do it all; if there are
+/// none, the caller's does.
 ///
 /// Results wait in memory for those before them. The first error of `take` ends the work; a panic of `work` is passed on.
 pub fn in_order<S: Send, J: Send, T: Send, E>(
@@ -18,21 +22,38 @@ pub fn in_order<S: Send, J: Send, T: Send, E>(
         return jobs.into_iter().try_for_each(|job| take(work(state, job)));
     }
     states.truncate(jobs.len());
-    let (sender, receiver) = mpsc::sync_channel(states.len());
+    let n_threads = states.len();
+    let (sender, receiver) = mpsc::sync_channel(n_threads);
     let next = Mutex::new(jobs.into_iter().enumerate());
     let next = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
+    // A thread takes its state when it runs: one that cannot be started loses none.
+    let states = Mutex::new(states);
+    let state = || states.lock().unwrap_or_else(PoisonError::into_inner).pop();
     thread::scope(|scope| {
-        for mut state in states {
-            let (sender, next, work) = (sender.clone(), &next, &work);
-            scope.spawn(move || {
+        let mut n_started = 0;
+        while n_started < n_threads {
+            let (sender, next, state, work) = (sender.clone(), &next, &state, &work);
+            let run = move || {
+                let Some(mut state) = state() else { return };
                 while let Some((n, job)) = next() {
                     if sender.send((n, work(&mut state, job))).is_err() {
                         return; // `take` failed
                     }
                 }
-            });
+            };
+            if start(n_started, scope, run).is_err() {
+                break;
+            }
+            n_started += 1;
         }
         drop(sender);
+        if n_started == 0 {
+            let Some(mut state) = state() else { return Ok(()) };
+            while let Some((_, job)) = next() {
+                take(work(&mut state, job))?;
+            }
+            return Ok(());
+        }
         let mut early = BTreeMap::new();
         let mut n = 0;
         for (at, result) in receiver {
@@ -46,9 +67,30 @@ pub fn in_order<S: Send, J: Send, T: Send, E>(
     })
 }
 
+/// Starts the next thread after so many others.
+fn start<'scope>(
+    n_started: usize,
+    scope: &'scope thread::Scope<'scope, '_>,
+    run: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    #[cfg(test)]
+    if n_started >= tests::MOST.get() {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let _ = n_started;
+    thread::Builder::new().spawn_scoped(scope, run).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// How many threads can be started.
+        pub static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
 
     fn sums(threads: usize, n_jobs: u64, take: impl FnMut(u64) -> Result<(), u64>) -> Result<(), u64> {
         in_order(vec![(); threads], (0..n_jobs).collect(), |(), job| (0..=(job * 7919) % 5000).sum(), take)
@@ -57,20 +99,22 @@ mod tests {
     #[test]
     fn results_come_in_order_on_any_number_of_threads() {
         let expected: Vec<u64> = (0..200).map(|job| (0..=(job * 7919) % 5000).sum()).collect();
-        for threads in [1, 2, 8, 300] {
+        for (threads, most) in [(1, 8), (2, 8), (8, 8), (300, 300), (8, 3), (8, 1), (8, 0)] {
+            MOST.set(most);
             let mut found = Vec::new();
             let take = |sum| {
                 found.push(sum);
                 Ok(())
             };
             assert_eq!(sums(threads, 200, take), Ok(()));
-            assert_eq!(found, expected, "{threads} threads");
+            assert_eq!(found, expected, "{threads} threads, of which {most} start");
         }
     }
 
     #[test]
     fn the_first_error_ends_the_work() {
-        for threads in [1, 2, 8] {
+        for (threads, most) in [(1, 8), (2, 8), (8, 8), (8, 0)] {
+            MOST.set(most);
             let mut n_taken = 0;
             let take = |sum| {
                 n_taken += 1;

@@ -526,6 +526,10 @@ impl BuildSearch<'_> {
         if exclude.matches(name) {
             return Err(NotShipped::Excluded);
         }
+        // Bytes of a name that are not UTF-8 are `\xNN` in the facts of a file.
+        if file_name(name).contains('\\') {
+            return Err(NotShipped::Name);
+        }
         if name.contains('/') && !self.may_edit {
             return Err(NotShipped::Path);
         }

@@ -14,6 +14,8 @@
 //! section headers, same place                     .dynstr and .interp point to the new segment
 //! zeros up to a multiple of 4 KiB
 //! the whole old .dynstr, new strings, interpreter PT_LOAD above every old segment
+//! zeros, and the bytes behind the end of the    not in memory
+//! old ELF file once more
 //! ```
 //!
 //! With the old .dynstr as the first part of the new one, every offset into it stays valid: DT_SONAME,
@@ -23,6 +25,11 @@
 //! into .dynamic. The slot of the PT_LOAD is the one that costs least, see [`Lost`]. Where there is none (musl's
 //! GNU toolchain writes no notes) the last PT_LOAD is written again behind the end of the file, its .bss as
 //! zeros, and grows there. Edits that bring no new string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
+//!
+//! What stands behind the end of the ELF file (see [`tail`]) stays at its offset and comes once more at the end: some
+//! programs look for it from the end of their file, others at an offset that they have kept, and some do both (SBCL
+//! reads an absolute offset from the last bytes). Both copies have the same place in a page, so that a payload can be
+//! mapped. Moved alone, or left alone, it would be lost to one half of them.
 //!
 //! Edit the original, never an edited file: the second edit finds the slot taken, and strings pile up.
 //!
@@ -34,6 +41,7 @@ mod dynamic;
 mod image;
 mod layout;
 mod slot;
+pub mod tail;
 
 use std::fmt;
 

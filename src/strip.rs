@@ -4,6 +4,9 @@
 //! the backtrace of a panic still names functions, and it is a small part of what there is to save. Who wants
 //! it gone, too, says `strip = true` in the profile.
 //!
+//! A file with bytes behind the end of its ELF part (see [`crate::repair::tail`]) stays as it is: every tool drops them,
+//! and put back behind a shorter file they would not be where a program that has kept their offset looks for them.
+//!
 //! Stripping comes before the edits of [`crate::repair`]: tools that know nothing of an edit may move what it
 //! relies on. The tool sees a copy of the original; what it makes of it is compared with the original in all
 //! that the loader reads.
@@ -17,7 +20,7 @@ use crate::disk::scratch::Scratch;
 use crate::elf::sections::{self, Purpose};
 use crate::elf::{self, Arch, ElfFacts};
 use crate::error::{Error, Result};
-use crate::repair;
+use crate::repair::{self, tail};
 use crate::workspace::{self, Environment};
 
 /// A program that strips.
@@ -39,7 +42,7 @@ pub struct Stripped {
     pub debug: Option<Vec<u8>>,
 }
 
-/// The file without debug information; `None` if it has none.
+/// The file without debug information; `None` if it has none, or bytes behind its end.
 ///
 /// `debug_file`: what was taken out is kept, and the stripped file names that file (`.gnu_debuglink`, a name
 /// without directories and a checksum). `name` is for messages. The file's architecture decides which tool is
@@ -57,7 +60,8 @@ pub fn strip(
     // What cannot be read as ELF is for the audit to tell.
     let Ok(before) = elf::parse(bytes) else { return Ok(None) };
     let Some(arch) = before.arch() else { return Ok(None) };
-    if sections::of(bytes).iter().all(|section| section.purpose != Purpose::Debug) {
+    let is_clean = sections::of(bytes).iter().all(|section| section.purpose != Purpose::Debug);
+    if is_clean || !tail::of(bytes).is_empty() {
         return Ok(None);
     }
     let tool = find(arch, debug_file.is_some(), environment)?;

@@ -203,7 +203,8 @@ impl Ui {
             bar.set_prefix(verb.to_owned());
             bar.set_message(printable(text));
             let later = bar.downgrade();
-            std::thread::spawn(move || {
+            // Where no thread can be started nothing can be shown later, and nothing has to be.
+            let _ = std::thread::Builder::new().spawn(move || {
                 std::thread::sleep(UNTIL_SHOWN);
                 if let Some(bar) = later.upgrade().filter(|bar| !bar.is_finished()) {
                     bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -154,7 +154,10 @@ fn a_stored_file_that_shrank_is_named() {
     fs::write(&path, noise(4999)).unwrap();
     let entries = [Entry { name: "lib/library".into(), mode: Mode::Data, content }];
     let error = archive::write(&entries, &Options::default(), Vec::new()).unwrap_err();
-    assert_eq!(text(&error), format!("`{path}` became shorter while it was read; help: run it again"));
+    assert_eq!(
+        text(&error),
+        format!("`{path}` changed while it was read; help: run it again when nothing writes to it")
+    );
 }
 
 #[test]

@@ -540,6 +540,101 @@ fn a_program_that_is_replaced_while_it_is_read_is_the_one_or_the_other() {
     }
 }
 
+/// A library that is overwritten in place, a piece at a time, is shipped whole or not at all.
+#[test]
+fn a_library_that_is_overwritten_while_it_is_read_is_not_shipped_torn() {
+    let scene = Scene::new();
+    let filler = "static const char filler[4000000] = {1}; const char *all(void) { return filler; }";
+    let flags = "-shared -fPIC -Wl,-soname,libtop.so.1";
+    let wholes = [1, 2].map(|answer| {
+        let text = format!("int top(void) {{ return 0; }} int version = {answer}; {filler}");
+        CC.compile(scene.path(), &text, "libs/libtop.so.1", flags);
+        let mut bytes = fs::read(scene.file("libs/libtop.so.1")).unwrap();
+        // All of the filler tells which it is.
+        let (start, end) = (bytes.len() / 4, bytes.len() / 4 * 3);
+        bytes[start..end].fill(answer);
+        bytes
+    });
+    assert_eq!(wholes[0].len(), wholes[1].len());
+    fs::write(scene.file("libs/libtop.so.1"), &wholes[0]).unwrap();
+    let stop = AtomicBool::new(false);
+    let (mut n_refused, mut n_whole) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::os::unix::fs::FileExt;
+            let file = fs::OpenOptions::new().write(true).open(scene.file("libs/libtop.so.1")).unwrap();
+            'writing: for whole in wholes.iter().cycle() {
+                for (at, piece) in whole.chunks(1 << 16).enumerate() {
+                    file.write_all_at(piece, (at as u64) << 16).unwrap();
+                    std::thread::sleep(Duration::from_millis(2));
+                    if stop.load(Ordering::Relaxed) {
+                        break 'writing;
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(400));
+            }
+        });
+        let _stop = Stop(&stop);
+        for at in 0..30 {
+            let zip = format!("{at}.zip");
+            let ran = scene.run(&format!("--binary app --library-path libs -o {zip} --compression fast"));
+            if ran.code == Some(101) {
+                n_refused += 1;
+                ran.says(&[
+                    "libs/libtop.so.1` changed while it was read",
+                    "run it again when nothing writes",
+                ]);
+                continue;
+            }
+            let ran = ran.exits(0);
+            let bytes = Command::new("unzip")
+                .args(["-p", &zip, "lib/libtop.so.1"])
+                .current_dir(scene.path())
+                .output()
+                .unwrap()
+                .stdout;
+            assert!(wholes.contains(&bytes), "torn in run {at}: {ran}");
+            n_whole += 1;
+        }
+    });
+    println!("{n_refused} refused, {n_whole} whole");
+    assert!(n_refused + n_whole == 30);
+}
+
+/// A user, or a container, may be out of processes: the work is done on one thread.
+#[test]
+fn without_a_thread_the_work_is_done_all_the_same() {
+    const TEST: &str = "without_a_thread_the_work_is_done_all_the_same";
+    if !tools::require(TEST, "setpriv", "util-linux") || !tools::require_namespaces(TEST) {
+        return;
+    }
+    let scene = Scene::new();
+    let open = Command::new("chmod").args(["-R", "a+rwX"]).arg(scene.path()).status().unwrap();
+    assert!(open.success());
+    let words = "--binary app --binary other --library-path libs --include new/data=data --force";
+    scene.run(&format!("{words} -o all/{{bin}}.zip")).exits(0);
+    for n in [1, 2, 3] {
+        // Nobody else is this user: the limit counts the threads of all its processes, and root has none.
+        let mut command = command("setpriv", scene.path());
+        command.env("XDG_CACHE_HOME", scene.file("nobody"));
+        command.args([
+            "--reuid=64123",
+            "--regid=64123",
+            "--clear-groups",
+            "prlimit",
+            &format!("--nproc={n}"),
+            TOOL,
+        ]);
+        command.args(words.split_whitespace()).args(["-o", &format!("out{n}/{{bin}}.zip")]);
+        finish(&mut command).exits(0);
+        for name in ["app", "other"] {
+            let zip =
+                |directory: &str| fs::read(scene.file(directory).join(name).with_extension("zip")).unwrap();
+            assert!(zip(&format!("out{n}")) == zip("all"), "{name} on {n} threads");
+        }
+    }
+}
+
 // Inputs that are no files, and names.
 
 #[test]

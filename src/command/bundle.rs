@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 
 use super::attached::Attached;
 use super::included;
+use super::inputs::{self, Place};
 use super::loaded::{Loaded, job, load, programs, settings_of};
 use super::program::{Run, layout, writing};
 use super::split;
@@ -65,6 +66,11 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         }
         all.push((name, loaded));
     }
+    let read = || all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok());
+    let inputs = inputs::of_all(read(), resolved);
+    for place in read().flat_map(inputs::places) {
+        inputs.check(&place)?;
+    }
     let shared = job(resolved.shared());
     // Packages may have layers of their own.
     let mut attached: BTreeMap<&[Utf8PathBuf], Attached> = BTreeMap::new();
@@ -75,7 +81,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
         }
     }
     if let Some(name) = &shared.split_layer {
-        let read: Vec<&Loaded> = all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()).collect();
+        let read: Vec<&Loaded> = read().collect();
         let around = Around {
             attached: &attached,
             context,
@@ -91,6 +97,9 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
             (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
+        if let Some(path) = output.as_deref() {
+            inputs.check(&Place { path, flag: "--split-layer <NAME>" })?;
+        }
         let is_json = resolved.shared().output.is_document();
         let split = split::write(
             name,

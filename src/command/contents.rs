@@ -44,19 +44,25 @@ pub(super) fn contents(
         contents.add(&program_name, Mode::Executable, Content::File(text));
         program_name = layout.scripted_program();
     }
-    let program = copies.content(program, name)?;
-    let program = contents.edited(program, plan.program_edits.as_ref(), &program_name, name)?;
+    let program = contents.edited(Original {
+        content: copies.content(program, name)?,
+        edits: plan.program_edits.as_ref(),
+        entry_name: &program_name,
+        name,
+        is_main: true,
+    })?;
     contents.add(&program_name, Mode::Executable, program);
     for library in &plan.shipped {
         let entry_name = library.entry_name(layout);
         let content = match &library.link_to {
             Some(target) => Content::Link(target.clone()),
-            None => contents.edited(
-                copies.content(Utf8Path::new(&library.source), &library.name)?,
-                library.edits.as_ref(),
-                &entry_name,
-                &library.name,
-            )?,
+            None => contents.edited(Original {
+                content: copies.content(Utf8Path::new(&library.source), &library.name)?,
+                edits: library.edits.as_ref(),
+                entry_name: &entry_name,
+                name: &library.name,
+                is_main: false,
+            })?,
         };
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
         contents.add(&entry_name, mode, content);
@@ -64,8 +70,13 @@ pub(super) fn contents(
     let (included, others) = included;
     for file in included {
         let edits = others.iter().find_map(|other| other.edits().filter(|(name, _)| *name == file.name));
-        let edits = edits.map(|(_, edits)| edits);
-        let content = contents.edited(file.content.clone(), edits, &file.name, &file.name)?;
+        let content = contents.edited(Original {
+            content: file.content.clone(),
+            edits: edits.map(|(_, edits)| edits),
+            entry_name: &file.name,
+            name: &file.name,
+            is_main: false,
+        })?;
         contents.add(&file.name, file.mode, content);
     }
     archive::order(&mut contents.entries);
@@ -78,33 +89,45 @@ impl Contents {
     }
 
     /// The content after its edits; as it is, with a finding, where it cannot be edited.
-    fn edited(
-        &mut self,
-        content: Content,
-        edits: Option<&Edits>,
-        entry_name: &str,
-        name: &str,
-    ) -> Result<Content> {
-        let Some(edits) = edits else { return Ok(content) };
-        let edited = repair::edit(&content.read(0..content.n_bytes())?, edits);
-        Ok(match edited {
+    fn edited(&mut self, original: Original) -> Result<Content> {
+        let Some(edits) = original.edits else { return Ok(original.content) };
+        let bytes = original.content.read(0..original.content.n_bytes())?;
+        Ok(match repair::edit(&bytes, edits) {
             Ok(edited) => {
-                self.edits.push(report::Edit::new(entry_name, edits, &edited.lost));
+                self.edits.push(report::Edit::new(original.entry_name, edits, &edited.lost));
                 Content::File(Arc::new(edited.bytes))
             }
             Err(refusal) => {
-                self.findings.push(not_editable(name, &refusal));
-                content
+                // What is behind its end it would look for in the file of the loader that a script starts.
+                let by_script =
+                    original.is_main && (edits.interpreter.is_none() || repair::tail::of(&bytes).is_empty());
+                self.findings.push(not_editable(original.name, &refusal, by_script));
+                original.content
             }
         })
     }
 }
 
-fn not_editable(name: &str, refusal: &Refusal) -> Finding {
+/// A file before its edits.
+struct Original<'a> {
+    content: Content,
+    edits: Option<&'a Edits>,
+    /// Its name in the archive.
+    entry_name: &'a str,
+    /// Its name in messages.
+    name: &'a str,
+    /// It is the program that Lambda starts.
+    is_main: bool,
+}
+
+/// `by_script`: a script could do instead what the edits would do.
+fn not_editable(name: &str, refusal: &Refusal, by_script: bool) -> Finding {
     let message = format!(
         "`{name}` must be edited so that the bundle's libraries load first, and cannot be: {refusal}"
     );
-    Finding::new(Code::NotEditable, name, message).help(
-        "link it again with another linker (`-C link-arg=-fuse-ld=bfd`), or start it through a script: `--repair script`",
-    )
+    let again = "link it again with another linker (`-C link-arg=-fuse-ld=bfd`)";
+    Finding::new(Code::NotEditable, name, message).help(match by_script {
+        true => format!("{again}, or start it through a script: `--repair script`"),
+        false => again.to_owned(),
+    })
 }

@@ -8,9 +8,9 @@ use crate::archive::Content;
 use crate::disk;
 use crate::disk::stored::StoredFiles;
 use crate::elf::{self, ElfFacts};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::BundlePlan;
-use crate::report::Sizes;
+use crate::report::{FileSize, Sizes};
 use crate::settings::{Bundle, Purpose};
 use crate::strip;
 use crate::workspace::Environment;
@@ -30,13 +30,16 @@ pub(super) fn sizes(
     let (path, facts) = program;
     let mut sizes = Sizes { stripped: job.strip, ..Sizes::default() };
     let keeps_sections = matches!(job.purpose, Purpose::Size);
-    let (bytes, sections) = disk::sections(path)?;
-    sizes.add(name.to_owned(), bytes, &sections, keeps_sections);
+    let mut add = |name: &str, path: &Utf8Path| {
+        let disk::Parts { bytes, sections, tail_bytes } = disk::parts(path)?;
+        sizes.add(FileSize::new(name, bytes, tail_bytes), &sections, keeps_sections);
+        Ok::<_, Error>(())
+    };
+    add(name, path)?;
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
-        let (bytes, sections) = disk::sections(Utf8Path::new(&library.source))?;
-        sizes.add(library.name.clone(), bytes, &sections, keeps_sections);
+        add(&library.name, Utf8Path::new(&library.source))?;
     }
-    if let (true, true, Some(arch)) = (job.strip, sizes.debug_bytes > 0, facts.arch()) {
+    if let (true, true, Some(arch)) = (job.strip, sizes.strippable_bytes() > 0, facts.arch()) {
         strip::find(arch, job.debug_symbols.is_some(), environment)?;
     }
     Ok(sizes)
@@ -83,6 +86,11 @@ impl<'a> Copies<'a> {
             self.debug_files.push((directory.join(file), debug));
         }
         Ok(Arc::new(stripped.bytes))
+    }
+
+    /// Where what was kept aside will be written.
+    pub fn debug_paths(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.debug_files.iter().map(|(path, _)| path.as_path())
     }
 
     /// Writes what was kept aside.

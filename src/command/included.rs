@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
 use crate::layout::Layout;
-use crate::plan::{self, BundlePlan, Request, Start};
+use crate::plan::{self, BundlePlan, Request, Shipped, Start};
 use crate::repair::Edits;
 use crate::report::{self, Library};
 use crate::settings::{Bundle, Origin, Package};
@@ -144,7 +144,7 @@ pub(super) fn plan(
             });
             // Not one list for each: there may be a thousand of them.
             plan.members = std::mem::take(&mut other.plan.members);
-            plan.shipped.append(&mut other.plan.shipped);
+            merge(&mut plan.shipped, std::mem::take(&mut other.plan.shipped), request.layout);
         }
         others.push(other);
     }
@@ -167,6 +167,25 @@ pub(super) fn plan(
         }
     }
     Ok(others)
+}
+
+/// Adds what another program ships. Two programs with the bundle's C library both ship its parts: one file, planned
+/// twice, is shipped once. Two files for one name stay, for [`check_names`] to refuse.
+fn merge(shipped: &mut Vec<Shipped>, more: Vec<Shipped>, layout: &Layout) {
+    let places = shipped.iter().enumerate().map(|(at, library)| (library.entry_name(layout), at));
+    let places: BTreeMap<String, usize> = places.collect();
+    for library in more {
+        // What a link leads to is edited as the link's file would be: edits follow from the file and its place.
+        let is_same = |known: &&mut Shipped| {
+            let is_link = known.link_to.is_some() || library.link_to.is_some();
+            known.source == library.source && (is_link || known.edits == library.edits)
+        };
+        let known = places.get(&library.entry_name(layout)).map(|at| &mut shipped[*at]);
+        match known.filter(is_same) {
+            Some(known) => known.is_interpreter |= library.is_interpreter,
+            None => shipped.push(library),
+        }
+    }
 }
 
 impl Other {

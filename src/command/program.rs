@@ -11,6 +11,7 @@ use super::contents::contents;
 use super::copies::{self, Copies};
 use super::fresh::{Record, Written};
 use super::included::{self, Build, Other};
+use super::inputs::{self, Inputs, Place};
 use super::limits::{direct_upload_finding, size_finding};
 use super::loaded::{Loaded, Program, library_dirs_of};
 use super::output::{Expected, Fate, Writing, archive_report, finished, replace};
@@ -32,8 +33,8 @@ use crate::include::Included;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
 use crate::patterns::Patterns;
-use crate::plan::{self, BundlePlan, Request, Start};
-use crate::repair;
+use crate::plan::{self, BundlePlan, LibcSource, Request, Start};
+use crate::repair::{self, tail};
 use crate::report::{self, Artifact, Sizes};
 use crate::settings::{Bundle, Context, Destination, Form, Format, Purpose, Settings};
 use crate::ui::Ui;
@@ -144,7 +145,10 @@ impl Run<'_> {
         findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
         let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
         if let Some(edits) = plan.program_edits.as_ref().filter(|_| self.job.may_script)
-            && repair::edit(&disk::read(path)?, edits).is_err()
+            && let bytes = disk::read(path)?
+            // A program that a script starts by the bundle's loader would look for its payload in the loader's file.
+            && (self.job.libc == LibcSource::System || tail::of(&bytes).is_empty())
+            && repair::edit(&bytes, edits).is_err()
         {
             (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
         }
@@ -284,6 +288,9 @@ impl Run<'_> {
         let environment = &self.context.environment;
         let sizes = copies::sizes(self.job, plan, &loaded.program.name, program, environment)?;
         self.ui.status("Measuring", &format!("{}: {}", loaded.program.name, sizes.line()));
+        for line in sizes.kept_lines() {
+            self.ui.status("Keeping", &line);
+        }
         let unzipped_bytes = sizes.unzipped_bytes();
         artifact.sizes = Some(sizes);
         Ok(unzipped_bytes)
@@ -376,6 +383,7 @@ impl Run<'_> {
         let mut copies =
             Copies::new(self.job, loaded.debug_symbols.as_deref(), &self.context.environment, self.files);
         let entries = self.contents(loaded, (plan, others), &mut copies, artifact, findings)?;
+        self.check_places(loaded, plan, &copies)?;
         let unzipped_bytes =
             entries.iter().map(|entry| entry.content.n_bytes()).sum::<u64>() + self.attached.unzipped_bytes;
         findings.extend(size_finding(unzipped_bytes, name));
@@ -426,6 +434,14 @@ impl Run<'_> {
             self.ui.data(&format!("{output}\n"));
         }
         Ok(fails)
+    }
+
+    /// Refuses to write over a file that the bundle is made of, now that its libraries are known.
+    fn check_places(&self, loaded: &Loaded, plan: &BundlePlan, copies: &Copies) -> Result<()> {
+        let libraries = plan.shipped.iter().map(|library| Utf8Path::new(&library.source));
+        let inputs = Inputs::new(libraries.chain(inputs::named(loaded, self.settings)));
+        let debug = copies.debug_paths().map(|path| Place { path, flag: "--debug-symbols <DIR>" });
+        inputs::places(loaded).chain(debug).try_for_each(|place| inputs.check(&place))
     }
 
     /// Puts the archive in its place.

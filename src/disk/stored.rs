@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{failed, open, read_range};
+use super::{State, changed, failed, open, read_range};
 use crate::archive::Stored;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What was read of files so far. Programs that ship one library share what is known of it.
 #[derive(Default)]
@@ -37,9 +37,11 @@ impl StoredFiles {
 ///
 /// # Errors
 ///
-/// It cannot be read.
+/// It cannot be read, or was written to in the meantime. Each later read of a part of it looks whether it is still the
+/// file that was hashed, see [`State`].
 pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
     let (mut file, _) = open(path)?;
+    let state = State::of(&file).map_err(|cause| failed(path, cause))?;
     let mut hasher = Xxh3::new();
     let mut n_bytes = 0;
     let mut buffer = vec![0; 1 << 18];
@@ -54,7 +56,8 @@ pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
             Err(cause) => return Err(failed(path, cause)),
         }
     }
-    Ok(Arc::new(StoredFile { path: path.to_owned(), n_bytes, hash: hasher.digest128() }))
+    state.check(&file, path)?;
+    Ok(Arc::new(StoredFile { path: path.to_owned(), n_bytes, hash: hasher.digest128(), state }))
 }
 
 #[derive(Debug)]
@@ -62,6 +65,8 @@ struct StoredFile {
     path: Utf8PathBuf,
     n_bytes: u64,
     hash: u128,
+    /// When it was hashed.
+    state: State,
 }
 
 impl Stored for StoredFile {
@@ -75,11 +80,11 @@ impl Stored for StoredFile {
 
     fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let (mut file, _) = open(&self.path)?;
-        read_range(&mut file, range).map_err(|cause| match cause.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                Error::new(format!("`{}` became shorter while it was read", self.path)).help("run it again")
-            }
+        let bytes = read_range(&mut file, range).map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::UnexpectedEof => changed(&self.path),
             _ => failed(&self.path, cause),
-        })
+        })?;
+        self.state.check(&file, &self.path)?;
+        Ok(bytes)
     }
 }

@@ -7,6 +7,7 @@ use super::image::{
     DT_STRSZ, DT_STRTAB, Header, Image, PT_INTERP, PT_LOAD, PT_PHDR, SEGMENT_HEADER, Section, put_u64,
 };
 use super::slot::{self, Grown, NotesNow, Slot};
+use super::tail;
 use super::{Edited, Refusal};
 
 const PF_W: u32 = 2;
@@ -113,13 +114,7 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
         segment = Some(new);
     }
 
-    let end = segment.as_ref().map_or(image.bytes.len(), |new| new.offset as usize + new.bytes.len());
-    let mut bytes = Vec::with_capacity(end);
-    bytes.extend_from_slice(image.bytes);
-    if let Some(new) = &segment {
-        bytes.resize(new.offset as usize, 0);
-        bytes.extend_from_slice(&new.bytes);
-    }
+    let mut bytes = with_segment(image.bytes, segment.as_ref());
     // The count may have grown by one; `room` has seen that it fits.
     bytes[56..58].copy_from_slice(&(headers.len() as u16).to_le_bytes());
     for (index, header) in headers.iter().enumerate() {
@@ -145,6 +140,25 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
     }
     lost.sort();
     Ok(Edited { bytes, lost })
+}
+
+/// The old bytes, the new segment behind them, and the old tail once more at the end.
+fn with_segment(old: &[u8], new: Option<&Segment>) -> Vec<u8> {
+    let Some(new) = new else { return old.to_vec() };
+    let tail = tail::of(old);
+    let mut end = new.offset as usize + new.bytes.len();
+    if !tail.is_empty() {
+        // The same place in a page.
+        let page = FILE_ALIGN as usize;
+        end += (old.len() - tail.len() + page - end % page) % page;
+    }
+    let mut bytes = Vec::with_capacity(end + tail.len());
+    bytes.extend_from_slice(old);
+    bytes.resize(new.offset as usize, 0);
+    bytes.extend_from_slice(&new.bytes);
+    bytes.resize(end, 0);
+    bytes.extend_from_slice(tail);
+    bytes
 }
 
 fn move_notes(

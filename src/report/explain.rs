@@ -138,6 +138,7 @@ fn reason(subject: &Subject, library: &Library) -> String {
         "excluded" => format!("not shipped: `--exclude-lib` leaves it out, and {lambda} lacks it"),
         _ => match subject.not_shipped.get(name) {
             Some(NotShipped::GlibcPart) => format!("not shipped: a part of glibc, which {lambda} lacks"),
+            Some(NotShipped::Name) => "not shipped: no archive can have a file of that name".to_owned(),
             Some(NotShipped::Path) => "not shipped: it is needed by a path".to_owned(),
             Some(NotShipped::Refused(path, reason)) => format!("missing: `{path}` cannot be used: {reason}"),
             _ => format!("missing: neither {lambda} nor this machine has it"),

@@ -31,6 +31,9 @@ pub struct FileSize {
     pub debug_bytes: u64,
     /// Of them `.symtab` and its names.
     pub symbol_bytes: u64,
+    /// Of them behind the end of the ELF file, where some programs keep a payload; `--strip` leaves such a file as it
+    /// is.
+    pub tail_bytes: u64,
     /// With `size`: its sections, in the file's order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<SectionSize>,
@@ -47,9 +50,18 @@ pub struct SectionSize {
     pub purpose: &'static str,
 }
 
+impl FileSize {
+    /// A file of which no section is known yet.
+    pub fn new(name: &str, bytes: u64, tail_bytes: u64) -> FileSize {
+        let name = name.to_owned();
+        FileSize { name, bytes, tail_bytes, debug_bytes: 0, symbol_bytes: 0, sections: Vec::new() }
+    }
+}
+
 impl Sizes {
-    /// Adds a file, also its sections one by one if asked.
-    pub fn add(&mut self, name: String, bytes: u64, sections: &[Section], keeps_sections: bool) {
+    /// Adds a file with its sections; keeps those one by one if asked.
+    pub fn add(&mut self, mut file: FileSize, sections: &[Section], keeps_sections: bool) {
+        let bytes = file.bytes;
         let debug_bytes = bytes_for(sections, Purpose::Debug, bytes);
         let symbol_bytes = bytes_for(sections, Purpose::Symbols, bytes - debug_bytes);
         self.bytes += bytes;
@@ -65,12 +77,28 @@ impl Sizes {
                 Purpose::Other => "other",
             },
         });
-        self.files.push(FileSize { name, bytes, debug_bytes, symbol_bytes, sections: sections.collect() });
+        file.sections = sections.collect();
+        (file.debug_bytes, file.symbol_bytes) = (debug_bytes, symbol_bytes);
+        self.files.push(file);
+    }
+
+    /// Debug information that `--strip` takes out.
+    pub fn strippable_bytes(&self) -> u64 {
+        self.files.iter().filter(|file| file.tail_bytes == 0).map(|file| file.debug_bytes).sum()
+    }
+
+    /// What `--strip` leaves as it is, a line for each file.
+    pub fn kept_lines(&self) -> impl Iterator<Item = String> {
+        let is_kept = |file: &&FileSize| self.stripped && file.debug_bytes > 0 && file.tail_bytes > 0;
+        self.files.iter().filter(is_kept).map(|file| {
+            let (name, tail) = (&file.name, people(file.tail_bytes));
+            format!("{name} unstripped: {tail} behind the end of its ELF file would be lost")
+        })
     }
 
     /// What is unpacked on Lambda, about: stripping moves some bytes beside.
     pub fn unzipped_bytes(&self) -> u64 {
-        if self.stripped { self.bytes - self.debug_bytes } else { self.bytes }
+        if self.stripped { self.bytes - self.strippable_bytes() } else { self.bytes }
     }
 
     /// One line of text.
@@ -86,10 +114,12 @@ impl Sizes {
             people(bytes),
             people(debug_bytes)
         );
-        let is_much = debug_bytes > 1_000_000 && percent > 10;
+        let strippable_bytes = self.strippable_bytes();
+        let is_much = strippable_bytes > 1_000_000 && percent > 10;
         match (self.stripped, is_much) {
-            (true, _) => format!("{line}, left out"),
-            (false, true) => format!("{line}; `--strip` would save {}", people(debug_bytes)),
+            (true, _) if strippable_bytes == debug_bytes => format!("{line}, left out"),
+            (true, _) => format!("{line}; {} left out", people(strippable_bytes)),
+            (false, true) => format!("{line}; `--strip` would save {}", people(strippable_bytes)),
             (false, false) => line,
         }
     }

@@ -1,7 +1,7 @@
 //! The editor's rules, on files built in code, and what holds for any bytes.
 
 use cargo_lambda_bundle::elf::{self, ElfFacts};
-use cargo_lambda_bundle::repair::{Edited, Edits, Lost, Refusal, edit};
+use cargo_lambda_bundle::repair::{Edited, Edits, Lost, Refusal, edit, tail};
 use proptest::prelude::*;
 
 use crate::fixture::Fixture;
@@ -120,6 +120,59 @@ fn without_a_new_string_there_is_no_new_segment() {
     check(&fixture, &rpath("lib/pinned"), "no segment", &[]);
     check(&fixture, &Edits { drop_runpath: true, ..Edits::default() }, "no segment", &[]);
     check(&Fixture { spare: 1, ..fixture }, &add(&["libc.so.6"]), "no segment", &[]);
+}
+
+#[test]
+fn what_is_behind_the_end_is_found() {
+    let bytes = Fixture::default().build();
+    let tail_of = |bytes: &[u8]| tail::of(bytes).to_vec();
+    let with_tail = |mut bytes: Vec<u8>| {
+        bytes.extend(b"payload");
+        bytes
+    };
+    assert_eq!(tail_of(&bytes), b"");
+    assert_eq!(tail_of(&with_tail(bytes.clone())), b"payload");
+    let stripped = Fixture { sections: false, ..Fixture::default() };
+    assert_eq!(tail_of(&with_tail(stripped.build())), b"payload");
+    // e_shnum of 0: the number is the size of the first section.
+    let mut extended = bytes.clone();
+    let (sections, count) = (rules::number(&bytes, 40, 8) as usize, rules::number(&bytes, 60, 2));
+    extended[60..62].copy_from_slice(&[0, 0]);
+    extended[sections + 32..sections + 40].copy_from_slice(&count.to_le_bytes());
+    assert_eq!(tail_of(&with_tail(extended)), b"payload");
+    // A section that is not in the file reaches to its end, one without bytes (SHT_NOBITS) nowhere.
+    let last = sections + 64 * (count as usize - 1);
+    let with_last = |kind: u8| {
+        let mut bytes = with_tail(bytes.clone());
+        bytes[last + 4] = kind;
+        bytes[last + 32..last + 40].copy_from_slice(&u64::MAX.to_le_bytes());
+        bytes
+    };
+    assert_eq!(tail_of(&with_last(1)), b"");
+    assert_eq!(tail_of(&with_last(8)), b"payload");
+    assert_eq!(tail_of(b"\x7fELF"), b"");
+    assert_eq!(tail_of(&[b'x'; 100]), b"");
+}
+
+#[test]
+fn what_is_behind_the_end_stays_and_is_last() {
+    let spare = Fixture { spare: 4, ..Fixture::default() };
+    let bare = Fixture { build_id: false, abi_tag: false, ..spare.clone() };
+    for fixture in [Fixture { property: true, ..spare.clone() }, spare, bare] {
+        let mut before = fixture.build();
+        let at = before.len();
+        before.extend(b"payload");
+        let after = edit(&before, &rpath(PATH)).unwrap().bytes;
+        rules::check(&before, &after, true);
+        assert_eq!(&after[at..at + 7], b"payload");
+        assert!(after.ends_with(b"payload") && after.len() > before.len());
+        assert_eq!((after.len() - before.len()) % 4096, 0, "its place in a page");
+    }
+    let in_place = Fixture { runpath: Some(PATH), ..Fixture::default() };
+    let mut before = in_place.build();
+    before.extend(b"payload");
+    let after = edit(&before, &rpath(PATH)).unwrap().bytes;
+    assert_eq!((after.len(), tail::of(&after)), (before.len(), &b"payload"[..]));
 }
 
 #[test]

@@ -1,0 +1,77 @@
+//! The bytes behind the end of an ELF file: a payload that the program itself reads.
+//!
+//! No header of the file names them, so neither the loader nor `strip` knows of them. Programs find them in two ways.
+//! Most read from the end of their own file backwards (OCaml's `-custom`, ZIP archives, PyInstaller, Info-ZIP's
+//! self-extractors). Others keep an absolute offset, in the trailer or patched into the program (SBCL, Dart, .NET's
+//! single files), or start where the section headers end (AppImage).
+
+use std::convert::Infallible;
+use std::ops::Range;
+
+use super::image::{FILE_HEADER, SECTION_HEADER, SEGMENT_HEADER, u16_at, u32_at, u64_at};
+
+/// How many bytes stand behind the last one that a header of the ELF file names; 0 for what is no 64-bit little-endian
+/// ELF file.
+///
+/// `read` gives the bytes of a range inside a file of `size` bytes. Asked for are the ELF header and its two tables. A
+/// table that is not in the file names nothing. The debug information of a file with a broken section table is a tail,
+/// too.
+///
+/// # Errors
+///
+/// Those of `read`.
+pub fn length<E>(size: u64, mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>) -> Result<u64, E> {
+    if size < FILE_HEADER {
+        return Ok(0);
+    }
+    let header = read(0..FILE_HEADER)?;
+    if !header.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(0);
+    }
+    let mut end = FILE_HEADER;
+    let (segments, n_segments) = (u64_at(&header, 32), u64::from(u16_at(&header, 56)));
+    if u64::from(u16_at(&header, 54)) == SEGMENT_HEADER
+        && let Some(range) = table(size, segments, n_segments, SEGMENT_HEADER)
+    {
+        end = end.max(range.end);
+        for raw in read(range)?.chunks_exact(SEGMENT_HEADER as usize) {
+            end = end.max(u64_at(raw, 8).saturating_add(u64_at(raw, 32)));
+        }
+    }
+    let sections = u64_at(&header, 40);
+    if sections != 0 && u64::from(u16_at(&header, 58)) == SECTION_HEADER {
+        let mut n_sections = u64::from(u16_at(&header, 60));
+        // A number that does not fit into e_shnum is the size of the first section.
+        if n_sections == 0
+            && let Some(first) = table(size, sections, 1, SECTION_HEADER)
+        {
+            n_sections = u64_at(&read(first)?, 32);
+        }
+        if let Some(range) = table(size, sections, n_sections, SECTION_HEADER) {
+            end = end.max(range.end);
+            for raw in read(range)?.chunks_exact(SECTION_HEADER as usize).skip(1) {
+                if !matches!(u32_at(raw, 4), SHT_NULL | SHT_NOBITS) {
+                    end = end.max(u64_at(raw, 24).saturating_add(u64_at(raw, 32)));
+                }
+            }
+        }
+    }
+    Ok(size.saturating_sub(end))
+}
+
+const SHT_NULL: u32 = 0;
+const SHT_NOBITS: u32 = 8;
+
+/// Where a table is; `None` if it is not in the file.
+fn table(size: u64, offset: u64, count: u64, entry_size: u64) -> Option<Range<u64>> {
+    let end = offset.checked_add(count.checked_mul(entry_size)?)?;
+    (end <= size).then_some(offset..end)
+}
+
+/// The bytes behind the end of an ELF file in memory; as [`length`].
+pub fn of(bytes: &[u8]) -> &[u8] {
+    let read =
+        |range: Range<u64>| Ok::<_, Infallible>(bytes[range.start as usize..range.end as usize].to_vec());
+    let Ok(length) = length(bytes.len() as u64, read);
+    &bytes[bytes.len() - length as usize..]
+}
