@@ -153,6 +153,8 @@ pub struct VersionNeed {
     pub file: String,
     /// The node, such as `GLIBC_2.34`.
     pub node: String,
+    /// `vna_hash`: what ld.so compares before the name. [`version_hash`] of the node, if a linker wrote it.
+    pub hash: u32,
     /// VER_FLG_WEAK: its absence only makes ld.so print a line.
     pub weak: bool,
     /// The index that DT_VERSYM uses for it.
@@ -164,10 +166,38 @@ pub struct VersionNeed {
 pub struct VersionDefinition {
     /// The node; for the base entry the file's own name.
     pub node: String,
+    /// `vd_hash`, as [`VersionNeed::hash`].
+    pub hash: u32,
     /// VER_FLG_BASE: names the file, not a version. ld.so matches it like any other.
     pub base: bool,
     /// The index that DT_VERSYM uses for it.
     pub index: u16,
+}
+
+impl VersionNeed {
+    /// Whether this definition is the node that is wanted: the hash decides first, then the name.
+    ///
+    /// Source: `match_symbol` in glibc's elf/dl-version.c, `check_match` in elf/dl-lookup.c.
+    pub fn is_met_by(&self, definition: &VersionDefinition) -> bool {
+        self.hash == definition.hash && self.node == definition.node
+    }
+
+    /// Whether the stored hash is that of the name. An editor that changes the name in the string table leaves the
+    /// hash behind, and then no library has the node.
+    pub fn has_right_hash(&self) -> bool {
+        self.hash == version_hash(&self.node)
+    }
+}
+
+/// The hash of a version's name, which DT_VERNEED and DT_VERDEF store beside it.
+///
+/// Source: the System V ABI, "Hash Table"; `_dl_elf_hash` in glibc's sysdeps/generic/dl-hash.h.
+pub fn version_hash(node: &str) -> u32 {
+    node.bytes().fold(0, |hash: u32, byte| {
+        let hash = (hash << 4).wrapping_add(byte.into());
+        let high = hash & 0xf000_0000;
+        (hash ^ high >> 24) & !high
+    })
 }
 
 /// What one ELF file says. Names are as in the file; bytes that are not UTF-8, and control characters,
@@ -705,6 +735,7 @@ fn read_verneed(image: &Image, address: u64, strings: &Strings) -> Result<Vec<Ve
             needs.push(VersionNeed {
                 file: strings.text(read::u32(entry, 4).into(), "the file name of a version need")?,
                 node: strings.text(read::u32(item, 8).into(), "a needed version")?,
+                hash: read::u32(item, 0),
                 weak: read::u16(item, 4) & 2 != 0,
                 index: read::u16(item, 6),
             });
@@ -739,6 +770,7 @@ fn read_verdef(image: &Image, address: u64, strings: &Strings) -> Result<Vec<Ver
         }
         definitions.push(VersionDefinition {
             node: strings.text(read::u32(item, 0).into(), "a defined version")?,
+            hash: read::u32(entry, 8),
             base: read::u16(entry, 2) & 1 != 0,
             index: read::u16(entry, 4),
         });

@@ -861,6 +861,22 @@ fn a_node_that_is_there_fits_and_one_that_is_not_there_is_named_with_the_needing
 }
 
 #[test]
+fn a_node_whose_name_was_edited_is_not_the_node() {
+    let Some(t) = tree("a_node_whose_name_was_edited_is_not_the_node") else { return };
+    t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));
+    t.program("prog", Has::nothing().references(&["in_1"], "x/libv.so").runpath("T/x"));
+    let rename = |bytes: &mut Vec<u8>| {
+        let at = memchr::memmem::find(bytes, b"\0V2\0").unwrap();
+        bytes[at + 2] = b'1';
+    };
+    // The stored hash stays that of `V2`, in the program that wants it as in the library that has it.
+    t.patch("prog", rename);
+    start(&t).says(&["T/x/libv.so: version `V1' not found (required by T/prog)"]);
+    t.patch("x/libv.so", rename);
+    start(&t).says(&[]);
+}
+
+#[test]
 fn a_weak_need_is_only_told() {
     let Some(t) = tree("a_weak_need_is_only_told") else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));

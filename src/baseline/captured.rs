@@ -19,7 +19,8 @@
 //!   alignment page                         or broken
 //! ```
 //!
-//! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's.
+//! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's. Nor are the
+//! hashes of version nodes: the system's are taken to be those of their names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ use super::{Baseline, Evidence, Nodes, Presence, SystemObject};
 use crate::elf::{
     Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, SymbolTable, VersionDefinition, VersionNeed,
 };
-use crate::elf::{ObjectType, file_name};
+use crate::elf::{ObjectType, file_name, version_hash};
 use crate::error::Result;
 
 /// What was read of a root file system.
@@ -210,7 +211,7 @@ fn write_facts(facts: &ElfFacts, text: &mut String) {
         let key = if needs[0].weak { "wants-weakly" } else { "wants" };
         line(key, &format!("{} {}", word(&needs[0].file), nodes.join(" ")));
     }
-    for VersionDefinition { node, base, index } in &facts.verdef {
+    for VersionDefinition { node, base, index, .. } in &facts.verdef {
         line("defines", &format!("{index} {}{}", word(node), if *base { " base" } else { "" }));
     }
     if !facts.symbols.has_hash() {
@@ -320,6 +321,7 @@ impl ElfDraft {
                 let needs = nodes.split_ascii_whitespace().map(|node| VersionNeed {
                     file: file.to_owned(),
                     node: node.to_owned(),
+                    hash: version_hash(node),
                     weak,
                     index: 0,
                 });
@@ -335,7 +337,8 @@ impl ElfDraft {
                 if base.is_some_and(|word| word != "base") {
                     return Err(entry.error("expected `defines INDEX NODE base`"));
                 }
-                facts.verdef.push(VersionDefinition { node: node.to_owned(), base: base.is_some(), index });
+                let (node, hash) = (node.to_owned(), version_hash(node));
+                facts.verdef.push(VersionDefinition { node, hash, base: base.is_some(), index });
             }
             "exports" => {
                 let (index, names) = entry.word_and_rest("INDEX SYMBOLS")?;

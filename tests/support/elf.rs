@@ -133,6 +133,7 @@ pub struct Object {
     properties: Vec<u8>,
     text: Vec<u8>,
     changes: Vec<(u64, Option<u64>)>,
+    renames: Vec<(Vec<u8>, Vec<u8>)>,
     has_sections: bool,
 }
 
@@ -161,6 +162,7 @@ impl Object {
             properties: Vec::new(),
             text: Vec::new(),
             changes: Vec::new(),
+            renames: Vec::new(),
             has_sections: false,
         }
     }
@@ -429,6 +431,13 @@ impl Object {
     /// Leaves out all dynamic entries with this tag.
     pub fn without(mut self, tag: u64) -> Object {
         self.changes.push((tag, None));
+        self
+    }
+
+    /// Writes one name over another of the string table, as an editor that knows of no hashes does.
+    pub fn renamed(mut self, from: &str, to: &str) -> Object {
+        assert_eq!(from.len(), to.len());
+        self.renames.push((from.as_bytes().to_vec(), to.as_bytes().to_vec()));
         self
     }
 
@@ -712,7 +721,13 @@ impl Layout<'_> {
             self.dynamic.extend([(DT_RELR, Built::address(self.here())), (DT_RELRENT, 8)]);
         }
         self.built.strings = self.here();
-        let strings = std::mem::take(&mut self.strings);
+        let mut strings = std::mem::take(&mut self.strings);
+        for (from, to) in &self.object.renames {
+            let from = [from, [0].as_slice()].concat();
+            let at =
+                strings.windows(from.len()).position(|window| window == from).expect("a name of the table");
+            strings[at..at + to.len()].copy_from_slice(to);
+        }
         self.bytes(&strings);
         self.section(".dynstr", 3, "", 0, self.built.strings);
         self.dynamic.push((DT_STRTAB, Built::address(self.built.strings)));
