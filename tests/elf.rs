@@ -11,6 +11,7 @@ use cargo_lambda_bundle::elf::{
     self, Alignment, Arch, ElfError, ElfFacts, Libc, Linkage, ObjectType, OtherFormat, Part,
 };
 use proptest::prelude::*;
+use support::compile::CC;
 use support::elf::*;
 use support::tools;
 
@@ -568,6 +569,70 @@ fn addresses_at_the_end_of_the_address_space_do_not_overflow() {
         let (built, _) = mapped_at_the_end(moved(tag, table));
         check_error(built.put_u32(at, u32::MAX).bytes, "lies outside the file");
     }
+}
+
+/// The file mapped by two PT_LOADs, the second from `split` on: in memory `gap` bytes behind the first, in the file
+/// `back` bytes before its end.
+fn in_two_parts(object: &Object, split: usize, gap: u64, back: u64) -> Built {
+    let built = object.build();
+    let (first, second) = (built.header(PT_LOAD), built.header(PT_GNU_STACK));
+    let (offset, address) = (split as u64 - back, Built::address(split) + gap);
+    let rest = built.bytes.len() as u64 - offset;
+    let dynamic = match built.dynamic >= split {
+        true => Built::address(built.dynamic) + gap + back,
+        false => Built::address(built.dynamic),
+    };
+    let header = built.header(PT_DYNAMIC);
+    let mut built = built.put_u32(second, PT_LOAD).put_u64(header + 16, dynamic);
+    for (field, value) in [(8, offset), (16, address), (32, rest), (40, rest), (48, 0x1000)] {
+        built = built.put_u64(second + field, value);
+    }
+    built.put_u64(first + 32, split as u64).put_u64(first + 40, split as u64)
+}
+
+#[test]
+fn a_table_may_lie_in_two_segments_that_follow_each_other() {
+    let object = full_library();
+    let mut whole = (*object.facts()).clone();
+    let start = object.build().dynamic;
+    for split in start.min(0x200)..object.bytes().len() {
+        let mut facts = elf::parse(&in_two_parts(&object, split, 0, 0).bytes).unwrap_or_else(|error| {
+            panic!("{split:#x}: {error}");
+        });
+        (facts.alignment, whole.alignment) = Default::default();
+        assert_eq!(facts, whole, "{split:#x}");
+    }
+    let strings = object.build().strings;
+    let outside = "the dynamic string table lies outside the file";
+    check_error(in_two_parts(&object, strings + 8, 8, 0).bytes, outside);
+    check_error(in_two_parts(&object, strings + 8, 0, 8).bytes, outside);
+}
+
+#[test]
+fn programs_that_patchelf_edited_are_read() {
+    let test = "programs_that_patchelf_edited_are_read";
+    if !tools::require(test, "patchelf", "patchelf") || !tools::require(test, "cc", "gcc") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = String::new();
+    for index in 0..120 {
+        source += &format!("int a_function_with_a_long_name_{index:05}(void) {{ return {index}; }}\n");
+    }
+    CC.compile(dir.path(), &(source + "int main(void) { return 0; }"), "program", "-no-pie -rdynamic");
+    let program = dir.path().join("program");
+    let before = elf::parse(&std::fs::read(&program).unwrap()).unwrap();
+    let path = "$ORIGIN/".to_owned() + &"long".repeat(16);
+    let edit = Command::new("patchelf").args(["--set-rpath", &path]).arg(&program).status().unwrap();
+    assert!(edit.success());
+    let bytes = std::fs::read(&program).unwrap();
+    let facts = elf::parse(&bytes).unwrap();
+    assert_eq!(facts.runpath.as_deref(), Some(&*path));
+    assert_eq!(facts.symbols.iter().count(), before.symbols.iter().count());
+    let read =
+        |range: std::ops::Range<u64>| Ok::<_, ()>(bytes[range.start as usize..range.end as usize].to_vec());
+    assert_eq!(elf::parse_ranges(bytes.len() as u64, read).unwrap().unwrap(), facts);
+    assert!(Command::new(&program).status().unwrap().success());
 }
 
 #[test]

@@ -106,18 +106,38 @@ impl<'a> Image<'a> {
         self.slice(header.p_offset, header.p_filesz.min(most), what)
     }
 
-    /// `size` bytes at a virtual address, through the PT_LOAD that has them in the file.
+    /// `size` bytes at a virtual address, through the PT_LOADs that have them in the file.
+    ///
+    /// A table may go on in the next segment, where that follows in memory and in the file alike: patchelf puts
+    /// such a page before a program at a fixed address.
     pub fn at_address(&self, address: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        let load = self
-            .loads()
-            .find(|load| address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz)
-            .ok_or_else(|| outside(what))?;
-        let skip = address - load.p_vaddr;
-        if size > load.p_filesz - skip {
+        let (offset, mut covered) = self.in_file(address).ok_or_else(|| outside(what))?;
+        // Each step is into another segment, unless segments overlap.
+        for _ in 0..self.segments.len() {
+            if covered >= size {
+                break;
+            }
+            let next = address.checked_add(covered).and_then(|address| self.in_file(address));
+            let (next, more) = next.ok_or_else(|| outside(what))?;
+            if offset.checked_add(covered) != Some(next) {
+                return Err(outside(what));
+            }
+            covered = covered.saturating_add(more);
+        }
+        if covered < size {
             return Err(outside(what));
         }
-        let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
         self.slice(offset, size, what)
+    }
+
+    /// Where in the file an address is, and how many bytes its PT_LOAD has from there on.
+    fn in_file(&self, address: u64) -> Option<(u64, u64)> {
+        let has = |load: &&segment::ProgramHeader| {
+            address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz
+        };
+        let load = self.loads().find(has)?;
+        let skip = address - load.p_vaddr;
+        Some((load.p_offset.checked_add(skip)?, load.p_filesz - skip))
     }
 
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
