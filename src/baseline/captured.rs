@@ -16,7 +16,7 @@
 //!   exports 2 deflateInit_ inflateInit_    the symbols of that index; 1 is none, `2h` is not the default
 //!   nodeflib yes                           as pie, relr: DF_1_NODEFLIB, DF_1_PIE, DT_RELR
 //!   kernel 3.2.0                           of the ABI note
-//!   alignment page                         or broken
+//!   alignment page                         or no-pages, broken
 //! ```
 //!
 //! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's. Nor are the
@@ -204,6 +204,7 @@ fn write_facts(facts: &ElfFacts, text: &mut String) {
     match facts.alignment {
         Alignment::Fine => {}
         Alignment::PageOnly => line("alignment", "page"),
+        Alignment::NoPages => line("alignment", "no-pages"),
         Alignment::Broken => line("alignment", "broken"),
     }
     for needs in facts.verneed.chunk_by(|a, b| (&a.file, a.weak) == (&b.file, b.weak)) {
@@ -309,8 +310,9 @@ impl ElfDraft {
                 entry.once(&mut facts.least_kernel, kernel)?;
             }
             "alignment" => {
-                facts.alignment = entry.one_of("page or broken", |word| match word {
+                facts.alignment = entry.one_of("page, no-pages or broken", |word| match word {
                     "page" => Some(Alignment::PageOnly),
+                    "no-pages" => Some(Alignment::NoPages),
                     "broken" => Some(Alignment::Broken),
                     _ => None,
                 })?;

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use super::ElfError;
 use super::read::{Image, escape, outside, u16, u32, u64};
-use super::relocations::{self, Tables, Uses};
+use super::relocations::{Tables, Uses};
 
 /// One dynamic symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,16 +120,20 @@ impl SymbolTable {
 
 const SYMBOL_SIZE: usize = 24;
 
-/// Reads the table. `strings` is the dynamic string table.
+/// Reads the table. `strings` is the dynamic string table, `uses` is what the relocations say.
 ///
 /// # Errors
 ///
 /// A table that does not lie in the file, a name without an end, names longer in all than the limit, or
 /// [`ElfError::NotRead`].
-pub(super) fn read(image: &Image, tables: &Tables, strings: &[u8]) -> Result<SymbolTable, ElfError> {
+pub(super) fn read(
+    image: &Image,
+    tables: &Tables,
+    uses: &[Uses],
+    strings: &[u8],
+) -> Result<SymbolTable, ElfError> {
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
     let Some(address) = tables.symtab else { return Ok(SymbolTable { has_hash, ..Default::default() }) };
-    let uses = relocations::uses(image, tables)?;
     let hashed = match (tables.hash, tables.gnu_hash) {
         (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
         (None, Some(hash)) => count_by_gnu_hash(image, hash)?,
