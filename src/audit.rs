@@ -12,7 +12,7 @@ mod versions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, Linkage, file_name};
+use crate::elf::{ElfFacts, Libc, Linkage, ObjectType, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Need, Outcome, Passed, Rule};
 use crate::plan::{BuildFile, Conflict};
@@ -141,6 +141,14 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
             .help("name the root of the system it was built on with `--sysroot DIR`"),
         );
     }
+    if program.linkage() != Linkage::SharedLibrary
+        && let Some(fault) = program.program_fault()
+    {
+        findings.add(
+            Finding::new(Code::NotElf, name, format!("`{name}` does not start: {fault}"))
+                .help("build it again, or leave out the tool that edited it"),
+        );
+    }
     if program.linkage() == Linkage::Broken {
         let libraries = quoted(&program.needed);
         let (them, these) =
@@ -163,6 +171,9 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     let lambda = subject.lambda;
     if let Some(path) = &closure.absent_interpreter {
         findings.add(interpreter_missing(subject, path));
+    }
+    if let Some(finding) = interpreter_is_no_loader(subject, closure) {
+        findings.add(finding);
     }
     if walked.own_interpreter().is_some() {
         findings.add(libc_bundled(subject, own_libc(walked)));
@@ -485,6 +496,38 @@ fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
         (Owner::Archive, _) => {
             format!("link it with the interpreter `{}`", lambda.baseline.interpreters[0])
         }
+    })
+}
+
+/// A file at PT_INTERP that the kernel would run in the program's place and that loads nothing, such as a library.
+fn interpreter_is_no_loader(subject: &Subject, closure: &Closure) -> Option<Finding> {
+    let path = subject.program.interpreter.as_deref()?;
+    let object =
+        closure.objects.iter().find(|object| object.rule == Rule::Interpreter && object.path == path)?;
+    let lambda = subject.lambda;
+    let is_loader = match &object.file.object {
+        Object::System(system) if system.facts.is_none() => {
+            lambda.baseline.interpreters.iter().any(|known| file_name(known) == system.soname)
+        }
+        // A loader is loaded by nobody: it names no interpreter, as libc.so.6 does, and needs nothing.
+        other => other.elf().is_none_or(|elf| {
+            let is_loadable = !matches!(elf.object_type, ObjectType::Other(_));
+            is_loadable
+                && elf.arch() == subject.program.arch()
+                && elf.interpreter.is_none()
+                && elf.needed.is_empty()
+        }),
+    };
+    (!is_loader).then(|| {
+        Finding::new(
+            Code::InterpreterMissing,
+            subject.name,
+            format!(
+                "`{}` names the interpreter `{path}`, which is no loader; it crashes at start",
+                subject.name
+            ),
+        )
+        .help(format!("link it with the interpreter `{}`", lambda.baseline.interpreters[0]))
     })
 }
 

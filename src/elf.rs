@@ -12,21 +12,26 @@
 //! Only little-endian 64-bit files for Lambda's machines are read beyond their header. The loader passes over all
 //! others without a further look, so what else is wrong with them does not count.
 
+mod faults;
 pub mod linked;
 mod notes;
 mod read;
 mod relocations;
 pub mod sections;
 mod symbols;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
+pub use faults::{Fault, Stops};
 pub use relocations::Uses;
 pub use symbols::{Offer, Symbol, SymbolTable};
+pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
-use read::{Image, Strings, after};
+use faults::{Dynamic, Faults};
+use read::{Image, Strings};
 
 /// A processor architecture that Lambda offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +139,10 @@ pub enum ObjectType {
     Other(u16),
 }
 
-/// How the PT_LOADs of a file are aligned, the worst of them.
+/// The page size of every Lambda kernel.
+const PAGE: u64 = 4096;
+
+/// How the PT_LOADs of a library are aligned, the worst of them. Of a program the kernel maps them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Alignment {
     /// Each address and offset agree modulo the segment's own `p_align`.
@@ -142,32 +150,10 @@ pub enum Alignment {
     Fine,
     /// They agree modulo the page size only. glibc before 2.35 refuses that.
     PageOnly,
-    /// They do not agree modulo the page size, or `p_align` is no multiple of it. No glibc takes that.
+    /// They agree modulo the page size, of which `p_align` is no multiple. glibc before 2.35 refuses that.
+    NoPages,
+    /// They do not agree modulo the page size. No glibc takes that.
     Broken,
-}
-
-/// One entry of DT_VERNEED: a version node this object wants from a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionNeed {
-    /// `vn_file`: the needed name the node is expected in.
-    pub file: String,
-    /// The node, such as `GLIBC_2.34`.
-    pub node: String,
-    /// VER_FLG_WEAK: its absence only makes ld.so print a line.
-    pub weak: bool,
-    /// The index that DT_VERSYM uses for it.
-    pub index: u16,
-}
-
-/// One entry of DT_VERDEF: a version node this object offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionDefinition {
-    /// The node; for the base entry the file's own name.
-    pub node: String,
-    /// VER_FLG_BASE: names the file, not a version. ld.so matches it like any other.
-    pub base: bool,
-    /// The index that DT_VERSYM uses for it.
-    pub index: u16,
 }
 
 /// What one ELF file says. Names are as in the file; bytes that are not UTF-8, and control characters,
@@ -214,8 +200,12 @@ pub struct ElfFacts {
     pub has_load: bool,
     /// Whether the PT_LOADs can be mapped where they want to be.
     pub alignment: Alignment,
+    /// What stops a start, whatever is loaded beside it.
+    pub faults: Vec<Fault>,
     /// PT_DYNAMIC is there.
     pub has_dynamic: bool,
+    /// DT_DEBUG is there: linkers give it to programs alone.
+    pub has_debug: bool,
     /// DT_VERSYM is there.
     pub has_versym: bool,
     /// The GNU build-id.
@@ -244,6 +234,8 @@ pub const DF_1_NOOPEN: u64 = 0x40;
 pub const DF_1_PIE: u64 = 0x0800_0000;
 /// DF_1_NOW.
 pub const DF_1_NOW: u64 = 0x1;
+/// DF_TEXTREL: relocations change code.
+const DF_TEXTREL: u64 = 0x4;
 /// DF_BIND_NOW.
 pub const DF_BIND_NOW: u64 = 0x8;
 
@@ -275,13 +267,19 @@ impl ElfFacts {
 
     /// Whether the file is meant to be executed rather than loaded.
     ///
-    /// An ET_DYN file is a program if it has PT_INTERP and no DT_SONAME, or DF_1_PIE: libc.so.6 has a
-    /// PT_INTERP (it can be run), musl's libc has none.
+    /// An ET_DYN file is a program if it has PT_INTERP and no DT_SONAME, or DF_1_PIE, or DT_DEBUG: libc.so.6 has a
+    /// PT_INTERP (it can be run), musl's libc has none. Static position-independent programs have neither, and of
+    /// older linkers no DF_1_PIE.
+    ///
+    /// Source: bfd's `bfd_elf_size_dynamic_sections` and LLD's `DynamicSection`, which write DT_DEBUG where the output
+    /// is executable.
     pub fn is_program(&self) -> bool {
         match self.object_type {
             ObjectType::Exec => true,
             ObjectType::Dyn => {
-                self.flags_1 & DF_1_PIE != 0 || (self.interpreter.is_some() && self.soname.is_none())
+                self.flags_1 & DF_1_PIE != 0
+                    || self.has_debug
+                    || (self.interpreter.is_some() && self.soname.is_none())
             }
             ObjectType::Other(_) => false,
         }
@@ -590,11 +588,18 @@ pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> 
     facts.has_load = image.loads().next().is_some();
     facts.alignment = image.alignment();
     facts.interpreter = image.interpreter()?;
+    let mut faults = Faults::new();
+    faults.header(&image);
+    faults.segments(&image, &facts);
     notes::read(&image, &mut facts)?;
     if let Some(dynamic) = image.dynamic()? {
         facts.has_dynamic = true;
-        read_dynamic(&image, &dynamic, &mut facts)?;
+        let of_relocations = read_dynamic(&image, &dynamic, &mut facts)?;
+        faults.dynamic(&image, &Dynamic { entries: &dynamic, binds_now: facts.binds_now() })?;
+        faults.relocations(of_relocations);
+        faults.symbols(&image, &facts);
     }
+    facts.faults = faults.list();
     if facts.interpreter.is_none() && facts.is_program() {
         facts.musl_text = image.contains(MUSL_TEXT)?;
     }
@@ -616,7 +621,12 @@ const MUSL_TEXT: &[u8] = b"\0No error information\0";
 /// More entries in one list than any real file has: beyond is hostile.
 const MAX_ENTRIES: usize = 4096;
 
-fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> Result<(), ElfError> {
+/// Returns the fault of the relocations, if they have one.
+fn read_dynamic(
+    image: &Image,
+    dynamic: &[(u64, u64)],
+    facts: &mut ElfFacts,
+) -> Result<Option<&'static str>, ElfError> {
     use goblin::elf::dynamic as tag;
     const DT_RELRSZ: u64 = 35;
     const DT_RELR: u64 = 36;
@@ -660,11 +670,23 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
     // Source: `elf_dynamic_do_Relr` in glibc's elf/do-rel.h.
     facts.has_relr = value(DT_RELR).is_some() && value(DT_RELRSZ) != Some(0);
     facts.has_versym = value(tag::DT_VERSYM).is_some();
+    facts.has_debug = value(tag::DT_DEBUG).is_some();
+    read_tables(image, &value, &strings, facts)
+}
+
+/// Versions, relocations and symbols.
+fn read_tables(
+    image: &Image,
+    value: &dyn Fn(u64) -> Option<u64>,
+    strings: &Strings,
+    facts: &mut ElfFacts,
+) -> Result<Option<&'static str>, ElfError> {
+    use goblin::elf::dynamic as tag;
     if let Some(address) = value(tag::DT_VERNEED) {
-        facts.verneed = read_verneed(image, address, &strings)?;
+        facts.verneed = versions::read_verneed(image, address, strings)?;
     }
     if let Some(address) = value(tag::DT_VERDEF) {
-        facts.verdef = read_verdef(image, address, &strings)?;
+        facts.verdef = versions::read_verdef(image, address, strings)?;
     }
     let table = |address: u64, size: u64, count: Option<u64>| -> Option<relocations::Table> {
         let n_relative = count.and_then(value).unwrap_or(0);
@@ -678,73 +700,11 @@ fn read_dynamic(image: &Image, dynamic: &[(u64, u64)], facts: &mut ElfFacts) -> 
         rela: table(tag::DT_RELA, tag::DT_RELASZ, Some(tag::DT_RELACOUNT)),
         rel: table(tag::DT_REL, tag::DT_RELSZ, Some(tag::DT_RELCOUNT)),
         jmprel: table(tag::DT_JMPREL, tag::DT_PLTRELSZ, None),
+        changes_code: value(tag::DT_TEXTREL).is_some() || facts.flags & DF_TEXTREL != 0,
+        binds_now: facts.binds_now(),
     };
-    facts.symbols = symbols::read(image, &tables, strings.bytes())?;
-    Ok(())
-}
-
-/// Follows `vn_next` and `vna_next`; like ld.so it goes by neither DT_VERNEEDNUM nor `vn_cnt`.
-///
-/// Source: `_dl_check_map_versions` in glibc's elf/dl-version.c.
-fn read_verneed(image: &Image, address: u64, strings: &Strings) -> Result<Vec<VersionNeed>, ElfError> {
-    const WHAT: &str = "the table of version needs";
-    let mut needs = Vec::new();
-    let mut address = address;
-    loop {
-        let entry = image.at_address(address, 16, WHAT)?;
-        let version = read::u16(entry, 0);
-        if version != 1 {
-            return Err(ElfError::Malformed(format!("its version needs have the unknown format {version}")));
-        }
-        let mut aux = after(address, read::u32(entry, 8), WHAT)?;
-        loop {
-            let item = image.at_address(aux, 16, WHAT)?;
-            if needs.len() == MAX_ENTRIES {
-                return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version needs")));
-            }
-            needs.push(VersionNeed {
-                file: strings.text(read::u32(entry, 4).into(), "the file name of a version need")?,
-                node: strings.text(read::u32(item, 8).into(), "a needed version")?,
-                weak: read::u16(item, 4) & 2 != 0,
-                index: read::u16(item, 6),
-            });
-            match read::u32(item, 12) {
-                0 => break,
-                next => aux = after(aux, next, WHAT)?,
-            }
-        }
-        match read::u32(entry, 12) {
-            0 => return Ok(needs),
-            next => address = after(address, next, WHAT)?,
-        }
-    }
-}
-
-/// Follows `vd_next`; the first auxiliary entry of each is the node's name.
-fn read_verdef(image: &Image, address: u64, strings: &Strings) -> Result<Vec<VersionDefinition>, ElfError> {
-    const WHAT: &str = "the table of version definitions";
-    let mut definitions = Vec::new();
-    let mut address = address;
-    loop {
-        let entry = image.at_address(address, 20, WHAT)?;
-        let version = read::u16(entry, 0);
-        if version != 1 {
-            return Err(ElfError::Malformed(format!(
-                "its version definitions have the unknown format {version}"
-            )));
-        }
-        let item = image.at_address(after(address, read::u32(entry, 12), WHAT)?, 8, WHAT)?;
-        if definitions.len() == MAX_ENTRIES {
-            return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version definitions")));
-        }
-        definitions.push(VersionDefinition {
-            node: strings.text(read::u32(item, 0).into(), "a defined version")?,
-            base: read::u16(entry, 2) & 1 != 0,
-            index: read::u16(entry, 4),
-        });
-        match read::u32(entry, 16) {
-            0 => return Ok(definitions),
-            next => address = after(address, next, WHAT)?,
-        }
-    }
+    let hashed = symbols::count(image, &tables)?;
+    let relocations = relocations::read(image, &tables)?;
+    facts.symbols = symbols::read(image, &tables, hashed, &relocations.uses, strings.bytes())?;
+    Ok(relocations.fault)
 }

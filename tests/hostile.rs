@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use support::command::{Ran, command, finish};
-use support::elf::{Built, DT_HASH, DT_NEEDED, DT_STRSZ, Hash, Object, PT_LOAD};
+use support::elf::{Built, DT_HASH, DT_NEEDED, DT_RELA, DT_RELASZ, DT_STRSZ, Hash, Object, PT_LOAD};
 use tempfile::TempDir;
 
 /// What the program itself takes before it reads anything: its image, tables, a stack.
@@ -308,7 +308,10 @@ fn tables_outside_the_file_are_errors() {
         let header = built.header(PT_LOAD);
         built.clone().put_u64(header + at, 2 << 30)
     };
-    let rows: [(&str, Built); 6] = [
+    let linked = |tag, value| app().imports("a", None).dynamic(tag, value).build();
+    let rows: [(&str, Built); 8] = [
+        ("relocations of 2 GiB", linked(DT_RELASZ, 2 << 30)),
+        ("relocations at the end of the address space", linked(DT_RELA, u64::MAX - 47)),
         ("a string table of 2 GiB", broken(DT_STRSZ, 2 << 30)),
         ("a string table of all addresses", broken(DT_STRSZ, u64::MAX)),
         ("a needed name past the end", broken(DT_NEEDED, 1 << 20)),

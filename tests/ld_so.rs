@@ -615,7 +615,10 @@ fn a_file_that_is_no_object_is_fatal_wherever_it_is_found() {
 fn a_broken_header_is_fatal() {
     let Some(t) = tree("a_broken_header_is_fatal") else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x:T/y")).library("y/liba.so", Has::nothing());
-    let cases: [(usize, u8, &str); 5] = [
+    let cases: [(usize, u8, &str); 8] = [
+        (6, 2, "liba.so: ELF file version ident does not match current one"),
+        (9, 1, "liba.so: nonzero padding in e_ident"),
+        (20, 2, "liba.so: ELF file version does not match current one"),
         (5, 2, "liba.so: ELF file data encoding not little-endian"),
         (7, 9, "liba.so: ELF file OS ABI invalid"),
         (8, 9, "liba.so: ELF file ABI version invalid"),
@@ -625,6 +628,20 @@ fn a_broken_header_is_fatal() {
     for (at, byte, expected) in cases {
         t.library("x/liba.so", Has::nothing()).patch("x/liba.so", |bytes| bytes[at] = byte);
         start(&t).fails(expected);
+    }
+}
+
+#[test]
+fn a_segment_that_asks_for_no_whole_pages_is_taken() {
+    let Some(t) = tree("a_segment_that_asks_for_no_whole_pages_is_taken") else { return };
+    t.program("prog", Has::needed(&["liba.so"]).runpath("T/x"));
+    for align in [0_u64, 1, 16, 0x1008] {
+        t.library("x/liba.so", Has::nothing()).patch("x/liba.so", |bytes| {
+            for header in bytes[64..].chunks_exact_mut(56).take(4).filter(|header| header[0] == 1) {
+                header[48..56].copy_from_slice(&align.to_le_bytes());
+            }
+        });
+        start(&t).loads(&["liba.so => T/x/liba.so"]);
     }
 }
 
@@ -858,6 +875,22 @@ fn a_node_that_is_there_fits_and_one_that_is_not_there_is_named_with_the_needing
         "T/x/libv.so: version `V2' not found (required by T/prog)",
         "T/x/libv.so: version `V3' not found (required by T/x/liba.so)",
     ]);
+}
+
+#[test]
+fn a_node_whose_name_was_edited_is_not_the_node() {
+    let Some(t) = tree("a_node_whose_name_was_edited_is_not_the_node") else { return };
+    t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));
+    t.program("prog", Has::nothing().references(&["in_1"], "x/libv.so").runpath("T/x"));
+    let rename = |bytes: &mut Vec<u8>| {
+        let at = memchr::memmem::find(bytes, b"\0V2\0").unwrap();
+        bytes[at + 2] = b'1';
+    };
+    // The stored hash stays that of `V2`, in the program that wants it as in the library that has it.
+    t.patch("prog", rename);
+    start(&t).says(&["T/x/libv.so: version `V1' not found (required by T/prog)"]);
+    t.patch("x/libv.so", rename);
+    start(&t).says(&[]);
 }
 
 #[test]

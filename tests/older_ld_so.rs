@@ -74,6 +74,7 @@ fn alignment_and_kernel_notes_count_before_2_35() {
         (aligned(0x1000), "loads"),
         (aligned(0x20_0000), "ELF load command address/offset not properly aligned"),
         (aligned(16), "ELF load command alignment not page-aligned"),
+        (aligned(0), "ELF load command address/offset not properly aligned"),
         (for_kernel([3, 2, 0]), "loads"),
         (for_kernel([9, 9, 9]), "not found"),
     ] {

@@ -299,6 +299,13 @@ fn the_programs_runpath_finds_its_library_at_build_time_only() {
 }
 
 #[test]
+fn a_version_whose_name_was_edited_is_not_there() {
+    let edited = |to: &str| app().verneed("libc.so.6", &["GLIBC_2.38"]).renamed("GLIBC_2.38", to);
+    case(edited("GLIBC_2.34")).check(&[], &["error version-too-new app libc.so.6 GLIBC_2.34"]);
+    case(edited("GLIBC_2.99")).check(&[], &["error version-too-new app libc.so.6 GLIBC_2.99"]);
+}
+
+#[test]
 fn a_version_that_only_newer_glibc_has_is_too_new() {
     case(Object::program().needs("libc.so.6").verneed("libc.so.6", &["GLIBC_2.34", "GLIBC_2.38"]))
         .check(&[], &["error version-too-new app libc.so.6 GLIBC_2.38"]);

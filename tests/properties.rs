@@ -23,7 +23,9 @@ use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::plan::{self, LibcSource, Request, Start};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
 use proptest::prelude::*;
-use support::elf::{Hash, Object};
+use support::elf::{
+    Built, DT_JMPREL, DT_PLTREL, DT_PLTRELSZ, DT_RELA, DT_RELACOUNT, DT_RELASZ, Hash, Object,
+};
 
 // Bytes.
 
@@ -49,6 +51,23 @@ fn seeds() -> Vec<Seed> {
         .abi_tag([3, 2, 0])
         .isa_needed(0b101);
     let program = Object::program().needs("libz.so.1").needs("libc.so.6").rpath("$ORIGIN/lib");
+    // Relocation tables that lie: beyond the file, around the end of the address space, over each other, with more
+    // relative ones than there are, and in the middle of the symbols.
+    let linked = program.clone().imports("a", None).imports("b", Some(("libc.so.6", "GLIBC_2.34")));
+    let built = linked.build();
+    let table = Built::address(built.relocations);
+    let slots = linked.clone().dynamic(DT_JMPREL, table + 24).dynamic(DT_PLTRELSZ, 24).dynamic(DT_PLTREL, 7);
+    let relocations: [(&'static str, Object); 5] = [
+        ("relocations-beyond", linked.clone().dynamic(DT_RELASZ, 1 << 40)),
+        ("relocations-at-the-end", linked.clone().dynamic(DT_RELA, u64::MAX - 47)),
+        ("relocations-twice", slots),
+        ("relocations-counted", linked.clone().dynamic(DT_RELACOUNT, u64::MAX / 24)),
+        (
+            "relocations-elsewhere",
+            linked.dynamic(DT_RELA, Built::address(built.symbols)).dynamic(DT_RELASZ, 71),
+        ),
+    ];
+    let relocations = relocations.map(|(name, object)| ("elf", name, object.bytes()));
     let file = |name: &str, bytes: &[u8]| Entry {
         name: name.to_owned(),
         mode: Mode::Executable,
@@ -61,7 +80,7 @@ fn seeds() -> Vec<Seed> {
     let header = table.split("\nobject ").next().unwrap();
     let objects: String =
         table.split("\nobject ").skip(1).take(4).map(|it| format!("\nobject {it}")).collect();
-    vec![
+    let mut seeds = vec![
         ("elf", "library", library.bytes()),
         ("elf", "library-sysv", library.hash(Hash::SysV).bytes()),
         ("elf", "program", program.bytes()),
@@ -76,7 +95,9 @@ fn seeds() -> Vec<Seed> {
         ("baseline", "captured", CAPTURED.as_bytes().to_vec()),
         ("baseline", "list", b"/lib64\n/lib64/libc-2.26.so\n/lib64/libz.so.1\n".to_vec()),
         ("zip", "bundle", zip),
-    ]
+    ];
+    seeds.extend(relocations);
+    seeds
 }
 
 /// A captured root with everything in it that the format knows.

@@ -16,10 +16,11 @@
 //!   exports 2 deflateInit_ inflateInit_    the symbols of that index; 1 is none, `2h` is not the default
 //!   nodeflib yes                           as pie, relr: DF_1_NODEFLIB, DF_1_PIE, DT_RELR
 //!   kernel 3.2.0                           of the ABI note
-//!   alignment page                         or broken
+//!   alignment page                         or no-pages, broken
 //! ```
 //!
-//! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's.
+//! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's. Nor are the
+//! hashes of version nodes: the system's are taken to be those of their names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -30,7 +31,7 @@ use super::{Baseline, Evidence, Nodes, Presence, SystemObject};
 use crate::elf::{
     Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, SymbolTable, VersionDefinition, VersionNeed,
 };
-use crate::elf::{ObjectType, file_name};
+use crate::elf::{ObjectType, file_name, version_hash};
 use crate::error::Result;
 
 /// What was read of a root file system.
@@ -203,6 +204,7 @@ fn write_facts(facts: &ElfFacts, text: &mut String) {
     match facts.alignment {
         Alignment::Fine => {}
         Alignment::PageOnly => line("alignment", "page"),
+        Alignment::NoPages => line("alignment", "no-pages"),
         Alignment::Broken => line("alignment", "broken"),
     }
     for needs in facts.verneed.chunk_by(|a, b| (&a.file, a.weak) == (&b.file, b.weak)) {
@@ -210,7 +212,7 @@ fn write_facts(facts: &ElfFacts, text: &mut String) {
         let key = if needs[0].weak { "wants-weakly" } else { "wants" };
         line(key, &format!("{} {}", word(&needs[0].file), nodes.join(" ")));
     }
-    for VersionDefinition { node, base, index } in &facts.verdef {
+    for VersionDefinition { node, base, index, .. } in &facts.verdef {
         line("defines", &format!("{index} {}{}", word(node), if *base { " base" } else { "" }));
     }
     if !facts.symbols.has_hash() {
@@ -308,8 +310,9 @@ impl ElfDraft {
                 entry.once(&mut facts.least_kernel, kernel)?;
             }
             "alignment" => {
-                facts.alignment = entry.one_of("page or broken", |word| match word {
+                facts.alignment = entry.one_of("page, no-pages or broken", |word| match word {
                     "page" => Some(Alignment::PageOnly),
+                    "no-pages" => Some(Alignment::NoPages),
                     "broken" => Some(Alignment::Broken),
                     _ => None,
                 })?;
@@ -320,6 +323,7 @@ impl ElfDraft {
                 let needs = nodes.split_ascii_whitespace().map(|node| VersionNeed {
                     file: file.to_owned(),
                     node: node.to_owned(),
+                    hash: version_hash(node),
                     weak,
                     index: 0,
                 });
@@ -335,7 +339,8 @@ impl ElfDraft {
                 if base.is_some_and(|word| word != "base") {
                     return Err(entry.error("expected `defines INDEX NODE base`"));
                 }
-                facts.verdef.push(VersionDefinition { node: node.to_owned(), base: base.is_some(), index });
+                let (node, hash) = (node.to_owned(), version_hash(node));
+                facts.verdef.push(VersionDefinition { node, hash, base: base.is_some(), index });
             }
             "exports" => {
                 let (index, names) = entry.word_and_rest("INDEX SYMBOLS")?;

@@ -103,12 +103,16 @@ impl<'a> Contents<'a> {
     }
 
     fn find_main(&mut self, path: &str) {
+        self.check_extensions();
         if let Some(found) = entry(self.read, BOOTSTRAP) {
             let bytes = bytes_of(found);
             if let Some(script) = Script::parse(bytes) {
                 return self.scripted(script);
             }
             match facts_of(found) {
+                Ok(facts) if no_program(&facts).is_some() => {
+                    self.findings.extend(no_program(&facts).map(|what| cannot_start(BOOTSTRAP, what)));
+                }
                 Ok(facts) => self.main = Some(Root::new(BOOTSTRAP, facts)),
                 Err(ElfError::NotElf(OtherFormat::Script)) => {
                     self.findings.extend(self.script_interpreter(bytes));
@@ -142,6 +146,32 @@ impl<'a> Contents<'a> {
                 self.main = self.first_program();
             }
         }
+    }
+
+    /// Lambda starts each file that stands in `extensions/` of a layer.
+    fn check_extensions(&mut self) {
+        if self.kind == BundleKind::Function {
+            return;
+        }
+        let is_started = |name: &str| {
+            name.strip_prefix("extensions/").is_some_and(|file| !file.is_empty() && !file.contains('/'))
+        };
+        let names: Vec<&str> = self.names().filter(|name| is_started(name)).collect();
+        let mut findings = Vec::new();
+        for name in names {
+            match entry(self.read, name).map(facts_of) {
+                Some(Ok(facts)) => {
+                    findings.extend(no_program(&facts).map(|what| cannot_start(name, what)));
+                }
+                // What a script starts is not known; that it may be started is.
+                Some(Err(ElfError::NotElf(OtherFormat::Script))) => {
+                    findings.extend(mode_finding(self.read, name));
+                }
+                Some(Err(error)) => findings.push(cannot_start(name, &error.to_string())),
+                None => {}
+            }
+        }
+        self.findings.extend(findings);
     }
 
     /// The architecture of the first file beside the main program.
@@ -381,6 +411,19 @@ pub(super) fn entry<'a>(read: &'a Archive<Seen>, name: &str) -> Option<&'a ReadE
         }
     }
     None
+}
+
+/// What an ELF file is that the kernel does not start, or that dies at once.
+fn no_program(facts: &ElfFacts) -> Option<&'static str> {
+    match facts.object_type {
+        ObjectType::Other(1) => Some("it is an object file, not a program"),
+        ObjectType::Other(_) => Some("it is an ELF file, but not a program"),
+        // Of another machine no more is known than its header.
+        _ if facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
+            Some("it is a shared library, not a program")
+        }
+        _ => None,
+    }
 }
 
 fn cannot_start(name: &str, why: &str) -> Finding {

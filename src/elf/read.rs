@@ -5,7 +5,7 @@ use std::cell::Cell;
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
 
-use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, Part};
+use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part};
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
@@ -106,29 +106,90 @@ impl<'a> Image<'a> {
         self.slice(header.p_offset, header.p_filesz.min(most), what)
     }
 
-    /// `size` bytes at a virtual address, through the PT_LOAD that has them in the file.
+    /// `size` bytes at a virtual address, through the PT_LOADs that have them in the file.
+    ///
+    /// A table may go on in the next segment, where that follows in memory and in the file alike: patchelf puts
+    /// such a page before a program at a fixed address.
     pub fn at_address(&self, address: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
-        let load = self
-            .loads()
-            .find(|load| address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz)
-            .ok_or_else(|| outside(what))?;
-        let skip = address - load.p_vaddr;
-        if size > load.p_filesz - skip {
+        let (offset, mut covered) = self.in_file(address).ok_or_else(|| outside(what))?;
+        // Each step is into another segment, unless segments overlap.
+        for _ in 0..self.segments.len() {
+            if covered >= size {
+                break;
+            }
+            let next = address.checked_add(covered).and_then(|address| self.in_file(address));
+            let (next, more) = next.ok_or_else(|| outside(what))?;
+            if offset.checked_add(covered) != Some(next) {
+                return Err(outside(what));
+            }
+            covered = covered.saturating_add(more);
+        }
+        if covered < size {
             return Err(outside(what));
         }
-        let offset = load.p_offset.checked_add(skip).ok_or_else(|| outside(what))?;
         self.slice(offset, size, what)
+    }
+
+    /// Where in the file an address is, and how many bytes its PT_LOAD has from there on.
+    fn in_file(&self, address: u64) -> Option<(u64, u64)> {
+        let has = |load: &&segment::ProgramHeader| {
+            address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz
+        };
+        let load = self.loads().find(has)?;
+        let skip = address - load.p_vaddr;
+        Some((load.p_offset.checked_add(skip)?, load.p_filesz - skip))
+    }
+
+    /// Whether these addresses are in the memory of PT_LOADs, whose pages are mapped as a whole.
+    pub fn is_mapped(&self, address: u64, size: u64) -> bool {
+        self.is_within(address, size, 0)
+    }
+
+    /// Whether these addresses are in the memory of one PT_LOAD that may be written.
+    pub fn is_writable(&self, address: u64, size: u64) -> bool {
+        self.is_within(address, size, segment::PF_W)
+    }
+
+    fn is_within(&self, address: u64, size: u64, flags: u32) -> bool {
+        let Some(last) = size.checked_sub(1).and_then(|skip| address.checked_add(skip)) else { return false };
+        let has = |address: u64| {
+            self.loads().any(|load| {
+                let end = load.p_vaddr.saturating_add(load.p_memsz).div_ceil(PAGE);
+                let page = address / PAGE;
+                load.p_flags & flags == flags && load.p_vaddr / PAGE <= page && page < end
+            })
+        };
+        has(address) && has(last)
+    }
+
+    /// Whether an address is in the file bytes of an executable PT_LOAD.
+    pub fn is_code(&self, address: u64) -> bool {
+        self.loads().any(|load| {
+            let start = load.p_vaddr / PAGE * PAGE;
+            let has = address >= start && address < load.p_vaddr.saturating_add(load.p_filesz);
+            load.p_flags & segment::PF_X != 0 && has
+        })
+    }
+
+    /// The address of a file offset.
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
+        let has = |load: &&segment::ProgramHeader| {
+            offset >= load.p_offset && offset - load.p_offset < load.p_filesz
+        };
+        let load = self.loads().find(has)?;
+        load.p_vaddr.checked_add(offset - load.p_offset)
     }
 
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
     pub fn alignment(&self) -> Alignment {
-        // The page size of every Lambda kernel.
-        const PAGE: u64 = 4096;
         let of = |load: &segment::ProgramHeader| {
             let distance = load.p_vaddr.wrapping_sub(load.p_offset);
-            if !load.p_align.is_multiple_of(PAGE) || !distance.is_multiple_of(PAGE) {
+            // ld.so takes `p_align` for a power of two, and 0 makes a mask of all bits.
+            if !distance.is_multiple_of(PAGE) {
                 Alignment::Broken
-            } else if load.p_align != 0 && !distance.is_multiple_of(load.p_align) {
+            } else if !load.p_align.is_multiple_of(PAGE) {
+                Alignment::NoPages
+            } else if distance & load.p_align.wrapping_sub(1) != 0 {
                 Alignment::PageOnly
             } else {
                 Alignment::Fine
@@ -139,9 +200,11 @@ impl<'a> Image<'a> {
 
     pub fn interpreter(&self) -> Result<Option<String>, ElfError> {
         let Some(header) = self.of_type(segment::PT_INTERP).next() else { return Ok(None) };
-        let bytes = self.segment_start(header, 4096, "the interpreter's path")?;
+        // Source: `load_elf_binary` in fs/binfmt_elf.c.
+        const PATH_MAX: u64 = 4096;
+        let bytes = self.segment_start(header, PATH_MAX, "the interpreter's path")?;
         match bytes.split_last() {
-            Some((0, path)) if !path.is_empty() && path.len() < 4096 => {
+            Some((0, path)) if !path.is_empty() && header.p_filesz <= PATH_MAX => {
                 let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
                 Ok(Some(escape(&path[..end])))
             }

@@ -7,11 +7,12 @@
 //! Source: `elf_dynamic_do_Rela` in glibc's elf/do-rel.h, `elf_machine_rela`, `elf_machine_lazy_rel` and
 //! `elf_machine_type_class` in sysdeps/x86_64/dl-machine.h and sysdeps/aarch64/dl-machine.h.
 
-use goblin::elf::header::EM_AARCH64;
+use goblin::elf::header::{EM_AARCH64, EM_X86_64};
 use goblin::elf::reloc;
+use goblin::elf64::program_header::PF_W;
 
-use super::ElfError;
-use super::read::{Image, u64};
+use super::read::{Image, outside, u64};
+use super::{ElfError, ObjectType, PAGE};
 
 /// Addresses of the tables that lead to symbols, as the dynamic segment gives them.
 pub(super) struct Tables {
@@ -23,6 +24,10 @@ pub(super) struct Tables {
     /// musl reads it; glibc on Lambda's architectures does not.
     pub rel: Option<Table>,
     pub jmprel: Option<Table>,
+    /// DT_TEXTREL: what is not writable is made so for the time of relocation.
+    pub changes_code: bool,
+    /// Jump slots are bound at start.
+    pub binds_now: bool,
 }
 
 /// One table of relocations.
@@ -94,14 +99,23 @@ impl Uses {
 
 const RELA_SIZE: u64 = 24;
 const REL_SIZE: u64 = 16;
+const TABLE: &str = "a relocation table";
 
-/// The uses of each symbol, by its index, up to the last one that a relocation names.
+/// What relocation tables say.
+#[derive(Default)]
+pub(super) struct Relocations {
+    /// The uses of each symbol, by its index, up to the last one that a relocation names.
+    pub uses: Vec<Uses>,
+    /// What ld.so refuses in them or dies of, the first of it.
+    pub fault: Option<&'static str>,
+}
+
+/// Reads the tables.
 ///
 /// # Errors
 ///
 /// A table or the symbol that it names lies outside the file, or [`ElfError::NotRead`].
-pub(super) fn uses(image: &Image, tables: &Tables) -> Result<Vec<Uses>, ElfError> {
-    let mut uses = Vec::new();
+pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfError> {
     let Tables { mut rela, rel, jmprel, .. } = *tables;
     if let (Some(rela), Some(jmprel)) = (&mut rela, jmprel) {
         // Some linkers count the jump slots at the end of DT_RELA among it; they are read once.
@@ -111,51 +125,202 @@ pub(super) fn uses(image: &Image, tables: &Tables) -> Result<Vec<Uses>, ElfError
         }
     }
     // All are asked for before any is gone through: a part that was not read makes the parser start again.
-    let mut ranges = Vec::new();
-    for (table, record, is_late) in
-        [(rela, RELA_SIZE, false), (rel, REL_SIZE, false), (jmprel, RELA_SIZE, true)]
-    {
-        let Some(table) = table else { continue };
-        let skipped = table.n_relative.saturating_mul(record);
-        let size = table.size.saturating_sub(skipped);
-        if size >= record {
-            let address = table.address.wrapping_add(skipped);
-            ranges.push((image.at_address(address, size, "a relocation table")?, record, is_late));
+    for (table, record) in [(rela, RELA_SIZE), (rel, REL_SIZE), (jmprel, RELA_SIZE)] {
+        if let Some(table) = table {
+            let _ = records(image, table, record)?;
         }
     }
-    for (bytes, record, is_late) in ranges {
-        add(image, bytes.chunks_exact(record as usize), is_late, &mut uses)?;
+    let mut reader = Reader {
+        image,
+        places: Places::new(image, tables.changes_code),
+        binds_now: tables.binds_now,
+        read: Relocations::default(),
+    };
+    if let Some(table) = rela {
+        reader.relative(table)?;
+        reader.table(table, RELA_SIZE, false)?;
     }
-    Ok(uses)
+    // glibc leaves DT_REL alone on these machines, so no fault counts that is there.
+    if let Some(table) = rel {
+        let fault = reader.read.fault;
+        reader.table(table, REL_SIZE, false)?;
+        reader.read.fault = fault;
+    }
+    if let Some(table) = jmprel {
+        reader.table(table, RELA_SIZE, true)?;
+    }
+    Ok(reader.read)
 }
 
-fn add<'a>(
-    image: &Image,
-    records: impl Iterator<Item = &'a [u8]>,
-    is_late: bool,
-    uses: &mut Vec<Uses>,
-) -> Result<(), ElfError> {
-    for raw in records {
-        let entry = u64(raw, 8);
-        let (symbol, kind) = (entry >> 32, entry as u32);
-        if symbol == 0 {
-            continue;
+/// The relocations of a table, without the relative ones that are counted at its start.
+fn records<'a>(
+    image: &Image<'a>,
+    table: Table,
+    record: u64,
+) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, ElfError> {
+    let skipped = table.n_relative.saturating_mul(record);
+    // One that begins within the table counts, wherever it ends.
+    let size = table.size.saturating_sub(skipped);
+    let size = size.checked_next_multiple_of(record).ok_or_else(|| outside(TABLE))?;
+    let bytes = match size {
+        0 => &[],
+        size => image.at_address(table.address.wrapping_add(skipped), size, TABLE)?,
+    };
+    Ok(bytes.chunks_exact(record as usize))
+}
+
+struct Reader<'a> {
+    image: &'a Image<'a>,
+    places: Places,
+    binds_now: bool,
+    read: Relocations,
+}
+
+impl Reader<'_> {
+    fn table(&mut self, table: Table, record: u64, is_late: bool) -> Result<(), ElfError> {
+        for raw in records(self.image, table, record)? {
+            let entry = u64(raw, 8);
+            let (symbol, kind) = (entry >> 32, entry as u32);
+            let class = Class::of(self.image.machine, kind);
+            if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
+                self.fault("its table of jump slots has a relocation of another type");
+            }
+            self.place(u64(raw, 0), class);
+            if symbol == 0 {
+                continue;
+            }
+            let mut uses = Uses::of_type(self.image.machine, kind);
+            if !is_late {
+                uses = uses.without_delay();
+            }
+            self.symbol(symbol, uses)?;
         }
-        let mut kind = Uses::of_type(image.machine, kind);
-        if !is_late {
-            kind = kind.without_delay();
+        Ok(())
+    }
+
+    /// The relative relocations at the start: ld.so takes the word of DT_RELACOUNT for them, so the first and the last
+    /// of them tell.
+    ///
+    /// Source: `elf_machine_rela_relative` in sysdeps/x86_64/dl-machine.h and sysdeps/aarch64/dl-machine.h. A program
+    /// at a fixed address has none to do.
+    fn relative(&mut self, table: Table) -> Result<(), ElfError> {
+        if table.n_relative == 0 || self.image.object_type == ObjectType::Exec {
+            return Ok(());
         }
+        for index in [0, table.n_relative - 1] {
+            let address = table.address.wrapping_add(index.saturating_mul(RELA_SIZE));
+            let raw = self.image.at_address(address, RELA_SIZE, TABLE)?;
+            match u64(raw, 8) as u32 {
+                kind if !is_relative(self.image.machine, kind) => {
+                    self.fault("its DT_RELACOUNT counts a relocation of another type");
+                }
+                _ => self.place(u64(raw, 0), Class::Other),
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, address: u64, class: Class) {
+        match class {
+            Class::Nothing => {}
+            Class::Unknown => self.fault("it has a relocation of a type that the loader does not know"),
+            Class::Slot | Class::Other | Class::Symbol if !self.places.has(address) => {
+                self.fault("a relocation would change what is not writable");
+            }
+            Class::Slot | Class::Other | Class::Symbol => {}
+        }
+    }
+
+    fn symbol(&mut self, symbol: u64, uses: Uses) -> Result<(), ElfError> {
         // The record of a symbol has the size of a relocation; one beyond the file would only cost memory.
-        if symbol >= image.n_bytes() / RELA_SIZE {
+        if symbol >= self.image.n_bytes() / RELA_SIZE {
             return Err(ElfError::Malformed(
                 "a relocation names a symbol outside the file; it is truncated or corrupt".into(),
             ));
         }
-        let index = symbol as usize;
-        if uses.len() <= index {
-            uses.resize(index + 1, Uses::default());
+        let (index, known) = (symbol as usize, &mut self.read.uses);
+        if known.len() <= index {
+            known.resize(index + 1, Uses::default());
         }
-        uses[index] = uses[index].and(kind);
+        known[index] = known[index].and(uses);
+        Ok(())
     }
-    Ok(())
+
+    fn fault(&mut self, what: &'static str) {
+        self.read.fault.get_or_insert(what);
+    }
+}
+
+/// What the loader does with a relocation of a type.
+#[derive(Clone, Copy)]
+enum Class {
+    Nothing,
+    /// A jump slot, which it may leave for later.
+    Slot,
+    /// It does it at start by itself: a thread-local descriptor, an indirect function, a relative relocation.
+    Other,
+    /// It looks a symbol up.
+    Symbol,
+    /// It ends with "unexpected reloc type".
+    Unknown,
+}
+
+impl Class {
+    /// Source: `elf_machine_rela` and `elf_machine_lazy_rel` in the files named above. musl knows no more.
+    fn of(machine: u16, kind: u32) -> Class {
+        match (machine, kind) {
+            (_, 0) => Class::Nothing,
+            (EM_AARCH64, reloc::R_AARCH64_JUMP_SLOT) | (EM_X86_64, reloc::R_X86_64_JUMP_SLOT) => Class::Slot,
+            (EM_AARCH64, reloc::R_AARCH64_TLSDESC | reloc::R_AARCH64_IRELATIVE)
+            | (EM_X86_64, reloc::R_X86_64_TLSDESC | reloc::R_X86_64_IRELATIVE) => Class::Other,
+            (EM_AARCH64, reloc::R_AARCH64_ABS64 | reloc::R_AARCH64_ABS32)
+            | (EM_AARCH64, reloc::R_AARCH64_COPY..=reloc::R_AARCH64_IRELATIVE) => Class::Symbol,
+            (EM_X86_64, reloc::R_X86_64_64 | reloc::R_X86_64_PC32 | reloc::R_X86_64_32)
+            | (EM_X86_64, reloc::R_X86_64_COPY..=reloc::R_X86_64_RELATIVE)
+            | (EM_X86_64, reloc::R_X86_64_DTPMOD64..=reloc::R_X86_64_TPOFF64)
+            | (EM_X86_64, reloc::R_X86_64_SIZE32 | reloc::R_X86_64_SIZE64 | R_X86_64_RELATIVE64) => {
+                Class::Symbol
+            }
+            _ => Class::Unknown,
+        }
+    }
+}
+
+const R_X86_64_RELATIVE64: u32 = 38;
+
+fn is_relative(machine: u16, kind: u32) -> bool {
+    match machine {
+        EM_AARCH64 => kind == reloc::R_AARCH64_RELATIVE,
+        _ => matches!(kind, reloc::R_X86_64_RELATIVE | R_X86_64_RELATIVE64),
+    }
+}
+
+/// The addresses that the loader can change.
+struct Places {
+    /// From and to, page by page.
+    ranges: Vec<(u64, u64)>,
+    /// Where the last one was: relocations of one range follow each other.
+    last: usize,
+}
+
+impl Places {
+    /// With DT_TEXTREL, all that is mapped.
+    fn new(image: &Image, changes_code: bool) -> Places {
+        let wanted = if changes_code { 0 } else { PF_W };
+        let ranges = image.loads().filter(|load| load.p_flags & wanted == wanted).map(|load| {
+            let end = load.p_vaddr.saturating_add(load.p_memsz);
+            (load.p_vaddr / PAGE * PAGE, end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX))
+        });
+        Places { ranges: ranges.collect(), last: 0 }
+    }
+
+    fn has(&mut self, address: u64) -> bool {
+        let has = |&(start, end): &(u64, u64)| start <= address && address < end;
+        if self.ranges.get(self.last).is_some_and(has) {
+            return true;
+        }
+        let found = self.ranges.iter().position(has);
+        self.last = found.unwrap_or(0);
+        found.is_some()
+    }
 }

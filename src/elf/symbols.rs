@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use super::ElfError;
 use super::read::{Image, escape, outside, u16, u32, u64};
-use super::relocations::{self, Tables, Uses};
+use super::relocations::{Tables, Uses};
 
 /// One dynamic symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,39 +120,53 @@ impl SymbolTable {
 
 const SYMBOL_SIZE: usize = 24;
 
-/// Reads the table. `strings` is the dynamic string table.
+/// The number of symbols that the hash tables reach.
+///
+/// The tables for them are asked for, too: where a part was not read, the parser starts again, and better before the
+/// relocations are gone through.
+///
+/// # Errors
+///
+/// A table that does not lie in the file, or [`ElfError::NotRead`].
+pub(super) fn count(image: &Image, tables: &Tables) -> Result<u64, ElfError> {
+    let count = match (tables.hash, tables.gnu_hash) {
+        _ if tables.symtab.is_none() => 0,
+        (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
+        (None, Some(hash)) => count_by_gnu_hash(image, hash)?,
+        (None, None) => 0,
+    };
+    parts(image, tables, count)?;
+    Ok(count)
+}
+
+/// The records of `count` symbols, and their versions if they have any.
+fn parts<'a>(image: &Image<'a>, tables: &Tables, count: u64) -> Result<(&'a [u8], &'a [u8]), ElfError> {
+    let Some(address) = tables.symtab.filter(|_| count > 0) else { return Ok((&[], &[])) };
+    let size = count.saturating_mul(SYMBOL_SIZE as u64);
+    let table = image.at_address(address, size, "the dynamic symbol table")?;
+    let versions = match tables.versym {
+        Some(address) => image.at_address(address, count * 2, "the symbol version table")?,
+        None => &[],
+    };
+    Ok((table, versions))
+}
+
+/// Reads the table, of which `hashed` symbols are in hash tables. `strings` is the dynamic string table, `uses` is
+/// what the relocations say.
 ///
 /// # Errors
 ///
 /// A table that does not lie in the file, a name without an end, names longer in all than the limit, or
 /// [`ElfError::NotRead`].
-pub(super) fn read(image: &Image, tables: &Tables, strings: &[u8]) -> Result<SymbolTable, ElfError> {
+pub(super) fn read(
+    image: &Image,
+    tables: &Tables,
+    hashed: u64,
+    uses: &[Uses],
+    strings: &[u8],
+) -> Result<SymbolTable, ElfError> {
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
-    let Some(address) = tables.symtab else { return Ok(SymbolTable { has_hash, ..Default::default() }) };
-    let hashed = match (tables.hash, tables.gnu_hash) {
-        (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
-        (None, Some(hash)) => count_by_gnu_hash(image, hash)?,
-        (None, None) => 0,
-    };
-    let parts = |count: u64| -> Result<(&[u8], &[u8]), ElfError> {
-        if count == 0 {
-            return Ok((&[], &[]));
-        }
-        let table = image.at_address(
-            address,
-            count.saturating_mul(SYMBOL_SIZE as u64),
-            "the dynamic symbol table",
-        )?;
-        let versions = match tables.versym {
-            Some(address) => image.at_address(address, count * 2, "the symbol version table")?,
-            None => &[],
-        };
-        Ok((table, versions))
-    };
-    // Before the relocations are gone through: a part that was not read makes the parser start again.
-    parts(hashed)?;
-    let uses = relocations::uses(image, tables)?;
-    let (table, versions) = parts(hashed.max(uses.len() as u64))?;
+    let (table, versions) = parts(image, tables, hashed.max(uses.len() as u64))?;
     let mut symbols = Vec::with_capacity(table.len() / SYMBOL_SIZE);
     // Names may share their ends, and symbols their name; four times is more than any real table has.
     let mut left = strings.len().saturating_mul(4).saturating_add(1 << 16);

@@ -380,11 +380,19 @@ impl Glibc {
         if !elf.has_dynamic {
             return fatal("object file has no dynamic section");
         }
+        let is_old = self.release < (2, 35);
         match elf.alignment {
             Alignment::Fine => {}
-            Alignment::PageOnly if self.release >= (2, 35) => {}
+            Alignment::PageOnly | Alignment::NoPages if !is_old => {}
             Alignment::PageOnly => return fatal("ELF load command address/offset not properly aligned"),
-            Alignment::Broken => return fatal("ELF load command alignment not page-aligned"),
+            Alignment::NoPages => return fatal("ELF load command alignment not page-aligned"),
+            Alignment::Broken if is_old => {
+                return fatal("ELF load command address/offset not properly aligned");
+            }
+            Alignment::Broken => return fatal("ELF load command address/offset not page-aligned"),
+        }
+        if let Some(fault) = elf.library_fault() {
+            return fatal(fault);
         }
         if elf.flags_1 & DF_1_PIE != 0 {
             return fatal("cannot dynamically load position-independent executable");

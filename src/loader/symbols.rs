@@ -145,6 +145,8 @@ impl<'a> Reference<'a> {
 #[derive(Clone, Copy)]
 struct Version<'a> {
     node: &'a str,
+    /// The hash that is stored beside the name, and is compared before it.
+    hash: u32,
     /// The file that the version need names; `None` for a node of the object's own.
     file: Option<&'a str>,
     /// Only a definition under this very node will do.
@@ -160,12 +162,13 @@ impl<'a> Version<'a> {
         let need = elf.verneed.iter().find(|need| need.index & 0x7fff == index);
         let need = need.map(|need| Version {
             node: &need.node,
+            hash: need.hash,
             file: Some(&need.file),
             is_hidden: need.index & 0x8000 != 0,
         });
         need.or_else(|| {
             let own = elf.verdef.iter().find(|def| !def.base && def.index & 0x7fff == index)?;
-            Some(Version { node: &own.node, file: None, is_hidden: false })
+            Some(Version { node: &own.node, hash: own.hash, file: None, is_hidden: false })
         })
     }
 }

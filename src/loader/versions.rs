@@ -1,7 +1,8 @@
 //! Version nodes: every object's DT_VERNEED against the object that answers to the file it names.
 //!
 //! Source: `_dl_check_map_versions` and `match_symbol` in glibc's elf/dl-version.c. Membership decides, never
-//! order: the loader compares names, and `GLIBC_ABI_DT_RELR` has no number. musl does none of this.
+//! order: the loader compares the stored hashes and then the names, and `GLIBC_ABI_DT_RELR` has no number. musl does
+//! none of this.
 
 use super::{Closure, Rules};
 use crate::baseline::NodeAnswer;
@@ -50,7 +51,7 @@ pub fn check_versions(closure: &Closure, rules: &Rules) -> Vec<VersionCheck> {
         for need in &elf.verneed {
             let object = answering.get(need.file.as_str()).copied();
             let answer = match object {
-                Some(index) => answer(&closure.objects[index].file.object, &need.node),
+                Some(index) => answer(&closure.objects[index].file.object, need),
                 None => VersionAnswer::NoSuchFile,
             };
             if answer != VersionAnswer::Fits {
@@ -61,12 +62,16 @@ pub fn check_versions(closure: &Closure, rules: &Rules) -> Vec<VersionCheck> {
     checks
 }
 
-fn answer(object: &Object, node: &str) -> VersionAnswer {
+fn answer(object: &Object, need: &VersionNeed) -> VersionAnswer {
     match (object, object.elf()) {
         (_, Some(elf)) if elf.verdef.is_empty() => VersionAnswer::NoVersions,
-        (_, Some(elf)) if elf.verdef.iter().any(|def| def.node == node) => VersionAnswer::Fits,
+        (_, Some(elf)) if elf.verdef.iter().any(|def| need.is_met_by(def)) => VersionAnswer::Fits,
         (_, Some(_)) => VersionAnswer::NotThere,
-        (Object::System(system), None) => match system.node(node) {
+        (Object::System(system), None) => match system.node(&need.node) {
+            // A table has names alone, and their hashes are those that a linker writes.
+            NodeAnswer::Floor | NodeAnswer::Later(_) | NodeAnswer::Uncertain if !need.has_right_hash() => {
+                VersionAnswer::NotThere
+            }
             NodeAnswer::Floor => VersionAnswer::Fits,
             NodeAnswer::Later(image) => VersionAnswer::Later(image.to_owned()),
             NodeAnswer::Uncertain => VersionAnswer::Uncertain,

@@ -22,6 +22,7 @@ pub const PT_DYNAMIC: u32 = 2;
 pub const PT_INTERP: u32 = 3;
 pub const PT_NOTE: u32 = 4;
 pub const PT_PHDR: u32 = 6;
+pub const PT_TLS: u32 = 7;
 pub const PT_GNU_STACK: u32 = 0x6474_e551;
 pub const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 
@@ -42,6 +43,11 @@ pub const DT_RPATH: u64 = 15;
 pub const DT_PLTREL: u64 = 20;
 pub const DT_JMPREL: u64 = 23;
 pub const DT_BIND_NOW: u64 = 24;
+pub const DT_INIT: u64 = 12;
+pub const DT_DEBUG: u64 = 21;
+pub const DT_TEXTREL: u64 = 22;
+pub const DT_INIT_ARRAY: u64 = 25;
+pub const DT_RELACOUNT: u64 = 0x6fff_fff9;
 pub const DT_RUNPATH: u64 = 29;
 pub const DT_FLAGS: u64 = 30;
 pub const DT_RELRSZ: u64 = 35;
@@ -108,6 +114,12 @@ struct Symbol {
     relocation: Option<Relocation>,
 }
 
+impl Symbol {
+    fn is_thread_local(&self) -> bool {
+        self.defined && self.kind == SymbolKind::ThreadLocal
+    }
+}
+
 /// What an ELF file is to say. Every method returns the changed object.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -133,6 +145,7 @@ pub struct Object {
     properties: Vec<u8>,
     text: Vec<u8>,
     changes: Vec<(u64, Option<u64>)>,
+    renames: Vec<(Vec<u8>, Vec<u8>)>,
     has_sections: bool,
 }
 
@@ -161,6 +174,7 @@ impl Object {
             properties: Vec::new(),
             text: Vec::new(),
             changes: Vec::new(),
+            renames: Vec::new(),
             has_sections: false,
         }
     }
@@ -432,6 +446,13 @@ impl Object {
         self
     }
 
+    /// Writes one name over another of the string table, as an editor that knows of no hashes does.
+    pub fn renamed(mut self, from: &str, to: &str) -> Object {
+        assert_eq!(from.len(), to.len());
+        self.renames.push((from.as_bytes().to_vec(), to.as_bytes().to_vec()));
+        self
+    }
+
     /// Adds section headers, for tools that look at them; 64-bit files only.
     pub fn with_sections(mut self) -> Object {
         self.has_sections = true;
@@ -541,6 +562,7 @@ impl Layout<'_> {
             (PT_INTERP, object.interpreter.is_some()),
             (PT_LOAD, object.loads),
             (PT_DYNAMIC, object.has_dynamic),
+            (PT_TLS, object.symbols.iter().any(Symbol::is_thread_local)),
             (PT_NOTE, !object.notes.is_empty()),
             (PT_GNU_PROPERTY, !object.properties.is_empty()),
             // Without it ld.so makes the stack executable.
@@ -581,6 +603,8 @@ impl Layout<'_> {
                 PT_INTERP => (interpreter, 1),
                 PT_LOAD => (file, BASE),
                 PT_DYNAMIC => (dynamic, 8),
+                // Some bytes to begin with.
+                PT_TLS => ((self.built.symbols, 8), 8),
                 PT_NOTE => (notes, 4),
                 PT_GNU_PROPERTY => (properties, 8),
                 _ => ((0, 0), 16),
@@ -648,8 +672,8 @@ impl Layout<'_> {
         self.half(object.machine);
         self.word(1);
         let header_size: u16 = if object.class64 { 64 } else { 52 };
-        // The entry is address 0: nothing here is to be run.
-        self.address(0);
+        // Some address in the file: nothing here is to be run.
+        self.address(BASE);
         self.address(header_size.into());
         self.address(0);
         self.word(0);
@@ -663,8 +687,12 @@ impl Layout<'_> {
 
     fn program_header(&self, kind: u32, (at, size): (usize, usize), align: u64) -> Vec<u8> {
         let mut raw = Layout::new(self.object);
-        // Read and write: old loaders relocate the dynamic segment in place.
-        let flags = if kind == PT_INTERP || kind == PT_NOTE { 4 } else { 6 };
+        // Read and write: old loaders relocate the dynamic segment in place. The entry point must be executable.
+        let flags = match kind {
+            PT_INTERP | PT_NOTE => 4,
+            PT_LOAD => 7,
+            _ => 6,
+        };
         let address = if kind == PT_GNU_STACK { 0 } else { Built::address(at) };
         raw.word(kind);
         if self.object.class64 {
@@ -712,7 +740,13 @@ impl Layout<'_> {
             self.dynamic.extend([(DT_RELR, Built::address(self.here())), (DT_RELRENT, 8)]);
         }
         self.built.strings = self.here();
-        let strings = std::mem::take(&mut self.strings);
+        let mut strings = std::mem::take(&mut self.strings);
+        for (from, to) in &self.object.renames {
+            let from = [from, [0].as_slice()].concat();
+            let at =
+                strings.windows(from.len()).position(|window| window == from).expect("a name of the table");
+            strings[at..at + to.len()].copy_from_slice(to);
+        }
         self.bytes(&strings);
         self.section(".dynstr", 3, "", 0, self.built.strings);
         self.dynamic.push((DT_STRTAB, Built::address(self.built.strings)));

@@ -9,6 +9,7 @@ pub mod compile;
 pub mod debian;
 pub mod dns;
 pub mod elf;
+pub mod fields;
 pub mod function;
 pub mod hello;
 #[cfg(unix)]

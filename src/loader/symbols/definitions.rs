@@ -86,7 +86,7 @@ fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit
         None if hidden => Fit::No,
         None => Fit::IfOnly,
         Some(wanted) => match Version::of(elf, symbol.version) {
-            Some(node) if node.node == wanted.node => Fit::Yes,
+            Some(node) if (node.hash, node.node) == (wanted.hash, wanted.node) => Fit::Yes,
             Some(_) => Fit::No,
             None if hidden || wanted.is_hidden => Fit::No,
             None => Fit::Yes,

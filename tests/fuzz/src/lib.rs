@@ -37,6 +37,8 @@ pub fn elf(bytes: &[u8]) {
     let definitions = facts.verdef.iter().map(|definition| definition.node.len());
     assert!(lists + single.chain(nodes).chain(definitions).sum::<usize>() <= 4 << 20);
     assert!(facts.symbols.iter().count() <= bytes.len() / 24);
+    assert!(facts.faults.len() <= 16);
+    let _ = (facts.program_fault(), facts.library_fault());
 
     let _ = (facts.arch(), facts.machine_name(), facts.is_program(), facts.linkage(), facts.libc());
     let _ = facts.binds_now();

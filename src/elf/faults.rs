@@ -1,0 +1,371 @@
+//! What the kernel or glibc's loader refuses in a file, or dies of: nobody judges it here, [`crate::audit`] and
+//! [`crate::loader`] do.
+//!
+//! The loader checks little and trusts the rest: a missing entry is a null pointer to it, a wrong address a crash.
+//! No linker writes such files; editors and damage make them. Only what is sure to stop the start is a fault.
+//!
+//! Source: `load_elf_binary` in the kernel's fs/binfmt_elf.c; in glibc 2.34 and 2.36 `open_verify` and
+//! `_dl_map_object_from_fd` (elf/dl-load.c), `rtld_setup_main_map` (elf/rtld.c), `elf_get_dynamic_info`
+//! (elf/get-dynamic-info.h), `_ELF_DYNAMIC_DO_RELOC` (elf/dynamic-link.h), `_dl_setup_hash`, `call_init`
+//! (elf/dl-init.c), `_dl_check_map_versions` (elf/dl-version.c). `tests/mutants.rs` compares with real starts.
+
+use goblin::elf::dynamic as tag;
+use goblin::elf64::program_header as segment;
+
+use super::read::{Image, u32, u64};
+use super::{ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses, file_name};
+
+/// What of a file a fault stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stops {
+    /// The kernel, which starts a program.
+    Program,
+    /// The loader, which opens a library.
+    Library,
+    /// Both.
+    Mapping,
+    /// The loader, when it looks at the dynamic segment of a library, or of a program that names an interpreter.
+    Linking,
+}
+
+/// Something in a file that stops a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// In which case.
+    pub stops: Stops,
+    /// What is the matter, as the end of a sentence.
+    pub what: String,
+}
+
+impl ElfFacts {
+    /// Why the file does not start as a program, if it has a fault.
+    pub fn program_fault(&self) -> Option<&str> {
+        self.fault(|stops| match stops {
+            Stops::Program | Stops::Mapping => true,
+            Stops::Linking => self.interpreter.is_some(),
+            Stops::Library => false,
+        })
+    }
+
+    /// Why the loader does not take the file as a library, if it has a fault.
+    pub fn library_fault(&self) -> Option<&str> {
+        self.fault(|stops| stops != Stops::Program)
+    }
+
+    fn fault(&self, counts: impl Fn(Stops) -> bool) -> Option<&str> {
+        self.faults.iter().find(|fault| counts(fault.stops)).map(|fault| fault.what.as_str())
+    }
+}
+
+/// The faults of a file, in the order in which they are met; one of each kind is enough.
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    pub fn new() -> Faults {
+        Faults(Vec::new())
+    }
+
+    pub fn list(self) -> Vec<Fault> {
+        self.0
+    }
+
+    fn add(&mut self, stops: Stops, what: impl Into<String>) {
+        // Each segment may have one; the first of each kind is what is reported.
+        if self.0.iter().filter(|fault| fault.stops == stops).count() < 4 {
+            self.0.push(Fault { stops, what: what.into() });
+        }
+    }
+
+    /// The ELF header, as `open_verify` looks at it. The texts are ld.so's.
+    pub fn header(&mut self, image: &Image) {
+        let head = image.head;
+        if head[6] != 1 {
+            self.add(Stops::Library, "ELF file version ident does not match current one");
+        } else if head[9..16].iter().any(|byte| *byte != 0) {
+            self.add(Stops::Library, "nonzero padding in e_ident");
+        } else if u32(head, 20) != 1 {
+            self.add(Stops::Library, "ELF file version does not match current one");
+        }
+    }
+
+    /// The program headers.
+    pub fn segments(&mut self, image: &Image, facts: &ElfFacts) {
+        let mut earlier: Vec<&segment::ProgramHeader> = Vec::new();
+        for load in image.loads() {
+            let is_beyond = |size: u64| load.p_vaddr.checked_add(size).is_none_or(|end| end > ADDRESS_SPACE);
+            if is_beyond(load.p_filesz) {
+                self.add(Stops::Mapping, OUTSIDE);
+            } else if earlier.iter().any(|other| hides(load, other)) {
+                self.add(Stops::Mapping, "a segment would be mapped over another one");
+            } else if earlier.last().is_some_and(|other| load.p_vaddr < other.p_vaddr) {
+                self.add(Stops::Library, "its segments are not in the order of their addresses");
+            }
+            if load.p_filesz > load.p_memsz {
+                self.add(Stops::Program, SMALLER);
+            } else if is_beyond(load.p_memsz) {
+                self.add(Stops::Program, OUTSIDE);
+            }
+            if load.p_filesz > 0 && load.p_flags & (segment::PF_R | segment::PF_W | segment::PF_X) == 0 {
+                self.add(Stops::Mapping, "a segment may be neither read nor written nor executed");
+            }
+            if load.p_vaddr.wrapping_sub(load.p_offset) % PAGE != 0 {
+                self.add(Stops::Program, "a segment's address and offset do not agree");
+            }
+            earlier.push(load);
+        }
+        // ld.so takes the end of the last one for the end of the library.
+        match earlier.last() {
+            Some(last) if last.p_filesz > last.p_memsz => self.add(Stops::Library, SMALLER),
+            Some(last) if last.p_vaddr.saturating_add(last.p_memsz) > ADDRESS_SPACE => {
+                self.add(Stops::Library, OUTSIDE);
+            }
+            _ => {}
+        }
+        if earlier.is_empty() {
+            self.add(Stops::Program, "it has no loadable segment");
+        } else if !image.is_code(u64(image.head, 24)) {
+            self.add(Stops::Program, "its entry point is not in executable code");
+        }
+        self.thread_local(image);
+        self.for_the_loader(image, facts);
+    }
+
+    fn thread_local(&mut self, image: &Image) {
+        /// More than any process gets for its thread-local data.
+        const MOST: u64 = 1 << 31;
+        for header in image.of_type(segment::PT_TLS).filter(|header| header.p_memsz > 0) {
+            if header.p_filesz > header.p_memsz {
+                self.add(Stops::Linking, "its thread-local data has more bytes in the file than in memory");
+            } else if header.p_memsz > MOST || header.p_align > MOST {
+                self.add(Stops::Linking, "its thread-local data fits into no memory");
+            } else if header.p_align == 0 {
+                self.add(Stops::Linking, "its thread-local data has the alignment 0");
+            } else if header.p_filesz > 0
+                && (header.p_vaddr == 0 || !image.is_mapped(header.p_vaddr, header.p_filesz))
+            {
+                // An address of 0 means to ld.so that there is none.
+                self.add(Stops::Linking, "its thread-local data lies outside its memory");
+            }
+        }
+    }
+
+    /// What ld.so reads of the program headers of its program and of libraries.
+    fn for_the_loader(&mut self, image: &Image, facts: &ElfFacts) {
+        let dynamic = image.of_type(segment::PT_DYNAMIC).last();
+        // klibc's programs name its library, which loads nothing.
+        let has_loader = facts.interpreter.as_deref().is_some_and(|path| file_name(path).starts_with("ld"));
+        if has_loader && dynamic.is_none() {
+            self.add(Stops::Program, "it names an interpreter and has no dynamic segment");
+        }
+        if dynamic.is_some_and(|header| header.p_filesz == 0 || header.p_vaddr == 0) {
+            self.add(Stops::Library, "object file has no dynamic section");
+        }
+        if has_loader {
+            self.program_headers(image);
+        }
+        // Only in notes of this alignment ld.so looks for properties: in memory.
+        let notes = image.of_type(segment::PT_NOTE).filter(|header| header.p_align == 8);
+        let notes = notes.map(|header| (header.p_vaddr, header.p_memsz));
+        let properties = image.of_type(segment::PT_GNU_PROPERTY).map(|header| (header.p_vaddr, 1));
+        if notes.chain(properties).any(|(address, size)| size > 0 && !image.is_mapped(address, size)) {
+            self.add(Stops::Linking, "its notes lie outside its memory");
+        }
+        for header in image.of_type(segment::PT_GNU_RELRO) {
+            // Source: `_dl_protect_relro` in elf/dl-reloc.c.
+            let start = header.p_vaddr / PAGE * PAGE;
+            let end = header.p_vaddr.wrapping_add(header.p_memsz) / PAGE * PAGE;
+            if start != end && !image.is_mapped(start, end.wrapping_sub(start)) {
+                self.add(Stops::Linking, "what is to be read-only after relocation lies outside its memory");
+            }
+        }
+    }
+
+    /// ld.so knows where its program is by the address of the program headers alone.
+    fn program_headers(&mut self, image: &Image) {
+        let table = image.address_of(u64(image.head, 32));
+        match image.of_type(segment::PT_PHDR).last() {
+            Some(header) if Some(header.p_vaddr) != table => {
+                self.add(Stops::Program, "its program headers are not where PT_PHDR says");
+            }
+            None if image.object_type == ObjectType::Dyn => {
+                self.add(
+                    Stops::Program,
+                    "it has no PT_PHDR, without which the loader takes it to be elsewhere",
+                );
+            }
+            _ => {}
+        }
+        let interpreter = image.of_type(segment::PT_INTERP).next();
+        if interpreter.is_some_and(|header| !image.is_mapped(header.p_vaddr, 1)) {
+            self.add(Stops::Program, "the interpreter's path lies outside its memory");
+        }
+    }
+
+    /// The dynamic segment.
+    pub fn dynamic(&mut self, image: &Image, dynamic: &Dynamic) -> Result<(), ElfError> {
+        for (wanted, name) in [(tag::DT_STRTAB, "DT_STRTAB"), (tag::DT_SYMTAB, "DT_SYMTAB")] {
+            if dynamic.value(wanted).is_none() {
+                self.add(Stops::Linking, format!("its dynamic segment has no {name}"));
+            }
+        }
+        self.relocation_entries(image, dynamic);
+        self.functions(image, dynamic);
+        if let Some(address) = dynamic.value(tag::DT_GNU_HASH) {
+            let words = u32(image.at_address(address, 16, "the GNU hash table")?, 8);
+            if !words.is_power_of_two() {
+                self.add(Stops::Linking, format!("the Bloom filter of its GNU hash table has {words} words"));
+            }
+        }
+        Ok(())
+    }
+
+    fn relocation_entries(&mut self, image: &Image, dynamic: &Dynamic) {
+        let value = |tag| dynamic.value(tag);
+        if value(tag::DT_RELA).is_some() {
+            match value(tag::DT_RELAENT) {
+                Some(24) => {}
+                Some(size) => self.add(Stops::Linking, format!("its DT_RELAENT is {size}, not 24")),
+                None => self.add(Stops::Linking, "it has DT_RELA and no DT_RELAENT"),
+            }
+            match (value(tag::DT_RELASZ), value(tag::DT_RELACOUNT)) {
+                (None, _) => self.add(Stops::Linking, "it has DT_RELA and no DT_RELASZ"),
+                (Some(size), Some(count)) if count > size / 24 => {
+                    self.add(Stops::Linking, "its DT_RELACOUNT is higher than its relocations are many");
+                }
+                _ => {}
+            }
+        }
+        if value(tag::DT_RELA).is_none() && value(tag::DT_RELASZ).is_some_and(|size| size > 0) {
+            self.add(Stops::Linking, "it has DT_RELASZ and no DT_RELA");
+        }
+        if value(DT_RELR).is_some() {
+            match (value(DT_RELRSZ), value(DT_RELRENT)) {
+                (None, _) => self.add(Stops::Linking, "it has DT_RELR and no DT_RELRSZ"),
+                (_, Some(8)) => {}
+                _ => self.add(Stops::Linking, "it has DT_RELR, and its DT_RELRENT is not 8"),
+            }
+        }
+        match value(tag::DT_PLTREL) {
+            Some(tag::DT_RELA) => {
+                let needs = [(tag::DT_JMPREL, "DT_JMPREL"), (tag::DT_PLTRELSZ, "DT_PLTRELSZ")];
+                if let Some((_, name)) = needs.iter().find(|(tag, _)| value(*tag).is_none()) {
+                    self.add(Stops::Linking, format!("it has DT_PLTREL and no {name}"));
+                }
+            }
+            Some(kind) => self.add(Stops::Linking, format!("its DT_PLTREL is {kind}, not 7 (DT_RELA)")),
+            None if value(tag::DT_JMPREL).is_some()
+                && value(tag::DT_PLTRELSZ).is_none_or(|size| size > 0) =>
+            {
+                self.add(Stops::Linking, "it has DT_JMPREL and no DT_PLTREL");
+            }
+            None => {}
+        }
+        // Entries that are bound late lead to the loader by the second and third word of this table.
+        let table = value(tag::DT_PLTGOT).filter(|address| image.is_writable(*address, 24));
+        if value(tag::DT_JMPREL).is_some() && !dynamic.binds_now && table.is_none() {
+            self.add(Stops::Linking, "its DT_PLTGOT leads to no writable memory");
+        }
+    }
+
+    /// The functions that ld.so, or the C library for a program, calls at start.
+    fn functions(&mut self, image: &Image, dynamic: &Dynamic) {
+        if dynamic.value(tag::DT_INIT).is_some_and(|address| !image.is_code(address)) {
+            self.add(Stops::Linking, "its DT_INIT is not in executable code");
+        }
+        let arrays = [
+            (tag::DT_INIT_ARRAY, tag::DT_INIT_ARRAYSZ, "DT_INIT_ARRAY"),
+            (tag::DT_PREINIT_ARRAY, tag::DT_PREINIT_ARRAYSZ, "DT_PREINIT_ARRAY"),
+        ];
+        for (table, size, name) in arrays {
+            match (dynamic.value(table), dynamic.value(size)) {
+                (Some(_), None) => self.add(Stops::Linking, format!("it has {name} and no {name}SZ")),
+                // Its addresses are relocated, but for a program at a fixed address.
+                (Some(address), Some(size))
+                    if size >= 8
+                        && !match image.object_type {
+                            ObjectType::Dyn => image.is_writable(address, size),
+                            _ => image.is_mapped(address, size),
+                        } =>
+                {
+                    self.add(Stops::Linking, format!("its {name} does not lie in its data"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What was found in the relocations.
+    pub fn relocations(&mut self, found: Option<&'static str>) {
+        if let Some(what) = found {
+            self.add(Stops::Linking, what);
+        }
+    }
+
+    /// The symbols, once they are read. The table of versions that ld.so makes of DT_VERNEED and DT_VERDEF is as long
+    /// as the highest index there.
+    pub fn symbols(&mut self, image: &Image, facts: &ElfFacts) {
+        let has_thread_local = image.of_type(segment::PT_TLS).any(|header| header.p_memsz > 0);
+        let mut symbols = facts.symbols.iter();
+        if !has_thread_local && symbols.any(|symbol| symbol.defined && symbol.thread_local == Some(true)) {
+            self.add(Stops::Linking, "it has thread-local symbols and no thread-local data");
+        }
+        let at_start = Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS);
+        let is_at_start = |symbol: &super::Symbol| {
+            !symbol.weak && (symbol.uses.has(at_start) || symbol.is_looked_up() && facts.binds_now())
+        };
+        let nameless = |symbol: &super::Symbol| {
+            let is_met = symbol.offer == Offer::Everything;
+            is_at_start(symbol) && !is_met && facts.symbols.name_bytes(symbol).is_empty()
+        };
+        if facts.symbols.iter().any(nameless) {
+            self.add(Stops::Linking, "a relocation asks for a symbol without a name");
+        }
+        let needed = facts.verneed.iter().map(|need| need.index);
+        let defined = facts.verdef.iter().map(|definition| definition.index);
+        let highest = needed.chain(defined).map(|index| index & 0x7fff).max().unwrap_or(0);
+        if highest > 0 && !facts.has_versym {
+            self.add(Stops::Linking, "it has version nodes and no DT_VERSYM");
+        }
+        let is_beyond =
+            |symbol: &super::Symbol| is_at_start(symbol) && symbol.version & 0x7fff > highest.max(1);
+        if let Some(symbol) = facts.symbols.iter().find(|symbol| is_beyond(symbol)) {
+            let name = facts.symbols.name(symbol);
+            self.add(Stops::Linking, format!("`{name}` is of a version that it has no entry for"));
+        }
+    }
+}
+
+/// The entries of a dynamic segment, as far as they count.
+pub(super) struct Dynamic<'a> {
+    pub entries: &'a [(u64, u64)],
+    pub binds_now: bool,
+}
+
+impl Dynamic<'_> {
+    /// As in ld.so, the last entry of a tag counts where only one can.
+    pub fn value(&self, wanted: u64) -> Option<u64> {
+        self.entries.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value)
+    }
+}
+
+const DT_RELRSZ: u64 = 35;
+const DT_RELR: u64 = 36;
+const DT_RELRENT: u64 = 37;
+
+const OUTSIDE: &str = "a segment lies outside the address space";
+const SMALLER: &str = "a segment has more bytes in the file than in memory";
+
+/// Where the kernel's half begins on x86_64; it is higher on arm64.
+const ADDRESS_SPACE: u64 = 0x7fff_ffff_f000;
+
+/// Whether a segment takes memory of an earlier one, or a page of it for other bytes of the file.
+fn hides(load: &segment::ProgramHeader, other: &segment::ProgramHeader) -> bool {
+    let end = |load: &segment::ProgramHeader| load.p_vaddr.saturating_add(load.p_filesz);
+    if load.p_vaddr < end(other) && other.p_vaddr < end(load) {
+        return true;
+    }
+    let pages = |load: &segment::ProgramHeader| (load.p_vaddr / PAGE, end(load).div_ceil(PAGE));
+    let ((start, end), (other_start, other_end)) = (pages(load), pages(other));
+    let distance = |load: &segment::ProgramHeader| load.p_vaddr.wrapping_sub(load.p_offset);
+    start < other_end && other_start < end && distance(load) != distance(other)
+}

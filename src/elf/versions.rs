@@ -1,0 +1,134 @@
+//! Version nodes: what an object wants of others (DT_VERNEED), and what it offers (DT_VERDEF).
+
+use super::read::{Image, Strings, after, u16, u32};
+use super::{ElfError, MAX_ENTRIES};
+
+/// One entry of DT_VERNEED: a version node this object wants from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionNeed {
+    /// `vn_file`: the needed name the node is expected in.
+    pub file: String,
+    /// The node, such as `GLIBC_2.34`.
+    pub node: String,
+    /// `vna_hash`: what ld.so compares before the name. [`version_hash`] of the node, if a linker wrote it.
+    pub hash: u32,
+    /// VER_FLG_WEAK: its absence only makes ld.so print a line.
+    pub weak: bool,
+    /// The index that DT_VERSYM uses for it.
+    pub index: u16,
+}
+
+/// One entry of DT_VERDEF: a version node this object offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionDefinition {
+    /// The node; for the base entry the file's own name.
+    pub node: String,
+    /// `vd_hash`, as [`VersionNeed::hash`].
+    pub hash: u32,
+    /// VER_FLG_BASE: names the file, not a version. ld.so matches it like any other.
+    pub base: bool,
+    /// The index that DT_VERSYM uses for it.
+    pub index: u16,
+}
+
+impl VersionNeed {
+    /// Whether this definition is the node that is wanted: the hash decides first, then the name.
+    ///
+    /// Source: `match_symbol` in glibc's elf/dl-version.c, `check_match` in elf/dl-lookup.c.
+    pub fn is_met_by(&self, definition: &VersionDefinition) -> bool {
+        self.hash == definition.hash && self.node == definition.node
+    }
+
+    /// Whether the stored hash is that of the name. An editor that changes the name in the string table leaves the
+    /// hash behind, and then no library has the node.
+    pub fn has_right_hash(&self) -> bool {
+        self.hash == version_hash(&self.node)
+    }
+}
+
+/// The hash of a version's name, which DT_VERNEED and DT_VERDEF store beside it.
+///
+/// Source: the System V ABI, "Hash Table"; `_dl_elf_hash` in glibc's sysdeps/generic/dl-hash.h.
+pub fn version_hash(node: &str) -> u32 {
+    node.bytes().fold(0, |hash: u32, byte| {
+        let hash = (hash << 4).wrapping_add(byte.into());
+        let high = hash & 0xf000_0000;
+        (hash ^ high >> 24) & !high
+    })
+}
+
+/// Follows `vn_next` and `vna_next`; like ld.so it goes by neither DT_VERNEEDNUM nor `vn_cnt`.
+///
+/// Source: `_dl_check_map_versions` in glibc's elf/dl-version.c.
+pub(super) fn read_verneed(
+    image: &Image,
+    address: u64,
+    strings: &Strings,
+) -> Result<Vec<VersionNeed>, ElfError> {
+    const WHAT: &str = "the table of version needs";
+    let mut needs = Vec::new();
+    let mut address = address;
+    loop {
+        let entry = image.at_address(address, 16, WHAT)?;
+        let version = u16(entry, 0);
+        if version != 1 {
+            return Err(ElfError::Malformed(format!("its version needs have the unknown format {version}")));
+        }
+        let mut aux = after(address, u32(entry, 8), WHAT)?;
+        loop {
+            let item = image.at_address(aux, 16, WHAT)?;
+            if needs.len() == MAX_ENTRIES {
+                return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version needs")));
+            }
+            needs.push(VersionNeed {
+                file: strings.text(u32(entry, 4).into(), "the file name of a version need")?,
+                node: strings.text(u32(item, 8).into(), "a needed version")?,
+                hash: u32(item, 0),
+                weak: u16(item, 4) & 2 != 0,
+                index: u16(item, 6),
+            });
+            match u32(item, 12) {
+                0 => break,
+                next => aux = after(aux, next, WHAT)?,
+            }
+        }
+        match u32(entry, 12) {
+            0 => return Ok(needs),
+            next => address = after(address, next, WHAT)?,
+        }
+    }
+}
+
+/// Follows `vd_next`; the first auxiliary entry of each is the node's name.
+pub(super) fn read_verdef(
+    image: &Image,
+    address: u64,
+    strings: &Strings,
+) -> Result<Vec<VersionDefinition>, ElfError> {
+    const WHAT: &str = "the table of version definitions";
+    let mut definitions = Vec::new();
+    let mut address = address;
+    loop {
+        let entry = image.at_address(address, 20, WHAT)?;
+        let version = u16(entry, 0);
+        if version != 1 {
+            return Err(ElfError::Malformed(format!(
+                "its version definitions have the unknown format {version}"
+            )));
+        }
+        let item = image.at_address(after(address, u32(entry, 12), WHAT)?, 8, WHAT)?;
+        if definitions.len() == MAX_ENTRIES {
+            return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version definitions")));
+        }
+        definitions.push(VersionDefinition {
+            node: strings.text(u32(item, 0).into(), "a defined version")?,
+            hash: u32(entry, 8),
+            base: u16(entry, 2) & 1 != 0,
+            index: u16(entry, 4),
+        });
+        match u32(entry, 16) {
+            0 => return Ok(definitions),
+            next => address = after(address, next, WHAT)?,
+        }
+    }
+}
