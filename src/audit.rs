@@ -141,7 +141,9 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
             .help("name the root of the system it was built on with `--sysroot DIR`"),
         );
     }
-    if program.linkage() != Linkage::SharedLibrary
+    // A program of another machine does not start, whatever else is the matter.
+    if program.arch() == Some(lambda.arch())
+        && program.linkage() != Linkage::SharedLibrary
         && let Some(fault) = program.program_fault()
     {
         findings.add(
