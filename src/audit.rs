@@ -83,7 +83,7 @@ pub enum NotShipped {
 pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     let mut findings = Findings::default();
     program_findings(subject, &mut findings);
-    versions::refused_wishes(subject, &mut findings);
+    versions::refused_pins(subject, &mut findings);
     // Without an interpreter nothing is loaded: that a library could be found would help nobody.
     let walks = if subject.program.linkage() == Linkage::Broken { &[] } else { walks };
     for walked in walks {

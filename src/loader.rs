@@ -178,12 +178,21 @@ pub struct Need {
     pub by: usize,
     /// The entry; with glibc, its tokens such as `$ORIGIN` expanded.
     pub name: String,
+    /// The entry as the file has it, where that has tokens.
+    pub unexpanded: Option<String>,
     /// The rule that answered; for what was not found, the last one tried.
     pub rule: Rule,
     /// Nobody needs it: the program opens it at run time.
     pub is_opening: bool,
     /// The answer.
     pub outcome: Outcome,
+}
+
+impl Need {
+    /// The entry as the file has it.
+    pub fn entry(&self) -> &str {
+        self.unexpanded.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// What a walk found.
@@ -400,6 +409,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
     let Memory { names, budget, opening, .. } = memory;
     let mut search =
         Search { world, objects: &closure.objects, names, attempts: Vec::new(), budget, is_dlopen };
+    let unexpanded = name.contains('$').then(|| name.clone());
     let (located, name) = match &world.rules {
         Rules::Glibc(rules) => rules.locate(&mut search, by, name),
         Rules::Musl(rules) => (rules.locate(&mut search, by, &name), name),
@@ -459,7 +469,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
         Located::Missing { rule } => (rule, Outcome::Missing(attempts)),
         Located::Fatal { path, reason, rule } => (rule, Outcome::Fatal { path, reason }),
     };
-    Need { by, name, rule, is_opening: false, outcome }
+    Need { by, name, unexpanded, rule, is_opening: false, outcome }
 }
 
 /// Loads what an object filters. A DT_FILTER is a need like any other; a DT_AUXILIARY that is not found, or
@@ -508,7 +518,7 @@ impl Search<'_> {
 /// The files that a name could mean for `chain` (the needing object first, the program last), in search
 /// order: what the loader takes, then what it would take if that were not there.
 ///
-/// For choosing what to bundle; DT_NEEDED names without a slash only.
+/// For choosing what to bundle. A name with a slash means one file at most.
 pub fn candidates(world: &World, objects: &[Loaded], by: usize, name: &str) -> Vec<(String, OpenFile)> {
     match &world.rules {
         Rules::Glibc(rules) => rules.candidates(world, objects, by, name),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use cargo_lambda_bundle::audit::{self, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
-use cargo_lambda_bundle::lambda::LambdaWorld;
+use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
 use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
@@ -39,6 +39,8 @@ struct Case {
     prefer: Vec<String>,
     binds_now: bool,
     libc: LibcSource,
+    /// Files that are there whatever is planned.
+    members: Vec<Member>,
 }
 
 fn case(program: Object) -> Case {
@@ -57,6 +59,7 @@ fn case(program: Object) -> Case {
         prefer: Vec::new(),
         binds_now: false,
         libc: LibcSource::System,
+        members: Vec::new(),
     }
 }
 
@@ -78,6 +81,13 @@ impl Case {
 
     fn link(mut self, path: &str, target: &str) -> Case {
         self.links.push((path.to_owned(), target.to_owned()));
+        self
+    }
+
+    /// A file of an attached layer.
+    fn layer(mut self, name: &str, object: Object) -> Case {
+        let path = format!("/opt/lib/{name}");
+        self.members.push(Member { path, content: MemberContent::Object(object.facts()) });
         self
     }
 
@@ -144,7 +154,9 @@ impl Case {
             libc: self.libc,
             start: Start::Direct,
             layout: &Layout::function(),
-            members: &[],
+            members: &self.members,
+            pinned: &[],
+            taken: &Default::default(),
             opened_by: None,
         };
         let plan = plan::plan(&request, &lambda, &build);
@@ -152,7 +164,10 @@ impl Case {
             .shipped
             .iter()
             .map(|library| match &library.link_to {
-                _ if library.place == Place::Pinned => format!("pinned {}", library.name),
+                Some(target) if library.place == Place::Pinned => {
+                    format!("pinned {} -> {target}", library.name)
+                }
+                None if library.place == Place::Pinned => format!("pinned {}", library.name),
                 _ if library.place == Place::Private => format!("private {}", library.name),
                 Some(target) => format!("{} -> {target}", library.name),
                 None if library.source != format!("{BUILD_LIB}/{}", library.name) => {
@@ -1015,4 +1030,246 @@ fn a_static_program_has_no_libc_to_bring() {
 fn rows_share_their_facts() {
     // The plan tells objects apart by their facts; a fixture's facts must be its own.
     assert!(!Arc::ptr_eq(&library("liba.so.1").facts(), &library("liba.so.1").facts()));
+}
+
+/// A system's object with these nodes; `package` may be empty.
+fn object(soname: &str, package: &str, nodes: &str) -> String {
+    let package = if package.is_empty() { String::new() } else { format!("  package {package}\n") };
+    format!(
+        "object {soname}\n{package}  presence present\n  evidence derived X\n  nodes {nodes}\n  nodes-from high X\n"
+    )
+}
+
+/// Our libcrypto lacks C_2 and brings libmid, which needs the system's libz.
+fn half_a_package(program: Object) -> Case {
+    let table = [
+        object("libcrypto.so.3", "openssl-libs", "C_0 C_2"),
+        object("libssl.so.3", "openssl-libs", "S_0"),
+        object("libz.so.1", "zlib", "Z_0 Z_9"),
+    ];
+    let mut case =
+        case(program.needs("libssl.so.3").needs("libcrypto.so.3").verneed("libcrypto.so.3", &["C_0"]))
+            .has("libssl.so.3", library("libssl.so.3").verdef(&["S_0", "S_2"]))
+            .has("libcrypto.so.3", library("libcrypto.so.3").verdef(&["C_0"]).needs("libmid.so.1"))
+            .has("libmid.so.1", library("libmid.so.1").needs("libz.so.1").verneed("libz.so.1", &["Z_9"]))
+            .has("libz.so.1", library("libz.so.1").verdef(&["Z_0", "Z_9"]))
+            .baseline(&runtime_with(&table.concat()));
+    case.may_edit = true;
+    case
+}
+
+#[test]
+fn a_pin_that_is_taken_back_takes_its_package_along() {
+    half_a_package(app().verneed("libssl.so.3", &["S_2"]))
+        .check(&[], &["error repair-conflict app libssl.so.3 S_2"]);
+}
+
+#[test]
+fn a_wish_whose_pin_is_taken_back_is_answered() {
+    let mut case = half_a_package(app().verneed("libssl.so.3", &["S_0"]));
+    case.prefer = vec!["libssl*".into()];
+    case.check(&[], &["error repair-conflict app libssl.so.3"]);
+}
+
+#[test]
+fn a_wish_is_answered_where_nothing_may_be_edited() {
+    let mut case =
+        case(app().needs("libfoo.so.1")).has("libfoo.so.1", foo(&["FOO_1"])).baseline(&with_foo("", ""));
+    case.prefer = vec!["libfoo*".into()];
+    case.check(&[], &["error repair-conflict app libfoo.so.1"]);
+}
+
+#[test]
+fn a_package_comes_whole_though_a_part_of_it_shows_late() {
+    let late = |tinfo: Object| {
+        let table = [
+            object("libncursesw.so.6", "ncurses-libs", "none"),
+            object("libtinfo.so.6", "ncurses-libs", "TINFO_1"),
+            object("libz.so.1", "zlib", "Z_0"),
+        ];
+        // What a table's library needs is not known: libtinfo is seen only once ours is pinned.
+        let mut case = case(app().needs("libncursesw.so.6").needs("libz.so.1"))
+            .at(
+                &format!("{BUILD_LIB}/libncursesw.so.6.9"),
+                library("libncursesw.so.6").needs("libtinfo.so.6"),
+            )
+            .link(&format!("{BUILD_LIB}/libncursesw.so.6"), "libncursesw.so.6.9")
+            .has("libtinfo.so.6", tinfo)
+            .has("libz.so.1", library("libz.so.1").verdef(&["Z_0"]))
+            .baseline(&runtime_with(&table.concat()).replace(
+                "object libncursesw.so.6\n",
+                "object libncursesw.so.6\n  file libncursesw.so.6.2\n",
+            ));
+        case.may_edit = true;
+        case.prefer = vec!["libncursesw.so.6".into()];
+        case
+    };
+    late(library("libtinfo.so.6").verdef(&["TINFO_1", "TINFO_2"]))
+        .check(&["pinned libncursesw.so.6", "pinned libtinfo.so.6"], &[]);
+    late(library("libtinfo.so.6").verdef(&["TINFO_2"])).check(
+        &[],
+        &[
+            "error repair-conflict app libncursesw.so.6",
+            "warning version-skew libncursesw.so.6 libncursesw.so.6",
+        ],
+    );
+}
+
+#[test]
+fn a_librarys_own_rpath_does_not_keep_the_pinned_copy_from_it() {
+    let user = || library("libuser.so.1").needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"]);
+    let of = |user: Object| {
+        let mut case = case(app().needs("libuser.so.1"))
+            .has("libuser.so.1", user)
+            .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+            .baseline(&with_foo("", ""));
+        case.may_edit = true;
+        case
+    };
+    of(user().rpath("/usr/lib64")).check(&["pinned libfoo.so.1", "libuser.so.1"], &[]);
+    let edits =
+        of(user().rpath("/usr/lib64:$ORIGIN/more")).edits(&["pinned libfoo.so.1", "libuser.so.1"], &[]);
+    let rpath = Some("/var/task/lib/pinned:$ORIGIN/more".to_owned());
+    assert_eq!(edits[1], ("libuser.so.1".to_owned(), Edits { rpath, ..Edits::default() }));
+}
+
+/// The program looks for pinned copies by itself; nothing may be edited.
+fn unedited(user: Object) -> Case {
+    case(app().needs("libuser.so.1").rpath("/var/task/lib/pinned"))
+        .has("libuser.so.1", user.needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"]))
+        .has("libfoo.so.1", foo(&["FOO_2"]).needs("libother.so.1").rpath("/usr/lib64"))
+        .has("libother.so.1", library("libother.so.1"))
+        .baseline(&with_foo("", OTHER))
+}
+
+#[test]
+fn a_pin_that_cannot_win_is_given_up() {
+    // The copy's own DT_RPATH leads to the system's libother, whatever is pinned.
+    unedited(library("libuser.so.1"))
+        .check(&["libuser.so.1"], &["error repair-conflict libuser.so.1 libfoo.so.1 FOO_2"]);
+    // Any DT_RUNPATH keeps the program's DT_RPATH from serving the library's needs.
+    unedited(library("libuser.so.1").runpath("/opt/acme"))
+        .check(&["libuser.so.1"], &["error repair-conflict libuser.so.1 libfoo.so.1 FOO_2"]);
+    // With leave to edit, all of it is pinned.
+    let mut case = unedited(library("libuser.so.1").runpath("/opt/acme"));
+    case.may_edit = true;
+    case.check(&["pinned libfoo.so.1", "pinned libother.so.1", "libuser.so.1"], &[]);
+}
+
+#[test]
+fn a_layers_copy_that_does_not_fit_does_not_keep_ours_out() {
+    let with = |nodes: &[&str]| {
+        let mut case = case(app().needs("libq.so.1").verneed("libq.so.1", &["Q_2"]))
+            .has("libq.so.1", library("libq.so.1").verdef(&["Q_1", "Q_2"]))
+            .layer("libq.so.1", library("libq.so.1").verdef(nodes));
+        case.may_edit = true;
+        case
+    };
+    with(&["Q_1"]).check(&["libq.so.1"], &[]);
+    with(&["Q_1", "Q_2"]).check(&[], &[]);
+    let mut wish = with(&["Q_1", "Q_2"]);
+    wish.prefer = vec!["libq*".into()];
+    wish.check(&["libq.so.1"], &[]);
+    // Where the layer's comes first, ours would be there in vain.
+    let mut last = with(&["Q_1"]);
+    last.lambda_library_path = Some("/lib64:/opt/lib:/var/task/lib");
+    last.check(&[], &["error version-too-new app libq.so.1 Q_2"]);
+}
+
+#[test]
+fn two_names_of_one_file_stay_one_where_one_is_pinned() {
+    let of = |program: Object| {
+        let mut case = case(program)
+            .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+            .link(&format!("{BUILD_LIB}/libalias.so"), "libfoo.so.1")
+            .baseline(&with_foo("", ""));
+        case.may_edit = true;
+        case
+    };
+    // The alias is met first, and the file answers to the SONAME: nothing need be pinned.
+    of(app().needs("libalias.so").needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_2"]))
+        .check(&[&format!("libalias.so from {BUILD_LIB}/libfoo.so.1")], &[]);
+    of(wants_foo_2().needs("libalias.so"))
+        .check(&["libalias.so -> pinned/libfoo.so.1", "pinned libfoo.so.1"], &[]);
+}
+
+#[test]
+fn a_need_by_path_follows_its_file_where_it_is_pinned() {
+    let path = format!("{BUILD_LIB}/libfoo.so.1");
+    let mut case = case(wants_foo_2().needs("libother2.so.1"))
+        .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
+        .has("libother2.so.1", library("libother2.so.1").needs(&path))
+        .baseline(&with_foo("", ""));
+    case.may_edit = true;
+    let edits = case.edits(&["pinned libfoo.so.1", "libother2.so.1"], &[]);
+    let renamed = vec![(path, "/var/task/lib/pinned/libfoo.so.1".to_owned())];
+    assert_eq!(edits[1], ("libother2.so.1".to_owned(), Edits { rename_needed: renamed, ..Edits::default() }));
+}
+
+#[test]
+fn what_is_excluded_is_excluded_by_path_too() {
+    let mut case =
+        case(app().needs("/opt/acme/libfoo.so.1")).at("/opt/acme/libfoo.so.1", library("libfoo.so.1"));
+    case.may_edit = true;
+    case.exclude = vec!["libfoo*".into()];
+    case.check(&[], &["error missing-library app /opt/acme/libfoo.so.1"]);
+}
+
+#[test]
+fn a_library_that_is_opened_by_a_path_is_shipped_and_opened_there() {
+    let mut case = case(app()).at("/opt/acme/plug.so", library("plug.so"));
+    case.extra = vec!["/opt/acme/plug.so".into()];
+    case.check(&["plug.so from /opt/acme/plug.so"], &[]);
+}
+
+#[test]
+fn a_part_of_glibc_is_not_shipped_by_path_either() {
+    let mut case = case(app().needs("/x/libm.so.6")).at("/x/libm.so.6", library("libm.so.6"));
+    case.may_edit = true;
+    case.check(&[], &["error missing-library app /x/libm.so.6"]);
+}
+
+#[test]
+fn a_file_that_takes_a_soname_of_the_runtimes_goes_by_the_rules_of_pinning() {
+    // The runtime's libother may need libfoo.so.1, and would get the file that was loaded under a path.
+    let taking = |nodes: &[&str], others: &str| {
+        let mut case = case(app().needs("/x/libfoo.so.1").needs("libother.so.1"))
+            .at("/x/libfoo.so.1", foo(nodes))
+            .has("libother.so.1", library("libother.so.1"))
+            .baseline(&with_foo("package foo\n", others));
+        case.may_edit = true;
+        case
+    };
+    let shipped = "libfoo.so.1 from /x/libfoo.so.1";
+    taking(&["FOO_2"], OTHER).check(&[shipped], &["error repair-conflict app libfoo.so.1"]);
+    taking(&["FOO_1", "FOO_2"], OTHER).check(&[shipped], &[]);
+    // Nobody is there to be hurt.
+    taking(&["FOO_2"], "").check(&[shipped, "libother.so.1"], &[]);
+    // libother is of the same package, and comes along or not at all.
+    let mate = object("libother.so.1", "foo", "OTHER_1");
+    taking(&["FOO_1"], &mate).check(&[shipped, "pinned libother.so.1"], &[]);
+    let third = object("libthird.so.1", "", "THIRD_1");
+    let mut whole = taking(&["FOO_1"], &format!("{}{third}", object("libother.so.1", "foo", "none")));
+    whole.program = whole.program.needs("libthird.so.1");
+    whole = whole.has("libthird.so.1", library("libthird.so.1"));
+    let file = format!("{BUILD_LIB}/libother.so.1.9");
+    whole.files.retain(|(path, _)| !path.ends_with("/libother.so.1"));
+    whole = whole.at(&file, library("libother.so.1")).link(&format!("{BUILD_LIB}/libother.so.1"), &file);
+    whole.check(&[shipped], &["error repair-conflict app libfoo.so.1"]);
+}
+
+#[test]
+fn a_need_from_the_needing_files_own_directory_is_shipped() {
+    // As the Pythons of python-build-standalone have it.
+    let mut case = case(app().needs("$ORIGIN/../lib/libpython3.12.so.1.0").needs("libuser.so.1"))
+        .at("/build/app", app())
+        .at("/lib/libpython3.12.so.1.0", library("libpython3.12.so.1.0"))
+        .has("libuser.so.1", library("libuser.so.1").needs("libpython3.12.so.1.0"));
+    case.may_edit = true;
+    let edits = case.edits(&["libpython3.12.so.1.0 from /lib/libpython3.12.so.1.0", "libuser.so.1"], &[]);
+    let renamed = vec![(
+        "$ORIGIN/../lib/libpython3.12.so.1.0".to_owned(),
+        "/var/task/lib/libpython3.12.so.1.0".to_owned(),
+    )];
+    assert_eq!(edits, [("app".to_owned(), Edits { rename_needed: renamed, ..Edits::default() })]);
 }

@@ -272,6 +272,8 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         start: Start::Direct,
         layout: &Layout::function(),
         members: &[],
+        pinned: &[],
+        taken: &Default::default(),
         opened_by: None,
     };
     let plan = plan::plan(&request, &lambda, &build);

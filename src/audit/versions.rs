@@ -6,7 +6,7 @@ use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain,
 use crate::baseline::is_glibc_part;
 use crate::lambda::Walked;
 use crate::loader::{Outcome, VersionAnswer, VersionCheck};
-use crate::plan::Conflict;
+use crate::plan::{Asked, Conflict, WhyNot};
 use crate::world::Object;
 
 pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
@@ -80,37 +80,54 @@ fn repair_conflict(
     finding
 }
 
-/// A wish (`--bundle-lib`) that cannot be granted.
-pub(super) fn refused_wishes(subject: &Subject, findings: &mut Findings) {
-    for (soname, conflict) in subject.conflicts.iter().filter(|(_, conflict)| conflict.is_wish) {
+/// Wishes (`--bundle-lib`) that cannot be granted, and files that take a SONAME which they must not have.
+pub(super) fn refused_pins(subject: &Subject, findings: &mut Findings) {
+    let lambda = subject.lambda.label();
+    for (soname, conflict) in subject.conflicts {
         let why = why_not(subject, conflict);
-        findings.add(
-            Finding::new(
-                Code::RepairConflict,
-                subject.name,
-                format!("our `{soname}` cannot take the place of that of {}: {why}", subject.lambda.label()),
-            )
-            .soname(soname)
-            .help(format!(
-                "leave out the `--bundle-lib` that matches `{soname}`, or name a newer one with `--library-path DIR`"
-            )),
-        );
+        let (message, help) = match &conflict.asked {
+            Asked::Need => continue,
+            Asked::Wish if conflict.why == WhyNot::NoLeave => (
+                format!("our `{soname}` cannot take the place of that of {lambda}: {why}"),
+                format!("leave out `--repair never`, or the `--bundle-lib` that matches `{soname}`"),
+            ),
+            Asked::Wish => (
+                format!("our `{soname}` cannot take the place of that of {lambda}: {why}"),
+                format!(
+                    "leave out the `--bundle-lib` that matches `{soname}`, or name a newer one with `--library-path DIR`"
+                ),
+            ),
+            Asked::File(file) => (
+                format!("`{file}` would take the SONAME `{soname}` from the library of {lambda}: {why}"),
+                format!(
+                    "link to `{soname}` by that name, or give the file a SONAME of its own (`-Wl,-soname,NAME`)"
+                ),
+            ),
+        };
+        findings.add(Finding::new(Code::RepairConflict, subject.name, message).soname(soname).help(help));
     }
 }
 
 /// Why our copy cannot take the place of the system's.
 fn why_not(subject: &Subject, conflict: &Conflict) -> String {
-    let Conflict { ours, lacks, too_new, soname, is_wish: _ } = conflict;
+    let soname = &conflict.soname;
     let lambda = subject.lambda.label();
-    match (ours, lacks.as_slice()) {
-        (None, _) => format!("`{soname}` would have to come with it, and this machine has none"),
-        (Some(ours), _) if *too_new => format!("`{ours}` itself needs versions that {lambda} does not have"),
-        (Some(ours), []) => {
-            format!("`{ours}` may be older than the copy that {lambda}'s other libraries use")
-        }
-        (Some(ours), lacks) => {
+    let ours = conflict.ours.as_ref().unwrap_or(soname);
+    match &conflict.why {
+        WhyNot::NoCopy => format!("`{soname}` would have to come with it, and this machine has none"),
+        WhyNot::TooNew => format!("`{ours}` itself needs versions that {lambda} does not have"),
+        WhyNot::Older => format!("`{ours}` may be older than the copy that {lambda}'s other libraries use"),
+        WhyNot::Lacks(lacks) => {
             format!("`{ours}` lacks {}, which {lambda}'s other libraries may need", lacks.join(", "))
         }
+        WhyNot::Half => format!("`{soname}`, of the same package, would stay that of {lambda}"),
+        WhyNot::Loses(by) => format!("`{by}` would load the other `{soname}` all the same"),
+        WhyNot::Taken => format!(
+            "the program has loaded that of {lambda} when it opens `{}`; `--bundle-lib {soname}` has the program load ours",
+            subject.name
+        ),
+        WhyNot::Other => format!("another program of the bundle brings another `{soname}` than `{ours}`"),
+        WhyNot::NoLeave => "no file may be edited".to_owned(),
     }
 }
 

@@ -269,6 +269,8 @@ impl Run<'_> {
             start,
             layout: &self.layout,
             members: &members,
+            pinned: &[],
+            taken: &Default::default(),
             opened_by: None,
         };
         let mut plan = plan::plan(&request, lambda, build.world(request.process_libc()));

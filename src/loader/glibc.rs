@@ -157,6 +157,15 @@ impl Glibc {
         name: &str,
     ) -> Vec<(String, OpenFile)> {
         let mut found: Vec<(String, OpenFile)> = Vec::new();
+        if name.contains('/') {
+            let path = self.expand(name, &objects[by].origin);
+            if let Some((path, (Opened::File(file), Verdict::Take))) =
+                path.map(|path| (path.clone(), self.open(world, &path)))
+            {
+                found.push((path, file));
+            }
+            return found;
+        }
         for list in self.lists(objects, by, world, name) {
             for path in self.paths(world, &list, name).flat_map(|(_, paths)| paths) {
                 if let (Opened::File(file), Verdict::Take) = self.open(world, &path, false)

@@ -3,14 +3,15 @@
 //! The edits follow from the original files and the place of each library, and can be had at any time while the
 //! plan grows: a walk is always of the files as they will be written.
 
-use super::{Bundle, LibcSource, Place, Request, Shipped, Start};
+use super::draft::Draft;
+use super::{LibcSource, Place, Request, Shipped, Start};
 use crate::elf::{ElfFacts, Libc, file_name};
 use crate::lambda::LambdaWorld;
 use crate::loader::Musl;
 use crate::repair::Edits;
 use crate::script::{Loader, Script};
 
-impl Bundle {
+impl Draft {
     /// The program's edits; `None` if it stays as it is.
     pub(super) fn program_edits(&self, request: &Request, lambda: &LambdaWorld) -> Option<Edits> {
         if request.start == Start::Script {
@@ -19,9 +20,17 @@ impl Bundle {
         let facts = request.facts;
         if request.opened_by.is_some() {
             let place = if self.private.is_some() { Place::Private } else { Place::Lib };
-            return self.edits_of_library(request, facts, place, false);
+            let mut edits = self.edits_of_library(request, request.path, facts, place).unwrap_or_default();
+            // The program that opens it may not look there. Its own DT_RPATH serves its needs, and those of
+            // what it brings.
+            if self.is_pinning() && !looks_there_first(request) {
+                edits.drop_runpath = false;
+                edits.rpath = Some(rpath(&request.layout.pinned_path(), facts));
+            }
+            return some(edits);
         }
-        let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
+        let renames = self.renames(request, request.path, facts);
+        let mut edits = Edits { rename_needed: renames, ..Edits::default() };
         let layout = request.layout;
         match &self.private {
             Some(private) => {
@@ -64,38 +73,35 @@ impl Bundle {
         Some(Script { program: layout.path(&layout.scripted_program()), library_dir, loader })
     }
 
-    /// The edits of a library of the bundle; `is_pinning` as [`Bundle::is_pinning`] says.
-    pub(super) fn library_edits(
-        &self,
-        request: &Request,
-        library: &Shipped,
-        is_pinning: bool,
-    ) -> Option<Edits> {
+    /// The edits of a library of the bundle.
+    pub(super) fn library_edits(&self, request: &Request, library: &Shipped) -> Option<Edits> {
         if library.link_to.is_some() {
             return None;
         }
-        self.edits_of_library(request, &library.facts, library.place, is_pinning)
+        self.edits_of_library(request, &library.source, &library.facts, library.place)
     }
 
     fn edits_of_library(
         &self,
         request: &Request,
+        source: &str,
         facts: &ElfFacts,
         place: Place,
-        is_pinning: bool,
     ) -> Option<Edits> {
-        let mut edits = Edits { rename_needed: self.renames(request, facts), ..Edits::default() };
+        let mut edits = Edits { rename_needed: self.renames(request, source, facts), ..Edits::default() };
+        let has_path = facts.rpath.is_some() || facts.runpath.is_some();
         match place {
             // All that it needs is in one directory, which the program's DT_RPATH names.
-            Place::Private => edits.drop_runpath = facts.rpath.is_some() || facts.runpath.is_some(),
-            // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs.
-            Place::Lib | Place::Pinned if is_pinning && request.may_edit => match facts.runpath.as_deref() {
-                None => {}
-                Some(runpath) if kept(runpath).is_empty() => edits.drop_runpath = true,
-                Some(_) => {
-                    edits.rpath = Some(rpath(&request.layout.pinned_path(), facts));
+            Place::Private => edits.drop_runpath = has_path,
+            // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs, and a DT_RPATH of its own
+            // comes before it.
+            Place::Lib | Place::Pinned if self.is_pinning() && request.may_edit && has_path => {
+                let path = facts.runpath.as_deref().or(facts.rpath.as_deref()).unwrap_or_default();
+                match kept(path).is_empty() {
+                    true => edits.drop_runpath = true,
+                    false => edits.rpath = Some(rpath(&request.layout.pinned_path(), facts)),
                 }
-            },
+            }
             Place::Lib | Place::Pinned => {}
         }
         some(edits)
@@ -106,10 +112,10 @@ impl Bundle {
     /// A need with a slash means one file, and a path keeps it so: under its plain name a copy of the system's
     /// could come between. musl looks at LD_LIBRARY_PATH before DT_RPATH, so with its own libc every need is a
     /// path.
-    pub(super) fn renames(&self, request: &Request, facts: &ElfFacts) -> Vec<(String, String)> {
+    pub(super) fn renames(&self, request: &Request, source: &str, facts: &ElfFacts) -> Vec<(String, String)> {
         let mut renames: Vec<(String, String)> = Vec::new();
         for name in &facts.needed {
-            if let Some(path) = self.renamed(request, name)
+            if let Some(path) = self.renamed(request, source, name)
                 && !renames.iter().any(|(from, _)| from == name)
             {
                 renames.push((name.clone(), path));
@@ -118,11 +124,15 @@ impl Bundle {
         renames
     }
 
-    /// The path that a needed name becomes, if it becomes one.
-    pub(super) fn renamed(&self, request: &Request, name: &str) -> Option<String> {
+    /// The path that a needed name of a file becomes, if it becomes one.
+    pub(super) fn renamed(&self, request: &Request, source: &str, name: &str) -> Option<String> {
         let layout = request.layout;
+        let meant = self.paths.get(source).and_then(|entries| entries.get(name));
+        if let Some(pinned) = meant.and_then(|meant| self.pinned_as(meant)) {
+            return Some(format!("{}/{pinned}", layout.pinned_path()));
+        }
         let all = self.private.is_some() && request.facts.libc() == Libc::Musl;
-        let is_renamed = self.paths.contains(name) || (all && !Musl::answers(name));
+        let is_renamed = meant.is_some() || (all && !Musl::answers(name));
         let directory = if self.private.is_some() { &layout.private } else { &layout.lib };
         is_renamed.then(|| layout.path(&format!("{directory}/{}", file_name(name))))
     }

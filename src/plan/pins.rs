@@ -4,93 +4,335 @@
 //! comes before it. The system's own libraries load into the same process and were built against the system's
 //! copy. So ours may take its place only if it offers every version node that the baseline lists for it
 //! (those of later images, too); where nodes do not tell, only if its file version is not older; and the
-//! libraries of one package come together or not at all. If nothing else of the system's is loaded beside
-//! glibc's parts there is nobody to be hurt, and it always may.
+//! libraries of one package come together or not at all. If nothing else of the system's that could use it is loaded
+//! beside glibc's parts there is nobody to be hurt, and it always may.
+//!
+//! A pin changes what is loaded, so the rules are held to every walk anew ([`Pinning::step`]): ours must have won, what
+//! has come of its package must come along, and whoever is there now must not be hurt. A pin for which that
+//! cannot be is given up, and the plan begins again without it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BuildSearch, Bundle, Candidate, Conflict, Fit, Place, Request, fit};
+use super::draft::{Draft, Laid, Needing, needing};
+use super::search::{BuildSearch, Fit};
+use super::{Asked, Conflict, Place, Request, Shipped, WhyNot, edits};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
-use crate::elf::file_name;
+use crate::elf::{ElfFacts, file_name};
 use crate::lambda::Walked;
 use crate::loader::{Closure, VersionAnswer, VersionCheck};
 use crate::world::Object;
 
-/// Pins what does not fit and may be pinned; notes what may not. Whether the plan has changed.
-pub(super) fn pin(
-    request: &Request,
-    search: &mut BuildSearch,
-    bundle: &mut Bundle,
-    walks: &[Walked],
-) -> bool {
-    let mut changed = false;
-    for walked in walks {
-        changed |= keep_alone(request, search, bundle, &walked.closure);
+/// A copy of ours in the place of the system's.
+pub(super) struct Pin {
+    pub library: Shipped,
+    /// The SONAME for whose sake it is pinned: its own, or that of the pin which brought it.
+    root: String,
+    /// Why it may stay only while nobody else of the system's uses it.
+    hurts: Option<Conflict>,
+    /// How badly a copy that comes along may fit.
+    worst: Fit,
+    /// Another program of the bundle has pinned the same file.
+    pub is_given: bool,
+}
+
+/// Pins that are given up for good, by the SONAME they were asked for.
+pub(super) type GivenUp = BTreeMap<String, Conflict>;
+
+/// What one look at the walks changes.
+pub(super) struct Pinning<'a, 'b> {
+    pub request: &'a Request<'a>,
+    pub search: &'a mut BuildSearch<'b>,
+    pub draft: &'a mut Draft,
+    pub laid: &'a Laid,
+    pub given_up: &'a GivenUp,
+}
+
+impl Pinning<'_, '_> {
+    /// Holds the pins to the rules, then pins what does not fit; whether there is more to walk now.
+    ///
+    /// # Errors
+    ///
+    /// The pins that break a rule.
+    pub fn step(&mut self, walks: &[Walked]) -> Result<bool, GivenUp> {
+        if self.may_pin() {
+            self.adopt(walks);
+            self.losers(walks)?;
+            if self.companions(walks)? {
+                return Ok(true);
+            }
+        }
+        Ok(self.new_pins(walks))
     }
-    if changed {
-        return true;
+
+    /// Whether the program can be made to look for pinned libraries first, or does so by itself.
+    fn may_pin(&self) -> bool {
+        self.request.may_edit || edits::looks_there_first(self.request)
     }
-    for walked in walks {
-        let misfits = walked.checks.iter().filter_map(|check| misfit(&walked.closure, check));
-        let preferred = others(&walked.closure).filter(|system| request.prefer.matches(&system.soname));
-        let preferred = preferred.map(|system| (system, Fit::Every, true));
-        for (system, worst, is_wish) in misfits.chain(preferred) {
-            let soname = system.soname.clone();
-            let is_settled = bundle.is_pinned(&soname) || bundle.conflicts.contains_key(&soname);
-            if is_settled || is_glibc_part(&soname) {
+
+    /// Takes over what another program has pinned, where this one's DT_RPATH leads to it.
+    fn adopt(&mut self, walks: &[Walked]) {
+        let Some(root) = self.draft.pins.values().next().map(|pin| pin.root.clone()) else { return };
+        let directory = self.request.layout.pinned_path();
+        for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
+            let name = object.path.strip_prefix(&directory).and_then(|rest| rest.strip_prefix('/'));
+            let given = self.request.pinned.iter().find(|library| name == Some(&library.name));
+            let Some(library) = given.filter(|library| !self.draft.pins.contains_key(&library.name)) else {
                 continue;
+            };
+            let system = self.search.lambda.baseline.object(&library.name);
+            let conflict = system.and_then(|system| hurts(system, library));
+            self.search.displaced.insert(library.name.clone());
+            let (root, worst) = (root.clone(), Fit::Later);
+            let pin = Pin { library: library.clone(), root, hurts: conflict, worst, is_given: true };
+            self.draft.pins.insert(library.name.clone(), pin);
+        }
+    }
+
+    /// Gives up pins whose system copy is loaded all the same.
+    fn losers(&self, walks: &[Walked]) -> Result<(), GivenUp> {
+        for closure in walks.iter().map(|walked| &walked.closure) {
+            for (index, system) in others(closure) {
+                let Some(pin) = self.draft.pins.get(&system.soname) else { continue };
+                let by = closure.first_need(index).map_or(0, |need| need.by);
+                let by = match by {
+                    0 => file_name(self.request.path),
+                    by => file_name(&closure.objects[by].path),
+                };
+                let (ours, soname) = (Some(pin.library.source.clone()), system.soname.clone());
+                let why = WhyNot::Loses(by.to_owned());
+                return Err(
+                    self.give_up([pin.root.as_str()], Conflict { ours, soname, why, asked: Asked::Need })
+                );
             }
-            changed = true;
-            match choose(request, search, bundle, &walked.closure, system, worst) {
-                Ok((copies, conflict)) => {
-                    for (name, candidate) in copies {
-                        bundle.pin(&name, candidate);
+        }
+        Ok(())
+    }
+
+    /// Pins what must come along with a pin: what is of its package, and what a copy brings that would be hurt.
+    fn companions(&mut self, walks: &[Walked]) -> Result<bool, GivenUp> {
+        let mut grew = false;
+        for walked in walks {
+            let closure = &walked.closure;
+            for (index, system) in others(closure) {
+                if self.draft.pins.contains_key(&system.soname) {
+                    continue;
+                }
+                if let Some(root) = self.root_of_package(system) {
+                    let worst = self
+                        .draft
+                        .pins
+                        .values()
+                        .find(|pin| pin.root == root)
+                        .map_or(Fit::Later, |pin| pin.worst);
+                    let pin = self.pin_for(closure, index, system, worst);
+                    let pin = pin.map_err(|conflict| self.give_up([root.as_str()], conflict))?;
+                    self.insert(Pin { root, ..pin });
+                    grew = true;
+                    continue;
+                }
+                if self.hurting(system).is_empty() {
+                    continue;
+                }
+                let by =
+                    self.draft.pins.values().find(|pin| pin.library.facts.needed.contains(&system.soname));
+                let by = by.map(|pin| (pin.root.clone(), pin.worst));
+                let pin = by.map(|(root, worst)| (root, self.pin_for(closure, index, system, worst)));
+                let Some((root, Ok(pin))) = pin else {
+                    return Err(self.blame(closure, index, &self.hurting(system)));
+                };
+                self.insert(Pin { root, ..pin });
+                grew = true;
+            }
+        }
+        Ok(grew || self.companions_of_takers(walks))
+    }
+
+    /// Pins what is of the package of a SONAME that a shipped file has taken.
+    fn companions_of_takers(&mut self, walks: &[Walked]) -> bool {
+        let mut grew = false;
+        for walked in walks {
+            for taken in
+                super::displaced::taken(self.request, self.search.lambda, walked, &self.laid.libraries)
+            {
+                for (index, system) in others(&walked.closure) {
+                    let is_mate = taken.system.package.is_some() && system.package == taken.system.package;
+                    let is_settled = self.draft.pins.contains_key(&system.soname)
+                        || self.given_up.contains_key(&system.soname)
+                        || !is_mate;
+                    if is_settled {
+                        continue;
                     }
-                    bundle.alone.extend(conflict.map(|conflict| (soname, conflict)));
-                }
-                Err(conflict) => {
-                    bundle.conflicts.insert(soname, Conflict { is_wish, ..conflict });
+                    if let Ok(pin) = self.pin_for(&walked.closure, index, system, Fit::Later) {
+                        self.insert(pin);
+                        grew = true;
+                    }
                 }
             }
         }
+        grew
     }
-    changed
-}
 
-/// Holds what was pinned for want of anybody to be hurt to that condition, now that its own needs are there.
-///
-/// Such a need comes along if it is the system's; if somebody else of the system's is there, the pin goes.
-fn keep_alone(request: &Request, search: &mut BuildSearch, bundle: &mut Bundle, closure: &Closure) -> bool {
-    if bundle.alone.is_empty() {
-        return false;
-    }
-    let mut changed = false;
-    for other in others(closure) {
-        let needs = |known: &&super::Shipped| {
-            known.place == Place::Pinned && known.facts.needed.contains(&other.soname)
-        };
-        let by = bundle.shipped.values().find(needs);
-        let by = by.map(|library| library.facts.clone());
-        match by.map(|by| search.choose(&by, &other.soname, request.exclude)) {
-            Some(Ok(candidate)) if fit(&candidate.facts, search.lambda) < Fit::None => {
-                bundle.pin(&other.soname, candidate);
-            }
-            Some(_) | None => {
-                for (soname, conflict) in std::mem::take(&mut bundle.alone) {
-                    bundle.shipped.remove(&soname);
-                    bundle.conflicts.insert(soname, conflict);
+    /// Pins what does not fit, and what the user wishes, by whole packages; notes what may not be.
+    fn new_pins(&mut self, walks: &[Walked]) -> bool {
+        let mut grew = false;
+        for walked in walks {
+            let misfits = walked.checks.iter().filter_map(|check| misfit(&walked.closure, check));
+            let wished =
+                others(&walked.closure).filter(|(_, system)| self.request.prefer.matches(&system.soname));
+            let wanted: Vec<(usize, &SystemObject, Fit)> =
+                misfits.chain(wished.map(|(index, system)| (index, system, Fit::Every))).collect();
+            for (index, system, worst) in wanted {
+                let soname = &system.soname;
+                let is_settled = self.draft.pins.contains_key(soname)
+                    || self.draft.refused.contains_key(soname)
+                    || self.given_up.contains_key(soname);
+                // Without leave a version that lacks is an error of its own, and only a wish wants an answer.
+                let is_asked = self.may_pin() || self.request.prefer.matches(soname);
+                if is_settled || is_glibc_part(soname) || !is_asked {
+                    continue;
                 }
-                return true;
+                match self.unit(&walked.closure, index, system, worst) {
+                    Ok(pins) => {
+                        pins.into_iter().for_each(|pin| self.insert(Pin { root: soname.clone(), ..pin }));
+                        grew = true;
+                    }
+                    Err(conflict) => {
+                        let asked = self.asked(soname);
+                        self.draft.refused.insert(soname.clone(), Conflict { asked, ..conflict });
+                    }
+                }
             }
         }
-        changed = true;
+        grew
     }
-    changed
+
+    /// Our copies of a library and of the rest of its package, if they may be pinned.
+    fn unit(
+        &mut self,
+        closure: &Closure,
+        index: usize,
+        wanted: &SystemObject,
+        worst: Fit,
+    ) -> Result<Vec<Pin>, Conflict> {
+        if !self.may_pin() {
+            return Err(Conflict::new(&wanted.soname, WhyNot::NoLeave));
+        }
+        let is_mate = |system: &SystemObject| wanted.package.is_some() && system.package == wanted.package;
+        let mut unit: Vec<(usize, &SystemObject)> = vec![(index, wanted)];
+        unit.extend(others(closure).filter(|(_, system)| is_mate(system) && system.soname != wanted.soname));
+        let sonames: BTreeSet<&str> = unit.iter().map(|(_, system)| system.soname.as_str()).collect();
+        if let Some(conflict) = sonames.iter().find_map(|soname| self.given_up.get(*soname)) {
+            return Err(conflict.clone());
+        }
+        let before = self.search.displaced.clone();
+        self.search.displaced.extend(sonames.iter().map(|soname| (*soname).to_owned()));
+        let pins: Result<Vec<Pin>, Conflict> =
+            unit.iter().map(|(index, system)| self.pin_for(closure, *index, system, worst)).collect();
+        let pins = pins.and_then(|pins| match pins.iter().find_map(|pin| pin.hurts.as_ref()) {
+            Some(conflict) if !is_alone(closure, &pins) => Err(conflict.clone()),
+            _ => Ok(pins),
+        });
+        if pins.is_err() {
+            self.search.displaced = before;
+        }
+        pins
+    }
+
+    /// Our copy of one library of the system's.
+    fn pin_for(
+        &mut self,
+        closure: &Closure,
+        index: usize,
+        system: &SystemObject,
+        worst: Fit,
+    ) -> Result<Pin, Conflict> {
+        let soname = &system.soname;
+        if self.request.taken.contains(soname) {
+            return Err(Conflict::new(soname, WhyNot::Taken));
+        }
+        let by = closure.first_need(index).map_or(0, |need| need.by);
+        let by = needing(self.request, self.laid, by, closure).unwrap_or_else(|| Needing {
+            facts: self.request.facts.clone(),
+            source: self.request.path.to_owned(),
+            may_rename: false,
+        });
+        let candidate = self.search.choose(&by, soname, self.request.exclude);
+        let candidate = candidate.map_err(|_| Conflict::new(soname, WhyNot::NoCopy))?;
+        let fit = self.search.fit(&candidate.facts);
+        let library = Shipped::new(soname, candidate, Place::Pinned);
+        let ours = Some(library.source.clone());
+        let given = self.request.pinned.iter().find(|given| given.name == *soname);
+        if given.is_some_and(|given| given.source != library.source) {
+            return Err(Conflict { ours, ..Conflict::new(soname, WhyNot::Other) });
+        }
+        // A copy that does not fit itself would only move the error.
+        if fit > worst {
+            return Err(Conflict { ours, ..Conflict::new(soname, WhyNot::TooNew) });
+        }
+        let conflict = hurts(system, &library);
+        Ok(Pin { library, root: soname.clone(), hurts: conflict, worst, is_given: given.is_some() })
+    }
+
+    fn insert(&mut self, pin: Pin) {
+        self.search.displaced.insert(pin.library.name.clone());
+        self.draft.pins.insert(pin.library.name.clone(), pin);
+    }
+
+    /// The pin whose package this library of the system's is of.
+    fn root_of_package(&self, system: &SystemObject) -> Option<String> {
+        let package = system.package.as_ref()?;
+        let baseline = &self.search.lambda.baseline;
+        let is_of =
+            |name: &&String| baseline.object(name).and_then(|it| it.package.as_ref()) == Some(package);
+        let mate = self.draft.pins.keys().find(is_of)?;
+        Some(self.draft.pins[mate].root.clone())
+    }
+
+    /// The pins that may stay only while nobody uses them, and that this library may use.
+    fn hurting(&self, system: &SystemObject) -> Vec<&Pin> {
+        let hurting = self.draft.pins.iter().filter(|(_, pin)| pin.hurts.is_some());
+        hurting.filter(|(name, _)| may_use(system, name)).map(|(_, pin)| pin).collect()
+    }
+
+    /// Gives up those of the hurting pins that brought the library which would be hurt; all, if none did.
+    fn blame(&self, closure: &Closure, index: usize, hurting: &[&Pin]) -> GivenUp {
+        let chain = closure.chain(index);
+        let paths: BTreeSet<&str> = chain.iter().map(|index| closure.objects[*index].path.as_str()).collect();
+        let path = |pin: &Pin| format!("{}/{}", self.request.layout.pinned_path(), pin.library.name);
+        let brought: BTreeSet<&str> = self
+            .draft
+            .pins
+            .values()
+            .filter(|pin| paths.contains(path(pin).as_str()))
+            .map(|pin| pin.root.as_str())
+            .collect();
+        let mut given_up = GivenUp::new();
+        for only_brought in [true, false] {
+            for pin in hurting.iter().filter(|pin| !only_brought || brought.contains(pin.root.as_str())) {
+                if let Some(conflict) = &pin.hurts {
+                    given_up.extend(self.give_up([pin.root.as_str()], conflict.clone()));
+                }
+            }
+            if !given_up.is_empty() {
+                break;
+            }
+        }
+        given_up
+    }
+
+    fn give_up<'c>(&self, roots: impl IntoIterator<Item = &'c str>, conflict: Conflict) -> GivenUp {
+        let of = |root: &str| (root.to_owned(), Conflict { asked: self.asked(root), ..conflict.clone() });
+        roots.into_iter().map(of).collect()
+    }
+
+    fn asked(&self, soname: &str) -> Asked {
+        if self.request.prefer.matches(soname) { Asked::Wish } else { Asked::Need }
+    }
 }
 
-/// The system object that does not fit a version need, in every image or in the older ones; how badly a copy
-/// in its place may fit; and that nobody but the loader asked for it.
-fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(&'a SystemObject, Fit, bool)> {
+/// The system object that does not fit a version need, in every image or in the older ones, and how badly a copy
+/// in its place may fit.
+fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a SystemObject, Fit)> {
     let worst = match check.answer {
         VersionAnswer::NotThere if !check.need.weak => Fit::Later,
         // A copy that only later images can load is no better than a node that only they have.
@@ -98,95 +340,59 @@ fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(&'a SystemO
         _ => return None,
     };
     match &closure.objects[check.object?].file.object {
-        Object::System(system) => Some((system, worst, false)),
+        Object::System(system) => Some((check.object?, system, worst)),
         _ => None,
     }
 }
 
-/// Our copies by SONAME.
-type Copies = Vec<(String, Candidate)>;
-
-/// Our copies of a library and of the rest of its package, if they may be pinned. With a conflict if they may
-/// only because nobody is there to be hurt.
-fn choose(
-    request: &Request,
-    search: &mut BuildSearch,
-    bundle: &Bundle,
-    closure: &Closure,
-    wanted: &SystemObject,
-    worst: Fit,
-) -> Result<(Copies, Option<Conflict>), Conflict> {
-    let mut copies = Copies::new();
-    let mut conflict = None;
-    let mut pending: Vec<&SystemObject> = vec![wanted];
-    pending
-        .extend(others(closure).filter(|other| wanted.package.is_some() && other.package == wanted.package));
-    let group: BTreeSet<&str> = pending.iter().map(|system| system.soname.as_str()).collect();
-    for system in others(closure).chain([wanted]).filter(|system| group.contains(system.soname.as_str())) {
-        if copies.iter().any(|(name, _)| *name == system.soname) {
-            continue;
-        }
-        let index = closure.objects.iter().position(|object| is(&object.file.object, system));
-        let by = index.and_then(|index| closure.first_need(index)).map_or(0, |need| need.by);
-        let by = bundle.original(request, by, closure).unwrap_or_else(|| request.facts.clone());
-        let candidate = search.choose(&by, &system.soname, request.exclude).map_err(|_| Conflict {
-            ours: None,
-            lacks: Vec::new(),
-            too_new: false,
-            soname: system.soname.clone(),
-            is_wish: false,
-        })?;
-        // A copy that does not fit itself would only move the error.
-        if fit(&candidate.facts, search.lambda) > worst {
-            let (ours, soname) = (Some(candidate.source), system.soname.clone());
-            return Err(Conflict { ours, lacks: Vec::new(), too_new: true, soname, is_wish: false });
-        }
-        if let Some(lacks) = hurts(system, &candidate) {
-            let ours = Some(candidate.source.clone());
-            let soname = system.soname.clone();
-            conflict.get_or_insert(Conflict { ours, lacks, too_new: false, soname, is_wish: false });
-        }
-        copies.push((system.soname.clone(), candidate));
-    }
-    let is_alone = || {
-        let needed = |soname: &String| copies.iter().any(|(_, copy)| copy.facts.needed.contains(soname));
-        others(closure).all(|other| group.contains(other.soname.as_str()) || needed(&other.soname))
+/// Whether nobody is there who may use these copies, but those that are needed by one and would come along.
+fn is_alone(closure: &Closure, pins: &[Pin]) -> bool {
+    let is_ours = |soname: &String| {
+        pins.iter().any(|pin| pin.library.name == *soname || pin.library.facts.needed.contains(soname))
     };
-    match conflict {
-        Some(conflict) if !is_alone() => Err(conflict),
-        conflict => Ok((copies, conflict)),
-    }
+    let uses = |system: &SystemObject| {
+        pins.iter().filter(|pin| pin.hurts.is_some()).any(|pin| may_use(system, &pin.library.name))
+    };
+    others(closure).all(|(_, system)| is_ours(&system.soname) || !uses(system))
+}
+
+/// Whether a library of the system's may use another. What a table's needs is not known.
+pub(super) fn may_use(system: &SystemObject, soname: &str) -> bool {
+    let needs = |facts: &ElfFacts| {
+        let lists = [&facts.needed, &facts.filter, &facts.auxiliary];
+        lists.into_iter().flatten().any(|name| file_name(name) == soname)
+    };
+    system.facts.as_deref().is_none_or(needs)
 }
 
 /// The system's objects of a closure, glibc's parts left out.
-fn others(closure: &Closure) -> impl Iterator<Item = &SystemObject> {
-    closure.objects.iter().filter_map(|object| match &object.file.object {
-        Object::System(system) if !is_glibc_part(&system.soname) => Some(&**system),
+pub(super) fn others(closure: &Closure) -> impl Iterator<Item = (usize, &SystemObject)> {
+    closure.objects.iter().enumerate().filter_map(|(index, object)| match &object.file.object {
+        Object::System(system) if !is_glibc_part(&system.soname) => Some((index, &**system)),
         _ => None,
     })
 }
 
-fn is(object: &Object, wanted: &SystemObject) -> bool {
-    matches!(object, Object::System(system) if system.soname == wanted.soname)
-}
-
-/// The nodes of the system's copy that ours lacks, or an empty list if ours is an older file; `None` if
-/// nobody who uses the system's copy would miss anything.
-fn hurts(system: &SystemObject, candidate: &Candidate) -> Option<Vec<String>> {
-    let offered: BTreeSet<&str> = candidate.facts.verdef.iter().map(|def| def.node.as_str()).collect();
+/// Why those who use the system's copy may miss something in ours: nodes that it lacks, or its age.
+pub(super) fn hurts(system: &SystemObject, ours: &Shipped) -> Option<Conflict> {
+    let conflict = |why| {
+        let ours = Some(ours.source.clone());
+        Some(Conflict { ours, ..Conflict::new(&system.soname, why) })
+    };
+    let offered: BTreeSet<&str> = ours.facts.verdef.iter().map(|def| def.node.as_str()).collect();
     if let Nodes::Known { floor, later, .. } = &system.nodes {
         let nodes = floor.iter().chain(later.iter().map(|later| &later.node));
         let lacks: Vec<String> = nodes.filter(|node| !offered.contains(node.as_str())).cloned().collect();
         if !lacks.is_empty() {
-            return Some(lacks);
+            return conflict(WhyNot::Lacks(lacks));
         }
         if !(floor.is_empty() && later.is_empty()) {
             return None;
         }
     }
-    let ours = file_name(&candidate.source).split_once(".so.").map(|(_, version)| version);
-    match (ours, system.file_version()) {
+    let version = file_name(&ours.source).split_once(".so.").map(|(_, version)| version);
+    match (version, system.file_version()) {
         (Some(ours), Some(theirs)) if crate::version::compare(ours, theirs).is_ge() => None,
-        _ => Some(Vec::new()),
+        _ => conflict(WhyNot::Older),
     }
 }

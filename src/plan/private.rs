@@ -6,9 +6,9 @@
 //! program: what is loaded already is not searched for, so that no library, not even one of the system's with a
 //! DT_RUNPATH of its own that the program opens, can bring in a part of another glibc.
 
-use std::collections::BTreeMap;
-
-use super::{BuildSearch, Bundle, Candidate, Place, Request, Shipped};
+use super::draft::Draft;
+use super::search::{BuildSearch, Candidate};
+use super::{Place, Request, Shipped};
 use crate::audit::NotShipped;
 use crate::elf::{Libc, Linkage, file_name};
 use crate::loader::{self, Outcome, Rule};
@@ -44,12 +44,7 @@ const OPENED: &[&str] =
     &["libcidn.so.1", "libgcc_s.so.1", "libnss_compat.so.2", "libnss_dns.so.2", "libnss_files.so.2"];
 
 /// Ships the program's interpreter and the parts of its C library. A static program has none of its own to bring.
-pub(super) fn begin(
-    request: &Request,
-    search: &mut BuildSearch,
-    bundle: &mut Bundle,
-    not_shipped: &mut BTreeMap<String, NotShipped>,
-) {
+pub(super) fn begin(request: &Request, search: &mut BuildSearch, draft: &mut Draft) {
     if let Some(program) = request.opened_by {
         // The program has brought it.
         let directory = request.layout.path(&request.layout.private);
@@ -57,7 +52,7 @@ pub(super) fn begin(
         if let Some(name) = interpreter {
             search.is_private = true;
             let interpreter = name.trim_start_matches('/').to_owned();
-            bundle.private = Some(Private { interpreter, parts: Vec::new(), opened: Vec::new() });
+            draft.private = Some(Private { interpreter, parts: Vec::new(), opened: Vec::new() });
         }
         return;
     }
@@ -70,26 +65,26 @@ pub(super) fn begin(
     let found = || loader::candidates(search.world, &search.objects, 0, file_name(path)).into_iter().next();
     let interpreter = named.and_then(|object| candidate(&object.file));
     let Some(candidate) = interpreter.or_else(|| candidate(&found()?.1)) else {
-        not_shipped.insert(path.to_owned(), NotShipped::NotFound(vec![path.to_owned()]));
+        draft.not_shipped.insert(path.to_owned(), NotShipped::NotFound(vec![path.to_owned()]));
         return;
     };
     search.is_private = true;
     let name = file_name(path).to_owned();
     let library = Shipped { is_interpreter: true, ..Shipped::new(&name, candidate, Place::Private) };
-    bundle.shipped.insert(name.clone(), library);
+    draft.shipped.insert(name.clone(), library);
     let mut private = Private { interpreter: name, parts: Vec::new(), opened: Vec::new() };
     if request.facts.libc() == Libc::Glibc {
         for (names, list) in [(LINKED, &mut private.parts), (OPENED, &mut private.opened)] {
             for name in names.iter().filter(|name| !request.exclude.matches(name)) {
                 if let Some(candidate) = part(search, name) {
                     let library = Shipped::new(name, candidate, Place::Private);
-                    bundle.shipped.insert((*name).to_owned(), library);
+                    draft.shipped.insert((*name).to_owned(), library);
                     list.push((*name).to_owned());
                 }
             }
         }
     }
-    bundle.private = Some(private);
+    draft.private = Some(private);
 }
 
 /// The build world's copy of a part: the one in its closure, else the one in the directory of its libc, because

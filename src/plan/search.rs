@@ -1,0 +1,163 @@
+//! The build world as the source of libraries: which file a need meant, and how well it fits the runtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::BuildFile;
+use super::draft::Needing;
+use crate::audit::NotShipped;
+use crate::baseline::{NodeAnswer, is_glibc_part};
+use crate::elf::{ElfFacts, Libc, VersionNeed, file_name};
+use crate::lambda::{Certainty, LambdaWorld};
+use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
+use crate::patterns::Patterns;
+use crate::world::{Object, OpenFile, World};
+
+/// A file of the build world that could be shipped.
+pub(super) struct Candidate {
+    pub source: String,
+    pub facts: Arc<ElfFacts>,
+}
+
+/// The build world as the source of libraries.
+pub(super) struct BuildSearch<'a> {
+    pub world: &'a World<'a>,
+    pub lambda: &'a LambdaWorld,
+    pub closure: Closure,
+    /// The closure's objects, then those that were chosen in place of one of them.
+    pub objects: Vec<Loaded>,
+    /// Nothing of the system's is used: libraries need not fit it, and glibc's parts come, too.
+    pub is_private: bool,
+    /// SONAMEs that ours displace, or are about to: what the system's copies lack counts for nothing.
+    pub displaced: BTreeSet<String>,
+}
+
+impl BuildSearch<'_> {
+    /// The file for an entry of `by`, an object of the Lambda world: a name, or a path if that can be rewritten.
+    pub fn choose(&mut self, by: &Needing, entry: &str, exclude: &Patterns) -> Result<Candidate, NotShipped> {
+        let name = file_name(entry);
+        if exclude.matches(entry) || exclude.matches(name) {
+            return Err(NotShipped::Excluded);
+        }
+        // Bytes of a name that are not UTF-8 are `\xNN` in the facts of a file.
+        if name.contains('\\') {
+            return Err(NotShipped::Name);
+        }
+        if entry.contains('/') && !by.may_rename {
+            return Err(NotShipped::Path);
+        }
+        if is_glibc_part(name) && !self.is_private {
+            return Err(NotShipped::GlibcPart);
+        }
+        let by = self.build_index(&by.facts);
+        let mut files: Vec<OpenFile> = Vec::new();
+        let need = self.closure.needs.iter().find(|need| need.by == by && need.entry() == entry);
+        match need.map(|need| &need.outcome) {
+            Some(Outcome::Loaded(index)) => files.push(self.closure.objects[*index].file.clone()),
+            Some(Outcome::Fatal { path, reason }) => {
+                return Err(NotShipped::Refused(path.clone(), reason.clone()));
+            }
+            Some(Outcome::Missing(attempts)) => return Err(NotShipped::NotFound(tried(attempts))),
+            None => {}
+        }
+        // A path means one file and no other.
+        if !entry.contains('/') || files.is_empty() {
+            let more = loader::candidates(self.world, &self.objects, by, entry);
+            files.extend(more.into_iter().map(|(_, file)| file));
+        }
+        let fits = |elf: &ElfFacts| self.is_private || self.fit(elf) < Fit::None;
+        let chosen = files
+            .iter()
+            .find(|file| file.object.elf().is_some_and(fits))
+            .or(files.first())
+            .cloned()
+            .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;
+        let Object::Elf(facts) = &chosen.object else {
+            return Err(NotShipped::NotFound(Vec::new()));
+        };
+        // Under another name it is a part of glibc all the same: ld.so knows it by its SONAME.
+        if facts.soname.as_deref().is_some_and(is_glibc_part) && !self.is_private {
+            return Err(NotShipped::GlibcPart);
+        }
+        if !self.objects.iter().any(|object| object.file.id == chosen.id) {
+            self.objects.push(Loaded {
+                path: chosen.source.clone(),
+                origin: crate::world::parent(&chosen.source).to_owned(),
+                names: vec![name.to_owned()],
+                file: chosen.clone(),
+                rule: Rule::LdLibraryPath,
+                loader: Some(by),
+                opening: None,
+                attempts: Vec::new(),
+            });
+        }
+        Ok(Candidate { source: chosen.source.clone(), facts: facts.clone() })
+    }
+
+    /// The build world's object with these facts.
+    fn build_index(&self, wanted: &Arc<ElfFacts>) -> usize {
+        self.objects
+            .iter()
+            .position(|known| match &known.file.object {
+                Object::Elf(facts) => Arc::ptr_eq(facts, wanted),
+                _ => false,
+            })
+            .unwrap_or(0)
+    }
+
+    /// How well a file fits. Its needs of libraries that would be shipped with it are left to the walk.
+    pub fn fit(&self, elf: &ElfFacts) -> Fit {
+        let lambda = self.lambda;
+        if (elf.has_relr && lambda.glibc_release() < (2, 36)) || elf.libc() == Libc::Musl {
+            return Fit::None;
+        }
+        let of = |need: &VersionNeed| {
+            let is_ours =
+                lambda.certainty(&need.file) == Certainty::Absent || self.displaced.contains(&need.file);
+            if need.weak || is_ours {
+                return Fit::Every;
+            }
+            match lambda.baseline.object(&need.file).map(|object| object.node(&need.node)) {
+                Some(NodeAnswer::Absent) => Fit::None,
+                Some(NodeAnswer::Later(_)) => Fit::Later,
+                _ => Fit::Every,
+            }
+        };
+        elf.verneed.iter().map(of).max().unwrap_or(Fit::Every)
+    }
+
+    /// What each needed name led to.
+    pub fn build_files(&self) -> BTreeMap<String, BuildFile> {
+        let mut files = BTreeMap::new();
+        for need in &self.closure.needs {
+            let Outcome::Loaded(index) = need.outcome else { continue };
+            let file = &self.closure.objects[index].file;
+            if let Object::Elf(facts) = &file.object {
+                let found = BuildFile { path: file.source.clone(), facts: facts.clone() };
+                files.entry(need.name.clone()).or_insert(found);
+            }
+        }
+        files
+    }
+}
+
+fn tried(attempts: &[Attempt]) -> Vec<String> {
+    attempts
+        .iter()
+        .map(|attempt| match &attempt.why {
+            Passed::Absent => attempt.path.clone(),
+            why => format!("{} ({})", attempt.path, why.describe()),
+        })
+        .collect()
+}
+
+/// How well a library's own version needs are met by the runtime's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    /// In every image, as far as is known.
+    Every,
+    /// In later images only.
+    Later,
+    /// In none.
+    None,
+}
