@@ -284,7 +284,7 @@ impl LambdaWorld {
                 RootEntry::Link(target) => files.add_link(path, target),
                 RootEntry::Refused(why) => files.add_opened(path, Opened::Rejected(why.clone())),
                 RootEntry::Elf(facts) => {
-                    let object = SystemObject::captured(path, facts);
+                    let object = root.object(path, facts);
                     if !is_missing(&object.soname) {
                         files.add(path, Object::System(Arc::new(object)));
                     }

@@ -17,6 +17,7 @@
 //!   nodeflib yes                           as pie, relr: DF_1_NODEFLIB, DF_1_PIE, DT_RELR
 //!   kernel 3.2.0                           of the ABI note
 //!   alignment page                         or no-pages, broken
+//!   package zlib                           the package of the system that it is of, if known
 //! ```
 //!
 //! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's. Nor are the
@@ -41,6 +42,8 @@ pub struct Root {
     pub entries: BTreeMap<String, RootEntry>,
     /// /etc/ld.so.cache: SONAME to path.
     pub cache: BTreeMap<String, String>,
+    /// The package of the system that a file is of, by path, where it is known.
+    pub packages: BTreeMap<String, String>,
 }
 
 /// What stands at a path of a captured root.
@@ -73,6 +76,12 @@ impl Root {
         Some(RootEntry::Refused(refused.to_owned()))
     }
 
+    /// The object at a path.
+    pub fn object(&self, path: &str, facts: &Arc<ElfFacts>) -> SystemObject {
+        let package = self.packages.get(path).cloned();
+        SystemObject { package, ..SystemObject::captured(path, facts) }
+    }
+
     /// The objects by SONAME and file name, each name once: those of the default directories come first.
     pub(super) fn objects(&self, default_dirs: &[String]) -> Vec<Arc<SystemObject>> {
         let mut objects: BTreeMap<String, SystemObject> = BTreeMap::new();
@@ -81,7 +90,7 @@ impl Root {
         entries.sort_by_key(|(path, _)| !in_default(path));
         for (path, entry) in entries {
             let RootEntry::Elf(facts) = entry else { continue };
-            let object = SystemObject::captured(path, facts);
+            let object = self.object(path, facts);
             let names = [object.soname.clone(), file_name(path).to_owned()];
             for name in names {
                 let object = SystemObject { soname: name.clone(), ..object.clone() };
@@ -93,8 +102,8 @@ impl Root {
 }
 
 impl SystemObject {
-    /// The object at a path of a captured root.
-    pub fn captured(path: &str, facts: &Arc<ElfFacts>) -> SystemObject {
+    /// The object at a path of a captured root, its package left out.
+    fn captured(path: &str, facts: &Arc<ElfFacts>) -> SystemObject {
         let file = file_name(path).to_owned();
         let soname = facts.soname.clone().unwrap_or_else(|| file.clone());
         let mut floor: Vec<String> =
@@ -167,6 +176,9 @@ impl Baseline {
         for (path, entry) in &root.entries {
             if let RootEntry::Elf(facts) = entry {
                 let _ = write!(text, "\nelf {}\n", word(path));
+                if let Some(package) = root.packages.get(path) {
+                    let _ = writeln!(text, "  package {}", word(package));
+                }
                 write_facts(facts, &mut text);
             }
         }
@@ -271,6 +283,7 @@ pub(super) struct ElfDraft {
     path: String,
     facts: ElfFacts,
     exports: Vec<(String, u16)>,
+    package: Option<String>,
 }
 
 impl ElfDraft {
@@ -286,7 +299,7 @@ impl ElfDraft {
             has_versym: true,
             ..ElfFacts::default()
         };
-        Ok(ElfDraft { path: entry.path()?, facts, exports: Vec::new() })
+        Ok(ElfDraft { path: entry.path()?, facts, exports: Vec::new(), package: None })
     }
 
     pub(super) fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -295,6 +308,7 @@ impl ElfDraft {
             "soname" => entry.once(&mut facts.soname, entry.text()?.to_owned())?,
             "rpath" => entry.once(&mut facts.rpath, entry.text()?.to_owned())?,
             "runpath" => entry.once(&mut facts.runpath, entry.text()?.to_owned())?,
+            "package" => entry.once(&mut self.package, entry.word()?.to_owned())?,
             "needed" => facts.needed.push(entry.word()?.to_owned()),
             "filter" => facts.filter.push(entry.word()?.to_owned()),
             "auxiliary" => facts.auxiliary.push(entry.word()?.to_owned()),
@@ -355,9 +369,9 @@ impl ElfDraft {
         Ok(())
     }
 
-    /// The path and what is there.
-    pub(super) fn finish(mut self) -> (String, RootEntry) {
+    /// The path, what is there, and its package.
+    pub(super) fn finish(mut self) -> (String, RootEntry, Option<String>) {
         self.facts.symbols = SymbolTable::of_definitions(&self.exports);
-        (self.path, RootEntry::Elf(Arc::new(self.facts)))
+        (self.path, RootEntry::Elf(Arc::new(self.facts)), self.package)
     }
 }

@@ -39,8 +39,10 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
         match block {
             Block::Object(object) => objects.push(object),
             Block::Elf(line, file) => {
-                let (path, entry) = file.finish();
+                let (path, entry, package) = file.finish();
+                let packages = package.map(|package| (path.clone(), package));
                 header.add(line, path, entry)?;
+                header.root_files.get_or_insert_default().packages.extend(packages);
             }
         }
     }

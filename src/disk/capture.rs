@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::build_world::{self, DiskFiles};
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::probed::{Node, Probe};
-use crate::baseline::{Baseline, LIBRARY_PATH};
+use crate::baseline::{self, Baseline, LIBRARY_PATH};
 use crate::elf::{Arch, file_name};
 use crate::error::{Error, Result};
 use crate::loader::hwcap_subdirectories;
@@ -217,7 +217,8 @@ fn read(source: &dyn Source, root: &Utf8Path, described: Described<'_>) -> Resul
     }
     let table = Baseline::parse(&header)
         .map_err(|error| Error::new(format!("could not describe `{root}`")).because(error))?;
-    Ok(table.with_root(Root { entries: reader.entries, cache }))
+    let packages = packages(&reader.entries, arch);
+    Ok(table.with_root(Root { entries: reader.entries, cache, packages }))
 }
 
 /// A root as it is read.
@@ -292,6 +293,23 @@ impl Reader<'_> {
     fn follow(&mut self, path: &str) -> Option<String> {
         follow(self.source, path, &mut self.entries)
     }
+}
+
+/// The packages of objects that were read, as Amazon Linux has them by SONAME. A root does not say them in a form
+/// that is read here.
+fn packages(entries: &BTreeMap<String, RootEntry>, arch: Arch) -> BTreeMap<String, String> {
+    let runtimes = baseline::runtimes().iter().rev();
+    let tables: Vec<Baseline> = runtimes.filter_map(|name| baseline::embedded(name, arch)).collect();
+    let package = |soname: &str| {
+        let mut objects = tables.iter().filter_map(|table| table.object(soname));
+        objects.find_map(|object| object.package.clone())
+    };
+    let of_entry = |(path, entry): (&String, &RootEntry)| {
+        let RootEntry::Elf(facts) = entry else { return None };
+        let soname = facts.soname.as_deref().unwrap_or(file_name(path));
+        Some((path.clone(), package(soname)?))
+    };
+    entries.iter().filter_map(of_entry).collect()
 }
 
 fn follow(source: &dyn Source, path: &str, entries: &mut BTreeMap<String, RootEntry>) -> Option<String> {
