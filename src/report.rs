@@ -19,7 +19,9 @@ use serde::Serialize;
 use crate::audit::{Finding, NotShipped, Severity, Subject, label};
 use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, Walked};
+use crate::layout::Layout;
 use crate::loader::{Closure, Outcome, Rule};
+use crate::plan::{BundlePlan, Shipped};
 use crate::repair::{Edits, Lost};
 use crate::world::Object;
 
@@ -160,6 +162,9 @@ pub struct Library {
     pub from: &'static str,
     /// What the build world's loader opens for that name.
     pub build_path: Option<String>,
+    /// Of a library in the bundle: the file that was taken, links resolved. It is another than `build_path` where that
+    /// one does not fit.
+    pub source: Option<String>,
     /// Where it is on Lambda.
     pub lambda_path: Option<String>,
     /// Whether our copy displaces the system's.
@@ -344,6 +349,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         };
         let library = Library {
             build_path: subject.build_files.get(&soname).map(|file| file.path.clone()),
+            source: None,
             lambda_path: Some(object.path.clone()),
             pinned: from == "bundle" && subject.lambda.certainty(&soname) == Certainty::Present,
             rule: Some(object.rule.as_str()),
@@ -366,6 +372,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
             soname: need.name.clone(),
             from: if excluded { "excluded" } else { "missing" },
             build_path: subject.build_files.get(&need.name).map(|file| file.path.clone()),
+            source: None,
             lambda_path: None,
             pinned: false,
             rule: None,
@@ -379,6 +386,17 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         }
     }
     libraries.into_values().collect()
+}
+
+/// Names the files that were taken for the libraries of a plan.
+pub fn add_sources(libraries: &mut [Library], plan: &BundlePlan, layout: &Layout) {
+    let path = |shipped: &Shipped| layout.path(&shipped.entry_name(layout));
+    let sources: BTreeMap<String, &str> =
+        plan.shipped.iter().map(|shipped| (path(shipped), shipped.source.as_str())).collect();
+    for library in libraries.iter_mut().filter(|library| library.from == "bundle") {
+        let source = library.lambda_path.as_ref().and_then(|path| sources.get(path));
+        library.source = source.map(|source| (*source).to_owned());
+    }
 }
 
 fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
@@ -402,14 +420,18 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
                     let _ = write!(text, "needed by {}", shortened(by));
                 }
             }
-            match (from, &library.build_path, &library.lambda_path) {
-                ("bundle", Some(build), _) => {
+            let source = library.source.as_ref().or(library.build_path.as_ref());
+            match (from, source, &library.lambda_path) {
+                ("bundle", Some(source), _) => {
                     let why = match lambda.certainty(&library.soname) {
                         Certainty::Present => "in place of the one on",
                         Certainty::Doubtful => "perhaps not on",
                         Certainty::Absent => "not on",
                     };
-                    let _ = write!(text, "; {why} {runtime}; from {build}");
+                    let _ = write!(text, "; {why} {runtime}; from {source}");
+                    if let Some(linked) = library.build_path.as_ref().filter(|linked| *linked != source) {
+                        let _ = write!(text, ", instead of {linked}");
+                    }
                     if let (Some(package), Some(version)) = (&library.package, &library.package_version) {
                         let _ = write!(text, " ({package} {version})");
                     }

@@ -649,3 +649,30 @@ fn cargo_is_as_quiet_and_as_verbose_as_it_is_asked_to_be() {
     run(dir.path(), "check --build -v").exits(0).says(&[built]).keeps_silent_about(&["Fresh orders "]);
     run(dir.path(), "check --build -vv").exits(0).says(&[built, "Fresh orders "]);
 }
+
+#[test]
+fn the_report_names_the_file_that_is_shipped() {
+    let test = "the_report_names_the_file_that_is_shipped";
+    if !compile::require_debian_12(test) || !tools::require(test, "cc", "gcc") {
+        return;
+    }
+    let dir = temporary();
+    let shared = "-shared -fPIC -Wl,-soname,libfq.so.1";
+    let new = "unsigned arc4random(void); int fq(void) { return arc4random() != 0; }";
+    for (directory, source) in [("new", new), ("old", "int fq(void) { return 1; }")] {
+        fs::create_dir(dir.path().join(directory)).unwrap();
+        CC.compile(dir.path(), source, &format!("{directory}/libfq.so.1"), shared);
+    }
+    CC.compile(dir.path(), "int fq(void); int main(void) { return fq(); }", "app", "new/libfq.so.1");
+    let root = dir.path().canonicalize().unwrap();
+    let root = root.display();
+    let arguments = "--binary app --library-path new --library-path old -o app.zip";
+    let ran = run(dir.path(), arguments).exits(0);
+    let expected = format!("; from {root}/old/libfq.so.1, instead of {root}/new/libfq.so.1");
+    assert!(ran.line("Shipping", "libfq.so.1").ends_with(&expected), "{ran}");
+    let ran = run(dir.path(), &format!("{arguments} --force --message-format json")).exits(0);
+    let libraries = ran.json()["artifacts"][0]["libraries"].clone();
+    let fq = libraries.as_array().unwrap().iter().find(|it| it["soname"] == "libfq.so.1").unwrap();
+    assert_eq!(fq["source"], format!("{root}/old/libfq.so.1"));
+    assert_eq!(fq["build_path"], format!("{root}/new/libfq.so.1"));
+}

@@ -443,7 +443,7 @@ fn the_json_document_of_each_command() {
     let root = scene.path().canonicalize().unwrap();
     let expected = serde_json::json!({
         "soname": "libtop.so.1", "from": "bundle", "build_path": root.join("libs/libtop.so.1"),
-        "lambda_path": "/var/task/lib/libtop.so.1", "pinned": false, "rule": "ld-library-path",
+        "source": root.join("libs/libtop.so.1"), "lambda_path": "/var/task/lib/libtop.so.1", "pinned": false, "rule": "ld-library-path",
         "needed_by": ["app"], "evidence": null, "package": null, "package_version": null,
     });
     assert_eq!(top, &expected);

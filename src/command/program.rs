@@ -175,11 +175,12 @@ impl Run<'_> {
             &mut artifact.libraries,
             self.job.may_edit,
         );
+        report::add_sources(&mut artifact.libraries, &plan, &self.layout);
         // The databases are read where somebody looks at what they say.
         let is_shown = self.settings.output.is_document() || self.ui.is_verbose();
         let owners = (is_shown || loaded.documents.any()).then(|| Owners::of(self.job, &plan));
         if let Some(owners) = &owners {
-            owners.add_to(&mut artifact.libraries, &plan);
+            owners.add_to(&mut artifact.libraries);
         }
         findings.extend(included::suspicious(&loaded.included, &program.name));
         // Of several runtimes, the others only say whether it starts.
@@ -411,10 +412,17 @@ impl Run<'_> {
             // With errors it is written because the user wants it anyway.
             Ok(if fails { Fate::Placed } else { Fate::PlacedIfItHolds })
         };
+        let expected = Expected {
+            // Without its program a function is a bag of libraries, as a layer is.
+            kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
+            lambda,
+            libs: &plan.libs,
+            attached: self.attached,
+        };
         let (placed, written) = if is_known || is_hopeless {
             (!matches!(decide(known.as_ref())?, Fate::Removed), known)
         } else {
-            self.replace(output, &entries, &writing, lambda, decide)?
+            self.replace(output, &entries, &writing, &expected, decide)?
         };
         if !placed {
             self.stopped(name);
@@ -452,17 +460,10 @@ impl Run<'_> {
         output: &Utf8Path,
         entries: &[Entry],
         writing: &Writing,
-        lambda: &LambdaWorld,
+        expected: &Expected,
         decide: impl FnOnce(Option<&Written>) -> Result<Fate>,
     ) -> Result<(bool, Option<Written>)> {
-        let expected = Expected {
-            // Without its program a function is a bag of libraries, as a layer is.
-            kind: if self.job.libraries_only { BundleKind::Layer } else { self.job.kind },
-            lambda,
-            libs: &self.job.libs,
-            attached: self.attached,
-        };
-        replace(output, entries, writing, Some(&expected), decide).map_err(|error| {
+        replace(output, entries, writing, Some(expected), decide).map_err(|error| {
             error.or_help(match writing.format {
                 Format::Zip => "name another file with `-o <FILE>`",
                 Format::Dir => "name another directory with `-o <DIR>`",

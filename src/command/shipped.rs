@@ -30,11 +30,10 @@ impl Owners {
         Owners { packages, by_source }
     }
 
-    /// Names them in the report.
-    pub(super) fn add_to(&self, libraries: &mut [Library], plan: &BundlePlan) {
-        for library in libraries.iter_mut().filter(|library| library.from == "bundle") {
-            let shipped = plan.shipped.iter().find(|shipped| shipped.name == library.soname);
-            let package = shipped.and_then(|shipped| self.by_source.get(&shipped.source));
+    /// Names them in the report, which names the files.
+    pub(super) fn add_to(&self, libraries: &mut [Library]) {
+        for library in libraries.iter_mut() {
+            let package = library.source.as_ref().and_then(|source| self.by_source.get(source));
             library.package = package.map(|package| package.name.clone());
             library.package_version = package.and_then(|package| package.version.clone());
         }
