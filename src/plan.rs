@@ -44,7 +44,7 @@ use self::draft::{Draft, Needing};
 use self::pins::{GivenUp, Pinning};
 use self::search::{BuildSearch, Candidate};
 use crate::audit::NotShipped;
-use crate::elf::{ElfFacts, file_name};
+use crate::elf::{ElfFacts, Libc, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
 use crate::layout::Layout;
 use crate::loader::{self, Closure, Outcome};
@@ -77,7 +77,8 @@ pub struct Request<'a> {
     pub layout: &'a Layout,
     /// Files that are there whatever is planned: included ones, and those of attached layers.
     pub members: &'a [Member],
-    /// What other programs of the bundle have pinned. They are among `members`, too.
+    /// What other programs of the bundle have pinned; they are among `members`, too. For [`BundlePlan::walk_again`]
+    /// all that is shipped.
     pub pinned: &'a [Shipped],
     /// SONAMEs of the system's that the program which opens this library has loaded: no pin comes before them.
     pub taken: &'a BTreeSet<String>,
@@ -411,6 +412,21 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, dr
 }
 
 impl BundlePlan {
+    /// What is pinned.
+    pub fn pinned(&self) -> Vec<Shipped> {
+        self.shipped.iter().filter(|library| library.place == Place::Pinned).cloned().collect()
+    }
+
+    /// The SONAMEs that the program has of the system's when it opens a library.
+    pub fn loaded_of_system(&self) -> BTreeSet<String> {
+        let objects = self.walks.iter().flat_map(|walked| &walked.closure.objects);
+        let systems = objects.filter_map(|object| match &object.file.object {
+            Object::System(system) => Some(system.soname.clone()),
+            Object::Elf(_) | Object::Unseen => None,
+        });
+        systems.collect()
+    }
+
     /// Walks the program once more, among all members of the bundle, of which the plan knew a part.
     pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld, members: &[Member]) {
         let lambda = request.world(lambda);

@@ -236,3 +236,87 @@ fn start(root: &LambdaRoot, zip: &Path) -> String {
         other => panic!("{other:?}"),
     }
 }
+
+/// A program that says which libattr it has.
+const ATTR: &str = r#"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+extern int attr_new(void);
+int main(int count, char **arguments) {
+    char line[512];
+    if (count > 1 && !dlopen(arguments[1], RTLD_NOW)) { fprintf(stderr, "%s\n", dlerror()); return 1; }
+    if (count < 2) CALL;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps))
+        if (strstr(line, "libattr.so")) { fputs(strchr(line, '/'), stderr); break; }
+    return 0;
+}
+"#;
+
+/// Programs and a plugin that need a node which the runtime's libattr lacks, with that library beside them.
+fn needing_a_newer_libattr(dir: &Path) {
+    let nodes = "ATTR_1.0{}; ATTR_1.1{}; ATTR_1.2{}; ATTR_1.3{}; ATTR_9.0{attr_new;};";
+    std::fs::write(dir.join("nodes"), nodes).unwrap();
+    let flags = "-shared -fPIC -Wl,-soname,libattr.so.1 -Wl,--version-script=nodes";
+    CC.compile(dir, "int attr_new(void) { return 0; }", "libattr.so.1", flags);
+    let tool = ATTR.replace("CALL", "attr_new()");
+    for name in ["one", "two"] {
+        CC.compile(dir, &tool, name, "libattr.so.1");
+    }
+    CC.compile(dir, &ATTR.replace("CALL", "return 0"), "host", "-Wl,--as-needed libattr.so.1");
+    let plugin = "extern int attr_new(void); int plug(void) { return attr_new(); }";
+    CC.compile(dir, plugin, "plug.so", "-shared -fPIC libattr.so.1");
+}
+
+#[test]
+fn programs_of_one_archive_pin_one_library() {
+    const TEST: &str = "programs_of_one_archive_pin_one_library";
+    let zlib = "/lib/x86_64-linux-gnu/libattr.so.1";
+    if !lambda_root::require(TEST, Arch::X86_64)
+        || !require_library(TEST, zlib, "libattr1")
+        || !tools::require(TEST, "cc", "gcc")
+    {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    needing_a_newer_libattr(dir.path());
+    let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+    let says = |program: &str, arguments: &[&str]| {
+        let output = root.start(program, arguments);
+        assert!(output.status.success(), "{program}: {output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+
+    run(dir.path(), "--binary one --include two=bin/two --library-path . -o function.zip").exits(0);
+    run(dir.path(), "verify function.zip").exits(0);
+    root.unpack_function(&dir.path().join("function.zip"));
+    for program in ["/var/task/bootstrap", "/var/task/bin/two"] {
+        assert_eq!(says(program, &[]), "/var/task/lib/pinned/libattr.so.1\n");
+    }
+
+    run(dir.path(), "--kind extension --binary one --binary two --library-path . -o both.zip").exits(0);
+    root.unpack_layer(&dir.path().join("both.zip"));
+    for program in ["/opt/extensions/one", "/opt/extensions/two"] {
+        assert_eq!(says(program, &[]), "/opt/lambda-bundle/one/pinned/libattr.so.1\n");
+    }
+
+    // A plugin looks for what is pinned by itself.
+    std::fs::remove_dir_all(root.path("var/task")).unwrap();
+    run(dir.path(), "--binary host --include plug.so=plug.so --library-path . -o plugin.zip").exits(0);
+    root.unpack_function(&dir.path().join("plugin.zip"));
+    let said = says("/var/task/bootstrap", &["/var/task/plug.so"]);
+    assert_eq!(said, "/var/task/lib/pinned/libattr.so.1\n");
+
+    // Where the program has loaded the runtime's copy first, no pin of the plugin's can win.
+    let old = "extern int attr_get(const char *, const char *, char *, int *, int); int main(void) { return attr_get(0, 0, 0, 0, 0) == 9; }";
+    CC.compile(dir.path(), old, "loads", zlib);
+    run(dir.path(), "--binary loads --include plug.so=plug.so --library-path . -o loads.zip")
+        .exits(1)
+        .says(&["error[repair-conflict]: `plug.so` needs ATTR_9.0", "`--bundle-lib libattr.so.1`"]);
+    run(
+        dir.path(),
+        "--binary loads --include plug.so=plug.so --library-path . -o loads.zip --bundle-lib libattr.so.1",
+    )
+    .exits(0);
+}

@@ -1242,12 +1242,13 @@ fn a_file_that_takes_a_soname_of_the_runtimes_goes_by_the_rules_of_pinning() {
     };
     let shipped = "libfoo.so.1 from /x/libfoo.so.1";
     taking(&["FOO_2"], OTHER).check(&[shipped], &["error repair-conflict app libfoo.so.1"]);
-    taking(&["FOO_1", "FOO_2"], OTHER).check(&[shipped], &[]);
+    // Pinned, so that libother gets it, whenever it asks.
+    taking(&["FOO_1", "FOO_2"], OTHER).check(&["pinned libfoo.so.1"], &[]);
     // Nobody is there to be hurt.
     taking(&["FOO_2"], "").check(&[shipped, "libother.so.1"], &[]);
     // libother is of the same package, and comes along or not at all.
     let mate = object("libother.so.1", "foo", "OTHER_1");
-    taking(&["FOO_1"], &mate).check(&[shipped, "pinned libother.so.1"], &[]);
+    taking(&["FOO_1"], &mate).check(&["pinned libfoo.so.1", "pinned libother.so.1"], &[]);
     let third = object("libthird.so.1", "", "THIRD_1");
     let mut whole = taking(&["FOO_1"], &format!("{}{third}", object("libother.so.1", "foo", "none")));
     whole.program = whole.program.needs("libthird.so.1");

@@ -121,7 +121,7 @@ fn why_not(subject: &Subject, conflict: &Conflict) -> String {
             format!("`{ours}` lacks {}, which {lambda}'s other libraries may need", lacks.join(", "))
         }
         WhyNot::Half => format!("`{soname}`, of the same package, would stay that of {lambda}"),
-        WhyNot::Loses(by) => format!("`{by}` would load the other `{soname}` all the same"),
+        WhyNot::Loses(by) => format!("`{by}` may load the other `{soname}` all the same"),
         WhyNot::Taken => format!(
             "the program has loaded that of {lambda} when it opens `{}`; `--bundle-lib {soname}` has the program load ours",
             subject.name

@@ -139,7 +139,9 @@ pub(super) fn plan(
         if other.facts.arch() == Some(lambda.arch()) {
             let members = std::mem::take(&mut plan.members);
             let main = plan.program.clone();
-            other.plan = other.with_request(request, &members, &main, |request| {
+            let (pinned, taken) = (plan.pinned(), plan.loaded_of_system());
+            let known = Request { pinned: &pinned, taken: &taken, ..*request };
+            other.plan = other.with_request(&known, &members, &main, |request| {
                 plan::plan(request, lambda, build.world(request.process_libc()))
             });
             // Not one list for each: there may be a thousand of them.
@@ -151,6 +153,8 @@ pub(super) fn plan(
     plan.shipped.sort_by(|a, b| a.name.cmp(&b.name));
     if plan.members.len() > n_members {
         let members = std::mem::take(&mut plan.members);
+        let shipped = plan.shipped.clone();
+        let request = &Request { pinned: &shipped, ..*request };
         plan.walk_again(request, lambda, &members);
         for other in others.iter_mut().filter(|other| other.facts.arch() == Some(lambda.arch())) {
             let mut its = std::mem::take(&mut other.plan);
@@ -207,6 +211,8 @@ impl Other {
             source: self.source.clone(),
             object: Object::Elf(self.facts.clone()),
         };
+        let is_library = self.facts.linkage() == Linkage::SharedLibrary;
+        let none = BTreeSet::new();
         act(&Request {
             program: &program,
             facts: &self.facts,
@@ -215,7 +221,8 @@ impl Other {
             start: Start::Direct,
             layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
             members,
-            opened_by: (self.facts.linkage() == Linkage::SharedLibrary).then_some(main),
+            taken: if is_library { of.taken } else { &none },
+            opened_by: is_library.then_some(main),
             ..*of
         })
     }

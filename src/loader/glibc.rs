@@ -160,7 +160,7 @@ impl Glibc {
         if name.contains('/') {
             let path = self.expand(name, &objects[by].origin);
             if let Some((path, (Opened::File(file), Verdict::Take))) =
-                path.map(|path| (path.clone(), self.open(world, &path)))
+                path.map(|path| (path.clone(), self.open(world, &path, false)))
             {
                 found.push((path, file));
             }

@@ -12,10 +12,11 @@
 //! cannot be is given up, and the plan begins again without it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::draft::{Draft, Laid, Needing, needing};
 use super::search::{BuildSearch, Fit};
-use super::{Asked, Conflict, Place, Request, Shipped, WhyNot, edits};
+use super::{Asked, Conflict, Place, Request, Shipped, WhyNot, displaced, edits};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, file_name};
 use crate::lambda::Walked;
@@ -27,8 +28,8 @@ pub(super) struct Pin {
     pub library: Shipped,
     /// The SONAME for whose sake it is pinned: its own, or that of the pin which brought it.
     root: String,
-    /// Why it may stay only while nobody else of the system's uses it.
-    hurts: Option<Conflict>,
+    /// What it displaces.
+    system: Arc<SystemObject>,
     /// How badly a copy that comes along may fit.
     worst: Fit,
     /// Another program of the bundle has pinned the same file.
@@ -79,12 +80,11 @@ impl Pinning<'_, '_> {
             let Some(library) = given.filter(|library| !self.draft.pins.contains_key(&library.name)) else {
                 continue;
             };
-            let system = self.search.lambda.baseline.object(&library.name);
-            let conflict = system.and_then(|system| hurts(system, library));
+            let Some(system) = self.search.lambda.baseline.object(&library.name).cloned() else { continue };
             self.search.displaced.insert(library.name.clone());
-            let (root, worst) = (root.clone(), Fit::Later);
-            let pin = Pin { library: library.clone(), root, hurts: conflict, worst, is_given: true };
-            self.draft.pins.insert(library.name.clone(), pin);
+            let (library, root) = (library.clone(), root.clone());
+            let pin = Pin { library, root, system, worst: Fit::Later, is_given: true };
+            self.draft.pins.insert(pin.library.name.clone(), pin);
         }
     }
 
@@ -138,7 +138,7 @@ impl Pinning<'_, '_> {
                 let by = by.map(|pin| (pin.root.clone(), pin.worst));
                 let pin = by.map(|(root, worst)| (root, self.pin_for(closure, index, system, worst)));
                 let Some((root, Ok(pin))) = pin else {
-                    return Err(self.blame(closure, index, &self.hurting(system)));
+                    return Err(self.blame(closure, index, system));
                 };
                 self.insert(Pin { root, ..pin });
                 grew = true;
@@ -147,22 +147,34 @@ impl Pinning<'_, '_> {
         Ok(grew || self.companions_of_takers(walks))
     }
 
-    /// Pins what is of the package of a SONAME that a shipped file has taken.
+    /// Pins what has taken a SONAME of the runtime's under another name, and what is of its package.
+    ///
+    /// A table's library may load the system's copy before, or one of ours does: only a pin answers to those needs, too.
     fn companions_of_takers(&mut self, walks: &[Walked]) -> bool {
         let mut grew = false;
         for walked in walks {
-            for taken in
-                super::displaced::taken(self.request, self.search.lambda, walked, &self.laid.libraries)
-            {
-                for (index, system) in others(&walked.closure) {
-                    let is_mate = taken.system.package.is_some() && system.package == taken.system.package;
-                    let is_settled = self.draft.pins.contains_key(&system.soname)
-                        || self.given_up.contains_key(&system.soname)
-                        || !is_mate;
-                    if is_settled {
-                        continue;
-                    }
-                    if let Ok(pin) = self.pin_for(&walked.closure, index, system, Fit::Later) {
+            let closure = &walked.closure;
+            for taken in displaced::taken(self.request, self.search.lambda, walked, &self.laid.libraries) {
+                let is_settled = |pinning: &Self, soname: &String| {
+                    pinning.draft.pins.contains_key(soname) || pinning.given_up.contains_key(soname)
+                };
+                let (system, soname) = (taken.system, &taken.system.soname);
+                if taken.is_ours
+                    && !is_settled(self, soname)
+                    && others(closure).any(|(_, user)| user.soname == *soname || may_use(user, soname))
+                {
+                    let library =
+                        Shipped { name: soname.clone(), place: Place::Pinned, link_to: None, ..taken.by };
+                    let (root, system) = (soname.clone(), system.clone());
+                    self.insert(Pin { library, root, system, worst: Fit::Later, is_given: false });
+                    grew = true;
+                }
+                for (index, other) in others(closure) {
+                    let is_mate = system.package.is_some() && other.package == system.package;
+                    if is_mate
+                        && !is_settled(self, &other.soname)
+                        && let Ok(pin) = self.pin_for(closure, index, other, Fit::Later)
+                    {
                         self.insert(pin);
                         grew = true;
                     }
@@ -179,7 +191,7 @@ impl Pinning<'_, '_> {
             let misfits = walked.checks.iter().filter_map(|check| misfit(&walked.closure, check));
             let wished =
                 others(&walked.closure).filter(|(_, system)| self.request.prefer.matches(&system.soname));
-            let wanted: Vec<(usize, &SystemObject, Fit)> =
+            let wanted: Vec<(usize, &Arc<SystemObject>, Fit)> =
                 misfits.chain(wished.map(|(index, system)| (index, system, Fit::Every))).collect();
             for (index, system, worst) in wanted {
                 let soname = &system.soname;
@@ -211,14 +223,14 @@ impl Pinning<'_, '_> {
         &mut self,
         closure: &Closure,
         index: usize,
-        wanted: &SystemObject,
+        wanted: &Arc<SystemObject>,
         worst: Fit,
     ) -> Result<Vec<Pin>, Conflict> {
         if !self.may_pin() {
             return Err(Conflict::new(&wanted.soname, WhyNot::NoLeave));
         }
         let is_mate = |system: &SystemObject| wanted.package.is_some() && system.package == wanted.package;
-        let mut unit: Vec<(usize, &SystemObject)> = vec![(index, wanted)];
+        let mut unit: Vec<(usize, &Arc<SystemObject>)> = vec![(index, wanted)];
         unit.extend(others(closure).filter(|(_, system)| is_mate(system) && system.soname != wanted.soname));
         let sonames: BTreeSet<&str> = unit.iter().map(|(_, system)| system.soname.as_str()).collect();
         if let Some(conflict) = sonames.iter().find_map(|soname| self.given_up.get(*soname)) {
@@ -228,9 +240,9 @@ impl Pinning<'_, '_> {
         self.search.displaced.extend(sonames.iter().map(|soname| (*soname).to_owned()));
         let pins: Result<Vec<Pin>, Conflict> =
             unit.iter().map(|(index, system)| self.pin_for(closure, *index, system, worst)).collect();
-        let pins = pins.and_then(|pins| match pins.iter().find_map(|pin| pin.hurts.as_ref()) {
-            Some(conflict) if !is_alone(closure, &pins) => Err(conflict.clone()),
-            _ => Ok(pins),
+        let pins = pins.and_then(|pins| match somebody_hurt(closure, &pins) {
+            Some(conflict) => Err(conflict),
+            None => Ok(pins),
         });
         if pins.is_err() {
             self.search.displaced = before;
@@ -243,7 +255,7 @@ impl Pinning<'_, '_> {
         &mut self,
         closure: &Closure,
         index: usize,
-        system: &SystemObject,
+        system: &Arc<SystemObject>,
         worst: Fit,
     ) -> Result<Pin, Conflict> {
         let soname = &system.soname;
@@ -269,8 +281,8 @@ impl Pinning<'_, '_> {
         if fit > worst {
             return Err(Conflict { ours, ..Conflict::new(soname, WhyNot::TooNew) });
         }
-        let conflict = hurts(system, &library);
-        Ok(Pin { library, root: soname.clone(), hurts: conflict, worst, is_given: given.is_some() })
+        let (root, system) = (soname.clone(), system.clone());
+        Ok(Pin { library, root, system, worst, is_given: given.is_some() })
     }
 
     fn insert(&mut self, pin: Pin) {
@@ -288,33 +300,25 @@ impl Pinning<'_, '_> {
         Some(self.draft.pins[mate].root.clone())
     }
 
-    /// The pins that may stay only while nobody uses them, and that this library may use.
-    fn hurting(&self, system: &SystemObject) -> Vec<&Pin> {
-        let hurting = self.draft.pins.iter().filter(|(_, pin)| pin.hurts.is_some());
-        hurting.filter(|(name, _)| may_use(system, name)).map(|(_, pin)| pin).collect()
+    /// The pins that this library of the system's would be hurt by, and why.
+    fn hurting(&self, system: &SystemObject) -> Vec<(&Pin, Conflict)> {
+        let pins = self.draft.pins.values();
+        pins.filter_map(|pin| hurts(&pin.system, &pin.library, system).map(|why| (pin, why))).collect()
     }
 
     /// Gives up those of the hurting pins that brought the library which would be hurt; all, if none did.
-    fn blame(&self, closure: &Closure, index: usize, hurting: &[&Pin]) -> GivenUp {
+    fn blame(&self, closure: &Closure, index: usize, system: &SystemObject) -> GivenUp {
         let chain = closure.chain(index);
         let paths: BTreeSet<&str> = chain.iter().map(|index| closure.objects[*index].path.as_str()).collect();
         let path = |pin: &Pin| format!("{}/{}", self.request.layout.pinned_path(), pin.library.name);
-        let brought: BTreeSet<&str> = self
-            .draft
-            .pins
-            .values()
-            .filter(|pin| paths.contains(path(pin).as_str()))
-            .map(|pin| pin.root.as_str())
-            .collect();
+        let pins = self.draft.pins.values().filter(|pin| paths.contains(path(pin).as_str()));
+        let brought: BTreeSet<&str> = pins.map(|pin| pin.root.as_str()).collect();
+        let hurting = self.hurting(system);
+        let is_blamed = hurting.iter().any(|(pin, _)| brought.contains(pin.root.as_str()));
         let mut given_up = GivenUp::new();
-        for only_brought in [true, false] {
-            for pin in hurting.iter().filter(|pin| !only_brought || brought.contains(pin.root.as_str())) {
-                if let Some(conflict) = &pin.hurts {
-                    given_up.extend(self.give_up([pin.root.as_str()], conflict.clone()));
-                }
-            }
-            if !given_up.is_empty() {
-                break;
+        for (pin, conflict) in hurting {
+            if !is_blamed || brought.contains(pin.root.as_str()) {
+                given_up.extend(self.give_up([pin.root.as_str()], conflict));
             }
         }
         given_up
@@ -332,7 +336,7 @@ impl Pinning<'_, '_> {
 
 /// The system object that does not fit a version need, in every image or in the older ones, and how badly a copy
 /// in its place may fit.
-fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a SystemObject, Fit)> {
+fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a Arc<SystemObject>, Fit)> {
     let worst = match check.answer {
         VersionAnswer::NotThere if !check.need.weak => Fit::Later,
         // A copy that only later images can load is no better than a node that only they have.
@@ -345,15 +349,13 @@ fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a 
     }
 }
 
-/// Whether nobody is there who may use these copies, but those that are needed by one and would come along.
-fn is_alone(closure: &Closure, pins: &[Pin]) -> bool {
+/// Why these copies would hurt somebody. Those that are needed by one would come along.
+fn somebody_hurt(closure: &Closure, pins: &[Pin]) -> Option<Conflict> {
     let is_ours = |soname: &String| {
         pins.iter().any(|pin| pin.library.name == *soname || pin.library.facts.needed.contains(soname))
     };
-    let uses = |system: &SystemObject| {
-        pins.iter().filter(|pin| pin.hurts.is_some()).any(|pin| may_use(system, &pin.library.name))
-    };
-    others(closure).all(|(_, system)| is_ours(&system.soname) || !uses(system))
+    let mut users = others(closure).filter(|(_, system)| !is_ours(&system.soname));
+    users.find_map(|(_, user)| pins.iter().find_map(|pin| hurts(&pin.system, &pin.library, user)))
 }
 
 /// Whether a library of the system's may use another. What a table's needs is not known.
@@ -366,29 +368,38 @@ pub(super) fn may_use(system: &SystemObject, soname: &str) -> bool {
 }
 
 /// The system's objects of a closure, glibc's parts left out.
-pub(super) fn others(closure: &Closure) -> impl Iterator<Item = (usize, &SystemObject)> {
+pub(super) fn others(closure: &Closure) -> impl Iterator<Item = (usize, &Arc<SystemObject>)> {
     closure.objects.iter().enumerate().filter_map(|(index, object)| match &object.file.object {
-        Object::System(system) if !is_glibc_part(&system.soname) => Some((index, &**system)),
+        Object::System(system) if !is_glibc_part(&system.soname) => Some((index, system)),
         _ => None,
     })
 }
 
-/// Why those who use the system's copy may miss something in ours: nodes that it lacks, or its age.
-pub(super) fn hurts(system: &SystemObject, ours: &Shipped) -> Option<Conflict> {
+/// Why a user of the system's copy may miss something in ours: nodes that it lacks, or its age.
+///
+/// Of a user whose file was captured it is known which nodes it wants.
+pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) -> Option<Conflict> {
+    if user.soname == system.soname || !may_use(user, &system.soname) {
+        return None;
+    }
     let conflict = |why| {
         let ours = Some(ours.source.clone());
         Some(Conflict { ours, ..Conflict::new(&system.soname, why) })
     };
     let offered: BTreeSet<&str> = ours.facts.verdef.iter().map(|def| def.node.as_str()).collect();
-    if let Nodes::Known { floor, later, .. } = &system.nodes {
-        let nodes = floor.iter().chain(later.iter().map(|later| &later.node));
-        let lacks: Vec<String> = nodes.filter(|node| !offered.contains(node.as_str())).cloned().collect();
-        if !lacks.is_empty() {
-            return conflict(WhyNot::Lacks(lacks));
-        }
-        if !(floor.is_empty() && later.is_empty()) {
-            return None;
-        }
+    if let Nodes::Known { floor, later, .. } = &system.nodes
+        && !(floor.is_empty() && later.is_empty())
+    {
+        let wanted: Vec<&String> = match user.facts.as_deref() {
+            Some(facts) => {
+                let of_it = facts.verneed.iter().filter(|need| file_name(&need.file) == system.soname);
+                of_it.map(|need| &need.node).collect()
+            }
+            None => floor.iter().chain(later.iter().map(|later| &later.node)).collect(),
+        };
+        let lacks = wanted.into_iter().filter(|node| !offered.contains(node.as_str()));
+        let lacks: Vec<String> = lacks.cloned().collect();
+        return if lacks.is_empty() { None } else { conflict(WhyNot::Lacks(lacks)) };
     }
     let version = file_name(&ours.source).split_once(".so.").map(|(_, version)| version);
     match (version, system.file_version()) {
