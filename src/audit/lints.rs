@@ -67,13 +67,8 @@ impl<'a> File<'a> {
     /// Whether it holds one of [`MARKS`].
     fn holds(&self, mark: &str) -> bool {
         let marks = self.marks.get_or_init(|| {
-            let mut found = [false; MARKS.len()];
-            for (piece, _) in self.pieces(64) {
-                for (mark, found) in MARKS.iter().zip(&mut found) {
-                    *found = *found || text::holds(&piece, mark);
-                }
-            }
-            found
+            let pieces = self.pieces(64);
+            text::which(MARKS, pieces.map(|(piece, _)| piece))
         });
         MARKS.iter().zip(marks).any(|(known, found)| *known == mark && *found)
     }

@@ -12,6 +12,34 @@ pub fn holds(bytes: &[u8], wanted: &str) -> bool {
     memchr::memmem::find(bytes, wanted.as_bytes()).is_some()
 }
 
+/// Which of some texts, of which none is a part of another, the pieces hold; one pass over the bytes.
+pub fn which<'a, const N: usize>(
+    texts: [&str; N],
+    pieces: impl Iterator<Item = std::borrow::Cow<'a, [u8]>>,
+) -> [bool; N] {
+    // There is none for processors without vector instructions.
+    let searcher = aho_corasick::packed::Searcher::new(texts);
+    let mut found = [false; N];
+    for piece in pieces {
+        match &searcher {
+            Some(searcher) => {
+                for at in searcher.find_iter(&*piece) {
+                    found[at.pattern().as_usize()] = true;
+                }
+            }
+            None => {
+                for (text, found) in texts.iter().zip(&mut found) {
+                    *found = *found || holds(&piece, text);
+                }
+            }
+        }
+        if found == [true; N] {
+            break;
+        }
+    }
+    found
+}
+
 /// The texts, as C ends them, that hold `wanted` in a place `within` these: from the NUL before it to the one behind it.
 pub fn c_strings<'a>(
     bytes: &'a [u8],
