@@ -241,13 +241,6 @@ impl List {
         })
     }
 
-    /// The nodes under which any library exports `symbol`.
-    pub fn nodes(&self, symbol: &str) -> impl Iterator<Item = &'static str> {
-        let key = format!("{symbol}@");
-        let lines = self.text[self.first_at_least(&key)..].lines();
-        lines.map_while(move |line| line.split(' ').next()?.strip_prefix(&key))
-    }
-
     /// The offset of the first line that does not sort before `key`.
     fn first_at_least(&self, key: &str) -> usize {
         let text = self.text.as_bytes();

@@ -166,6 +166,11 @@ impl Run<'_> {
             may_edit: self.job.may_edit,
         };
         findings.extend(audit::audit(&subject, &plan.walks));
+        findings.extend(audit::rebound_findings(&program.name, &lambda, &plan.rebound));
+        artifact.rebound = report::rebound(&program.name, &plan.rebound);
+        for other in &others {
+            artifact.rebound.extend(report::rebound(other.name(), other.rebound()));
+        }
         artifact.libraries = report::libraries(&subject, &plan.walks);
         included::add(
             &others,
@@ -568,6 +573,7 @@ fn artifact(
         findings: Vec::new(),
         sizes: None,
         edits: Vec::new(),
+        rebound: Vec::new(),
         archive: None,
         explanations: Vec::new(),
     }

@@ -48,6 +48,7 @@ impl Draft {
                 }
             }
         }
+        self.add_rebinding(request.path, &mut edits);
         some(edits)
     }
 
@@ -104,6 +105,7 @@ impl Draft {
             }
             Place::Lib | Place::Pinned => {}
         }
+        self.add_rebinding(source, &mut edits);
         some(edits)
     }
 

@@ -28,7 +28,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::elf::{ElfFacts, Offer, Symbol, SymbolTable};
+use crate::elf::{ElfFacts, Offer, Rebound, Symbol, SymbolTable};
 
 use super::image::{Image, put_u64, u16_at, u32_at};
 use super::{Edits, Refusal, VersionNode};
@@ -271,7 +271,8 @@ pub fn rebound(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
     after.has_versym &= !after.verneed.is_empty() || !after.verdef.is_empty();
     after.symbols = facts.symbols.with(|symbol| {
         let renamed = new_name(facts, symbol, edits);
-        loses_version(facts, symbol, &edits.unbind).then(|| crate::elf::Rebound { version: 1, name: renamed })
+        let rebound = Rebound { version: 1, name: renamed };
+        loses_version(facts, symbol, &edits.unbind).then_some(rebound)
     });
     after
 }
