@@ -4,7 +4,7 @@
 //! never changed, within a version. Text is written without colour and without control characters;
 //! [`crate::ui`] adds the former and relies on the latter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 pub mod baseline;
@@ -216,7 +216,9 @@ impl Edit {
             drops_paths: edits.drop_runpath || edits.rpath.is_some(),
             renamed: edits.rename_needed.clone(),
             added: edits.add_needed.clone(),
-            unversioned: edits.unbind.iter().map(|node| node.node.clone()).collect(),
+            unversioned: BTreeSet::from_iter(edits.unbind.iter().map(|node| node.node.clone()))
+                .into_iter()
+                .collect(),
             gives_up: lost.iter().map(ToString::to_string).collect(),
         }
     }

@@ -39,7 +39,7 @@ fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
         finding.severity = Severity::Note;
     } else {
         finding.help = Some(format!(
-            "nothing, if that does not matter, as it would be so when built against glibc {glibc}; `--repair never` refuses the file instead"
+            "allow it (`--allow glibc-rebound`) if that does not matter: a program built against glibc {glibc} does the same"
         ));
     }
     finding.versions = versions;

@@ -444,7 +444,12 @@ impl Run<'_> {
             loaded.documents.write(owners, artifact, &entries, plan, place)?;
         }
         let program = (!self.job.libraries_only).then_some(self.layout.program.as_str());
-        finished(artifact, program, (plan.shipped.len(), loaded.included.len()), self.ui);
+        finished(
+            artifact,
+            program,
+            (plan.shipped.len() + usize::from(plan.compat.is_some()), loaded.included.len()),
+            self.ui,
+        );
         if !self.settings.output.is_document() {
             self.ui.data(&format!("{output}\n"));
         }
