@@ -13,3 +13,6 @@ mod compat;
 #[path = "rebind/edit.rs"]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod edit;
+#[path = "rebind/starts.rs"]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod starts;

@@ -6,10 +6,11 @@ use std::process::Command;
 
 use cargo_lambda_bundle::baseline::rebinding::{Rebinding, known};
 use cargo_lambda_bundle::elf::{self, ElfFacts};
-use cargo_lambda_bundle::repair::{COMPAT, Edits, VersionNode, compat_object, edit};
+use cargo_lambda_bundle::repair::{COMPAT, Edits, Refusal, VersionNode, compat_object, edit};
 
 use crate::support::compile::{Compiler, rust_lld};
 use crate::support::debian::DEBIAN_13;
+use crate::support::elf::Object;
 
 /// Nodes that no Lambda runtime has.
 fn is_new(node: &str) -> bool {
@@ -138,7 +139,7 @@ int main(int argc, char **argv) {
 "#;
 
 /// Compiles for glibc 2.41.
-fn compile(root: &Path, dir: &Path, source: &str, output: &str, arguments: &str) -> PathBuf {
+pub fn compile(root: &Path, dir: &Path, source: &str, output: &str, arguments: &str) -> PathBuf {
     let sysroot = format!("--sysroot={}", root.display());
     let libraries = root.join("usr/lib/x86_64-linux-gnu");
     let (start_files, search) = (format!("-B{}", libraries.display()), format!("-L{}", libraries.display()));
@@ -196,5 +197,93 @@ fn what_is_linked_to_glibc_2_41_does_the_same_on_an_older_one() {
                 .arg(&program)),
             newer
         );
+    }
+}
+
+/// References to two nodes of two files each.
+fn four() -> Object {
+    let (libm, libc) = ("libm.so.6", "libc.so.6");
+    Object::program()
+        .needs(libm)
+        .needs(libc)
+        .imports("fmod", Some((libm, "GLIBC_2.38")))
+        .imports("sin", Some((libm, "GLIBC_2.2.5")))
+        .imports("__isoc23_strtol", Some((libc, "GLIBC_2.38")))
+        .imports("puts", Some((libc, "GLIBC_2.2.5")))
+}
+
+fn node(file: &str, node: &str) -> VersionNode {
+    VersionNode { file: file.into(), node: node.into() }
+}
+
+/// Drops nodes and asserts which are left, and that little else changed.
+#[track_caller]
+fn drops(object: &Object, nodes: &[VersionNode], left: &[&str], has_versym: bool) -> ElfFacts {
+    let before = object.bytes();
+    let edits = Edits { unbind: nodes.to_vec(), ..Edits::default() };
+    let after = edit(&before, &edits).unwrap().bytes;
+    let (was, is) = (elf::parse(&before).unwrap(), elf::parse(&after).unwrap());
+    let found: Vec<String> = is.verneed.iter().map(|need| format!("{} {}", need.file, need.node)).collect();
+    assert_eq!(found, left);
+    assert_eq!(is.has_versym, has_versym);
+    for (was_symbol, is_symbol) in was.symbols.iter().zip(is.symbols.iter()) {
+        assert_eq!(was.symbols.name(was_symbol), is.symbols.name(is_symbol));
+        let index = was_symbol.version;
+        let kept = was.verneed.iter().any(|need| {
+            need.index == index && !nodes.iter().any(|node| node.file == need.file && node.node == need.node)
+        });
+        assert_eq!(is_symbol.version, if kept && has_versym { index } else { 1 });
+    }
+    assert_eq!(before.len(), after.len());
+    // The dynamic segment closes up where entries go: three at most, and all behind them.
+    let changed = before.iter().zip(&after).filter(|(one, other)| one != other).count();
+    assert!(changed < if left.is_empty() { 300 } else { 40 }, "{changed} bytes");
+    is
+}
+
+#[test]
+fn nodes_leave_their_chains() {
+    let (libm, libc) = ("libm.so.6", "libc.so.6");
+    let object = four();
+    let (m_old, c_old) = ("libm.so.6 GLIBC_2.2.5", "libc.so.6 GLIBC_2.2.5");
+    let (m_new, c_new) = ("libm.so.6 GLIBC_2.38", "libc.so.6 GLIBC_2.38");
+    drops(&object, &[node(libm, "GLIBC_2.38")], &[m_old, c_new, c_old], true);
+    drops(&object, &[node(libm, "GLIBC_2.2.5")], &[m_new, c_new, c_old], true);
+    drops(&object, &[node(libc, "GLIBC_2.2.5")], &[m_new, m_old, c_new], true);
+    // The whole need of a file, the first and the last.
+    let all_of = |file: &str| [node(file, "GLIBC_2.38"), node(file, "GLIBC_2.2.5")];
+    drops(&object, &all_of(libm), &[c_new, c_old], true);
+    drops(&object, &all_of(libc), &[m_new, m_old], true);
+    // Without any version ld.so has no table that an entry of DT_VERSYM could index.
+    drops(&object, &[all_of(libm), all_of(libc)].concat(), &[], false);
+    let defines = four().verdef(&["MINE_1"]).defines("mine", Some("MINE_1"));
+    let edits = Edits { unbind: [all_of(libm), all_of(libc)].concat(), ..Edits::default() };
+    let after = elf::parse(&edit(&defines.bytes(), &edits).unwrap().bytes).unwrap();
+    assert!(after.has_versym && after.verneed.is_empty());
+}
+
+#[test]
+fn a_node_that_is_not_asked_for_is_refused() {
+    let edits = Edits { unbind: vec![node("libc.so.6", "GLIBC_2.39")], ..Edits::default() };
+    assert_eq!(edit(&four().bytes(), &edits), Err(Refusal::NoNode("GLIBC_2.39".into())));
+}
+
+#[test]
+fn any_byte_may_be_wrong() {
+    let bytes = four().with_sections().bytes();
+    let edits = Edits {
+        unbind: vec![node("libm.so.6", "GLIBC_2.38"), node("libc.so.6", "GLIBC_2.38")],
+        rename_symbols: vec![("__isoc23_strtol".into(), "strtol".into())],
+        ..Edits::default()
+    };
+    let whole = elf::parse(&edit(&bytes, &edits).unwrap().bytes).unwrap();
+    assert!(whole.symbols.iter().any(|symbol| whole.symbols.name(symbol) == "strtol" && symbol.version == 1));
+    for at in 0..bytes.len() {
+        for wrong in [0, 1, 0x7f, 0xff, bytes[at] ^ 4] {
+            let mut bytes = bytes.clone();
+            bytes[at] = wrong;
+            // What is edited reads as asked: `edit` has seen to that.
+            let _ = edit(&bytes, &edits);
+        }
     }
 }
