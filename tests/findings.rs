@@ -85,7 +85,7 @@ impl Scene<'_> {
                 ZIG_2_39.compile(self.dir, source, "app", "");
                 const ZIG_2_34: Compiler =
                     Compiler(&["python3", "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.34"]);
-                ZIG_2_34.compile(self.dir, &"int main(void) { return 0; }", "near", "");
+                ZIG_2_34.compile(self.dir, "int main(void) { return 0; }", "near", "");
                 programs
             }
             Code::InterpreterMissing => {
