@@ -6,6 +6,7 @@
 mod finding;
 pub mod lints;
 pub mod pages;
+mod rebound;
 mod symbols;
 mod versions;
 
@@ -17,6 +18,8 @@ use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Need, Outcome, Passed, Rule};
 use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
+
+pub use rebound::rebound_findings;
 
 pub use finding::{Code, Finding, FindingKey, Severity};
 

@@ -52,6 +52,7 @@ pub mod captured;
 mod exports;
 mod listed;
 pub mod probed;
+pub mod rebinding;
 mod text;
 
 use std::sync::Arc;

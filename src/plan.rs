@@ -34,7 +34,10 @@ mod draft;
 mod edits;
 mod pins;
 mod private;
+mod rebind;
 mod search;
+
+pub use self::rebind::{BoundTo, Rebound, ReboundFile};
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +52,7 @@ use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
 use crate::layout::Layout;
 use crate::loader::{self, Closure, Outcome};
 use crate::patterns::Patterns;
-use crate::repair::Edits;
+use crate::repair::{COMPAT, Edits};
 use crate::script::Script;
 use crate::world::{Object, OpenFile, World};
 
@@ -256,6 +259,10 @@ pub struct BundlePlan {
     pub build: Closure,
     /// What is edited in the program.
     pub program_edits: Option<Edits>,
+    /// What is rebound, file by file.
+    pub rebound: Vec<ReboundFile>,
+    /// The object that brings functions which the runtime lacks, if any file needs it: its name in the archive.
+    pub compat: Option<String>,
     /// System copies that do not fit and cannot be displaced, by the SONAME asked for.
     pub conflicts: BTreeMap<String, Conflict>,
     /// What starts the program, with [`Start::Script`].
@@ -296,6 +303,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         closure: build_closure,
         is_private: false,
         displaced: BTreeSet::new(),
+        may_rebind: request.may_edit,
     };
     let mut given_up = GivenUp::new();
     let (mut draft, walks) = loop {
@@ -306,6 +314,9 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     };
     let laid = draft.laid(request.layout);
     let dropped = draft.drop_unreached(request.layout, &laid, &walks);
+    if dropped {
+        draft.rebind(request, lambda);
+    }
     let laid = if dropped { draft.laid(request.layout) } else { laid };
     let mut walks = if dropped { draft.walks(request, lambda, &laid) } else { walks };
     let build_files = search.build_files();
@@ -330,6 +341,8 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         opened: draft.opened(request),
         members: draft.members(request, &laid),
         program_edits: draft.program_edits(request, lambda),
+        rebound: draft.rebound_files(request, &laid),
+        compat: draft.brings_compat(request).then(|| format!("{}/{COMPAT}", request.layout.lib)),
         shipped: draft.edited(request, laid),
         not_shipped: draft.not_shipped,
         build: search.closure,
@@ -357,6 +370,7 @@ fn grow(
     }
     foresee(request, lambda, search, &mut draft);
     loop {
+        draft.rebind(request, lambda);
         let laid = draft.laid(request.layout);
         let walks = draft.walks(request, lambda, &laid);
         // What is missing may change who else is there to be hurt: pin when nothing is missing any more.

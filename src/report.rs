@@ -4,7 +4,7 @@
 //! never changed, within a version. Text is written without colour and without control characters;
 //! [`crate::ui`] adds the former and relies on the latter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 pub mod baseline;
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, Walked};
 use crate::layout::Layout;
 use crate::loader::{Closure, Outcome, Rule};
-use crate::plan::{BundlePlan, Shipped};
+use crate::plan::{BoundTo, BundlePlan, Rebound, ReboundFile, Shipped};
 use crate::repair::{Edits, Lost};
 use crate::world::Object;
 
@@ -146,6 +146,9 @@ pub struct Artifact {
     /// What is edited in the bundle's copies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
+    /// References of the bundle's copies that are bound otherwise than they were linked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rebound: Vec<Rebinding>,
     /// The archive that was written or read.
     pub archive: Option<Archive>,
     /// With `explain`: how each library came to be where it is.
@@ -196,6 +199,9 @@ pub struct Edit {
     pub renamed: Vec<(String, String)>,
     /// New needs.
     pub added: Vec<String>,
+    /// Version nodes that are no longer asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unversioned: Vec<String>,
     /// What the file gives up for it.
     pub gives_up: Vec<String>,
 }
@@ -210,6 +216,9 @@ impl Edit {
             drops_paths: edits.drop_runpath || edits.rpath.is_some(),
             renamed: edits.rename_needed.clone(),
             added: edits.add_needed.clone(),
+            unversioned: BTreeSet::from_iter(edits.unbind.iter().map(|node| node.node.clone()))
+                .into_iter()
+                .collect(),
             gives_up: lost.iter().map(ToString::to_string).collect(),
         }
     }
@@ -230,11 +239,46 @@ impl Edit {
         if !self.added.is_empty() {
             parts.push(format!("needs {}, too", shortened(&self.added)));
         }
+        if !self.unversioned.is_empty() {
+            parts.push(format!("without {}", self.unversioned.join(", ")));
+        }
         if !self.gives_up.is_empty() {
             parts.push(format!("gives up {}", self.gives_up.join(", ")));
         }
         format!("{}: {}", self.object, parts.join("; "))
     }
+}
+
+/// One reference that is bound otherwise than it was linked.
+#[derive(Debug, Clone, Serialize)]
+pub struct Rebinding {
+    /// The program's name or the library's.
+    pub object: String,
+    /// The symbol as the file had it.
+    pub symbol: String,
+    /// The version node that it was linked to.
+    pub from: String,
+    /// The symbol that meets it; `null` if nothing does: a weak reference may be null.
+    pub to: Option<String>,
+    /// What has that symbol: `runtime` or `bundle`; `null` if nothing does.
+    pub by: Option<&'static str>,
+}
+
+/// What a plan rebinds, for JSON.
+pub fn rebound(program: &str, files: &[ReboundFile]) -> Vec<Rebinding> {
+    let of_file = |file: &ReboundFile| {
+        let object = file.library.as_deref().unwrap_or(program).to_owned();
+        let references = file.references.clone().into_iter();
+        references.map(move |Rebound { symbol, from, to, differs: _ }| {
+            let (to, by) = match to {
+                BoundTo::Null => (None, None),
+                BoundTo::Runtime(name) => (Some(name), Some("runtime")),
+                BoundTo::Supplied | BoundTo::Bundle => (Some(symbol.clone()), Some("bundle")),
+            };
+            Rebinding { object: object.clone(), symbol, from, to, by }
+        })
+    };
+    files.iter().flat_map(of_file).collect()
 }
 
 /// One finding.

@@ -67,16 +67,25 @@ impl Scene<'_> {
                 self.c("app", TOP, "libs/libtop.so.1");
                 checks(["", "--library-path libs"])
             }
+            Code::GlibcRebound => {
+                if !require_zig(self.test) {
+                    return None;
+                }
+                let source = "#include <stdlib.h>\n\
+                    int main(int c, char **v) { return (int)strtol(v[0], 0, 0); }";
+                ZIG_2_39.compile(self.dir, source, "app", "");
+                checks(["", "--repair never"])
+            }
             Code::VersionTooNew => {
                 if !require_zig(self.test) {
                     return None;
                 }
-                let source = "#include <string.h>\n\
-                    int main(int c, char **v) { char t[9]; return strlcpy(t, v[0], 9) == 3; }";
+                let source = "#include <sys/pidfd.h>\n\
+                    int main(int c, char **v) { return pidfd_getpid(c); }";
                 ZIG_2_39.compile(self.dir, source, "app", "");
                 const ZIG_2_34: Compiler =
                     Compiler(&["python3", "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.34"]);
-                ZIG_2_34.compile(self.dir, &source.replace("strlcpy", "strncmp"), "near", "");
+                ZIG_2_34.compile(self.dir, "int main(void) { return 0; }", "near", "");
                 programs
             }
             Code::InterpreterMissing => {

@@ -68,6 +68,7 @@ codes! {
     VersionRecent "version-recent" Warning "Only newer images of the runtime have a needed version node."
     VersionUnknown "version-unknown" Warning "Whether the runtime's object has a needed version node is not known."
     VersionSkew "version-skew" Warning "The runtime's library is older than the one of the build, and has no version nodes to compare."
+    GlibcRebound "glibc-rebound" Warning "References to a glibc newer than the runtime's are bound to what the runtime has."
     LibcBundled "libc-bundled" Warning "The program runs with the bundle's own C library, which AWS does not patch."
     Shadowed "shadowed" Warning "A bundled library is passed over for the runtime's own."
     DoubtfulLibrary "doubtful-library" Note "Whether the runtime has the library is doubtful, so it is shipped."

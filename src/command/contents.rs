@@ -67,6 +67,9 @@ pub(super) fn contents(
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
         contents.add(&entry_name, mode, content);
     }
+    if let (Some(name), Some(arch)) = (&plan.compat, plan.program.arch()) {
+        contents.add(name, Mode::Data, Content::File(Arc::new(repair::compat_object(arch))));
+    }
     let (included, others) = included;
     for file in included {
         let edits = others.iter().find_map(|other| other.edits().filter(|(name, _)| *name == file.name));
@@ -99,9 +102,10 @@ impl Contents {
             }
             Err(refusal) => {
                 // What is behind its end it would look for in the file of the loader that a script starts.
-                let by_script =
-                    original.is_main && (edits.interpreter.is_none() || repair::tail::of(&bytes).is_empty());
-                self.findings.push(not_editable(original.name, &refusal, by_script));
+                let by_script = original.is_main
+                    && edits.unbind.is_empty()
+                    && (edits.interpreter.is_none() || repair::tail::of(&bytes).is_empty());
+                self.findings.push(not_editable(original.name, edits, &refusal, by_script));
                 original.content
             }
         })
@@ -121,10 +125,12 @@ struct Original<'a> {
 }
 
 /// `by_script`: a script could do instead what the edits would do.
-fn not_editable(name: &str, refusal: &Refusal, by_script: bool) -> Finding {
-    let message = format!(
-        "`{name}` must be edited so that the bundle's libraries load first, and cannot be: {refusal}"
-    );
+fn not_editable(name: &str, edits: &Edits, refusal: &Refusal, by_script: bool) -> Finding {
+    let aim = match edits.unbind.is_empty() {
+        true => "the bundle's libraries load first",
+        false => "it takes what the runtime's glibc has",
+    };
+    let message = format!("`{name}` must be edited so that {aim}, and cannot be: {refusal}");
     let again = "link it again with another linker (`-C link-arg=-fuse-ld=bfd`)";
     Finding::new(Code::NotEditable, name, message).help(match by_script {
         true => format!("{again}, or start it through a script: `--repair script`"),

@@ -10,6 +10,7 @@ use crate::disk::stored::StoredFiles;
 use crate::elf::{self, ElfFacts};
 use crate::error::{Error, Result};
 use crate::plan::BundlePlan;
+use crate::repair::{COMPAT, compat_object};
 use crate::report::{FileSize, Sizes};
 use crate::settings::{Bundle, Purpose};
 use crate::strip;
@@ -38,6 +39,9 @@ pub(super) fn sizes(
     add(name, path)?;
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
         add(&library.name, Utf8Path::new(&library.source))?;
+    }
+    if let (Some(_), Some(arch)) = (&plan.compat, facts.arch()) {
+        sizes.add(FileSize::new(COMPAT, compat_object(arch).len() as u64, 0), &[], keeps_sections);
     }
     if let (true, true, Some(arch)) = (job.strip, sizes.strippable_bytes() > 0, facts.arch()) {
         strip::find(arch, job.debug_symbols.is_some(), environment)?;

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
 use crate::layout::Layout;
-use crate::plan::{self, BundlePlan, Request, Shipped, Start};
+use crate::plan::{self, BundlePlan, ReboundFile, Request, Shipped, Start};
 use crate::repair::Edits;
 use crate::report::{self, Library};
 use crate::settings::{Bundle, Origin, Package};
@@ -147,6 +147,7 @@ pub(super) fn plan(
             // Not one list for each: there may be a thousand of them.
             plan.members = std::mem::take(&mut other.plan.members);
             merge(&mut plan.shipped, std::mem::take(&mut other.plan.shipped), request.layout);
+            plan.compat = plan.compat.take().or(other.plan.compat.take());
         }
         others.push(other);
     }
@@ -193,6 +194,16 @@ fn merge(shipped: &mut Vec<Shipped>, more: Vec<Shipped>, layout: &Layout) {
 }
 
 impl Other {
+    /// Its name in the archive.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is rebound in it and for it.
+    pub(super) fn rebound(&self) -> &[ReboundFile] {
+        &self.plan.rebound
+    }
+
     /// What is edited in it, by its name in the archive.
     pub(super) fn edits(&self) -> Option<(&str, &Edits)> {
         Some((&self.name, self.plan.program_edits.as_ref()?))
@@ -260,6 +271,7 @@ pub(super) fn add(
     for other in others {
         let subject = other.subject(lambda, members, may_edit);
         add_findings(findings, audit::audit(&subject, &other.plan.walks));
+        add_findings(findings, audit::rebound_findings(&other.name, lambda, &other.plan.rebound));
         add_libraries(libraries, report::libraries(&subject, &other.plan.walks));
     }
 }

@@ -166,6 +166,11 @@ impl Run<'_> {
             may_edit: self.job.may_edit,
         };
         findings.extend(audit::audit(&subject, &plan.walks));
+        findings.extend(audit::rebound_findings(&program.name, &lambda, &plan.rebound));
+        artifact.rebound = report::rebound(&program.name, &plan.rebound);
+        for other in &others {
+            artifact.rebound.extend(report::rebound(other.name(), other.rebound()));
+        }
         artifact.libraries = report::libraries(&subject, &plan.walks);
         included::add(
             &others,
@@ -439,7 +444,12 @@ impl Run<'_> {
             loaded.documents.write(owners, artifact, &entries, plan, place)?;
         }
         let program = (!self.job.libraries_only).then_some(self.layout.program.as_str());
-        finished(artifact, program, (plan.shipped.len(), loaded.included.len()), self.ui);
+        finished(
+            artifact,
+            program,
+            (plan.shipped.len() + usize::from(plan.compat.is_some()), loaded.included.len()),
+            self.ui,
+        );
         if !self.settings.output.is_document() {
             self.ui.data(&format!("{output}\n"));
         }
@@ -568,6 +578,7 @@ fn artifact(
         findings: Vec::new(),
         sizes: None,
         edits: Vec::new(),
+        rebound: Vec::new(),
         archive: None,
         explanations: Vec::new(),
     }

@@ -96,6 +96,7 @@ fn verify_one(
         findings: Vec::new(),
         sizes: None,
         edits: Vec::new(),
+        rebound: Vec::new(),
         archive: Some(archive_report(path, &read, kind, zipped_bytes, digest, context)),
         explanations: Vec::new(),
     };

@@ -59,6 +59,20 @@ impl Symbol {
     pub fn is_looked_up(&self) -> bool {
         !self.uses.is_empty()
     }
+
+    /// Whether two symbols differ in their names at most.
+    pub fn is_like(&self, other: &Symbol) -> bool {
+        Symbol { name: 0, length: 0, ..*self } == Symbol { name: 0, length: 0, ..*other }
+    }
+}
+
+/// What a reference becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebound<'a> {
+    /// Its DT_VERSYM value.
+    pub version: u16,
+    /// Its new name.
+    pub name: Option<&'a str>,
 }
 
 /// The dynamic symbols of one object, in file order, the null symbol left out.
@@ -94,8 +108,24 @@ impl SymbolTable {
     }
 
     /// The symbols, in file order.
-    pub fn iter(&self) -> impl Iterator<Item = &Symbol> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Symbol> {
         self.symbols.iter()
+    }
+
+    /// The table with another version, and maybe another name, for the symbols for which `change` gives one.
+    pub fn with<'a>(&self, change: impl Fn(&Symbol) -> Option<Rebound<'a>>) -> SymbolTable {
+        let mut table = self.clone();
+        for symbol in &mut table.symbols {
+            let Some(Rebound { version, name }) = change(symbol) else { continue };
+            symbol.version = version;
+            if let Some(name) = name {
+                // Neither is over 4 GiB: such a string table is refused long before.
+                symbol.name = u32::try_from(table.strings.len()).unwrap_or(u32::MAX);
+                symbol.length = u32::try_from(name.len()).unwrap_or(u32::MAX);
+                table.strings.extend_from_slice(name.as_bytes());
+            }
+        }
+        table
     }
 
     /// The name of one of this table's symbols, as in the file.

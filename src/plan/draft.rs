@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pins::Pin;
 use super::search::{BuildSearch, Candidate};
-use super::{Asked, Conflict, Place, Request, Shipped, Start, WhyNot, edits, private};
+use super::{Asked, Conflict, Place, Request, Shipped, Start, WhyNot, edits, private, rebind};
 use crate::audit::NotShipped;
 use crate::elf::{ElfFacts, file_name};
 use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
@@ -28,6 +28,8 @@ pub(super) struct Draft {
     pub refused: BTreeMap<String, Conflict>,
     /// The C library that comes along.
     pub private: Option<private::Private>,
+    /// What is rebound in which file of the build world.
+    pub rebound: BTreeMap<String, rebind::FileRebinding>,
 }
 
 /// The libraries of a draft where they stand.
@@ -236,7 +238,8 @@ impl Draft {
             path: request.layout.path(&library.entry_name(request.layout)),
             content: content(library),
         };
-        request.members.iter().cloned().chain(laid.libraries.iter().map(member)).collect()
+        let compat = self.brings_compat(request).then(|| rebind::compat_member(request)).flatten();
+        request.members.iter().cloned().chain(laid.libraries.iter().map(member)).chain(compat).collect()
     }
 
     /// The libraries with what is edited in each.

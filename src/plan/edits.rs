@@ -8,7 +8,7 @@ use super::{LibcSource, Place, Request, Shipped, Start};
 use crate::elf::{ElfFacts, Libc, file_name};
 use crate::lambda::LambdaWorld;
 use crate::loader::Musl;
-use crate::repair::Edits;
+use crate::repair::{self, Edits};
 use crate::script::{Loader, Script};
 
 impl Draft {
@@ -48,6 +48,7 @@ impl Draft {
                 }
             }
         }
+        self.add_rebinding(request.path, &mut edits);
         some(edits)
     }
 
@@ -104,6 +105,7 @@ impl Draft {
             }
             Place::Lib | Place::Pinned => {}
         }
+        self.add_rebinding(source, &mut edits);
         some(edits)
     }
 
@@ -179,8 +181,9 @@ fn kept(path: &str) -> Vec<&str> {
 
 /// The facts of a file after its edits.
 pub(super) fn edited(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
-    let Edits { rpath, drop_runpath, interpreter, rename_needed, add_needed } = edits;
-    let mut facts = facts.clone();
+    let Edits { rpath, drop_runpath, interpreter, rename_needed, add_needed, unbind: _, rename_symbols: _ } =
+        edits;
+    let mut facts = repair::rebound(facts, edits);
     if rpath.is_some() || *drop_runpath {
         facts.runpath = None;
         facts.rpath.clone_from(rpath);

@@ -338,7 +338,7 @@ impl Pinning<'_, '_> {
 /// in its place may fit.
 fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a Arc<SystemObject>, Fit)> {
     let worst = match check.answer {
-        VersionAnswer::NotThere if !check.need.weak => Fit::Later,
+        VersionAnswer::NotThere if !check.need.weak => Fit::Rebound,
         // A copy that only later images can load is no better than a node that only they have.
         VersionAnswer::Later(_) => Fit::Every,
         _ => return None,

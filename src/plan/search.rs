@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::BuildFile;
 use super::draft::Needing;
+use super::rebind::{self, Around};
 use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, VersionNeed, file_name};
@@ -26,6 +27,8 @@ pub(super) struct BuildSearch<'a> {
     pub closure: Closure,
     /// The closure's objects, then those that were chosen in place of one of them.
     pub objects: Vec<Loaded>,
+    /// Whether files may be edited to take what the runtime's glibc has.
+    pub may_rebind: bool,
     /// Nothing of the system's is used: libraries need not fit it, and glibc's parts come, too.
     pub is_private: bool,
     /// SONAMEs that ours displace, or are about to: what the system's copies lack counts for nothing.
@@ -65,10 +68,13 @@ impl BuildSearch<'_> {
             let more = loader::candidates(self.world, &self.objects, by, entry);
             files.extend(more.into_iter().map(|(_, file)| file));
         }
-        let fits = |elf: &ElfFacts| self.is_private || self.fit(elf) < Fit::None;
+        let fits = |file: &&OpenFile, worst: Fit| {
+            file.object.elf().is_some_and(|elf| self.is_private || self.fit(elf) <= worst)
+        };
         let chosen = files
             .iter()
-            .find(|file| file.object.elf().is_some_and(fits))
+            .find(|file| fits(file, Fit::Later))
+            .or_else(|| files.iter().find(|file| fits(file, Fit::Rebound)))
             .or(files.first())
             .cloned()
             .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;
@@ -111,6 +117,10 @@ impl BuildSearch<'_> {
         if (elf.has_relr && lambda.glibc_release() < (2, 36)) || elf.libc() == Libc::Musl {
             return Fit::None;
         }
+        let rebinding = rebind::rebind(elf, &Around::empty(lambda, self.may_rebind));
+        let is_rebound = |need: &VersionNeed| {
+            rebinding.unbind.iter().any(|node| node.file == need.file && node.node == need.node)
+        };
         let of = |need: &VersionNeed| {
             let is_ours =
                 lambda.certainty(&need.file) == Certainty::Absent || self.displaced.contains(&need.file);
@@ -118,6 +128,7 @@ impl BuildSearch<'_> {
                 return Fit::Every;
             }
             match lambda.baseline.object(&need.file).map(|object| object.node(&need.node)) {
+                Some(NodeAnswer::Absent) if is_rebound(need) => Fit::Rebound,
                 Some(NodeAnswer::Absent) => Fit::None,
                 Some(NodeAnswer::Later(_)) => Fit::Later,
                 _ => Fit::Every,
@@ -158,6 +169,8 @@ pub(super) enum Fit {
     Every,
     /// In later images only.
     Later,
+    /// In none, but what is asked for can be rebound.
+    Rebound,
     /// In none.
     None,
 }

@@ -1,6 +1,7 @@
 //! The entries of .dynamic and the strings behind them, as the edits want them.
 
 use super::image::{DT_NEEDED, Image, u16_at, u32_at};
+use super::rebind::NewName;
 use super::{Edits, Lost, Refusal};
 
 const DT_RPATH: u64 = 15;
@@ -20,15 +21,16 @@ pub(super) struct Plan {
     pub in_place: bool,
     /// Strings to be put behind the old ones.
     pub new_strings: Vec<u8>,
-    /// Places in the file of `vn_file` values, with the new values.
-    pub version_files: Vec<(usize, u32)>,
+    /// Places in the file of `vn_file` and `st_name` values, with the new values.
+    pub names: Vec<(usize, u32)>,
     pub lost: Vec<Lost>,
 }
 
-pub(super) fn plan(image: &Image, edits: &Edits) -> Result<Plan, Refusal> {
+/// What the edits come to. `renamed` has the symbols that get another name.
+pub(super) fn plan(image: &Image, edits: &Edits, renamed: &[NewName]) -> Result<Plan, Refusal> {
     let mut strings = Strings { old: image.strings, new: Vec::new() };
     let mut entries = image.entries.clone();
-    let mut version_files = Vec::new();
+    let mut names = Vec::new();
 
     for (from, to) in &edits.rename_needed {
         // On the original: a name that another rename brought is not renamed again.
@@ -42,7 +44,7 @@ pub(super) fn plan(image: &Image, edits: &Edits) -> Result<Plan, Refusal> {
         for place in places {
             entries[place].1 = offset.into();
         }
-        version_files.extend(version_files_named(image, &strings, from)?.into_iter().map(|at| (at, offset)));
+        names.extend(version_files_named(image, &strings, from)?.into_iter().map(|at| (at, offset)));
     }
     if edits.rpath.is_some() || edits.drop_runpath {
         let is_path = |entry: &(u64, u64)| matches!(entry.0, DT_RPATH | DT_RUNPATH);
@@ -58,8 +60,12 @@ pub(super) fn plan(image: &Image, edits: &Edits) -> Result<Plan, Refusal> {
         entries.insert(behind_needed(&entries), entry);
     }
 
+    for NewName { place, name } in renamed {
+        names.push((*place, strings.offset(name)?));
+    }
+
     let (entries, in_place, lost) = fit(entries, image.capacity);
-    Ok(Plan { entries, in_place, new_strings: strings.new, version_files, lost })
+    Ok(Plan { entries, in_place, new_strings: strings.new, names, lost })
 }
 
 /// The place behind the last DT_NEEDED. ld.so does not mind the order of entries, readers of `readelf -d` do.

@@ -25,7 +25,7 @@ const FILE_ALIGN: u64 = 4096;
 const ADDRESS_END: u64 = 1 << 47;
 
 pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Result<Edited, Refusal> {
-    let Plan { mut entries, in_place, new_strings, version_files, mut lost } = plan;
+    let Plan { mut entries, in_place, new_strings, names, mut lost } = plan;
     let interpreter_header = image.of_kind(PT_INTERP).next();
     if interpreter.is_some() && interpreter_header.is_none() {
         return Err(Refusal::NoInterpreter);
@@ -126,7 +126,7 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
         put_u64(&mut bytes, dynamic + index * 16, tag);
         put_u64(&mut bytes, dynamic + index * 16 + 8, value);
     }
-    for (at, value) in version_files {
+    for (at, value) in names {
         let at = written_again.as_ref().map_or(at, |again| again.place(at as u64) as usize);
         bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
     }

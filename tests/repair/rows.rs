@@ -219,6 +219,7 @@ fn several_edits_at_once() {
             ("libc.so.6".into(), "libone.so.1".into()),
         ],
         add_needed: vec!["libm.so.6".into(), "libdl.so.2".into()],
+        ..Edits::default()
     };
     let lost = [Lost::KernelCheck, Lost::DynamicInPlace];
     for sections in [true, false] {
@@ -332,6 +333,7 @@ fn edits() -> impl Strategy<Value = Edits> {
             interpreter: interpreter.map(Into::into),
             rename_needed: renames.into_iter().map(|from| (from.to_owned(), to.to_owned())).collect(),
             add_needed: add_needed.into_iter().map(Into::into).collect(),
+            ..Edits::default()
         })
 }
 

@@ -1,0 +1,59 @@
+//! Findings about references that are bound to what the runtime's glibc has.
+
+use std::collections::BTreeSet;
+
+use super::{Code, Finding, Severity};
+use crate::lambda::LambdaWorld;
+use crate::plan::{BoundTo, Rebound, ReboundFile};
+
+/// One finding for each file: a note if nothing can differ, else a warning that says what.
+pub fn rebound_findings(program: &str, lambda: &LambdaWorld, files: &[ReboundFile]) -> Vec<Finding> {
+    files.iter().map(|file| finding(file.library.as_deref().unwrap_or(program), lambda, file)).collect()
+}
+
+fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
+    let glibc = &lambda.baseline.glibc;
+    let nodes: BTreeSet<&str> = file.references.iter().map(|rebound| rebound.from.as_str()).collect();
+    let mut versions: Vec<String> = nodes.into_iter().map(str::to_owned).collect();
+    versions.sort_by(|a, b| crate::version::compare(a, b));
+    let symbols: BTreeSet<&String> = file.references.iter().map(|rebound| &rebound.symbol).collect();
+    let differs: BTreeSet<&str> = file.references.iter().filter_map(|rebound| rebound.differs).collect();
+    let takes: Vec<String> = file.references.iter().map(takes).collect();
+    let shown = match takes.as_slice() {
+        [first, second, third, more @ ..] if more.len() > 1 => {
+            format!("{first}, {second}, {third} and {} more", more.len())
+        }
+        all => all.join(", "),
+    };
+    let mut message = format!(
+        "`{object}` was linked to a newer glibc ({}) than the {glibc} of {}; the bundle's copy takes {shown}",
+        versions.join(", "),
+        lambda.label()
+    );
+    for what in &differs {
+        message.push_str("; ");
+        message.push_str(what);
+    }
+    let mut finding = Finding::new(Code::GlibcRebound, object, message);
+    if differs.is_empty() {
+        finding.severity = Severity::Note;
+    } else {
+        finding.help = Some(format!(
+            "allow it (`--allow glibc-rebound`) if that does not matter: a program built against glibc {glibc} does the same"
+        ));
+    }
+    finding.versions = versions;
+    finding.symbols = symbols.into_iter().cloned().collect();
+    finding
+}
+
+fn takes(rebound: &Rebound) -> String {
+    let symbol = &rebound.symbol;
+    match &rebound.to {
+        BoundTo::Null => format!("nothing for `{symbol}`, which it asks for weakly"),
+        BoundTo::Runtime(name) if name == symbol => format!("the runtime's `{name}`"),
+        BoundTo::Runtime(name) => format!("`{name}` for `{symbol}`"),
+        BoundTo::Supplied => format!("`{symbol}` of `{}`", crate::repair::COMPAT),
+        BoundTo::Bundle => format!("the bundle's own `{symbol}`"),
+    }
+}

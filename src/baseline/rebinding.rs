@@ -1,0 +1,188 @@
+//! Functions of newer glibcs that an older one has, too, under another version or another name.
+//!
+//! The table says for which references a program loses nothing that it would have had, had the same source been
+//! linked against the older glibc. Names that are not in it are not rebound.
+//!
+//! Sources: glibc's NEWS and the `Versions` files of its releases, by which the names came:
+//! - 2.38: "When C2X features are enabled and the base argument is 0 or 2, the following functions support binary
+//!   integers prefixed by 0b or 0B": the headers make `__isoc23_strtol` of `strtol` then, and the two differ in
+//!   nothing else (stdlib/strtol_l.c). Likewise `%i` and `%b` of the scanf family (stdio-common/vfscanf-internal.c).
+//! - 2.38, 2.35, 2.39: `fmod`, `hypot` and `exp10` with versions of their own, which set `errno` themselves; the
+//!   older versions have wrappers (math/w_fmod_compat.c) that set it. The result of `fmod` is exact by definition.
+//! - 2.29 and 2.27: `exp`, `exp2`, `log`, `log2`, `pow`, and those for `float`, in the same way.
+//! - 2.35: `__memcmpeq` (string/memcmp.c has it as an alias of `memcmp`): zero or not zero is all that it says.
+//! - 2.38: `strlcpy` and its kin; 2.36: `arc4random` and its kin, which no older glibc has in any form.
+//!
+//! A reference without a version takes the definition of index 2 of the library, else its only visible one
+//! (`check_match` in glibc's elf/dl-lookup.c). Where the runtime's glibc has a name under one node, that is the
+//! definition which a linker would have taken, too; where it has it under several, an unversioned reference could
+//! take an older one, and is refused.
+
+use std::collections::BTreeSet;
+
+use super::{Exports, is_glibc_part};
+
+/// How a reference to a function is met by an older glibc.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rebinding {
+    /// By the same name.
+    Same,
+    /// By another name.
+    Renamed(String),
+    /// By the shared object that a bundle brings (`repair`'s COMPAT).
+    Supplied,
+}
+
+/// What is known of one function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// How a reference is met.
+    pub by: Rebinding,
+    /// What can differ; `None` if nothing.
+    pub differs: Option<&'static str>,
+}
+
+const SAME_RESULT: &[&str] = &["fmod", "fmodf"];
+
+const LAST_BIT: &[&str] = &[
+    "exp", "exp10", "exp10f", "exp2", "exp2f", "expf", "hypot", "hypotf", "log", "log2", "log2f", "logf",
+    "pow", "powf",
+];
+
+/// Behind `__isoc23_`.
+const INTEGERS: &[&str] = &[
+    "strtoimax",
+    "strtol",
+    "strtol_l",
+    "strtoll",
+    "strtoll_l",
+    "strtoul",
+    "strtoul_l",
+    "strtoull",
+    "strtoull_l",
+    "strtoumax",
+    "wcstoimax",
+    "wcstol",
+    "wcstol_l",
+    "wcstoll",
+    "wcstoll_l",
+    "wcstoul",
+    "wcstoul_l",
+    "wcstoull",
+    "wcstoull_l",
+    "wcstoumax",
+];
+
+/// Behind `__isoc23_`, and behind `__isoc99_` in older releases.
+const SCANS: &[&str] = &[
+    "fscanf", "fwscanf", "scanf", "sscanf", "swscanf", "vfscanf", "vfwscanf", "vscanf", "vsscanf",
+    "vswscanf", "vwscanf", "wscanf",
+];
+
+/// By the object of `repair`.
+pub const SUPPLIED: &[&str] = &[
+    "__strlcat_chk",
+    "__strlcpy_chk",
+    "__wcslcat_chk",
+    "__wcslcpy_chk",
+    "arc4random",
+    "arc4random_buf",
+    "arc4random_uniform",
+    "strlcat",
+    "strlcpy",
+    "wcslcat",
+    "wcslcpy",
+];
+
+/// What is known of a function; `None` for one that is not in the table.
+pub fn known(name: &str) -> Option<Known> {
+    let has = |list: &[&str], name: &str| list.contains(&name);
+    let known = |by, differs| Some(Known { by, differs });
+    if let Some(rest) = name.strip_prefix("__isoc23_") {
+        const BINARY: &str =
+            "numbers are read by the rules of C99: with base 0 or 2, `0b101` is 0 and the rest is left";
+        const FORMATS: &str = "input is read by the rules of C99: `%i` takes `0b101` for 0, and `%b` and `%w32d` are no conversions";
+        return match rest {
+            rest if has(INTEGERS, rest) => known(Rebinding::Renamed(rest.to_owned()), Some(BINARY)),
+            rest if has(SCANS, rest) => known(Rebinding::Renamed(format!("__isoc99_{rest}")), Some(FORMATS)),
+            _ => None,
+        };
+    }
+    match name {
+        "__memcmpeq" => known(Rebinding::Renamed("memcmp".to_owned()), None),
+        name if has(SAME_RESULT, name) => known(Rebinding::Same, None),
+        name if has(LAST_BIT, name) => {
+            known(Rebinding::Same, Some("the last bit of a result can be another"))
+        }
+        name if has(SUPPLIED, name) => known(Rebinding::Supplied, None),
+        _ => None,
+    }
+}
+
+/// The nodes under which an unversioned reference finds a name in the runtime's glibc, each once.
+pub fn nodes(exports: &Exports, name: &str) -> BTreeSet<&'static str> {
+    let of_glibc = exports.definitions(name, None).filter(|export| is_glibc_part(export.library));
+    of_glibc.map(|export| export.node).filter(|node| *node != "GLIBC_PRIVATE").collect()
+}
+
+/// Whether an unversioned reference to a name takes what a linker would have taken from this glibc: there is one.
+pub fn has_one(exports: &Exports, name: &str) -> bool {
+    nodes(exports, name).len() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::{embedded, exports, runtimes};
+    use crate::elf::Arch;
+
+    /// Every glibc of Lambda's with its release.
+    fn all() -> Vec<((u32, u32), Exports)> {
+        let worlds =
+            runtimes().iter().flat_map(|runtime| [Arch::X86_64, Arch::Arm64].map(|arch| (runtime, arch)));
+        let baselines = worlds.filter_map(|(runtime, arch)| embedded(runtime, arch));
+        baselines
+            .map(|baseline| {
+                let (major, minor) = baseline.glibc.split_once('.').expect("two numbers");
+                let exports = exports(&baseline.glibc, baseline.arch).expect("every runtime has its lists");
+                ((major.parse().expect("a number"), minor.parse().expect("a number")), exports)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_older_name_is_in_every_glibc_of_lambda_under_one_node() {
+        assert!(all().len() >= 4);
+        for (release, exports) in all() {
+            for name in INTEGERS.iter().chain(SCANS) {
+                let Some(Known { by: Rebinding::Renamed(to), .. }) = known(&format!("__isoc23_{name}"))
+                else {
+                    panic!("{name} is renamed");
+                };
+                assert!(has_one(&exports, &to), "{to} {release:?}");
+            }
+            assert!(
+                ["memcmp", "fmod", "fmodf", "hypot", "hypotf", "exp10"]
+                    .iter()
+                    .all(|name| has_one(&exports, name))
+            );
+            assert_eq!(has_one(&exports, "pow"), release < (2, 29), "2.29 brought another version of it");
+            assert_eq!(has_one(&exports, "expf"), release < (2, 27));
+        }
+    }
+
+    #[test]
+    fn what_is_supplied_is_in_no_glibc_of_lambda() {
+        for name in SUPPLIED {
+            assert!(all().iter().all(|(_, exports)| nodes(exports, name).is_empty()), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_not_rebound() {
+        for name in ["_dl_find_object", "__libc_start_main", "epoll_pwait2", "__isoc23_", "strtol", "mbrtoc8"]
+        {
+            assert_eq!(known(name), None, "{name}");
+        }
+    }
+}

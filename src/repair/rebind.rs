@@ -1,0 +1,296 @@
+//! References that lose their version, and those that get another name.
+//!
+//! A program that was linked against a newer glibc refers to `strtol` as `__isoc23_strtol`, version `GLIBC_2.38`,
+//! and to `fmod` as version `GLIBC_2.38` of it. A runtime whose glibc lacks the node refuses the file. The edit
+//! gives such a reference what the same source would have bound had it been linked against the runtime's own
+//! glibc: it takes the version away, and where the name is new, too, it puts the older name in its place.
+//!
+//! The entry of DT_VERSYM becomes 1, VER_NDX_GLOBAL: `_dl_lookup_symbol_x` is then called without a version,
+//! because `l_versions[1]` has no hash (`RESOLVE_MAP` in elf/dl-reloc.c). `check_match` in elf/dl-lookup.c gives
+//! such a reference the definition of index 0, 1 or 2, else the only one that is not hidden. The Vernaux leaves its
+//! chain, and its Verneed when it was the last one there. VER_FLG_WEAK would be less of an edit, but
+//! `match_symbol` in elf/dl-version.c then prints a line at each start.
+//!
+//! Nothing else in the file refers to what is changed:
+//! - Relocations name symbols by their index, which stays, and DT_VERSYM goes by the same index.
+//! - Undefined symbols are in no chain of DT_GNU_HASH. In the chains of DT_HASH they are, by their old name: a
+//!   lookup comes upon them, compares the names, and passes them over as it did before, because they are
+//!   undefined (`check_match` wants a section or a value).
+//! - A program at a fixed address may have the address of its own procedure linkage table as the value of an
+//!   undefined function, which then is in DT_GNU_HASH. Such a symbol can lose its version, since index 1 answers
+//!   every lookup; it is not renamed, since nobody would find it.
+//! - Version indices of all other nodes stay. ld.so takes the largest for the size of its table, and gaps have no
+//!   hash (`_dl_check_map_versions`).
+//!
+//! When no version need is left, DT_VERNEED and DT_VERNEEDNUM go: ld.so never reads the number, and would take the
+//! first record for one that counts. If the file defines no versions either, DT_VERSYM goes as well: without any
+//! version ld.so allocates no `l_versions`, which a reference's entry of DT_VERSYM would then index.
+
+use std::collections::BTreeSet;
+
+use crate::elf::{ElfFacts, Offer, Rebound, Symbol, SymbolTable};
+
+use super::image::{Image, put_u64, u16_at, u32_at};
+use super::{Edits, Refusal, VersionNode};
+
+pub(super) const DT_SYMTAB: u64 = 6;
+const DT_VERSYM: u64 = 0x6fff_fff0;
+const DT_VERDEF: u64 = 0x6fff_fffc;
+const DT_VERNEED: u64 = 0x6fff_fffe;
+const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
+
+/// Sizes of a Verneed, which is also that of a Vernaux, and of a symbol.
+const RECORD: u64 = 16;
+const SYMBOL: u64 = 24;
+
+/// Most records that are read. DT_VERSYM has 15 bits for an index.
+const MOST_RECORDS: usize = 0x8000;
+
+/// The file with the version nodes of `edits.unbind` gone; names stay for `dynamic` to replace.
+///
+/// # Errors
+///
+/// [`Refusal::NoNode`] for a node that is not needed, [`Refusal::Layout`] for tables that contradict themselves.
+pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<Vec<u8>, Refusal> {
+    let indices = indices(facts, &edits.unbind)?;
+    let mut bytes = image.bytes.to_vec();
+    if let Some(table) = value(image, DT_VERSYM) {
+        let size = (facts.symbols.iter().len() as u64 + 1) * 2;
+        let outside = Refusal::Layout("its symbol versions are not in the file");
+        let at = image.file_range(table, size).ok_or(outside)?.start;
+        for (index, symbol) in facts.symbols.iter().enumerate() {
+            if !indices.contains(&(symbol.version & 0x7fff)) {
+                continue;
+            }
+            if symbol.defined {
+                return Err(Refusal::Layout("it defines a symbol under a version that it needs"));
+            }
+            put_u16(&mut bytes, at + (index + 1) * 2, 1);
+        }
+    }
+    let mut needs = read_needs(image)?;
+    let dropped = |node: &Node| indices.contains(&(node.index & 0x7fff));
+    for need in &mut needs {
+        need.nodes.retain(|node| !dropped(node));
+    }
+    let first = needs.first().map(|need| need.place);
+    needs.retain(|need| !need.nodes.is_empty());
+    write_needs(&mut bytes, image, first, &needs)?;
+    write_counts(&mut bytes, image, needs.len());
+    Ok(bytes)
+}
+
+/// The indices of the nodes, none of which is that of another version.
+fn indices(facts: &ElfFacts, nodes: &[VersionNode]) -> Result<BTreeSet<u16>, Refusal> {
+    let mut indices = BTreeSet::new();
+    for node in nodes {
+        let is_it = |file: &str, name: &str| file == node.file && name == node.node;
+        let mut found = facts.verneed.iter().filter(|need| is_it(&need.file, &need.node)).peekable();
+        if found.peek().is_none() {
+            return Err(Refusal::NoNode(node.node.clone()));
+        }
+        indices.extend(found.map(|need| need.index & 0x7fff));
+    }
+    let of_others = facts.verneed.iter().filter(|need| !is_among(nodes, &need.file, &need.node));
+    let mut of_others = of_others.map(|need| need.index).chain(facts.verdef.iter().map(|def| def.index));
+    if indices.iter().any(|index| *index < 2) || of_others.any(|index| indices.contains(&(index & 0x7fff))) {
+        return Err(Refusal::Layout("two of its symbol versions have one index"));
+    }
+    Ok(indices)
+}
+
+fn is_among(nodes: &[VersionNode], file: &str, node: &str) -> bool {
+    nodes.iter().any(|known| known.file == file && known.node == node)
+}
+
+/// The value of the last entry of a tag, as ld.so takes it.
+fn value(image: &Image, wanted: u64) -> Option<u64> {
+    image.entries.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value)
+}
+
+/// Where a record is.
+#[derive(Clone, Copy)]
+struct Place {
+    address: u64,
+    /// In the file.
+    at: usize,
+}
+
+/// A Verneed.
+struct Need {
+    place: Place,
+    nodes: Vec<Node>,
+}
+
+/// A Vernaux.
+struct Node {
+    place: Place,
+    index: u16,
+}
+
+fn read_needs(image: &Image) -> Result<Vec<Need>, Refusal> {
+    let mut needs = Vec::new();
+    let mut left = MOST_RECORDS;
+    let mut record = |address: u64| -> Result<Place, Refusal> {
+        left = left.checked_sub(1).ok_or(Refusal::Layout("its version needs have no end"))?;
+        let range = image.file_range(address, RECORD);
+        let range = range.ok_or(Refusal::Layout("its version needs are not in the file"))?;
+        Ok(Place { address, at: range.start })
+    };
+    let mut next = value(image, DT_VERNEED);
+    while let Some(address) = next {
+        let place = record(address)?;
+        let mut nodes = Vec::new();
+        let mut node_at = address.saturating_add(u32_at(image.bytes, place.at + 8).into());
+        for _ in 0..u16_at(image.bytes, place.at + 2) {
+            let place = record(node_at)?;
+            nodes.push(Node { place, index: u16_at(image.bytes, place.at + 6) });
+            match u32_at(image.bytes, place.at + 12) {
+                0 => break,
+                step => node_at = node_at.saturating_add(step.into()),
+            }
+        }
+        needs.push(Need { place, nodes });
+        let step = u32_at(image.bytes, place.at + 12);
+        next = (step != 0).then(|| address.saturating_add(step.into()));
+    }
+    Ok(needs)
+}
+
+/// Links what is left. The first record stays at the place that DT_VERNEED and the section header name: another
+/// one is written there when it is gone.
+fn write_needs(bytes: &mut [u8], image: &Image, first: Option<Place>, needs: &[Need]) -> Result<(), Refusal> {
+    let places: Vec<Place> = first.into_iter().chain(needs.iter().skip(1).map(|need| need.place)).collect();
+    for (index, (need, place)) in needs.iter().zip(&places).enumerate() {
+        let head = image.bytes[need.place.at..][..RECORD as usize].to_vec();
+        bytes[place.at..][..RECORD as usize].copy_from_slice(&head);
+        put_u16(bytes, place.at + 2, need.nodes.len() as u16);
+        let first_node = need.nodes.first().map(|node| node.place);
+        put_u32(bytes, place.at + 8, step(*place, first_node)?);
+        put_u32(
+            bytes,
+            place.at + 12,
+            step(*place, places.get(index + 1).filter(|_| index + 1 < needs.len()).copied())?,
+        );
+        for (index, node) in need.nodes.iter().enumerate() {
+            let next = need.nodes.get(index + 1).map(|node| node.place);
+            put_u32(bytes, node.place.at + 12, step(node.place, next)?);
+        }
+    }
+    Ok(())
+}
+
+/// How far it is to the next record; 0 if there is none.
+fn step(from: Place, to: Option<Place>) -> Result<u32, Refusal> {
+    let Some(to) = to else { return Ok(0) };
+    let step = to.address.checked_sub(from.address).and_then(|step| u32::try_from(step).ok());
+    step.filter(|step| *step > 0).ok_or(Refusal::Layout("its version needs are not in order"))
+}
+
+/// Puts the number of records into .dynamic and the section headers, or takes the entries away.
+fn write_counts(bytes: &mut [u8], image: &Image, count: usize) {
+    const SHT_GNU_VERNEED: u32 = 0x6fff_fffe;
+    for section in image.sections.iter().filter(|section| section.kind == SHT_GNU_VERNEED) {
+        put_u32(bytes, section.at + 44, count as u32);
+    }
+    let defines = value(image, DT_VERDEF).is_some();
+    let goes = |tag: u64| {
+        count == 0
+            && match tag {
+                DT_VERNEED | DT_VERNEEDNUM => true,
+                DT_VERSYM => !defines,
+                _ => false,
+            }
+    };
+    let kept = image.entries.iter().filter(|(tag, _)| !goes(*tag)).copied();
+    let ends = std::iter::repeat((0, 0));
+    for (index, (tag, value)) in kept.chain(ends).take(image.entries.len()).enumerate() {
+        let value = if tag == DT_VERNEEDNUM { count as u64 } else { value };
+        put_u64(bytes, image.dynamic + index * 16, tag);
+        put_u64(bytes, image.dynamic + index * 16 + 8, value);
+    }
+}
+
+/// A symbol that gets another name.
+pub(super) struct NewName<'a> {
+    /// Where its `st_name` is in the file.
+    pub place: usize,
+    pub name: &'a str,
+}
+
+/// The symbols that get another name.
+pub(super) fn renamed_symbols<'a>(
+    image: &Image,
+    facts: &ElfFacts,
+    edits: &'a Edits,
+) -> Result<Vec<NewName<'a>>, Refusal> {
+    let mut places = Vec::new();
+    if edits.rename_symbols.is_empty() {
+        return Ok(places);
+    }
+    let outside = Refusal::Layout("its symbols are not in the file");
+    let table = value(image, DT_SYMTAB).ok_or(outside.clone())?;
+    let size = (facts.symbols.iter().len() as u64 + 1) * SYMBOL;
+    let start = image.file_range(table, size).ok_or(outside)?.start;
+    for (index, symbol) in facts.symbols.iter().enumerate() {
+        if let Some(to) = new_name(facts, symbol, edits) {
+            if symbol.offer != Offer::Nothing {
+                return Err(Refusal::Layout(
+                    "it lends the address of a function that would get another name",
+                ));
+            }
+            places.push(NewName { place: start + (index + 1) * SYMBOL as usize, name: to });
+        }
+    }
+    Ok(places)
+}
+
+/// What a reference is called after the edit, if it is renamed.
+fn new_name<'a>(facts: &ElfFacts, symbol: &Symbol, edits: &'a Edits) -> Option<&'a str> {
+    if symbol.defined || !loses_version(facts, symbol, &edits.unbind) {
+        return None;
+    }
+    let name = facts.symbols.name_bytes(symbol);
+    let rename = edits.rename_symbols.iter().find(|(from, _)| from.as_bytes() == name);
+    rename.map(|(_, to)| to.as_str())
+}
+
+fn loses_version(facts: &ElfFacts, symbol: &Symbol, nodes: &[VersionNode]) -> bool {
+    let index = symbol.version & 0x7fff;
+    let need = facts.verneed.iter().find(|need| index > 1 && need.index & 0x7fff == index);
+    need.is_some_and(|need| is_among(nodes, &need.file, &need.node))
+}
+
+/// What the loader reads in a file after `edits.unbind` and `edits.rename_symbols`.
+pub fn rebound(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
+    let mut after = facts.clone();
+    if edits.unbind.is_empty() {
+        return after;
+    }
+    after.verneed.retain(|need| !is_among(&edits.unbind, &need.file, &need.node));
+    after.has_versym &= !after.verneed.is_empty() || !after.verdef.is_empty();
+    after.symbols = facts.symbols.with(|symbol| {
+        let renamed = new_name(facts, symbol, edits);
+        let rebound = Rebound { version: 1, name: renamed };
+        loses_version(facts, symbol, &edits.unbind).then_some(rebound)
+    });
+    after
+}
+
+/// Whether two tables say the same, wherever their names are.
+pub(super) fn same_symbols(before: &SymbolTable, after: &SymbolTable) -> bool {
+    before.has_hash() == after.has_hash()
+        && before.iter().len() == after.iter().len()
+        && before
+            .iter()
+            .zip(after.iter())
+            .all(|(one, other)| one.is_like(other) && before.name_bytes(one) == after.name_bytes(other))
+}
+
+fn put_u16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+}
+
+fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+}
