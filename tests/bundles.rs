@@ -212,10 +212,8 @@ fn libpq_of_an_older_system_by_its_root() {
     run(dir.path(), "verify orders.zip").exits(0).keeps_silent_about(&["warning", "error"]);
 }
 
-/// Calls a function that glibc has since 2.38.
-const STRLCPY: &str = "
-    #include <string.h>
-    int main(int count, char **arguments) { char text[9]; return strlcpy(text, arguments[0], 9) == 3; }";
+/// Calls a function that glibc has since 2.39, and that nothing older stands in for.
+const PIDFD: &str = "int pidfd_getpid(int); int main(int count, char **arguments) { return pidfd_getpid(count); }";
 
 #[test]
 fn a_program_for_a_newer_glibc_is_not_written() {
@@ -223,12 +221,12 @@ fn a_program_for_a_newer_glibc_is_not_written() {
         return;
     }
     let dir = temporary();
-    ZIG_2_39.compile(dir.path(), STRLCPY, "orders", "");
+    ZIG_2_39.compile(dir.path(), PIDFD, "orders", "");
     let ran = run(dir.path(), "--binary orders -o new/orders.zip").exits(1).prints("").says(&[
         "error[version-too-new]: `orders` needs GLIBC_2.",
-        "GLIBC_2.38, which the `libc.so.6` of provided.al2023 (x86_64) does not have (it has up to GLIBC_2.34)\n",
+        "GLIBC_2.39, which the `libc.so.6` of provided.al2023 (x86_64) does not have (it has up to GLIBC_2.34)\n",
         "  symbols: ",
-        "strlcpy",
+        "pidfd_getpid",
         "help: build it against glibc 2.34 or older, or link it statically to musl\n",
         "nothing was written",
     ]);
@@ -242,8 +240,8 @@ fn a_library_under_a_bundled_library_for_a_newer_glibc_is_found() {
     }
     let dir = temporary();
     let deep = "
-        #include <string.h>
-        unsigned long deep(char *to, const char *from) { return strlcpy(to, from, 9); }";
+        int pidfd_getpid(int);
+        unsigned long deep(char *to, const char *from) { return pidfd_getpid(*to + *from); }";
     ZIG_2_39.compile(dir.path(), deep, "libs/libdeep.so.1", "-shared -Wl,-soname,libdeep.so.1");
     let top = "
         unsigned long deep(char *to, const char *from);
@@ -261,7 +259,7 @@ fn a_library_under_a_bundled_library_for_a_newer_glibc_is_found() {
     let ran = run(dir.path(), "--binary orders --library-path libs -o orders.zip").exits(1).prints("");
     let ran = ran.says(&[
         "error[version-too-new]: `libdeep.so.1` needs GLIBC_2.",
-        "GLIBC_2.38, which the `libc.so.6` of provided.al2023 (x86_64) does not have",
+        "GLIBC_2.39, which the `libc.so.6` of provided.al2023 (x86_64) does not have",
         "  chain: orders -> libtop.so.1 -> libdeep.so.1\n",
         "help: take `libdeep.so.1` from a system with glibc 2.34 or older: ",
     ]);
@@ -271,7 +269,7 @@ fn a_library_under_a_bundled_library_for_a_newer_glibc_is_found() {
 }
 
 #[test]
-fn libraries_of_this_machine_that_are_too_new_are_findings_about_their_source() {
+fn libraries_of_this_machine_that_are_too_new_are_rebound_or_findings_about_their_source() {
     let test = "libraries_of_this_machine";
     if !compile::require_debian_12(test) || !tools::require(test, "cc", "gcc") {
         return;
@@ -282,7 +280,10 @@ fn libraries_of_this_machine_that_are_too_new_are_findings_about_their_source() 
         char *crypt(const char *, const char *);
         int main(int count, char **arguments) { return XML_ExpatVersion() && crypt(*arguments, *arguments); }";
     CC.compile(dir.path(), main, "orders", "-l:libexpat.so.1 -l:libcrypt.so.1");
-    let ran = run(dir.path(), "--binary orders -o orders.zip").exits(1).prints("");
+    run(dir.path(), "--binary orders -o rebound.zip -v")
+        .exits(0)
+        .says(&["note[glibc-rebound]: `libcrypt.so.1` ", "note[glibc-rebound]: `libexpat.so.1` "]);
+    let ran = run(dir.path(), "--binary orders -o orders.zip --repair never").exits(1).prints("");
     for soname in ["libcrypt.so.1", "libexpat.so.1"] {
         assert!(
             ran.stderr.contains(&format!(
@@ -528,7 +529,7 @@ fn a_weak_version_need_only_warns() {
         return;
     }
     let dir = temporary();
-    let source = "unsigned arc4random(void); int main(void) { return arc4random() == 7; }";
+    let source = "int pidfd_open(int, int); int main(void) { return pidfd_open(1, 0) == 7; }";
     CC.compile(dir.path(), source, "app", "");
     run(dir.path(), "check --binary app").exits(1).says(&["error[version-too-new]: `app` needs GLIBC_2.36"]);
     // GNU ld sets the flag only where the library's own definition is weak, and glibc has none such.
