@@ -379,7 +379,8 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
         (None, Rules::Glibc(rules)) if !facts.is_program() => rules.interpreter.clone(),
         (None, _) => return,
     };
-    let (file, names) = match world.files.open(&path) {
+    // The kernel looks for a relative path from the current directory.
+    let (file, names) = match world.files.open(&absolute(&path, &world.working_directory)) {
         Opened::File(file) => {
             let soname = file.object.soname().map(str::to_owned);
             (file, soname.into_iter().collect())

@@ -145,8 +145,17 @@ impl MemoryFiles {
         }
     }
 
-    /// The node behind a path with all links followed; `Err` as the kernel would say it.
-    fn resolve<'a>(&'a self, path: &'a str) -> Result<&'a Node, Opened> {
+    /// The path of what stands behind a path, with all links followed, as /proc/self/exe has it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says: nothing there, a file in the place of a directory, too many links.
+    pub fn real_path(&self, path: &str) -> Result<String, Opened> {
+        self.resolve(path).map(|(real, _)| real)
+    }
+
+    /// The node behind a path with all links followed, and its own path; `Err` as the kernel would say it.
+    fn resolve<'a>(&'a self, path: &'a str) -> Result<(String, &'a Node), Opened> {
         // What is left of the path, behind what is left of the targets of links on the way.
         let mut rest: Vec<&str> = vec![path];
         let mut at = String::with_capacity(path.len() + 1);
@@ -187,16 +196,16 @@ impl MemoryFiles {
                 rest.push(target);
             }
         }
-        Ok(node)
+        Ok((at, node))
     }
 }
 
 impl Files for MemoryFiles {
     fn open(&self, path: &str) -> Opened {
         match self.resolve(path) {
-            Ok(Node::File(opened)) => opened.clone(),
-            Ok(Node::Directory) => Opened::Rejected("cannot read file data: it is a directory".into()),
-            Ok(Node::Link(_)) => unreachable!("resolve follows every link"),
+            Ok((_, Node::File(opened))) => opened.clone(),
+            Ok((_, Node::Directory)) => Opened::Rejected("cannot read file data: it is a directory".into()),
+            Ok((_, Node::Link(_))) => unreachable!("resolve follows every link"),
             Err(opened) => opened,
         }
     }
@@ -205,7 +214,7 @@ impl Files for MemoryFiles {
         if let Some(known) = self.directories.borrow().get(path) {
             return *known;
         }
-        let is = matches!(self.resolve(path), Ok(Node::Directory));
+        let is = matches!(self.resolve(path), Ok((_, Node::Directory)));
         self.directories.borrow_mut().insert(path.to_owned(), is);
         is
     }

@@ -213,7 +213,8 @@ fn libpq_of_an_older_system_by_its_root() {
 }
 
 /// Calls a function that glibc has since 2.39, and that nothing older stands in for.
-const PIDFD: &str = "int pidfd_getpid(int); int main(int count, char **arguments) { return pidfd_getpid(count); }";
+const PIDFD: &str =
+    "int pidfd_getpid(int); int main(int count, char **arguments) { return pidfd_getpid(count); }";
 
 #[test]
 fn a_program_for_a_newer_glibc_is_not_written() {

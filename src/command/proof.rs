@@ -17,12 +17,14 @@ use crate::layout::BundleKind;
 use crate::plan::{BuildFile, Conflict};
 use crate::report::{self, Library};
 use crate::script::Script;
-use crate::world::Opened;
+use crate::world::{MemoryFiles, Object, Opened};
 
 /// A program or library of an archive, and how it starts.
 pub(super) struct Root {
     /// Its name in the archive.
     pub name: String,
+    /// Its path on Lambda, links followed: `$ORIGIN` is where the file is.
+    path: String,
     /// What its file says.
     pub facts: Arc<ElfFacts>,
     /// The script of ours that starts it.
@@ -53,6 +55,8 @@ pub(super) struct Contents<'a> {
     /// Whether the runtime starts a `bootstrap`.
     starts_bootstrap: bool,
     members: Vec<Member>,
+    /// The members, and the archive's directories, as the kernel meets them.
+    files: MemoryFiles,
     attached: &'a Attached,
     /// The main program: `bootstrap`, else the first extension or program.
     pub main: Option<Root>,
@@ -94,17 +98,90 @@ impl<'a> Contents<'a> {
         let mut members: Vec<Member> = attached.members.clone();
         members.extend(own_members(read, kind));
         let starts_bootstrap = baseline::starts_bootstrap(runtime);
+        let mut files = MemoryFiles::new();
+        for member in &members {
+            match &member.content {
+                MemberContent::Link(target) => files.add_link(&member.path, target),
+                MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
+                MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
+            }
+        }
+        for entry in read.entries.iter().filter(|entry| entry.kind == Kind::Directory) {
+            files.add_directory(&format!("{}/{}", kind.root(), entry.name));
+        }
         let findings = Vec::new();
-        let mut contents = Contents { read, kind, starts_bootstrap, members, attached, main: None, findings };
+        let mut contents =
+            Contents { read, kind, starts_bootstrap, members, files, attached, main: None, findings };
         if read.unpacked {
             contents.find_main(path);
+            contents.check_directories();
         }
         contents
     }
 
+    /// The archive's entry that the kernel comes to by this name.
+    fn entry(&self, name: &str) -> Option<&'a ReadEntry<Seen>> {
+        let path = self.files.real_path(&self.path(name)).ok()?;
+        let name = path.strip_prefix(&format!("{}/", self.kind.root()))?;
+        self.read.entries.iter().find(|entry| entry.name == name && entry.kind == Kind::File)
+    }
+
+    /// What `bootstrap` is, where it is a link to a file of a layer, or one that leads nowhere.
+    fn linked_main(&mut self, target: &str) {
+        let lost = |why: &str| {
+            let message = format!("`bootstrap` is a link to `{target}`, which cannot be started: {why}");
+            Finding::new(Code::BootstrapMissing, BOOTSTRAP, message)
+                .help("link to a file of the archive or of an attached layer, relative to the link")
+        };
+        let found = match self.files.real_path(&self.path(BOOTSTRAP)) {
+            Ok(path) => {
+                let member = self.attached.members.iter().find(|member| member.path == path);
+                member.map(|member| (path, &member.content)).ok_or("it is no file of the archive")
+            }
+            Err(Opened::Failed(_)) => Err("too many levels of symbolic links"),
+            Err(_) => Err("no such file or directory"),
+        };
+        match found {
+            Ok((path, MemberContent::Object(facts))) => match no_program(facts) {
+                None => self.main = Some(Root { path, ..self.root(BOOTSTRAP, facts.clone()) }),
+                Some(what) => self.findings.push(cannot_start(BOOTSTRAP, what)),
+            },
+            Ok(_) => self.findings.push(lost("it is no program")),
+            Err(why) => self.findings.push(lost(why)),
+        }
+    }
+
+    /// Directories that Lambda's user may not enter, with programs or libraries in them.
+    fn check_directories(&mut self) {
+        let main = self.main.as_ref().map(|main| self.name(&main.path).to_owned());
+        let locked = locked_directories(self.read);
+        let mut findings = Vec::new();
+        for (directory, mode) in locked {
+            let is_in = |name: &str| name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
+            let holds = |entry: &&ReadEntry<Seen>| is_in(&entry.name) && facts_of(entry).is_ok();
+            if !self.read.entries.iter().any(|entry| holds(&entry)) {
+                continue;
+            }
+            let message = format!("`{directory}/` has mode {mode:04o}; Lambda's user may not enter it");
+            let finding = Finding::new(Code::NotExecutable, directory, message).help(format!(
+                "store directories with mode 0755 (on Unix: `chmod 755 {directory}` before they are zipped)"
+            ));
+            let severity = match main.as_deref().is_some_and(is_in) {
+                true => Severity::Error,
+                false => Severity::Warning,
+            };
+            findings.push(Finding { severity, ..finding });
+        }
+        self.findings.extend(findings);
+    }
+
     fn find_main(&mut self, path: &str) {
         self.check_extensions();
-        if let Some(found) = entry(self.read, BOOTSTRAP) {
+        let own = self.read.entries.iter().find(|entry| entry.name == BOOTSTRAP);
+        if let (Some(Kind::Link(target)), None) = (own.map(|entry| &entry.kind), self.entry(BOOTSTRAP)) {
+            return self.linked_main(target);
+        }
+        if let Some(found) = self.entry(BOOTSTRAP) {
             let bytes = bytes_of(found);
             if let Some(script) = Script::parse(bytes) {
                 return self.scripted(script);
@@ -113,11 +190,11 @@ impl<'a> Contents<'a> {
                 Ok(facts) if no_program(&facts).is_some() => {
                     self.findings.extend(no_program(&facts).map(|what| cannot_start(BOOTSTRAP, what)));
                 }
-                Ok(facts) => self.main = Some(Root::new(BOOTSTRAP, facts)),
+                Ok(facts) => self.main = Some(self.root(BOOTSTRAP, facts)),
                 Err(ElfError::NotElf(OtherFormat::Script)) => {
                     self.findings.extend(self.script_interpreter(bytes));
                     self.main = self.first_program();
-                    self.findings.extend(mode_finding(self.read, BOOTSTRAP));
+                    self.findings.extend(self.mode_finding(BOOTSTRAP));
                     if self.main.is_none() {
                         let message = "`bootstrap` is a script; the programs it starts are not in the archive, and not checked";
                         let finding = Finding::new(Code::NotElf, BOOTSTRAP, message);
@@ -159,13 +236,13 @@ impl<'a> Contents<'a> {
         let names: Vec<&str> = self.names().filter(|name| is_started(name)).collect();
         let mut findings = Vec::new();
         for name in names {
-            match entry(self.read, name).map(facts_of) {
+            match self.entry(name).map(facts_of) {
                 Some(Ok(facts)) => {
                     findings.extend(no_program(&facts).map(|what| cannot_start(name, what)));
                 }
                 // What a script starts is not known; that it may be started is.
                 Some(Err(ElfError::NotElf(OtherFormat::Script))) => {
-                    findings.extend(mode_finding(self.read, name));
+                    findings.extend(self.mode_finding(name));
                 }
                 Some(Err(error)) => findings.push(cannot_start(name, &error.to_string())),
                 None => {}
@@ -208,8 +285,8 @@ impl<'a> Contents<'a> {
         }
         if path.starts_with(&format!("{}/", self.kind.root())) {
             let name = self.name(path);
-            return match entry(self.read, name) {
-                Some(_) => mode_finding(self.read, name),
+            return match self.entry(name) {
+                Some(_) => self.mode_finding(name),
                 None => Some(
                     finding(format!("`bootstrap` is a script for `{path}`, which is not in the archive"))
                         .help(format!("put `{name}` into the archive, or name `/bin/sh`")),
@@ -227,8 +304,8 @@ impl<'a> Contents<'a> {
     fn scripted(&mut self, script: Script) {
         let path = script.program.clone();
         let name = self.name(&path).to_owned();
-        match entry(self.read, &name).map(facts_of) {
-            Some(Ok(facts)) => self.main = Some(Root { script: Some(script), ..Root::new(&name, facts) }),
+        match self.entry(&name).map(facts_of) {
+            Some(Ok(facts)) => self.main = Some(Root { script: Some(script), ..self.root(&name, facts) }),
             Some(Err(error)) => self.findings.push(cannot_start(&name, &error.to_string())),
             None => {
                 self.findings
@@ -241,6 +318,32 @@ impl<'a> Contents<'a> {
         format!("{}/{name}", self.kind.root())
     }
 
+    /// A program or library of this name.
+    fn root(&self, name: &str, facts: Arc<ElfFacts>) -> Root {
+        let path = self.path(name);
+        let path = self.files.real_path(&path).unwrap_or(path);
+        Root { name: name.to_owned(), path, facts, script: None }
+    }
+
+    /// A finding if Lambda may not execute an entry; the kernel says EACCES then.
+    ///
+    /// A script must be read, too, by its interpreter. An ELF file is read by the kernel.
+    fn mode_finding(&self, name: &str) -> Option<Finding> {
+        let entry = self.entry(name)?;
+        let wanted = if facts_of(entry).is_ok() { 0o001 } else { 0o005 };
+        let message = match entry.mode {
+            Some(mode) if mode & wanted == wanted => return None,
+            Some(mode) if mode != 0 => {
+                format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it")
+            }
+            _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
+        };
+        Some(Finding::new(Code::NotExecutable, name, message).help(format!(
+            "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
+            elf::file_name(name)
+        )))
+    }
+
     fn name<'b>(&self, path: &'b str) -> &'b str {
         path.strip_prefix(self.kind.root()).map_or(path, |rest| rest.trim_start_matches('/'))
     }
@@ -251,24 +354,29 @@ impl<'a> Contents<'a> {
         if root.script.is_some() {
             names.push(BOOTSTRAP.to_owned());
         }
-        names.extend(root.as_started().interpreter.as_deref().map(|path| self.name(path).to_owned()));
+        let facts = root.as_started();
+        // A relative one starts at the current directory.
+        names.extend(
+            facts.interpreter.as_deref().map(|path| self.name(path).trim_start_matches("./").to_owned()),
+        );
         names
     }
 
     /// The ELF files beside the main program that it does not load, sorted by name.
     fn others(&self, loaded: &BTreeSet<String>) -> Vec<Root> {
-        let main = self.main.as_ref().map(|main| main.name.as_str());
+        let main = self.main.as_ref().map(|main| main.path.as_str());
         let mut roots: Vec<Root> = self
             .members
             .iter()
+            .filter(|member| Some(member.path.as_str()) != main)
             .filter(|member| !self.attached.paths.contains(&member.path) && !loaded.contains(&member.path))
             .filter_map(|member| match &member.content {
                 MemberContent::Object(facts) => Some((self.name(&member.path), facts)),
                 MemberContent::Link(_) | MemberContent::Other(_) => None,
             })
             // An object file is data to everyone but a linker.
-            .filter(|(name, facts)| Some(*name) != main && !matches!(facts.object_type, ObjectType::Other(_)))
-            .map(|(name, facts)| Root { name: name.to_owned(), facts: facts.clone(), script: None })
+            .filter(|(_, facts)| !matches!(facts.object_type, ObjectType::Other(_)))
+            .map(|(name, facts)| self.root(name, facts.clone()))
             .collect();
         roots.sort_by(|a, b| a.name.cmp(&b.name));
         roots
@@ -288,8 +396,14 @@ impl<'a> Contents<'a> {
         let mut others = self.others(&proved.loaded);
         // A library that a program loads is looked at with it.
         others.sort_by_key(|root| root.facts.linkage() == Linkage::SharedLibrary);
+        // A library of another machine under the name of one that is loaded was passed over by the loader.
+        let names: BTreeSet<String> =
+            proved.loaded.iter().map(|path| elf::file_name(path).to_owned()).collect();
+        let is_passed_over = |root: &Root| {
+            root.facts.arch() != Some(lambda.arch()) && names.contains(elf::file_name(&root.name))
+        };
         for root in others {
-            if !proved.loaded.contains(&self.path(&root.name)) {
+            if !proved.loaded.contains(&self.path(&root.name)) && !is_passed_over(&root) {
                 self.prove_one(&root, lambda, &[], &mut proved);
             }
         }
@@ -323,7 +437,7 @@ impl<'a> Contents<'a> {
             let executed = self.executed(root);
             add_findings(
                 &mut proved.findings,
-                executed.iter().filter_map(|name| mode_finding(self.read, name)).collect(),
+                executed.iter().filter_map(|name| self.mode_finding(name)).collect(),
             );
         }
     }
@@ -341,7 +455,7 @@ impl<'a> Contents<'a> {
             Some(main) => Arc::new(root.facts.opened_by(&main.as_started())),
             None => root.as_started(),
         };
-        let mut walks = lambda.walks(&self.path(&root.name), &facts, libs, &self.members);
+        let mut walks = lambda.walks(&root.path, &facts, libs, &self.members);
         // Who opens a plugin brings the symbols that it leaves open.
         if !is_library {
             lambda.check_symbols(&mut walks, &BTreeMap::new());
@@ -351,10 +465,6 @@ impl<'a> Contents<'a> {
 }
 
 impl Root {
-    fn new(name: &str, facts: Arc<ElfFacts>) -> Root {
-        Root { name: name.to_owned(), facts, script: None }
-    }
-
     /// The facts that decide how it loads: with the loader that a script calls.
     fn as_started(&self) -> Arc<ElfFacts> {
         match self.script.as_ref().and_then(|script| script.loader.as_ref()) {
@@ -369,11 +479,17 @@ impl Root {
 
 /// An archive's files as the loader will meet them where Lambda unpacks it.
 pub(super) fn own_members(read: &Archive<Seen>, kind: BundleKind) -> Vec<Member> {
+    let locked = locked_directories(read);
+    let is_locked = |name: &str| {
+        !locked.is_empty() && name.match_indices('/').any(|(at, _)| locked.contains_key(&name[..at]))
+    };
     let member = |entry: &ReadEntry<Seen>| {
         let content = match &entry.kind {
             Kind::Directory => return None,
             Kind::Link(target) => MemberContent::Link(target.clone()),
-            Kind::File if !is_readable(entry) => MemberContent::Other(Opened::Unreadable),
+            Kind::File if !is_readable(entry) || is_locked(&entry.name) => {
+                MemberContent::Other(Opened::Unreadable)
+            }
             Kind::File => member_content(facts_of(entry)),
         };
         Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
@@ -398,6 +514,15 @@ fn facts_of(entry: &ReadEntry<Seen>) -> std::result::Result<Arc<ElfFacts>, ElfEr
 /// Mode 0 is what tools leave that write none.
 fn is_readable(entry: &ReadEntry<Seen>) -> bool {
     entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
+}
+
+/// The archive's directories that Lambda's user may not enter, with their modes.
+///
+/// Mode 0 is what tools leave that write none.
+fn locked_directories(read: &Archive<Seen>) -> BTreeMap<&str, u32> {
+    let directories = read.entries.iter().filter(|entry| entry.kind == Kind::Directory);
+    let locked = directories.filter_map(|entry| Some((entry.name.as_str(), entry.mode?)));
+    locked.filter(|(_, mode)| *mode != 0 && mode & 0o001 == 0).collect()
 }
 
 /// The entry of a name, links followed.
@@ -441,18 +566,4 @@ fn bootstrap_missing(path: &str, read: &Archive<Seen>) -> Finding {
             "name the program `bootstrap`, or let `cargo lambda-bundle` write the archive; if it is a layer, say `--kind layer`",
         ),
     }
-}
-
-/// A finding if Lambda may not execute an entry; the kernel says EACCES then.
-fn mode_finding(read: &Archive<Seen>, name: &str) -> Option<Finding> {
-    let entry = entry(read, name).filter(|entry| entry.kind == Kind::File)?;
-    let message = match entry.mode {
-        Some(mode) if mode & 0o001 != 0 && mode & 0o004 != 0 => return None,
-        Some(mode) if mode != 0 => format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it"),
-        _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
-    };
-    Some(Finding::new(Code::NotExecutable, name, message).help(format!(
-        "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
-        elf::file_name(name)
-    )))
 }
