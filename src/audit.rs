@@ -4,6 +4,7 @@
 //! program, collected and never thrown. What several variants of the Lambda world show is one finding.
 
 mod finding;
+mod foreign;
 pub mod lints;
 pub mod pages;
 mod rebound;
@@ -15,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, ObjectType, file_name};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
-use crate::loader::{Closure, Need, Outcome, Passed, Rule};
+use crate::loader::{Closure, Musl, Need, Outcome, Passed, Rule};
 use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
 
@@ -90,6 +91,11 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     // Without an interpreter nothing is loaded: that a library could be found would help nobody.
     let walks = if subject.program.linkage() == Linkage::Broken { &[] } else { walks };
     for walked in walks {
+        // What else is wrong with a library that no process here can load does not matter.
+        if is_foreign(subject, walked, 0) {
+            findings.add(foreign::other_libc(subject, walked, 0));
+            continue;
+        }
         closure_findings(subject, walked, &mut findings);
         versions::version_findings(subject, walked, &mut findings);
         symbols::symbol_findings(subject, walked, &mut findings);
@@ -116,19 +122,19 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
     let (name, program, lambda) = (subject.name, subject.program, subject.lambda);
     match program.arch() {
         Some(arch) if arch == lambda.arch() => {}
-        Some(arch) => findings.add(Finding::new(
-            Code::WrongArch,
-            name,
-            format!("`{name}` is for {arch}, the bundle for {}", lambda.arch()),
-        )),
-        None => findings.add(
+        Some(arch) => findings.add(foreign::weighed(
+            subject,
             Finding::new(
                 Code::WrongArch,
                 name,
-                format!("`{name}` is for {}; Lambda runs x86_64 and arm64", program.machine_name()),
-            )
-            .help("build for one of Lambda's architectures: `--target x86_64-unknown-linux-gnu` or `--target aarch64-unknown-linux-gnu`"),
-        ),
+                format!("`{name}` is for {arch}, the bundle for {}", lambda.arch()),
+            ),
+        )),
+        None => {
+            let message = format!("`{name}` is for {}; Lambda runs x86_64 and arm64", program.machine_name());
+            let finding = Finding::new(Code::WrongArch, name, message).help("build for one of Lambda's architectures: `--target x86_64-unknown-linux-gnu` or `--target aarch64-unknown-linux-gnu`");
+            findings.add(foreign::weighed(subject, finding));
+        }
     }
     if let Some(path) = &program.interpreter
         && subject.not_shipped.contains_key(path)
@@ -181,11 +187,13 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
         findings.add(finding);
     }
     if walked.own_interpreter().is_some() {
-        findings.add(libc_bundled(subject, own_libc(walked)));
+        findings.add(libc_bundled(subject, walked));
     }
     for need in &closure.needs {
         match &need.outcome {
             Outcome::Loaded(_) => {}
+            // Reported as what its object is.
+            Outcome::Missing(_) if is_foreign(subject, walked, need.by) && Musl::answers(&need.name) => {}
             Outcome::Missing(attempts) => {
                 findings.add(missing_library(subject, walked, need));
                 for attempt in attempts {
@@ -234,7 +242,7 @@ fn object_findings(
             // else is left to the loader.
             let is_loader = object.rule == Rule::Interpreter;
             let loaded = !is_loader && (index > 0 || elf.linkage() == Linkage::Dynamic);
-            let uses_glibc = subject.program.libc() != Libc::Musl;
+            let uses_glibc = walked.libc() == Libc::Glibc;
             let ignores_relr = !walked.knows_relr(subject.members) && lambda.glibc_release() < (2, 36);
             if elf.has_relr && loaded && uses_glibc && ignores_relr {
                 findings.add(
@@ -253,6 +261,9 @@ fn object_findings(
             for finding in private_symbols(subject, closure, index, elf) {
                 findings.add(finding);
             }
+            if is_foreign(subject, walked, index) {
+                findings.add(foreign::other_libc(subject, walked, index));
+            }
             if index == 0 {
                 return;
             }
@@ -269,21 +280,6 @@ fn object_findings(
                     )
                     .help(format!("take `{label}` out of the bundle")),
                 );
-            }
-            let (own, its) = (subject.program.libc(), elf.libc());
-            if matches!((own, its), (Libc::Glibc, Libc::Musl) | (Libc::Musl, Libc::Glibc)) {
-                let mut finding = Finding::new(
-                    Code::LibcMixed,
-                    &label,
-                    format!(
-                        "`{label}` is linked to {}, `{}` to {}; one process cannot have both",
-                        its.as_str(),
-                        subject.name,
-                        own.as_str()
-                    ),
-                );
-                finding.chain = chain(subject, closure, index);
-                findings.add(finding);
             }
         }
         Object::System(system) => {
@@ -326,20 +322,10 @@ fn object_findings(
     }
 }
 
-/// Whose loader the bundle brings along; the program itself may need no C library.
-fn own_libc(walked: &Walked) -> Libc {
-    let mut objects = walked.closure.objects.iter();
-    let interpreter = objects.find(|object| object.rule == Rule::Interpreter);
-    match interpreter.is_some_and(|object| file_name(&object.path).starts_with("ld-musl-")) {
-        true => Libc::Musl,
-        false => Libc::Glibc,
-    }
-}
-
-fn libc_bundled(subject: &Subject, own_libc: Libc) -> Finding {
-    let (name, libc) = (subject.name, own_libc.as_str());
+fn libc_bundled(subject: &Subject, walked: &Walked) -> Finding {
+    let (name, libc) = (subject.name, walked.libc().as_str());
     // Source: the paths of gconv modules, locales and NSS modules are built into glibc.
-    let limits = match own_libc {
+    let limits = match walked.libc() {
         Libc::Musl => "",
         _ => "; iconv beyond Unicode, locales and NSS modules beyond files and dns may not be found",
     };
@@ -351,6 +337,15 @@ fn libc_bundled(subject: &Subject, own_libc: Libc) -> Finding {
     .help("bundle again when that C library gets a security fix")
 }
 
+/// Whether an object is linked to another C library than that of the process.
+fn is_foreign(subject: &Subject, walked: &Walked, index: usize) -> bool {
+    if index == 0 && subject.program.linkage() != Linkage::SharedLibrary {
+        return false;
+    }
+    let its = walked.closure.objects[index].file.object.elf().and_then(ElfFacts::needed_libc);
+    its.is_some_and(|its| its != walked.libc())
+}
+
 /// A library of the system's in a process with another C library.
 fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding {
     let label = label(subject, &walked.closure, index);
@@ -360,7 +355,7 @@ fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding 
         format!(
             "`{label}` of {} would load beside the {} of the bundle, for which it was not built",
             subject.lambda.label(),
-            own_libc(walked).as_str()
+            walked.libc().as_str()
         ),
     );
     finding.help = match subject.not_shipped.get(&label) {

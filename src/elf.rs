@@ -332,15 +332,8 @@ impl ElfFacts {
                 return Libc::Glibc;
             }
         }
-        let needs = |test: fn(&str) -> bool| self.needed.iter().any(|name| test(name));
-        if needs(|name| name == "libc.so" || name.starts_with("libc.musl-")) {
-            return Libc::Musl;
-        }
-        if needs(|name| name == "libc.so.6")
-            || self.verneed.iter().any(|need| need.node.starts_with("GLIBC_"))
-            || self.verdef.iter().any(|def| def.node.starts_with("GLIBC_"))
-        {
-            return Libc::Glibc;
+        if let Some(libc) = self.needed_libc() {
+            return libc;
         }
         match self.linkage() {
             Linkage::SharedLibrary if self.needed.is_empty() => Libc::None,
@@ -369,6 +362,18 @@ impl ElfFacts {
             (Linkage::SharedLibrary, None) => Libc::Glibc,
             _ => self.libc(),
         }
+    }
+
+    /// The C library that its needs and version nodes tell of, whatever process it is loaded into.
+    pub fn needed_libc(&self) -> Option<Libc> {
+        let needs = |test: fn(&str) -> bool| self.needed.iter().any(|name| test(name));
+        if needs(|name| name == "libc.so" || name.starts_with("libc.musl-")) {
+            return Some(Libc::Musl);
+        }
+        let is_glibc = needs(|name| name == "libc.so.6")
+            || self.verneed.iter().any(|need| need.node.starts_with("GLIBC_"))
+            || self.verdef.iter().any(|def| def.node.starts_with("GLIBC_"));
+        is_glibc.then_some(Libc::Glibc)
     }
 
     /// Whether every symbol is bound before the program starts (`-z now`).

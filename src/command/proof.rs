@@ -443,7 +443,8 @@ impl<'a> Contents<'a> {
     }
 
     fn walks(&self, root: &Root, lambda: &LambdaWorld, libs: &[String]) -> Vec<Walked> {
-        if root.facts.arch().is_none() {
+        // No process of this runtime loads a file for another machine.
+        if root.facts.arch() != Some(lambda.arch()) {
             return Vec::new();
         }
         let is_library = root.facts.linkage() == Linkage::SharedLibrary;
