@@ -21,7 +21,7 @@ pub enum Answer {
     /// Exit 1, with these findings.
     No(String),
     /// Exit 101, with this error.
-    NoAnswer(String),
+    Error(String),
 }
 
 /// One answer.
@@ -95,6 +95,9 @@ impl Bench<'_> {
             let mut said = self.bundle(dir, scenario, *question, &common, &written);
             said.row = row;
             if written.exists() {
+                if let Some(absent) = scenario.absent {
+                    assert!(!names(&written).contains(absent), "{}: {absent} is shipped", scenario.name);
+                }
                 // The same bytes are started once.
                 let bytes = fs::read(&written).unwrap();
                 let same = bundles.iter().find(|earlier| fs::read(earlier).unwrap() == bytes).cloned();
@@ -161,7 +164,7 @@ fn verify(dir: &Path, row: &Scenario, zip: &Path, common: &[String]) -> Asked {
     // What both commands have; the others say how to bundle.
     let words: Vec<&str> = row.flags.split_whitespace().collect();
     for (index, word) in words.iter().enumerate() {
-        if matches!(*word, "--lib" | "--assume-present" | "--assume-missing") {
+        if matches!(*word, "--arch" | "--lib" | "--assume-present" | "--assume-missing") {
             command.args(&words[index..index + 2]);
         }
     }
@@ -184,7 +187,7 @@ fn answered(stdout: &str, stderr: &str, code: Option<i32>, row: &Scenario, quest
             }
         }
         Some(1) => Answer::No(errors(&artifacts)),
-        Some(101) => Answer::NoAnswer(stderr.lines().next().unwrap_or_default().to_owned()),
+        Some(101) => Answer::Error(stderr.lines().next().unwrap_or_default().to_owned()),
         other => panic!("{}: exit {other:?}: {text}", row.name),
     };
     Asked { row: 0, question, answer, jobs: Vec::new(), text }
@@ -223,6 +226,12 @@ fn by_hand(dir: &Path, row: &Scenario) -> PathBuf {
         zip(&hand, &dir.join("hand.zip"));
     }
     dir.join("hand.zip")
+}
+
+/// The names of an archive's entries, one a line.
+fn names(zip: &Path) -> String {
+    let output = Command::new("unzip").arg("-Z1").arg(zip).output().expect("unzip starts");
+    String::from_utf8(output.stdout).expect("names in UTF-8")
 }
 
 /// Zips the contents of a directory with their modes and links.
