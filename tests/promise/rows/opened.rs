@@ -39,6 +39,12 @@ fn symbols() -> Vec<Scenario> {
             .library("lib/libplug.so.1", WANTS, "-Wl,-z,lazy")
             .program(DLFCN, &opens("libplug.so.1", "RTLD_LAZY"), "")
             .flags(LIB),
+        row("opened_lazily_lacks_a_function_with_ld_bind_now")
+            .library("lib/libplug.so.1", WANTS, "-Wl,-z,lazy")
+            .program(DLFCN, &opens("libplug.so.1", "RTLD_LAZY"), "")
+            .flags(LIB)
+            .env("LD_BIND_NOW", "1")
+            .fails("undefined symbol: gone"),
         row("opened_lazily_lacks_data")
             .library("lib/libplug.so.1", "extern int gone; int plug(void) { return gone; }", "-Wl,-z,lazy")
             .program(DLFCN, &opens("libplug.so.1", "RTLD_LAZY"), "")
@@ -134,6 +140,18 @@ fn scopes() -> Vec<Scenario> {
             .library("lib/libplug.so.1", WANTS, "-Wl,--no-as-needed lib/libown.so.1")
             .program(DLFCN, &two("RTLD_NOW"), "")
             .flags("--lib libfirst.so.1 --lib libplug.so.1"),
+        row("several_opened_of_which_one_needs_another")
+            .library("lib/libfirst.so.1", "int gone(void) { return 1; }", "")
+            .library("lib/libplug.so.1", WANTS, "-Wl,--no-as-needed lib/libfirst.so.1")
+            .library("lib/libthird.so.1", "int third(void) { return 1; }", "")
+            .program(DLFCN, &format!("{} {}", opens("libthird.so.1", "RTLD_NOW"), two("RTLD_NOW")), "")
+            .flags("--lib libthird.so.1 --lib libfirst.so.1 --lib libplug.so.1"),
+        row("several_opened_of_which_one_lacks_a_symbol")
+            .library("lib/libfirst.so.1", "int first(void) { return 1; }", "")
+            .library("lib/libplug.so.1", WANTS, "")
+            .program(DLFCN, &two("RTLD_NOW"), "")
+            .flags("--lib libfirst.so.1 --lib libplug.so.1")
+            .fails("undefined symbol: gone"),
         row("opened_is_needed_as_well")
             .library("lib/libplug.so.1", PLUG, "")
             .program(
@@ -243,6 +261,7 @@ fn included() -> Vec<Scenario> {
             )
             .program(DLFCN, &open, "")
             .flags("--include plugins/libplug.so.1=plugins/")
+            .without("lib/libc.so")
             .fails("cannot open shared object file"),
     ]
 }

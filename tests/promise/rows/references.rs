@@ -1,6 +1,6 @@
 //! References that somebody defines or nobody does, of every kind, in programs and in libraries.
 
-use crate::scenario::{Scenario, row};
+use crate::scenario::{Question, Scenario, row};
 
 /// How an object refers to `gone`.
 struct Kind {
@@ -259,6 +259,60 @@ fn others() -> Vec<Scenario> {
     ]
 }
 
+/// Definitions that are there and do not fit the reference.
+///
+/// Sources: sysdeps/generic/dl-protected.h (GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS), elf/dl-tls.c.
+fn misfits() -> Vec<Scenario> {
+    const DATA: &str = "extern int data; int foo(void);";
+    const READS: &str = "foo(); if (data == 9) return 1";
+    // The table is of glibc 2.34, which does not know the property; the roots have 2.36.
+    const KNOWING: &[Question] = &[Question::Captured, Question::LibcBundle];
+    const COPIED: &str = "-no-pie -fno-pie new/libfoo.so.1";
+    let plain = "#include <stdlib.h>\nint foo(void) { return abs(1); } int data = 3;";
+    let protected = plain.replace("int data", "__attribute__((visibility(\"protected\"))) int data");
+    let tls = plain.replace("int data", "__thread int data");
+    let function = "#include <stdlib.h>\nint foo(void) { return abs(1); }";
+    let protected_function =
+        function.replace("int foo", "__attribute__((visibility(\"protected\"))) int foo");
+    let linked = row("").library("new/libfoo.so.1", plain, "");
+    let address = "volatile void *at = (void *)foo; if (!at) return 1; foo()";
+    vec![
+        linked
+            .named("copied_data_is_protected_and_to_be_accessed_indirectly")
+            .library("lib/libfoo.so.1", &protected, "-mno-direct-extern-access")
+            .program(DATA, READS, COPIED)
+            .asked(KNOWING)
+            .fails("error due to GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS"),
+        linked
+            .named("copied_data_is_protected")
+            .library("lib/libfoo.so.1", &protected, "")
+            .program(DATA, READS, COPIED),
+        linked
+            .named("protected_data_is_read_by_the_got")
+            .library("lib/libfoo.so.1", &protected, "-mno-direct-extern-access")
+            .program(DATA, READS, "-fPIC -mno-direct-extern-access new/libfoo.so.1"),
+        linked
+            .named("address_of_a_protected_function_is_a_plt_entry")
+            .library("lib/libfoo.so.1", &protected_function, "-mno-direct-extern-access")
+            .program("int foo(void);", address, &format!("{COPIED} -Wl,-z,now"))
+            .asked(KNOWING)
+            .fails("error due to GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS"),
+        linked
+            .named("called_function_is_protected")
+            .library("lib/libfoo.so.1", &protected_function, "-mno-direct-extern-access")
+            .program("int foo(void);", "foo()", "-Wl,-z,now new/libfoo.so.1"),
+        row("tls_reference_to_plain_data")
+            .library("new/libfoo.so.1", &tls, "")
+            .library("lib/libfoo.so.1", plain, "")
+            .program("extern __thread int data; int foo(void);", READS, "-fPIC new/libfoo.so.1")
+            .fails("status 136"),
+        linked
+            .named("plain_reference_to_a_tls_definition")
+            .library("lib/libfoo.so.1", &tls, "")
+            .program(DATA, READS, COPIED),
+    ]
+}
+
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
     let mut rows = Vec::new();
@@ -270,5 +324,6 @@ pub fn all() -> Vec<Scenario> {
         }
     }
     rows.extend(others());
+    rows.extend(misfits());
     rows
 }

@@ -298,6 +298,11 @@ fn glibc() -> Vec<Scenario> {
             "if (argc > 9) __sendmmsg()",
             "-Wl,-z,now",
         ),
+        row("glibc_private_symbol_gone")
+            .program("int __sendmmsg();", "if (argc > 9) __sendmmsg()", "-Wl,-z,now")
+            .sh("LC_ALL=C sed -i 's/\\x00__sendmmsg\\x00/\\x00__sendmmsX\\x00/' prog")
+            .libc_bundle_too()
+            .fails("undefined symbol: __sendmmsX, version GLIBC_PRIVATE"),
         row("packed_relocations_with_a_glibc_that_knows_them")
             .program("void *table[] = {&table, &table};", "", "-Wl,-z,pack-relative-relocs")
             .captured_only(),
@@ -316,7 +321,43 @@ fn glibc() -> Vec<Scenario> {
     ]
 }
 
+/// Symbols of libraries that the system has too, which have no version nodes.
+///
+/// `sqlite3_is_interrupted` came with SQLite 3.41.0 (its changes.html); Amazon Linux 2023 and Debian 12 have 3.40.
+fn of_the_system() -> Vec<Scenario> {
+    let newer = "const char *sqlite3_libversion(void) { return \"3.41.0\"; } int sqlite3_is_interrupted(void *db) { return 0; }";
+    let declarations = "const char *sqlite3_libversion(void); int sqlite3_is_interrupted(void *db);";
+    let calls = "sqlite3_libversion(); if (argc > 9) sqlite3_is_interrupted(0)";
+    let linked = row("").library("new/libsqlite3.so.0", newer, "");
+    let program = |row: Scenario| row.program(declarations, calls, "-Wl,-z,now new/libsqlite3.so.0");
+    let own = |name: &str| program(linked.named(name).library("lib/libsqlite3.so.0", newer, ""));
+    vec![
+        program(linked.named("sqlite_function_that_no_sqlite_here_has"))
+            .libc_bundle_too()
+            .fails("undefined symbol: sqlite3_is_interrupted"),
+        own("sqlite_function_of_a_newer_sqlite").fails("undefined symbol: sqlite3_is_interrupted"),
+        own("sqlite_function_of_a_newer_sqlite_bundled").flags("--bundle-lib libsqlite3.so.0"),
+        row("sqlite_function_there").program(
+            "const char *sqlite3_libversion(void);",
+            "if (!sqlite3_libversion()) return 1",
+            "-Wl,-z,now -l:libsqlite3.so.0",
+        ),
+        row("zlib_symbol_that_no_zlib_has")
+            .library(
+                "new/libz.so.1",
+                "const char *zlibVersion(void) { return \"2\"; } int zlib_newest(void) { return 1; }",
+                "",
+            )
+            .program(
+                "const char *zlibVersion(void); int zlib_newest(void);",
+                "zlibVersion(); if (argc > 9) zlib_newest()",
+                "-Wl,-z,now new/libz.so.1",
+            )
+            .fails("undefined symbol: zlib_newest"),
+    ]
+}
+
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [nodes(), needs(), which(), glibc()].concat()
+    [nodes(), needs(), which(), glibc(), of_the_system()].concat()
 }
