@@ -55,6 +55,25 @@ impl Bench<'_> {
         }
     }
 
+    /// The flags that both commands have.
+    fn common_flags(
+        &self,
+        scenario: &Scenario,
+        question: Question,
+        env: &[String],
+        layer: Option<&Path>,
+    ) -> Vec<String> {
+        let mut flags = match question {
+            Question::Captured => {
+                vec!["--baseline".into(), self.baseline(scenario.system).display().to_string()]
+            }
+            Question::Table | Question::LibcBundle => Vec::new(),
+        };
+        flags.extend(env.iter().flat_map(|it| ["--env".to_owned(), it.clone()]));
+        flags.extend(layer.iter().flat_map(|it| ["--attached-layer".to_owned(), it.display().to_string()]));
+        flags
+    }
+
     /// Builds the row in `dir` and asks all its questions.
     pub fn judge(&self, row: usize, scenario: &Scenario, dir: &Path) -> Vec<Asked> {
         scenario.build(dir, &self.toolchain);
@@ -70,17 +89,7 @@ impl Bench<'_> {
         let mut answers = Vec::new();
         let mut bundles = BTreeSet::new();
         for question in scenario.asked {
-            let baseline = match question {
-                Question::Captured => {
-                    vec!["--baseline".into(), self.baseline(scenario.system).display().to_string()]
-                }
-                Question::Table | Question::LibcBundle => Vec::new(),
-            };
-            let mut common = baseline;
-            common.extend(env.iter().flat_map(|it| ["--env".to_owned(), it.clone()]));
-            common.extend(
-                layer.iter().flat_map(|it| ["--attached-layer".to_owned(), it.display().to_string()]),
-            );
+            let common = self.common_flags(scenario, *question, &env, layer.as_deref());
             let mut written = dir.join(format!("{question:?}.zip"));
             if let Some(task) = &task.clone().filter(|_| scenario.kind == Kind::Archive) {
                 let verified = verify(dir, scenario, task, &common);

@@ -94,13 +94,19 @@ fn no_programs() -> Vec<Scenario> {
     ]
 }
 
+/// A script that makes `bad.so`, a `libfoo.so.1` without `foo`.
+const BAD: &str =
+    "echo 'int bar(void) { return 1; }' > bad.c; $CC -shared -fPIC bad.c -Wl,-soname,libfoo.so.1 -o bad.so";
+
+fn copied(name: &str, script: &str) -> Scenario {
+    zipped(name, BAD).sh(script)
+}
+
 /// Copies of a library of which the loader takes the one or the other.
 fn copies() -> Vec<Scenario> {
-    let bad = "echo 'int bar(void) { return 1; }' > bad.c; $CC -shared -fPIC bad.c -Wl,-soname,libfoo.so.1 -o bad.so";
-    let copied = |name: &str, script: &str| zipped(name, bad).sh(script);
     vec![
         copied("bad_copy_beside_the_program", "cp bad.so task/libfoo.so.1").fails("undefined symbol: foo"),
-        zipped_of("bad_copy_beside_a_lazy_program", "-Wl,-z,lazy", bad)
+        zipped_of("bad_copy_beside_a_lazy_program", "-Wl,-z,lazy", BAD)
             .sh("cp bad.so task/libfoo.so.1")
             .fails("undefined symbol: foo"),
         copied(
@@ -147,6 +153,11 @@ fn copies() -> Vec<Scenario> {
             .fails("undefined symbol"),
         copied("empty_element_of_the_library_path_is_the_working_directory", "mv task/lib/libfoo.so.1 task/")
             .env("LD_LIBRARY_PATH", "/nowhere:"),
+    ]
+}
+
+fn copies_in_layers() -> Vec<Scenario> {
+    vec![
         copied("layer_has_a_bad_copy", "mkdir -p layer/lib; cp bad.so layer/lib/libfoo.so.1"),
         copied("layer_has_the_only_copy", "mkdir -p layer; mv task/lib layer/"),
         copied(
@@ -177,5 +188,5 @@ fn layers() -> Vec<Scenario> {
 
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [modes(), links(), no_programs(), copies(), layers()].concat()
+    [modes(), links(), no_programs(), copies(), copies_in_layers(), layers()].concat()
 }

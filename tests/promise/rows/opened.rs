@@ -58,6 +58,12 @@ fn symbols() -> Vec<Scenario> {
             "__attribute__((weak)) int gone(void); int plug(void) { return gone ? gone() : 1; }",
             "",
         ),
+    ]
+}
+
+/// Who gives an opened library what it wants.
+fn givers() -> Vec<Scenario> {
+    vec![
         row("opened_takes_it_from_the_program")
             .library("lib/libplug.so.1", WANTS, "")
             .program(
@@ -185,6 +191,11 @@ fn refused_by_dlopen() -> Vec<Scenario> {
             .program(DLFCN, &opens("libplug.so.1", "RTLD_NOW"), "")
             .flags(LIB)
             .fails("shared object cannot be dlopen()ed"),
+    ]
+}
+
+fn storage() -> Vec<Scenario> {
+    vec![
         plugin("opened_with_nodelete", PLUG, "-Wl,-z,nodelete"),
         plugin("opened_tls_100_kb_initial_exec", &tls(100_000, "initial-exec"), "")
             .fails("cannot allocate memory in static TLS block")
@@ -200,6 +211,12 @@ fn refused_by_dlopen() -> Vec<Scenario> {
                 "",
             )
             .program("int foo(void);", "foo()", "lib/libfoo.so.1"),
+    ]
+}
+
+/// Files of another kind, nodes and places.
+fn files() -> Vec<Scenario> {
+    vec![
         row("opened_musl_library")
             .musl_library(
                 "lib/libplug.so.1",
@@ -268,5 +285,5 @@ fn included() -> Vec<Scenario> {
 
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [symbols(), scopes(), refused_by_dlopen(), included()].concat()
+    [symbols(), givers(), scopes(), refused_by_dlopen(), storage(), files(), included()].concat()
 }

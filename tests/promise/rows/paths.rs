@@ -50,6 +50,11 @@ fn search_paths() -> Vec<Scenario> {
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath-link,new")
             .fails("libdeep.so.1: cannot open shared object file")
             .arm64(),
+    ]
+}
+
+fn library_paths() -> Vec<Scenario> {
+    vec![
         row("library_path_without_the_bundle")
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1")
@@ -69,6 +74,12 @@ fn search_paths() -> Vec<Scenario> {
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath,/var/task/lib -Wl,--disable-new-dtags")
             .env("LD_LIBRARY_PATH", "/opt/lib"),
+    ]
+}
+
+/// What `LD_PRELOAD` names is loaded before the program's needs.
+fn preloads() -> Vec<Scenario> {
+    vec![
         row("preloaded_library_is_there")
             .library("lib/libfoo.so.1", FOO, "")
             .program("", "", "")
@@ -90,6 +101,12 @@ fn search_paths() -> Vec<Scenario> {
             .program("int foo(void); int gone(void);", "foo(); gone()", "-Wl,-z,now new/libfoo.so.1")
             .flags("--include lib/libpre.so.1=lib/")
             .env("LD_PRELOAD", "/var/task/lib/libpre.so.1"),
+    ]
+}
+
+/// DF_1_NODEFLIB, DT_FILTER and DT_AUXILIARY.
+fn tags() -> Vec<Scenario> {
+    vec![
         row("program_without_default_directories")
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-z,nodefaultlib")
@@ -208,5 +225,5 @@ fn odd_files() -> Vec<Scenario> {
 
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [search_paths(), needs_by_path(), odd_files()].concat()
+    [search_paths(), library_paths(), preloads(), tags(), needs_by_path(), odd_files()].concat()
 }

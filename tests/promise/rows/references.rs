@@ -167,8 +167,7 @@ fn in_library(kind: &Kind, definer: Definer) -> Scenario {
     if fails { row.fails("undefined symbol: gone") } else { row }
 }
 
-/// References that are met, or not, in other ways.
-fn others() -> Vec<Scenario> {
+fn vtables() -> Vec<Scenario> {
     let vtable = "struct Shape { virtual int area(); virtual int gone(); };\n\
                   int Shape::area() { return 1; }\nShape shape;\nextern \"C\" int foo() { return 1; }\n";
     let with_gone =
@@ -182,7 +181,16 @@ fn others() -> Vec<Scenario> {
         row("vtable_with_function_of_another_library")
             .cxx_library("lib/libgone.so.1", with_gone, "")
             .cxx_library("lib/libfoo.so.1", vtable, "-Wl,--no-as-needed lib/libgone.so.1")
-            .program("int foo(void);", "foo()", "lib/libfoo.so.1 -Wl,--allow-shlib-undefined -Wl,-rpath-link,lib"),
+            .program(
+                "int foo(void);",
+                "foo()",
+                "lib/libfoo.so.1 -Wl,--allow-shlib-undefined -Wl,-rpath-link,lib",
+            ),
+    ]
+}
+
+fn lazy_calls() -> Vec<Scenario> {
+    vec![
         row("lazy_call_that_happens")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
@@ -192,18 +200,35 @@ fn others() -> Vec<Scenario> {
         row("lazy_call_with_ld_bind_now")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
-            .program("int foo(void); int gone(void);", "foo(); if (argc > 9) gone()", "-Wl,-z,lazy new/libfoo.so.1")
+            .program(
+                "int foo(void); int gone(void);",
+                "foo(); if (argc > 9) gone()",
+                "-Wl,-z,lazy new/libfoo.so.1",
+            )
             .env("LD_BIND_NOW", "1")
             .fails("undefined symbol: gone")
             .arm64(),
         row("lazy_call_with_empty_ld_bind_now")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
-            .program("int foo(void); int gone(void);", "foo(); if (argc > 9) gone()", "-Wl,-z,lazy new/libfoo.so.1")
+            .program(
+                "int foo(void); int gone(void);",
+                "foo(); if (argc > 9) gone()",
+                "-Wl,-z,lazy new/libfoo.so.1",
+            )
             .env("LD_BIND_NOW", "")
             .arm64(),
+    ]
+}
+
+fn copied_data() -> Vec<Scenario> {
+    vec![
         row("bsymbolic_library_with_its_own_definition")
-            .library("lib/libfoo.so.1", "int own = 1; int *p = &own; int foo(void) { return *p; }", "-Wl,-Bsymbolic")
+            .library(
+                "lib/libfoo.so.1",
+                "int own = 1; int *p = &own; int foo(void) { return *p; }",
+                "-Wl,-Bsymbolic",
+            )
             .program("int foo(void);", "foo()", "lib/libfoo.so.1")
             .arm64(),
         row("copied_data_that_only_the_program_has")
@@ -215,12 +240,26 @@ fn others() -> Vec<Scenario> {
         row("copied_data_of_another_library_than_linked")
             .library("new/libfoo.so.1", "int data = 3; int foo(void) { return data; }", "")
             .library("lib/libdata.so.1", "int data = 3;", "")
-            .library("lib/libfoo.so.1", "extern int data; int foo(void) { return data; }", "-Wl,--no-as-needed lib/libdata.so.1")
+            .library(
+                "lib/libfoo.so.1",
+                "extern int data; int foo(void) { return data; }",
+                "-Wl,--no-as-needed lib/libdata.so.1",
+            )
             .program("extern int data; int foo(void);", "foo(); if (data == 9) return 1", "new/libfoo.so.1"),
         row("copied_environ_of_libc")
-            .program("extern char **environ; extern FILE *stdout;", "if (!environ || !stdout) return 1", "-no-pie -fno-pie")
+            .program(
+                "extern char **environ; extern FILE *stdout;",
+                "if (!environ || !stdout) return 1",
+                "-no-pie -fno-pie",
+            )
             .libc_bundle_too()
             .arm64(),
+    ]
+}
+
+/// Definitions that serve, or do not.
+fn definitions() -> Vec<Scenario> {
+    vec![
         row("hidden_definition_does_not_serve")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library(
@@ -323,7 +362,6 @@ pub fn all() -> Vec<Scenario> {
             rows.extend(definers.map(|definer| in_library(kind, definer)));
         }
     }
-    rows.extend(others());
-    rows.extend(misfits());
+    rows.extend([vtables(), lazy_calls(), copied_data(), definitions(), misfits()].concat());
     rows
 }
