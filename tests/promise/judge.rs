@@ -21,7 +21,7 @@ pub enum Answer {
     /// Exit 1, with these findings.
     No(String),
     /// Exit 101, with this error.
-    NoAnswer(String),
+    Error(String),
 }
 
 /// One answer.
@@ -55,6 +55,25 @@ impl Bench<'_> {
         }
     }
 
+    /// The flags that both commands have.
+    fn common_flags(
+        &self,
+        scenario: &Scenario,
+        question: Question,
+        env: &[String],
+        layer: Option<&Path>,
+    ) -> Vec<String> {
+        let mut flags = match question {
+            Question::Captured => {
+                vec!["--baseline".into(), self.baseline(scenario.system).display().to_string()]
+            }
+            Question::Table | Question::LibcBundle => Vec::new(),
+        };
+        flags.extend(env.iter().flat_map(|it| ["--env".to_owned(), it.clone()]));
+        flags.extend(layer.iter().flat_map(|it| ["--attached-layer".to_owned(), it.display().to_string()]));
+        flags
+    }
+
     /// Builds the row in `dir` and asks all its questions.
     pub fn judge(&self, row: usize, scenario: &Scenario, dir: &Path) -> Vec<Asked> {
         scenario.build(dir, &self.toolchain);
@@ -70,17 +89,7 @@ impl Bench<'_> {
         let mut answers = Vec::new();
         let mut bundles = BTreeSet::new();
         for question in scenario.asked {
-            let baseline = match question {
-                Question::Captured => {
-                    vec!["--baseline".into(), self.baseline(scenario.system).display().to_string()]
-                }
-                Question::Table | Question::LibcBundle => Vec::new(),
-            };
-            let mut common = baseline;
-            common.extend(env.iter().flat_map(|it| ["--env".to_owned(), it.clone()]));
-            common.extend(
-                layer.iter().flat_map(|it| ["--attached-layer".to_owned(), it.display().to_string()]),
-            );
+            let common = self.common_flags(scenario, *question, &env, layer.as_deref());
             let mut written = dir.join(format!("{question:?}.zip"));
             if let Some(task) = &task.clone().filter(|_| scenario.kind == Kind::Archive) {
                 let verified = verify(dir, scenario, task, &common);
@@ -95,6 +104,9 @@ impl Bench<'_> {
             let mut said = self.bundle(dir, scenario, *question, &common, &written);
             said.row = row;
             if written.exists() {
+                if let Some(absent) = scenario.absent {
+                    assert!(!names(&written).contains(absent), "{}: {absent} is shipped", scenario.name);
+                }
                 // The same bytes are started once.
                 let bytes = fs::read(&written).unwrap();
                 let same = bundles.iter().find(|earlier| fs::read(earlier).unwrap() == bytes).cloned();
@@ -161,7 +173,7 @@ fn verify(dir: &Path, row: &Scenario, zip: &Path, common: &[String]) -> Asked {
     // What both commands have; the others say how to bundle.
     let words: Vec<&str> = row.flags.split_whitespace().collect();
     for (index, word) in words.iter().enumerate() {
-        if matches!(*word, "--lib" | "--assume-present" | "--assume-missing") {
+        if matches!(*word, "--arch" | "--lib" | "--assume-present" | "--assume-missing") {
             command.args(&words[index..index + 2]);
         }
     }
@@ -184,7 +196,7 @@ fn answered(stdout: &str, stderr: &str, code: Option<i32>, row: &Scenario, quest
             }
         }
         Some(1) => Answer::No(errors(&artifacts)),
-        Some(101) => Answer::NoAnswer(stderr.lines().next().unwrap_or_default().to_owned()),
+        Some(101) => Answer::Error(stderr.lines().next().unwrap_or_default().to_owned()),
         other => panic!("{}: exit {other:?}: {text}", row.name),
     };
     Asked { row: 0, question, answer, jobs: Vec::new(), text }
@@ -223,6 +235,12 @@ fn by_hand(dir: &Path, row: &Scenario) -> PathBuf {
         zip(&hand, &dir.join("hand.zip"));
     }
     dir.join("hand.zip")
+}
+
+/// The names of an archive's entries, one a line.
+fn names(zip: &Path) -> String {
+    let output = Command::new("unzip").arg("-Z1").arg(zip).output().expect("unzip starts");
+    String::from_utf8(output.stdout).expect("names in UTF-8")
 }
 
 /// Zips the contents of a directory with their modes and links.

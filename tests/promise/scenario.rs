@@ -83,6 +83,10 @@ pub struct Scenario {
     pub claim: Claim,
     /// What is started.
     pub kind: Kind,
+    /// The finding that answers a wish of the user that cannot be done, whatever starts without it.
+    pub refused_wish: Option<&'static str>,
+    /// A file that the archive must not have.
+    pub absent: Option<&'static str>,
     steps: Vec<Step>,
 }
 
@@ -104,6 +108,8 @@ pub fn row(name: impl Into<String>) -> Scenario {
         system: System::Host,
         claim: Claim::Starts,
         kind: Kind::Function,
+        refused_wish: None,
+        absent: None,
         steps: Vec::new(),
     }
 }
@@ -194,6 +200,18 @@ impl Scenario {
     /// What happens when it is started: not this, as its output says.
     pub fn fails(mut self, text: &'static str) -> Self {
         self.claim = Claim::Fails(text);
+        self
+    }
+
+    /// A wish cannot be done, which this finding says.
+    pub fn refuses_the_wish(mut self, code: &'static str) -> Self {
+        self.refused_wish = Some(code);
+        self
+    }
+
+    /// No file of this name is shipped.
+    pub fn without(mut self, file: &'static str) -> Self {
+        self.absent = Some(file);
         self
     }
 

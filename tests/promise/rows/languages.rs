@@ -105,26 +105,28 @@ fn cxx() -> Vec<Scenario> {
     ]
 }
 
+/// Linked with a library that has all symbols.
+fn linked_with_musl(name: &str) -> Scenario {
+    row(name).musl_library("new/libfoo.so.1", &format!("{NEW} __thread int t = 3;"), "").libc_bundle_only()
+}
+
 fn musl() -> Vec<Scenario> {
     let both = "int foo(void); int foo_new(void);";
-    let linked =
-        row("").musl_library("new/libfoo.so.1", &format!("{NEW} __thread int t = 3;"), "").libc_bundle_only();
-    let named = |name: &str| linked.named(name);
     vec![
-        named("musl_symbol_there").musl_library("lib/libfoo.so.1", NEW, "").musl_program(
+        linked_with_musl("musl_symbol_there").musl_library("lib/libfoo.so.1", NEW, "").musl_program(
             both,
             "foo_new()",
             "new/libfoo.so.1",
         ),
-        named("musl_symbol_gone")
+        linked_with_musl("musl_symbol_gone")
             .musl_library("lib/libfoo.so.1", OLD, "")
             .musl_program(both, "foo(); if (argc > 9) foo_new()", "-Wl,-z,now new/libfoo.so.1")
             .fails("foo_new: symbol not found"),
-        named("musl_symbol_gone_lazy")
+        linked_with_musl("musl_symbol_gone_lazy")
             .musl_library("lib/libfoo.so.1", OLD, "")
             .musl_program(both, "foo(); if (argc > 9) foo_new()", "-Wl,-z,lazy new/libfoo.so.1")
             .fails("foo_new: symbol not found"),
-        named("musl_data_gone")
+        linked_with_musl("musl_data_gone")
             .musl_library("lib/libfoo.so.1", OLD, "")
             .musl_program(
                 "int foo(void); extern int data;",
@@ -132,7 +134,7 @@ fn musl() -> Vec<Scenario> {
                 "new/libfoo.so.1",
             )
             .fails("data: symbol not found"),
-        named("musl_tls_gone")
+        linked_with_musl("musl_tls_gone")
             .musl_library("lib/libfoo.so.1", OLD, "")
             .musl_program(
                 "int foo(void); extern __thread int t;",
@@ -140,16 +142,16 @@ fn musl() -> Vec<Scenario> {
                 "new/libfoo.so.1",
             )
             .fails("t: symbol not found"),
-        named("musl_weak_gone").musl_library("lib/libfoo.so.1", OLD, "").musl_program(
+        linked_with_musl("musl_weak_gone").musl_library("lib/libfoo.so.1", OLD, "").musl_program(
             "int foo(void); __attribute__((weak)) int foo_new(void);",
             "foo(); if (foo_new) foo_new()",
             "new/libfoo.so.1 -fPIC",
         ),
-        named("musl_version_nodes_do_not_count")
+        linked_with_musl("musl_version_nodes_do_not_count")
             .sh("echo 'V1 { global: *; };' > v.map")
             .musl_library("lib/libfoo.so.1", NEW, "-Wl,--version-script=v.map")
             .musl_program(both, "foo(); foo_new()", "new/libfoo.so.1"),
-        named("musl_library_wants_what_nobody_has")
+        linked_with_musl("musl_library_wants_what_nobody_has")
             .musl_library(
                 "lib/libfoo.so.1",
                 "int gone(void); int foo(void) { return 1; } int unused(void) { return gone(); }",
@@ -157,13 +159,19 @@ fn musl() -> Vec<Scenario> {
             )
             .musl_program("int foo(void);", "foo()", "lib/libfoo.so.1 -Wl,--allow-shlib-undefined")
             .fails("gone: symbol not found"),
-        named("musl_library_wants_what_the_program_has")
+        linked_with_musl("musl_library_wants_what_the_program_has")
             .musl_library("lib/libfoo.so.1", "int gone(void); int foo(void) { return gone(); }", "")
             .musl_program(
                 "int foo(void); int gone(void) { return 1; }",
                 "foo()",
                 "-rdynamic lib/libfoo.so.1",
             ),
+    ]
+}
+
+/// musl alone, and in the other's process.
+fn musl_and_glibc() -> Vec<Scenario> {
+    vec![
         row("musl_static").musl_program("", "", "-static"),
         row("musl_library_in_a_glibc_process")
             .musl_library(
@@ -182,5 +190,5 @@ fn musl() -> Vec<Scenario> {
 
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [rust(), cxx(), musl()].concat()
+    [rust(), cxx(), musl(), musl_and_glibc()].concat()
 }

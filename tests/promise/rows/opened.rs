@@ -39,6 +39,12 @@ fn symbols() -> Vec<Scenario> {
             .library("lib/libplug.so.1", WANTS, "-Wl,-z,lazy")
             .program(DLFCN, &opens("libplug.so.1", "RTLD_LAZY"), "")
             .flags(LIB),
+        row("opened_lazily_lacks_a_function_with_ld_bind_now")
+            .library("lib/libplug.so.1", WANTS, "-Wl,-z,lazy")
+            .program(DLFCN, &opens("libplug.so.1", "RTLD_LAZY"), "")
+            .flags(LIB)
+            .env("LD_BIND_NOW", "1")
+            .fails("undefined symbol: gone"),
         row("opened_lazily_lacks_data")
             .library("lib/libplug.so.1", "extern int gone; int plug(void) { return gone; }", "-Wl,-z,lazy")
             .program(DLFCN, &opens("libplug.so.1", "RTLD_LAZY"), "")
@@ -52,6 +58,12 @@ fn symbols() -> Vec<Scenario> {
             "__attribute__((weak)) int gone(void); int plug(void) { return gone ? gone() : 1; }",
             "",
         ),
+    ]
+}
+
+/// Who gives an opened library what it wants.
+fn givers() -> Vec<Scenario> {
+    vec![
         row("opened_takes_it_from_the_program")
             .library("lib/libplug.so.1", WANTS, "")
             .program(
@@ -134,6 +146,18 @@ fn scopes() -> Vec<Scenario> {
             .library("lib/libplug.so.1", WANTS, "-Wl,--no-as-needed lib/libown.so.1")
             .program(DLFCN, &two("RTLD_NOW"), "")
             .flags("--lib libfirst.so.1 --lib libplug.so.1"),
+        row("several_opened_of_which_one_needs_another")
+            .library("lib/libfirst.so.1", "int gone(void) { return 1; }", "")
+            .library("lib/libplug.so.1", WANTS, "-Wl,--no-as-needed lib/libfirst.so.1")
+            .library("lib/libthird.so.1", "int third(void) { return 1; }", "")
+            .program(DLFCN, &format!("{} {}", opens("libthird.so.1", "RTLD_NOW"), two("RTLD_NOW")), "")
+            .flags("--lib libthird.so.1 --lib libfirst.so.1 --lib libplug.so.1"),
+        row("several_opened_of_which_one_lacks_a_symbol")
+            .library("lib/libfirst.so.1", "int first(void) { return 1; }", "")
+            .library("lib/libplug.so.1", WANTS, "")
+            .program(DLFCN, &two("RTLD_NOW"), "")
+            .flags("--lib libfirst.so.1 --lib libplug.so.1")
+            .fails("undefined symbol: gone"),
         row("opened_is_needed_as_well")
             .library("lib/libplug.so.1", PLUG, "")
             .program(
@@ -167,6 +191,11 @@ fn refused_by_dlopen() -> Vec<Scenario> {
             .program(DLFCN, &opens("libplug.so.1", "RTLD_NOW"), "")
             .flags(LIB)
             .fails("shared object cannot be dlopen()ed"),
+    ]
+}
+
+fn storage() -> Vec<Scenario> {
+    vec![
         plugin("opened_with_nodelete", PLUG, "-Wl,-z,nodelete"),
         plugin("opened_tls_100_kb_initial_exec", &tls(100_000, "initial-exec"), "")
             .fails("cannot allocate memory in static TLS block")
@@ -182,6 +211,12 @@ fn refused_by_dlopen() -> Vec<Scenario> {
                 "",
             )
             .program("int foo(void);", "foo()", "lib/libfoo.so.1"),
+    ]
+}
+
+/// Files of another kind, nodes and places.
+fn files() -> Vec<Scenario> {
+    vec![
         row("opened_musl_library")
             .musl_library(
                 "lib/libplug.so.1",
@@ -243,11 +278,12 @@ fn included() -> Vec<Scenario> {
             )
             .program(DLFCN, &open, "")
             .flags("--include plugins/libplug.so.1=plugins/")
+            .without("lib/libc.so")
             .fails("cannot open shared object file"),
     ]
 }
 
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [symbols(), scopes(), refused_by_dlopen(), included()].concat()
+    [symbols(), givers(), scopes(), refused_by_dlopen(), storage(), files(), included()].concat()
 }

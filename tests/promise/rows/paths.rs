@@ -50,6 +50,11 @@ fn search_paths() -> Vec<Scenario> {
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath-link,new")
             .fails("libdeep.so.1: cannot open shared object file")
             .arm64(),
+    ]
+}
+
+fn library_paths() -> Vec<Scenario> {
+    vec![
         row("library_path_without_the_bundle")
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1")
@@ -69,11 +74,59 @@ fn search_paths() -> Vec<Scenario> {
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath,/var/task/lib -Wl,--disable-new-dtags")
             .env("LD_LIBRARY_PATH", "/opt/lib"),
+    ]
+}
+
+/// What `LD_PRELOAD` names is loaded before the program's needs.
+fn preloads() -> Vec<Scenario> {
+    vec![
         row("preloaded_library_is_there")
             .library("lib/libfoo.so.1", FOO, "")
             .program("", "", "")
             .flags("--include lib/libfoo.so.1=lib/")
             .env("LD_PRELOAD", "/var/task/lib/libfoo.so.1"),
+        row("preloaded_library_is_not_there")
+            .program("", "", "")
+            .env("LD_PRELOAD", "/var/task/lib/libgone.so.1"),
+        row("preloaded_library_lacks_data")
+            .library("lib/libfoo.so.1", "extern int gone; int *foo(void) { return &gone; }", "")
+            .program("", "", "")
+            .flags("--include lib/libfoo.so.1=lib/")
+            .env("LD_PRELOAD", "/var/task/lib/libfoo.so.1")
+            .fails("undefined symbol: gone"),
+        row("preloaded_library_has_what_another_lacks")
+            .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
+            .library("lib/libfoo.so.1", FOO, "")
+            .library("lib/libpre.so.1", "int gone(void) { return 1; }", "")
+            .program("int foo(void); int gone(void);", "foo(); gone()", "-Wl,-z,now new/libfoo.so.1")
+            .flags("--include lib/libpre.so.1=lib/")
+            .env("LD_PRELOAD", "/var/task/lib/libpre.so.1"),
+    ]
+}
+
+/// DF_1_NODEFLIB, DT_FILTER and DT_AUXILIARY.
+fn tags() -> Vec<Scenario> {
+    vec![
+        row("program_without_default_directories")
+            .library("lib/libfoo.so.1", FOO, "")
+            .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-z,nodefaultlib")
+            .arm64(),
+        row("program_without_default_directories_and_a_short_path")
+            .library("lib/libfoo.so.1", FOO, "")
+            .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-z,nodefaultlib")
+            .env("LD_LIBRARY_PATH", "/var/task/lib")
+            .fails("libc.so.6: cannot open shared object file"),
+        row("filtered_library_is_not_there")
+            .library("lib/libfoo.so.1", FOO, "-Wl,--filter=libgone.so.1")
+            .program(CALLS, "foo()", "lib/libfoo.so.1")
+            .fails("libgone.so.1: cannot open shared object file"),
+        row("auxiliary_library_is_not_there")
+            .library("lib/libfoo.so.1", FOO, "-Wl,--auxiliary=libgone.so.1")
+            .program(CALLS, "foo()", "lib/libfoo.so.1"),
+        row("filtered_library_is_there")
+            .library("lib/libreal.so.1", FOO, "")
+            .library("lib/libfoo.so.1", FOO, "-Wl,--filter=libreal.so.1")
+            .program(CALLS, "foo()", "-Wl,-z,now lib/libfoo.so.1"),
     ]
 }
 
@@ -172,5 +225,5 @@ fn odd_files() -> Vec<Scenario> {
 
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [search_paths(), needs_by_path(), odd_files()].concat()
+    [search_paths(), library_paths(), preloads(), tags(), needs_by_path(), odd_files()].concat()
 }

@@ -107,7 +107,7 @@ fn wishes() -> Vec<Scenario> {
                 "a1(); b1()",
                 "-Wl,-z,now sys/libsysa.so.1 sys/libsysb.so.1",
             )
-            .fails("SYSA_1.0' not found"),
+            .refuses_the_wish("repair-conflict"),
         begun("unversioned_symbol_of_a_newer_copy")
             .library(
                 "lib/libsysu.so.1",

@@ -1,6 +1,6 @@
 //! References that somebody defines or nobody does, of every kind, in programs and in libraries.
 
-use crate::scenario::{Scenario, row};
+use crate::scenario::{Question, Scenario, row};
 
 /// How an object refers to `gone`.
 struct Kind {
@@ -167,8 +167,7 @@ fn in_library(kind: &Kind, definer: Definer) -> Scenario {
     if fails { row.fails("undefined symbol: gone") } else { row }
 }
 
-/// References that are met, or not, in other ways.
-fn others() -> Vec<Scenario> {
+fn vtables() -> Vec<Scenario> {
     let vtable = "struct Shape { virtual int area(); virtual int gone(); };\n\
                   int Shape::area() { return 1; }\nShape shape;\nextern \"C\" int foo() { return 1; }\n";
     let with_gone =
@@ -182,7 +181,16 @@ fn others() -> Vec<Scenario> {
         row("vtable_with_function_of_another_library")
             .cxx_library("lib/libgone.so.1", with_gone, "")
             .cxx_library("lib/libfoo.so.1", vtable, "-Wl,--no-as-needed lib/libgone.so.1")
-            .program("int foo(void);", "foo()", "lib/libfoo.so.1 -Wl,--allow-shlib-undefined -Wl,-rpath-link,lib"),
+            .program(
+                "int foo(void);",
+                "foo()",
+                "lib/libfoo.so.1 -Wl,--allow-shlib-undefined -Wl,-rpath-link,lib",
+            ),
+    ]
+}
+
+fn lazy_calls() -> Vec<Scenario> {
+    vec![
         row("lazy_call_that_happens")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
@@ -192,18 +200,35 @@ fn others() -> Vec<Scenario> {
         row("lazy_call_with_ld_bind_now")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
-            .program("int foo(void); int gone(void);", "foo(); if (argc > 9) gone()", "-Wl,-z,lazy new/libfoo.so.1")
+            .program(
+                "int foo(void); int gone(void);",
+                "foo(); if (argc > 9) gone()",
+                "-Wl,-z,lazy new/libfoo.so.1",
+            )
             .env("LD_BIND_NOW", "1")
             .fails("undefined symbol: gone")
             .arm64(),
         row("lazy_call_with_empty_ld_bind_now")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
-            .program("int foo(void); int gone(void);", "foo(); if (argc > 9) gone()", "-Wl,-z,lazy new/libfoo.so.1")
+            .program(
+                "int foo(void); int gone(void);",
+                "foo(); if (argc > 9) gone()",
+                "-Wl,-z,lazy new/libfoo.so.1",
+            )
             .env("LD_BIND_NOW", "")
             .arm64(),
+    ]
+}
+
+fn copied_data() -> Vec<Scenario> {
+    vec![
         row("bsymbolic_library_with_its_own_definition")
-            .library("lib/libfoo.so.1", "int own = 1; int *p = &own; int foo(void) { return *p; }", "-Wl,-Bsymbolic")
+            .library(
+                "lib/libfoo.so.1",
+                "int own = 1; int *p = &own; int foo(void) { return *p; }",
+                "-Wl,-Bsymbolic",
+            )
             .program("int foo(void);", "foo()", "lib/libfoo.so.1")
             .arm64(),
         row("copied_data_that_only_the_program_has")
@@ -215,12 +240,26 @@ fn others() -> Vec<Scenario> {
         row("copied_data_of_another_library_than_linked")
             .library("new/libfoo.so.1", "int data = 3; int foo(void) { return data; }", "")
             .library("lib/libdata.so.1", "int data = 3;", "")
-            .library("lib/libfoo.so.1", "extern int data; int foo(void) { return data; }", "-Wl,--no-as-needed lib/libdata.so.1")
+            .library(
+                "lib/libfoo.so.1",
+                "extern int data; int foo(void) { return data; }",
+                "-Wl,--no-as-needed lib/libdata.so.1",
+            )
             .program("extern int data; int foo(void);", "foo(); if (data == 9) return 1", "new/libfoo.so.1"),
         row("copied_environ_of_libc")
-            .program("extern char **environ; extern FILE *stdout;", "if (!environ || !stdout) return 1", "-no-pie -fno-pie")
+            .program(
+                "extern char **environ; extern FILE *stdout;",
+                "if (!environ || !stdout) return 1",
+                "-no-pie -fno-pie",
+            )
             .libc_bundle_too()
             .arm64(),
+    ]
+}
+
+/// Definitions that serve, or do not.
+fn definitions() -> Vec<Scenario> {
+    vec![
         row("hidden_definition_does_not_serve")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library(
@@ -259,6 +298,60 @@ fn others() -> Vec<Scenario> {
     ]
 }
 
+/// Definitions that are there and do not fit the reference.
+///
+/// Sources: sysdeps/generic/dl-protected.h (GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS), elf/dl-tls.c.
+fn misfits() -> Vec<Scenario> {
+    const DATA: &str = "extern int data; int foo(void);";
+    const READS: &str = "foo(); if (data == 9) return 1";
+    // The table is of glibc 2.34, which does not know the property; the roots have 2.36.
+    const KNOWING: &[Question] = &[Question::Captured, Question::LibcBundle];
+    const COPIED: &str = "-no-pie -fno-pie new/libfoo.so.1";
+    let plain = "#include <stdlib.h>\nint foo(void) { return abs(1); } int data = 3;";
+    let protected = plain.replace("int data", "__attribute__((visibility(\"protected\"))) int data");
+    let tls = plain.replace("int data", "__thread int data");
+    let function = "#include <stdlib.h>\nint foo(void) { return abs(1); }";
+    let protected_function =
+        function.replace("int foo", "__attribute__((visibility(\"protected\"))) int foo");
+    let linked = row("").library("new/libfoo.so.1", plain, "");
+    let address = "volatile void *at = (void *)foo; if (!at) return 1; foo()";
+    vec![
+        linked
+            .named("copied_data_is_protected_and_to_be_accessed_indirectly")
+            .library("lib/libfoo.so.1", &protected, "-mno-direct-extern-access")
+            .program(DATA, READS, COPIED)
+            .asked(KNOWING)
+            .fails("error due to GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS"),
+        linked
+            .named("copied_data_is_protected")
+            .library("lib/libfoo.so.1", &protected, "")
+            .program(DATA, READS, COPIED),
+        linked
+            .named("protected_data_is_read_by_the_got")
+            .library("lib/libfoo.so.1", &protected, "-mno-direct-extern-access")
+            .program(DATA, READS, "-fPIC -mno-direct-extern-access new/libfoo.so.1"),
+        linked
+            .named("address_of_a_protected_function_is_a_plt_entry")
+            .library("lib/libfoo.so.1", &protected_function, "-mno-direct-extern-access")
+            .program("int foo(void);", address, &format!("{COPIED} -Wl,-z,now"))
+            .asked(KNOWING)
+            .fails("error due to GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS"),
+        linked
+            .named("called_function_is_protected")
+            .library("lib/libfoo.so.1", &protected_function, "-mno-direct-extern-access")
+            .program("int foo(void);", "foo()", "-Wl,-z,now new/libfoo.so.1"),
+        row("tls_reference_to_plain_data")
+            .library("new/libfoo.so.1", &tls, "")
+            .library("lib/libfoo.so.1", plain, "")
+            .program("extern __thread int data; int foo(void);", READS, "-fPIC new/libfoo.so.1")
+            .fails("status 136"),
+        linked
+            .named("plain_reference_to_a_tls_definition")
+            .library("lib/libfoo.so.1", &tls, "")
+            .program(DATA, READS, COPIED),
+    ]
+}
+
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
     let mut rows = Vec::new();
@@ -269,6 +362,6 @@ pub fn all() -> Vec<Scenario> {
             rows.extend(definers.map(|definer| in_library(kind, definer)));
         }
     }
-    rows.extend(others());
+    rows.extend([vtables(), lazy_calls(), copied_data(), definitions(), misfits()].concat());
     rows
 }

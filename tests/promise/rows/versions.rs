@@ -38,41 +38,49 @@ for index in range(count):
 open("prog", "wb").write(data)
 END"#;
 
+/// Linked with a library of which all is V1.
+fn one_node(name: &str) -> Scenario {
+    row(name).sh(V1_SCRIPT).library("new/libfoo.so.1", NEW, V1)
+}
+
+/// Linked with a library that has `foo_new` since V2.
+fn two_nodes(name: &str) -> Scenario {
+    row(name).sh(V12_SCRIPT).sh(V1_SCRIPT).library("new/libfoo.so.1", NEW, V12)
+}
+
 /// The library has nodes, or has them not.
 fn nodes() -> Vec<Scenario> {
-    let linked = row("").sh(V1_SCRIPT).library("new/libfoo.so.1", NEW, V1);
-    let named = |name: &str| linked.named(name);
     vec![
-        named("node_and_symbol_there")
+        one_node("node_and_symbol_there")
             .library("lib/libfoo.so.1", NEW, V1)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .arm64(),
-        named("node_there_symbol_gone")
+        one_node("node_there_symbol_gone")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .libc_bundle_too()
             .fails("undefined symbol: foo_new, version V1")
             .arm64(),
-        named("node_there_symbol_gone_lazy")
+        one_node("node_there_symbol_gone_lazy")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(BOTH, UNUSED, "-Wl,-z,lazy new/libfoo.so.1")
             .arm64(),
-        named("no_nodes_symbol_there")
+        one_node("no_nodes_symbol_there")
             .library("lib/libfoo.so.1", NEW, "")
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .libc_bundle_too()
             .arm64(),
-        named("no_nodes_symbol_gone")
+        one_node("no_nodes_symbol_gone")
             .library("lib/libfoo.so.1", OLD, "")
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .libc_bundle_too()
             .fails("undefined symbol: foo_new, version V1")
             .arm64(),
-        named("no_nodes_symbol_gone_lazy")
+        one_node("no_nodes_symbol_gone_lazy")
             .library("lib/libfoo.so.1", OLD, "")
             .program(BOTH, UNUSED, "-Wl,-z,lazy new/libfoo.so.1")
             .arm64(),
-        named("no_nodes_address_gone")
+        one_node("no_nodes_address_gone")
             .library("lib/libfoo.so.1", OLD, "")
             .program(
                 "int foo_new(void); int (*table[])(void) = {foo_new};",
@@ -80,7 +88,13 @@ fn nodes() -> Vec<Scenario> {
                 "new/libfoo.so.1",
             )
             .fails("undefined symbol: foo_new, version V1"),
-        named("no_versym_symbol_there")
+    ]
+}
+
+/// Other nodes, or no DT_VERSYM at all.
+fn without_nodes() -> Vec<Scenario> {
+    vec![
+        one_node("no_versym_symbol_there")
             .library(
                 "lib/libfoo.so.1",
                 "int foo(void) { return 1; } int foo_new(void) { return 1; }",
@@ -90,7 +104,7 @@ fn nodes() -> Vec<Scenario> {
             .libc_bundle_too()
             .fails("Assertion")
             .arm64(),
-        named("no_versym_lazy_symbol_there")
+        one_node("no_versym_lazy_symbol_there")
             .library(
                 "lib/libfoo.so.1",
                 "int foo(void) { return 1; } int foo_new(void) { return 1; }",
@@ -98,7 +112,7 @@ fn nodes() -> Vec<Scenario> {
             )
             .program(BOTH, CALLED, "-Wl,-z,lazy new/libfoo.so.1")
             .fails("Assertion"),
-        named("other_node_only")
+        one_node("other_node_only")
             .sh("echo 'V9 { global: *; };' > v9.map")
             .library("lib/libfoo.so.1", NEW, "-Wl,--version-script=v9.map")
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
@@ -109,24 +123,22 @@ fn nodes() -> Vec<Scenario> {
 
 /// Needs of nodes that some object offers, or none.
 fn needs() -> Vec<Scenario> {
-    let linked = row("").sh(V12_SCRIPT).sh(V1_SCRIPT).library("new/libfoo.so.1", NEW, V12);
-    let named = |name: &str| linked.named(name);
     vec![
-        named("newer_node_there")
+        two_nodes("newer_node_there")
             .library("lib/libfoo.so.1", NEW, V12)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .arm64(),
-        named("newer_node_gone")
+        two_nodes("newer_node_gone")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(BOTH, CALLED, "new/libfoo.so.1")
             .libc_bundle_too()
             .fails("version `V2' not found")
             .arm64(),
-        named("newer_node_gone_lazy_and_unused")
+        two_nodes("newer_node_gone_lazy_and_unused")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(BOTH, UNUSED, "-Wl,-z,lazy new/libfoo.so.1")
             .fails("version `V2' not found"),
-        named("newer_node_weakly_wanted")
+        two_nodes("newer_node_weakly_wanted")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(
                 "int foo(void); __attribute__((weak)) int foo_new(void);",
@@ -135,34 +147,40 @@ fn needs() -> Vec<Scenario> {
             )
             .sh(WEAKEN)
             .arm64(),
-        named("weak_need_strong_symbol_gone")
+        two_nodes("weak_need_strong_symbol_gone")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .sh(WEAKEN)
             .libc_bundle_too()
             .fails("undefined symbol: foo_new, version V2")
             .arm64(),
-        named("weak_need_strong_symbol_gone_lazy")
+        two_nodes("weak_need_strong_symbol_gone_lazy")
             .library("lib/libfoo.so.1", OLD, V1)
             .program(BOTH, UNUSED, "-Wl,-z,lazy new/libfoo.so.1")
             .sh(WEAKEN)
             .arm64(),
-        named("weak_need_node_there")
+        two_nodes("weak_need_node_there")
             .library("lib/libfoo.so.1", NEW, V12)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .sh(WEAKEN),
-        named("edited_node_with_stale_hash")
+    ]
+}
+
+/// Names that were changed in the file; ld.so compares the hash first.
+fn edited() -> Vec<Scenario> {
+    vec![
+        two_nodes("edited_node_with_stale_hash")
             .library("lib/libfoo.so.1", NEW, V1)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .sh("LC_ALL=C sed -i 's/\\x00V2\\x00/\\x00V1\\x00/' prog")
             .fails("version `V1' not found")
             .arm64(),
-        named("edited_node_of_the_library_with_stale_hash")
+        two_nodes("edited_node_of_the_library_with_stale_hash")
             .library("lib/libfoo.so.1", NEW, V12)
             .sh("LC_ALL=C sed -i 's/\\x00V2\\x00/\\x00V3\\x00/' lib/libfoo.so.1")
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .fails("version `V2' not found"),
-        named("edited_nodes_on_both_sides")
+        two_nodes("edited_nodes_on_both_sides")
             .library("lib/libfoo.so.1", NEW, V12)
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .sh("LC_ALL=C sed -i 's/\\x00V2\\x00/\\x00V3\\x00/' prog lib/libfoo.so.1")
@@ -170,13 +188,8 @@ fn needs() -> Vec<Scenario> {
     ]
 }
 
-/// Which definition a reference gets.
-fn which() -> Vec<Scenario> {
-    let hidden = "int foo1(void) { return 1; } __asm__(\".symver foo1, foo@V1\");\n";
-    let two_hidden = "int foo1(void) { return 1; } int foo2(void) { return 2; }\n\
-                      __asm__(\".symver foo1, foo@V1\"); __asm__(\".symver foo2, foo@V2\");\n";
-    let maps = "echo 'V1 { }; V2 { } V1;' > v.map";
-    let map = "-Wl,--version-script=v.map";
+/// References without a version to a library with nodes.
+fn unversioned() -> Vec<Scenario> {
     vec![
         row("unversioned_reference_default_node")
             .sh(V1_SCRIPT)
@@ -191,6 +204,17 @@ fn which() -> Vec<Scenario> {
             .program(BOTH, CALLED, "-Wl,-z,now new/libfoo.so.1")
             .fails("undefined symbol: foo_new")
             .arm64(),
+    ]
+}
+
+/// Which definition a reference gets.
+fn which() -> Vec<Scenario> {
+    let hidden = "int foo1(void) { return 1; } __asm__(\".symver foo1, foo@V1\");\n";
+    let two_hidden = "int foo1(void) { return 1; } int foo2(void) { return 2; }\n\
+                      __asm__(\".symver foo1, foo@V1\"); __asm__(\".symver foo2, foo@V2\");\n";
+    let maps = "echo 'V1 { }; V2 { } V1;' > v.map";
+    let map = "-Wl,--version-script=v.map";
+    vec![
         row("unversioned_reference_one_hidden_node")
             .sh(maps)
             .library("new/libfoo.so.1", "int foo(void) { return 1; }", "")
@@ -229,6 +253,12 @@ fn which() -> Vec<Scenario> {
             .library("lib/libfoo.so.1", hidden, map)
             .program("int foo(void);", "foo()", "-Wl,-z,now new/libfoo.so.1")
             .fails("undefined symbol: foo, version V2"),
+    ]
+}
+
+/// Definitions in another object than the need names.
+fn elsewhere() -> Vec<Scenario> {
+    vec![
         row("version_of_another_object")
             .sh(V1_SCRIPT)
             .library("new/libfoo.so.1", NEW, V1)
@@ -298,6 +328,11 @@ fn glibc() -> Vec<Scenario> {
             "if (argc > 9) __sendmmsg()",
             "-Wl,-z,now",
         ),
+        row("glibc_private_symbol_gone")
+            .program("int __sendmmsg();", "if (argc > 9) __sendmmsg()", "-Wl,-z,now")
+            .sh("LC_ALL=C sed -i 's/\\x00__sendmmsg\\x00/\\x00__sendmmsX\\x00/' prog")
+            .libc_bundle_too()
+            .fails("undefined symbol: __sendmmsX, version GLIBC_PRIVATE"),
         row("packed_relocations_with_a_glibc_that_knows_them")
             .program("void *table[] = {&table, &table};", "", "-Wl,-z,pack-relative-relocs")
             .captured_only(),
@@ -316,7 +351,54 @@ fn glibc() -> Vec<Scenario> {
     ]
 }
 
+/// Symbols of libraries that the system has too, which have no version nodes.
+///
+/// `sqlite3_is_interrupted` came with SQLite 3.41.0 (its changes.html); Amazon Linux 2023 and Debian 12 have 3.40.
+fn of_the_system() -> Vec<Scenario> {
+    let newer = "const char *sqlite3_libversion(void) { return \"3.41.0\"; } int sqlite3_is_interrupted(void *db) { return 0; }";
+    let declarations = "const char *sqlite3_libversion(void); int sqlite3_is_interrupted(void *db);";
+    let calls = "sqlite3_libversion(); if (argc > 9) sqlite3_is_interrupted(0)";
+    let linked = row("").library("new/libsqlite3.so.0", newer, "");
+    let program = |row: Scenario| row.program(declarations, calls, "-Wl,-z,now new/libsqlite3.so.0");
+    let own = |name: &str| program(linked.named(name).library("lib/libsqlite3.so.0", newer, ""));
+    vec![
+        program(linked.named("sqlite_function_that_no_sqlite_here_has"))
+            .libc_bundle_too()
+            .fails("undefined symbol: sqlite3_is_interrupted"),
+        own("sqlite_function_of_a_newer_sqlite").fails("undefined symbol: sqlite3_is_interrupted"),
+        own("sqlite_function_of_a_newer_sqlite_bundled").flags("--bundle-lib libsqlite3.so.0"),
+        row("sqlite_function_there").program(
+            "const char *sqlite3_libversion(void);",
+            "if (!sqlite3_libversion()) return 1",
+            "-Wl,-z,now -l:libsqlite3.so.0",
+        ),
+        row("zlib_symbol_that_no_zlib_has")
+            .library(
+                "new/libz.so.1",
+                "const char *zlibVersion(void) { return \"2\"; } int zlib_newest(void) { return 1; }",
+                "",
+            )
+            .program(
+                "const char *zlibVersion(void); int zlib_newest(void);",
+                "zlibVersion(); if (argc > 9) zlib_newest()",
+                "-Wl,-z,now new/libz.so.1",
+            )
+            .fails("undefined symbol: zlib_newest"),
+    ]
+}
+
 /// All rows of this kind.
 pub fn all() -> Vec<Scenario> {
-    [nodes(), needs(), which(), glibc()].concat()
+    [
+        nodes(),
+        without_nodes(),
+        needs(),
+        edited(),
+        unversioned(),
+        which(),
+        elsewhere(),
+        glibc(),
+        of_the_system(),
+    ]
+    .concat()
 }
