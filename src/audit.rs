@@ -98,6 +98,9 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
         }
         closure_findings(subject, walked, &mut findings);
         versions::version_findings(subject, walked, &mut findings);
+        if matches!(subject.owner, Owner::Archive) && walked.own_interpreter().is_none() {
+            versions::takers(subject, walked, &mut findings);
+        }
         symbols::symbol_findings(subject, walked, &mut findings);
     }
     findings.list

@@ -37,6 +37,7 @@ mod private;
 mod rebind;
 mod search;
 
+pub use self::displaced::doubtful_takers;
 pub use self::rebind::{BoundTo, Rebound, ReboundFile};
 
 use std::borrow::Cow;

@@ -131,6 +131,23 @@ fn why_not(subject: &Subject, conflict: &Conflict) -> String {
     }
 }
 
+/// Files of an archive in the place of one of the runtime's for the runtime's own libraries, too.
+pub(super) fn takers(subject: &Subject, walked: &Walked, findings: &mut Findings) {
+    for (index, soname) in crate::plan::doubtful_takers(subject.lambda, walked) {
+        let by_label = label(subject, &walked.closure, index);
+        let message = format!(
+            "`{by_label}` is loaded as `{soname}` for the libraries of {} as well, and may lack what they need of theirs",
+            subject.lambda.label()
+        );
+        let mut finding = Finding::new(Code::RepairConflict, &by_label, message)
+            .soname(&soname)
+            .help("let `cargo lambda-bundle` write the archive");
+        finding.severity = Severity::Warning;
+        finding.leaves_open = true;
+        findings.add(finding);
+    }
+}
+
 fn version_finding(
     subject: &Subject,
     walked: &Walked,

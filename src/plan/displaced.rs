@@ -11,7 +11,7 @@ use super::pins::{GivenUp, hurts, others};
 use super::search::Candidate;
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::baseline::{NodeAnswer, SystemObject, is_glibc_part};
-use crate::elf::file_name;
+use crate::elf::{ElfFacts, file_name};
 use crate::lambda::{Certainty, LambdaWorld, MemberContent, Walked};
 use crate::world::Object;
 
@@ -33,27 +33,57 @@ pub(super) fn taken<'a>(
     walked: &Walked,
     libraries: &[Shipped],
 ) -> Vec<Taken<'a>> {
+    let layout = request.layout;
+    let mut taken = Vec::new();
+    for (index, facts, system) in takers(lambda, walked) {
+        let path = &walked.closure.objects[index].path;
+        let is_it = |library: &&Shipped| layout.path(&library.entry_name(layout)) == *path;
+        let ours = libraries.iter().find(is_it);
+        let is_ours = ours.is_some();
+        let by = ours
+            .or_else(|| request.pinned.iter().find(is_it))
+            .cloned()
+            .unwrap_or_else(|| file_at(path, facts.clone()));
+        taken.push(Taken { system, by, is_ours, index });
+    }
+    taken
+}
+
+/// The loaded files that have a SONAME of the system's, which is there: index, facts, and whose it is.
+fn takers<'a, 'w>(
+    lambda: &'a LambdaWorld,
+    walked: &'w Walked,
+) -> impl Iterator<Item = (usize, &'w Arc<ElfFacts>, &'a Arc<SystemObject>)> {
     let is_there = |soname: &str| match lambda.certainty(soname) {
         Certainty::Present => true,
         Certainty::Doubtful => walked.variant.doubtful_present,
         Certainty::Absent => false,
     };
-    let layout = request.layout;
-    let mut taken = Vec::new();
-    for (index, object) in walked.closure.objects.iter().enumerate().skip(1) {
-        let Object::Elf(facts) = &object.file.object else { continue };
-        let is_it = |library: &&Shipped| layout.path(&library.entry_name(layout)) == object.path;
-        let Some(soname) = facts.soname.as_deref().filter(|soname| is_there(soname)) else { continue };
-        let (Some(system), false) = (lambda.baseline.object(soname), is_glibc_part(soname)) else { continue };
-        let ours = libraries.iter().find(is_it);
-        let is_ours = ours.is_some();
-        let by = ours.or_else(|| request.pinned.iter().find(is_it)).cloned().unwrap_or_else(|| {
-            let candidate = Candidate { source: object.path.clone(), facts: facts.clone() };
-            Shipped::new(file_name(&object.path), candidate, Place::Lib)
-        });
-        taken.push(Taken { system, by, is_ours, index });
-    }
-    taken
+    walked.closure.objects.iter().enumerate().skip(1).filter_map(move |(index, object)| {
+        let Object::Elf(facts) = &object.file.object else { return None };
+        let soname = facts.soname.as_deref().filter(|soname| is_there(soname) && !is_glibc_part(soname))?;
+        Some((index, facts, lambda.baseline.object(soname)?))
+    })
+}
+
+/// A file that is there whatever is planned.
+fn file_at(path: &str, facts: Arc<ElfFacts>) -> Shipped {
+    let candidate = Candidate { source: path.to_owned(), facts };
+    Shipped::new(file_name(path), candidate, Place::Lib)
+}
+
+/// The loaded files of an archive that take a SONAME from the system's libraries, which may miss something by it:
+/// index and SONAME.
+pub fn doubtful_takers(lambda: &LambdaWorld, walked: &Walked) -> Vec<(usize, String)> {
+    let may_hurt = |path: &str, facts: &Arc<ElfFacts>, system: &Arc<SystemObject>| {
+        let by = file_at(path, facts.clone());
+        let mut users = others(&walked.closure).map(|(_, other)| other);
+        users.any(|user| user.soname != system.soname && hurts(system, &by, user).is_some())
+    };
+    takers(lambda, walked)
+        .filter(|(index, facts, system)| may_hurt(&walked.closure.objects[*index].path, facts, system))
+        .map(|(index, _, system)| (index, system.soname.clone()))
+        .collect()
 }
 
 /// The SONAMEs that must not have been taken, and why.
