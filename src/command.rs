@@ -197,6 +197,7 @@ fn lambda_world(
         assume_present: settings.assume_present.clone(),
         assume_missing: settings.assume_missing.clone(),
         binds_now: settings.binds_now,
+        preload: settings.preload.clone(),
     })
 }
 

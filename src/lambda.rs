@@ -55,6 +55,8 @@ pub struct LambdaWorld {
     pub assume_present: Patterns,
     /// SONAMEs the user says are not there.
     pub assume_missing: Patterns,
+    /// LD_PRELOAD, split.
+    pub preload: Vec<String>,
     /// LD_BIND_NOW is set, so that no symbol waits until it is called.
     pub binds_now: bool,
 }
@@ -214,6 +216,7 @@ impl LambdaWorld {
         // AVX2 is documented as usable on x86_64: level v3.
         let hwcaps = loader::hwcap_subdirectories(arch, glibc, 3, arch.gnu_name());
         Rules::Glibc(Glibc {
+            preload: self.preload.clone(),
             interpreter: self.baseline.interpreters[0].clone(),
             machine: arch.machine(),
             release: glibc,

@@ -106,6 +106,11 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Its path from the root; LD_LIBRARY_PATH may have relative directories.
+    pub fn absolute_path(&self) -> String {
+        format!("{}/{}", self.origin.trim_end_matches('/'), crate::elf::file_name(&self.path))
+    }
+
     fn answers_to(&self, name: &str) -> bool {
         self.path == name || self.names.iter().any(|known| known == name)
     }
@@ -350,7 +355,7 @@ fn search_list(world: &World, closure: &mut Closure, root: usize, memory: &mut M
     queue.into_order()
 }
 
-/// Loads what one object needs, then what it filters.
+/// Loads what one object needs, then what it filters. Of the program, what is preloaded comes before.
 fn load_needs(world: &World, closure: &mut Closure, by: usize, memory: &mut Memory) -> Vec<Followed> {
     let needed = closure.objects[by].file.object.elf().map(|facts| facts.needed.clone());
     let mut followed = Vec::new();
@@ -360,6 +365,15 @@ fn load_needs(world: &World, closure: &mut Closure, by: usize, memory: &mut Memo
         }
         closure.needs.push(need);
     };
+    if let (Rules::Glibc(rules), 0, None) = (&world.rules, by, memory.opening) {
+        for name in &rules.preload {
+            let need = load(world, closure, by, name.clone(), memory);
+            // Source: `do_preload` in glibc's elf/rtld.c, which prints a line and goes on without it.
+            if matches!(need.outcome, Outcome::Loaded(_)) {
+                keep(closure, need, false);
+            }
+        }
+    }
     for name in needed.unwrap_or_default() {
         let need = load(world, closure, by, name, memory);
         keep(closure, need, false);

@@ -301,6 +301,8 @@ pub struct Lambda {
     pub library_path: Option<String>,
     /// LD_BIND_NOW is set (`--env`).
     pub binds_now: bool,
+    /// LD_PRELOAD (`--env`), split.
+    pub preload: Vec<String>,
     /// The file whose table takes the place of the runtime's, absolute.
     pub baseline: Option<Utf8PathBuf>,
     /// What that file says, once it was read; it names the runtimes, too.
@@ -769,9 +771,15 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };
     let mut library_path = None;
     let mut binds_now = false;
+    let mut preload = Vec::new();
     for variable in &args.env {
         match variable.split_once('=') {
             Some(("LD_LIBRARY_PATH", value)) => library_path = Some(value.to_owned()),
+            // Source: ld.so(8).
+            Some(("LD_PRELOAD", value)) => {
+                let names = value.split([' ', ':']).filter(|name| !name.is_empty());
+                preload = names.map(str::to_owned).collect();
+            }
             // Source: ld.so(8): any value but the empty one counts.
             Some(("LD_BIND_NOW", value)) => binds_now = !value.is_empty(),
             Some(_) => {}
@@ -787,6 +795,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
         arch: args.arch.map(Arch::from),
         library_path,
         binds_now,
+        preload,
         baseline: args.baseline.map(|path| context.current_dir.join(path)),
         given: None,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,

@@ -124,6 +124,7 @@ impl Scene {
             assume_present: Default::default(),
             assume_missing: Default::default(),
             binds_now: false,
+            preload: Vec::new(),
         };
         let walks = lambda.walks("/var/task/bootstrap", &facts, &[], &[]);
         let [walked] = walks.as_slice() else { panic!("one variant") };

@@ -138,6 +138,7 @@ impl Case {
             assume_present: Patterns::new("--assume-present", &self.assume_present).unwrap(),
             assume_missing: Patterns::new("--assume-missing", &self.assume_missing).unwrap(),
             binds_now: self.binds_now,
+            preload: Vec::new(),
         };
         let program =
             OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(facts.clone()) };

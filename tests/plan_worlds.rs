@@ -400,6 +400,7 @@ fn planned(scene: &Scene, leave: Leave) -> Planned {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        preload: Vec::new(),
     };
     let layer: Vec<Member> = scene
         .layer

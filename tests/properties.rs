@@ -257,6 +257,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        preload: Vec::new(),
     };
     let opened =
         OpenFile { id: (9, 9), source: "/build/app".into(), object: WorldObject::Elf(program.clone()) };

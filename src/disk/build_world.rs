@@ -344,6 +344,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
         }),
     };
     Glibc {
+        preload: Vec::new(),
         interpreter,
         machine: arch.machine(),
         release,

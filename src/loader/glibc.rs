@@ -14,6 +14,8 @@ use crate::world::{Object, OpenFile, Opened, World};
 /// One build of glibc's loader: what is compiled into it, and what it was told about the machine.
 #[derive(Debug, Clone, Default)]
 pub struct Glibc {
+    /// LD_PRELOAD: names and paths that are loaded before what the program needs.
+    pub preload: Vec<String>,
     /// The interpreter that programs of this machine name.
     pub interpreter: String,
     /// `e_machine` of the objects it takes.

@@ -36,7 +36,7 @@ pub(super) fn taken<'a>(
     let layout = request.layout;
     let mut taken = Vec::new();
     for (index, facts, system) in takers(lambda, walked) {
-        let path = &walked.closure.objects[index].path;
+        let path = &walked.closure.objects[index].absolute_path();
         let is_it = |library: &&Shipped| layout.path(&library.entry_name(layout)) == *path;
         let ours = libraries.iter().find(is_it);
         let is_ours = ours.is_some();

@@ -7,7 +7,7 @@ use super::pins::Pin;
 use super::search::{BuildSearch, Candidate};
 use super::{Asked, Conflict, Place, Request, Shipped, Start, WhyNot, edits, private, rebind};
 use crate::audit::NotShipped;
-use crate::elf::{ElfFacts, file_name};
+use crate::elf::{ElfFacts, Offer, file_name};
 use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::Layout;
 use crate::loader::{Closure, Need, Outcome, Rule};
@@ -110,7 +110,7 @@ impl Draft {
         grew
     }
 
-    /// Ships ours where an attached layer's copy lacks a version, or the user wishes it: /var/task/lib comes
+    /// Ships ours where an attached layer's copy lacks a version or a symbol, or the user wishes it: /var/task/lib comes
     /// before /opt/lib, so ours loads first.
     pub fn ship_before_layers(
         &mut self,
@@ -130,7 +130,9 @@ impl Draft {
                 }
                 let Ok(candidate) = search.choose(&by, &name, request.exclude) else { continue };
                 let offers = |node: &&str| candidate.facts.verdef.iter().any(|def| def.node == **node);
-                if nodes.iter().all(|node| offers(&node.as_str())) {
+                let has_more =
+                    || request.prefer.matches(&name) || lacks_symbols(closure, index, &candidate.facts);
+                if nodes.iter().all(|node| offers(&node.as_str())) && (!nodes.is_empty() || has_more()) {
                     grew |= self.ship(&by.source, &name, candidate).is_ok();
                 }
             }
@@ -275,13 +277,13 @@ impl Draft {
         let is_reached = |name: &String, place: Place| reached.contains(&(place, name.as_str()));
         let before = (self.shipped.len(), self.pins.len());
         self.shipped.retain(|name, library| library.is_interpreter || is_reached(name, place));
-        let loaded: BTreeSet<&str> = walks
+        let loaded: BTreeSet<String> = walks
             .iter()
             .flat_map(|walked| &walked.closure.objects)
-            .map(|object| object.path.as_str())
+            .map(|object| object.absolute_path())
             .collect();
         self.pins.retain(|name, pin| match pin.is_given {
-            true => loaded.contains(format!("{}/{name}", layout.pinned_path()).as_str()),
+            true => loaded.contains(&format!("{}/{name}", layout.pinned_path())),
             false => is_reached(name, Place::Pinned),
         });
         (self.shipped.len(), self.pins.len()) != before
@@ -294,7 +296,7 @@ pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Cl
         let may_rename = request.may_edit && request.start == Start::Direct;
         return Some(Needing { facts: request.facts.clone(), source: request.path.to_owned(), may_rename });
     }
-    let path = &closure.objects[index].path;
+    let path = &closure.objects[index].absolute_path();
     if let Some(library) = laid.at(path) {
         let (facts, source) = (library.facts.clone(), library.source.clone());
         return Some(Needing { facts, source, may_rename: request.may_edit });
@@ -312,8 +314,24 @@ fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
     })
 }
 
-/// The objects of attached layers that lack a version or that the user wishes to be ours: the index, the name that is
-/// needed, and the nodes that ours must have.
+/// Whether a layer's copy lacks a symbol that some object refers to and our copy defines.
+fn lacks_symbols(closure: &Closure, index: usize, ours: &ElfFacts) -> bool {
+    let defined = |facts: &ElfFacts| -> BTreeSet<Vec<u8>> {
+        let symbols = facts.symbols.iter().filter(|symbol| symbol.offer == Offer::Everything);
+        symbols.map(|symbol| facts.symbols.name_bytes(symbol).to_vec()).collect()
+    };
+    let Some(theirs) = closure.objects[index].file.object.elf().map(defined) else { return false };
+    let more: BTreeSet<Vec<u8>> = defined(ours).difference(&theirs).cloned().collect();
+    !more.is_empty()
+        && closure.objects.iter().filter_map(|object| object.file.object.elf()).any(|elf| {
+            let mut references =
+                elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !symbol.weak && !symbol.defined);
+            references.any(|symbol| more.contains(elf.symbols.name_bytes(symbol)))
+        })
+}
+
+/// The objects of attached layers: the index, the name that is needed, and the nodes that they lack, which ours must
+/// have.
 pub(super) fn layer_copies(request: &Request, walked: &Walked) -> Vec<(usize, String, Vec<String>)> {
     // A layer of ours is merged with the others: there is no telling which copy stays.
     if request.layout.kind != crate::layout::BundleKind::Function {
@@ -331,9 +349,7 @@ pub(super) fn layer_copies(request: &Request, walked: &Walked) -> Vec<(usize, St
                 && !check.need.weak
         });
         let nodes: Vec<String> = lacks.map(|check| check.need.node.clone()).collect();
-        if !nodes.is_empty() || request.prefer.matches(name) {
-            copies.push((index, name.clone(), nodes));
-        }
+        copies.push((index, name.clone(), nodes));
     }
     copies
 }
@@ -349,7 +365,7 @@ fn reached<'a>(laid: &'a Laid, walks: &[Walked]) -> BTreeSet<(Place, &'a str)> {
     };
     for closure in walks.iter().map(|walked| &walked.closure) {
         for object in &closure.objects {
-            laid.at(&object.path).into_iter().for_each(&mut keep);
+            laid.at(&object.absolute_path()).into_iter().for_each(&mut keep);
         }
         for need in &closure.needs {
             let named = |library: &&Shipped| library.name == file_name(&need.name);
@@ -358,7 +374,7 @@ fn reached<'a>(laid: &'a Laid, walks: &[Walked]) -> BTreeSet<(Place, &'a str)> {
                 Outcome::Loaded(index) if need.rule == Rule::AlreadyLoaded => {
                     let object = &closure.objects[index];
                     let by_name = object.file.object.soname() == Some(&need.name) || object.path == need.name;
-                    let source = laid.at(&object.path).map(|library| &library.source);
+                    let source = laid.at(&object.absolute_path()).map(|library| &library.source);
                     if !by_name && file_name(&object.path) != need.name {
                         laid.libraries
                             .iter()

@@ -79,6 +79,7 @@ fn walk(facts: Arc<ElfFacts>) {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        preload: Vec::new(),
     };
     let mut walks = lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &facts, &[], &[]);
     lambda.check_symbols(&mut walks, &Default::default());
@@ -96,6 +97,7 @@ fn walk_in(baseline: &Baseline) {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        preload: Vec::new(),
     };
     let program = ElfFacts {
         class64: true,
