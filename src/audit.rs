@@ -9,6 +9,7 @@ pub mod lints;
 pub mod pages;
 mod rebound;
 mod symbols;
+mod tls;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +103,7 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
             versions::takers(subject, walked, &mut findings);
         }
         symbols::symbol_findings(subject, walked, &mut findings);
+        tls::findings(subject, walked, &mut findings);
     }
     findings.list
 }

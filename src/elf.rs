@@ -204,6 +204,8 @@ pub struct ElfFacts {
     pub faults: Vec<Fault>,
     /// PT_DYNAMIC is there.
     pub has_dynamic: bool,
+    /// The size of its thread-local storage in memory, in bytes; 0 without PT_TLS.
+    pub tls_bytes: u64,
     /// DT_DEBUG is there: linkers give it to programs alone.
     pub has_debug: bool,
     /// DT_VERSYM is there.
@@ -236,6 +238,8 @@ pub const DF_1_PIE: u64 = 0x0800_0000;
 pub const DF_1_NOW: u64 = 0x1;
 /// DF_TEXTREL: relocations change code.
 const DF_TEXTREL: u64 = 0x4;
+/// DF_STATIC_TLS: its thread-local storage must lie in the block that is made at start.
+pub const DF_STATIC_TLS: u64 = 0x10;
 /// DF_BIND_NOW.
 pub const DF_BIND_NOW: u64 = 0x8;
 
@@ -592,6 +596,7 @@ pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> 
     }
     facts.has_load = image.loads().next().is_some();
     facts.alignment = image.alignment();
+    facts.tls_bytes = image.tls_bytes();
     facts.interpreter = image.interpreter()?;
     let mut faults = Faults::new();
     faults.header(&image);

@@ -237,6 +237,21 @@ impl Scene<'_> {
                 self.c("near", looks_up, "");
                 programs
             }
+            Code::StaticTls => {
+                let library = |bytes: &str, name: &str| {
+                    let source = format!(
+                        "__thread char a[{bytes}] __attribute__((tls_model(\"initial-exec\"))); char *f(void) {{ return a; }}"
+                    );
+                    CC.compile(self.dir, &source, name, &format!("-shared -fPIC -Wl,-soname,{name}"));
+                };
+                library("1665", "libbig.so.1");
+                library("1600", "libsmall.so.1");
+                CC.compile(self.dir, EMPTY, "app", "");
+                own([
+                    "check --binary app --library-path . --lib libbig.so.1",
+                    "check --binary app --library-path . --lib libsmall.so.1",
+                ])
+            }
             Code::Dlopen => {
                 let opens = |name: &str| {
                     format!(

@@ -102,6 +102,7 @@ impl Scene {
             assume_present: Default::default(),
             assume_missing: Default::default(),
             binds_now: false,
+            preload: Vec::new(),
         };
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let [program, library] = ["program", SONAME].map(|name| fs::read(dir.path().join(name)).unwrap());

@@ -57,6 +57,7 @@ codes! {
     BrokenStaticPie "broken-static-pie" Error "The program needs libraries and names no interpreter to load them."
     RelrUnsupported "relr-unsupported" Error "DT_RELR, which the runtime's glibc ignores: the program crashes."
     UndefinedSymbol "undefined-symbol" Error "A symbol that no loaded object defines."
+    StaticTls "static-tls" Error "A library that is opened wants more static thread-local storage than is left."
     WrongArch "wrong-arch" Error "An object is for another machine."
     NotElf "not-elf" Error "A file in the closure or archive is not an object the loader takes."
     NotExecutable "not-executable" Error "The program's mode lacks the execute bit, or others may not read it."

@@ -10,7 +10,7 @@ macro_rules! pages {
 
 pages! {
     "missing-library" "version-too-new" "interpreter-missing" "broken-static-pie" "relr-unsupported"
-    "undefined-symbol" "wrong-arch" "not-elf" "not-executable" "repair-conflict" "not-editable" "libc-mixed"
+    "undefined-symbol" "static-tls" "wrong-arch" "not-elf" "not-executable" "repair-conflict" "not-editable" "libc-mixed"
     "size-limit" "bootstrap-missing" "version-recent" "version-unknown" "version-skew" "glibc-rebound"
     "libc-bundled" "shadowed"
     "doubtful-library" "static-glibc-nss" "dlopen" "ca-bundle" "cpu-level" "companion-data" "not-a-runtime"

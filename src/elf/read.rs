@@ -180,6 +180,11 @@ impl<'a> Image<'a> {
         load.p_vaddr.checked_add(offset - load.p_offset)
     }
 
+    /// The memory size of PT_TLS; ld.so goes by the last one.
+    pub fn tls_bytes(&self) -> u64 {
+        self.of_type(segment::PT_TLS).last().map_or(0, |header| header.p_memsz)
+    }
+
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
     pub fn alignment(&self) -> Alignment {
         let of = |load: &segment::ProgramHeader| {
