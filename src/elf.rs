@@ -526,7 +526,7 @@ impl std::error::Error for ElfError {}
 /// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
 /// is not a file with fewer needs.
 pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
-    parse_parts(bytes.len() as u64, &[Part { start: 0, bytes }])
+    parse_image(&Image::new(bytes.len() as u64, &[Part { start: 0, bytes }])?)
 }
 
 /// Some bytes of a file.
@@ -568,20 +568,26 @@ pub fn parse_ranges<E>(
         }
         pieces.push((range.start, read(range)?));
         let parts: Vec<Part> = pieces.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
-        match parse_parts(size, &parts) {
+        match Image::new(size, &parts).and_then(|image| parse_image(&image)) {
             Err(ElfError::NotRead(range)) if !is_whole => missing = range,
             answer => return Ok(answer),
         }
     }
 }
 
-/// What a file of `size` bytes says, of which only `parts` were read.
+/// What a file of `size` bytes offers, of which only `parts` were read: its relocations, and with them its references,
+/// are left out, and no fault is looked for.
 ///
 /// # Errors
 ///
 /// As [`parse`], and [`ElfError::NotRead`] if another part is needed.
 pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> {
-    let image = Image::new(size, parts)?;
+    let mut image = Image::new(size, parts)?;
+    image.with_references = false;
+    parse_image(&image)
+}
+
+fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
     let mut facts = ElfFacts {
         class64: image.class64,
         little_endian: image.little_endian,
@@ -599,17 +605,21 @@ pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> 
     facts.tls_bytes = image.tls_bytes();
     facts.interpreter = image.interpreter()?;
     let mut faults = Faults::new();
-    faults.header(&image);
-    faults.segments(&image, &facts);
-    notes::read(&image, &mut facts)?;
+    faults.header(image);
+    faults.segments(image, &facts);
+    notes::read(image, &mut facts)?;
     if let Some(dynamic) = image.dynamic()? {
         facts.has_dynamic = true;
-        let of_relocations = read_dynamic(&image, &dynamic, &mut facts)?;
-        faults.dynamic(&image, &Dynamic { entries: &dynamic, binds_now: facts.binds_now() })?;
-        faults.relocations(of_relocations);
-        faults.symbols(&image, &facts);
+        let of_relocations = read_dynamic(image, &dynamic, &mut facts)?;
+        if image.with_references {
+            faults.dynamic(image, &Dynamic { entries: &dynamic, binds_now: facts.binds_now() })?;
+            faults.relocations(of_relocations);
+            faults.symbols(image, &facts);
+        }
     }
-    facts.faults = faults.list();
+    if image.with_references {
+        facts.faults = faults.list();
+    }
     if facts.interpreter.is_none() && facts.is_program() {
         facts.musl_text = image.contains(MUSL_TEXT)?;
     }
@@ -714,7 +724,10 @@ fn read_tables(
         binds_now: facts.binds_now(),
     };
     let hashed = symbols::count(image, &tables)?;
-    let relocations = relocations::read(image, &tables)?;
+    let relocations = match image.with_references {
+        true => relocations::read(image, &tables)?,
+        false => relocations::Relocations::default(),
+    };
     facts.symbols = symbols::read(image, &tables, hashed, &relocations.uses, strings.bytes())?;
     Ok(relocations.fault)
 }

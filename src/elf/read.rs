@@ -11,6 +11,8 @@ use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part};
 pub(super) struct Image<'a> {
     /// The bytes of the whole file.
     size: u64,
+    /// Relocations are read, and faults looked for.
+    pub with_references: bool,
     /// What was read of it.
     parts: &'a [Part<'a>],
     /// The ELF header, and what was read behind it.
@@ -47,6 +49,7 @@ impl<'a> Image<'a> {
         };
         let mut image = Image {
             size,
+            with_references: true,
             parts,
             head: bytes,
             class64,
