@@ -68,7 +68,31 @@ pub struct Variant {
     pub library_path: String,
     /// Whether the doubtful libraries are there.
     pub doubtful_present: bool,
+    /// The processor.
+    pub processor: Processor,
 }
+
+/// What a processor decides: which directories are searched first, and what `$PLATFORM` stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processor {
+    /// The x86-64 level; of no meaning on arm64.
+    pub isa_level: u32,
+    /// `$PLATFORM`.
+    pub platform: &'static str,
+}
+
+/// Processors of other makers and generations than the one that is assumed: AWS documents AVX2 for all, and some have
+/// AVX-512 as well. `haswell` is Intel's, in glibc before 2.37.
+///
+/// Source: sysdeps/x86/cpu-features.c and sysdeps/x86/get-isa-level.h in glibc.
+const OTHER_PROCESSORS: [Processor; 3] = [
+    Processor { isa_level: 4, platform: "x86_64" },
+    Processor { isa_level: 3, platform: "haswell" },
+    Processor { isa_level: 4, platform: "haswell" },
+];
+
+/// Directories that only some of these processors search.
+const PROCESSOR_DIRS: [&str; 3] = ["/glibc-hwcaps/x86-64-v4/", "/haswell/", "/avx512_1/"];
 
 /// The walk of one variant.
 pub struct Walked {
@@ -206,15 +230,15 @@ impl LambdaWorld {
     /// bundle brings along, if it does.
     ///
     /// What directories are built into a bundle's own loader is not known; the runtime's stand for them.
-    pub fn rules(&self, libc: Libc, own_glibc: Option<(u32, u32)>) -> Rules {
+    pub fn rules(&self, libc: Libc, own_glibc: Option<(u32, u32)>, processor: Processor) -> Rules {
         let arch = self.arch();
         if libc == Libc::Musl {
             let system_dirs = Musl::BUILT_IN_DIRS.map(str::to_owned).to_vec();
             return Rules::Musl(Musl { machine: arch.machine(), system_dirs });
         }
         let glibc = own_glibc.unwrap_or_else(|| self.glibc_release());
-        // AVX2 is documented as usable on x86_64: level v3.
-        let hwcaps = loader::hwcap_subdirectories(arch, glibc, 3, arch.gnu_name());
+        let Processor { isa_level, platform } = processor;
+        let hwcaps = loader::hwcap_subdirectories(arch, glibc, isa_level, platform);
         Rules::Glibc(Glibc {
             preload: self.preload.clone(),
             interpreter: self.baseline.interpreters[0].clone(),
@@ -223,7 +247,7 @@ impl LambdaWorld {
             kernel: Some(KERNEL),
             default_dirs: self.baseline.default_dirs.clone(),
             lib: lib(&self.baseline),
-            platform: arch.gnu_name().to_owned(),
+            platform: platform.to_owned(),
             hwcaps,
             cache: self.baseline.root_files.as_ref().map(|root| root.cache.clone()).unwrap_or_default(),
         })
@@ -235,8 +259,31 @@ impl LambdaWorld {
         LambdaWorld { library_paths, ..self.clone() }
     }
 
-    /// The variants that must all start. Without a doubtful library there is one per library path.
-    pub fn variants(&self) -> Vec<Variant> {
+    /// The processor that is assumed. AVX2 is documented as usable on x86_64: level v3.
+    pub fn processor(&self) -> Processor {
+        Processor { isa_level: 3, platform: self.arch().gnu_name() }
+    }
+
+    /// The processors that may load different files of a bundle.
+    fn processors(&self, program: &ElfFacts, members: &[Member]) -> Vec<Processor> {
+        let mut processors = vec![self.processor()];
+        let paths = |facts: &ElfFacts| {
+            let paths = [&facts.rpath, &facts.runpath].into_iter().flatten();
+            paths.into_iter().any(|path| path.contains("$PLATFORM") || path.contains("${PLATFORM}"))
+        };
+        let differs = |member: &Member| {
+            PROCESSOR_DIRS.iter().any(|directory| member.path.contains(directory))
+                || matches!(&member.content, MemberContent::Object(facts) if paths(facts))
+        };
+        let is_glibc = self.arch() == Arch::X86_64 && program.process_libc() != Libc::Musl;
+        if is_glibc && (paths(program) || members.iter().any(differs)) {
+            processors.extend(OTHER_PROCESSORS);
+        }
+        processors
+    }
+
+    /// The variants that must all start. Without a doubtful library there is one per library path and processor.
+    pub fn variants(&self, processors: &[Processor]) -> Vec<Variant> {
         let doubtful = self
             .baseline
             .objects()
@@ -246,9 +293,13 @@ impl LambdaWorld {
         presences
             .iter()
             .flat_map(|&doubtful_present| {
-                self.library_paths
-                    .iter()
-                    .map(move |library_path| Variant { library_path: library_path.clone(), doubtful_present })
+                self.library_paths.iter().flat_map(move |library_path| {
+                    processors.iter().map(move |&processor| Variant {
+                        library_path: library_path.clone(),
+                        doubtful_present,
+                        processor,
+                    })
+                })
             })
             .collect()
     }
@@ -354,16 +405,17 @@ impl LambdaWorld {
             .flat_map(|facts| facts.needed.iter().cloned())
             .chain(extra.iter().cloned())
             .collect();
-        let rules = self.rules(program.process_libc(), own_glibc(program, members));
+        let own_glibc = own_glibc(program, members);
         let mut walked = Vec::new();
         let mut files: Option<(bool, MemoryFiles)> = None;
-        for variant in self.variants() {
+        for variant in self.variants(&self.processors(program, members)) {
             let stale = files.as_ref().is_none_or(|(present, _)| *present != variant.doubtful_present);
             if stale {
                 let fresh = self.files(members, &needed, variant.doubtful_present);
                 files = Some((variant.doubtful_present, fresh));
             }
             let Some((_, files)) = &files else { unreachable!("made above") };
+            let rules = self.rules(program.process_libc(), own_glibc, variant.processor);
             let world = World {
                 files,
                 rules: rules.clone(),
@@ -373,7 +425,7 @@ impl LambdaWorld {
             let root = OpenFile { id: (1, 0), source: path.to_owned(), object: Object::Elf(program.clone()) };
             let closure = loader::walk(&world, path, crate::world::parent(path), root, extra);
             let checks = loader::check_versions(&closure, &rules);
-            walked.push(Walked { variant, rules: rules.clone(), closure, checks, undefined: Vec::new() });
+            walked.push(Walked { variant, rules, closure, checks, undefined: Vec::new() });
         }
         walked
     }

@@ -515,6 +515,32 @@ fn a_static_pie_with_a_needed_library_crashes() {
 }
 
 #[test]
+fn copies_for_some_processors_must_load_too() {
+    let dir = temporary();
+    CC.compile(
+        dir.path(),
+        "int foo(void) { return 0; }",
+        "libs/libfoo.so.1",
+        "-shared -Wl,-soname,libfoo.so.1",
+    );
+    CC.compile(dir.path(), "int bar(void) { return 0; }", "bad.so", "-shared -Wl,-soname,libfoo.so.1");
+    let main = "int foo(void); int main(void) { return foo(); }";
+    CC.compile(dir.path(), main, "app", "-Wl,-z,now libs/libfoo.so.1");
+    let include = |file: &str, directory: &str| {
+        let place = format!("lib/{directory}/libfoo.so.1");
+        run(dir.path(), &format!("check --binary app --library-path libs --include {file}={place}"))
+    };
+    for directory in ["glibc-hwcaps/x86-64-v4", "glibc-hwcaps/x86-64-v3", "haswell", "tls/haswell"] {
+        include("bad.so", directory)
+            .exits(1)
+            .says(&["error[undefined-symbol]: `app` needs the symbol `foo`"]);
+        include("libs/libfoo.so.1", directory).exits(0);
+    }
+    // Nothing searches there.
+    include("bad.so", "other").exits(0);
+}
+
+#[test]
 fn packed_relative_relocations_are_refused() {
     let relr = "-Wl,-z,pack-relative-relocs";
     let expected = [("version-too-new", "app", "libc.so.6"), ("relr-unsupported", "app", "")];

@@ -128,7 +128,7 @@ impl Scene {
         };
         let walks = lambda.walks("/var/task/bootstrap", &facts, &[], &[]);
         let [walked] = walks.as_slice() else { panic!("one variant") };
-        answer_of(&walked.closure, &lambda.rules(facts.libc(), None))
+        answer_of(&walked.closure, &lambda.rules(facts.libc(), None, lambda.processor()))
     }
 
     /// Checks that both say the same, and that it has these lines.

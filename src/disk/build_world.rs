@@ -322,10 +322,8 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     });
     let lib = lib_token(&built_in[0], arch);
     default_dirs.extend(built_in);
-    let (isa_level, platform) = match (&files.sysroot, arch) {
-        (None, Arch::X86_64) => cpu(),
-        (_, arch) => (1, arch.gnu_name()),
-    };
+    // Lambda's processors decide what is shipped, not this machine's: the same input gives the same bundle everywhere.
+    let (isa_level, platform) = (3, arch.gnu_name());
     let libc = default_dirs
         .iter()
         .map(|dir| format!("{dir}/libc.so.6"))
@@ -425,31 +423,6 @@ pub fn rules(files: &DiskFiles, arch: Arch, libc: elf::Libc) -> Rules {
         elf::Libc::Musl => Rules::Musl(musl_rules(files, arch)),
         _ => Rules::Glibc(glibc_rules(files, arch)),
     }
-}
-
-/// The x86-64 level and `$PLATFORM` of this machine's CPU.
-///
-/// Source: sysdeps/x86/get-isa-level.h; the platform: sysdeps/x86/cpu-features.c.
-#[cfg(target_arch = "x86_64")]
-fn cpu() -> (u32, &'static str) {
-    macro_rules! has { ($($feature:tt),+) => { true $(&& is_x86_feature_detected!($feature))+ } }
-    let v2 = has!("cmpxchg16b", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3");
-    let v3 = v2 && has!("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe");
-    let v4 = v3 && has!("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
-    // The first processor's lines are enough; the kernel takes its time for each.
-    let is_intel = || {
-        let mut text = Vec::new();
-        let read =
-            std::fs::File::open("/proc/cpuinfo").and_then(|file| file.take(1024).read_to_end(&mut text));
-        read.is_ok() && memchr::memmem::find(&text, b"GenuineIntel").is_some()
-    };
-    let level = 1 + u32::from(v2) + u32::from(v3) + u32::from(v4);
-    (level, if v3 && is_intel() { "haswell" } else { "x86_64" })
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn cpu() -> (u32, &'static str) {
-    (1, "x86_64")
 }
 
 /// The entries of an ld.so.cache for this architecture: SONAME to path.
