@@ -53,7 +53,6 @@ const LINKS: &[Row] = &[
     fails("a loop", "bootstrap->one one->bootstrap", "", "too many levels of symbolic links"),
     fails("a directory", "bootstrap->d d/x=text", "", "error[bootstrap-missing]"),
     starts("beside the target", "bootstrap->b/prog b/prog=beside b/libfoo.so.1", ""),
-    fails("bootstrap->b/prog b/prog=beside libdir/libfoo.so.1", "", "error[missing-library]"),
     starts(
         "a library by a link to a layer",
         "bootstrap=app lib/libfoo.so.1->/opt/x/libfoo.so.1",
