@@ -42,6 +42,20 @@ pub enum MemberContent {
     Link(String),
     /// A file that is no ELF object, or one that Lambda's user cannot read.
     Other(Opened),
+    /// A directory that Lambda's user may not enter.
+    Locked,
+}
+
+/// Puts the bundle's files where they will be.
+pub(crate) fn add_members(members: &[Member], files: &mut MemoryFiles) {
+    for member in members {
+        match &member.content {
+            MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
+            MemberContent::Link(target) => files.add_link(&member.path, target),
+            MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
+            MemberContent::Locked => files.add_locked(&member.path),
+        }
+    }
 }
 
 /// What is known of the place where the bundle will run.
@@ -319,13 +333,7 @@ impl LambdaWorld {
                 files.add(&format!("/usr/lib64/{soname}"), Object::System(Arc::new(assumed(soname))));
             }
         }
-        for member in members {
-            match &member.content {
-                MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
-                MemberContent::Link(target) => files.add_link(&member.path, target),
-                MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
-            }
-        }
+        add_members(members, &mut files);
         files
     }
 
@@ -443,7 +451,7 @@ fn object_at<'a>(members: &'a [Member], path: &str) -> Option<&'a ElfFacts> {
     let member = members.iter().find(|member| member.path == path)?;
     match &member.content {
         MemberContent::Object(facts) => Some(facts),
-        MemberContent::Link(_) | MemberContent::Other(_) => None,
+        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
     }
 }
 

@@ -103,6 +103,8 @@ pub struct MemoryFiles {
 #[derive(Debug, Clone)]
 enum Node {
     Directory,
+    /// A directory in which nothing can be looked up.
+    Locked,
     Link(String),
     File(Opened),
 }
@@ -138,6 +140,12 @@ impl MemoryFiles {
         self.nodes.insert(path.to_owned(), Node::Directory);
     }
 
+    /// Puts a directory at a path that the process may not enter: EACCES for all that is behind it.
+    pub fn add_locked(&mut self, path: &str) {
+        self.add_parents(path);
+        self.nodes.insert(path.to_owned(), Node::Locked);
+    }
+
     fn add_parents(&mut self, path: &str) {
         self.directories.get_mut().clear();
         for (at, _) in path.match_indices('/').filter(|(at, _)| *at > 0) {
@@ -169,9 +177,14 @@ impl MemoryFiles {
                 }
                 None => left,
             };
-            // ENOTDIR, for `file/`, `file/.` and `file/..`, too.
-            if !matches!(node, Node::Directory) {
-                return Err(Opened::Absent);
+            match node {
+                Node::Directory => {}
+                // Source: link_path_walk in fs/namei.c of the kernel: who looks up a name, `.` and `..` too, must
+                // have the right to search the directory. A slash at the end looks up nothing.
+                Node::Locked if part.is_empty() => {}
+                Node::Locked => return Err(Opened::Unreadable),
+                // ENOTDIR, for `file/`, `file/.` and `file/..`, too.
+                Node::Link(_) | Node::File(_) => return Err(Opened::Absent),
             }
             match part {
                 "" | "." => continue,
@@ -204,7 +217,9 @@ impl Files for MemoryFiles {
     fn open(&self, path: &str) -> Opened {
         match self.resolve(path) {
             Ok((_, Node::File(opened))) => opened.clone(),
-            Ok((_, Node::Directory)) => Opened::Rejected("cannot read file data: it is a directory".into()),
+            Ok((_, Node::Directory | Node::Locked)) => {
+                Opened::Rejected("cannot read file data: it is a directory".into())
+            }
             Ok((_, Node::Link(_))) => unreachable!("resolve follows every link"),
             Err(opened) => opened,
         }
@@ -214,7 +229,7 @@ impl Files for MemoryFiles {
         if let Some(known) = self.directories.borrow().get(path) {
             return *known;
         }
-        let is = matches!(self.resolve(path), Ok((_, Node::Directory)));
+        let is = matches!(self.resolve(path), Ok((_, Node::Directory | Node::Locked)));
         self.directories.borrow_mut().insert(path.to_owned(), is);
         is
     }

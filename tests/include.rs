@@ -451,3 +451,27 @@ fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
         json!({ "from": "one.txt", "to": "plain.txt", "directory": directory.to_str().unwrap() })
     );
 }
+
+#[test]
+fn a_library_for_musl_is_no_library_of_its_own_libc() {
+    let scene = Scene::new();
+    let library = "int foo(void) { return 0; }";
+    let musl = "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1";
+    CC.compile(scene.path(), library, "libc.musl-x86_64.so.1", musl);
+    fs::create_dir(scene.path().join("b")).unwrap();
+    let linked = "-shared -fPIC -nostdlib -Wl,--no-as-needed libc.musl-x86_64.so.1";
+    CC.compile(scene.path(), library, "b/x.musl.node", linked);
+    CC.compile(scene.path(), library, "b/x.glibc.node", "-shared -fPIC");
+    let opened = "import ctypes, sys; ctypes.CDLL(sys.argv[1])";
+    for (file, code) in [("b/x.glibc.node", 0), ("b/x.musl.node", 1)] {
+        let file = scene.path().join(file);
+        finish(command("python3", scene.path()).args(["-c", opened]).arg(file)).exits(code);
+    }
+
+    let says = "`n/x.node` is linked to musl, and a process on provided.al2023 (x86_64) has glibc";
+    scene.refuses(1, "--include b/x.musl.node=n/x.node", &["error[libc-mixed]", says]);
+    // Packages have a build for each, and take the one that fits.
+    scene
+        .check("--include b=n", &["n/x.glibc.node 100644 ELF", "n/x.musl.node 100644 ELF"])
+        .says(&["warning[libc-mixed]: `n/x.musl.node`", "`n/x.glibc.node` fits"]);
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
-use super::proof::{Seen, own_members};
+use super::proof::{LayerFile, Seen, layer_files, own_members};
 use super::unreadable;
 use crate::archive::{self, Limits};
 use crate::disk;
@@ -20,6 +20,8 @@ pub(super) struct Attached {
     pub members: Vec<Member>,
     /// The paths of these.
     pub paths: BTreeSet<String>,
+    /// Their files, as the kernel starts them, by path.
+    pub files: BTreeMap<String, LayerFile>,
     /// What they count towards Lambda's limit.
     pub unzipped_bytes: u64,
 }
@@ -43,10 +45,11 @@ impl Attached {
         let mut unzipped_bytes = 0;
         for layer in layers {
             let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
-            let see = |_, bytes| Seen::new("", bytes, false);
+            let see = |_, bytes| Seen::of_layer(bytes);
             let read = archive::read_each(layer.as_str(), vec![&mut file], &Limits::default(), see)
                 .map_err(|error| error.or_help("name a whole ZIP archive"))?;
             unzipped_bytes += read.unzipped_bytes;
+            attached.files.extend(layer_files(&read));
             for member in own_members(&read, BundleKind::Layer) {
                 let path = member.path.clone();
                 if let Some((_, other)) = members.insert(path.clone(), (member, layer)) {

@@ -5,8 +5,6 @@ use std::ops::Range;
 
 use camino::Utf8Path;
 
-use super::proof::{self, Seen};
-use crate::archive::Archive;
 use crate::audit::lints::{self, File};
 use crate::audit::{Code, Finding, Subject};
 use crate::disk;
@@ -41,18 +39,15 @@ fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
     findings
 }
 
-/// The lints' findings about the program at a path on Lambda, and the archive's libraries.
-pub(super) fn of_archive(
+/// The lints' findings about the program at a path on Lambda, and the archive's libraries, of which `bytes` has
+/// the content by their paths.
+pub(super) fn of_archive<'a>(
     subject: &Subject,
     walks: &[Walked],
-    read: &Archive<Seen>,
     kind: BundleKind,
     program: &str,
+    bytes: impl Fn(&str) -> &'a [u8],
 ) -> Vec<Finding> {
-    let bytes = |path: &str| {
-        let name = path.strip_prefix(kind.root()).unwrap_or(path).trim_start_matches('/');
-        proof::entry(read, name).map_or(&[][..], proof::bytes_of)
-    };
     let library = |path, facts| {
         let bytes = bytes(path);
         in_memory(file_name(path), facts, bytes)

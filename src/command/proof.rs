@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use super::attached::Attached;
 use super::{add_findings, add_libraries, lints, member_content};
-use crate::archive::{self, Archive, BOOTSTRAP, Kind, ReadEntry};
+use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
 use crate::baseline;
 use crate::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
-use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
+use crate::lambda::{self, LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::BundleKind;
 use crate::plan::{BuildFile, Conflict};
 use crate::report::{self, Library};
 use crate::script::Script;
-use crate::world::{MemoryFiles, Object, Opened};
+use crate::world::{MemoryFiles, Opened};
 
 /// A program or library of an archive, and how it starts.
 pub(super) struct Root {
@@ -46,6 +46,20 @@ impl Seen {
         let may_be_script = facts.is_err() && name == BOOTSTRAP;
         Seen { facts, bytes: (keep || may_be_script).then_some(bytes) }
     }
+
+    /// Looks at a file of a layer, to which a `bootstrap` may be a link.
+    pub fn of_layer(bytes: Vec<u8>) -> Seen {
+        let is_script = bytes.starts_with(b"#!");
+        Seen { facts: elf::parse(&bytes).map(Arc::new), bytes: is_script.then_some(bytes) }
+    }
+}
+
+/// A layer's file as the kernel starts it: what it is, whether it may be, and the text of a script.
+#[derive(Clone)]
+pub(super) struct LayerFile {
+    facts: std::result::Result<Arc<ElfFacts>, ElfError>,
+    mode: Option<u32>,
+    script: Arc<[u8]>,
 }
 
 /// The archive as Lambda unpacks it, its main program found.
@@ -99,16 +113,10 @@ impl<'a> Contents<'a> {
         members.extend(own_members(read, kind));
         let starts_bootstrap = baseline::starts_bootstrap(runtime);
         let mut files = MemoryFiles::new();
-        for member in &members {
-            match &member.content {
-                MemberContent::Link(target) => files.add_link(&member.path, target),
-                MemberContent::Object(facts) => files.add(&member.path, Object::Elf(facts.clone())),
-                MemberContent::Other(opened) => files.add_opened(&member.path, opened.clone()),
-            }
-        }
         for entry in read.entries.iter().filter(|entry| entry.kind == Kind::Directory) {
             files.add_directory(&format!("{}/{}", kind.root(), entry.name));
         }
+        lambda::add_members(&members, &mut files);
         let findings = Vec::new();
         let mut contents =
             Contents { read, kind, starts_bootstrap, members, files, attached, main: None, findings };
@@ -128,26 +136,53 @@ impl<'a> Contents<'a> {
 
     /// What `bootstrap` is, where it is a link to a file of a layer, or one that leads nowhere.
     fn linked_main(&mut self, target: &str) {
-        let lost = |why: &str| {
+        let lost = |code: Code, why: &str, help: &str| {
             let message = format!("`bootstrap` is a link to `{target}`, which cannot be started: {why}");
-            Finding::new(Code::BootstrapMissing, BOOTSTRAP, message)
-                .help("link to a file of the archive or of an attached layer, relative to the link")
+            Finding::new(code, BOOTSTRAP, message).help(help)
         };
-        let found = match self.files.real_path(&self.path(BOOTSTRAP)) {
-            Ok(path) => {
-                let member = self.attached.members.iter().find(|member| member.path == path);
-                member.map(|member| (path, &member.content)).ok_or("it is no file of the archive")
-            }
-            Err(Opened::Failed(_)) => Err("too many levels of symbolic links"),
-            Err(_) => Err("no such file or directory"),
+        let missing = |why: &str| {
+            let help = "link to a file of the archive or of an attached layer, relative to the link";
+            lost(Code::BootstrapMissing, why, help)
         };
-        match found {
-            Ok((path, MemberContent::Object(facts))) => match no_program(facts) {
-                None => self.main = Some(Root { path, ..self.root(BOOTSTRAP, facts.clone()) }),
+        match self.files.real_path(&self.path(BOOTSTRAP)) {
+            Ok(path) => match self.attached.files.get(&path) {
+                Some(file) => self.layer_main(&path, file),
+                None => self.findings.push(missing("it is no file of the archive")),
+            },
+            Err(Opened::Failed(_)) => self.findings.push(missing("too many levels of symbolic links")),
+            Err(Opened::Unreadable) => self.findings.push(lost(
+                Code::NotExecutable,
+                "Lambda's user may not enter a directory on the way",
+                "store directories with mode 0755",
+            )),
+            Err(_) => self.findings.push(missing("no such file or directory")),
+        }
+    }
+
+    /// A file of a layer that `bootstrap` is a link to.
+    fn layer_main(&mut self, path: &str, file: &LayerFile) {
+        self.findings.extend(not_executable(path, wanted_mode(&file.facts), file.mode));
+        match &file.facts {
+            Ok(facts) => match no_program(facts) {
+                None => {
+                    self.main = Some(Root { path: path.to_owned(), ..self.root(BOOTSTRAP, facts.clone()) });
+                }
                 Some(what) => self.findings.push(cannot_start(BOOTSTRAP, what)),
             },
-            Ok(_) => self.findings.push(lost("it is no program")),
-            Err(why) => self.findings.push(lost(why)),
+            Err(ElfError::NotElf(OtherFormat::Script)) => self.script_main(&file.script),
+            Err(error) => self.findings.push(cannot_start(BOOTSTRAP, &error.to_string())),
+        }
+    }
+
+    /// A script that is the `bootstrap`, and not one of ours.
+    fn script_main(&mut self, script: &[u8]) {
+        self.findings.extend(self.script_interpreter(script));
+        self.main = self.first_program();
+        if self.main.is_none() {
+            let message =
+                "`bootstrap` is a script; the programs it starts are not in the archive, and not checked";
+            let finding = Finding::new(Code::NotElf, BOOTSTRAP, message);
+            self.findings.push(Finding { severity: Severity::Warning, ..finding });
         }
     }
 
@@ -166,7 +201,8 @@ impl<'a> Contents<'a> {
             let finding = Finding::new(Code::NotExecutable, directory, message).help(format!(
                 "store directories with mode 0755 (on Unix: `chmod 755 {directory}` before they are zipped)"
             ));
-            let severity = match main.as_deref().is_some_and(is_in) {
+            let starts = main.as_deref().into_iter().chain(self.extensions());
+            let severity = match starts.into_iter().any(is_in) {
                 true => Severity::Error,
                 false => Severity::Warning,
             };
@@ -192,14 +228,8 @@ impl<'a> Contents<'a> {
                 }
                 Ok(facts) => self.main = Some(self.root(BOOTSTRAP, facts)),
                 Err(ElfError::NotElf(OtherFormat::Script)) => {
-                    self.findings.extend(self.script_interpreter(bytes));
-                    self.main = self.first_program();
                     self.findings.extend(self.mode_finding(BOOTSTRAP));
-                    if self.main.is_none() {
-                        let message = "`bootstrap` is a script; the programs it starts are not in the archive, and not checked";
-                        let finding = Finding::new(Code::NotElf, BOOTSTRAP, message);
-                        self.findings.push(Finding { severity: Severity::Warning, ..finding });
-                    }
+                    self.script_main(bytes);
                 }
                 Err(error) => self.findings.push(cannot_start(BOOTSTRAP, &error.to_string())),
             }
@@ -227,15 +257,8 @@ impl<'a> Contents<'a> {
 
     /// Lambda starts each file that stands in `extensions/` of a layer.
     fn check_extensions(&mut self) {
-        if self.kind == BundleKind::Function {
-            return;
-        }
-        let is_started = |name: &str| {
-            name.strip_prefix("extensions/").is_some_and(|file| !file.is_empty() && !file.contains('/'))
-        };
-        let names: Vec<&str> = self.names().filter(|name| is_started(name)).collect();
         let mut findings = Vec::new();
-        for name in names {
+        for name in self.extensions() {
             match self.entry(name).map(facts_of) {
                 Some(Ok(facts)) => {
                     findings.extend(no_program(&facts).map(|what| cannot_start(name, what)));
@@ -249,6 +272,14 @@ impl<'a> Contents<'a> {
             }
         }
         self.findings.extend(findings);
+    }
+
+    /// The names of what Lambda starts as an extension.
+    fn extensions(&self) -> impl Iterator<Item = &str> {
+        let is_started = |name: &&str| {
+            name.strip_prefix("extensions/").is_some_and(|file| !file.is_empty() && !file.contains('/'))
+        };
+        self.names().filter(is_started).filter(|_| self.kind != BundleKind::Function)
     }
 
     /// The architecture of the first file beside the main program.
@@ -325,23 +356,21 @@ impl<'a> Contents<'a> {
         Root { name: name.to_owned(), path, facts, script: None }
     }
 
-    /// A finding if Lambda may not execute an entry; the kernel says EACCES then.
-    ///
-    /// A script must be read, too, by its interpreter. An ELF file is read by the kernel.
+    /// A finding if Lambda may not execute an entry.
     fn mode_finding(&self, name: &str) -> Option<Finding> {
         let entry = self.entry(name)?;
-        let wanted = if facts_of(entry).is_ok() { 0o001 } else { 0o005 };
-        let message = match entry.mode {
-            Some(mode) if mode & wanted == wanted => return None,
-            Some(mode) if mode != 0 => {
-                format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it")
-            }
-            _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
-        };
-        Some(Finding::new(Code::NotExecutable, name, message).help(format!(
-            "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
-            elf::file_name(name)
-        )))
+        not_executable(name, wanted_mode(&facts_of(entry)), entry.mode)
+    }
+
+    /// The bytes of the archive's file at a path on Lambda, where they were kept.
+    fn bytes(&self, path: &str) -> &'a [u8] {
+        self.entry(self.name(path)).map_or(&[][..], bytes_of)
+    }
+
+    /// A finding if the loader that a script of ours starts may not open the program, which it does as one that reads.
+    fn read_finding(&self, root: &Root) -> Option<Finding> {
+        root.script.as_ref()?.loader.as_ref()?;
+        not_executable(&root.name, 0o005, self.entry(&root.name)?.mode)
     }
 
     fn name<'b>(&self, path: &'b str) -> &'b str {
@@ -372,7 +401,7 @@ impl<'a> Contents<'a> {
             .filter(|member| !self.attached.paths.contains(&member.path) && !loaded.contains(&member.path))
             .filter_map(|member| match &member.content {
                 MemberContent::Object(facts) => Some((self.name(&member.path), facts)),
-                MemberContent::Link(_) | MemberContent::Other(_) => None,
+                MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
             })
             // An object file is data to everyone but a linker.
             .filter(|(_, facts)| !matches!(facts.object_type, ObjectType::Other(_)))
@@ -428,8 +457,11 @@ impl<'a> Contents<'a> {
             may_edit: false,
         };
         add_findings(&mut proved.findings, audit::audit(&subject, &walks));
-        if proved.with_lints && self.main.as_ref().is_some_and(|main| main.name == root.name) {
-            let lints = lints::of_archive(&subject, &walks, self.read, self.kind, &self.path(&root.name));
+        let is_main = self.main.as_ref().is_some_and(|main| main.name == root.name);
+        // The bytes of a layer's program are not kept.
+        if proved.with_lints && is_main && !self.attached.paths.contains(&root.path) {
+            let bytes = |path: &str| self.bytes(path);
+            let lints = lints::of_archive(&subject, &walks, self.kind, &root.path, bytes);
             add_findings(&mut proved.findings, lints);
         }
         add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
@@ -437,7 +469,11 @@ impl<'a> Contents<'a> {
             let executed = self.executed(root);
             add_findings(
                 &mut proved.findings,
-                executed.iter().filter_map(|name| self.mode_finding(name)).collect(),
+                executed
+                    .iter()
+                    .filter_map(|name| self.mode_finding(name))
+                    .chain(self.read_finding(root))
+                    .collect(),
             );
         }
     }
@@ -486,6 +522,7 @@ pub(super) fn own_members(read: &Archive<Seen>, kind: BundleKind) -> Vec<Member>
     };
     let member = |entry: &ReadEntry<Seen>| {
         let content = match &entry.kind {
+            Kind::Directory if locked.contains_key(entry.name.as_str()) => MemberContent::Locked,
             Kind::Directory => return None,
             Kind::Link(target) => MemberContent::Link(target.clone()),
             Kind::File if !is_readable(entry) || is_locked(&entry.name) => {
@@ -496,6 +533,14 @@ pub(super) fn own_members(read: &Archive<Seen>, kind: BundleKind) -> Vec<Member>
         Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
     };
     read.entries.iter().filter_map(member).collect()
+}
+
+/// A layer's files as the kernel starts them, by their paths on Lambda.
+pub(super) fn layer_files(read: &Archive<Seen>) -> impl Iterator<Item = (String, LayerFile)> {
+    read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| {
+        let file = LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() };
+        (format!("{}/{}", BundleKind::Layer.root(), entry.name), file)
+    })
 }
 
 /// The bytes of an entry, where they were kept.
@@ -526,17 +571,25 @@ fn locked_directories(read: &Archive<Seen>) -> BTreeMap<&str, u32> {
     locked.filter(|(_, mode)| *mode != 0 && mode & 0o001 == 0).collect()
 }
 
-/// The entry of a name, links followed.
-pub(super) fn entry<'a>(read: &'a Archive<Seen>, name: &str) -> Option<&'a ReadEntry<Seen>> {
-    let mut name = name.to_owned();
-    for _ in 0..40 {
-        let entry = read.entries.iter().find(|entry| entry.name == name)?;
-        match &entry.kind {
-            Kind::Link(target) => name = archive::link_target(&name, target)?,
-            _ => return Some(entry),
+/// What others must be allowed to do with a file that is started: a script is read, too, by its interpreter; an
+/// ELF file is read by the kernel.
+fn wanted_mode(facts: &std::result::Result<Arc<ElfFacts>, ElfError>) -> u32 {
+    if facts.is_ok() { 0o001 } else { 0o005 }
+}
+
+/// A finding if Lambda may not start a file of this mode; the kernel says EACCES then.
+fn not_executable(name: &str, wanted: u32, mode: Option<u32>) -> Option<Finding> {
+    let message = match mode {
+        Some(mode) if mode & wanted == wanted => return None,
+        Some(mode) if mode != 0 => {
+            format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it")
         }
-    }
-    None
+        _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
+    };
+    Some(Finding::new(Code::NotExecutable, name, message).help(format!(
+        "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
+        elf::file_name(name)
+    )))
 }
 
 /// What an ELF file is that the kernel does not start, or that dies at once.

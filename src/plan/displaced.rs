@@ -129,7 +129,7 @@ fn unseen(request: &Request, lambda: &LambdaWorld, walked: &Walked, libraries: &
     let layout = request.layout;
     let given = request.members.iter().filter_map(|member| match &member.content {
         MemberContent::Object(facts) => Some((member.path.clone(), member.path.clone(), facts)),
-        MemberContent::Link(_) | MemberContent::Other(_) => None,
+        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
     });
     let ours = libraries
         .iter()

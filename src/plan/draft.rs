@@ -310,7 +310,7 @@ pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Cl
 fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
     members.iter().find(|member| member.path == path).and_then(|member| match &member.content {
         MemberContent::Object(facts) => Some(facts),
-        MemberContent::Link(_) | MemberContent::Other(_) => None,
+        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
     })
 }
 

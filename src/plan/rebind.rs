@@ -71,7 +71,7 @@ impl<'a> Around<'a> {
         let mut around = Around::empty(lambda, request.may_edit && draft.private.is_none());
         let given = request.members.iter().filter_map(|member| match &member.content {
             MemberContent::Object(facts) => Some(&**facts),
-            MemberContent::Link(_) | MemberContent::Other(_) => None,
+            MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
         });
         let shipped = draft.libraries().map(|library| &*library.facts);
         let files: Vec<&ElfFacts> = given.chain(shipped).chain([&**request.facts]).collect();
