@@ -186,8 +186,8 @@ fn an_extension_and_a_layer_bring_their_own_libc() {
     }
     let Some(scene) = Scene::new(TEST, &[]) else { return };
     let Some(debian_11) = DEBIAN_11.unpacked(TEST) else { return };
-    let newer = "extern unsigned arc4random(void); extern int top(void);
-         int main(void) { arc4random(); fprintf(stderr, \"top %d\\n\", top()); report(); return 0; }";
+    let newer = "extern int pidfd_open(int, int); extern int top(void);
+         int main(void) { pidfd_open(1, 0); fprintf(stderr, \"top %d\\n\", top()); report(); return 0; }";
     for (name, kind, program) in
         [("telemetry", "extension", "/opt/extensions/telemetry"), ("custom", "layer", "/opt/bootstrap")]
     {

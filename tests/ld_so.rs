@@ -741,7 +741,7 @@ fn a_file_that_may_not_be_read_is_passed_over() {
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(copy)
-        .args(["--exact", TEST, "--nocapture"])
+        .args(["--exact", std::thread::current().name().expect("a test has a name"), "--nocapture"])
         .env("AS_NOBODY", "1")
         .current_dir("/")
         .output()

@@ -143,7 +143,7 @@ fn a_program_from_a_nix_store_gets_the_systems_loader_or_brings_its_own() {
     CC.compile(dir.path(), &main("static void use(void) {}"), "old", &flags);
     CC.compile(
         dir.path(),
-        &main("extern unsigned arc4random(void); static void use(void) { arc4random(); }"),
+        &main("extern int pidfd_open(int, int); static void use(void) { pidfd_open(1, 0); }"),
         "new",
         &flags,
     );

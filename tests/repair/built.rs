@@ -149,7 +149,7 @@ fn soname(name: &str) -> String {
 }
 
 pub fn source(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/repair").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/repair").join(name)
 }
 
 /// Runs a command that has to succeed.
