@@ -1,0 +1,124 @@
+//! `explain`: the searches of both worlds for a library, the closure as a tree and as a graph.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use crate::support::command::run;
+use crate::support::compile::CC;
+use crate::support::tools;
+use serde_json::json;
+use tempfile::TempDir;
+
+/// A program that needs `libtop.so.1`, which needs `libdeep.so.1`; the directory `first` has neither,
+/// `second` has both.
+fn scene(test: &str) -> Option<TempDir> {
+    if !tools::require(test, "cc", "gcc") {
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let library = |name: &str, source: &str, more: &str| {
+        CC.compile(
+            dir.path(),
+            source,
+            &format!("second/{name}"),
+            &format!("-shared -fPIC -Wl,-soname,{name} {more}"),
+        );
+    };
+    library("libdeep.so.1", "int deep(void) { return 1; }", "");
+    library("libtop.so.1", "int deep(void); int top(void) { return deep(); }", "second/libdeep.so.1");
+    std::fs::create_dir(dir.path().join("first")).unwrap();
+    let source = "int top(void); int main(void) { return top(); }";
+    CC.compile(dir.path(), source, "app", "second/libtop.so.1 -Wl,-rpath-link,second");
+    Some(dir)
+}
+
+const PATHS: &str = "--binary app --library-path first --library-path second";
+
+#[test]
+fn a_library_is_explained_step_by_step() {
+    let Some(dir) = scene("a_library_is_explained_step_by_step") else { return };
+    let at = dir.path().display();
+    run(dir.path(), &format!("explain libdeep.so.1 {PATHS}")).exits(0).prints(&format!(
+        "libdeep.so.1\n\
+        \x20 chain      app -> libtop.so.1 -> libdeep.so.1\n\
+        \x20 needed by  libtop.so.1\n\
+        \x20 build      {at}/second/libdeep.so.1, by ld-library-path\n\
+        \x20            passed over {at}/first/libdeep.so.1 (ld-library-path): not there\n\
+        \x20 lambda     /var/task/lib/libdeep.so.1, by ld-library-path\n\
+        \x20            passed over /lib64/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            passed over /usr/lib64/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            passed over /var/runtime/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            passed over /var/runtime/lib/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            passed over /var/task/libdeep.so.1 (ld-library-path): not there\n\
+        \x20 so         shipped: provided.al2023 (x86_64) lacks it\n"
+    ));
+}
+
+#[test]
+fn a_missing_library_is_explained_with_what_was_tried() {
+    let Some(dir) = scene("a_missing_library_is_explained_with_what_was_tried") else { return };
+    let at = dir.path().display();
+    let ran = run(dir.path(), "explain libtop.so.1 --binary app --library-path first").exits(1);
+    for text in [
+        "  chain      app -> libtop.so.1\n",
+        "  build      not found\n",
+        &format!("passed over {at}/first/libtop.so.1 (ld-library-path): not there\n"),
+        "  so         missing: neither provided.al2023 (x86_64) nor this machine has it\n",
+    ] {
+        assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
+    }
+    ran.says(&["error[missing-library]: `app` needs `libtop.so.1`"]);
+}
+
+#[test]
+fn a_library_that_is_not_needed_lists_what_is() {
+    let Some(dir) = scene("a_library_that_is_not_needed_lists_what_is") else { return };
+    run(dir.path(), &format!("explain libfnord.so {PATHS}")).exits(101).says(&[
+        "error: `app` needs no such library\n",
+        "help: it needs: ld-linux-x86-64.so.2, libc.so.6, libdeep.so.1, libtop.so.1\n",
+    ]);
+}
+
+#[test]
+fn the_closure_is_a_tree() {
+    let Some(dir) = scene("the_closure_is_a_tree") else { return };
+    run(dir.path(), &format!("explain {PATHS}")).exits(0).prints(
+        "app\n\
+         ├── libtop.so.1 [bundle, ld-library-path]\n\
+         │   └── libdeep.so.1 [bundle, ld-library-path]\n\
+         └── libc.so.6 [provided.al2023, derived, ld-library-path]\n",
+    );
+}
+
+#[test]
+fn the_closure_is_a_graph() {
+    let Some(dir) = scene("the_closure_is_a_graph") else { return };
+    run(dir.path(), &format!("explain --form mermaid {PATHS}")).exits(0).prints(
+        "graph LR\n\
+        \x20 n0[\"app\"]:::program\n\
+        \x20 n1[\"ld-linux-x86-64.so.2\"]:::runtime\n\
+        \x20 n2[\"libc.so.6\"]:::runtime\n\
+        \x20 n3[\"libdeep.so.1\"]:::bundle\n\
+        \x20 n4[\"libtop.so.1\"]:::bundle\n\
+        \x20 n0 --> n2\n\
+        \x20 n4 --> n3\n\
+        \x20 n0 --> n4\n\
+        \x20 classDef program fill:#dae8fc\n\
+        \x20 classDef bundle fill:#d5e8d4\n\
+        \x20 classDef runtime fill:#f5f5f5\n\
+        \x20 classDef missing fill:#f8cecc\n",
+    );
+}
+
+#[test]
+fn explanations_are_in_the_json_document() {
+    let Some(dir) = scene("explanations_are_in_the_json_document") else { return };
+    let document =
+        run(dir.path(), &format!("explain libdeep* {PATHS} --message-format json")).exits(0).json();
+    let explanation = &document["artifacts"][0]["explanations"][0];
+    assert_eq!(explanation["soname"], "libdeep.so.1");
+    assert_eq!(explanation["chain"], json!(["app", "libtop.so.1", "libdeep.so.1"]));
+    assert_eq!(explanation["lambda"]["path"], "/var/task/lib/libdeep.so.1");
+    assert_eq!(explanation["lambda"]["rule"], "ld-library-path");
+    assert_eq!(explanation["lambda"]["passed_over"][0]["path"], "/lib64/libdeep.so.1");
+    assert_eq!(explanation["lambda"]["passed_over"][0]["why"], "not there");
+}

@@ -1,0 +1,220 @@
+//! Hosts that are not Linux. Windows by Wine: the same bytes as here, drives, backslashes, names that differ in case.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::support::command::{Ran, bundle_cmd, command, finish};
+use crate::support::tools;
+use tempfile::TempDir;
+
+const TARGET: &str = "x86_64-pc-windows-gnu";
+const NEEDS: &str = "int greet(void);\nextern char *getenv(const char *);\n\
+    int main(void) { return greet() + (getenv(\"AWS_LAMBDA_RUNTIME_API\") != 0); }\n";
+const STATIC: &str =
+    "#include <stdlib.h>\nint main(void) { return getenv(\"AWS_LAMBDA_RUNTIME_API\") != 0; }\n";
+const LIBRARY: &str = "int greet(void) { return 0; }\n";
+
+/// Elsewhere a value may depend on the system (`cfg!`), but everything is compiled everywhere.
+#[test]
+fn code_of_one_system_is_in_disk() {
+    let mut directories = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    let mut read = 0;
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let is_disk = path.to_str().unwrap().contains("/src/disk");
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_disk {
+                let text = fs::read_to_string(&path).unwrap();
+                for word in ["std::os::", "cfg(unix)", "cfg(not(unix))", "cfg(windows)"] {
+                    assert!(!text.contains(word), "{} has `{word}`", path.display());
+                }
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 50, "only {read} files read");
+}
+
+/// The program for Windows, and where Wine keeps its own.
+struct Wine {
+    program: PathBuf,
+    prefix: PathBuf,
+}
+
+fn wine(test: &str) -> Option<&'static Wine> {
+    static WINE: OnceLock<Wine> = OnceLock::new();
+    let has_all = tools::require(test, "wine", "wine")
+        && tools::require(test, "x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64")
+        && tools::require_target(test, TARGET)
+        && tools::require(test, "musl-gcc", "musl-tools");
+    has_all.then(|| WINE.get_or_init(build))
+}
+
+/// With the features of this build, so that the archives can be compared.
+fn build() -> Wine {
+    let own = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let target_dir = own.parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--bins", "--target", TARGET]);
+    cargo.arg("--target-dir").arg(target_dir);
+    if !cfg!(feature = "libdeflate") {
+        cargo.arg("--no-default-features");
+    }
+    assert!(cargo.status().unwrap().success());
+    let root = own.join("wine");
+    fs::create_dir_all(&root).unwrap();
+    let program = root.join("cargo-lambda-bundle.exe");
+    fs::copy(target_dir.join(TARGET).join("debug/cargo-lambda-bundle.exe"), &program).unwrap();
+    // Of newer Windows; Wine 8 does not have it. What Rust's library takes from it is random numbers.
+    let source = root.join("random.c");
+    let random = "#include <windows.h>\nBOOLEAN NTAPI SystemFunction036(PVOID, ULONG);\n\
+        __declspec(dllexport) BOOL ProcessPrng(PBYTE to, SIZE_T n) { return SystemFunction036(to, n); }\n";
+    fs::write(&source, random).unwrap();
+    let mut gcc = Command::new("x86_64-w64-mingw32-gcc");
+    gcc.args(["-shared", "-o"]).arg(root.join("bcryptprimitives.dll")).arg(&source).arg("-ladvapi32");
+    assert!(gcc.status().unwrap().success());
+    let wine = Wine { program, prefix: root.join("prefix") };
+    let made = finish(wine.command(&root).args(["wineboot", "-i"]));
+    assert_eq!(made.code, Some(0), "{made}");
+    wine
+}
+
+impl Wine {
+    fn command(&self, directory: &Path) -> assert_cmd::Command {
+        let mut command = command("wine", directory);
+        // No menus, no Mono, no browser: nothing of these is asked for.
+        command.env("WINEDLLOVERRIDES", "winemenubuilder.exe,mscoree,mshtml=");
+        command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all");
+        command
+    }
+
+    fn run(&self, scene: &Scene, arguments: &[&str]) -> Ran {
+        finish(self.command(&scene.path("")).arg(&self.program).args(arguments))
+    }
+
+    /// Bundles under Wine and here, and compares the archives.
+    #[track_caller]
+    fn bundles_alike(&self, scene: &Scene, arguments: &[&str], here: &[&str]) -> Ran {
+        let there = self.run(scene, &[arguments, &["-o", r"out\there.zip"]].concat()).exits(0);
+        assert_eq!(there.stdout.trim_end(), scene.drive("out/there.zip"));
+        finish(bundle_cmd(&scene.path("")).args(here).args(["-o", "out/here.zip"])).exits(0);
+        let read = |name| fs::read(scene.path(name)).unwrap();
+        assert!(read("out/there.zip") == read("out/here.zip"), "other bytes: {there}");
+        there.keeps_silent_about(&[r"\\?\"])
+    }
+}
+
+/// A directory with programs for Lambda.
+struct Scene(TempDir);
+
+impl Scene {
+    fn new() -> Scene {
+        Scene(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    #[track_caller]
+    fn compile(self, compiler: &str, name: &str, code: &str, arguments: &[&str]) -> Scene {
+        fs::write(self.path("source.c"), code).unwrap();
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        let mut compiler = Command::new(compiler);
+        compiler.current_dir(self.path("")).args(["-o", name, "source.c"]).args(arguments);
+        assert!(compiler.status().unwrap().success());
+        self
+    }
+
+    fn library(self, name: &str, soname: &str) -> Scene {
+        self.compile("gcc", name, LIBRARY, &["-shared", &format!("-Wl,-soname,{soname}")])
+    }
+
+    /// The path as Windows has it.
+    fn drive(&self, name: &str) -> String {
+        format!("Z:{}", self.path(name).to_str().unwrap().replace('/', r"\"))
+    }
+}
+
+#[test]
+fn a_program_gives_the_same_archive_on_windows() {
+    let Some(wine) = wine("a_program_gives_the_same_archive_on_windows") else { return };
+    let scene = Scene::new().compile("musl-gcc", "server", STATIC, &["-static"]);
+    let program = scene.drive("server");
+    wine.bundles_alike(&scene, &["--binary", &program], &["--binary", "server"]);
+    wine.run(&scene, &["check", "--binary", "server"]).exits(0).says(&["static"]);
+    wine.run(&scene, &["verify", r"out\there.zip"]).exits(0);
+}
+
+#[test]
+fn libraries_are_found_on_drives_beside_the_program_and_in_a_sysroot() {
+    let test = "libraries_are_found_on_drives_beside_the_program_and_in_a_sysroot";
+    let Some(wine) = wine(test) else { return };
+    let rpath = "-Wl,-rpath,$ORIGIN/libs";
+    let scene = Scene::new()
+        .library("libs/libgreet.so.1", "libgreet.so.1")
+        .library("root/usr/lib64/libgreet.so.1", "libgreet.so.1")
+        .compile("gcc", "app", NEEDS, &["libs/libgreet.so.1"])
+        .compile("gcc", "beside", NEEDS, &["libs/libgreet.so.1", rpath]);
+    let libs = scene.drive("libs");
+    let app = ["--binary", "app"];
+    let with = |path: &'static str| ["--binary", "app", "--library-path", path];
+    wine.bundles_alike(&scene, &["--binary", "app", "--library-path", &libs], &with("libs"));
+    wine.bundles_alike(&scene, &with("libs"), &with("libs"));
+    wine.bundles_alike(&scene, &["--binary", "beside"], &["--binary", "beside"]);
+    let root = scene.drive("root");
+    let sysroot = ["--binary", "app", "--sysroot", "root"];
+    wine.bundles_alike(&scene, &[&app[..], &["--sysroot", &root]].concat(), &sysroot);
+    wine.run(&scene, &app).exits(1).says(&["missing-library", "libgreet.so.1"]);
+}
+
+/// Under Wine `Z:\` is the root of this machine, and on the current drive `/lib` is a directory.
+#[test]
+fn windows_has_no_libraries_of_its_own() {
+    let Some(wine) = wine("windows_has_no_libraries_of_its_own") else { return };
+    let linked = ["-Wl,--no-as-needed", "-l:libpq.so.5"];
+    let scene = Scene::new().compile("gcc", "app", STATIC, &linked);
+    let arguments = ["check", "--binary", "app"];
+    finish(bundle_cmd(&scene.path("")).args(arguments)).exits(0);
+    wine.run(&scene, &arguments).exits(1).says(&["missing-library", "libpq.so.5"]);
+}
+
+/// Such a disk has the one file for both names; Lambda does not.
+#[test]
+fn a_name_that_differs_in_case_is_another_library() {
+    let Some(wine) = wine("a_name_that_differs_in_case_is_another_library") else { return };
+    let scene = Scene::new()
+        .library("a/libGreet.so.1", "libGreet.so.1")
+        .library("b/libgreet.so.1", "libgreet.so.1")
+        .compile("gcc", "app", NEEDS, &["b/libgreet.so.1"])
+        .compile("gcc", "both", NEEDS, &["-Wl,--no-as-needed", "b/libgreet.so.1", "a/libGreet.so.1"]);
+    let paths = ["--library-path", "a", "--library-path", "b"];
+    for program in ["app", "both"] {
+        let arguments = [&["--binary", program][..], &paths].concat();
+        wine.bundles_alike(&scene, &arguments, &arguments);
+    }
+    wine.run(&scene, &["check", "--binary", "app", "--library-path", "a"])
+        .exits(1)
+        .says(&["missing-library"]);
+}
+
+/// Git and some unpackers leave a file with the target's name where the disk has no links.
+#[test]
+fn a_link_that_could_not_be_made_is_named() {
+    let Some(wine) = wine("a_link_that_could_not_be_made_is_named") else { return };
+    let scene = Scene::new().library("root/usr/lib64/libgreet.so.1.0", "libgreet.so.1").compile(
+        "gcc",
+        "app",
+        NEEDS,
+        &["root/usr/lib64/libgreet.so.1.0"],
+    );
+    fs::write(scene.path("root/usr/lib64/libgreet.so.1"), "libgreet.so.1.0").unwrap();
+    let arguments = ["check", "--binary", "app", "--sysroot", "root"];
+    wine.run(&scene, &arguments).exits(1).says(&["usr/lib64/libgreet.so.1", "file too short"]);
+}

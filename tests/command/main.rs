@@ -1,0 +1,32 @@
+//! The program itself, on small files and projects: exit status, stdout and stderr together.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attacks;
+mod baseline;
+mod baseline_probe;
+mod bundles;
+mod capture;
+mod cli;
+mod explain;
+mod faults;
+mod findings;
+mod fresh;
+mod given;
+mod hostile;
+mod hosts;
+mod include;
+mod inputs;
+mod lints;
+mod many;
+mod pipelines;
+mod recipes;
+mod runtimes;
+mod settings;
+mod shipped;
+mod split;
+mod strip;
+mod traced;
+mod tree;
+mod workspace;

@@ -1,0 +1,141 @@
+//! Many functions in one run: a workspace of 20, each with its own settings and its own archive.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::command::{Ran, bundle_cmd, finish};
+use crate::support::workspace::{N_FUNCTIONS, Scene, name, names};
+use serde_json::Value;
+
+/// The lines of the summary, each with its columns joined by single spaces.
+fn summary(ran: &Ran) -> Vec<String> {
+    let lines = ran.stderr.lines().skip_while(|line| !line.trim_start().starts_with("Summary"));
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn each_function_has_its_archive_and_its_settings() {
+    let scene = Scene::new();
+    scene.manifest(3, "library-path = [\"../libs\"]");
+    scene.manifest(13, "library-path = [\"../libs\"]\ninclude = [\"data.txt\"]");
+    scene.manifest(7, "output = \"own.zip\"");
+    scene.file("f13/data.txt", "data");
+    let ran = scene.run("--workspace").exits(0);
+    let others: Vec<usize> = (0..N_FUNCTIONS).filter(|at| *at != 7).collect();
+    assert_eq!(scene.written(), names(others));
+    assert_eq!(ran.stdout.lines().count(), N_FUNCTIONS, "{ran}");
+    assert!(scene.path().join("f07/own.zip").is_file());
+    for (at, expected) in [
+        (0, &["bootstrap"][..]),
+        (3, &["bootstrap", "lib/libtop.so.1"]),
+        (13, &["bootstrap", "data.txt", "lib/libtop.so.1"]),
+    ] {
+        assert_eq!(scene.entries(at), expected.iter().map(|name| (*name).to_owned()).collect(), "{at}");
+    }
+    let ran = scene.run("--workspace").exits(0);
+    let summary = summary(&ran);
+    assert_eq!(summary.len(), N_FUNCTIONS + 1, "{ran}");
+    assert_eq!(summary[0], "Summary program verdict zipped unzipped libraries");
+    let size = |line: &str| line.split(' ').filter(|word| *word == "kB").count();
+    for (at, line) in summary[1..].iter().enumerate() {
+        let n_libraries = usize::from(at % 10 == 3);
+        assert!(line.starts_with(&format!("{} starts ", name(at))), "{line}");
+        assert!(line.ends_with(&format!(" kB {n_libraries}")) && size(line) == 2, "{line}");
+    }
+    // This machine's glibc is newer than that of AL2.
+    scene.manifest(8, "runtime = \"provided.al2\"");
+    let ran = scene.run("check --workspace").exits(1);
+    assert_eq!(self::summary(&ran)[9], "f08 fails - - 0");
+    ran.says(&["Checking f07 for provided.al2023 (x86_64)", "Checking f08 for provided.al2 (x86_64)"]);
+    // Of one program everything is said already.
+    let ran = scene.run("-p f01").exits(0);
+    assert_eq!(self::summary(&ran), [""; 0]);
+}
+
+#[test]
+fn only_what_was_selected_is_bundled() {
+    let scene = Scene::new();
+    scene.run("--bin f01 --bin f04 --workspace").exits(0);
+    assert_eq!(scene.written(), ["f01", "f04"]);
+    scene.run("-p f05 -p f06").exits(0);
+    assert_eq!(scene.written(), ["f01", "f04", "f05", "f06"]);
+    scene.run("--workspace --exclude f03 --exclude f13 --exclude f0[4-9]").exits(0);
+    let expected: Vec<usize> = (0..N_FUNCTIONS).filter(|at| ![3, 7, 8, 9, 13].contains(at)).collect();
+    assert_eq!(scene.written(), names(expected));
+}
+
+#[test]
+fn one_failing_function_does_not_hide_the_others() {
+    let scene = Scene::new();
+    // Without `libs` two do not start: findings.
+    let ran = scene.run("--workspace --message-format json").exits(1);
+    let starting: Vec<usize> = (0..N_FUNCTIONS).filter(|at| at % 10 != 3).collect();
+    assert_eq!(scene.written(), names(starting.clone()));
+    let document = ran.json();
+    let failing = |document: &Value| -> Vec<String> {
+        let artifacts = document["artifacts"].as_array().unwrap().iter();
+        let failing = artifacts.filter(|artifact| artifact["verdict"] == "fails");
+        failing.map(|artifact| artifact["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(document["artifacts"].as_array().unwrap().len(), N_FUNCTIONS);
+    assert_eq!(failing(&document), ["f03", "f13"]);
+    assert_eq!(document.get("error"), None);
+    assert_eq!(summary(&ran)[4], "f03 fails - - 0");
+    assert_eq!(summary(&ran)[5].split(' ').nth(1), Some("starts"));
+    fs::remove_dir_all(scene.path().join("target/lambda-bundle")).unwrap();
+
+    // One cannot be answered for: an error, which is not the last word either.
+    scene.file("target/release/f02", "#!/bin/sh\n");
+    let ran = scene.run("--workspace --message-format json").exits(101);
+    assert_eq!(scene.written(), names(starting.iter().copied().filter(|at| *at != 2)));
+    assert_eq!(summary(&ran)[3], "f02 no answer - - -");
+    let document = ran.json();
+    assert_eq!((document["artifacts"].as_array().unwrap().len(), failing(&document).len()), (19, 2));
+    let message = document["error"]["message"].as_str().unwrap();
+    assert!(message.ends_with("/target/release/f02` is a script, not an ELF program"), "{message}");
+    assert!(document["error"]["help"].as_str().unwrap().starts_with("name the program"), "{ran}");
+    ran.says(&["error: `", "help: name the program that the script starts;"]);
+
+    // Of several all are said: what cannot be read, what cannot be included, what cannot be written.
+    scene.manifest(5, "include = [\"nope\"]");
+    scene.file("f06/dir.zip/x", "");
+    scene.manifest(6, "output = \"dir.zip\"");
+    let ran = scene.run("--workspace --message-format json").exits(101);
+    let document = ran.json();
+    assert_eq!(document["error"]["message"], "could not answer for 3 programs");
+    let causes: Vec<&str> =
+        document["error"]["causes"].as_array().unwrap().iter().map(|cause| cause.as_str().unwrap()).collect();
+    for (cause, text) in
+        causes.iter().zip(["f02` is a script", "`--include nope` matches nothing: `", "dir.zip`"])
+    {
+        assert!(cause.contains(text), "{text}: {ran}");
+    }
+    assert_eq!(causes.len(), 3);
+    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 3, "{ran}");
+    scene.run("check --workspace").exits(101).says(&["f01      starts  "]);
+}
+
+#[test]
+fn two_functions_for_one_place_stop_the_run_before_anything_is_written() {
+    let scene = Scene::new();
+    let ran = scene.run("--workspace -o out.zip").exits(2);
+    ran.says(&["`f00` and `f01` would both be written to `"]).prints("");
+    assert!(!scene.path().join("out.zip").exists());
+    scene.run("-p f00 -p f01 -o out/{package}.zip").exits(0);
+    assert!(scene.path().join("out/f01.zip").is_file());
+}
+
+#[test]
+fn cargo_is_asked_once() {
+    let scene = Scene::new();
+    let script = "#!/bin/sh\necho \"$1\" >> \"$LOG\"\nexec cargo \"$@\"\n";
+    scene.file("bin/wrapper", script);
+    let wrapper = scene.path().join("bin/wrapper");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let log = scene.path().join("log");
+    let mut run = bundle_cmd(scene.path());
+    finish(run.args(["--workspace", "--exclude", "f*3"]).env("CARGO", &wrapper).env("LOG", &log)).exits(0);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "metadata\n");
+}

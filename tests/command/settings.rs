@@ -1,0 +1,300 @@
+//! Settings from flags, variables and manifests: which wins, what is refused, what `config` prints.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::fs;
+
+use crate::support::command::{Ran, bundle_cmd, finish};
+use cargo_lambda_bundle::settings::table::{Row, Scope, rows};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A workspace of the packages `a` and `b`, each with one binary, and a way to run in it.
+struct Scene {
+    dir: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Scene {
+    /// Each text is the `lambda-bundle` table of a manifest.
+    fn new(workspace: &str, a: &str, b: &str) -> Scene {
+        let scene = Scene { dir: tempfile::tempdir().unwrap(), variables: Vec::new() };
+        let header =
+            "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"2\"\n[workspace.metadata.lambda-bundle]\n";
+        scene.file("Cargo.toml", &format!("{header}{workspace}\n"));
+        for (name, table) in [("a", a), ("b", b)] {
+            let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+            let manifest = format!("{package}[package.metadata.lambda-bundle]\n{table}\n");
+            scene.file(&format!("{name}/Cargo.toml"), &manifest);
+            scene.file(&format!("{name}/src/main.rs"), "fn main() {}\n");
+        }
+        scene
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn var(mut self, name: &str, value: &str) -> Scene {
+        self.variables.push((format!("CARGO_LAMBDA_BUNDLE_{name}"), value.to_owned()));
+        self
+    }
+
+    fn run(&self, arguments: &str) -> Ran {
+        let mut command = bundle_cmd(self.dir.path());
+        finish(command.args(arguments.split_whitespace()).envs(self.variables.clone()))
+    }
+
+    /// The value of a setting of package `a`, and where it is from.
+    #[track_caller]
+    fn setting(&self, arguments: &str, name: &str) -> (Value, String, Value) {
+        let ran = self.run(&format!("config -p a --message-format json {arguments}")).exits(0);
+        of(&ran.json()["packages"][0], name)
+    }
+
+    #[track_caller]
+    fn refuses(&self, code: i32, arguments: &str, text: &str) {
+        let ran = self.run(arguments).exits(code).says(&[text]).prints("");
+        assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error")).count(), 1, "{ran}");
+    }
+}
+
+#[track_caller]
+fn of(package: &Value, name: &str) -> (Value, String, Value) {
+    let settings = package["settings"].as_array().unwrap();
+    let setting = settings.iter().find(|setting| setting["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    (setting["value"].clone(), setting["from"].as_str().unwrap().to_owned(), setting["source"].clone())
+}
+
+fn answer(value: impl Into<Value>, from: &str, source: impl Into<Value>) -> (Value, String, Value) {
+    (value.into(), from.to_owned(), source.into())
+}
+
+#[test]
+fn the_first_source_that_names_a_setting_wins() {
+    let al2 = "runtime = \"provided.al2\"";
+    let provided = "runtime = \"provided\"";
+    let scene = Scene::new("", "", "");
+    assert_eq!(scene.setting("", "runtime"), answer("provided.al2023", "default", Value::Null));
+    let scene = Scene::new(al2, "", "");
+    assert_eq!(scene.setting("", "runtime"), answer("provided.al2", "workspace", "Cargo.toml"));
+    let scene = Scene::new(al2, provided, "");
+    assert_eq!(scene.setting("", "runtime"), answer("provided", "package", "a/Cargo.toml"));
+    let scene = Scene::new(al2, provided, "").var("RUNTIME", "provided.al2");
+    let variable = "CARGO_LAMBDA_BUNDLE_RUNTIME";
+    assert_eq!(scene.setting("", "runtime"), answer("provided.al2", "variable", variable));
+    let flag = answer("provided.al2023", "flag", Value::Null);
+    assert_eq!(scene.setting("--runtime provided.al2023", "runtime"), flag);
+    // As for cargo, an empty variable is none.
+    let scene = Scene::new(al2, "", "").var("RUNTIME", "");
+    assert_eq!(scene.setting("", "runtime").1, "workspace");
+}
+
+#[test]
+fn a_list_replaces_the_lists_under_it() {
+    let scene = Scene::new("lib = [\"w\"]\nallow = [\"shadowed\"]", "lib = [\"p\", \"q\"]", "");
+    assert_eq!(scene.setting("", "lib").0, json!(["p", "q"]));
+    assert_eq!(scene.setting("", "allow").0, json!(["shadowed"]));
+    assert_eq!(scene.setting("--lib f", "lib").0, json!(["f"]));
+    let scene = Scene::new("lib = \"one\"", "", "");
+    assert_eq!(scene.setting("", "lib").0, json!(["one"]));
+    let scene = scene.var("LIB", "x  y").var("EXCLUDE_LIB", "[\"a b\", \"c\"]").var("ASSUME_MISSING", "[x]*");
+    assert_eq!(scene.setting("", "lib").0, json!(["x", "y"]));
+    assert_eq!(scene.setting("", "exclude-lib").0, json!(["a b", "c"]));
+    assert_eq!(scene.setting("", "assume-missing").0, json!(["[x]*"]));
+    // An empty list is a value, too.
+    assert_eq!(Scene::new("lib = [\"w\"]", "lib = []", "").setting("", "lib").1, "package");
+}
+
+#[test]
+fn a_switch_of_a_higher_source_can_be_off() {
+    let scene = Scene::new("build = true\nquiet = true", "build = false\nquiet = false", "");
+    assert_eq!(scene.setting("", "build"), answer(false, "package", "a/Cargo.toml"));
+    assert_eq!(scene.setting("", "quiet").0, false);
+    assert_eq!(scene.setting("--build", "build"), answer(true, "flag", Value::Null));
+    let scene = scene.var("BUILD", "1");
+    assert_eq!(scene.setting("", "build").0, true);
+    let scene = Scene::new("verbose = 2", "", "");
+    assert_eq!(scene.setting("", "verbose"), answer(2, "workspace", "Cargo.toml"));
+    assert_eq!(scene.setting("-v", "verbose"), answer(1, "flag", Value::Null));
+}
+
+#[test]
+fn a_setting_gives_way_to_a_higher_one_that_excludes_it() {
+    let scene = Scene::new("verbose = 1\nprofile = \"lambda\"\nfeatures = [\"x\"]", "", "");
+    assert_eq!(scene.setting("-q", "verbose"), answer(0, "default", Value::Null));
+    assert_eq!(scene.setting("", "profile").0, "lambda");
+    assert_eq!(scene.setting("--release", "profile"), answer(Value::Null, "default", Value::Null));
+    assert_eq!(scene.setting("", "features").0, json!([]));
+    assert_eq!(scene.setting("--build", "features").0, json!(["x"]));
+    // Of one source both cannot be had.
+    let scene = Scene::new("verbose = 1\nquiet = true", "", "");
+    scene.refuses(101, "check -p a", "cannot be used with");
+}
+
+#[test]
+fn paths_start_at_the_manifest_that_has_them() {
+    let scene =
+        Scene::new("sysroot = \"root\"", "library-path = [\"libs\", \"/abs\"]\noutput = \"out/\"", "");
+    let root = scene.dir.path().to_str().unwrap().to_owned();
+    assert_eq!(scene.setting("", "sysroot").0, format!("{root}/root"));
+    assert_eq!(scene.setting("", "library-path").0, json!([format!("{root}/a/libs"), "/abs"]));
+    assert_eq!(scene.setting("", "output").0, format!("{root}/a/out/"));
+    let scene = Scene::new("sysroot = \"root\"", "", "").var("SYSROOT", "elsewhere");
+    let root = scene.dir.path().display();
+    scene.refuses(101, "check -p a", &format!("`--sysroot {root}/elsewhere` is not a directory"));
+}
+
+#[test]
+fn each_package_has_its_own() {
+    let scene = Scene::new("deny = [\"shadowed\"]", "lib = [\"liba.so\"]", "runtime = \"provided.al2\"");
+    let document = scene.run("config --workspace --message-format json").exits(0).json();
+    let [a, b] = &document["packages"].as_array().unwrap()[..] else { panic!("{document}") };
+    assert_eq!((&a["package"], &b["package"]), (&json!("a"), &json!("b")));
+    assert_eq!((of(a, "lib").0, of(b, "lib").0), (json!(["liba.so"]), json!([])));
+    assert_eq!((of(a, "runtime").0, of(b, "runtime").0), (json!("provided.al2023"), json!("provided.al2")));
+    assert_eq!((of(a, "deny").1, of(b, "deny").1), ("workspace".to_owned(), "workspace".to_owned()));
+    // What is not selected is not asked.
+    let scene = Scene::new("", "", "nonsense = 1");
+    scene.run("config -p a").exits(0);
+    scene.refuses(101, "config --workspace", "unknown key `nonsense`");
+}
+
+#[test]
+fn packages_agree_on_what_a_run_has_once() {
+    let scene = Scene::new("", "profile = \"dev\"", "");
+    scene.refuses(
+        101,
+        "check --workspace",
+        "packages `a` and `b` do not agree on `profile`, of which a run has one\nhelp: say `--profile`",
+    );
+    scene.run("config --workspace --profile dev").exits(0);
+}
+
+#[test]
+fn what_is_unknown_or_of_the_wrong_type_is_refused_with_its_place() {
+    let table = "`[package.metadata.lambda-bundle]` of `a/Cargo.toml`";
+    for (line, text) in [
+        ("runtme = \"x\"", format!("unknown key `runtme` in {table}\nhelp: did you mean `runtime`?")),
+        (
+            "exclude_lib = []",
+            format!("unknown key `exclude_lib` in {table}\nhelp: did you mean `exclude-lib`?"),
+        ),
+        ("fnord = 1", format!("unknown key `fnord` in {table}\nhelp: one of: all-features, allow, ")),
+        ("runtime = 1", format!("`runtime` in {table} is `1`, expected a string")),
+        ("lib = [1]", format!("`lib` in {table} is an array, expected a string or an array of strings")),
+        ("build = \"yes\"", format!("`build` in {table} is `yes`, expected `true` or `false`")),
+        ("verbose = -1", format!("`verbose` in {table} is `-1`, expected a number from 0 to 255")),
+        ("sysroot = {}", format!("`sysroot` in {table} is a table, expected a path in a string")),
+        ("repair = \"x\"", format!("`repair` in {table} is `x`, expected one of `auto`, `never`")),
+        ("bin = [\"x\"]", format!("`bin` in {table} has no meaning in a manifest\nhelp: say `--bin`")),
+        (
+            "target-dir = \"x\"",
+            format!(
+                "`target-dir` in {table} has no meaning in a manifest\n\
+                 help: say `--target-dir`, or set `CARGO_LAMBDA_BUNDLE_TARGET_DIR`"
+            ),
+        ),
+        // What only the run itself can judge.
+        ("runtime = \"x\"", format!("`--runtime x` is not a known runtime (from {table})")),
+        ("assume-present = [\"[\"]", format!("`--assume-present [` is not a pattern (from {table})")),
+        ("env = [\"X\"]", format!("`--env X` has no `=` (from {table})")),
+        ("deny = [\"x\"]", format!("`--deny x` names no finding (from {table})")),
+    ] {
+        Scene::new("", line, "").refuses(101, "check -p a", &text);
+    }
+    let scene = Scene::new("runtme = 1", "", "");
+    scene.refuses(101, "check -p a", "in `[workspace.metadata.lambda-bundle]` of `Cargo.toml`");
+    scene.file("a/Cargo.toml", "[package]\nname = \"a\"\nversion = \"0.1.0\"\nmetadata.lambda-bundle = 1\n");
+    scene.file("Cargo.toml", "[workspace]\nmembers = [\"a\"]\nresolver = \"2\"\n");
+    let text =
+        "`lambda-bundle` in `a/Cargo.toml` is `1`, expected a table, `[package.metadata.lambda-bundle]`";
+    scene.refuses(101, "check -p a", text);
+}
+
+#[test]
+fn variables_are_held_to_the_same_rules() {
+    for (name, value, text) in [
+        (
+            "RUNTIM",
+            "x",
+            "the variable `CARGO_LAMBDA_BUNDLE_RUNTIM` is unknown\nhelp: did you mean `CARGO_LAMBDA_BUNDLE_RUNTIME`?",
+        ),
+        ("BIN", "x", "the variable `CARGO_LAMBDA_BUNDLE_BIN` has no meaning\nhelp: say `--bin`"),
+        ("BUILD", "x", "the variable `CARGO_LAMBDA_BUNDLE_BUILD` is `x`, expected `true` or `false`"),
+        ("REPAIR", "x", "`CARGO_LAMBDA_BUNDLE_REPAIR` is `x`, expected one of `auto`, `never`"),
+        ("LIB", "[1]", "`CARGO_LAMBDA_BUNDLE_LIB` is `[1]`, expected a string or an array of strings"),
+        (
+            "RUNTIME",
+            "x",
+            "`--runtime x` is not a known runtime (from the variable `CARGO_LAMBDA_BUNDLE_RUNTIME`)",
+        ),
+    ] {
+        Scene::new("", "", "").var(name, value).refuses(2, "check -p a", text);
+    }
+}
+
+#[test]
+fn without_cargo_variables_count_and_manifests_do_not() {
+    let scene = Scene::new("nonsense = 1", "", "").var("RUNTIME", "provided.al2");
+    let ran = scene.run("config --binary x --message-format json").exits(0);
+    let package = &ran.json()["packages"][0];
+    assert_eq!(package["package"], Value::Null);
+    assert_eq!(of(package, "runtime").0, "provided.al2");
+}
+
+#[test]
+fn config_prints_a_table() {
+    let scene = Scene::new("runtime = \"provided.al2\"", "lib = [\"x\"]", "").var("COLOR", "never");
+    let ran = scene.run("config -p a --sysroot /r").exits(0).says(&[]);
+    assert_eq!(ran.stderr, "");
+    let line = |name: &str| {
+        let line = ran.stdout.lines().find(|line| line.split_whitespace().next() == Some(name));
+        line.unwrap_or_else(|| panic!("{name}: {ran}")).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(ran.stdout.starts_with("# a\n"), "{ran}");
+    assert_eq!(line("runtime"), "runtime \"provided.al2\" workspace, Cargo.toml");
+    assert_eq!(line("lib"), "lib [\"x\"] package, a/Cargo.toml");
+    assert_eq!(line("color"), "color \"never\" CARGO_LAMBDA_BUNDLE_COLOR");
+    assert_eq!(line("sysroot"), "sysroot \"/r\" flag");
+    assert_eq!(line("arch"), "arch - default");
+}
+
+#[test]
+fn errors_before_the_job_are_in_the_document() {
+    let scene = Scene::new("nonsense = 1", "", "").var("MESSAGE_FORMAT", "json");
+    let ran = scene.run("check -p a").exits(101);
+    assert!(ran.json()["error"]["message"].as_str().unwrap().starts_with("unknown key `nonsense`"), "{ran}");
+}
+
+/// The cell of README's table that says where a setting may be said.
+fn where_it_goes(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Flag => "flag",
+        Scope::Variable => "flag, variable",
+        Scope::Run => "all, one for the run",
+        Scope::Package => "all",
+    }
+}
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## Settings\n").nth(1).expect("a section on settings");
+    let section = section.split("\n## ").next().unwrap();
+    let listed: Vec<(String, String)> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `--")?.strip_suffix(" |")?.split_once("` | "))
+        .map(|(name, cell)| (name.to_owned(), cell.to_owned()))
+        .collect();
+    let is_documented = |row: &&Row| !["help", "version"].contains(&row.name.as_str());
+    let rows = rows();
+    let expected: Vec<(String, String)> = rows
+        .iter()
+        .filter(is_documented)
+        .map(|row| (row.name.clone(), where_it_goes(row.scope).to_owned()))
+        .collect();
+    assert_eq!(listed, expected);
+}

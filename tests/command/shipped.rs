@@ -1,0 +1,208 @@
+//! What a bundle ships: `--sbom`, `--licenses`, and the packages in reports.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::command::{bundle_cmd, finish, run};
+use crate::support::compile::CC;
+use crate::support::elf::Object;
+use crate::support::{schema, tools};
+use serde_json::{Value, json};
+use sha2::Digest as _;
+use tempfile::TempDir;
+
+const BUNDLE: &str = "--binary app -o app.zip --sbom {bin}.cdx.json --licenses licenses.txt";
+
+/// A directory with `app`, which needs libpq of this Debian and `libown.so.1`, which no package owns.
+fn scene(test: &str) -> Option<TempDir> {
+    if !tools::require(test, "cc", "gcc")
+        || !tools::require(test, "dpkg-query", "dpkg")
+        || !tools::require(test, "unzip", "unzip")
+        || !(Path::new("/usr/include/postgresql").exists() || tools::skip(test, "libpq (apt: libpq-dev)"))
+    {
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let own = "-shared -fPIC -Wl,-soname,libown.so.1 -Wl,--build-id=0x0123456789abcdef";
+    CC.compile(dir.path(), "int own(void) { return 0; }", "own/libown.so.1", own);
+    let source = "int own(void); int PQlibVersion(void); int main(void) { return own() + PQlibVersion(); }";
+    CC.compile(dir.path(), source, "app", "own/libown.so.1 -lpq");
+    Some(dir)
+}
+
+fn read(dir: &Path, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap()
+}
+
+fn component<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let mut components = document["components"].as_array().unwrap().iter();
+    components
+        .find(|component| component["bom-ref"] == name)
+        .unwrap_or_else(|| panic!("{name}: {document:#}"))
+}
+
+#[test]
+fn the_sbom_names_packages_and_the_stored_bytes() {
+    const TEST: &str = "the_sbom_names_packages_and_the_stored_bytes";
+    let (Some(dir), Some(schema)) = (scene(TEST), schema::cyclonedx(TEST)) else { return };
+    let at = dir.path();
+    run(at, &format!("{BUNDLE} --library-path own")).exits(0);
+    let document = read(at, "app.cdx.json");
+    schema::check(&document, &schema);
+
+    let output = Command::new("dpkg-query").args(["-W", "-f", "${Version}", "libpq5"]).output().unwrap();
+    let version = String::from_utf8(output.stdout).unwrap();
+    let libpq = component(&document, "lib/libpq.so.5");
+    assert_eq!(libpq["name"], "libpq5");
+    assert_eq!(libpq["version"], version.as_str());
+    let purl = libpq["purl"].as_str().unwrap();
+    assert!(
+        purl.starts_with("pkg:deb/debian/libpq5@") && purl.contains("?arch=amd64&distro=debian-"),
+        "{purl}"
+    );
+    let licenses = libpq["licenses"].as_array().unwrap();
+    assert!(licenses.contains(&json!({ "license": { "name": "PostgreSQL" } })), "{licenses:?}");
+
+    let own = component(&document, "lib/libown.so.1");
+    assert_eq!((&own["name"], &own["version"]), (&json!("libown.so.1"), &json!("0123456789abcdef")));
+    assert!(own.get("purl").is_none(), "{own:#}");
+
+    let unzipped = Command::new("unzip").args(["-q", "app.zip", "-d", "out"]).current_dir(at).status();
+    assert!(unzipped.unwrap().success());
+    let all = document["components"].as_array().unwrap().iter().chain([&document["metadata"]["component"]]);
+    for component in all {
+        let bytes = std::fs::read(at.join("out").join(component["bom-ref"].as_str().unwrap())).unwrap();
+        let digest: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(component["hashes"], json!([{ "alg": "SHA-256", "content": digest }]));
+    }
+    let dependencies = document["dependencies"].as_array().unwrap();
+    let app = dependencies.iter().find(|it| it["ref"] == "bootstrap").unwrap();
+    assert_eq!(app["dependsOn"], json!(["lib/libown.so.1", "lib/libpq.so.5"]));
+}
+
+#[test]
+fn the_sbom_is_the_same_again_and_dated_only_if_told() {
+    let Some(dir) = scene("the_sbom_is_the_same_again_and_dated_only_if_told") else { return };
+    let at = dir.path();
+    let bundle = || {
+        run(at, &format!("{BUNDLE} --library-path own")).exits(0);
+        std::fs::read(at.join("app.cdx.json")).unwrap()
+    };
+    assert!(bundle() == bundle());
+    assert!(read(at, "app.cdx.json")["metadata"].get("timestamp").is_none());
+    let mut command = bundle_cmd(at);
+    command.args(format!("{BUNDLE} --library-path own").split_whitespace());
+    finish(command.env("SOURCE_DATE_EPOCH", "1700000000")).exits(0);
+    assert_eq!(read(at, "app.cdx.json")["metadata"]["timestamp"], "2023-11-14T22:13:20Z");
+}
+
+#[test]
+fn licence_texts_are_gathered_with_those_they_refer_to() {
+    let Some(dir) = scene("licence_texts_are_gathered_with_those_they_refer_to") else { return };
+    run(dir.path(), &format!("{BUNDLE} --library-path own")).exits(0);
+    let text = std::fs::read_to_string(dir.path().join("licenses.txt")).unwrap();
+    let libpq = std::fs::read_to_string("/usr/share/doc/libpq5/copyright").unwrap();
+    assert!(text.contains(libpq.trim_end()), "{text}");
+    assert!(text.contains("\n==== lib/libown.so.1: its package is not known ====\n"), "{text}");
+    let title = "\n==== /usr/share/common-licenses/";
+    assert!(text.contains(title), "no text that a copyright file refers to");
+}
+
+#[test]
+fn packages_are_in_the_json_and_with_v() {
+    let Some(dir) = scene("packages_are_in_the_json_and_with_v") else { return };
+    let check = "check --binary app --library-path own";
+    let document = run(dir.path(), &format!("{check} --message-format json")).exits(0).json();
+    let libraries = document["artifacts"][0]["libraries"].as_array().unwrap();
+    let library = |name: &str| libraries.iter().find(|library| library["soname"] == name).unwrap();
+    assert_eq!(library("libpq.so.5")["package"], "libpq5");
+    assert_eq!(library("libown.so.1")["package"], Value::Null);
+    assert_eq!(library("libc.so.6")["package"], Value::Null, "it is not shipped");
+    let version = library("libpq.so.5")["package_version"].as_str().unwrap();
+    run(dir.path(), &format!("{check} -v")).exits(0).says(&[&format!(" (libpq5 {version})\n")]);
+    run(dir.path(), check).exits(0).keeps_silent_about(&["(libpq5"]);
+}
+
+/// A root with a library that a package of `database` owns: its path and text.
+fn sysroot(dir: &Path, files: &[(&str, &str)]) {
+    let library = Object::library("libfoo.so.1").bytes();
+    for (path, bytes) in [("usr/lib64/libfoo.so.1", &library[..])]
+        .into_iter()
+        .chain(files.iter().map(|(p, t)| (*p, t.as_bytes())))
+    {
+        let path = dir.join("root").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    std::fs::write(dir.join("app"), Object::program().needs("libc.so.6").needs("libfoo.so.1").bytes())
+        .unwrap();
+}
+
+#[track_caller]
+fn check_sysroot(files: &[(&str, &str)], purl: &str, license: Option<&str>) {
+    let dir = tempfile::tempdir().unwrap();
+    sysroot(dir.path(), files);
+    run(dir.path(), &format!("{BUNDLE} --sysroot root")).exits(0);
+    let document = read(dir.path(), "app.cdx.json");
+    let found = component(&document, "lib/libfoo.so.1");
+    assert_eq!(found["purl"], purl, "{found:#}");
+    let name = found["licenses"].as_array().map(|licenses| licenses[0]["license"]["name"].as_str().unwrap());
+    assert_eq!(name, license);
+}
+
+#[test]
+fn the_databases_of_a_sysroot_are_asked() {
+    check_sysroot(
+        &[
+            ("etc/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\n"),
+            // As before the directories of / and /usr were merged.
+            ("var/lib/dpkg/info/libfoo1:amd64.list", "/.\n/lib64\n/lib64/libfoo.so.1\n"),
+            ("var/lib/dpkg/status", "Package: libfoo1\nArchitecture: amd64\nVersion: 2:1.0~rc1-1\n"),
+        ],
+        "pkg:deb/ubuntu/libfoo1@2%3A1.0~rc1-1?arch=amd64&distro=ubuntu-24.04",
+        None,
+    );
+    check_sysroot(
+        &[
+            ("etc/os-release", "ID=alpine\nVERSION_ID=3.20.3\n"),
+            ("lib/apk/db/installed", "P:foo\nV:1-r0\nA:x86_64\nL:MIT\nF:usr/lib64\nR:libfoo.so.1\n\n"),
+        ],
+        "pkg:apk/alpine/foo@1-r0?arch=x86_64&distro=alpine-3.20.3",
+        Some("MIT"),
+    );
+}
+
+#[test]
+fn a_copyright_link_does_not_leave_the_sysroot() {
+    let dir = tempfile::tempdir().unwrap();
+    sysroot(
+        dir.path(),
+        &[
+            ("var/lib/dpkg/info/libfoo1.list", "/usr/lib64/libfoo.so.1\n"),
+            ("var/lib/dpkg/status", "Package: libfoo1\nArchitecture: amd64\nVersion: 1\n"),
+            ("usr/share/doc/libfoo-common/copyright", "the text in the root\n"),
+        ],
+    );
+    let outside = dir.path().join("usr/share/doc/libfoo-common");
+    std::fs::create_dir_all(&outside).unwrap();
+    std::fs::write(outside.join("copyright"), "the text outside\n").unwrap();
+    let doc = dir.path().join("root/usr/share/doc/libfoo1");
+    std::os::unix::fs::symlink("../../../../usr/share/doc/libfoo-common", doc).unwrap();
+    run(dir.path(), &format!("{BUNDLE} --sysroot root")).exits(0);
+    let text = std::fs::read_to_string(dir.path().join("licenses.txt")).unwrap();
+    assert!(text.contains("==== lib/libfoo.so.1: libfoo1 1 ====\n\nthe text in the root\n"), "{text}");
+}
+
+#[test]
+fn two_programs_do_not_share_an_sbom() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        std::fs::write(dir.path().join(name), Object::program().needs("libc.so.6").bytes()).unwrap();
+    }
+    run(dir.path(), "--binary one --binary two --sbom all.json").exits(2).says(&[
+        "the lists of `one` and `two` would both be written to",
+        "help: tell them apart: `--sbom {bin}",
+    ]);
+}

@@ -1,0 +1,126 @@
+//! One run for a workspace of 20 functions, three of which share libpq through a layer.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::support::compile::{CC, require_debian_12, require_library};
+use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
+use crate::support::maps::{REPORT, directories};
+use crate::support::workspace::{N_FUNCTIONS, Scene, name};
+use cargo_lambda_bundle::archive::Digest;
+use cargo_lambda_bundle::elf::Arch;
+use serde_json::json;
+
+/// What Debian 12's libpq needs and AL2023 lacks, with it.
+const LIBPQ: [&str; 7] = [
+    "libgnutls.so.30",
+    "libhogweed.so.6",
+    "liblber-2.5.so.0",
+    "libldap-2.5.so.0",
+    "libnettle.so.8",
+    "libpq.so.5",
+    "libsasl2.so.2",
+];
+
+fn set(names: &[impl ToString]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn three_functions_share_libpq_through_a_layer() {
+    const TEST: &str = "three_functions_share_libpq";
+    if !lambda_root::require(TEST, Arch::X86_64)
+        || !require_debian_12(TEST)
+        || !require_library(TEST, "libpq.so", "libpq-dev")
+    {
+        return;
+    }
+    let scene = Scene::new();
+    let main = format!(
+        "{REPORT}int PQlibVersion(void);
+         int main(void) {{ fprintf(stderr, \"libpq %d\\n\", PQlibVersion() / 10000); report(); return 0; }}"
+    );
+    CC.compile(scene.path(), &main, "with-libpq", "-lpq");
+    let sharing = [2, 9, 16];
+    for at in sharing {
+        scene.program(at, "with-libpq");
+    }
+    // One library of its own for one of the others.
+    scene.manifest(3, "library-path = [\"../libs\"]");
+    scene.program(13, "plain");
+
+    let ran = scene.run("--workspace --split-layer shared").exits(0);
+    let layer = "target/lambda-bundle/layers/shared.zip";
+    // The layer and the functions, and nothing else.
+    assert_eq!(ran.stdout.lines().count(), 1 + N_FUNCTIONS, "{ran}");
+    assert!(ran.stdout.lines().next().unwrap().ends_with(layer), "{ran}");
+    assert_eq!(scene.names(layer), set(&LIBPQ.map(|name| format!("lib/{name}"))));
+    for at in 0..N_FUNCTIONS {
+        let expected = if at == 3 { &["bootstrap", "lib/libtop.so.1"][..] } else { &["bootstrap"] };
+        assert_eq!(scene.entries(at), set(expected), "{}", name(at));
+    }
+    scene.run(&format!("verify --kind layer {layer}")).exits(0);
+    for at in sharing {
+        let zip = format!("target/lambda-bundle/{}/bootstrap.zip", name(at));
+        scene.run(&format!("verify {zip} --attached-layer {layer}")).exits(0);
+        scene.run(&format!("verify {zip}")).exits(1).says(&["error[missing-library]", "libpq.so.5"]);
+        let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+        root.unpack_function(&scene.path().join(&zip));
+        assert_eq!(root.start("/var/task/bootstrap", &[]).status.code(), Some(127), "without the layer");
+        root.unpack_layer(&scene.path().join(layer));
+        let output = root.start("/var/task/bootstrap", &[]);
+        let report = String::from_utf8(output.stderr).unwrap();
+        assert!(report.starts_with("libpq 15\nexe /var/task/bootstrap\n"), "{report}");
+        assert_eq!(directories(&report), ["/opt/lib", "/usr/lib64"], "{report}");
+    }
+
+    // The same again: the same bytes.
+    let bytes = || fs::read(scene.path().join(layer)).unwrap();
+    let before = bytes();
+    let document = scene.run("--workspace --split-layer shared --message-format json").exits(0).json();
+    assert!(bytes() == before);
+    let report = &document["split_layer"];
+    assert_eq!(json!([report["kind"], report["format"]]), json!(["layer", "zip"]));
+    assert_eq!(report["path"], json!(scene.path().join(layer)));
+    assert_eq!(report["code_sha256"], json!(Digest::of(&before).base64));
+    ran.says(&[&format!("CodeSha256 {}", Digest::of(&before).base64)]);
+}
+
+#[test]
+fn functions_that_share_nothing_get_no_layer() {
+    let scene = Scene::new();
+    let ran = scene.run("-p f00 -p f01 --split-layer shared").exits(0);
+    ran.says(&["Splitting nothing: no library is shipped by two of the functions"]);
+    assert!(!scene.path().join("target/lambda-bundle/layers").exists());
+}
+
+#[test]
+fn each_package_has_its_own_attached_layers() {
+    let scene = Scene::new();
+    scene.run("-p f03 --library-path libs --kind layer --libraries-only -o top.zip").exits(0);
+    scene.manifest(13, "attached-layer = [\"../top.zip\"]");
+    scene.manifest(3, "library-path = [\"../libs\"]");
+    for _ in 0..2 {
+        scene.run("-p f03 -p f13").exits(0);
+        assert_eq!(scene.entries(3), set(&["bootstrap", "lib/libtop.so.1"]));
+        assert_eq!(scene.entries(13), set(&["bootstrap"]));
+    }
+    let five = "--attached-layer top.zip ".repeat(5);
+    scene.run(&format!("-p f03 -p f13 --split-layer shared {five}")).exits(2).says(&["`--split-layer`"]);
+}
+
+#[test]
+fn the_split_layer_counts_towards_the_limit() {
+    let scene = Scene::new();
+    // Data and the library are over it only together.
+    let data = fs::File::create(scene.path().join("data")).unwrap();
+    let library = fs::metadata(scene.path().join("libs/libtop.so.1")).unwrap().len();
+    let program = fs::metadata(scene.built(3)).unwrap().len();
+    data.set_len(262_144_000 - program - library + 1).unwrap();
+    let both = "check -p f03 -p f13 --library-path libs --split-layer shared";
+    scene.run(both).exits(0);
+    let ran = scene.run(&format!("{both} --include data")).exits(1);
+    ran.says(&["error[size-limit]: `f03` is 262.1 MB unzipped; Lambda takes 262.1 MB with layers"]);
+}

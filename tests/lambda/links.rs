@@ -1,0 +1,252 @@
+//! Links and modes in an archive and in attached layers: what `verify` says, beside a real start in a root like
+//! Lambda's, as Lambda's user.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::command::run;
+use crate::support::compile::{CC, Compiler};
+use crate::support::lambda_root::{self, LambdaRoot};
+use crate::support::tools;
+use cargo_lambda_bundle::elf::Arch;
+
+/// One archive: its files, those of a layer, and whether it starts.
+struct Row {
+    name: &'static str,
+    /// `FILE`, `FILE=WHAT`, `LINK->TARGET`, and `DIRECTORY/`, each with `:MODE` behind it if it is not 0755.
+    files: &'static str,
+    layer: &'static str,
+    starts: bool,
+    /// What the report has.
+    says: &'static str,
+}
+
+const fn starts(name: &'static str, files: &'static str, layer: &'static str) -> Row {
+    Row { name, files, layer, starts: true, says: "" }
+}
+
+const fn fails(name: &'static str, files: &'static str, layer: &'static str, says: &'static str) -> Row {
+    Row { name, files, layer, starts: false, says }
+}
+
+const LINKS: &[Row] = &[
+    starts("a link to a link", "bootstrap->one one->two two->prog prog", ""),
+    starts("a link into a linked directory", "bootstrap->d/prog d->real/ real/prog=prog", ""),
+    starts("up from where a link leads", "bootstrap->d/../prog d->a/real a/real/x=text a/prog=prog", ""),
+    fails(
+        "up from where a link stands",
+        "bootstrap->d/../prog d->a/real a/real/x=text prog",
+        "",
+        "no such file",
+    ),
+    starts("by its whole path", "bootstrap->/var/task/prog prog", ""),
+    starts("out of the archive and back", "bootstrap->../task/prog prog", ""),
+    fails("through nothing", "bootstrap->nodir/../prog prog", "", "error[bootstrap-missing]"),
+    fails("through a file", "bootstrap->file/../prog file=text prog", "", "error[bootstrap-missing]"),
+    fails("a slash behind a file", "bootstrap->prog/ prog", "", "error[bootstrap-missing]"),
+    fails("a loop", "bootstrap->one one->bootstrap", "", "too many levels of symbolic links"),
+    fails("a directory", "bootstrap->d d/x=text", "", "error[bootstrap-missing]"),
+    starts("beside the target", "bootstrap->b/prog b/prog=beside b/libfoo.so.1", ""),
+    starts(
+        "a library by a link to a layer",
+        "bootstrap=app lib/libfoo.so.1->/opt/x/libfoo.so.1",
+        "x/libfoo.so.1",
+    ),
+    starts(
+        "a layer's library by a link back",
+        "bootstrap=app x/libfoo.so.1",
+        "lib/libfoo.so.1->/var/task/x/libfoo.so.1",
+    ),
+    starts("a library of another machine in front", "bootstrap=app libfoo.so.1=arm lib/libfoo.so.1", ""),
+];
+
+const LAYERS: &[Row] = &[
+    starts("a layer's program", "bootstrap->/opt/bin/prog", "bin/prog=prog"),
+    starts("by a linked directory", "bootstrap->d/prog d->/opt/bin", "bin/prog=prog"),
+    starts("a layer's link", "bootstrap->/opt/bin/link", "bin/link->prog bin/prog=prog"),
+    starts("a layer's link back", "bootstrap->/opt/link prog", "link->/var/task/prog"),
+    starts("beside a layer's program", "bootstrap->/opt/bin/prog", "bin/prog=beside bin/libfoo.so.1"),
+    fails(
+        "not beside it",
+        "bootstrap->/opt/bin/prog x/libfoo.so.1",
+        "bin/prog=beside",
+        "error[missing-library]",
+    ),
+    starts("only to be executed", "bootstrap->/opt/prog", "prog:0711"),
+    fails("not to be executed", "bootstrap->/opt/prog", "prog:0644", "`/opt/prog` has mode 0644"),
+    fails("behind a link back", "bootstrap->/opt/link prog:0644", "link->/var/task/prog", "has mode 0644"),
+    fails(
+        "not to be entered",
+        "bootstrap->/opt/bin/prog",
+        "bin/:0700 bin/prog=prog",
+        "may not enter a directory",
+    ),
+    starts("a layer's script", "bootstrap->/opt/run prog", "run=script"),
+    fails("a script only to be executed", "bootstrap->/opt/run prog", "run=script:0711", "has mode 0711"),
+    fails("a text", "bootstrap->/opt/run", "run=text", "`bootstrap` cannot be started"),
+    fails("a library", "bootstrap->/opt/libfoo.so.1", "libfoo.so.1", "it is a shared library"),
+];
+
+const MODES: &[Row] = &[
+    starts("a program only to be executed", "bootstrap=prog:0711", ""),
+    fails("a script only to be executed", "bootstrap=script:0711 prog", "", "has mode 0711"),
+    starts("a directory to pass through", "bootstrap=app lib/:0711 lib/libfoo.so.1", ""),
+    fails("a umask of 077", "bootstrap=app lib/:0700 lib/libfoo.so.1", "", "warning[not-executable]"),
+    fails(
+        "a directory to be listed",
+        "bootstrap=app lib/:0744 lib/libfoo.so.1",
+        "",
+        "error[missing-library]",
+    ),
+    fails("around the program", "bootstrap->b/prog b/:0700 b/prog=prog", "", "may not enter a directory"),
+    fails(
+        "a link in it that leads out",
+        "bootstrap=app lib/:0700 lib/libfoo.so.1->../x/libfoo.so.1 x/libfoo.so.1",
+        "",
+        "error[missing-library]",
+    ),
+    fails(
+        "the same in a layer",
+        "bootstrap=app",
+        "lib/:0700 lib/libfoo.so.1->../x/libfoo.so.1 x/libfoo.so.1",
+        "error[missing-library]",
+    ),
+    fails(
+        "into it and up again",
+        "bootstrap->d/../prog d/:0700 d/x=text prog",
+        "",
+        "may not enter a directory",
+    ),
+    fails(
+        "by a link in it",
+        "bootstrap->d/link d/:0700 d/link->../prog prog",
+        "",
+        "may not enter a directory",
+    ),
+    fails(
+        "behind a linked directory",
+        "bootstrap=app lib->c/d c/:0700 c/d/libfoo.so.1=libfoo.so.1",
+        "",
+        "error[missing-library]",
+    ),
+    fails("a library not to be read", "bootstrap=app lib/libfoo.so.1:0711", "", "may not read it"),
+];
+
+struct Scene {
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    /// Compiles what the rows name.
+    fn new() -> Scene {
+        let scene = Scene { dir: tempfile::tempdir().unwrap() };
+        let dir = scene.dir.path();
+        let arm = Compiler(&["aarch64-linux-gnu-gcc"]);
+        let library = "int foo(void) { return 0; }";
+        let app = "int foo(void); int main(void) { return foo(); }";
+        CC.compile(dir, library, "libfoo.so.1", "-shared -fPIC -Wl,-soname,libfoo.so.1");
+        arm.compile(dir, library, "arm", "-shared -fPIC -nostdlib -Wl,-soname,libfoo.so.1");
+        CC.compile(dir, "int main(void) { return 0; }", "prog", "");
+        CC.compile(dir, app, "app", "libfoo.so.1");
+        CC.compile(dir, app, "beside", "libfoo.so.1 -Wl,-rpath,$ORIGIN");
+        fs::write(dir.join("script"), "#!/bin/sh\nexec /var/task/prog\n").unwrap();
+        fs::write(dir.join("text"), "text\n").unwrap();
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Lays a row's files out, and zips them.
+    fn zip(&self, files: &str, zip: &str) {
+        let stage = self.path("stage");
+        let _ = fs::remove_dir_all(&stage);
+        let _ = fs::remove_file(self.path(zip));
+        fs::create_dir(&stage).unwrap();
+        let mut modes = Vec::new();
+        for file in files.split_whitespace() {
+            let (file, mode) = file.split_once(':').unwrap_or((file, "0755"));
+            let (name, what) = file.split_once("->").or(file.split_once('=')).unwrap_or((file, file));
+            let path = stage.join(name.trim_end_matches('/'));
+            if name.ends_with('/') {
+                fs::create_dir_all(&path).unwrap();
+            } else {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+            }
+            if file.contains("->") {
+                symlink(what, &path).unwrap();
+                continue;
+            }
+            if !name.ends_with('/') {
+                fs::copy(self.path(Path::new(what).file_name().unwrap().to_str().unwrap()), &path).unwrap();
+            }
+            modes.push((path, u32::from_str_radix(mode, 8).unwrap()));
+        }
+        for (path, mode) in modes {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let mut command = Command::new("zip");
+        let status = command.args(["-qry", &format!("../{zip}"), "."]).current_dir(&stage).status().unwrap();
+        assert!(status.success(), "{files}");
+    }
+
+    /// Whether the report and a real start say what the row says.
+    fn check(&self, row: &Row, root: &LambdaRoot) -> Result<(), String> {
+        let mut arguments = "verify app.zip --runtime provided.al2023".to_owned();
+        for place in ["var/task", "opt"] {
+            fs::remove_dir_all(root.path(place)).unwrap();
+            fs::create_dir(root.path(place)).unwrap();
+            fs::set_permissions(root.path(place), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        self.zip(row.files, "app.zip");
+        root.unpack_function(&self.path("app.zip"));
+        if !row.layer.is_empty() {
+            self.zip(row.layer, "layer.zip");
+            root.unpack_layer(&self.path("layer.zip"));
+            arguments.push_str(" --attached-layer layer.zip");
+        }
+        let output = root.start("/var/task/bootstrap", &[]);
+        let ran = run(self.dir.path(), &arguments);
+        let says = ran.code == Some(if row.starts { 0 } else { 1 }) && ran.stderr.contains(row.says);
+        match output.status.success() == row.starts && says {
+            true => Ok(()),
+            false => Err(format!("{}: {output:?}\n{ran}", row.name)),
+        }
+    }
+}
+
+#[track_caller]
+fn check_all(test: &str, rows: &[Row]) {
+    let able = lambda_root::require(test, Arch::X86_64)
+        && tools::require(test, "zip", "zip")
+        && tools::require(test, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
+    if !able {
+        return;
+    }
+    let scene = Scene::new();
+    let root = LambdaRoot::new(Arch::X86_64, &["libc.so.6"]);
+    fs::create_dir(root.path("bin")).unwrap();
+    tools::copy_program("/bin/sh", root.path("bin/sh"));
+    let wrong: Vec<String> = rows.iter().filter_map(|row| scene.check(row, &root).err()).collect();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+#[test]
+fn links_lead_where_the_kernel_follows_them() {
+    check_all("links_lead_where_the_kernel_follows_them", LINKS);
+}
+
+#[test]
+fn a_bootstrap_may_be_a_link_to_a_file_of_a_layer() {
+    check_all("a_bootstrap_may_be_a_link_to_a_file_of_a_layer", LAYERS);
+}
+
+#[test]
+fn modes_are_those_of_lambdas_user() {
+    check_all("modes_are_those_of_lambdas_user", MODES);
+}

@@ -1,0 +1,20 @@
+//! What is written, really started: in roots like that of a function, on its kernel, by the tools around it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod aws;
+mod foreign;
+mod harness;
+mod haskell;
+mod layers;
+mod links;
+mod pins;
+mod private;
+mod promise;
+mod rebind;
+mod script;
+mod seeds;
+mod starts;
+mod tails;
+mod together;

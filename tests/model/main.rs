@@ -1,0 +1,13 @@
+//! The library on values in memory: needs no other tool and takes seconds. The inner loop.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod archive;
+mod deflate;
+mod elf;
+mod plan;
+mod properties;
+mod readme;
+mod template;
+mod world;

@@ -1,0 +1,15 @@
+//! The model beside the real thing: loaders, linkers and toolchains.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod differential;
+mod ld_so;
+mod musl_loader;
+mod mutants;
+mod older_ld_so;
+mod opened;
+mod plan_worlds;
+mod programs;
+mod repair;
+mod symbols;

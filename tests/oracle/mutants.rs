@@ -1,0 +1,349 @@
+//! Every field of a program and of a library that the kernel or ld.so reads, changed one at a time: what we say of
+//! the file, beside a real start.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::support::compile::CC;
+use crate::support::fields::{fields, number, values};
+use crate::support::lambda_root::{LIBRARY_PATH, LambdaRoot};
+use crate::support::tools;
+use camino::Utf8Path;
+use cargo_lambda_bundle::audit::{self, Owner, Severity, Subject};
+use cargo_lambda_bundle::baseline::Baseline;
+use cargo_lambda_bundle::disk::capture::capture;
+use cargo_lambda_bundle::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType};
+use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
+use cargo_lambda_bundle::world::Opened;
+
+/// Uses whatever a library can offer: functions and data, called, copied and pointed to, thread-local data, an
+/// initializer.
+const PROGRAM: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+extern int number, add(int, int), started, *pointer, (*function)(int, int);
+extern __thread int local;
+int *to_number = &number;
+int (*to_add)(int, int) = add;
+static int own = 7, *to_own = &own;
+static __thread int thread = 5;
+__attribute__((constructor)) static void begin(void) { own++; }
+int main(int n, char **words) {
+    if (started != 1 || number != 3 || add(1, 2) != 3 || to_add(2, 2) != 4 || *to_number != 3) return 42;
+    if (*pointer != 11 || function(1, 1) != 2 || local != 9 || thread != 5 || *to_own != 8) return 43;
+    if (puts("fine") < 0 || getenv("HOME") == words[0] || fflush(stdout)) return 43;
+    _exit(0);
+}
+"#;
+
+const LIBRARY: &str = r#"
+#include <stdlib.h>
+#include <string.h>
+int number = 3, started;
+__thread int local = 9;
+static int hidden = 11;
+int *pointer = &hidden;
+static int sum(int a, int b) { return a + b; }
+int add(int a, int b) { return sum(a, b) + (abs(a) < 0); }
+int (*function)(int, int) = add;
+int never(const char *text) { return strlen(text) + number; }
+__attribute__((constructor)) static void begin(void) { started = 1; }
+"#;
+
+/// The exit statuses of a program that runs and sees other values than it should.
+const WRONG_1: i32 = 42;
+const WRONG_2: i32 = 43;
+
+const SONAME: &str = "libmutant.so.1";
+
+/// The least time of an honest start is some milliseconds.
+const START: &str = "exec timeout -s KILL 5 prlimit --cpu=3 --core=0 --as=4294967296 --fsize=65536 -- \"$@\"";
+
+struct Scene {
+    dir: tempfile::TempDir,
+    lambda: LambdaWorld,
+    program: Vec<u8>,
+    library: Vec<u8>,
+}
+
+impl Scene {
+    fn new(test: &str) -> Option<Scene> {
+        let needs = [("cc", "gcc"), ("prlimit", "util-linux"), ("setpriv", "util-linux")];
+        if needs.iter().any(|(tool, package)| !tools::require(test, tool, package)) {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("map"), "V1 { global: *; };").unwrap();
+        CC.compile(
+            dir.path(),
+            LIBRARY,
+            SONAME,
+            &format!("-O1 -shared -fPIC -Wl,-soname,{SONAME} -Wl,--version-script=map"),
+        );
+        CC.compile(dir.path(), PROGRAM, "program", &format!("-O1 {SONAME} -Wl,-z,now"));
+        let root = LambdaRoot::new(Arch::X86_64, &["libc.so.6"]);
+        let path = root.path("");
+        let text =
+            capture(Utf8Path::from_path(&path).unwrap(), "here", "2026-01-01", None).unwrap().captured_text();
+        let lambda = LambdaWorld {
+            baseline: Baseline::parse(&text).unwrap(),
+            library_paths: vec![LIBRARY_PATH.to_owned()],
+            assume_present: Default::default(),
+            assume_missing: Default::default(),
+            binds_now: false,
+            preload: Vec::new(),
+        };
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let [program, library] = ["program", SONAME].map(|name| fs::read(dir.path().join(name)).unwrap());
+        Some(Scene { dir, lambda, program, library })
+    }
+
+    /// The first error that is found in a bundle of this program with this library.
+    fn refused(&self, program: &[u8], library: &[u8]) -> Option<String> {
+        let facts = match elf::parse(program) {
+            Ok(facts) => Arc::new(facts),
+            Err(error) => return Some(error.to_string()),
+        };
+        if matches!(facts.object_type, ObjectType::Other(_)) || facts.linkage() == Linkage::SharedLibrary {
+            return Some("no program".to_owned());
+        }
+        let rejected = |error: ElfError| MemberContent::Other(Opened::Rejected(error.to_string()));
+        let content =
+            elf::parse(library).map_or_else(rejected, |facts| MemberContent::Object(Arc::new(facts)));
+        let members = [Member { path: format!("/var/task/lib/{SONAME}"), content }];
+        let mut walks = match facts.arch() {
+            Some(_) => self.lambda.walks("/var/task/bootstrap", &facts, &[], &members),
+            None => Vec::new(),
+        };
+        self.lambda.check_symbols(&mut walks, &BTreeMap::new());
+        let subject = Subject {
+            name: "app",
+            program: &facts,
+            lambda: &self.lambda,
+            owner: Owner::Archive,
+            members: &members,
+            attached: &BTreeSet::new(),
+            build_files: &BTreeMap::new(),
+            not_shipped: &BTreeMap::new(),
+            conflicts: &BTreeMap::new(),
+            may_edit: false,
+        };
+        let findings = audit::audit(&subject, &walks);
+        let error = findings.into_iter().find(|finding| finding.severity == Severity::Error)?;
+        Some(format!("{}: {}", error.code.as_str(), error.message))
+    }
+
+    /// What we say of a mutant of the program or of the library, beside the other as it was; and how it goes.
+    fn both(&self, is_program: bool, mutant: &[u8]) -> (Option<String>, Real) {
+        let (dir, mutants) = (self.dir.path(), self.dir.path().join("mutants"));
+        let file = mutants.join(if is_program { "program" } else { SONAME });
+        fs::write(&file, mutant).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        let answers = match is_program {
+            true => (self.refused(mutant, &self.library), self.real(&file, dir)),
+            false => (self.refused(&self.program, mutant), self.real(&dir.join("program"), &mutants)),
+        };
+        fs::remove_file(&file).unwrap();
+        answers
+    }
+
+    /// How a real start goes.
+    fn real(&self, program: &Path, library_dir: &Path) -> Real {
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--reuid=993",
+            "--regid=990",
+            "--clear-groups",
+            "--no-new-privs",
+            "sh",
+            "-c",
+            START,
+            "sh",
+        ]);
+        let output = command
+            .arg(program)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("LD_LIBRARY_PATH", format!("{}:/lib/x86_64-linux-gnu", library_dir.display()))
+            .output()
+            .unwrap();
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match output.status.code() {
+            Some(0) if out == "fine\n" => Real::Fine,
+            Some(0 | WRONG_1 | WRONG_2) => Real::Runs,
+            _ => Real::Fails(format!("{} {}", output.status, error.lines().last().unwrap_or(""))),
+        }
+    }
+}
+
+/// How a start went.
+#[derive(Debug, PartialEq, Eq)]
+enum Real {
+    /// As that of the original.
+    Fine,
+    /// `main` was reached, and saw something wrong.
+    Runs,
+    /// The kernel or ld.so ended it, or it crashed. Says how.
+    Fails(String),
+}
+
+/// What only execution can show, by the fields, and why.
+const STARTS_AS_FAR_AS_CAN_BE_TOLD: &[(&str, &str)] = &[
+    (
+        "other code and data than before: each value is one that a linker may have written",
+        "ehdr.e_entry LOADr.p_offset LOADrx.p_offset LOADrx.p_filesz dynINIT.d_val dynINIT_ARRAY.d_val \
+        dynINIT_ARRAYSZ.d_val dynPLTRELSZ.d_val rela. jmprel.",
+    ),
+    ("constants that are not there: nothing but the program's code leads to them", "LOADr."),
+    ("data that the program writes is read-only: its code alone knows which data that is", "RELRO."),
+    (
+        "a dynamic segment that ends early: the rest of it might be what a linker keeps free",
+        "dynSYMENT.d_tag dynDEBUG.d_tag dynPLTGOT.d_tag dynPLTRELSZ.d_tag dynPLTREL.d_tag dynRELA.d_tag dynFLAGS.d_tag",
+    ),
+    ("a hash table that does not lead to the symbols: all look-ups would have to be done", "gnu_hash."),
+    ("a symbol that was made local or hidden is the object's own, which is none", "sym.st_info sym.st_other"),
+    (
+        "the version of a symbol that may be absent: ld.so reads behind its table, mostly without harm",
+        "versym.",
+    ),
+];
+
+/// What is refused though it starts, by the words of the answer, and why.
+const REFUSED_IN_ANY_CASE: &[(&str, &[&str])] = &[
+    (
+        "the kernel looks at the machine alone; a file of another class or byte order is not read",
+        &["its ELF class is", "its ELF byte order is", "no program"],
+    ),
+    (
+        "ld.so knows no ends of tables, and may find what harms nobody behind them",
+        &["lies outside", "has no end", "outside the file", "of ``", "unknown format", "no entry for"],
+    ),
+    (
+        "what would fail is not used, by this program",
+        &["mapped over", "may be neither read", "no DT_PLTREL", "not writable", "not in executable code"],
+    ),
+];
+
+#[test]
+fn mutants_start_if_we_say_so() {
+    let Some(scene) = Scene::new("mutants_start_if_we_say_so") else { return };
+    let dir = scene.dir.path();
+    assert_eq!(scene.refused(&scene.program, &scene.library), None);
+    assert_eq!(scene.real(&dir.join("program"), dir), Real::Fine);
+    fs::create_dir(dir.join("mutants")).unwrap();
+    let mut tally = Tally::default();
+    for (is_program, bytes) in [(true, &scene.program), (false, &scene.library)] {
+        for field in fields(bytes) {
+            let old = number(bytes, field.at, field.size);
+            for value in values(old, field.size) {
+                let mut mutant = bytes.clone();
+                mutant[field.at..][..field.size].copy_from_slice(&value.to_le_bytes()[..field.size]);
+                let (said, real) = scene.both(is_program, &mutant);
+                let of = if is_program { "program" } else { "library" };
+                tally.add(&field.name, &format!("{of} {} {old:#x} -> {value:#x}", field.name), said, real);
+            }
+        }
+    }
+    println!("{}", tally.summary());
+    assert!(tally.total > 2000, "{} mutants", tally.total);
+    assert!(tally.unexplained.is_empty(), "{:#?}", tally.unexplained);
+    assert!(tally.starts.len() < tally.total / 18, "{}", tally.summary());
+    assert!(tally.refused.len() < tally.total / 30, "{}", tally.summary());
+}
+
+/// The answers that differ.
+#[derive(Default)]
+struct Tally {
+    total: usize,
+    starts: Vec<String>,
+    refused: Vec<String>,
+    unexplained: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, field: &str, row: &str, said: Option<String>, real: Real) {
+        self.total += 1;
+        match (said, real) {
+            (None, Real::Fails(real)) => {
+                let is_of = |fields: &str| fields.split_whitespace().any(|name| field.starts_with(name));
+                if !STARTS_AS_FAR_AS_CAN_BE_TOLD.iter().any(|(_, fields)| is_of(fields)) {
+                    self.unexplained.push(format!("{row} starts, we say: {real}"));
+                }
+                self.starts.push(format!("{row}: {real}"));
+            }
+            (Some(said), Real::Fine) => {
+                let is_one = |words: &[&str]| words.iter().any(|word| said.contains(word));
+                if !REFUSED_IN_ANY_CASE.iter().any(|(_, words)| is_one(words)) {
+                    self.unexplained.push(format!("{row} is refused, and starts: {said}"));
+                }
+                self.refused.push(format!("{row}: {said}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "{} mutants\n{} start, we say, and do not:\n{}\n{} are refused and start:\n{}",
+            self.total,
+            self.starts.len(),
+            self.starts.join("\n"),
+            self.refused.len(),
+            self.refused.join("\n")
+        )
+    }
+}
+
+/// Neither a program nor a library of this machine, whoever linked it, has a fault.
+#[test]
+fn what_is_installed_has_no_fault() {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap();
+    let sysroot = String::from_utf8(sysroot.stdout).unwrap();
+    let system = ["/usr/bin", "/usr/sbin", "/usr/lib/x86_64-linux-gnu", "/usr/aarch64-linux-gnu/lib"];
+    let mut directories: Vec<PathBuf> = system.map(PathBuf::from).to_vec();
+    directories.extend(["bin", "lib"].map(|name| Path::new(sysroot.trim()).join(name)));
+    let (mut n_files, mut wrong) = (0, Vec::new());
+    for directory in directories.iter().filter(|directory| directory.is_dir()) {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let Some(facts) = facts_of(&path) else { continue };
+            if facts.arch().is_none() || matches!(facts.object_type, ObjectType::Other(_)) {
+                continue;
+            }
+            n_files += 1;
+            let fault = match facts.linkage() {
+                Linkage::SharedLibrary => facts.library_fault(),
+                _ => facts.program_fault(),
+            };
+            wrong.extend(fault.map(|fault| format!("{}: {:?}, {fault}", path.display(), facts.linkage())));
+        }
+    }
+    println!("{n_files} files");
+    assert!(n_files > 300, "{n_files} files");
+    assert_eq!(wrong, [""; 0]);
+}
+
+/// The facts of a regular file, where it is an ELF file.
+fn facts_of(path: &Path) -> Option<ElfFacts> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    if !metadata.is_file() {
+        return None;
+    }
+    let mut file = fs::File::open(path).ok()?;
+    let read = |range: Range<u64>| -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        file.seek(SeekFrom::Start(range.start))?;
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    };
+    elf::parse_ranges(metadata.len(), read).ok()?.ok()
+}
