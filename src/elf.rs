@@ -156,6 +156,20 @@ pub enum Alignment {
     Broken,
 }
 
+/// The thread-local storage of an object, and how its code reaches such storage, its own or another object's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The size in memory, in bytes; 0 without PT_TLS.
+    pub n_bytes: u64,
+    /// `p_align`, in bytes.
+    pub align: u64,
+    /// By a fixed distance from the thread's pointer, which only the block made at start allows: DF_STATIC_TLS, or a
+    /// relocation of that kind.
+    pub is_static: bool,
+    /// By descriptors, for which ld.so uses that block while it has room.
+    pub has_descriptors: bool,
+}
+
 /// What one ELF file says. Names are as in the file; bytes that are not UTF-8, and control characters,
 /// appear as `\xNN`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -204,8 +218,8 @@ pub struct ElfFacts {
     pub faults: Vec<Fault>,
     /// PT_DYNAMIC is there.
     pub has_dynamic: bool,
-    /// The size of its thread-local storage in memory, in bytes; 0 without PT_TLS.
-    pub tls_bytes: u64,
+    /// PT_TLS.
+    pub tls: Tls,
     /// DT_DEBUG is there: linkers give it to programs alone.
     pub has_debug: bool,
     /// DT_VERSYM is there.
@@ -239,7 +253,7 @@ pub const DF_1_NOW: u64 = 0x1;
 /// DF_TEXTREL: relocations change code.
 const DF_TEXTREL: u64 = 0x4;
 /// DF_STATIC_TLS: its thread-local storage must lie in the block that is made at start.
-pub const DF_STATIC_TLS: u64 = 0x10;
+const DF_STATIC_TLS: u64 = 0x10;
 /// DF_BIND_NOW.
 pub const DF_BIND_NOW: u64 = 0x8;
 
@@ -602,7 +616,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
     }
     facts.has_load = image.loads().next().is_some();
     facts.alignment = image.alignment();
-    facts.tls_bytes = image.tls_bytes();
+    facts.tls = image.tls();
     facts.interpreter = image.interpreter()?;
     let mut faults = Faults::new();
     faults.header(image);
@@ -728,6 +742,8 @@ fn read_tables(
         true => relocations::read(image, &tables)?,
         false => relocations::Relocations::default(),
     };
+    facts.tls.is_static = relocations.has_static_tls || facts.flags & DF_STATIC_TLS != 0;
+    facts.tls.has_descriptors = relocations.has_tls_descriptors;
     facts.symbols = symbols::read(image, &tables, hashed, &relocations.uses, strings.bytes())?;
     Ok(relocations.fault)
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use goblin::elf64::header as header64;
 use goblin::elf64::program_header as segment;
 
-use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part};
+use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part, Tls};
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
@@ -183,9 +183,14 @@ impl<'a> Image<'a> {
         load.p_vaddr.checked_add(offset - load.p_offset)
     }
 
-    /// The memory size of PT_TLS; ld.so goes by the last one.
-    pub fn tls_bytes(&self) -> u64 {
-        self.of_type(segment::PT_TLS).last().map_or(0, |header| header.p_memsz)
+    /// PT_TLS; ld.so goes by the last one.
+    pub fn tls(&self) -> Tls {
+        let header = self.of_type(segment::PT_TLS).last();
+        header.map_or_else(Tls::default, |header| Tls {
+            n_bytes: header.p_memsz,
+            align: header.p_align,
+            ..Tls::default()
+        })
     }
 
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.

@@ -108,6 +108,10 @@ pub(super) struct Relocations {
     pub uses: Vec<Uses>,
     /// What ld.so refuses in them or dies of, the first of it.
     pub fault: Option<&'static str>,
+    /// One wants a fixed distance from the thread's pointer.
+    pub has_static_tls: bool,
+    /// One wants a descriptor of thread-local storage.
+    pub has_tls_descriptors: bool,
 }
 
 /// Reads the tables.
@@ -182,6 +186,15 @@ impl Reader<'_> {
             let entry = u64(raw, 8);
             let (symbol, kind) = (entry >> 32, entry as u32);
             let class = Class::of(self.image.machine, kind);
+            match (self.image.machine, kind) {
+                (EM_AARCH64, reloc::R_AARCH64_TLS_TPREL) | (EM_X86_64, reloc::R_X86_64_TPOFF64) => {
+                    self.read.has_static_tls = true;
+                }
+                (EM_AARCH64, reloc::R_AARCH64_TLSDESC) | (EM_X86_64, reloc::R_X86_64_TLSDESC) => {
+                    self.read.has_tls_descriptors = true;
+                }
+                _ => {}
+            }
             if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
                 self.fault("its table of jump slots has a relocation of another type");
             }

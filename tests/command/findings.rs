@@ -242,7 +242,7 @@ impl Scene<'_> {
                     );
                     CC.compile(self.dir, &source, name, &format!("-shared -fPIC -Wl,-soname,{name}"));
                 };
-                library("1665", "libbig.so.1");
+                library("1800", "libbig.so.1");
                 library("1600", "libsmall.so.1");
                 CC.compile(self.dir, EMPTY, "app", "");
                 own([
