@@ -66,7 +66,10 @@ impl<'a> Start<'a> {
         // The kernel's link to the running program has no links in it.
         let origin = path.canonicalize().unwrap().parent().unwrap().to_str().unwrap().to_owned();
         let world = World {
-            rules: build_world::rules(&files, Arch::X86_64, Libc::Glibc),
+            rules: real_loader::of_this_processor(
+                build_world::rules(&files, Arch::X86_64, Libc::Glibc),
+                Some(Path::new("/etc/ld.so.cache")),
+            ),
             files: &files,
             library_path: self.library_path.map(|value| self.tree.long(value)),
             working_directory: self.tree.path(self.directory).to_str().unwrap().to_owned(),
@@ -414,7 +417,9 @@ fn hardware_subdirectories_are_those_of_ld_so_in_its_order() {
     let Some(t) = tree("hardware_subdirectories_are_those_of_ld_so_in_its_order") else { return };
     t.directory("hw");
     let files = DiskFiles::new(None, Vec::new(), Vec::new());
-    assert_eq!(build_world::glibc_rules(&files, Arch::X86_64).hwcaps, tried_subdirectories(&t));
+    let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
+    let Rules::Glibc(rules) = real_loader::of_this_processor(rules, None) else { panic!("glibc's rules") };
+    assert_eq!(rules.hwcaps, tried_subdirectories(&t));
 }
 
 #[test]
@@ -1026,6 +1031,7 @@ fn loads_in_root(t: &Tree, program: &str, expected: &[&str]) {
     let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
     let Opened::File(root) = files.open(program) else { panic!("{program} is there") };
     let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
+    let rules = real_loader::of_this_processor(rules, Some(&t.path("etc/ld.so.cache")));
     let world = World { files: &files, rules, library_path: None, working_directory: "/".into() };
     let closure = loader::walk(&world, program, "/", root, &[]);
     assert_eq!(real_loader::answer_of(&closure, &world.rules).objects, expected, "model");
@@ -1143,8 +1149,7 @@ fn a_cache_entry_is_looked_up_by_soname_and_checked_like_any_file() {
 #[test]
 fn the_cache_prefers_the_best_hardware_subdirectory() {
     let Some(t) = root("the_cache_prefers_the_best_hardware_subdirectory") else { return };
-    // The programs of a foreign root run on any machine, so the model takes the first level there; an entry
-    // of a subdirectory must not hide the one of the directory.
+    // Lambda's level is v3, whatever this machine's is.
     t.program("prog", Has::needed(&["liba.so"]));
     t.write("etc/ld.so.conf", "/opt\n").library("opt/liba.so", Has::nothing().soname("liba.so"));
     for level in ["x86-64-v2", "x86-64-v3", "x86-64-v9"] {
@@ -1157,7 +1162,7 @@ fn the_cache_prefers_the_best_hardware_subdirectory() {
     let sysroot = Utf8Path::new(t.path("").to_str().unwrap()).to_owned();
     let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
     let cache = build_world::glibc_rules(&files, Arch::X86_64).cache;
-    assert_eq!(cache.get("liba.so").map(String::as_str), Some("/opt/liba.so"));
+    assert_eq!(cache.get("liba.so").map(String::as_str), Some("/opt/glibc-hwcaps/x86-64-v3/liba.so"));
 }
 
 #[test]
