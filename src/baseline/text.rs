@@ -11,9 +11,9 @@ use crate::version;
 
 /// What the lines after the header are about.
 enum Block {
-    Object(Draft),
+    Object(Box<Draft>),
     /// With the line it begins in.
-    Elf(usize, ElfDraft),
+    Elf(usize, Box<ElfDraft>),
 }
 
 /// Reads a whole text. `arch` is the architecture of a text that does not say.
@@ -27,8 +27,10 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
         }
         let entry = Entry::of_line(at + 1, line);
         match (entry.key, blocks.last_mut()) {
-            ("object", _) => blocks.push(Block::Object(Draft::new(&entry)?)),
-            ("elf", _) => blocks.push(Block::Elf(entry.line, ElfDraft::new(&entry, header.arch.or(arch))?)),
+            ("object", _) => blocks.push(Block::Object(Box::new(Draft::new(&entry)?))),
+            ("elf", _) => {
+                blocks.push(Block::Elf(entry.line, Box::new(ElfDraft::new(&entry, header.arch.or(arch))?)))
+            }
             (_, Some(Block::Object(object))) => object.take(&entry)?,
             (_, Some(Block::Elf(_, file))) => file.take(&entry)?,
             (_, None) => header.take(&entry)?,
@@ -37,7 +39,7 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     let mut objects = Vec::new();
     for block in blocks {
         match block {
-            Block::Object(object) => objects.push(object),
+            Block::Object(object) => objects.push(*object),
             Block::Elf(line, file) => {
                 let (path, entry, package) = file.finish();
                 let packages = package.map(|package| (path.clone(), package));

@@ -325,9 +325,13 @@ impl Glibc {
                 directory => format!("{directory}/"),
             };
             let mut paths = Vec::new();
-            for subdirectory in &self.hwcaps {
-                // Nothing is found in a directory that is not there; asking once saves a path per name.
-                let below = super::absolute(&format!("{prefix}{subdirectory}"), &world.working_directory);
+            // Nothing is found in a directory that is not there; asking once saves a path per name.
+            let mut below = super::absolute(&prefix, &world.working_directory);
+            let base = below.len();
+            let is_there = world.files.is_directory(below.trim_end_matches('/'));
+            for subdirectory in self.hwcaps.iter().filter(|_| is_there || base <= 1) {
+                below.truncate(base);
+                below.push_str(subdirectory);
                 if world.files.is_directory(&below) {
                     paths.push(format!("{prefix}{subdirectory}/{name}"));
                 }

@@ -1,4 +1,5 @@
 //! The program itself, on small files and projects: exit status, stdout and stderr together.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! What is written, really started: in roots like that of a function, on its kernel, by the tools around it.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! The library on values in memory: needs no other tool and takes seconds. The inner loop.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 #[path = "../support/mod.rs"]
 mod support;

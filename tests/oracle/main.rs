@@ -1,4 +1,5 @@
 //! The model beside the real thing: loaders, linkers and toolchains.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 #[path = "../support/mod.rs"]
 mod support;
