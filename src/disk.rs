@@ -27,7 +27,7 @@ pub mod write;
 ///
 /// # Errors
 ///
-/// Also that it was written to in the meantime, see [`State`].
+/// Also that it was written to in the meantime, see `State`.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
     let state = State::of(&file).map_err(|cause| failed(path, cause))?;

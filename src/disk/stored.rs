@@ -38,7 +38,7 @@ impl StoredFiles {
 /// # Errors
 ///
 /// It cannot be read, or was written to in the meantime. Each later read of a part of it looks whether it is still the
-/// file that was hashed, see [`State`].
+/// file that was hashed, see `State`.
 pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
     let (mut file, _) = open(path)?;
     let state = State::of(&file).map_err(|cause| failed(path, cause))?;
