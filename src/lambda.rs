@@ -105,8 +105,8 @@ const OTHER_PROCESSORS: [Processor; 3] = [
     Processor { isa_level: 4, platform: "haswell" },
 ];
 
-/// Directories that only some of these processors search.
-const PROCESSOR_DIRS: [&str; 3] = ["/glibc-hwcaps/x86-64-v4/", "/haswell/", "/avx512_1/"];
+/// Directories that only some of these processors search. Whatever links lead there, one of them has such a name.
+const PROCESSOR_DIRS: [&str; 3] = ["x86-64-v4", "haswell", "avx512_1"];
 
 /// The walk of one variant.
 pub struct Walked {
@@ -279,18 +279,19 @@ impl LambdaWorld {
     }
 
     /// The processors that may load different files of a bundle.
-    fn processors(&self, program: &ElfFacts, members: &[Member]) -> Vec<Processor> {
+    fn processors(&self, program: &ElfFacts, extra: &[String], members: &[Member]) -> Vec<Processor> {
         let mut processors = vec![self.processor()];
-        let paths = |facts: &ElfFacts| {
-            let paths = [&facts.rpath, &facts.runpath].into_iter().flatten();
-            paths.into_iter().any(|path| path.contains("$PLATFORM") || path.contains("${PLATFORM}"))
-        };
         let differs = |member: &Member| {
-            PROCESSOR_DIRS.iter().any(|directory| member.path.contains(directory))
-                || matches!(&member.content, MemberContent::Object(facts) if paths(facts))
+            let asks = matches!(&member.content, MemberContent::Object(facts) if asks_processor(facts));
+            asks || member.path.split('/').any(|part| PROCESSOR_DIRS.contains(&part))
         };
+        let mut texts = self.library_paths.iter().chain(&self.preload).chain(extra);
         let is_glibc = self.arch() == Arch::X86_64 && program.process_libc() != Libc::Musl;
-        if is_glibc && (paths(program) || members.iter().any(differs)) {
+        if is_glibc
+            && (asks_processor(program)
+                || texts.any(|text| has_platform(text))
+                || members.iter().any(differs))
+        {
             processors.extend(OTHER_PROCESSORS);
         }
         processors
@@ -416,7 +417,7 @@ impl LambdaWorld {
         let own_glibc = own_glibc(program, members);
         let mut walked = Vec::new();
         let mut files: Option<(bool, MemoryFiles)> = None;
-        for variant in self.variants(&self.processors(program, members)) {
+        for variant in self.variants(&self.processors(program, extra, members)) {
             let stale = files.as_ref().is_none_or(|(present, _)| *present != variant.doubtful_present);
             if stale {
                 let fresh = self.files(members, &needed, variant.doubtful_present);
@@ -437,6 +438,19 @@ impl LambdaWorld {
         }
         walked
     }
+}
+
+/// Whether `$PLATFORM` is in any text of an object that ld.so expands.
+///
+/// Source: `expand_dst` in `_dl_map_object_deps` (elf/dl-deps.c), for DT_NEEDED, DT_AUXILIARY and DT_FILTER, and
+/// `decompose_rpath` in elf/dl-load.c.
+fn asks_processor(facts: &ElfFacts) -> bool {
+    let names = [&facts.needed, &facts.auxiliary, &facts.filter].into_iter().flatten();
+    names.chain(&facts.rpath).chain(&facts.runpath).any(|text| has_platform(text))
+}
+
+fn has_platform(text: &str) -> bool {
+    text.contains("$PLATFORM") || text.contains("${PLATFORM}")
 }
 
 /// The release of the glibc beside the program's interpreter, if both are in the bundle.

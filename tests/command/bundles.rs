@@ -539,6 +539,50 @@ fn copies_for_some_processors_must_load_too() {
 }
 
 #[test]
+#[cfg(unix)]
+fn links_and_tokens_lead_to_copies_for_some_processors() {
+    let dir = temporary();
+    let library = "-shared -Wl,-soname,libfoo.so.1";
+    CC.compile(dir.path(), "int foo(void) { return 0; }", "libs/libfoo.so.1", library);
+    let main = "int foo(void); int main(void) { return foo(); }";
+    CC.compile(dir.path(), main, "app", "-Wl,-z,now libs/libfoo.so.1");
+    for (link, target, copy) in [
+        ("haswell", "any", "any"),
+        ("glibc-hwcaps/x86-64-v4", "any", "glibc-hwcaps/any"),
+        ("glibc-hwcaps", "any", "any/x86-64-v4"),
+    ] {
+        let tree = tempfile::tempdir_in(dir.path()).unwrap();
+        let at = |path: &str| tree.path().join("lib").join(path);
+        fs::create_dir_all(at(copy)).unwrap();
+        fs::create_dir_all(at(link).parent().unwrap()).unwrap();
+        CC.compile(&at(copy), "int bar(void) { return 0; }", "libfoo.so.1", library);
+        std::os::unix::fs::symlink(target, at(link)).unwrap();
+        let lib = tree.path().join("lib").display().to_string();
+        let arguments = format!("check --binary app --library-path libs --include {lib}=lib --symlinks keep");
+        run(dir.path(), &arguments).exits(1).says(&["error[undefined-symbol]: `app` needs the symbol `foo`"]);
+    }
+
+    // The directory is x86_64 on one processor and haswell on another.
+    let include = "check --binary app --library-path libs --include libs/libfoo.so.1=any/x86_64/libfoo.so.1";
+    let path = "--env LD_LIBRARY_PATH=/var/task/any/$PLATFORM --exclude-lib libfoo.so.1";
+    let missing = ["error[missing-library]: `app` needs `libfoo.so.1`"];
+    run(dir.path(), &format!("{include} {path}")).exits(1).says(&missing);
+    let both = "--include libs/libfoo.so.1=any/haswell/libfoo.so.1";
+    run(dir.path(), &format!("{include} {both} {path}")).exits(0);
+
+    CC.compile(
+        dir.path(),
+        "int foo(void) { return 0; }",
+        "named.so",
+        "-shared -Wl,-soname,$ORIGIN/any/$PLATFORM/libfoo.so.1",
+    );
+    CC.compile(dir.path(), main, "app", "-Wl,-z,now named.so");
+    let missing = ["error[missing-library]: `app` needs `/var/task/any/haswell/libfoo.so.1`"];
+    run(dir.path(), include).exits(1).says(&missing);
+    run(dir.path(), &format!("{include} {both}")).exits(0);
+}
+
+#[test]
 fn packed_relative_relocations_are_refused() {
     let relr = "-Wl,-z,pack-relative-relocs";
     let expected = [("version-too-new", "app", "libc.so.6"), ("relr-unsupported", "app", "")];
