@@ -5,6 +5,7 @@
 
 mod finding;
 mod foreign;
+mod level;
 pub mod lints;
 pub mod pages;
 mod rebound;
@@ -104,6 +105,7 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
         }
         symbols::symbol_findings(subject, walked, &mut findings);
         tls::findings(subject, walked, &mut findings);
+        level::findings(subject, walked, &mut findings);
     }
     findings.list
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject};
-use crate::elf::{Arch, ElfFacts, Libc, file_name};
+use crate::elf::{Arch, ElfFacts, Libc, Linkage, file_name};
 use crate::loader::{self, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
 use crate::patterns::Patterns;
 use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
@@ -95,6 +95,14 @@ pub struct Processor {
     pub platform: &'static str,
 }
 
+impl Processor {
+    /// Whether it has what an object's GNU property x86 ISA_1_NEEDED asks for: a bit for the baseline and for each
+    /// level behind it.
+    pub fn has(self, facts: &ElfFacts) -> bool {
+        facts.isa_needed & !((1 << self.isa_level) - 1) == 0
+    }
+}
+
 /// Processors of other makers and generations than the one that is assumed: AWS documents AVX2 for all, and some have
 /// AVX-512 as well. `haswell` is Intel's, in glibc before 2.37.
 ///
@@ -139,6 +147,20 @@ impl Walked {
             Rules::Glibc(_) => Libc::Glibc,
             Rules::Musl(_) => Libc::Musl,
         }
+    }
+
+    /// Whether the loader refuses an object of the closure for the processor's level. glibc does since 2.33; it does
+    /// not check itself. What opens a library that is walked by itself may ask the processor first.
+    ///
+    /// Source: `dl_isa_level_check` in sysdeps/x86/dl-prop.h.
+    pub fn refuses_level(&self, index: usize) -> bool {
+        let object = &self.closure.objects[index];
+        let Some(facts) = object.file.object.elf() else { return false };
+        matches!(&self.rules, Rules::Glibc(glibc) if glibc.release >= (2, 33))
+            && object.rule != loader::Rule::Interpreter
+            && (index > 0 || facts.linkage() == Linkage::Dynamic)
+            && facts.arch() == Some(Arch::X86_64)
+            && !self.variant.processor.has(facts)
     }
 
     /// Whether the same objects were loaded from the same paths, and for the same needs.

@@ -2,10 +2,11 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::{Ran, run};
+use crate::support::command::{Ran, command, finish, run};
 use crate::support::compile::{CC, Compiler, require_library};
 use crate::support::tools;
 use cargo_lambda_bundle::audit::Code;
@@ -259,10 +260,56 @@ fn processors_that_lambda_may_not_have() {
     }
     let source = "int main(void) { return 0; }";
     let level = ["warning cpu-level app"];
-    check_c(source, "-Wl,-z,x86-64-v4", &level, &["its notes ask for x86-64-v4"]);
+    let refused = ["error cpu-level app"];
+    check_c(source, "-Wl,-z,x86-64-v4", &refused, &["CPU ISA level is lower than required"]);
+    check_c(source, "-static -Wl,-z,x86-64-v4", &level, &["its notes ask for x86-64-v4"]);
     check_c(source, "-Wl,-z,x86-64-v3", &[], &[]);
     check_c(source, "-g -march=skylake-avx512", &level, &["compiled with `-march=skylake-avx512`"]);
     check_c(source, "-g -march=haswell", &[], &[]);
+}
+
+#[test]
+fn libraries_for_processors_that_lambda_may_not_have() {
+    let test = "libraries_for_processors_that_lambda_may_not_have";
+    if !tools::require(test, "cc", "gcc") || !tools::require(test, "zip", "zip") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let library = |file: &str, options: &str| {
+        let options = format!("-shared -Wl,-soname,libfoo.so.1 {options}");
+        CC.compile(dir.path(), "int foo(void) { return 0; }", file, &options);
+    };
+    library("libs/libfoo.so.1", "");
+    library("better.so", "-Wl,-z,x86-64-v4");
+    CC.compile(
+        dir.path(),
+        "int foo(void); int main(void) { return foo(); }",
+        "app",
+        "-Wl,-z,now libs/libfoo.so.1",
+    );
+    // What ld.so says of each, by `qemu-x86_64 -cpu Haswell`: refused, passed over, and never looked at.
+    for (runtime, place, expected) in [
+        ("provided.al2023", "glibc-hwcaps/x86-64-v3", &["error cpu-level libfoo.so.1"][..]),
+        ("provided.al2023", "glibc-hwcaps/x86-64-v4", &[]),
+        ("provided.al2", "x86_64", &["warning cpu-level libfoo.so.1"]),
+        ("provided.al2023", "plugins", &["warning cpu-level libfoo.so.1"]),
+    ] {
+        let task = tempfile::tempdir_in(dir.path()).unwrap();
+        let copy = |file: &str, to: &str| {
+            let to = task.path().join(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(dir.path().join(file), to).unwrap();
+        };
+        copy("app", "bootstrap");
+        copy("libs/libfoo.so.1", "lib/libfoo.so.1");
+        copy("better.so", &format!("lib/{place}/libfoo.so.1"));
+        finish(command("zip", task.path()).args(["-qr", "app.zip", "bootstrap", "lib"])).exits(0);
+        let zip = task.path().join("app.zip").display().to_string();
+        let verified = run(dir.path(), &format!("verify {zip} --runtime {runtime} --message-format json"));
+        let found: Vec<String> =
+            lints(&verified).into_iter().filter(|found| found.contains("cpu-level")).collect();
+        assert_eq!(found, expected, "{verified}");
+    }
 }
 
 #[test]

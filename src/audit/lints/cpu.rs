@@ -3,11 +3,8 @@
 use super::{File, Scene};
 use crate::audit::{Code, Finding};
 use crate::elf::Arch;
-
-/// Bits of GNU_PROPERTY_X86_ISA_1_NEEDED: baseline, v2, v3. Functions run on processors with AVX2.
-///
-/// Source: "Selecting and configuring an instruction set architecture for your Lambda function".
-const X86_64_V3: u32 = 0b111;
+use crate::lambda::Walked;
+use crate::loader::Loaded;
 
 /// Values of GCC's `-march` that are beyond x86-64-v3, by their starts.
 ///
@@ -71,7 +68,7 @@ const ARM_BEYOND: &[&str] = &[
 ];
 
 pub fn lint(scene: &Scene) -> Vec<Finding> {
-    let by_note = scene.files().filter(|file| file.facts.isa_needed & !X86_64_V3 != 0).map(|file| {
+    let by_note = scene.files().filter(|file| is_open_question(scene, file)).map(|file| {
         finding(
             file,
             "its notes ask for x86-64-v4 or more, and Lambda's processors may have no more than x86-64-v3",
@@ -93,6 +90,21 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
         findings.extend(compiled);
     }
     findings
+}
+
+/// Whether a file's notes ask for more than all processors have, and no walk has the answer: ld.so refuses it, or it is
+/// in a directory that is only searched where the processor is good enough.
+fn is_open_question(scene: &Scene, file: &File) -> bool {
+    let place_in = |walked: &Walked| {
+        let is_it =
+            |object: &Loaded| object.file.object.elf().is_some_and(|elf| std::ptr::eq(elf, file.facts));
+        walked.closure.objects.iter().position(is_it)
+    };
+    let mut loading = scene.walks.iter().filter_map(|walked| Some((walked, place_in(walked)?))).peekable();
+    let is_known = loading.peek().is_some()
+        && loading
+            .all(|(walked, index)| walked.refuses_level(index) || walked.variant.processor.has(file.facts));
+    !scene.subject.lambda.processor().has(file.facts) && !is_known
 }
 
 fn finding(file: &File, what: &str) -> Finding {

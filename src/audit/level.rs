@@ -1,0 +1,21 @@
+//! Objects that ld.so refuses since they ask for more than the processor has.
+
+use super::{Code, Finding, Findings, Severity, Subject, chain, label};
+use crate::lambda::Walked;
+
+/// Adds a finding for each object that is for better processors than that of the walk.
+pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
+    let closure = &walked.closure;
+    for index in (0..closure.objects.len()).filter(|index| walked.refuses_level(*index)) {
+        let name = label(subject, closure, index);
+        let level = walked.variant.processor.isa_level;
+        let message = format!(
+            "`{name}` is marked as for better processors than x86-64-v{level}, and Lambda's may have no more; there ld.so says \"CPU ISA level is lower than required\""
+        );
+        let mut finding = Finding::new(Code::CpuLevel, &name, message)
+            .help("compile for what all of them have: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C");
+        finding.severity = Severity::Error;
+        finding.chain = chain(subject, closure, index);
+        findings.add(finding);
+    }
+}
