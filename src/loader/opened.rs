@@ -38,13 +38,14 @@ pub(super) fn open(world: &World, closure: &mut Closure, name: &str, memory: &mu
 }
 
 impl Closure {
-    /// The objects among which the references of an object are looked up, in search order, each once or twice.
+    /// The objects among which references are looked up, in search order, each once or twice: for what an opening of
+    /// [`Closure::opened`] has loaded, or for what is there at the start.
     ///
     /// Source: `_dl_new_object` in glibc's elf/dl-object.c: the global scope, then the search list of the library
     /// with which it was opened.
-    pub fn scope_of(&self, object: usize) -> impl Iterator<Item = usize> + '_ {
-        let opening = self.objects[object].opening.map(|opening| &self.opened[opening].scope);
-        self.global.iter().chain(opening.into_iter().flatten()).copied()
+    pub fn scope(&self, opening: Option<usize>) -> impl Iterator<Item = usize> + '_ {
+        let opened = opening.map(|opening| &self.opened[opening].scope);
+        self.global.iter().chain(opened.into_iter().flatten()).copied()
     }
 
     /// Whether an object is loaded when a library is opened: all of it is bound at once, then.

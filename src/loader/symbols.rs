@@ -246,9 +246,8 @@ impl<'a> View<'a> {
         answering: &BTreeMap<&str, usize>,
     ) -> View<'a> {
         let mut ranks = vec![None; closure.objects.len()];
-        let opened = opening.map(|opening| &closure.opened[opening].scope);
-        for (rank, object) in closure.global.iter().chain(opened.into_iter().flatten()).enumerate() {
-            ranks[*object].get_or_insert(rank);
+        for (rank, object) in closure.scope(opening).enumerate() {
+            ranks[object].get_or_insert(rank);
         }
         let seen = closure.objects.iter().zip(&ranks).filter(|(_, rank)| rank.is_some());
         let systems = seen.filter_map(|(object, _)| unread(&object.file.object));

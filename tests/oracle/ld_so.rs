@@ -18,6 +18,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::objects::{ARM64, Has, Tree, X86_64};
+use crate::support::processor;
 use crate::support::real_loader::{self, Answer, LD_SO};
 use crate::support::tools;
 use camino::Utf8Path;
@@ -66,7 +67,7 @@ impl<'a> Start<'a> {
         // The kernel's link to the running program has no links in it.
         let origin = path.canonicalize().unwrap().parent().unwrap().to_str().unwrap().to_owned();
         let world = World {
-            rules: real_loader::of_this_processor(
+            rules: processor::of_this_processor(
                 build_world::rules(&files, Arch::X86_64, Libc::Glibc),
                 Some(Path::new("/etc/ld.so.cache")),
             ),
@@ -418,7 +419,7 @@ fn hardware_subdirectories_are_those_of_ld_so_in_its_order() {
     t.directory("hw");
     let files = DiskFiles::new(None, Vec::new(), Vec::new());
     let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
-    let Rules::Glibc(rules) = real_loader::of_this_processor(rules, None) else { panic!("glibc's rules") };
+    let Rules::Glibc(rules) = processor::of_this_processor(rules, None) else { panic!("glibc's rules") };
     assert_eq!(rules.hwcaps, tried_subdirectories(&t));
 }
 
@@ -1031,7 +1032,7 @@ fn loads_in_root(t: &Tree, program: &str, expected: &[&str]) {
     let files = DiskFiles::new(Some(&sysroot), Vec::new(), Vec::new());
     let Opened::File(root) = files.open(program) else { panic!("{program} is there") };
     let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
-    let rules = real_loader::of_this_processor(rules, Some(&t.path("etc/ld.so.cache")));
+    let rules = processor::of_this_processor(rules, Some(&t.path("etc/ld.so.cache")));
     let world = World { files: &files, rules, library_path: None, working_directory: "/".into() };
     let closure = loader::walk(&world, program, "/", root, &[]);
     assert_eq!(real_loader::answer_of(&closure, &world.rules).objects, expected, "model");

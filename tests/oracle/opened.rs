@@ -68,7 +68,8 @@ fn scopes(tree: &Tree, names: &[&str], expected: &[&str]) {
         _ => tree.short(&closure.objects[object].path),
     };
     let line = |object: usize| {
-        let scope: Vec<String> = closure.scope_of(object).map(show).filter(|path| is_ours(path)).collect();
+        let scope: Vec<String> =
+            closure.scope(closure.objects[object].opening).map(show).filter(|path| is_ours(path)).collect();
         format!("{}: {}", show(object), scope.join(" "))
     };
     let mut model: Vec<String> = opened.map(line).collect();

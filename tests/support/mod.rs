@@ -21,6 +21,8 @@ pub mod maps;
 pub mod objects;
 #[cfg(unix)]
 pub mod probe;
+#[cfg(target_arch = "x86_64")]
+pub mod processor;
 pub mod readme;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
