@@ -20,7 +20,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use sha2::Digest as _;
 
+use crate::date::civil;
 use crate::error::{Error, Result};
+use crate::text::{hex, printable};
 
 mod deflate;
 mod read;
@@ -181,21 +183,6 @@ impl Stamp {
     }
 }
 
-/// The Gregorian year, month and day of a day counted from 1970-01-01.
-///
-/// Source: `civil_from_days` in Howard Hinnant's "chrono-compatible low-level date algorithms".
-pub(crate) fn civil(days: u64) -> (u64, u8, u8) {
-    let days = days + 719_468; // from 0000-03-01, so that a leap day ends its year
-    let era = days / 146_097;
-    let of_era = days % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = (of_year - (153 * march_month + 2) / 5 + 1) as u8;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 } as u8;
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
 /// Puts entries in the order of an archive: `bootstrap` first, then by the bytes of their names.
 pub fn order(entries: &mut [Entry]) {
     entries.sort_by(|a, b| rank(&a.name).cmp(&rank(&b.name)));
@@ -278,23 +265,16 @@ impl Names {
 impl Clash {
     fn text(&self, archive: &str) -> String {
         match self {
-            Clash::Same(name) => format!("{archive} has two entries `{}`", shown(name)),
+            Clash::Same(name) => format!("{archive} has two entries `{}`", printable(name)),
             Clash::Below { file, entry } => {
                 format!(
                     "{archive} has an entry `{}` below `{}`, which is no directory",
-                    shown(entry),
-                    shown(file)
+                    printable(entry),
+                    printable(file)
                 )
             }
         }
     }
-}
-
-/// A name as messages show it: control characters would reach the terminal.
-fn shown(name: &str) -> String {
-    name.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
 }
 
 /// The SHA-256 of an archive, in the two ways it is written.
@@ -352,10 +332,7 @@ impl Digest {
     }
 
     fn from_raw(raw: &[u8; 32]) -> Digest {
-        Digest {
-            hex: raw.iter().map(|byte| format!("{byte:02x}")).collect(),
-            base64: base64::engine::general_purpose::STANDARD.encode(raw),
-        }
+        Digest { hex: hex(raw), base64: base64::engine::general_purpose::STANDARD.encode(raw) }
     }
 }
 
@@ -396,8 +373,4 @@ impl<W: Write> Write for Tally<W> {
 /// The 32 bytes of a SHA-256.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
-}
-
-fn n_bytes(n: usize) -> String {
-    format!("{n} byte{}", if n == 1 { "" } else { "s" })
 }

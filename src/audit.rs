@@ -16,9 +16,11 @@ mod versions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, Linkage, ObjectType, file_name};
+use crate::elf::{ElfFacts, Libc, Linkage, ObjectType};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Musl, Need, Outcome, Passed, Rule};
+use crate::paths;
+use crate::paths::file_name;
 use crate::plan::{BuildFile, Conflict};
 use crate::world::Object;
 
@@ -559,7 +561,7 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
             ),
             Some(format!(
                 "add `{}` to the function's LD_LIBRARY_PATH",
-                crate::world::parent(member)
+                paths::parent(member)
             )),
         ),
         Some(NotShipped::Excluded) => (

@@ -22,20 +22,19 @@ mod summary;
 mod template;
 mod verify;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::audit::{Code, Finding, Severity, pages};
 use crate::baseline::{Baseline, embedded, names, runtimes};
 use crate::cli::MessageFormat;
+use crate::date;
 use crate::disk;
 use crate::elf::{Arch, ElfError, ElfFacts, OtherFormat};
 use crate::error::{Error, Result};
-use crate::lambda::{LambdaWorld, MemberContent};
+use crate::lambda::LambdaWorld;
 use crate::report::{self, Artifact, Failure, Library, Report};
-use crate::settings::{self, Context, Job, Lambda, Output, Resolved, Settings};
+use crate::settings::{Context, Job, Lambda, Output, Resolved, Settings};
 use crate::ui::Ui;
-use crate::world::Opened;
 
 pub use given::Given;
 
@@ -109,13 +108,17 @@ fn print(
         MessageFormat::Human => {}
         MessageFormat::Json => ui.data(&Report::new(artifacts, split_layer, failure).to_json()),
         MessageFormat::Sarif => {
-            ui.data(&report::sarif::document(&deciding, failure.as_ref(), context.current_dir.as_str()));
+            ui.data(&report::sarif::document(
+                &deciding,
+                failure.as_ref(),
+                context.environment.current_dir.as_str(),
+            ));
         }
         MessageFormat::Github => {
             ui.data(&report::github::commands(&deciding, failure.as_ref(), ui.is_verbose()));
-            if let Some(path) = settings::variable(context, "GITHUB_STEP_SUMMARY") {
+            if let Some(path) = context.environment.text("GITHUB_STEP_SUMMARY") {
                 let text = report::github::summary(&all, failure.as_ref());
-                disk::write::append(&context.current_dir.join(path), &text)?;
+                disk::write::append(&context.environment.current_dir.join(path), &text)?;
             }
         }
     }
@@ -156,7 +159,7 @@ pub fn unanswered(error: Error, output: &Output, context: &Context, ui: &Ui) -> 
 /// Reads the file of `--baseline`, whose name takes the place of the runtime's.
 fn read_given(lambda: &mut Lambda, context: &Context) -> Result<()> {
     if let Some(path) = &lambda.baseline {
-        let given = Given::read(path, &date(context.now))?;
+        let given = Given::read(path, &date::day(context.now))?;
         lambda.configured = given.name().to_owned();
         lambda.runtimes = vec![lambda.configured.clone()];
         lambda.given = Some(given);
@@ -201,20 +204,6 @@ fn lambda_world(
     })
 }
 
-/// What a file of a bundle is to the loader.
-fn member_content(facts: std::result::Result<Arc<ElfFacts>, ElfError>) -> MemberContent {
-    match facts {
-        Ok(facts) => MemberContent::Object(facts),
-        Err(ElfError::TooShort | ElfError::NotElf(OtherFormat::Empty)) => {
-            MemberContent::Other(Opened::Rejected("file too short".into()))
-        }
-        Err(error @ ElfError::NotElf(_)) => {
-            MemberContent::Other(Opened::Rejected(format!("invalid ELF header: {error}")))
-        }
-        Err(error) => MemberContent::Other(Opened::Rejected(error.to_string())),
-    }
-}
-
 /// The architecture to look the runtime up with: the program's, else the asserted one.
 fn arch_of(facts: &ElfFacts, settings: &Lambda) -> Arch {
     facts.arch().or(settings.arch).unwrap_or(Arch::X86_64)
@@ -240,7 +229,7 @@ fn arch_assertion(facts: &ElfFacts, settings: &Lambda, name: &str) -> Option<Fin
 fn say_age(lambda: &LambdaWorld, now: SystemTime, ui: &Ui) {
     if ui.is_verbose() {
         let recorded = &lambda.baseline.recorded;
-        let age = report::baseline::days_ago(report::baseline::days_between(recorded, &date(now)));
+        let age = date::days_ago(date::days_between(recorded, &date::day(now)));
         ui.status("Baseline", &format!("of {}, recorded on {recorded}, {age}", lambda.label()));
     }
 }
@@ -250,9 +239,9 @@ const DAYS_UNTIL_OLD: u64 = 365;
 
 /// Findings about the runtime itself.
 fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Finding> {
-    let today = date(now);
+    let today = date::day(now);
     let mut findings = Vec::new();
-    if report::baseline::days_between(&baseline.recorded, &today) > DAYS_UNTIL_OLD {
+    if date::days_between(&baseline.recorded, &today) > DAYS_UNTIL_OLD {
         let message = format!(
             "what is known of {} was recorded on {}, over a year ago; its images may have changed",
             baseline.runtime, baseline.recorded
@@ -294,13 +283,6 @@ fn runtime_findings(baseline: &Baseline, name: &str, now: SystemTime) -> Vec<Fin
     }
     findings.push(finding);
     findings
-}
-
-/// A point in time as `2026-11-21`, UTC.
-fn date(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or(0);
-    let (year, month, day) = crate::archive::civil(seconds / 86_400);
-    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Prints an artifact's findings and listing, and keeps it for the document.

@@ -37,6 +37,24 @@ pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A captured Debian with a desktop, the largest text that users have, comes to some 20 MB.
+const LARGEST_TEXT: u64 = 256 << 20;
+
+/// The text of a file of the user's; `kind` is what it should be, as "a baseline".
+///
+/// # Errors
+///
+/// As [`read`]; a file that is not UTF-8, has a NUL, or is larger than any of its kind. The caller adds the help.
+pub fn text(path: &Utf8Path, kind: &str) -> Result<String> {
+    let n_bytes = size(path)?;
+    if n_bytes > LARGEST_TEXT {
+        let (n_bytes, most) = (crate::text::size(n_bytes), crate::text::size(LARGEST_TEXT));
+        return Err(Error::new(format!("`{path}` is too large for {kind}: {n_bytes}, and at most {most}")));
+    }
+    let text = String::from_utf8(read(path)?).ok().filter(|text| !text.contains('\0'));
+    text.ok_or_else(|| Error::new(format!("`{path}` is not a text file")))
+}
+
 /// Which file a path leads to, links followed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId {

@@ -33,6 +33,8 @@ pub use versions::{VersionDefinition, VersionNeed, version_hash};
 use faults::{Dynamic, Faults};
 use read::{Image, Strings};
 
+use crate::paths::file_name;
+
 /// A processor architecture that Lambda offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arch {
@@ -56,6 +58,16 @@ impl Arch {
         match self {
             Arch::X86_64 => "x86_64",
             Arch::Arm64 => "aarch64",
+        }
+    }
+
+    /// glibc's ld.so as programs of the architecture name it, the usual path first.
+    ///
+    /// Source: `GLIBC_DYNAMIC_LINKER` in GCC's linux64.h and aarch64-linux.h; Amazon Linux has arm64's in /lib64, too.
+    pub fn interpreters(self) -> &'static [&'static str] {
+        match self {
+            Arch::X86_64 => &["/lib64/ld-linux-x86-64.so.2"],
+            Arch::Arm64 => &["/lib/ld-linux-aarch64.so.1", "/lib64/ld-linux-aarch64.so.1"],
         }
     }
 
@@ -418,11 +430,6 @@ impl ElfFacts {
         names.dedup();
         names
     }
-}
-
-/// The part behind the last slash.
-pub fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// What the bytes of a file that is not ELF look like.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{self, Mode};
 use crate::error::{Error, Result};
+use crate::paths;
 
 /// One `--include`, or one element of a manifest's `include`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,7 +190,7 @@ impl Selector {
     }
 
     fn excludes(&self, below: &str) -> bool {
-        let name = crate::elf::file_name(below);
+        let name = paths::file_name(below);
         self.exclude.iter().any(|(is_path, glob)| glob.is_match(if *is_path { below } else { name }))
     }
 
@@ -280,7 +281,7 @@ pub fn suspicious_part<'a>(path: &'a str, bytes: &[u8]) -> Option<&'a str> {
             None => part == *pattern,
         })
     };
-    let file_name = crate::elf::file_name(path);
+    let file_name = paths::file_name(path);
     let by_name = path.split('/').find(|part| is_of(part, SUSPICIOUS) && !is_of(part, HARMLESS));
     let by_content = || {
         let mut labels = pem_labels(bytes).peekable();

@@ -12,10 +12,13 @@ use std::sync::Arc;
 
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject};
-use crate::elf::{Arch, ElfFacts, Libc, Linkage, file_name};
+use crate::elf::{Arch, ElfError, ElfFacts, Libc, Linkage};
+use crate::loader::World;
 use crate::loader::{self, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
+use crate::paths;
+use crate::paths::file_name;
 use crate::patterns::Patterns;
-use crate::world::{MemoryFiles, Object, OpenFile, Opened, World};
+use crate::world::{MemoryFiles, Object, OpenFile, Opened};
 
 /// Where a function's files are.
 pub const TASK_ROOT: &str = "/var/task";
@@ -44,6 +47,13 @@ pub enum MemberContent {
     Other(Opened),
     /// A directory that Lambda's user may not enter.
     Locked,
+}
+
+impl MemberContent {
+    /// A regular file of `size` bytes.
+    pub fn of_file(facts: Result<Arc<ElfFacts>, ElfError>, size: u64) -> MemberContent {
+        facts.map_or_else(|error| MemberContent::Other(Opened::refused(&error, size)), MemberContent::Object)
+    }
 }
 
 /// Puts the bundle's files where they will be.
@@ -213,7 +223,7 @@ impl Walked {
     fn libc_beside_interpreter<'a>(&self, members: &'a [Member]) -> Option<&'a ElfFacts> {
         let mut objects = self.closure.objects.iter();
         let interpreter = objects.find(|object| object.rule == loader::Rule::Interpreter)?;
-        object_at(members, &format!("{}/libc.so.6", crate::world::parent(&interpreter.path)))
+        object_at(members, &format!("{}/libc.so.6", paths::parent(&interpreter.path)))
     }
 }
 
@@ -454,7 +464,7 @@ impl LambdaWorld {
                 working_directory: TASK_ROOT.to_owned(),
             };
             let root = OpenFile { id: (1, 0), source: path.to_owned(), object: Object::Elf(program.clone()) };
-            let closure = loader::walk(&world, path, crate::world::parent(path), root, extra);
+            let closure = loader::walk(&world, path, paths::parent(path), root, extra);
             let checks = loader::check_versions(&closure, &rules);
             walked.push(Walked { variant, rules, closure, checks, undefined: Vec::new() });
         }
@@ -479,7 +489,7 @@ fn has_platform(text: &str) -> bool {
 fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
     let interpreter = program.interpreter.as_deref()?;
     object_at(members, interpreter)?;
-    object_at(members, &format!("{}/libc.so.6", crate::world::parent(interpreter)))?.glibc_release()
+    object_at(members, &format!("{}/libc.so.6", paths::parent(interpreter)))?.glibc_release()
 }
 
 /// The bundle's object at a path.

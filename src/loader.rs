@@ -30,7 +30,20 @@ use std::collections::BTreeMap;
 
 use self::known::Names;
 use self::queue::Queue;
-use crate::world::{Object, OpenFile, Opened, World};
+use crate::paths;
+use crate::world::{Files, Object, OpenFile, Opened};
+
+/// Everything a walk depends on.
+pub struct World<'a> {
+    /// The files.
+    pub files: &'a dyn Files,
+    /// The rules of the program's C library.
+    pub rules: Rules,
+    /// LD_LIBRARY_PATH; `None` when not set.
+    pub library_path: Option<String>,
+    /// The current directory of the process.
+    pub working_directory: String,
+}
 
 /// How a name was resolved. The words are those of the JSON contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +121,7 @@ pub struct Loaded {
 impl Loaded {
     /// Its path from the root; LD_LIBRARY_PATH may have relative directories.
     pub fn absolute_path(&self) -> String {
-        format!("{}/{}", self.origin.trim_end_matches('/'), crate::elf::file_name(&self.path))
+        format!("{}/{}", self.origin.trim_end_matches('/'), paths::file_name(&self.path))
     }
 
     fn answers_to(&self, name: &str) -> bool {
@@ -402,10 +415,10 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
         _ => {
             closure.absent_interpreter = Some(path.clone());
             let file = OpenFile { id: (u64::MAX, u64::MAX), source: path.clone(), object: Object::Unseen };
-            (file, vec![crate::elf::file_name(&path).to_owned()])
+            (file, vec![paths::file_name(&path).to_owned()])
         }
     };
-    let origin = crate::world::parent(&path).to_owned();
+    let origin = paths::parent(&path).to_owned();
     closure.objects.push(Loaded {
         path,
         origin,
@@ -461,7 +474,7 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
                 None => {
                     let absolute = absolute(&path, &world.working_directory);
                     let object = Loaded {
-                        origin: crate::world::parent(&absolute).to_owned(),
+                        origin: paths::parent(&absolute).to_owned(),
                         names: match &world.rules {
                             Rules::Glibc(_) => vec![name.clone()],
                             Rules::Musl(rules) => rules.names(&name, &path),

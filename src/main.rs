@@ -13,10 +13,10 @@ use std::time::SystemTime;
 
 use cargo_lambda_bundle::command::{self, Outcome};
 use cargo_lambda_bundle::documents;
+use cargo_lambda_bundle::environment::Environment;
 use cargo_lambda_bundle::error::{Error, Result};
 use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};
 use cargo_lambda_bundle::ui::Ui;
-use cargo_lambda_bundle::workspace::Environment;
 
 const DONE: u8 = 0;
 const FINDINGS: u8 = 1;
@@ -72,11 +72,11 @@ fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
 fn context() -> Result<Context> {
     let current_dir = std::env::current_dir()
         .map_err(|cause| Error::new("could not tell the current directory").because(cause))?;
-    let utf8 = current_dir.clone().try_into().map_err(|error: camino::FromPathBufError| {
+    let current_dir = current_dir.clone().try_into().map_err(|error: camino::FromPathBufError| {
         Error::new(format!("the current directory `{}` is not UTF-8", current_dir.display())).because(error)
     })?;
     let environment = Environment { current_dir, vars: std::env::vars_os().collect() };
     // Unknown is one: it costs time, not bytes.
     let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
-    Ok(Context { environment, current_dir: utf8, now: SystemTime::now(), threads })
+    Ok(Context { environment, now: SystemTime::now(), threads })
 }

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::text::percent_encoded;
+
 /// The package that a file is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
@@ -42,7 +44,7 @@ impl Package {
     ///
     /// Source: the purl specification and its types `deb` and `apk`.
     pub fn purl(&self, distribution: &Distribution) -> String {
-        let encoded = |text: &str| crate::report::percent_encoded(text, "");
+        let encoded = |text: &str| percent_encoded(text, "");
         let (kind, usual) = match self.kind {
             Kind::Deb => ("deb", "debian"),
             Kind::Apk => ("apk", "alpine"),

@@ -48,14 +48,17 @@ use self::draft::{Draft, Needing};
 use self::pins::{GivenUp, Pinning};
 use self::search::{BuildSearch, Candidate};
 use crate::audit::NotShipped;
-use crate::elf::{ElfFacts, Libc, file_name};
+use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
 use crate::layout::Layout;
+use crate::loader::World;
 use crate::loader::{self, Closure, Outcome};
+use crate::paths;
+use crate::paths::file_name;
 use crate::patterns::Patterns;
 use crate::repair::{COMPAT, Edits};
 use crate::script::Script;
-use crate::world::{Object, OpenFile, World};
+use crate::world::{Object, OpenFile};
 
 /// What to plan for.
 pub struct Request<'a> {
@@ -295,7 +298,7 @@ pub struct BuildFile {
 /// Plans the bundle of one program.
 pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePlan {
     let lambda = &*request.world(lambda);
-    let origin = crate::world::parent(request.path);
+    let origin = paths::parent(request.path);
     let build_closure = loader::walk(build, request.path, origin, request.program.clone(), request.extra);
     let mut search = BuildSearch {
         world: build,

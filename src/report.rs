@@ -23,6 +23,7 @@ use crate::layout::Layout;
 use crate::loader::{Closure, Outcome, Rule};
 use crate::plan::{BoundTo, BundlePlan, Rebound, ReboundFile, Shipped};
 use crate::repair::{Edits, Lost};
+use crate::text::{is_hidden, shortened};
 use crate::world::Object;
 
 pub use explain::{Explanation, explain, graph, tree};
@@ -493,16 +494,6 @@ pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
     lines
 }
 
-/// At most three names, then how many more.
-fn shortened(names: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let mut text = names[..names.len().min(SHOWN)].join(", ");
-    if names.len() > SHOWN {
-        let _ = write!(text, " and {} more", names.len() - SHOWN);
-    }
-    text
-}
-
 /// The lines under a finding's message: its chain and symbols. All symbols if `verbose`.
 pub fn finding_details(finding: &Finding, verbose: bool) -> Vec<String> {
     let mut lines = Vec::new();
@@ -514,78 +505,4 @@ pub fn finding_details(finding: &Finding, verbose: bool) -> Vec<String> {
         lines.push(format!("symbols: {shown}"));
     }
     lines
-}
-
-/// Bytes for people: `1.2 MB` is 1,200,000 bytes.
-pub fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000 => format!("{bytes} bytes"),
-        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-/// How long ago, for people.
-pub fn age(seconds: u64) -> String {
-    let (count, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3_600 => (seconds / 60, "minute"),
-        3_600..86_400 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
-}
-
-/// Text with all but letters, digits, `-`, `.`, `_`, `~` and those of `kept` as `%NN`.
-///
-/// Source: RFC 3986, section 2.
-pub(crate) fn percent_encoded(text: &str, kept: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        let char = char::from(byte);
-        if byte.is_ascii_alphanumeric() || "-._~".contains(char) || (byte.is_ascii() && kept.contains(char)) {
-            encoded.push(char);
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
-/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal. Of a word that is
-/// longer than any path nobody reads more than the ends.
-pub fn printable(text: &str) -> String {
-    /// Linux's PATH_MAX.
-    const LONGEST: usize = 4096;
-    const SHOWN: usize = 40;
-
-    let mut clean = String::with_capacity(text.len());
-    for word in text.split_inclusive(' ') {
-        if word.len() > LONGEST {
-            let n_skipped = word.chars().count().saturating_sub(2 * SHOWN);
-            push_printable(&mut clean, word.chars().take(SHOWN));
-            let _ = write!(clean, "...({n_skipped} more)...");
-            push_printable(&mut clean, word.chars().skip(SHOWN + n_skipped));
-        } else {
-            push_printable(&mut clean, word.chars());
-        }
-    }
-    clean
-}
-
-/// Whether a character is none that is seen, but one that acts on those that are.
-fn is_hidden(character: char) -> bool {
-    // The bidirectional controls can make a name look like another one.
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn push_printable(clean: &mut String, text: impl Iterator<Item = char>) {
-    for character in text {
-        if is_hidden(character) {
-            let _ = write!(clean, "\\x{:02x}", character as u32);
-        } else {
-            clean.push(character);
-        }
-    }
 }

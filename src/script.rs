@@ -6,6 +6,8 @@
 //!
 //! `verify` reads such a script back. It knows the scripts that [`Script::text`] writes, no others.
 
+use crate::paths;
+
 /// A script that starts a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
@@ -49,7 +51,7 @@ impl Script {
 
     /// What it does, for people.
     pub fn line(&self, name: &str) -> String {
-        let program = crate::elf::file_name(&self.program);
+        let program = paths::file_name(&self.program);
         match &self.loader {
             None => format!("{name} starts {program}, whose children inherit its LD_LIBRARY_PATH"),
             Some(loader) => format!("{name} starts {program}; /proc/self/exe is `{}` there", loader.path),

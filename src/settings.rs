@@ -23,13 +23,14 @@ use crate::cli::{
 };
 use crate::command::Given;
 use crate::elf::Arch;
+use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
 use crate::layout::{BundleKind, MOST_LAYERS};
 use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
-use crate::workspace::{self, Chosen, Environment, Selection};
+use crate::workspace::{self, Chosen, Selection};
 
 pub use sources::{CommandLine, Origin, Setting};
 use sources::{blame, cargo_lambda, manifest, merge, variables};
@@ -43,8 +44,6 @@ pub const DEFAULT_RUNTIME: &str = "provided.al2023";
 pub struct Context {
     /// Variables and current directory.
     pub environment: Environment,
-    /// The current directory as UTF-8.
-    pub current_dir: Utf8PathBuf,
     /// The clock; for ages and dates in the report only.
     pub now: SystemTime,
     /// How many threads may work at once.
@@ -369,30 +368,24 @@ fn color(arg: ColorArg, context: &Context) -> Option<bool> {
     let word = match arg {
         ColorArg::Always => "always",
         ColorArg::Never => "never",
-        ColorArg::Auto => variable(context, "CARGO_TERM_COLOR").unwrap_or("auto"),
+        ColorArg::Auto => context.environment.text("CARGO_TERM_COLOR").unwrap_or("auto"),
     };
     match word {
         "always" => Some(true),
         "never" => Some(false),
-        _ if variable(context, "NO_COLOR").is_some() => Some(false),
-        _ if variable(context, "CLICOLOR_FORCE").is_some_and(|value| value != "0") => Some(true),
+        _ if context.environment.text("NO_COLOR").is_some() => Some(false),
+        _ if context.environment.text("CLICOLOR_FORCE").is_some_and(|value| value != "0") => Some(true),
         _ => None,
     }
 }
 
 /// As cargo decides it, but for the terminal: CARGO_TERM_PROGRESS_WHEN, else not in CI and not on a dumb terminal.
 fn may_show_progress(context: &Context) -> bool {
-    match variable(context, "CARGO_TERM_PROGRESS_WHEN") {
+    match context.environment.text("CARGO_TERM_PROGRESS_WHEN") {
         Some("never") => false,
         Some("always") => true,
-        _ => variable(context, "CI").is_none() && variable(context, "TERM") != Some("dumb"),
+        _ => context.environment.text("CI").is_none() && context.environment.text("TERM") != Some("dumb"),
     }
-}
-
-/// A variable that is set to anything but nothing.
-pub fn variable<'a>(context: &'a Context, name: &str) -> Option<&'a str> {
-    let (_, value) = context.environment.vars.iter().find(|(key, _)| key == name)?;
-    value.to_str().filter(|value| !value.is_empty())
 }
 
 fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
@@ -556,14 +549,14 @@ fn baseline_job(command: BaselineCommand, context: &Context) -> Result<BaselineJ
                 return Err(Error::usage(format!("`--name {}` is not one word", args.name)));
             }
             let seconds = epoch(context)?;
-            let at = |path: Utf8PathBuf| context.current_dir.join(path);
+            let at = |path: Utf8PathBuf| context.environment.current_dir.join(path);
             BaselineJob::Capture(Capture {
                 from: match (args.root, args.from_probe) {
                     (_, Some(file)) => CaptureFrom::Probe(at(file)),
                     (Some(root), None) => CaptureFrom::Root(at(root)),
                     (None, None) => unreachable!("one of the two is required"),
                 },
-                output: args.file.map(|path| context.current_dir.join(path)),
+                output: args.file.map(|path| context.environment.current_dir.join(path)),
                 name: args.name,
                 arch: arch(args.arch),
                 stamp: seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
@@ -597,7 +590,7 @@ fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
         FormatArg::Zip => Format::Zip,
         FormatArg::Dir => Format::Dir,
     };
-    let absolute = |path: Utf8PathBuf| context.current_dir.join(path);
+    let absolute = |path: Utf8PathBuf| context.environment.current_dir.join(path);
     let destination = Destination {
         pattern: output.map(absolute),
         is_directory,
@@ -642,7 +635,7 @@ fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection {
 
 fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
     let CheckArgs { selection, lambda, content, output } = args;
-    let absolute = |path: &Utf8PathBuf| context.current_dir.join(path);
+    let absolute = |path: &Utf8PathBuf| context.environment.current_dir.join(path);
     let may_edit = content.repair != RepairArg::Never;
     let kind = bundle_kind(content.kind);
     let is_function = kind == BundleKind::Function;
@@ -728,7 +721,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
 
 /// What an include of the command line says, or one of a manifest, which has its directory.
 fn include(include: Include, context: &Context) -> Result<Selector> {
-    Selector::new(&Include { directory: context.current_dir.join(&include.directory), ..include })
+    Selector::new(&Include { directory: context.environment.current_dir.join(&include.directory), ..include })
 }
 
 /// A function of a language runtime is no program of its own.
@@ -747,7 +740,7 @@ fn stamp(context: &Context) -> Result<Stamp> {
 
 /// SOURCE_DATE_EPOCH, in seconds.
 fn epoch(context: &Context) -> Result<Option<u64>> {
-    let Some(value) = variable(context, "SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let Some(value) = context.environment.text("SOURCE_DATE_EPOCH") else { return Ok(None) };
     value.parse().map(Some).map_err(|cause| {
         Error::usage(format!("`SOURCE_DATE_EPOCH={value}` is not a number of seconds")).because(cause)
     })
@@ -796,7 +789,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
         library_path,
         binds_now,
         preload,
-        baseline: args.baseline.map(|path| context.current_dir.join(path)),
+        baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
         given: None,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,

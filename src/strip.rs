@@ -12,16 +12,16 @@
 //! that the loader reads.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::disk::scratch::Scratch;
 use crate::elf::sections::{self, Purpose};
 use crate::elf::{self, Arch, ElfFacts};
+use crate::environment::{self, Environment};
 use crate::error::{Error, Result};
 use crate::repair::{self, tail};
-use crate::workspace::{self, Environment};
+use crate::workspace;
 
 /// A program that strips.
 #[derive(Debug)]
@@ -110,9 +110,8 @@ pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<To
     names.push(format!("{triple}-linux-gnu-{word}"));
     names.push(format!("{triple}-linux-musl-{word}"));
     names.push(format!("llvm-{word}"));
-    let path = environment.var("PATH");
     for name in &names {
-        if let Ok(program) = which::which_in(name, path, &environment.current_dir) {
+        if let Ok(program) = environment.find(name) {
             return Ok(Tool { program, is_objcopy: with_link, library_path: None });
         }
     }
@@ -120,7 +119,7 @@ pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<To
     // libLLVM.so, which is in `lib`.
     if let Some(libraries) = workspace::rustc_target_libdir(None, environment) {
         let program = libraries.with_file_name("bin").join("rust-objcopy");
-        if let Ok(program) = which::which_in(program, path, &environment.current_dir) {
+        if let Ok(program) = environment.find(program) {
             let library_path = libraries.ancestors().nth(3).map(Utf8Path::to_owned);
             return Ok(Tool { program, is_objcopy: true, library_path });
         }
@@ -145,28 +144,18 @@ fn run(
 ) -> Result<()> {
     let failed =
         || Error::new(format!("could not strip `{name}` with `{}`", tool.program.display())).help(LEAVE_OUT);
-    let mut command = Command::new(&tool.program);
+    let mut command = environment.command(&tool.program);
     command.args(options);
     if tool.is_objcopy {
         command.args([ORIGINAL, output]);
     } else {
         command.args(["-o", output, ORIGINAL]);
     }
-    command
-        .current_dir(scratch.path())
-        .env_clear()
-        .envs(environment.vars.iter().map(|(name, value)| (name, value)))
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null());
+    command.current_dir(scratch.path()).env("LC_ALL", "C");
     if let Some(library_path) = &tool.library_path {
         command.env("LD_LIBRARY_PATH", library_path);
     }
-    let done = command.output().map_err(|cause| failed().because(cause))?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        return Err(failed().because(if said.is_empty() { done.status.to_string() } else { said }));
-    }
-    Ok(())
+    environment::run(&mut command).map(drop).map_err(|why| failed().because(why))
 }
 
 fn prove(before: &ElfFacts, stripped: &[u8]) -> std::result::Result<(), String> {

@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audit::{Finding, Severity};
 use crate::error::{Error, Result};
-use crate::report::{finding_details, printable};
+use crate::report::finding_details;
+use crate::text::printable;
 
 /// How to write to the terminal.
 pub struct Ui {

@@ -19,34 +19,12 @@ mod project;
 mod records;
 mod select;
 
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::environment::Environment;
 use crate::error::Result;
-
-/// What is taken from the process: its current directory and its variables.
-///
-/// `find` looks for cargo in `CARGO`, else in `PATH`; cargo itself and its configuration read the rest.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// The directory that relative paths and cargo's search for `Cargo.toml` start from; absolute.
-    pub current_dir: PathBuf,
-    /// All variables, also for the cargo that is started.
-    pub vars: Vec<(OsString, OsString)>,
-}
-
-impl Environment {
-    /// The value of a variable; an empty one counts as not set, as for cargo's own variables.
-    pub fn var(&self, name: &str) -> Option<&OsStr> {
-        // Windows has `Path` for `PATH`.
-        let is_it = |key: &OsStr| key == name || (cfg!(windows) && key.eq_ignore_ascii_case(name));
-        let (_, value) = self.vars.iter().rev().find(|(key, _)| is_it(key))?;
-        Some(value.as_os_str()).filter(|value| !value.is_empty())
-    }
-}
 
 /// What to bundle, in cargo's words, as given on the command line.
 #[derive(Debug, Clone, Default)]
@@ -188,7 +166,7 @@ pub struct Manifest<'a> {
 /// Fails when cargo cannot read the project and when the selection matches nothing.
 pub fn choose<'a>(selection: &Selection, environment: &'a Environment) -> Result<Chosen<'a>> {
     let project = project::read(selection, environment)?;
-    let programs = select::select(&project.metadata, selection, &project.current_dir)?;
+    let programs = select::select(&project.metadata, selection, &environment.current_dir)?;
     Ok(Chosen { project, programs })
 }
 

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::baseline::SystemObject;
-use crate::elf::ElfFacts;
-use crate::loader::Rules;
+use crate::elf::{ElfError, ElfFacts};
+use crate::paths::MAX_LINKS;
 
 /// What stands behind a path.
 #[derive(Debug, Clone)]
@@ -71,24 +71,27 @@ pub enum Opened {
     Rejected(String),
 }
 
+impl Opened {
+    /// A regular file of `size` bytes that is no object.
+    ///
+    /// Source: `open_verify` in glibc's elf/dl-load.c. It asks for the bytes of an ELF header before it looks at them.
+    pub fn refused(error: &ElfError, size: u64) -> Opened {
+        /// sizeof(Elf64_Ehdr)
+        const ELF_HEADER: u64 = 64;
+        Opened::Rejected(match error {
+            ElfError::NotElf(_) | ElfError::TooShort if size < ELF_HEADER => "file too short".to_owned(),
+            ElfError::NotElf(_) => format!("invalid ELF header: {error}"),
+            _ => error.to_string(),
+        })
+    }
+}
+
 /// The file system of a world.
 pub trait Files {
     /// Opens a path as the loader does: links are followed, the file's kind is looked at.
     fn open(&self, path: &str) -> Opened;
     /// Whether the path is a directory.
     fn is_directory(&self, path: &str) -> bool;
-}
-
-/// Everything a walk depends on.
-pub struct World<'a> {
-    /// The files.
-    pub files: &'a dyn Files,
-    /// The rules of the program's C library.
-    pub rules: Rules,
-    /// LD_LIBRARY_PATH; `None` when not set.
-    pub library_path: Option<String>,
-    /// The current directory of the process.
-    pub working_directory: String,
 }
 
 /// A file system in memory. Directories come into being with the files below them.
@@ -200,8 +203,7 @@ impl MemoryFiles {
             node = self.nodes.get(&at).ok_or(Opened::Absent)?;
             if let Node::Link(target) = node {
                 links += 1;
-                // Source: MAXSYMLINKS in the kernel.
-                if links > 40 {
+                if links > MAX_LINKS {
                     return Err(Opened::Failed("too many levels of symbolic links".into()));
                 }
                 at.truncate(if target.starts_with('/') { 0 } else { parent });
@@ -232,28 +234,5 @@ impl Files for MemoryFiles {
         let is = matches!(self.resolve(path), Ok((_, Node::Directory | Node::Locked)));
         self.directories.borrow_mut().insert(path.to_owned(), is);
         is
-    }
-}
-
-/// The path with `.`, empty and `..` parts taken out, by text alone; absolute paths only.
-pub fn normalize(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
-/// The directory part of an absolute path, without a slash at its end; `/` for a path in the root.
-pub fn parent(path: &str) -> &str {
-    match path.rfind('/') {
-        Some(0) | None => "/",
-        Some(at) => &path[..at],
     }
 }

@@ -8,9 +8,10 @@ use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use super::{Names, S_IFLNK, S_IFREG, n_bytes, name_fault, shown};
+use super::{Names, S_IFLNK, S_IFREG, name_fault};
 use crate::error::{Error, Result};
 use crate::parallel;
+use crate::text::{n_bytes, printable};
 
 /// Longest target of a symbolic link, Linux's PATH_MAX.
 const MAX_LINK_BYTES: u64 = 4096;
@@ -137,7 +138,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
     let mut seen = BTreeMap::new();
     for header in &headers {
         if seen.insert(&header.name, ()).is_some() {
-            let name = shown(&String::from_utf8_lossy(&header.name));
+            let name = printable(&String::from_utf8_lossy(&header.name));
             return Err(Error::new(format!("`{file}` has two entries `{name}`")));
         }
     }
@@ -162,7 +163,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
     for (at, header) in headers.iter().enumerate() {
         let found = metadata.entry(at).map_err(|cause| broken(file, cause))?;
         let written_name = found.name().map_err(|cause| broken(file, cause))?.into_owned();
-        let called = shown(&written_name);
+        let called = printable(&written_name);
         let refuse = |why: &str| Error::new(format!("`{file}`: entry `{called}` {why}"));
 
         let name: String =
@@ -180,7 +181,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
         if header.name.is_ascii() && header.name != written_name.as_bytes() {
             return Err(refuse(&format!(
                 "has a second name, `{}`",
-                shown(&String::from_utf8_lossy(&header.name))
+                printable(&String::from_utf8_lossy(&header.name))
             )));
         }
         if header.flags & ENCRYPTED != 0 {
@@ -230,7 +231,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
     names.check_parents().map_err(|clash| Error::new(clash.text(&format!("`{file}`"))))?;
     let unpack_one = |input: &mut R, (entry, at): (usize, usize)| {
         let found = metadata.entry(at).map_err(|cause| broken(file, cause))?;
-        let called = shown(&found.name().map_err(|cause| broken(file, cause))?);
+        let called = printable(&found.name().map_err(|cause| broken(file, cause))?);
         Ok((entry, keep(entry, unpack(file, &called, found, input)?)))
     };
     parallel::in_order(inputs, files, unpack_one, |unpacked: Result<(usize, T)>| {

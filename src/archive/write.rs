@@ -9,8 +9,9 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 
 use super::deflate::{self, Compression, Deflated};
-use super::{Content, Entry, Names, S_IFLNK, S_IFREG, Stamp, link_target, n_bytes, name_fault, rank, shown};
+use super::{Content, Entry, Names, S_IFLNK, S_IFREG, Stamp, link_target, name_fault, rank};
 use crate::error::{Error, Result};
+use crate::text::{n_bytes, printable};
 
 /// Entries that the directory of a ZIP archive without ZIP64 can count.
 const MAX_ENTRIES: usize = u16::MAX as usize - 1;
@@ -49,7 +50,7 @@ pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Resu
         let mut put = |bytes: &[u8]| {
             position += bytes.len() as u32; // `check_plan` has seen that it all fits
             out.write_all(bytes).map_err(|cause| {
-                Error::new(format!("could not write entry `{}`", shown(name))).because(cause)
+                Error::new(format!("could not write entry `{}`", printable(name))).because(cause)
             })
         };
         put(&header.local(name))?;
@@ -169,14 +170,14 @@ pub fn check_plan(entries: &[Entry]) -> Result<()> {
     for (at, entry) in entries.iter().enumerate() {
         let name = &entry.name;
         if let Some(fault) = name_fault(name) {
-            return Err(Error::new(format!("entry `{}` {fault}", shown(name))));
+            return Err(Error::new(format!("entry `{}` {fault}", printable(name))));
         }
         names.add(name, false).map_err(|clash| Error::new(clash.text("the bundle")))?;
         if at > 0 && rank(&entries[at - 1].name) > rank(name) {
             return Err(Error::new(format!(
                 "entries `{}` and `{}` are out of order",
-                shown(&entries[at - 1].name),
-                shown(name)
+                printable(&entries[at - 1].name),
+                printable(name)
             )));
         }
         if u16::try_from(name.len()).is_err() {
@@ -193,8 +194,8 @@ pub fn check_plan(entries: &[Entry]) -> Result<()> {
         {
             return Err(Error::new(format!(
                 "link `{}` leaves the bundle: its target is `{}`",
-                shown(name),
-                shown(target)
+                printable(name),
+                printable(target)
             )));
         }
     }

@@ -21,8 +21,9 @@ use std::cell::OnceCell;
 use std::ops::Range;
 
 use crate::audit::{Finding, Subject};
-use crate::elf::{ElfFacts, file_name};
+use crate::elf::ElfFacts;
 use crate::lambda::{Certainty, Walked};
+use crate::paths::file_name;
 
 /// An ELF file of the bundle.
 pub struct File<'a> {

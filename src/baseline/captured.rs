@@ -32,8 +32,11 @@ use super::{Baseline, Evidence, Nodes, Presence, SystemObject};
 use crate::elf::{
     Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, SymbolTable, VersionDefinition, VersionNeed,
 };
-use crate::elf::{ObjectType, file_name, version_hash};
+use crate::elf::{ObjectType, version_hash};
 use crate::error::Result;
+use crate::paths;
+use crate::paths::file_name;
+use crate::text::printable;
 
 /// What was read of a root file system.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl Root {
     /// The objects by SONAME and file name, each name once: those of the default directories come first.
     pub(super) fn objects(&self, default_dirs: &[String]) -> Vec<Arc<SystemObject>> {
         let mut objects: BTreeMap<String, SystemObject> = BTreeMap::new();
-        let in_default = |path: &str| default_dirs.iter().any(|dir| dir == crate::world::parent(path));
+        let in_default = |path: &str| default_dirs.iter().any(|dir| dir == paths::parent(path));
         let mut entries: Vec<(&String, &RootEntry)> = self.entries.iter().collect();
         entries.sort_by_key(|(path, _)| !in_default(path));
         for (path, entry) in entries {
@@ -266,16 +269,6 @@ fn lines_of(words: &[String]) -> Vec<String> {
 /// A name as one word of the text.
 fn word(name: &str) -> String {
     printable(name).replace(' ', "\\x20")
-}
-
-/// A text without control characters.
-fn printable(text: &str) -> String {
-    if !text.contains(char::is_control) {
-        return text.to_owned();
-    }
-    text.chars()
-        .map(|char| if char.is_control() { format!("\\x{:02x}", char as u32) } else { char.to_string() })
-        .collect()
 }
 
 /// An `elf` block that is being read.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::text::has_control;
 use super::{Baseline, Evidence, LIBRARY_PATH, Lifecycle, Nodes, Presence, SystemObject};
-use crate::elf::{Arch, file_name};
+use crate::elf::Arch;
 use crate::error::{Error, Result};
+use crate::paths::file_name;
 
 /// Whether a text is such a list: its first line that says something is an absolute path.
 pub fn is_list(text: &str) -> bool {
@@ -42,10 +43,6 @@ impl Baseline {
         if objects.is_empty() {
             return Err(Error::new("no line names a library (`.so`)"));
         }
-        let interpreter = match arch {
-            Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2",
-            Arch::Arm64 => "/lib/ld-linux-aarch64.so.1",
-        };
         // Up to 2.33 the files of glibc have its release in their names.
         let release = objects.keys().find_map(|name| name.strip_prefix("libc-")?.strip_suffix(".so"));
         let is_release = |text: &&str| text.split('.').all(|part| part.parse::<u16>().is_ok());
@@ -57,7 +54,7 @@ impl Baseline {
             recorded: recorded.to_owned(),
             glibc,
             complete: true,
-            interpreters: vec![interpreter.to_owned()],
+            interpreters: vec![arch.interpreters()[0].to_owned()],
             default_dirs: vec!["/lib64".to_owned(), "/usr/lib64".to_owned()],
             library_paths: vec![LIBRARY_PATH.to_owned(), format!("/var/lang/lib:{LIBRARY_PATH}")],
             lifecycle: Lifecycle::default(),

@@ -31,6 +31,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::text::Entry;
 use crate::elf::{self, ElfError, ElfFacts, Part};
 use crate::error::{Error, Result};
+use crate::paths;
 
 /// The first line.
 const FORM: &str = "cargo-lambda-bundle-probe 1";
@@ -274,7 +275,7 @@ fn decode(entry: &Entry<'_>, text: &str) -> Result<Vec<u8>> {
 
 /// An absolute path without `.`, `..` and empty parts; it may contain spaces.
 fn plain(entry: &Entry<'_>, path: &str) -> Result<String> {
-    match crate::world::normalize(path) == path && path.starts_with('/') {
+    match paths::normalize(path) == path && path.starts_with('/') {
         true => Ok(path.to_owned()),
         false => Err(entry.error(format_args!("the path of `{}` is not absolute and plain", entry.key))),
     }

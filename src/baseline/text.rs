@@ -7,6 +7,7 @@ use super::captured::{ElfDraft, Root, RootEntry};
 use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
 use crate::elf::Arch;
 use crate::error::{Error, Result};
+use crate::paths;
 use crate::version;
 
 /// What the lines after the header are about.
@@ -139,9 +140,7 @@ impl<'a> Entry<'a> {
 
     /// The only value: an absolute path without `.`, `..` and empty parts.
     pub(super) fn path(&self) -> Result<String> {
-        self.one_of("a plain absolute path", |word| {
-            (crate::world::normalize(word) == word).then(|| word.to_owned())
-        })
+        self.one_of("a plain absolute path", |word| (paths::normalize(word) == word).then(|| word.to_owned()))
     }
 
     /// `value`, if the only value is `yes`.

@@ -5,6 +5,7 @@ use camino::Utf8Path;
 use crate::baseline::probed::{Probe, SCRIPT};
 use crate::baseline::{self, Baseline};
 use crate::command::Given;
+use crate::date;
 use crate::disk;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -12,8 +13,8 @@ use crate::nearest::nearest_first;
 use crate::report::baseline::{
     BaselineReport, Table, difference, difference_text, list_text, show_text, table,
 };
-use crate::report::printable;
 use crate::settings::{BaselineJob, Capture, CaptureFrom, Context, Settings};
+use crate::text::printable;
 use crate::ui::Ui;
 
 pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
@@ -52,7 +53,7 @@ fn show((report, text): Answer, is_json: bool, ui: &Ui) {
 }
 
 fn list(context: &Context) -> Result<Answer> {
-    let today = super::date(context.now);
+    let today = date::day(context.now);
     let tables: Vec<Table> = baseline::names()
         .into_iter()
         .flat_map(|name| [Arch::X86_64, Arch::Arm64].map(|arch| baseline::embedded(name, arch)))
@@ -67,7 +68,7 @@ fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Answer>
     let found = find(name, arch, context)?;
     let known = baseline::names().contains(&name);
     let bootstrap = known.then(|| baseline::starts_bootstrap(name));
-    let table = table(&found, bootstrap, &super::date(context.now), Some(sources(&found)));
+    let table = table(&found, bootstrap, &date::day(context.now), Some(sources(&found)));
     let text = show_text(&table);
     Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
 }
@@ -80,10 +81,10 @@ fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<An
 
 /// The table of this name, or in this file; for x86_64 unless another architecture is named.
 fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Baseline> {
-    let path = context.current_dir.join(name);
+    let path = context.environment.current_dir.join(name);
     if !baseline::names().contains(&name) {
         if disk::exists(&path) {
-            let given = Given::read(&path, &super::date(context.now))?;
+            let given = Given::read(&path, &date::day(context.now))?;
             let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
             let found = wanted.into_iter().find_map(|arch| given.table(arch));
             return found.ok_or_else(|| Error::usage(format!("`{name}` is not for that architecture")));
@@ -118,7 +119,7 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
             if !disk::is_directory(root) {
                 return Err(Error::new(format!("`--root {root}` is not a directory")));
             }
-            let recorded = super::date(job.stamp.unwrap_or(context.now));
+            let recorded = date::day(job.stamp.unwrap_or(context.now));
             (disk::capture::capture(root, &job.name, &recorded, job.arch)?, root, String::new())
         }
         CaptureFrom::Probe(file) => {
@@ -143,20 +144,9 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-/// A response of Lambda has at most 6 MB; a list that was printed elsewhere may have more.
-const LARGEST_PROBE: u64 = 256 << 20;
-
 fn read_probe(path: &Utf8Path) -> Result<Probe> {
     const HELP: &str = "name a file with all that the script of `cargo lambda-bundle baseline probe` answered, and nothing else";
-    let size = disk::size(path).map_err(|error| error.or_help(HELP))?;
-    if size > LARGEST_PROBE {
-        let (size, largest) = (crate::report::size(size), crate::report::size(LARGEST_PROBE));
-        let error =
-            Error::new(format!("`{path}` is too large for a probe's list: {size}, and at most {largest}"));
-        return Err(error.help(HELP));
-    }
-    let not_text = || Error::new(format!("`{path}` is not a text file")).help(HELP);
-    let text = String::from_utf8(disk::read(path)?).map_err(|_| not_text())?;
+    let text = disk::text(path, "a probe's list").map_err(|error| error.or_help(HELP))?;
     Probe::parse(&text)
         .map_err(|error| Error::new(format!("`{path}` is not what a probe lists")).because(error).help(HELP))
 }

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::include::Include;
-use crate::report::{self, printable};
+use crate::report::{self};
 use crate::settings::table::{Kind, Scope, Values};
 use crate::settings::{Origin, Package, Resolved, Setting};
+use crate::text::printable;
 use crate::ui::Ui;
 
 /// The document of `config --message-format json`.

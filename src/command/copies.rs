@@ -7,14 +7,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::archive::Content;
 use crate::disk;
 use crate::disk::stored::StoredFiles;
-use crate::elf::{self, ElfFacts};
+use crate::elf::ElfFacts;
+use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::paths;
 use crate::plan::BundlePlan;
 use crate::repair::{COMPAT, compat_object};
 use crate::report::{FileSize, Sizes};
 use crate::settings::{Bundle, Purpose};
 use crate::strip;
-use crate::workspace::Environment;
 
 /// Sizes of what the plan ships; nothing but headers is read.
 ///
@@ -82,7 +83,7 @@ impl<'a> Copies<'a> {
         if !self.strip {
             return Ok(bytes);
         }
-        let debug_file = self.debug_symbols.map(|_| format!("{}.debug", elf::file_name(name)));
+        let debug_file = self.debug_symbols.map(|_| format!("{}.debug", paths::file_name(name)));
         let Some(stripped) = strip::strip(&bytes, name, debug_file.as_deref(), self.environment)? else {
             return Ok(bytes);
         };

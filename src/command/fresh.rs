@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::archive::{self, COMPRESSOR, Content, Digest, Entry, Mode, Tally};
 use crate::disk;
-use crate::workspace::Environment;
+use crate::environment::Environment;
 
 /// What is known of an archive without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,9 +23,6 @@ pub enum Given {
     },
 }
 
-/// A captured Debian with a desktop has some 20 MB.
-const LARGEST: u64 = 256 << 20;
-
 impl Given {
     /// Reads a file; `today` is a date.
     ///
@@ -34,18 +31,10 @@ impl Given {
     /// A file that is none of the three, with the line that is wrong.
     pub fn read(path: &Utf8Path, today: &str) -> Result<Given> {
         const HELP: &str = "name a file that `cargo lambda-bundle baseline capture` wrote, or a list of library paths, one a line";
-        let size = disk::size(path).map_err(|error| error.or_help(HELP))?;
-        if size == 0 {
+        let text = disk::text(path, "a baseline").map_err(|error| error.or_help(HELP))?;
+        if text.is_empty() {
             return Err(Error::new(format!("`{path}` is empty")).help(HELP));
         }
-        if size > LARGEST {
-            let (size, largest) = (crate::report::size(size), crate::report::size(LARGEST));
-            let error =
-                Error::new(format!("`{path}` is too large for a baseline: {size}, and at most {largest}"));
-            return Err(error.help(HELP));
-        }
-        let text = String::from_utf8(disk::read(path)?).ok().filter(|text| !text.contains('\0'));
-        let text = text.ok_or_else(|| Error::new(format!("`{path}` is not a text file")).help(HELP))?;
         let refused =
             |error: Error| Error::new(format!("`{path}` is not a baseline")).because(error).help(HELP);
         if is_list(&text) {

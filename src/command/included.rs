@@ -20,12 +20,13 @@ use crate::error::{Error, Result};
 use crate::include::{self, Include, Included};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
 use crate::layout::Layout;
+use crate::loader::World;
 use crate::plan::{self, BundlePlan, ReboundFile, Request, Shipped, Start};
 use crate::repair::Edits;
 use crate::report::{self, Library};
 use crate::settings::{Bundle, Origin, Package};
 use crate::ui::Ui;
-use crate::world::{Object, OpenFile, Opened, World};
+use crate::world::{Object, OpenFile, Opened};
 
 /// cargo-lambda's settings are not ours: what is taken from them is said.
 pub(super) fn say_whose(package: &Package, ui: &Ui) {
@@ -91,10 +92,12 @@ pub(super) fn members(included: &[Included], layout: &Layout) -> Vec<Member> {
     let member = |file: &Included| {
         let content = match &file.content {
             Content::Link(target) => MemberContent::Link(target.clone()),
-            Content::File(bytes) => super::member_content(elf::parse(bytes).map(Arc::new)),
+            Content::File(bytes) => {
+                MemberContent::of_file(elf::parse(bytes).map(Arc::new), bytes.len() as u64)
+            }
             Content::Stored(stored) => {
                 match elf::parse_ranges(stored.n_bytes(), |range| stored.read(range)) {
-                    Ok(facts) => super::member_content(facts.map(Arc::new)),
+                    Ok(facts) => MemberContent::of_file(facts.map(Arc::new), stored.n_bytes()),
                     Err(_) => MemberContent::Other(Opened::Unreadable),
                 }
             }

@@ -2,7 +2,7 @@
 
 use crate::archive;
 use crate::audit::{Code, Finding};
-use crate::report;
+use crate::text;
 
 /// Lambda's limit for a ZIP in the request itself.
 const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
@@ -15,8 +15,8 @@ pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
             name,
             format!(
                 "`{name}` is {} unzipped; Lambda takes {} with layers",
-                report::size(unzipped_bytes),
-                report::size(archive::LAMBDA_UNZIPPED_BYTES)
+                text::size(unzipped_bytes),
+                text::size(archive::LAMBDA_UNZIPPED_BYTES)
             ),
         )
         .help("leave debug information out with `--strip`, or use a container image")
@@ -31,8 +31,8 @@ pub(super) fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Fin
             name,
             format!(
                 "`{name}` is {} zipped; a direct upload takes {}",
-                report::size(zipped_bytes),
-                report::size(DIRECT_UPLOAD_LIMIT)
+                text::size(zipped_bytes),
+                text::size(DIRECT_UPLOAD_LIMIT)
             ),
         )
         .help("upload it through S3")

@@ -8,9 +8,10 @@ use camino::Utf8Path;
 use crate::audit::lints::{self, File};
 use crate::audit::{Code, Finding, Subject};
 use crate::disk;
-use crate::elf::{ElfFacts, Linkage, file_name};
+use crate::elf::{ElfFacts, Linkage};
 use crate::lambda::{MemberContent, Walked};
 use crate::layout::BundleKind;
+use crate::paths::file_name;
 use crate::plan::BundlePlan;
 
 /// The lints' findings about a program and what is shipped with it.

@@ -165,7 +165,7 @@ fn output_path(
     let Some(pattern) = &destination.pattern else {
         let target_directory = match &program.cargo {
             Some(artifact) => artifact.target_directory.clone(),
-            None => context.current_dir.join("target"),
+            None => context.environment.current_dir.join("target"),
         };
         return target_directory.join("lambda-bundle").join(directory).join(file);
     };

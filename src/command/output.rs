@@ -16,6 +16,7 @@ use crate::lambda::LambdaWorld;
 use crate::layout::BundleKind;
 use crate::report::{self, Artifact};
 use crate::settings::Format;
+use crate::text;
 use crate::ui::Ui;
 
 /// What a written archive is held to.
@@ -192,8 +193,8 @@ pub(super) fn finished(
         1 => contents.push_str(", 1 included file"),
         more => contents.push_str(&format!(", {more} included files")),
     }
-    let zipped = archive.zipped_bytes.map(|bytes| format!("{} zipped, ", report::size(bytes)));
-    let (zipped, unzipped) = (zipped.unwrap_or_default(), report::size(archive.unzipped_bytes));
+    let zipped = archive.zipped_bytes.map(|bytes| format!("{} zipped, ", text::size(bytes)));
+    let (zipped, unzipped) = (zipped.unwrap_or_default(), text::size(archive.unzipped_bytes));
     ui.status("Finished", &format!("{}: {contents}, {zipped}{unzipped} unzipped", artifact.name));
     if let Some(code_sha256) = &archive.code_sha256 {
         ui.status("CodeSha256", code_sha256);

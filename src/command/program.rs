@@ -37,6 +37,7 @@ use crate::plan::{self, BundlePlan, LibcSource, Request, Start};
 use crate::repair::{self, tail};
 use crate::report::{self, Artifact, Sizes};
 use crate::settings::{Bundle, Context, Destination, Form, Format, Purpose, Settings};
+use crate::text;
 use crate::ui::Ui;
 use crate::workspace;
 use crate::world::{Object, OpenFile};
@@ -112,7 +113,7 @@ impl Run<'_> {
             files: &files,
             arch,
             library_path: joined(&library_path),
-            working_directory: world_name(&self.context.current_dir),
+            working_directory: world_name(&self.context.environment.current_dir),
             worlds: Default::default(),
         };
         act(&build)
@@ -231,7 +232,7 @@ impl Run<'_> {
                     .filter(|_| !self.settings.output.is_document())
                     .flat_map(Sizes::chart)
                 {
-                    self.ui.data(&format!("{}\n", report::printable(&line)));
+                    self.ui.data(&format!("{}\n", text::printable(&line)));
                 }
                 conclude(&mut artifact, &mut findings, self.settings, self.ui)
             }
@@ -329,13 +330,13 @@ impl Run<'_> {
             Form::Text => {
                 for explanation in &artifact.explanations {
                     for line in explanation.lines() {
-                        self.ui.data(&format!("{}\n", report::printable(&line)));
+                        self.ui.data(&format!("{}\n", text::printable(&line)));
                     }
                 }
             }
             Form::Tree => {
                 for line in report::tree(subject, plan, &artifact.libraries).lines() {
-                    self.ui.data(&format!("{}\n", report::printable(line)));
+                    self.ui.data(&format!("{}\n", text::printable(line)));
                 }
             }
             Form::Mermaid => self.ui.data(&report::graph(subject.name, &artifact.libraries)),
@@ -591,7 +592,7 @@ fn headline(
     lambda: &LambdaWorld,
     context: &Context,
 ) -> String {
-    let path = path.strip_prefix(&context.current_dir).unwrap_or(path);
+    let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(path);
     let mut words = vec![facts.linkage().as_str().to_owned()];
     if facts.libc() != elf::Libc::None {
         words.push(facts.libc().as_str().to_owned());
@@ -600,7 +601,7 @@ fn headline(
         let age = context.now.duration_since(artifact.modified).map(|age| age.as_secs()).unwrap_or(0);
         let who =
             if artifact.origin == workspace::Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
-        words.push(format!("{who} {}", report::age(age)));
+        words.push(format!("{who} {}", text::age(age)));
     }
     format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
 }
@@ -615,7 +616,7 @@ fn program_findings(
     let mut findings: Vec<Finding> =
         arch_assertion(facts, &settings.lambda, &program.name).into_iter().collect();
     if let Some(source) = program.cargo.as_ref().and_then(|artifact| artifact.newer_source.as_ref()) {
-        let source = source.strip_prefix(&context.current_dir).unwrap_or(source);
+        let source = source.strip_prefix(&context.environment.current_dir).unwrap_or(source);
         findings.push(
             Finding::new(
                 Code::StaleBinary,

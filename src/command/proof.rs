@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attached::Attached;
-use super::{add_findings, add_libraries, lints, member_content};
+use super::{add_findings, add_libraries, lints};
 use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
 use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
 use crate::baseline;
 use crate::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
 use crate::lambda::{self, LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::BundleKind;
+use crate::paths;
 use crate::plan::{BuildFile, Conflict};
 use crate::report::{self, Library};
 use crate::script::Script;
@@ -427,9 +428,9 @@ impl<'a> Contents<'a> {
         others.sort_by_key(|root| root.facts.linkage() == Linkage::SharedLibrary);
         // A library of another machine under the name of one that is loaded was passed over by the loader.
         let names: BTreeSet<String> =
-            proved.loaded.iter().map(|path| elf::file_name(path).to_owned()).collect();
+            proved.loaded.iter().map(|path| paths::file_name(path).to_owned()).collect();
         let is_passed_over = |root: &Root| {
-            root.facts.arch() != Some(lambda.arch()) && names.contains(elf::file_name(&root.name))
+            root.facts.arch() != Some(lambda.arch()) && names.contains(paths::file_name(&root.name))
         };
         for root in others {
             if !proved.loaded.contains(&self.path(&root.name)) && !is_passed_over(&root) {
@@ -528,7 +529,7 @@ pub(super) fn own_members(read: &Archive<Seen>, kind: BundleKind) -> Vec<Member>
             Kind::File if !is_readable(entry) || is_locked(&entry.name) => {
                 MemberContent::Other(Opened::Unreadable)
             }
-            Kind::File => member_content(facts_of(entry)),
+            Kind::File => MemberContent::of_file(facts_of(entry), entry.size),
         };
         Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
     };
@@ -588,7 +589,7 @@ fn not_executable(name: &str, wanted: u32, mode: Option<u32>) -> Option<Finding>
     };
     Some(Finding::new(Code::NotExecutable, name, message).help(format!(
         "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
-        elf::file_name(name)
+        paths::file_name(name)
     )))
 }
 
@@ -613,7 +614,7 @@ fn bootstrap_missing(path: &str, read: &Archive<Seen>) -> Finding {
     let finding =
         Finding::new(Code::BootstrapMissing, BOOTSTRAP, format!("`{path}` has no `bootstrap` at its root"));
     let mut files = read.entries.iter().filter(|entry| entry.kind == Kind::File);
-    let is_elsewhere = |entry: &&ReadEntry<Seen>| elf::file_name(&entry.name) == BOOTSTRAP;
+    let is_elsewhere = |entry: &&ReadEntry<Seen>| paths::file_name(&entry.name) == BOOTSTRAP;
     match files.find(is_elsewhere) {
         Some(entry) => finding.help(format!("put `{}` at the root of the archive", entry.name)),
         None => finding.help(

@@ -14,6 +14,7 @@ use crate::plan::{BundlePlan, Shipped};
 use crate::report::sbom::{self, Part, PartKind};
 use crate::report::{Artifact, Library};
 use crate::settings::Bundle;
+use crate::text::hex;
 
 /// The packages of the shipped libraries.
 pub(super) struct Owners {
@@ -109,8 +110,4 @@ impl Places {
         }
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

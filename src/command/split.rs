@@ -14,6 +14,7 @@ use crate::layout::{BundleKind, Layout};
 use crate::plan::{Place, Shipped};
 use crate::report;
 use crate::settings::Format;
+use crate::text;
 use crate::ui::Ui;
 
 /// Where the layer goes: to `layers` beside the directory of the first function's bundle.
@@ -101,7 +102,7 @@ pub(super) fn write(
     if let Some(output) = output {
         let (_, written) = replace(output, &entries, writing, None, |_| Ok(Fate::Placed))?;
         let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-        let zipped = |written: &Written| format!("; {} zipped", report::size(written.zipped_bytes));
+        let zipped = |written: &Written| format!("; {} zipped", text::size(written.zipped_bytes));
         let size = written.as_ref().map(zipped);
         let size = size.unwrap_or_default();
         ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));

@@ -1,6 +1,7 @@
 //! The table at the end of a run over several programs.
 
-use crate::report::{self, Artifact};
+use crate::report::Artifact;
+use crate::text;
 use crate::ui::Ui;
 
 /// What a run came to for one program.
@@ -13,9 +14,7 @@ impl Line {
     pub(super) fn of(artifact: &Artifact) -> Line {
         let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
         let (zipped, unzipped) = match &artifact.archive {
-            Some(archive) => {
-                (archive.zipped_bytes.map(report::size), Some(report::size(archive.unzipped_bytes)))
-            }
+            Some(archive) => (archive.zipped_bytes.map(text::size), Some(text::size(archive.unzipped_bytes))),
             None => (None, None),
         };
         let cell = |size: Option<String>| size.unwrap_or_else(|| "-".to_owned());

@@ -20,9 +20,6 @@ pub(super) struct Template {
     functions: Vec<(Function, Option<Utf8PathBuf>)>,
 }
 
-/// CloudFormation takes 1 MB; what Terraform prints of a large state has more.
-const LARGEST: u64 = 256 << 20;
-
 impl Template {
     /// # Errors
     ///
@@ -32,11 +29,7 @@ impl Template {
             "name a SAM or CloudFormation template, or a file with what `terraform show -json` prints";
         let refused =
             |error: Error| Error::new(format!("`{path}` is not a template")).because(error).help(HELP);
-        let size = disk::size(path).map_err(|error| error.or_help(HELP))?;
-        if size > LARGEST {
-            return Err(refused(Error::new(format!("it has {}", crate::report::size(size)))));
-        }
-        let text = String::from_utf8(disk::read(path)?).map_err(|_| refused(Error::new("it is not text")))?;
+        let text = disk::text(path, "a template").map_err(|error| error.or_help(HELP))?;
         // CDK's list of what it writes beside the template.
         let assets = path.as_str().strip_suffix(".template.json").map(|stack| format!("{stack}.assets.json"));
         let assets = assets.filter(|assets| disk::exists(Utf8Path::new(assets)));

@@ -81,7 +81,7 @@ fn verify_one(
     let mut artifact = Artifact {
         name: name.clone(),
         package: None,
-        path: context.current_dir.join(path).into_string(),
+        path: context.environment.current_dir.join(path).into_string(),
         target: None,
         profile: None,
         runtime: runtime.clone(),
@@ -171,7 +171,7 @@ fn archive_report(
     context: &Context,
 ) -> report::Archive {
     report::Archive {
-        path: context.current_dir.join(path).into_string(),
+        path: context.environment.current_dir.join(path).into_string(),
         kind: kind.as_str(),
         format: "zip",
         zipped_bytes: Some(zipped_bytes),

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::paths::{ExactNames, HostDirectory, follow};
-use crate::elf::{self, Arch, ElfError};
+use crate::elf::{self, Arch};
 use crate::loader::{Glibc, Musl, Rules, hwcap_subdirectories};
+use crate::paths;
 use crate::world::{Files, Object, OpenFile, Opened};
 
 /// Files on a disk, as one world.
@@ -201,28 +202,15 @@ fn read_object(source: &Utf8Path) -> Opened {
         Ok(facts) => facts,
         Err(error) => return failed(&error),
     };
-    opened(facts.map(Arc::new), metadata.len(), file_id(&metadata, source), source.as_str())
+    let file = |facts| OpenFile {
+        id: file_id(&metadata, source),
+        source: source.to_string(),
+        object: Object::Elf(Arc::new(facts)),
+    };
+    facts.map_or_else(|error| Opened::refused(&error, metadata.len()), |facts| Opened::File(file(facts)))
 }
 
-/// What a loader gets of a regular file of this size.
-pub(super) fn opened(
-    facts: Result<Arc<elf::ElfFacts>, ElfError>,
-    size: u64,
-    id: (u64, u64),
-    source: &str,
-) -> Opened {
-    match facts {
-        Ok(facts) => Opened::File(OpenFile { id, source: source.to_owned(), object: Object::Elf(facts) }),
-        // ld.so looks at the size of an ELF header before it looks at the content.
-        Err(ElfError::NotElf(_) | ElfError::TooShort) if size < 64 => {
-            Opened::Rejected("file too short".into())
-        }
-        Err(error @ ElfError::NotElf(_)) => Opened::Rejected(format!("invalid ELF header: {error}")),
-        Err(error) => Opened::Rejected(error.to_string()),
-    }
-}
-
-/// What it gets of a pipe or a device.
+/// What a loader gets of a pipe or a device.
 pub(super) fn not_a_file() -> Opened {
     Opened::Rejected("invalid ELF header: it is not a regular file".into())
 }
@@ -258,35 +246,16 @@ fn failed(error: &io::Error) -> Opened {
 
 /// A path inside a root, every link followed inside that root.
 pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf> {
-    let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-    let mut inside: Vec<String> = Vec::new();
-    let mut links = 0;
-    while let Some(part) = rest.pop() {
-        match part.as_str() {
-            "" | "." => continue,
-            ".." => {
-                inside.pop();
-                continue;
-            }
-            _ => inside.push(part),
-        }
-        let at = root.join(inside.join("/"));
-        let target = match at.symlink_metadata()? {
-            metadata if metadata.is_symlink() => at.read_link_utf8()?,
-            _ => continue,
-        };
-        links += 1;
-        if links > 40 {
-            return Err(io::Error::other("too many levels of symbolic links"));
-        }
-        inside.pop();
-        // Not `is_absolute`, which asks for a drive on Windows.
-        if target.has_root() {
-            inside.clear();
-        }
-        rest.extend(target.as_str().split('/').rev().map(str::to_owned));
+    let within = |inside: &str| root.join(inside.trim_start_matches('/'));
+    let link_at = |inside: &str| -> io::Result<Option<String>> {
+        let at = within(inside);
+        let target = at.symlink_metadata()?.is_symlink().then(|| at.read_link_utf8()).transpose()?;
+        Ok(target.map(Utf8PathBuf::into_string))
+    };
+    match paths::follow(path, link_at)? {
+        Some(inside) => Ok(within(&inside)),
+        None => Err(io::Error::other("too many levels of symbolic links")),
     }
-    Ok(root.join(inside.join("/")))
 }
 
 /// The rules of the glibc that this world has, for programs of `arch`.
@@ -295,17 +264,14 @@ pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf>
 pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     let gnu = arch.gnu_name();
     let multiarch = format!("{gnu}-linux-gnu");
-    let interpreter = match arch {
-        Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2".to_owned(),
-        Arch::Arm64 => "/lib/ld-linux-aarch64.so.1".to_owned(),
-    };
+    let interpreter = arch.interpreters()[0];
     let mut default_dirs = Vec::new();
     // A cross compiler's root on Debian and Fedora; only there if such a compiler is.
     let cross = format!("/usr/{multiarch}/lib");
     if files.sysroot.is_none() && files.is_directory(&cross) {
         default_dirs.push(cross.clone());
     }
-    let loaders = [interpreter.clone(), format!("{cross}/{}", elf::file_name(&interpreter))];
+    let loaders = [interpreter.to_owned(), format!("{cross}/{}", paths::file_name(interpreter))];
     let built_in = loaders.iter().find_map(|path| built_in_directories(&files.read_text(path)?));
     let built_in = built_in.unwrap_or_else(|| {
         // Debian builds its own into its ld.so; others have lib64.
@@ -343,7 +309,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     };
     Glibc {
         preload: Vec::new(),
-        interpreter,
+        interpreter: interpreter.to_owned(),
         machine: arch.machine(),
         release,
         kernel: None,
@@ -358,7 +324,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
 /// `$LIB`, by the first directory that is compiled into the loader.
 pub(super) fn lib_token(first: &str, arch: Arch) -> String {
     let multiarch = format!("{}-linux-gnu", arch.gnu_name());
-    if first.ends_with(&multiarch) { format!("lib/{multiarch}") } else { elf::file_name(first).to_owned() }
+    if first.ends_with(&multiarch) { format!("lib/{multiarch}") } else { paths::file_name(first).to_owned() }
 }
 
 /// The directories that are compiled into an ld.so: strings in a row, each with a slash at its end.
@@ -460,7 +426,7 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
         // Entries of hwcaps directories say so by a bit, older ones by a mask; which directory it is stands
         // in the path, too. Of the older kind the cache has the most specific one first.
         let (Some(low), Some(high)) = (word(at + 16), word(at + 20)) else { break };
-        let directory = crate::world::parent(path);
+        let directory = paths::parent(path);
         let is_in = |known: &String| {
             directory.strip_suffix(known.as_str()).is_some_and(|before| before.ends_with('/'))
         };
@@ -514,7 +480,7 @@ fn read_conf(files: &DiskFiles, path: &str, depth: usize, conf: &mut Conf) {
         match conf_line(line) {
             ConfLine::Include(patterns) => {
                 for pattern in patterns.split_whitespace() {
-                    for included in glob(files, &crate::world::normalize(&absolute_to(path, pattern))) {
+                    for included in glob(files, &paths::normalize(&absolute_to(path, pattern))) {
                         read_conf(files, &included, depth + 1, conf);
                     }
                 }
@@ -558,12 +524,12 @@ pub fn conf_line(line: &str) -> ConfLine<'_> {
 }
 
 fn absolute_to(file: &str, path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", crate::world::parent(file)) }
+    if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", paths::parent(file)) }
 }
 
 /// The files of one directory that match a pattern in the last part of the path, sorted.
 fn glob(files: &DiskFiles, pattern: &str) -> Vec<String> {
-    let (directory, pattern) = (crate::world::parent(pattern), elf::file_name(pattern));
+    let (directory, pattern) = (paths::parent(pattern), paths::file_name(pattern));
     let Ok(glob) = globset::Glob::new(pattern) else { return Vec::new() };
     let matcher = glob.compile_matcher();
     // A directory that cannot be read has no such file, as for ldconfig.

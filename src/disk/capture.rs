@@ -14,18 +14,11 @@ use super::build_world::{self, DiskFiles};
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::probed::{Node, Probe};
 use crate::baseline::{self, Baseline, LIBRARY_PATH};
-use crate::elf::{Arch, file_name};
+use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::loader::hwcap_subdirectories;
-use crate::world::{Files, Object, Opened, normalize, parent};
-
-/// The interpreters of glibc that programs of an architecture name.
-fn interpreters(arch: Arch) -> &'static [&'static str] {
-    match arch {
-        Arch::X86_64 => &["/lib64/ld-linux-x86-64.so.2"],
-        Arch::Arm64 => &["/lib/ld-linux-aarch64.so.1", "/lib64/ld-linux-aarch64.so.1"],
-    }
-}
+use crate::paths::{self, file_name, parent};
+use crate::world::{Files, Object, OpenFile, Opened};
 
 /// What a capture asks of a root. Paths are the root's own, absolute, and without links above their last part.
 trait Source {
@@ -96,7 +89,11 @@ impl Source for Probe {
     fn open(&self, path: &str) -> Opened {
         match self.nodes.get(path) {
             None => Opened::Absent,
-            Some(Node::File(size, facts)) => build_world::opened(facts.clone(), *size, (0, 0), path),
+            Some(Node::File(_, Ok(facts))) => {
+                let object = Object::Elf(facts.clone());
+                Opened::File(OpenFile { id: (0, 0), source: path.to_owned(), object })
+            }
+            Some(Node::File(size, Err(error))) => Opened::refused(error, *size),
             Some(_) => build_world::not_a_file(),
         }
     }
@@ -172,9 +169,9 @@ pub fn capture_probe(probe: &Probe, file: &Utf8Path, name: &str, arch: Option<Ar
 /// The architecture that a root has an interpreter for; `root` names it in messages.
 fn find_arch(source: &dyn Source, root: &Utf8Path, arch: Option<Arch>) -> Result<Arch> {
     let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
-    let found = wanted.iter().find(|arch| interpreters(**arch).iter().any(|path| is_object(source, path)));
+    let found = wanted.iter().find(|arch| arch.interpreters().iter().any(|path| is_object(source, path)));
     found.copied().ok_or_else(|| {
-        let paths: Vec<&str> = wanted.iter().flat_map(|arch| interpreters(*arch)).copied().collect();
+        let paths: Vec<&str> = wanted.iter().flat_map(|arch| arch.interpreters()).copied().collect();
         Error::new(format!("`{root}` has no loader of glibc: no {}", paths.join(", no ")))
             .help("name the root of a system with glibc: an unpacked image, or `/` inside a container")
     })
@@ -200,7 +197,7 @@ fn read(source: &dyn Source, root: &Utf8Path, described: Described<'_>) -> Resul
     let named = named.flat_map(|path| path.split(':')).filter(|dir| dir.starts_with('/') && is_ours(dir));
     reader.pending.extend(named.map(str::to_owned));
     reader.read_directories();
-    let paths = cache.values().map(String::as_str).chain(interpreters(arch).iter().copied());
+    let paths = cache.values().map(String::as_str).chain(arch.interpreters().iter().copied());
     for path in paths {
         reader.read_file(path);
     }
@@ -208,7 +205,7 @@ fn read(source: &dyn Source, root: &Utf8Path, described: Described<'_>) -> Resul
     let (major, minor) = release;
     let mut header =
         format!("runtime {name}\narch {arch}\nrecorded {recorded}\nglibc {major}.{minor}\ncomplete yes\n");
-    for path in interpreters(arch).iter().filter(|path| is_object(source, path)) {
+    for path in arch.interpreters().iter().filter(|path| is_object(source, path)) {
         header.push_str(&format!("interpreter {path}\n"));
     }
     header.push_str(&format!("default-dirs {}\n", default_dirs.join(" ")));
@@ -312,32 +309,16 @@ fn packages(entries: &BTreeMap<String, RootEntry>, arch: Arch) -> BTreeMap<Strin
     entries.iter().filter_map(of_entry).collect()
 }
 
+/// The path with all links followed, each of them recorded; `None` if it leads nowhere or to the root.
 fn follow(source: &dyn Source, path: &str, entries: &mut BTreeMap<String, RootEntry>) -> Option<String> {
-    let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
-    let mut at = String::new();
-    let mut links = 0;
-    while let Some(part) = rest.pop() {
-        match part.as_str() {
-            "" | "." => continue,
-            ".." => {
-                at.truncate(at.rfind('/').unwrap_or(0));
-                continue;
-            }
-            _ => {}
+    struct Nowhere;
+    let link_at = |at: &str| match source.at(at) {
+        Some(Standing::Link(target)) if !target.is_empty() => {
+            entries.insert(at.to_owned(), RootEntry::Link(target.clone()));
+            Ok(Some(target))
         }
-        let above = at.len();
-        at.push('/');
-        at.push_str(&part);
-        let Standing::Link(target) = source.at(&at)? else { continue };
-        links += 1;
-        // Source: MAXSYMLINKS in the kernel.
-        if links > 40 || target.is_empty() {
-            return None;
-        }
-        entries.insert(at.clone(), RootEntry::Link(target.clone()));
-        at.truncate(if target.starts_with('/') { 0 } else { above });
-        rest.extend(target.split('/').rev().map(str::to_owned));
-    }
-    debug_assert_eq!(normalize(&at), if at.is_empty() { "/" } else { &at });
-    (!at.is_empty() && !file_name(&at).is_empty()).then_some(at)
+        None | Some(Standing::Link(_)) => Err(Nowhere),
+        Some(_) => Ok(None),
+    };
+    paths::follow(path, link_at).ok()?.filter(|at| !at.is_empty())
 }

@@ -13,7 +13,9 @@ use goblin::elf::dynamic as tag;
 use goblin::elf64::program_header as segment;
 
 use super::read::{Image, u32, u64};
-use super::{ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses, file_name};
+use super::{ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses};
+
+use crate::paths::file_name;
 
 /// What of a file a fault stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use goblin::elf64::program_header as segment;
 
 use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part, Tls};
 
+use crate::text;
+
 /// A file with its program headers.
 pub(super) struct Image<'a> {
     /// The bytes of the whole file.
@@ -219,7 +221,7 @@ impl<'a> Image<'a> {
         match bytes.split_last() {
             Some((0, path)) if !path.is_empty() && header.p_filesz <= PATH_MAX => {
                 let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
-                Ok(Some(escape(&path[..end])))
+                Ok(Some(text::from_bytes(&path[..end])))
             }
             _ => Err(ElfError::Malformed("the interpreter's path is empty, too long or has no end".into())),
         }
@@ -341,7 +343,7 @@ impl<'a> Strings<'a> {
             ElfError::Malformed(format!("its names and paths have more than {} bytes", Strings::MAX_TEXT))
         })?;
         self.left.set(left);
-        Ok(escape(&tail[..end]))
+        Ok(text::from_bytes(&tail[..end]))
     }
 }
 
@@ -364,30 +366,4 @@ pub(super) fn u32(bytes: &[u8], at: usize) -> u32 {
 
 pub(super) fn u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-}
-
-/// The bytes as text; those that are not UTF-8, and control characters, as `\xNN`.
-///
-/// Names end up in messages, and there a control character would reach the terminal. A library whose file
-/// name has one is not found.
-pub(super) fn escape(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() {
-                let mut buffer = [0; 4];
-                escape_bytes(character.encode_utf8(&mut buffer).as_bytes(), &mut text);
-            } else {
-                text.push(character);
-            }
-        }
-        escape_bytes(chunk.invalid(), &mut text);
-    }
-    text
-}
-
-fn escape_bytes(bytes: &[u8], text: &mut String) {
-    for byte in bytes {
-        text.push_str(&format!("\\x{byte:02x}"));
-    }
 }

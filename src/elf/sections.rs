@@ -8,7 +8,9 @@ use std::ops::Range;
 use goblin::elf64::header::SIZEOF_EHDR;
 use goblin::elf64::section_header::{SHF_ALLOC, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR};
 
-use super::read::{escape, u16, u32, u64};
+use super::read::{u16, u32, u64};
+
+use crate::text;
 
 /// What a section is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +88,7 @@ pub fn sections<E>(
         } else {
             Purpose::Other
         };
-        sections.push(Section { name: escape(name), bytes: length, purpose });
+        sections.push(Section { name: text::from_bytes(name), bytes: length, purpose });
     }
     Ok(sections)
 }

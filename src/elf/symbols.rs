@@ -14,8 +14,10 @@
 use std::borrow::Cow;
 
 use super::ElfError;
-use super::read::{Image, escape, outside, u16, u32, u64};
+use super::read::{Image, outside, u16, u32, u64};
 use super::relocations::{Tables, Uses};
+
+use crate::text;
 
 /// One dynamic symbol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +140,7 @@ impl SymbolTable {
         let name = self.name_bytes(symbol);
         match std::str::from_utf8(name) {
             Ok(name) if !name.contains(char::is_control) => Cow::Borrowed(name),
-            _ => Cow::Owned(escape(name)),
+            _ => Cow::Owned(text::from_bytes(name)),
         }
     }
 

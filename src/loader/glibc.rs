@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::known::Names;
 use super::{Loaded, Located, Passed, Rule, Search};
 use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ElfFacts, ObjectType};
-use crate::world::{Object, OpenFile, Opened, World};
+use crate::loader::World;
+use crate::world::{Object, OpenFile, Opened};
 
 /// One build of glibc's loader: what is compiled into it, and what it was told about the machine.
 #[derive(Debug, Clone, Default)]

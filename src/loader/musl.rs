@@ -6,8 +6,10 @@
 //! it is; a SONAME counts for nothing; version nodes are not looked at.
 
 use super::{Loaded, Located, Passed, Rule, Search};
-use crate::elf::{ObjectType, file_name};
-use crate::world::{Object, OpenFile, Opened, World};
+use crate::elf::ObjectType;
+use crate::loader::World;
+use crate::paths::file_name;
+use crate::world::{Object, OpenFile, Opened};
 
 /// One musl loader.
 #[derive(Debug, Clone, Default)]

@@ -9,7 +9,7 @@
 //! Source: `dl_open_worker` in glibc's elf/dl-open.c; `dlopen` in musl's ldso/dynlink.c.
 
 use super::{Closure, Memory, Outcome, load, search_list};
-use crate::world::World;
+use crate::loader::World;
 
 /// A library that a program opens at run time.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,10 @@ use super::pins::{GivenUp, hurts, others};
 use super::search::Candidate;
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::baseline::{NodeAnswer, SystemObject, is_glibc_part};
-use crate::elf::{ElfFacts, file_name};
+use crate::elf::ElfFacts;
 use crate::lambda::{Certainty, LambdaWorld, MemberContent, Walked};
+use crate::paths;
+use crate::paths::file_name;
 use crate::world::Object;
 
 /// A SONAME of the system's that a file of the bundle or of an attached layer has taken.
@@ -136,7 +138,7 @@ fn unseen(request: &Request, lambda: &LambdaWorld, walked: &Walked, libraries: &
         .map(|library| (layout.path(&library.entry_name(layout)), library.source.clone(), &library.facts));
     for (path, source, facts) in given.chain(ours) {
         let name = file_name(&path);
-        if !directories.contains(crate::world::parent(&path)) || is_loaded(name) || is_glibc_part(name) {
+        if !directories.contains(paths::parent(&path)) || is_loaded(name) || is_glibc_part(name) {
             continue;
         }
         let Some(system) = lambda.baseline.object(name) else { continue };
@@ -157,12 +159,12 @@ fn searched_first(lambda: &LambdaWorld, walked: &Walked) -> BTreeSet<String> {
         let rpath = facts.rpath.as_deref().filter(|_| facts.runpath.is_none()).unwrap_or_default();
         for element in rpath.split(':').filter(|element| !element.is_empty()) {
             let element = element.replace("${ORIGIN}", &object.origin).replace("$ORIGIN", &object.origin);
-            directories.insert(crate::world::normalize(&element));
+            directories.insert(paths::normalize(&element));
         }
     }
     let before = walked.variant.library_path.split([':', ';']);
     let is_systems = |directory: &&str| lambda.baseline.default_dirs.iter().any(|known| known == directory);
-    directories.extend(before.take_while(|it| !is_systems(it)).map(crate::world::normalize));
+    directories.extend(before.take_while(|it| !is_systems(it)).map(paths::normalize));
     directories
 }
 

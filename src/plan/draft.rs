@@ -7,10 +7,11 @@ use super::pins::Pin;
 use super::search::{BuildSearch, Candidate};
 use super::{Asked, Conflict, Place, Request, Shipped, Start, WhyNot, edits, private, rebind};
 use crate::audit::NotShipped;
-use crate::elf::{ElfFacts, Offer, file_name};
+use crate::elf::{ElfFacts, Offer};
 use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::Layout;
 use crate::loader::{Closure, Need, Outcome, Rule};
+use crate::paths::file_name;
 use crate::world::Object;
 
 /// The plan as it grows.

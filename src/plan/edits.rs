@@ -5,9 +5,10 @@
 
 use super::draft::Draft;
 use super::{LibcSource, Place, Request, Shipped, Start};
-use crate::elf::{ElfFacts, Libc, file_name};
+use crate::elf::{ElfFacts, Libc};
 use crate::lambda::LambdaWorld;
 use crate::loader::Musl;
+use crate::paths::file_name;
 use crate::repair::{self, Edits};
 use crate::script::{Loader, Script};
 

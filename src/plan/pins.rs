@@ -18,9 +18,10 @@ use super::draft::{Draft, Laid, Needing, needing};
 use super::search::{BuildSearch, Fit};
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot, displaced, edits};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
-use crate::elf::{ElfFacts, file_name};
+use crate::elf::ElfFacts;
 use crate::lambda::Walked;
 use crate::loader::{Closure, VersionAnswer, VersionCheck};
+use crate::paths::file_name;
 use crate::world::Object;
 
 /// A copy of ours in the place of the system's.

@@ -10,8 +10,10 @@ use super::draft::Draft;
 use super::search::{BuildSearch, Candidate};
 use super::{Place, Request, Shipped};
 use crate::audit::NotShipped;
-use crate::elf::{Libc, Linkage, file_name};
+use crate::elf::{Libc, Linkage};
 use crate::loader::{self, Outcome, Rule};
+use crate::paths;
+use crate::paths::file_name;
 use crate::world::{Object, OpenFile};
 
 /// The C library that comes along.
@@ -98,10 +100,10 @@ fn part(search: &BuildSearch, name: &str) -> Option<Candidate> {
     if let Some(file) = loaded(name) {
         return candidate(file);
     }
-    let libc = crate::world::parent(&loaded("libc.so.6")?.source);
+    let libc = paths::parent(&loaded("libc.so.6")?.source);
     let files = loader::candidates(search.world, &search.objects, 0, name);
     // libgcc_s is the compiler's.
-    let is_of_libc = |file: &OpenFile| name == "libgcc_s.so.1" || crate::world::parent(&file.source) == libc;
+    let is_of_libc = |file: &OpenFile| name == "libgcc_s.so.1" || paths::parent(&file.source) == libc;
     files.iter().map(|(_, file)| file).find(|file| is_of_libc(file)).and_then(candidate)
 }
 

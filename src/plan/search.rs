@@ -8,11 +8,14 @@ use super::draft::Needing;
 use super::rebind::{self, Around};
 use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, VersionNeed, file_name};
+use crate::elf::{ElfFacts, Libc, VersionNeed};
 use crate::lambda::{Certainty, LambdaWorld};
+use crate::loader::World;
 use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
+use crate::paths;
+use crate::paths::file_name;
 use crate::patterns::Patterns;
-use crate::world::{Object, OpenFile, World};
+use crate::world::{Object, OpenFile};
 
 /// A file of the build world that could be shipped.
 pub(super) struct Candidate {
@@ -88,7 +91,7 @@ impl BuildSearch<'_> {
         if !self.objects.iter().any(|object| object.file.id == chosen.id) {
             self.objects.push(Loaded {
                 path: chosen.source.clone(),
-                origin: crate::world::parent(&chosen.source).to_owned(),
+                origin: paths::parent(&chosen.source).to_owned(),
                 names: vec![name.to_owned()],
                 file: chosen.clone(),
                 rule: Rule::LdLibraryPath,

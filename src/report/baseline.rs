@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Failure;
 use crate::baseline::{Baseline, Lifecycle, Nodes, Presence, SystemObject};
+use crate::date::{days_ago, days_between};
 use crate::error::Error;
 
 /// The document of `baseline list`, `baseline show` and `baseline diff`.
@@ -158,22 +159,6 @@ pub struct Difference {
     pub changed: Vec<(String, &'static str, String, String)>,
 }
 
-/// Days from one date like `2026-11-21` to another; 0 if it is not in the past or not a date.
-pub fn days_between(from: &str, to: &str) -> u64 {
-    // Source: days_from_civil in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
-    let days = |date: &str| -> Option<i64> {
-        let mut numbers = date.split('-').map(|part| part.parse::<i64>().ok());
-        let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        let year = if month <= 2 { year - 1 } else { year };
-        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-        Some(365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year)
-    };
-    match (days(from), days(to)) {
-        (Some(from), Some(to)) => u64::try_from(to - from).unwrap_or(0),
-        _ => 0,
-    }
-}
-
 /// A table for the report; with its objects if `sources`, the comments of its texts, are given.
 pub fn table(
     baseline: &Baseline,
@@ -260,14 +245,6 @@ pub fn list_text(tables: &[Table]) -> String {
         ]);
     }
     columns(&rows)
-}
-
-/// How many days ago, for people.
-pub fn days_ago(days: u64) -> String {
-    match days {
-        0 => "today".to_owned(),
-        days => super::age(days * 86_400),
-    }
 }
 
 /// One table in full.
@@ -458,24 +435,4 @@ fn columns<const N: usize>(rows: &[[String; N]]) -> String {
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days() {
-        for (from, to, expected) in [
-            ("2026-11-21", "2026-11-23", 2),
-            ("2024-02-28", "2024-03-01", 2),
-            ("2023-02-28", "2023-03-01", 1),
-            ("2025-12-31", "2026-01-01", 1),
-            ("2000-01-01", "2001-01-01", 366),
-            ("2026-11-23", "2026-11-21", 0),
-            ("never", "2026-11-21", 0),
-        ] {
-            assert_eq!(days_between(from, to), expected, "{from} {to}");
-        }
-    }
 }

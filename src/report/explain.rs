@@ -8,6 +8,7 @@ use super::Library;
 use crate::audit::{NotShipped, Subject, label};
 use crate::loader::{Attempt, Closure, Outcome};
 use crate::plan::BundlePlan;
+use crate::text::printable;
 use crate::world::Object;
 
 /// How one library came to be where it is, in both worlds.
@@ -269,5 +270,5 @@ pub fn graph(program: &str, libraries: &[Library]) -> String {
 
 /// A label that cannot end its string: Mermaid takes HTML entities.
 fn quoted(label: &str) -> String {
-    super::printable(label).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
+    printable(label).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }

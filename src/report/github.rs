@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Artifact, Failure, FindingReport, graph, printable, size};
+use super::{Artifact, Failure, FindingReport, graph};
+
+use crate::text::{printable, size};
 
 /// One workflow command for each finding, and one for what kept the run from an answer.
 ///

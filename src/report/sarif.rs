@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Artifact, Failure, FindingReport, json, printable};
+use super::{Artifact, Failure, FindingReport, json};
 use crate::audit::pages::page;
 use crate::audit::{Code, Severity};
+use crate::text::{percent_encoded, printable};
 
 /// The document of a run; paths below `current_dir` are relative to it.
 ///
@@ -89,7 +90,7 @@ fn clean(text: &str) -> String {
 fn uri(path: &str, current_dir: &str) -> String {
     let below = path.strip_prefix(current_dir).and_then(|rest| rest.strip_prefix('/'));
     match below {
-        Some(relative) => super::percent_encoded(relative, "/"),
-        None => format!("file://{}", super::percent_encoded(path, "/")),
+        Some(relative) => percent_encoded(relative, "/"),
+        None => format!("file://{}", percent_encoded(path, "/")),
     }
 }

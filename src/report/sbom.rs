@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Library, json, printable};
-use crate::archive::civil;
+use super::{Library, json};
+use crate::date::timestamp;
 use crate::packages::{Distribution, Package};
+use crate::text::printable;
 
 /// One file of a bundle.
 pub struct Part<'a> {
@@ -137,12 +138,6 @@ fn dependencies(parts: &[Part], libraries: &[Library]) -> Vec<Value> {
         json!({ "ref": part.name, "dependsOn": depends_on })
     });
     dependencies.collect()
-}
-
-fn timestamp(seconds: u64) -> String {
-    let (year, month, day) = civil(seconds / 86_400);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 /// The licence texts of the shipped libraries, by package; `text_of` reads a file of the root they are from.

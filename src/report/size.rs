@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::size as people;
 use crate::elf::sections::{Purpose, Section, bytes_for};
+use crate::text::size as people;
 
 /// The files of a bundle before anything is stripped or edited. Sizes in bytes.
 #[derive(Debug, Clone, Default, Serialize)]

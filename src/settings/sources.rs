@@ -144,7 +144,7 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source>
     let kind = if manifest.package.is_some() { "package" } else { "workspace" };
     let table_name = format!("[{kind}.metadata.lambda-bundle]");
     let path = manifest.directory.join("Cargo.toml");
-    let path = path.strip_prefix(&context.current_dir).unwrap_or(&path);
+    let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(&path);
     let mut values = BTreeMap::new();
     let table = match manifest.metadata.get("lambda-bundle") {
         None => return Ok(Source { values }),
@@ -197,7 +197,7 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source>
 /// What is wrong there is for cargo-lambda to say.
 pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> Source {
     let path = manifest.directory.join("Cargo.toml");
-    let path = path.strip_prefix(&context.current_dir).unwrap_or(&path);
+    let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(&path);
     let list = manifest.metadata.pointer("/lambda/build/include").and_then(Value::as_array);
     let words = list.into_iter().flatten().filter_map(Value::as_str).filter_map(|text| {
         // Source: cargo-lambda 1.9, where the place comes first: `DEST:SRC`.

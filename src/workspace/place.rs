@@ -302,7 +302,7 @@ pub(super) fn finish(project: &Project, program: &Program, found: Found) -> Resu
     // Paths in a `.d` file are absolute unless `build.dep-info-basedir` shortens them.
     let base = project.config.build.dep_info_basedir.clone();
     let base = base.and_then(|base| Utf8PathBuf::from_path_buf(base).ok());
-    let base = base.unwrap_or_else(|| project.current_dir.clone());
+    let base = base.unwrap_or_else(|| project.environment.current_dir.clone());
     let newer_source = match &found.dep_info {
         Some(dep_info) => records::newer_source(dep_info, &base, modified)?,
         None => None,

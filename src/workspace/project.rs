@@ -1,21 +1,20 @@
 //! What cargo says of the project: its metadata, its configuration, and the targets it builds for.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use super::{Environment, Selection, files};
+use super::{Selection, files};
+use crate::environment::Environment;
 use crate::error::{Error, Result};
 
 /// The project as cargo sees it.
 pub(super) struct Project<'a> {
     pub(super) cargo: PathBuf,
     pub(super) environment: &'a Environment,
-    pub(super) current_dir: Utf8PathBuf,
     pub(super) metadata: Metadata,
     pub(super) config: Config,
 }
@@ -33,43 +32,31 @@ impl Project<'_> {
 
     /// A path as the user would type it.
     pub(super) fn shown<'p>(&self, path: &'p Utf8Path) -> &'p Utf8Path {
-        path.strip_prefix(&self.current_dir).unwrap_or(path)
+        path.strip_prefix(&self.environment.current_dir).unwrap_or(path)
     }
 
     /// cargo, to be started with exactly the environment we were given.
     pub(super) fn command(&self) -> Command {
-        let mut command = Command::new(&self.cargo);
-        command.current_dir(&self.current_dir);
-        pin(&mut command, self.environment);
-        command
+        self.environment.command(&self.cargo)
     }
-}
-
-fn pin(command: &mut Command, environment: &Environment) {
-    let vars = environment.vars.iter().map(|(name, value)| (name, value));
-    command.env_clear().envs(vars).stdin(Stdio::null());
 }
 
 /// Asks cargo for the metadata of the workspace's own packages, and reads its configuration.
 pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> Result<Project<'a>> {
-    let current_dir = Utf8PathBuf::from_path_buf(environment.current_dir.clone()).map_err(|path| {
-        Error::new(format!("the current directory `{}` is not UTF-8", path.display()))
-            .because("cargo cannot work in such a directory")
-    })?;
     let cargo = cargo(environment)?;
     let metadata = match &selection.metadata_path {
-        Some(path) => read_metadata(path, &current_dir, selection)?,
-        None => metadata(&cargo, &current_dir, selection, environment)?,
+        Some(path) => read_metadata(path, &environment.current_dir, selection)?,
+        None => metadata(&cargo, selection, environment)?,
     };
-    let config = config(&cargo, &current_dir, environment)?;
-    Ok(Project { cargo, environment, current_dir, metadata, config })
+    let config = config(&cargo, environment)?;
+    Ok(Project { cargo, environment, metadata, config })
 }
 
 /// `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
 fn cargo(environment: &Environment) -> Result<PathBuf> {
     match environment.var("CARGO") {
         Some(cargo) => Ok(PathBuf::from(cargo)),
-        None => which("cargo", environment).map_err(|error| {
+        None => environment.find("cargo").map_err(|error| {
             Error::new("could not find `cargo`")
                 .because(error)
                 .help("install Rust, or name a built program with `--binary PATH`")
@@ -77,16 +64,8 @@ fn cargo(environment: &Environment) -> Result<PathBuf> {
     }
 }
 
-fn which(program: impl AsRef<OsStr>, environment: &Environment) -> which::Result<PathBuf> {
-    which::which_in(program, environment.var("PATH"), &environment.current_dir)
-}
-
-fn metadata(
-    cargo: &Path,
-    current_dir: &Utf8Path,
-    selection: &Selection,
-    environment: &Environment,
-) -> Result<Metadata> {
+fn metadata(cargo: &Path, selection: &Selection, environment: &Environment) -> Result<Metadata> {
+    let current_dir = &environment.current_dir;
     let mut words = MetadataCommand::new();
     words.cargo_path(cargo).no_deps().current_dir(current_dir);
     if let Some(manifest_path) = &selection.manifest_path {
@@ -99,7 +78,7 @@ fn metadata(
     );
 
     let mut command = words.cargo_command();
-    pin(&mut command, environment);
+    environment.pin(&mut command);
     // The text of an error becomes part of ours.
     command.env("CARGO_TERM_COLOR", "never");
     if let Some(target_dir) = &selection.target_dir {
@@ -189,7 +168,8 @@ fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8], sil
 /// cargo's configuration files from the current directory up and in `CARGO_HOME`, and its variables.
 ///
 /// The `include` key is not followed (cargo-config2 0.1.45); a target it sets is then found by looking.
-fn config(cargo: &Path, current_dir: &Utf8Path, environment: &Environment) -> Result<Config> {
+fn config(cargo: &Path, environment: &Environment) -> Result<Config> {
+    let current_dir = &environment.current_dir;
     let vars = environment.vars.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut options = ResolveOptions::default().cargo(cargo).env(vars);
     let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
@@ -284,19 +264,17 @@ pub(super) fn profile_dir(profile: &str) -> &str {
 /// Asks rustc for its library directory; None if it cannot say.
 pub(super) fn rustc_target_libdir(target: Option<&str>, environment: &Environment) -> Option<Utf8PathBuf> {
     // Each failure means that the directory is not known; the library it would have had is then reported.
-    let current_dir = Utf8PathBuf::from_path_buf(environment.current_dir.clone()).ok()?;
     let cargo = cargo(environment).ok()?;
-    let config = config(&cargo, &current_dir, environment).ok()?;
+    let config = config(&cargo, environment).ok()?;
     let rustc = match config.build.rustc {
         Some(rustc) => rustc,
-        None => which("rustc", environment).ok()?,
+        None => environment.find("rustc").ok()?,
     };
-    let mut command = Command::new(rustc);
-    command.current_dir(&current_dir).args(["--print", "target-libdir"]);
+    let mut command = environment.command(&rustc);
+    command.args(["--print", "target-libdir"]);
     if let Some(target) = target {
         command.args(["--target", target]);
     }
-    pin(&mut command, environment);
     let output = command.output().ok().filter(|output| output.status.success())?;
     let path = Utf8PathBuf::from(str::from_utf8(&output.stdout).ok()?.trim_end());
     files::is_dir(&path).ok()?.then_some(path)

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, Libc};
 use cargo_lambda_bundle::loader;
-use cargo_lambda_bundle::world::{Files, Opened, World, parent};
+use cargo_lambda_bundle::loader::World;
+use cargo_lambda_bundle::paths::parent;
+use cargo_lambda_bundle::world::{Files, Opened};
 
 fn main() {
     let step = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10);

@@ -13,11 +13,12 @@ use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
 use cargo_lambda_bundle::layout::Layout;
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::plan::{self, LibcSource, Place, Request, Start};
 use cargo_lambda_bundle::repair::Edits;
-use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
+use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile};
 
 const BUILD_LIB: &str = "/usr/lib/x86_64-linux-gnu";
 

@@ -20,10 +20,11 @@ use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::Arch;
 use cargo_lambda_bundle::lambda::LambdaWorld;
 use cargo_lambda_bundle::layout::Layout;
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::plan::{self, LibcSource, Request, Start};
-use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
+use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile};
 use proptest::prelude::*;
 
 // Bytes.

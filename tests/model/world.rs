@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use cargo_lambda_bundle::disk::build_world::{DiskFiles, Objects};
 use cargo_lambda_bundle::elf::ElfFacts;
-use cargo_lambda_bundle::world::{Files, MemoryFiles, Object, Opened, normalize, parent};
+use cargo_lambda_bundle::paths::normalize;
+use cargo_lambda_bundle::paths::parent;
+use cargo_lambda_bundle::world::{Files, MemoryFiles, Object, Opened};
 
 const DIRECTORY: &str = "rejected: cannot read file data: it is a directory";
 const LOOP: &str = "failed: too many levels of symbolic links";

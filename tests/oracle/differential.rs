@@ -17,8 +17,10 @@ use crate::support::real_loader::{self, Answer, LD_SO};
 use crate::support::tools;
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, ElfFacts, Libc};
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{self, Rules};
-use cargo_lambda_bundle::world::{Files, OpenFile, Opened, World, parent};
+use cargo_lambda_bundle::paths::parent;
+use cargo_lambda_bundle::world::{Files, OpenFile, Opened};
 
 /// Why ld.so's answer for a file says nothing about the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

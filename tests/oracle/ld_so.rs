@@ -24,8 +24,9 @@ use crate::support::tools;
 use camino::Utf8Path;
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, DF_1_PIE, Libc, Linkage};
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{self, Closure, Rules};
-use cargo_lambda_bundle::world::{Files, Opened, World};
+use cargo_lambda_bundle::world::{Files, Opened};
 
 /// A tree to put objects in, if this machine has the tools.
 #[track_caller]

@@ -19,7 +19,9 @@ use camino::Utf8Path;
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, Libc};
 use cargo_lambda_bundle::loader;
-use cargo_lambda_bundle::world::{Files, Opened, World, parent};
+use cargo_lambda_bundle::loader::World;
+use cargo_lambda_bundle::paths::parent;
+use cargo_lambda_bundle::world::{Files, Opened};
 
 #[track_caller]
 fn tree(test: &str) -> Option<Tree> {

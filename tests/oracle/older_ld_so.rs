@@ -11,8 +11,9 @@ use crate::support::elf::{Object, PT_LOAD};
 use crate::support::tools;
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, Libc};
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{self, Outcome, Rules};
-use cargo_lambda_bundle::world::{Files, Opened, World};
+use cargo_lambda_bundle::world::{Files, Opened};
 
 /// What the real loader of `root` says of `app` with the library `bytes` in its way: its message, or "not found".
 fn real(root: &Path, dir: &Path) -> String {

@@ -10,9 +10,11 @@ use crate::support::objects::{Has, Tree, X86_64};
 use crate::support::real_loader::{LD_SO, pinned, started};
 use crate::support::tools;
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
-use cargo_lambda_bundle::elf::{Arch, Libc, file_name};
+use cargo_lambda_bundle::elf::{Arch, Libc};
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{self, Closure, Outcome, Rule};
-use cargo_lambda_bundle::world::{Files, Opened, World};
+use cargo_lambda_bundle::paths::file_name;
+use cargo_lambda_bundle::world::{Files, Opened};
 
 /// Opens each of its arguments, and says what comes of it.
 const OPENER: &str = r#"

@@ -24,11 +24,12 @@ use cargo_lambda_bundle::baseline::captured::{Root, RootEntry};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
 use cargo_lambda_bundle::layout::Layout;
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::plan::{self, BundlePlan, LibcSource, Place, Request, Start};
 use cargo_lambda_bundle::repair::{self, Edits};
-use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile, World};
+use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile};
 
 /// xorshift64*: small, and the same everywhere.
 struct Random(u64);
@@ -317,7 +318,7 @@ fn baseline(scene: &Scene) -> Baseline {
                 root.packages.insert(path.clone(), (*package).to_owned());
             }
             if library.nodes.is_empty() {
-                let link = RootEntry::Link(elf::file_name(path).to_owned());
+                let link = RootEntry::Link(cargo_lambda_bundle::paths::file_name(path).to_owned());
                 root.entries.insert(format!("/usr/lib64/{}", library.soname), link);
             }
         }
@@ -467,7 +468,7 @@ fn check_rules(seed: u64, scene: &Scene, planned: &Planned) {
         .iter()
         .flat_map(|walked| &walked.closure.needs)
         .filter(|need| !matches!(need.outcome, Outcome::Loaded(_)))
-        .map(|need| elf::file_name(&need.name))
+        .map(|need| cargo_lambda_bundle::paths::file_name(&need.name))
         .collect();
     // Nothing is shipped in vain.
     let layout = Layout::function();
@@ -484,9 +485,9 @@ fn check_rules(seed: u64, scene: &Scene, planned: &Planned) {
         let is_loaded = loaded.contains(path.as_str()) || paths.any(|path| loaded.contains(path.as_str()));
         assert!(is_loaded, "{} is shipped in vain: {}", library.name, context());
         if let Some(target) = &library.link_to {
-            let target = cargo_lambda_bundle::world::normalize(&format!(
+            let target = cargo_lambda_bundle::paths::normalize(&format!(
                 "{}/{target}",
-                cargo_lambda_bundle::world::parent(&path)
+                cargo_lambda_bundle::paths::parent(&path)
             ));
             let is_there = plan.shipped.iter().any(|other| layout.path(&other.entry_name(&layout)) == target);
             assert!(is_there, "{target} is not there: {}", context());
@@ -589,7 +590,10 @@ impl RealRoot {
         for ((path, bytes), (library, _)) in scene.system_files().iter().zip(&scene.system) {
             self.write(path, bytes);
             if library.nodes.is_empty() {
-                self.link(&format!("/usr/lib64/{}", library.soname), elf::file_name(path));
+                self.link(
+                    &format!("/usr/lib64/{}", library.soname),
+                    cargo_lambda_bundle::paths::file_name(path),
+                );
             }
         }
         for library in &scene.layer {

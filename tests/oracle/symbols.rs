@@ -15,8 +15,10 @@ use crate::support::tools;
 use cargo_lambda_bundle::baseline::{Exports, exports};
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, Libc};
+use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{self, Known, Outcome};
-use cargo_lambda_bundle::world::{Files, Opened, World, parent};
+use cargo_lambda_bundle::paths::parent;
+use cargo_lambda_bundle::world::{Files, Opened};
 
 /// The undefined symbols of a file's closure, with the object that names each, as ld.so sees them.
 fn real(path: &Path) -> BTreeSet<(String, String)> {

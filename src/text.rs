@@ -1,0 +1,132 @@
+//! Text for people and for documents: one rule for each way of writing.
+
+use std::fmt::Write as _;
+
+/// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal.
+///
+/// Words longer than PATH_MAX are cut in the middle.
+pub fn printable(text: &str) -> String {
+    /// Linux's PATH_MAX.
+    const LONGEST: usize = 4096;
+    const SHOWN: usize = 40;
+
+    let mut clean = String::with_capacity(text.len());
+    for word in text.split_inclusive(' ') {
+        if word.len() > LONGEST {
+            let n_skipped = word.chars().count().saturating_sub(2 * SHOWN);
+            push_printable(&mut clean, word.chars().take(SHOWN));
+            let _ = write!(clean, "...({n_skipped} more)...");
+            push_printable(&mut clean, word.chars().skip(SHOWN + n_skipped));
+        } else {
+            push_printable(&mut clean, word.chars());
+        }
+    }
+    clean
+}
+
+fn push_printable(clean: &mut String, text: impl Iterator<Item = char>) {
+    for character in text {
+        if is_hidden(character) {
+            let _ = write!(clean, "\\x{:02x}", character as u32);
+        } else {
+            clean.push(character);
+        }
+    }
+}
+
+/// Whether a character is not seen, but acts on those that are.
+pub fn is_hidden(character: char) -> bool {
+    // The bidirectional controls can make a name look like another one.
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Bytes as text; those that are not UTF-8, and control characters, as `\xNN`.
+///
+/// A library whose file name has one of them is not found.
+pub fn from_bytes(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && !text.contains(char::is_control)
+    {
+        return text.to_owned();
+    }
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                let mut buffer = [0; 4];
+                push_escaped(&mut text, character.encode_utf8(&mut buffer).as_bytes());
+            } else {
+                text.push(character);
+            }
+        }
+        push_escaped(&mut text, chunk.invalid());
+    }
+    text
+}
+
+fn push_escaped(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        let _ = write!(text, "\\x{byte:02x}");
+    }
+}
+
+/// Text with all but letters, digits, `-`, `.`, `_`, `~` and those of `kept` as `%NN`.
+///
+/// Source: RFC 3986, section 2.
+pub fn percent_encoded(text: &str, kept: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let char = char::from(byte);
+        if byte.is_ascii_alphanumeric() || "-._~".contains(char) || (byte.is_ascii() && kept.contains(char)) {
+            encoded.push(char);
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// Bytes as lower-case hexadecimal digits, two for each.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Bytes for people: `1.2 MB` is 1,200,000 bytes.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// How long ago, for people.
+pub fn age(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3_600 => (seconds / 60, "minute"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// At most three names, then how many more.
+pub fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let mut text = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN {
+        let _ = write!(text, " and {} more", names.len() - SHOWN);
+    }
+    text
+}
+
+/// An exact number of bytes, for people.
+pub fn n_bytes(n: usize) -> String {
+    format!("{n} byte{}", if n == 1 { "" } else { "s" })
+}
