@@ -3,17 +3,20 @@
 //! The same function reads the walks of a plan and of anybody's ZIP. A finding is an answer about the user's
 //! program, collected and never thrown. What several variants of the Lambda world show is one finding.
 
+mod edits;
 mod finding;
 mod foreign;
 mod level;
+mod limits;
 pub mod lints;
 pub mod pages;
 mod rebound;
+mod runtime;
 mod symbols;
 mod tls;
 mod versions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage, ObjectType};
@@ -21,12 +24,16 @@ use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Musl, Need, Outcome, Passed, Rule};
 use crate::paths;
 use crate::paths::file_name;
-use crate::plan::{BuildFile, Conflict};
+use crate::plan::BuildSide;
+use crate::plan::NotShipped;
 use crate::world::Object;
 
+pub use edits::not_editable;
+pub use limits::{direct_upload_finding, size_finding};
 pub use rebound::rebound_findings;
+pub use runtime::{arch_assertion, arch_not_offered, runtime_findings, stale_binary};
 
-pub use finding::{Code, Finding, FindingKey, Severity};
+pub use finding::{Code, Finding, FindingKey, Findings, Severity};
 
 /// What is audited, and what can be said to its owner.
 pub struct Subject<'a> {
@@ -42,14 +49,8 @@ pub struct Subject<'a> {
     pub members: &'a [Member],
     /// The paths of attached layers' files among them.
     pub attached: &'a BTreeSet<String>,
-    /// The build world's files by needed name, for comparing file versions; empty for `verify`.
-    pub build_files: &'a BTreeMap<String, BuildFile>,
-    /// System copies that do not fit and cannot be displaced; empty for `verify`.
-    pub conflicts: &'a BTreeMap<String, Conflict>,
-    /// Why a needed name was not shipped, where there is a better reason than "not found".
-    pub not_shipped: &'a BTreeMap<String, NotShipped>,
-    /// Whether ELF files may be edited; of no meaning for `verify`.
-    pub may_edit: bool,
+    /// What the build world says of it.
+    pub build: &'a BuildSide,
 }
 
 /// Who can change the program, and how.
@@ -68,23 +69,6 @@ pub enum Owner<'a> {
     Binary,
     /// An archive made by any tool.
     Archive,
-}
-
-/// Why a library that Lambda lacks is not in the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotShipped {
-    /// `--exclude-lib`.
-    Excluded,
-    /// A part of glibc: never shipped beside the system's others.
-    GlibcPart,
-    /// Needed by a path, which Lambda does not have.
-    Path,
-    /// No archive can have an entry of that name.
-    Name,
-    /// The build world's file is refused by the loader. Says which file and why.
-    Refused(String, String),
-    /// Not found there either: the paths looked at, for the message.
-    NotFound(Vec<String>),
 }
 
 /// Reads all walks of one program.
@@ -109,22 +93,7 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
         tls::findings(subject, walked, &mut findings);
         level::findings(subject, walked, &mut findings);
     }
-    findings.list
-}
-
-#[derive(Default)]
-struct Findings {
-    list: Vec<Finding>,
-    known: BTreeSet<FindingKey>,
-}
-
-impl Findings {
-    /// Adds a finding unless one that says the same is there.
-    fn add(&mut self, finding: Finding) {
-        if self.known.insert(finding.key()) {
-            self.list.push(finding);
-        }
-    }
+    findings.into_vec()
 }
 
 fn program_findings(subject: &Subject, findings: &mut Findings) {
@@ -146,7 +115,7 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
         }
     }
     if let Some(path) = &program.interpreter
-        && subject.not_shipped.contains_key(path)
+        && subject.build.not_shipped.contains_key(path)
     {
         findings.add(
             Finding::new(
@@ -367,7 +336,7 @@ fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding 
             walked.libc().as_str()
         ),
     );
-    finding.help = match subject.not_shipped.get(&label) {
+    finding.help = match subject.build.not_shipped.get(&label) {
         Some(NotShipped::Excluded) => Some(format!("leave out the `--exclude-lib` that matches `{label}`")),
         _ if matches!(subject.owner, Owner::Archive) => {
             Some("let `cargo lambda-bundle --libc bundle` write the archive".to_owned())
@@ -439,7 +408,7 @@ fn version_skew(
     if !matches!(system.node("any"), NodeAnswer::NoVersions | NodeAnswer::Unknown) {
         return None;
     }
-    let build = subject.build_files.get(&system.soname)?;
+    let build = subject.build.files.get(&system.soname)?;
     let oldest = system.older_file_version().or_else(|| system.file_version());
     let (theirs, ours) = (oldest?, file_version(&build.path)?);
     if !is_newer(ours, theirs) {
@@ -460,7 +429,7 @@ fn version_skew(
         // Two doubts: whether it is there, and whether that matters.
         finding.severity = Severity::Note;
     }
-    if subject.may_edit {
+    if subject.build.may_edit {
         finding.help = Some(format!("ship this machine's in its place: `--bundle-lib {}`", system.soname));
     }
     finding.chain = chain(subject, &walked.closure, index);
@@ -548,7 +517,7 @@ fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
         Owner::Archive => "the archive",
         _ => "this machine",
     };
-    let (message, help) = match subject.not_shipped.get(soname) {
+    let (message, help) = match subject.build.not_shipped.get(soname) {
         _ if let Some(member) = unreadable_member(need) => (
             format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
             Some(format!("store `{member}` with mode 0644")),

@@ -50,6 +50,7 @@
 
 pub mod captured;
 mod exports;
+pub mod file;
 mod listed;
 pub mod probed;
 pub mod rebinding;
@@ -57,9 +58,9 @@ mod text;
 
 use std::sync::Arc;
 
+use crate::elf::version;
 use crate::elf::{Arch, ElfFacts};
 use crate::error::Result;
-use crate::version;
 
 pub use exports::{Export, Exports, SymbolAnswer, exports};
 pub use listed::is_list;
@@ -341,6 +342,9 @@ impl Baseline {
 pub fn runtimes() -> &'static [&'static str] {
     &["provided", "provided.al2", "provided.al2023"]
 }
+
+/// The runtime unless one is named.
+pub const DEFAULT_RUNTIME: &str = "provided.al2023";
 
 /// LD_LIBRARY_PATH as Lambda sets it where a `bootstrap` runs; newer hosts put `/var/lang/lib` before it.
 pub const LIBRARY_PATH: &str =

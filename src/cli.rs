@@ -1,5 +1,7 @@
 //! The command line, as it is typed. What it means together is for [`crate::settings`].
 
+pub mod documents;
+
 use std::sync::LazyLock;
 
 use camino::Utf8PathBuf;
@@ -296,7 +298,7 @@ pub struct SelectionArgs {
 pub struct LambdaArgs {
     /// Lambda runtime: provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a
     /// language runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
-    #[arg(long, value_name = "NAME", default_value = crate::settings::DEFAULT_RUNTIME)]
+    #[arg(long, value_name = "NAME", default_value = crate::baseline::DEFAULT_RUNTIME)]
     pub runtime: String,
     /// File with what the system has, in place of a runtime's table: one that `baseline capture` wrote, or a
     /// plain list of library paths, one a line.
@@ -502,8 +504,6 @@ pub enum RepairArg {
     Auto,
     /// Never: a library of the runtime that does not fit is an error.
     Never,
-    /// As `auto`; a program that cannot be edited is started by a shell script.
-    Script,
 }
 
 /// `--kind`.

@@ -19,6 +19,7 @@ mod read;
 mod relocations;
 pub mod sections;
 mod symbols;
+pub mod version;
 mod versions;
 
 use std::collections::BTreeSet;

@@ -72,7 +72,7 @@ pub(crate) fn add_members(members: &[Member], files: &mut MemoryFiles) {
 #[derive(Clone)]
 pub struct LambdaWorld {
     /// The runtime's objects.
-    pub baseline: Baseline,
+    pub baseline: Arc<Baseline>,
     /// Every value of LD_LIBRARY_PATH under which the bundle must start.
     pub library_paths: Vec<String>,
     /// SONAMEs the user says are there.
@@ -297,12 +297,6 @@ impl LambdaWorld {
             hwcaps,
             cache: self.baseline.root_files.as_ref().map(|root| root.cache.clone()).unwrap_or_default(),
         })
-    }
-
-    /// The same world where LD_LIBRARY_PATH begins with a directory.
-    pub fn behind(&self, directory: &str) -> LambdaWorld {
-        let library_paths = self.library_paths.iter().map(|path| format!("{directory}:{path}")).collect();
-        LambdaWorld { library_paths, ..self.clone() }
     }
 
     /// The processor that is assumed. AVX2 is documented as usable on x86_64: level v3.

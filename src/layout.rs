@@ -96,11 +96,6 @@ impl Layout {
         }
     }
 
-    /// The program where a script has its name. In the same directory, for its `$ORIGIN`.
-    pub fn scripted_program(&self) -> String {
-        format!("{}.elf", self.program)
-    }
-
     /// The path on Lambda of [`Layout::pinned`].
     pub fn pinned_path(&self) -> String {
         self.path(&self.pinned)

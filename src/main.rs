@@ -11,8 +11,8 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use cargo_lambda_bundle::cli::documents;
 use cargo_lambda_bundle::command::{self, Outcome};
-use cargo_lambda_bundle::documents;
 use cargo_lambda_bundle::environment::Environment;
 use cargo_lambda_bundle::error::{Error, Result};
 use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};

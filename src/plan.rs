@@ -40,14 +40,12 @@ mod search;
 pub use self::displaced::doubtful_takers;
 pub use self::rebind::{BoundTo, Rebound, ReboundFile};
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::draft::{Draft, Needing};
 use self::pins::{GivenUp, Pinning};
 use self::search::{BuildSearch, Candidate};
-use crate::audit::NotShipped;
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
 use crate::layout::Layout;
@@ -57,7 +55,6 @@ use crate::paths;
 use crate::paths::file_name;
 use crate::patterns::Patterns;
 use crate::repair::{COMPAT, Edits};
-use crate::script::Script;
 use crate::world::{Object, OpenFile};
 
 /// What to plan for.
@@ -78,8 +75,6 @@ pub struct Request<'a> {
     pub may_edit: bool,
     /// Whose C library the program uses.
     pub libc: LibcSource,
-    /// How the program starts.
-    pub start: Start,
     /// Where the files go.
     pub layout: &'a Layout,
     /// Files that are there whatever is planned: included ones, and those of attached layers.
@@ -94,17 +89,6 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The world as the program's start leaves it.
-    fn world<'a>(&self, lambda: &'a LambdaWorld) -> Cow<'a, LambdaWorld> {
-        match self.start {
-            Start::Direct => Cow::Borrowed(lambda),
-            Start::Script => {
-                let place = if self.libc == LibcSource::Bundle { Place::Private } else { Place::Pinned };
-                Cow::Owned(lambda.behind(&self.layout.path(place.directory(self.layout))))
-            }
-        }
-    }
-
     /// The C library of the process: the program's, or that of the program that opens it.
     pub fn process_libc(&self) -> Libc {
         match self.opened_by {
@@ -115,10 +99,7 @@ impl Request<'_> {
 
     /// The program's path on Lambda.
     fn program_path(&self) -> String {
-        match self.start {
-            Start::Direct => self.layout.path(&self.layout.program),
-            Start::Script => self.layout.path(&self.layout.scripted_program()),
-        }
+        self.layout.path(&self.layout.program)
     }
 }
 
@@ -129,15 +110,6 @@ pub enum LibcSource {
     System,
     /// The build world's, which is shipped together with everything else.
     Bundle,
-}
-
-/// How a program starts on Lambda.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// By itself.
-    Direct,
-    /// By a script, because it cannot be edited.
-    Script,
 }
 
 /// Which directory of a bundle a library stands in.
@@ -249,28 +221,20 @@ pub enum Asked {
 /// What to write, and the walks that prove it.
 #[derive(Default)]
 pub struct BundlePlan {
+    /// What the build world says of it.
+    pub build: BuildSide,
     /// The libraries, sorted by name.
     pub shipped: Vec<Shipped>,
     /// The bundle's files as the Lambda world sees them.
     pub members: Vec<Member>,
     /// The last walks.
     pub walks: Vec<Walked>,
-    /// What the build world's loader would open for each needed name.
-    pub build_files: BTreeMap<String, BuildFile>,
-    /// Why a missing name is not shipped.
-    pub not_shipped: BTreeMap<String, NotShipped>,
-    /// What the build world's loader does.
-    pub build: Closure,
     /// What is edited in the program.
     pub program_edits: Option<Edits>,
     /// What is rebound, file by file.
     pub rebound: Vec<ReboundFile>,
     /// The object that brings functions which the runtime lacks, if any file needs it: its name in the archive.
     pub compat: Option<String>,
-    /// System copies that do not fit and cannot be displaced, by the SONAME asked for.
-    pub conflicts: BTreeMap<String, Conflict>,
-    /// What starts the program, with [`Start::Script`].
-    pub script: Option<Script>,
     /// The program after its edits, as the loader meets it.
     pub program: Arc<ElfFacts>,
     /// The names that the program opens at run time ([`Request::extra`]), as they are on Lambda.
@@ -295,9 +259,40 @@ pub struct BuildFile {
     pub facts: Arc<ElfFacts>,
 }
 
+/// What the audit takes from the build world. An archive by itself has none: the default.
+#[derive(Debug, Default)]
+pub struct BuildSide {
+    /// What its loader would do.
+    pub closure: Closure,
+    /// What the build world's loader would open for each needed name.
+    pub files: BTreeMap<String, BuildFile>,
+    /// Why a missing name is not shipped, where there is a better reason than "not found".
+    pub not_shipped: BTreeMap<String, NotShipped>,
+    /// System copies that do not fit and cannot be displaced, by the SONAME asked for.
+    pub conflicts: BTreeMap<String, Conflict>,
+    /// Whether ELF files may be edited.
+    pub may_edit: bool,
+}
+
+/// Why a library that Lambda lacks is not in the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotShipped {
+    /// `--exclude-lib`.
+    Excluded,
+    /// A part of glibc: never shipped beside the system's others.
+    GlibcPart,
+    /// Needed by a path, which Lambda does not have.
+    Path,
+    /// No archive can have an entry of that name.
+    Name,
+    /// The build world's file is refused by the loader. Says which file and why.
+    Refused(String, String),
+    /// Not found there either: the paths looked at, for the message.
+    NotFound(Vec<String>),
+}
+
 /// Plans the bundle of one program.
 pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePlan {
-    let lambda = &*request.world(lambda);
     let origin = paths::parent(request.path);
     let build_closure = loader::walk(build, request.path, origin, request.program.clone(), request.extra);
     let mut search = BuildSearch {
@@ -339,7 +334,6 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     };
     conflicts.retain(|soname, conflict| conflict.asked != Asked::Wish || loads(soname));
     BundlePlan {
-        script: draft.script(request),
         program: draft.program(request, lambda),
         libs: draft.libs(request),
         opened: draft.opened(request),
@@ -348,11 +342,14 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         rebound: draft.rebound_files(request, &laid),
         compat: draft.brings_compat(request).then(|| format!("{}/{COMPAT}", request.layout.lib)),
         shipped: draft.edited(request, laid),
-        not_shipped: draft.not_shipped,
-        build: search.closure,
         walks,
-        build_files,
-        conflicts,
+        build: BuildSide {
+            closure: search.closure,
+            files: build_files,
+            not_shipped: draft.not_shipped,
+            conflicts,
+            may_edit: request.may_edit,
+        },
     }
 }
 
@@ -415,8 +412,7 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, dr
         let file = &search.objects[need.by].file;
         let Object::Elf(facts) = file.object.clone() else { continue };
         let source = if need.by == 0 { request.path.to_owned() } else { file.source.clone() };
-        let may_rename = request.may_edit && (need.by > 0 || request.start == Start::Direct);
-        let by = Needing { facts, source, may_rename };
+        let by = Needing { facts, source, may_rename: request.may_edit };
         // A SONAME that is loaded under another name needs no file of its own, nor does one that is there.
         let is_file = !given.contains(need.name.as_str()) && loaded.contains(&need.name);
         if is_file
@@ -447,12 +443,11 @@ impl BundlePlan {
 
     /// Walks the program once more, among all members of the bundle, of which the plan knew a part.
     pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld, members: &[Member]) {
-        let lambda = request.world(lambda);
         self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
-        let build = self.build_files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
+        let build = self.build.files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
         lambda.check_symbols(&mut self.walks, &build);
         if request.libc == LibcSource::System {
-            self.conflicts.extend(displaced::conflicts(request, &lambda, &self.walks, &self.shipped));
+            self.build.conflicts.extend(displaced::conflicts(request, lambda, &self.walks, &self.shipped));
         }
     }
 }

@@ -16,11 +16,12 @@ mod size;
 
 use serde::Serialize;
 
-use crate::audit::{Finding, NotShipped, Severity, Subject, label};
+use crate::audit::{Finding, Severity, Subject, label};
 use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, Walked};
 use crate::layout::Layout;
 use crate::loader::{Closure, Outcome, Rule};
+use crate::plan::NotShipped;
 use crate::plan::{BoundTo, BundlePlan, Rebound, ReboundFile, Shipped};
 use crate::repair::{Edits, Lost};
 use crate::text::{is_hidden, shortened};
@@ -31,24 +32,28 @@ pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct Report<'a> {
     /// What the document is.
     pub schema: &'static str,
     /// Its version.
     pub version: u32,
     /// One element per program and runtime.
-    pub artifacts: Vec<Artifact>,
+    pub artifacts: &'a [&'a Artifact],
     /// The layer of `--split-layer`, if it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub split_layer: Option<Archive>,
+    pub split_layer: Option<&'a Archive>,
     /// Why the run could not answer, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
 
-impl Report {
+impl Report<'_> {
     /// A document of these artifacts.
-    pub fn new(artifacts: Vec<Artifact>, split_layer: Option<Archive>, error: Option<Failure>) -> Report {
+    pub fn new<'a>(
+        artifacts: &'a [&'a Artifact],
+        split_layer: Option<&'a Archive>,
+        error: Option<Failure>,
+    ) -> Report<'a> {
         Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
     }
 
@@ -393,7 +398,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
             _ => ("bundle", None),
         };
         let library = Library {
-            build_path: subject.build_files.get(&soname).map(|file| file.path.clone()),
+            build_path: subject.build.files.get(&soname).map(|file| file.path.clone()),
             source: None,
             lambda_path: Some(object.path.clone()),
             pinned: from == "bundle" && subject.lambda.certainty(&soname) == Certainty::Present,
@@ -411,12 +416,12 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         if matches!(need.outcome, Outcome::Loaded(_)) {
             continue;
         }
-        let excluded = subject.not_shipped.get(&need.name) == Some(&NotShipped::Excluded);
+        let excluded = subject.build.not_shipped.get(&need.name) == Some(&NotShipped::Excluded);
         let by = label(subject, closure, need.by);
         let library = libraries.entry(need.name.clone()).or_insert_with(|| Library {
             soname: need.name.clone(),
             from: if excluded { "excluded" } else { "missing" },
-            build_path: subject.build_files.get(&need.name).map(|file| file.path.clone()),
+            build_path: subject.build.files.get(&need.name).map(|file| file.path.clone()),
             source: None,
             lambda_path: None,
             pinned: false,
@@ -431,6 +436,21 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         }
     }
     libraries.into_values().collect()
+}
+
+/// Adds the libraries of another program.
+pub fn add_libraries(known: &mut Vec<Library>, more: Vec<Library>) {
+    for library in more {
+        match known.iter_mut().find(|known| known.soname == library.soname) {
+            Some(known) => {
+                known.needed_by.extend(library.needed_by);
+                known.needed_by.sort();
+                known.needed_by.dedup();
+            }
+            None => known.push(library),
+        }
+    }
+    known.sort_by(|a, b| a.soname.cmp(&b.soname));
 }
 
 /// Names the files that were taken for the libraries of a plan.

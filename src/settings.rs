@@ -15,13 +15,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::archive::{Compression, Stamp};
 use crate::audit::{Code, Finding, Severity};
-use crate::baseline;
+use crate::baseline::{self, DEFAULT_RUNTIME};
 use crate::cli::{
     ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, ColorArg, Command, CompressionArg, ExplainArgs,
     FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, MessageFormat, OutputArgs, RepairArg, SelectionArgs,
     SymlinksArg, VerifyArgs,
 };
-use crate::command::Given;
 use crate::elf::Arch;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -35,9 +34,6 @@ use crate::workspace::{self, Chosen, Selection};
 pub use sources::{CommandLine, Origin, Setting};
 use sources::{blame, cargo_lambda, manifest, merge, variables};
 use table::Scope;
-
-/// The runtime unless one is named.
-pub const DEFAULT_RUNTIME: &str = "provided.al2023";
 
 /// What the process was given beside its arguments.
 #[derive(Debug, Clone)]
@@ -88,7 +84,7 @@ pub struct Settings {
     /// The job.
     pub job: Job,
     /// Where the programs will run.
-    pub lambda: Lambda,
+    pub target: Target,
     /// How the results are shown.
     pub output: Output,
 }
@@ -197,8 +193,6 @@ pub struct Bundle {
     pub prefer: Patterns,
     /// Whether copies of ELF files may be edited.
     pub may_edit: bool,
-    /// Whether a script may start a program that cannot be edited.
-    pub may_script: bool,
     /// Whose C library the program uses.
     pub libc: LibcSource,
     /// Debug information stays out of the copies.
@@ -289,7 +283,7 @@ pub enum Format {
 
 /// Where programs will run.
 #[derive(Debug, Default)]
-pub struct Lambda {
+pub struct Target {
     /// The runtimes to look at; more than one only for a check of all.
     pub runtimes: Vec<String>,
     /// The runtime whose findings decide the exit status.
@@ -304,8 +298,6 @@ pub struct Lambda {
     pub preload: Vec<String>,
     /// The file whose table takes the place of the runtime's, absolute.
     pub baseline: Option<Utf8PathBuf>,
-    /// What that file says, once it was read; it names the runtimes, too.
-    pub given: Option<Given>,
     /// SONAMEs that are there.
     pub assume_present: Patterns,
     /// SONAMEs that are not there.
@@ -518,10 +510,10 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             output,
         })) => {
             let kind = kind.map(bundle_kind);
-            let lambda = self::lambda(lambda, false, context)?;
+            let target = target(lambda, false, context)?;
             Ok(Settings {
                 job: Job::Verify(Verify { archives, template, libs, attached_layers, kind }),
-                lambda,
+                target,
                 output: Output::new(&output, context)?,
             })
         }
@@ -530,7 +522,7 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
             let output = Output::new(command.output(), context)?;
             Ok(Settings {
                 job: Job::Baseline(baseline_job(command, context)?),
-                lambda: Lambda::default(),
+                target: Target::default(),
                 output,
             })
         }
@@ -683,10 +675,10 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         ))
         .help("bundle all of it: `--libc bundle`"));
     }
-    let lambda = self::lambda(lambda, matches!(purpose, Purpose::Check), context)?;
+    let target = target(lambda, matches!(purpose, Purpose::Check), context)?;
     let is_written = matches!(purpose, Purpose::Write(_));
-    if is_written && is_function && !baseline::starts_bootstrap(&lambda.configured) {
-        return Err(no_bootstrap(&lambda.configured));
+    if is_written && is_function && !baseline::starts_bootstrap(&target.configured) {
+        return Err(no_bootstrap(&target.configured));
     }
     let programs = if selection.binaries.is_empty() {
         Programs::Cargo(Box::new(self::selection(&selection, &output)))
@@ -705,7 +697,6 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit: may_edit && !content.libraries_only,
-        may_script: content.repair == RepairArg::Script,
         libc,
         strip: content.strip,
         debug_symbols: content.debug_symbols.as_ref().map(absolute),
@@ -716,7 +707,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         stamp: stamp(context)?,
         epoch: epoch(context)?,
     }));
-    Ok(Settings { job, lambda, output: Output::new(&output, context)? })
+    Ok(Settings { job, target, output: Output::new(&output, context)? })
 }
 
 /// What an include of the command line says, or one of a manifest, which has its directory.
@@ -746,7 +737,7 @@ fn epoch(context: &Context) -> Result<Option<u64>> {
     })
 }
 
-fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambda> {
+fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Target> {
     let known = baseline::names();
     let runtimes = match args.runtime.as_str() {
         "all" if may_be_all => baseline::runtimes().iter().rev().map(|name| (*name).to_owned()).collect(),
@@ -782,7 +773,7 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
             }
         }
     }
-    Ok(Lambda {
+    Ok(Target {
         runtimes,
         configured,
         arch: args.arch.map(Arch::from),
@@ -790,7 +781,6 @@ fn lambda(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Lambd
         binds_now,
         preload,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
-        given: None,
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })

@@ -1,5 +1,7 @@
 //! Findings: their kinds, their names, their severities.
 
+use std::collections::BTreeSet;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -176,4 +178,43 @@ pub struct FindingKey {
     soname: Option<String>,
     versions: Vec<String>,
     symbols: Vec<String>,
+}
+
+/// The findings of a run about one program: one list.
+#[derive(Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+    known: BTreeSet<FindingKey>,
+}
+
+impl Findings {
+    /// Adds a finding unless one that says the same is there.
+    pub fn add(&mut self, finding: Finding) {
+        if self.known.insert(finding.key()) {
+            self.list.push(finding);
+        }
+    }
+
+    /// Adds each finding unless one that says the same is there: what two programs show of one library is one finding.
+    pub fn merge(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|finding| self.add(finding));
+    }
+
+    /// Adds all of them, each of which says something of its own.
+    pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            self.known.insert(finding.key());
+            self.list.push(finding);
+        }
+    }
+
+    /// All of them, in the order in which they were added.
+    pub fn into_vec(self) -> Vec<Finding> {
+        self.list
+    }
+
+    /// All of them, in the order in which they were added.
+    pub fn as_slice(&self) -> &[Finding] {
+        &self.list
+    }
 }

@@ -13,16 +13,21 @@ mod cpu;
 mod data;
 mod dlopen;
 mod runtime_api;
+mod secrets;
 mod static_glibc;
 mod text;
+
+pub use secrets::secrets;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use super::Code;
 use crate::audit::{Finding, Subject};
 use crate::elf::ElfFacts;
 use crate::lambda::{Certainty, Walked};
+use crate::layout::BundleKind;
 use crate::paths::file_name;
 
 /// An ELF file of the bundle.
@@ -176,4 +181,10 @@ mod tests {
             assert!(!file.holds(MARKS[1]) && !file.holds("of no lint"), "{at}");
         }
     }
+}
+
+/// Only a function asks for requests by itself.
+pub fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
+    findings.retain(|finding| kind == BundleKind::Function || finding.code != Code::NotARuntime);
+    findings
 }

@@ -15,7 +15,7 @@ fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
     let glibc = &lambda.baseline.glibc;
     let nodes: BTreeSet<&str> = file.references.iter().map(|rebound| rebound.from.as_str()).collect();
     let mut versions: Vec<String> = nodes.into_iter().map(str::to_owned).collect();
-    versions.sort_by(|a, b| crate::version::compare(a, b));
+    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
     let symbols: BTreeSet<&String> = file.references.iter().map(|rebound| &rebound.symbol).collect();
     let differs: BTreeSet<&str> = file.references.iter().filter_map(|rebound| rebound.differs).collect();
     let takes: Vec<String> = file.references.iter().map(takes).collect();

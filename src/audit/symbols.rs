@@ -60,7 +60,7 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     finding.soname.clone_from(&group.file);
     let nodes = undefined.iter().filter_map(|undefined| Some(undefined.version.as_ref()?.1.clone()));
     finding.versions = nodes.collect();
-    finding.versions.sort_by(|a, b| crate::version::compare(a, b));
+    finding.versions.sort_by(|a, b| crate::elf::version::compare(a, b));
     finding.versions.dedup();
     finding.symbols = symbols;
     finding.chain = chain(subject, closure, group.by);

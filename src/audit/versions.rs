@@ -37,6 +37,7 @@ pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mu
     }
     for ((by, code, severity, file), checks) in groups {
         let conflict = subject
+            .build
             .conflicts
             .get(&file)
             .filter(|_| (code, severity) == (Code::VersionTooNew, Severity::Error));
@@ -59,7 +60,7 @@ fn repair_conflict(
 ) -> Finding {
     let by_label = label(subject, &walked.closure, by);
     let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
-    versions.sort_by(|a, b| crate::version::compare(a, b));
+    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
     versions.dedup();
     let mut finding = Finding::new(
         Code::RepairConflict,
@@ -83,7 +84,7 @@ fn repair_conflict(
 /// Wishes (`--bundle-lib`) that cannot be granted, and files that take a SONAME which they must not have.
 pub(super) fn refused_pins(subject: &Subject, findings: &mut Findings) {
     let lambda = subject.lambda.label();
-    for (soname, conflict) in subject.conflicts {
+    for (soname, conflict) in &subject.build.conflicts {
         let why = why_not(subject, conflict);
         let (message, help) = match &conflict.asked {
             Asked::Need => continue,
@@ -160,7 +161,7 @@ fn version_finding(
     let (closure, lambda) = (&walked.closure, subject.lambda);
     let by_label = label(subject, closure, by);
     let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
-    versions.sort_by(|a, b| crate::version::compare(a, b));
+    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
     versions.dedup();
     let symbols = match closure.objects[by].file.object.elf() {
         Some(elf) => elf.symbols_needing(file, &versions),
@@ -174,7 +175,8 @@ fn version_finding(
     };
     let highest = match answering.map(|index| &closure.objects[index].file.object) {
         Some(Object::System(system)) => {
-            let mut families: Vec<&str> = versions.iter().map(|node| crate::version::family(node)).collect();
+            let mut families: Vec<&str> =
+                versions.iter().map(|node| crate::elf::version::family(node)).collect();
             families.dedup();
             let known: Vec<&str> = families.iter().filter_map(|family| system.highest(family)).collect();
             if known.is_empty() { String::new() } else { format!(" (it has up to {})", known.join(", ")) }
@@ -261,7 +263,7 @@ fn version_help(
             format!("build it against the `{file}` of the runtime, or an older one")
         }
         // What `--repair auto` would have done, the linker can do.
-        (Owner::Cargo { .. }, 0, false) if !subject.may_edit => format!(
+        (Owner::Cargo { .. }, 0, false) if !subject.build.may_edit => format!(
             "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
             crate::layout::Layout::function().pinned_path()
         ),
@@ -286,7 +288,7 @@ fn version_help(
 /// Whether the build world's copy of a part of glibc offers these versions.
 fn bundling_helps(subject: &Subject, file: &str, versions: &[String]) -> bool {
     let offers = |node: &String| {
-        let known = subject.build_files.get(file);
+        let known = subject.build.files.get(file);
         known.is_some_and(|known| known.facts.verdef.iter().any(|def| def.node == *node))
     };
     is_glibc_part(file) && versions.iter().all(offers)

@@ -111,7 +111,7 @@ impl SystemObject {
         let soname = facts.soname.clone().unwrap_or_else(|| file.clone());
         let mut floor: Vec<String> =
             facts.verdef.iter().filter(|def| !def.base).map(|def| def.node.clone()).collect();
-        floor.sort_by(|a, b| crate::version::compare(a, b));
+        floor.sort_by(|a, b| crate::elf::version::compare(a, b));
         floor.dedup();
         SystemObject {
             file: (file != soname).then_some(file),

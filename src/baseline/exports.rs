@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use super::{NodeAnswer, Nodes, SystemObject};
 use crate::elf::Arch;
-use crate::version;
+use crate::elf::version;
 
 /// The export lists of one runtime's glibc, and of GCC's libraries.
 #[derive(Debug, Clone, Copy)]

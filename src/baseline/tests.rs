@@ -1,7 +1,7 @@
 mod changes;
 
 use super::*;
-use crate::version;
+use crate::elf::version;
 
 /// The pairs that Lambda has.
 const PAIRS: [(&str, Arch); 5] = [

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::captured::{ElfDraft, Root, RootEntry};
 use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
 use crate::elf::Arch;
+use crate::elf::version;
 use crate::error::{Error, Result};
 use crate::paths;
-use crate::version;
 
 /// What the lines after the header are about.
 enum Block {

@@ -1,10 +1,12 @@
 //! What the tables hold: a list of them, one in full, the difference of two.
 
+use std::sync::Arc;
+
 use camino::Utf8Path;
 
+use super::runtime::read_file;
 use crate::baseline::probed::{Probe, SCRIPT};
 use crate::baseline::{self, Baseline};
-use crate::command::Given;
 use crate::date;
 use crate::disk;
 use crate::elf::Arch;
@@ -74,19 +76,19 @@ fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Answer>
 }
 
 fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
-    let difference = difference(&find(a, arch, context)?, &find(b, arch, context)?);
+    let difference = difference(&*find(a, arch, context)?, &*find(b, arch, context)?);
     let text = difference_text(&difference);
     Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
 }
 
 /// The table of this name, or in this file; for x86_64 unless another architecture is named.
-fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Baseline> {
+fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Arc<Baseline>> {
     let path = context.environment.current_dir.join(name);
     if !baseline::names().contains(&name) {
         if disk::exists(&path) {
-            let given = Given::read(&path, &date::day(context.now))?;
+            let given = read_file(&path, context.now)?;
             let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
-            let found = wanted.into_iter().find_map(|arch| given.table(arch));
+            let found = wanted.into_iter().find_map(|arch| given.baseline(arch));
             return found.ok_or_else(|| Error::usage(format!("`{name}` is not for that architecture")));
         }
         return Err(Error::usage(format!("`{name}` is not a known runtime"))
@@ -94,6 +96,7 @@ fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Baseline> {
     }
     let arch = arch.unwrap_or(Arch::X86_64);
     baseline::embedded(name, arch)
+        .map(Arc::new)
         .ok_or_else(|| Error::usage(format!("the runtime {name} does not offer {arch}")))
 }
 

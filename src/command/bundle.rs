@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
-use super::attached::Attached;
 use super::included;
 use super::inputs::{self, Place};
+use super::layers;
 use super::loaded::{Loaded, job, load, programs, settings_of};
 use super::program::{Run, layout, writing};
+use super::results::Results;
+use super::runtime::Baselines;
 use super::split;
-use super::{Results, summary};
+use super::summary;
 use crate::archive::Content;
 use crate::disk;
 use crate::disk::build_world::Objects;
@@ -20,10 +22,17 @@ use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
 use crate::parallel;
+use crate::proof::Attached;
 use crate::settings::{Bundle, Context, Purpose, Resolved, Settings};
 use crate::ui::Ui;
 
-pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut Results) -> Result<()> {
+pub(super) fn run(
+    resolved: &Resolved,
+    baselines: &Baselines,
+    context: &Context,
+    ui: &Ui,
+    results: &mut Results,
+) -> Result<()> {
     for package in &resolved.packages {
         check_directories(job(&package.settings))?;
         included::say_whose(package, ui);
@@ -77,13 +86,14 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     for package in &resolved.packages {
         let layers = job(&package.settings).attached_layers.as_slice();
         if !attached.contains_key(layers) {
-            attached.insert(layers, Attached::read(layers, ui)?);
+            attached.insert(layers, layers::read(layers, ui)?);
         }
     }
     if let Some(name) = &shared.split_layer {
         let read: Vec<&Loaded> = read().collect();
         let around = Around {
             attached: &attached,
+            baselines,
             context,
             files: &files,
             objects: &objects,
@@ -119,6 +129,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
     // Programs side by side first: their steps are many, and only some of them can be divided.
     let around = Around {
         attached: &attached,
+        baselines,
         context,
         files: &files,
         objects: &objects,
@@ -168,6 +179,7 @@ pub(super) fn run(resolved: &Resolved, context: &Context, ui: &Ui, results: &mut
 /// What all programs have in common.
 struct Around<'a> {
     attached: &'a BTreeMap<&'a [Utf8PathBuf], Attached>,
+    baselines: &'a Baselines,
     context: &'a Context,
     files: &'a StoredFiles,
     objects: &'a Arc<Objects>,
@@ -183,6 +195,7 @@ impl Around<'_> {
         Run {
             job,
             settings,
+            baselines: self.baselines,
             context: self.context,
             ui,
             layout: layout(job, loaded),

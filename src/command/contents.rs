@@ -7,12 +7,13 @@ use camino::Utf8Path;
 use super::copies::Copies;
 use super::included::Other;
 use crate::archive::{self, Content, Entry, Mode};
-use crate::audit::{Code, Finding};
+use crate::audit;
+use crate::audit::Finding;
 use crate::error::Result;
 use crate::include::Included;
 use crate::layout::Layout;
 use crate::plan::BundlePlan;
-use crate::repair::{self, Edits, Refusal};
+use crate::repair::{self, Edits};
 use crate::report;
 
 /// What goes into an archive.
@@ -38,20 +39,13 @@ pub(super) fn contents(
     copies: &mut Copies,
 ) -> Result<Contents> {
     let mut contents = Contents { entries: Vec::new(), edits: Vec::new(), findings: Vec::new() };
-    let mut program_name = layout.program.clone();
-    if let Some(script) = &plan.script {
-        let text = Arc::new(script.text().into_bytes());
-        contents.add(&program_name, Mode::Executable, Content::File(text));
-        program_name = layout.scripted_program();
-    }
     let program = contents.edited(Original {
         content: copies.content(program, name)?,
         edits: plan.program_edits.as_ref(),
-        entry_name: &program_name,
+        entry_name: &layout.program,
         name,
-        is_main: true,
     })?;
-    contents.add(&program_name, Mode::Executable, program);
+    contents.add(&layout.program, Mode::Executable, program);
     for library in &plan.shipped {
         let entry_name = library.entry_name(layout);
         let content = match &library.link_to {
@@ -61,7 +55,6 @@ pub(super) fn contents(
                 edits: library.edits.as_ref(),
                 entry_name: &entry_name,
                 name: &library.name,
-                is_main: false,
             })?,
         };
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
@@ -78,7 +71,6 @@ pub(super) fn contents(
             edits: edits.map(|(_, edits)| edits),
             entry_name: &file.name,
             name: &file.name,
-            is_main: false,
         })?;
         contents.add(&file.name, file.mode, content);
     }
@@ -101,11 +93,7 @@ impl Contents {
                 Content::File(Arc::new(edited.bytes))
             }
             Err(refusal) => {
-                // What is behind its end it would look for in the file of the loader that a script starts.
-                let by_script = original.is_main
-                    && edits.unbind.is_empty()
-                    && (edits.interpreter.is_none() || repair::tail::of(&bytes).is_empty());
-                self.findings.push(not_editable(original.name, edits, &refusal, by_script));
+                self.findings.push(audit::not_editable(original.name, edits, &refusal));
                 original.content
             }
         })
@@ -120,20 +108,4 @@ struct Original<'a> {
     entry_name: &'a str,
     /// Its name in messages.
     name: &'a str,
-    /// It is the program that Lambda starts.
-    is_main: bool,
-}
-
-/// `by_script`: a script could do instead what the edits would do.
-fn not_editable(name: &str, edits: &Edits, refusal: &Refusal, by_script: bool) -> Finding {
-    let aim = match edits.unbind.is_empty() {
-        true => "the bundle's libraries load first",
-        false => "it takes what the runtime's glibc has",
-    };
-    let message = format!("`{name}` must be edited so that {aim}, and cannot be: {refusal}");
-    let again = "link it again with another linker (`-C link-arg=-fuse-ld=bfd`)";
-    Finding::new(Code::NotEditable, name, message).help(match by_script {
-        true => format!("{again}, or start it through a script: `--repair script`"),
-        false => again.to_owned(),
-    })
 }

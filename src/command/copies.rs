@@ -15,7 +15,7 @@ use crate::plan::BundlePlan;
 use crate::repair::{COMPAT, compat_object};
 use crate::report::{FileSize, Sizes};
 use crate::settings::{Bundle, Purpose};
-use crate::strip;
+use crate::tools::strip;
 
 /// Sizes of what the plan ships; nothing but headers is read.
 ///

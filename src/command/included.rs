@@ -8,20 +8,18 @@ use std::sync::Arc;
 
 use camino::Utf8Path;
 
-use super::{add_findings, add_libraries};
-
 use crate::archive::Content;
-use crate::audit::{self, Code, Finding, Owner, Subject};
+use crate::audit::{self, Findings, Owner, Subject};
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles};
 use crate::disk::paths::world_name;
 use crate::elf::{self, Arch, ElfFacts, Libc, Linkage, ObjectType};
 use crate::error::{Error, Result};
-use crate::include::{self, Include, Included};
+use crate::include::{Include, Included};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
 use crate::layout::Layout;
 use crate::loader::World;
-use crate::plan::{self, BundlePlan, ReboundFile, Request, Shipped, Start};
+use crate::plan::{self, BundlePlan, ReboundFile, Request, Shipped};
 use crate::repair::Edits;
 use crate::report::{self, Library};
 use crate::settings::{Bundle, Origin, Package};
@@ -232,7 +230,6 @@ impl Other {
             facts: &self.facts,
             path: &world_name(Utf8Path::new(&self.source)),
             extra: &[],
-            start: Start::Direct,
             layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
             members,
             taken: if is_library { of.taken } else { &none },
@@ -245,7 +242,6 @@ impl Other {
         &'a self,
         lambda: &'a LambdaWorld,
         (members, attached): (&'a [Member], &'a BTreeSet<String>),
-        may_edit: bool,
     ) -> Subject<'a> {
         Subject {
             name: &self.name,
@@ -254,10 +250,7 @@ impl Other {
             owner: Owner::Binary,
             members,
             attached,
-            build_files: &self.plan.build_files,
-            not_shipped: &self.plan.not_shipped,
-            conflicts: &self.plan.conflicts,
-            may_edit,
+            build: &self.plan.build,
         }
     }
 }
@@ -267,52 +260,15 @@ pub(super) fn add(
     others: &[Other],
     lambda: &LambdaWorld,
     members: (&[Member], &BTreeSet<String>),
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
     libraries: &mut Vec<Library>,
-    may_edit: bool,
 ) {
     for other in others {
-        let subject = other.subject(lambda, members, may_edit);
-        add_findings(findings, audit::audit(&subject, &other.plan.walks));
-        add_findings(findings, audit::rebound_findings(&other.name, lambda, &other.plan.rebound));
-        add_libraries(libraries, report::libraries(&subject, &other.plan.walks));
+        let subject = other.subject(lambda, members);
+        findings.merge(audit::audit(&subject, &other.plan.walks));
+        findings.merge(audit::rebound_findings(&other.name, lambda, &other.plan.rebound));
+        report::add_libraries(libraries, report::libraries(&subject, &other.plan.walks));
     }
-}
-
-/// So much of a file is looked at for secrets.
-const SEARCHED: u64 = 1 << 18;
-
-/// Warns of files that nobody named and that look like secrets, here or by the names of the directories they are from.
-pub(super) fn suspicious(included: &[Included], name: &str) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
-    let mut known: Vec<(&str, &str)> = Vec::new();
-    for file in included.iter().filter(|file| !file.is_named) {
-        // Keys stand in the front of files. One that has gone is an error to who ships it.
-        let bytes = match &file.content {
-            Content::Link(_) => Default::default(),
-            content => content.read(0..content.n_bytes().min(SEARCHED)).unwrap_or_default(),
-        };
-        let bytes = &*bytes;
-        // `--include .aws=conf`: the name of what was asked for may not be in the archive.
-        let n_parts = file.name.split('/').count() + 1;
-        let start = file.source.as_str().rmatch_indices('/').nth(n_parts - 1).map_or(0, |(at, _)| at);
-        let by_source = || include::suspicious_part(&file.source.as_str()[start..], bytes);
-        let Some(part) = include::suspicious_part(&file.name, bytes).or_else(by_source) else { continue };
-        // A repository has thousands of files; one is enough.
-        if known.contains(&(&file.by, part)) {
-            continue;
-        }
-        known.push((&file.by, part));
-        findings.push(
-            Finding::new(
-                Code::SuspiciousInclude,
-                name,
-                format!("`--include {}` brings `{}`; such files mostly hold secrets", file.by, file.name),
-            )
-            .help(format!("leave it out (`exclude = [\"{part}\"]`), or include it by its own path")),
-        );
-    }
-    findings
 }
 
 /// Holds the files of a bundle to one for each path.

@@ -32,7 +32,7 @@ pub(super) fn named<'a>(loaded: &'a Loaded, settings: &'a Settings) -> impl Iter
     let programs = loaded.others.iter().chain([&loaded.program]).map(|program| &program.path);
     let files = loaded.included.iter().map(|file| &file.source);
     let layers = job(settings).attached_layers.iter();
-    programs.chain(files).chain(layers).chain(&settings.lambda.baseline).map(Utf8PathBuf::as_path)
+    programs.chain(files).chain(layers).chain(&settings.target.baseline).map(Utf8PathBuf::as_path)
 }
 
 /// Files that are read. Each is looked at once, and only where something is at a place that will be written.

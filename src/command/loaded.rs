@@ -6,11 +6,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::included;
 use super::shipped::Places;
-use super::{unreadable, unreadable_program};
 use crate::archive::{Content, Mode};
 use crate::audit::Owner;
 use crate::disk;
-use crate::elf::{ElfFacts, Linkage, ObjectType};
+use crate::elf::{ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
 use crate::error::{Error, Result};
 use crate::include::Included;
 use crate::layout::{BundleKind, Layout};
@@ -210,5 +209,44 @@ pub(super) fn job(settings: &Settings) -> &Bundle {
     match &settings.job {
         Job::Bundle(job) => job,
         _ => unreachable!("one command line gives one kind of job"),
+    }
+}
+
+/// Adds what to do about a file that the user named and that could not be read.
+pub(super) fn unreadable(error: Error, otherwise: &str) -> Error {
+    use std::error::Error as _;
+    let denied = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied);
+    error.or_help(if denied {
+        "let this user read it (`chmod +r`), or run as one who may"
+    } else {
+        otherwise
+    })
+}
+
+/// Wraps an ELF error about a file that the user named.
+pub(super) fn unreadable_program(path: &Utf8Path, error: ElfError) -> Error {
+    match error {
+        ElfError::NotElf(format) => {
+            let error = Error::new(format!("`{path}` is {}, not an ELF program", format.describe()));
+            match format {
+                OtherFormat::MachO | OtherFormat::Windows => error.help(
+                    "build for Linux: `--target x86_64-unknown-linux-gnu` or `--target aarch64-unknown-linux-gnu`",
+                ),
+                OtherFormat::Script => error.help(
+                    "name the program that the script starts; a script can be the `bootstrap` of a layer only",
+                ),
+                OtherFormat::Zip => error.help(format!("audit an archive with `cargo lambda-bundle verify {path}`")),
+                OtherFormat::Empty => error.help("build it again"),
+                _ => error.help("name the file of a built program"),
+            }
+        }
+        ElfError::TooShort => Error::new(format!("`{path}` is cut off: it is shorter than an ELF header"))
+            .help("build it again"),
+        malformed => Error::new(format!("could not read `{path}` as an ELF file"))
+            .because(malformed)
+            .help("build it again, or copy it again: it is not what a linker wrote"),
     }
 }

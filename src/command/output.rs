@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::Utf8Path;
 
-use super::attached::Attached;
 use super::fresh::Written;
-use super::proof::{Contents, Seen};
 use crate::archive::{self, Archive, Content, Entry, Limits, Tally};
 use crate::audit::Severity;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::lambda::LambdaWorld;
 use crate::layout::BundleKind;
+use crate::proof::{Attached, Contents, UnpackedFile};
 use crate::report::{self, Artifact};
 use crate::settings::Format;
 use crate::text;
@@ -67,9 +66,9 @@ pub(super) fn replace(
         if !planned.is_some_and(|planned| planned.content.is(None, &bytes)) {
             differs.store(true, Ordering::Relaxed);
         }
-        Seen::new(planned.map_or("", |planned| &planned.name), bytes, false)
+        UnpackedFile::new(planned.map_or("", |planned| &planned.name), bytes, false)
     };
-    let prove = |read: &Archive<Seen>, fate: Fate| {
+    let prove = |read: &Archive<UnpackedFile>, fate: Fate| {
         let same = read.entries.len() == entries.len()
             && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned))
             && !differs.load(Ordering::Relaxed);
@@ -112,7 +111,7 @@ pub(super) fn replace(
 const CHANGED: &str = "a file changed while it was read; run it again";
 
 /// Holds what was read back to what is expected of it.
-fn prove(output: &Utf8Path, read: &Archive<Seen>, expected: &Expected) -> Result<()> {
+fn prove(output: &Utf8Path, read: &Archive<UnpackedFile>, expected: &Expected) -> Result<()> {
     let runtime = &expected.lambda.baseline.runtime;
     let contents = Contents::new(read, output.as_str(), expected.kind, runtime, expected.attached);
     let (mut findings, _) = contents.prove(expected.lambda, expected.libs, false);
@@ -127,7 +126,7 @@ fn prove(output: &Utf8Path, read: &Archive<Seen>, expected: &Expected) -> Result
 }
 
 /// Whether an entry that was read is the planned one, but for the bytes of a file.
-fn is_same(read: &archive::ReadEntry<Seen>, planned: &Entry) -> bool {
+fn is_same(read: &archive::ReadEntry<UnpackedFile>, planned: &Entry) -> bool {
     read.name == planned.name
         && match &read.kind {
             archive::Kind::File => {

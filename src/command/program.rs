@@ -6,23 +6,23 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::attached::Attached;
+use super::conclude::{conclude, fails};
 use super::contents::contents;
 use super::copies::{self, Copies};
 use super::fresh::{Record, Written};
 use super::included::{self, Build, Other};
 use super::inputs::{self, Inputs, Place};
-use super::limits::{direct_upload_finding, size_finding};
 use super::loaded::{Loaded, Program, library_dirs_of};
 use super::output::{Expected, Fate, Writing, archive_report, finished, replace};
+use super::results::{Answered, Results};
+use super::runtime::{Baselines, arch_of, say_age};
 use super::shipped::Owners;
+use super::summary;
 use super::verify;
-use super::{
-    Results, arch_assertion, arch_of, conclude, lambda_world, lints, runtime_findings, say_age, summary,
-};
 use crate::archive::{self, Entry};
-use crate::audit::{self, Code, Finding, Subject};
-use crate::compiler;
+use crate::audit::lints::{self, File};
+use crate::audit::{self, Finding, Findings, Subject};
+use crate::date;
 use crate::disk::build_world::Objects;
 use crate::disk::paths::world_name;
 use crate::disk::stored::StoredFiles;
@@ -33,19 +33,22 @@ use crate::include::Included;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
 use crate::patterns::Patterns;
-use crate::plan::{self, BundlePlan, LibcSource, Request, Start};
-use crate::repair::{self, tail};
+use crate::plan::{self, BundlePlan, Request};
+use crate::proof::Attached;
 use crate::report::{self, Artifact, Sizes};
 use crate::settings::{Bundle, Context, Destination, Form, Format, Purpose, Settings};
 use crate::text;
+use crate::tools::compiler;
 use crate::ui::Ui;
 use crate::workspace;
 use crate::world::{Object, OpenFile};
+use std::borrow::Cow;
 
 /// What every step of one run looks at.
 pub(super) struct Run<'a> {
     pub job: &'a Bundle,
     pub settings: &'a Settings,
+    pub baselines: &'a Baselines,
     pub context: &'a Context,
     pub ui: &'a Ui,
     pub layout: Layout,
@@ -60,34 +63,40 @@ impl Run<'_> {
     pub fn program(&self, loaded: &Loaded, results: &mut Results) -> Result<Option<summary::Line>> {
         self.with_build(loaded, |build| {
             let mut line = None;
-            for runtime in &self.settings.lambda.runtimes {
+            let runtimes = self.baselines.runtimes(&self.settings.target);
+            for runtime in &runtimes {
                 let (artifact, fails) = self.on_runtime(loaded, runtime, build)?;
                 // Of several runtimes, the others are a report.
-                let decides = *runtime == self.settings.lambda.configured;
+                let decides = *runtime == self.configured();
                 if decides {
                     line = Some(summary::Line::of(&artifact));
                 }
-                results.artifacts.push((artifact, fails && decides));
+                results.artifacts.push(Answered { artifact, decides, fails: fails && decides });
             }
-            let runtimes = self.settings.lambda.runtimes.len();
-            let of_this = results.artifacts.iter().rev().take(runtimes).rev();
-            for (artifact, _) in of_this.filter(|_| runtimes > 1) {
-                self.ui.status("Runs on", &runs_on(artifact));
+            let of_this = results.artifacts.iter().rev().take(runtimes.len()).rev();
+            for answered in of_this.filter(|_| runtimes.len() > 1) {
+                self.ui.status("Runs on", &runs_on(&answered.artifact));
             }
             Ok(line)
         })
     }
 
+    /// The runtime whose findings decide the exit status.
+    fn configured(&self) -> &str {
+        self.baselines.configured(&self.settings.target)
+    }
+
     /// The libraries that a function would ship, before a layer takes some of them.
     pub fn first_plan(&self, loaded: &Loaded) -> Result<Vec<plan::Shipped>> {
         self.with_build(loaded, |build| {
-            let arch = arch_of(&loaded.facts, &self.settings.lambda);
-            let runtime = &self.settings.lambda.configured;
+            let arch = arch_of(&loaded.facts, &self.settings.target);
             // A runtime without this architecture is a finding later.
-            let Ok(lambda) = lambda_world(&self.settings.lambda, runtime, arch, &loaded.program.name) else {
+            let Ok(lambda) =
+                self.baselines.world(&self.settings.target, self.configured(), arch, &loaded.program.name)
+            else {
                 return Ok(Vec::new());
             };
-            Ok(self.plan(loaded, &lambda, build, Start::Direct)?.0.shipped)
+            Ok(self.plan(loaded, &lambda, build)?.0.shipped)
         })
     }
 
@@ -108,7 +117,7 @@ impl Run<'_> {
         let sysroot = self.job.sysroot.as_deref();
         let files = build_world::DiskFiles::new(sysroot, host_directories, library_dirs.clone())
             .sharing(self.objects.clone());
-        let arch = arch_of(&loaded.facts, &self.settings.lambda);
+        let arch = arch_of(&loaded.facts, &self.settings.target);
         let build = Build {
             files: &files,
             arch,
@@ -122,37 +131,34 @@ impl Run<'_> {
     fn on_runtime(&self, loaded: &Loaded, runtime: &str, build: &Build) -> Result<(Artifact, bool)> {
         let Loaded { program, path, facts, .. } = loaded;
         let mut artifact = artifact(program, path, facts, runtime, &self.layout);
-        let mut findings = program_findings(program, facts, self.settings, self.context);
-        let arch = arch_of(facts, &self.settings.lambda);
-        let lambda = match lambda_world(&self.settings.lambda, runtime, arch, &program.name) {
+        let mut findings = Findings::default();
+        findings.extend(program_findings(program, facts, self.settings, self.context));
+        let arch = arch_of(facts, &self.settings.target);
+        let lambda = match self.baselines.world(&self.settings.target, runtime, arch, &program.name) {
             Ok(lambda) => lambda,
             Err(finding) => {
-                findings.push(*finding);
+                findings.add(*finding);
                 let silent = Ui::silent();
-                let is_other = *runtime != self.settings.lambda.configured;
+                let is_other = runtime != self.configured();
                 let ui = if is_other { &silent } else { self.ui };
-                let fails = conclude(&mut artifact, &mut findings, self.settings, ui);
+                let fails = conclude(&mut artifact, &findings, self.settings, ui).fails;
                 if matches!(self.job.purpose, Purpose::Write(_)) {
                     self.stopped(&program.name);
                 }
                 return Ok((artifact, fails));
             }
         };
-        if *runtime == self.settings.lambda.configured {
+        if runtime == self.configured() {
             self.ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         }
         artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
         say_age(&lambda, self.context.now, self.ui);
-        findings.extend(runtime_findings(&lambda.baseline, &program.name, self.context.now));
-        let (mut plan, mut others) = self.plan(loaded, &lambda, build, Start::Direct)?;
-        if let Some(edits) = plan.program_edits.as_ref().filter(|_| self.job.may_script)
-            && let bytes = disk::read(path)?
-            // A program that a script starts by the bundle's loader would look for its payload in the loader's file.
-            && (self.job.libc == LibcSource::System || tail::of(&bytes).is_empty())
-            && repair::edit(&bytes, edits).is_err()
-        {
-            (plan, others) = self.plan(loaded, &lambda, build, Start::Script)?;
-        }
+        findings.extend(audit::runtime_findings(
+            &lambda.baseline,
+            &program.name,
+            &date::day(self.context.now),
+        ));
+        let (plan, others) = self.plan(loaded, &lambda, build)?;
         included::check_names(path, &plan, &self.layout, &loaded.included)?;
         let subject = Subject {
             name: &program.name,
@@ -161,10 +167,7 @@ impl Run<'_> {
             owner: program.owner(),
             members: &plan.members,
             attached: &self.attached.paths,
-            build_files: &plan.build_files,
-            not_shipped: &plan.not_shipped,
-            conflicts: &plan.conflicts,
-            may_edit: self.job.may_edit,
+            build: &plan.build,
         };
         findings.extend(audit::audit(&subject, &plan.walks));
         findings.extend(audit::rebound_findings(&program.name, &lambda, &plan.rebound));
@@ -179,7 +182,6 @@ impl Run<'_> {
             (&plan.members, &self.attached.paths),
             &mut findings,
             &mut artifact.libraries,
-            self.job.may_edit,
         );
         report::add_sources(&mut artifact.libraries, &plan, &self.layout);
         // The databases are read where somebody looks at what they say.
@@ -188,25 +190,25 @@ impl Run<'_> {
         if let Some(owners) = &owners {
             owners.add_to(&mut artifact.libraries);
         }
-        findings.extend(included::suspicious(&loaded.included, &program.name));
+        findings.extend(lints::secrets(&loaded.included, &program.name));
         // Of several runtimes, the others only say whether it starts.
-        if *runtime == self.settings.lambda.configured {
-            findings.extend(lints::of_plan(&subject, &plan, self.job.kind, path));
+        if runtime == self.configured() {
+            findings.extend(lint_plan(&subject, &plan, self.job.kind, path));
         }
         let fails = match &self.job.purpose {
             Purpose::Explain { wanted, form } => {
                 self.explain(&subject, &plan, &mut artifact, wanted.as_ref(), *form)?;
-                let fails = conclude(&mut artifact, &mut findings, self.settings, &Ui::silent());
+                let concluded = conclude(&mut artifact, &findings, self.settings, &Ui::silent());
                 let picks = |name: &str| wanted.as_ref().is_none_or(|patterns| patterns.matches(name));
-                for finding in &findings {
+                for finding in &concluded.findings {
                     if picks(&finding.object) || finding.soname.as_deref().is_some_and(picks) {
                         self.ui.finding(finding);
                     }
                 }
-                fails
+                concluded.fails
             }
-            Purpose::Check if *runtime != self.settings.lambda.configured => {
-                conclude(&mut artifact, &mut findings, self.settings, &Ui::silent())
+            Purpose::Check if runtime != self.configured() => {
+                conclude(&mut artifact, &findings, self.settings, &Ui::silent()).fails
             }
             Purpose::Check => {
                 self.list(&artifact, &lambda);
@@ -218,14 +220,14 @@ impl Run<'_> {
                 let included = loaded.included.iter().map(|file| file.content.n_bytes()).sum::<u64>();
                 let given = included + self.attached.unzipped_bytes;
                 let unzipped_bytes = given + self.measure(loaded, &plan, &mut artifact)?;
-                findings.extend(size_finding(unzipped_bytes, &program.name));
-                let fails = conclude(&mut artifact, &mut findings, self.settings, self.ui);
+                findings.extend(audit::size_finding(unzipped_bytes, &program.name));
+                let fails = conclude(&mut artifact, &findings, self.settings, self.ui).fails;
                 self.ui.status("Finished", &verdict_line(&program.name, facts, &artifact, &lambda));
                 fails
             }
             Purpose::Size => {
                 let unzipped_bytes = self.measure(loaded, &plan, &mut artifact)?;
-                findings.extend(size_finding(unzipped_bytes, &program.name));
+                findings.extend(audit::size_finding(unzipped_bytes, &program.name));
                 for line in artifact
                     .sizes
                     .iter()
@@ -234,7 +236,7 @@ impl Run<'_> {
                 {
                     self.ui.data(&format!("{}\n", text::printable(&line)));
                 }
-                conclude(&mut artifact, &mut findings, self.settings, self.ui)
+                conclude(&mut artifact, &findings, self.settings, self.ui).fails
             }
             Purpose::Write(destination) => {
                 self.list(&artifact, &lambda);
@@ -246,13 +248,7 @@ impl Run<'_> {
         Ok((artifact, fails))
     }
 
-    fn plan(
-        &self,
-        loaded: &Loaded,
-        lambda: &LambdaWorld,
-        build: &Build,
-        start: Start,
-    ) -> Result<(BundlePlan, Vec<Other>)> {
+    fn plan(&self, loaded: &Loaded, lambda: &LambdaWorld, build: &Build) -> Result<(BundlePlan, Vec<Other>)> {
         // Of another machine's program nothing but its header is read.
         if loaded.facts.arch().is_none() {
             return Ok((BundlePlan::default(), Vec::new()));
@@ -273,7 +269,6 @@ impl Run<'_> {
             prefer: &self.job.prefer,
             may_edit: self.job.may_edit,
             libc: self.job.libc,
-            start,
             layout: &self.layout,
             members: &members,
             pinned: &[],
@@ -355,22 +350,18 @@ impl Run<'_> {
         (plan, others): (&BundlePlan, &[Other]),
         copies: &mut Copies,
         artifact: &mut Artifact,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> Result<Vec<Entry>> {
         let included = (&*loaded.included, others);
         let program = (loaded.program.name.as_str(), &*loaded.path);
         let mut contents = contents(plan, &self.layout, program, included, copies)?;
         if self.job.libraries_only {
-            let programs = [&self.layout.program, &self.layout.scripted_program()];
-            contents.entries.retain(|entry| !programs.contains(&&entry.name));
+            contents.entries.retain(|entry| entry.name != self.layout.program);
         }
         for edit in &contents.edits {
             if edit.object == self.layout.program || self.ui.is_verbose() {
                 self.ui.status("Editing", &edit.line());
             }
-        }
-        if let Some(script) = &plan.script {
-            self.ui.status("Scripting", &script.line(&self.layout.program));
         }
         artifact.edits = contents.edits;
         findings.extend(contents.findings);
@@ -385,7 +376,7 @@ impl Run<'_> {
         lambda: &LambdaWorld,
         (destination, owners): (&Destination, Option<&Owners>),
         artifact: &mut Artifact,
-        findings: &mut Vec<Finding>,
+        findings: &mut Findings,
     ) -> Result<bool> {
         let name = &loaded.program.name;
         let Some(output) = &loaded.output else { unreachable!("a program to write has its place") };
@@ -395,7 +386,7 @@ impl Run<'_> {
         self.check_places(loaded, plan, &copies)?;
         let unzipped_bytes =
             entries.iter().map(|entry| entry.content.n_bytes()).sum::<u64>() + self.attached.unzipped_bytes;
-        findings.extend(size_finding(unzipped_bytes, name));
+        findings.extend(audit::size_finding(unzipped_bytes, name));
         let writing = writing(self.job, self.threads);
         let target = loaded.program.cargo.as_ref().map(|artifact| &*artifact.target_directory);
         let record = match writing.format {
@@ -404,13 +395,13 @@ impl Run<'_> {
         };
         let known = record.as_ref().filter(|_| !destination.force).and_then(|record| record.find(output));
         let is_known = known.is_some();
-        let is_hopeless = super::fails(findings, self.settings) && !destination.write_anyway;
+        let is_hopeless = fails(findings, self.settings) && !destination.write_anyway;
         let mut fails = false;
         // What is found when it is written is said with the rest.
         let mut decide = |written: Option<&Written>| {
             let zipped_bytes = written.map(|written| written.zipped_bytes);
-            findings.extend(zipped_bytes.and_then(|bytes| direct_upload_finding(bytes, name)));
-            fails = conclude(artifact, findings, self.settings, self.ui);
+            findings.extend(zipped_bytes.and_then(|bytes| audit::direct_upload_finding(bytes, name)));
+            fails = conclude(artifact, findings, self.settings, self.ui).fails;
             if fails && !destination.write_anyway {
                 return Ok(Fate::Removed);
             }
@@ -613,18 +604,25 @@ fn program_findings(
     settings: &Settings,
     context: &Context,
 ) -> Vec<Finding> {
-    let mut findings: Vec<Finding> =
-        arch_assertion(facts, &settings.lambda, &program.name).into_iter().collect();
+    let mut findings = Vec::from_iter(audit::arch_assertion(facts, settings.target.arch, &program.name));
     if let Some(source) = program.cargo.as_ref().and_then(|artifact| artifact.newer_source.as_ref()) {
         let source = source.strip_prefix(&context.environment.current_dir).unwrap_or(source);
-        findings.push(
-            Finding::new(
-                Code::StaleBinary,
-                &program.name,
-                format!("`{source}` is newer than `{}`, which was built from it", program.path),
-            )
-            .help("build it again, or let `--build` do it"),
-        );
+        findings.push(audit::stale_binary(&program.name, program.path.as_str(), source.as_str()));
     }
     findings
+}
+
+/// The lints' findings about a program and what is shipped with it.
+fn lint_plan(subject: &Subject, plan: &BundlePlan, kind: BundleKind, program: &Utf8Path) -> Vec<Finding> {
+    let program = file(subject.name, subject.program, program);
+    let shipped = plan.shipped.iter().filter(|library| library.link_to.is_none());
+    let libraries: Vec<File> =
+        shipped.map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source))).collect();
+    lints::of_kind(lints::lint(subject, &plan.walks, &program, &libraries), kind)
+}
+
+/// A file of this machine. One that has gone is an error to who ships it; here it has nothing to say.
+fn file<'a>(name: &str, facts: &'a ElfFacts, path: &'a Utf8Path) -> File<'a> {
+    let size = disk::size(path).unwrap_or(0);
+    File::new(name, facts, size, |range| Cow::Owned(disk::read_part(path, range).unwrap_or_default()))
 }

@@ -47,17 +47,13 @@ impl Owners {
         plan: &'a BundlePlan,
         layout: &Layout,
     ) -> Result<Vec<Part<'a>>> {
-        let program = match plan.script {
-            Some(_) => layout.scripted_program(),
-            None => layout.program.clone(),
-        };
         let part = |entry: &'a Entry| {
             if let Content::Link(_) = &entry.content {
                 return None;
             }
             let is_its = |library: &&Shipped| library.entry_name(layout) == entry.name;
             let kind = match plan.shipped.iter().find(is_its) {
-                _ if entry.name == program => PartKind::Program(name),
+                _ if entry.name == layout.program => PartKind::Program(name),
                 Some(library) => PartKind::Library {
                     soname: &library.name,
                     package: self.by_source.get(&library.source),

@@ -4,11 +4,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::archive::Digest;
 use crate::audit::{Code, Finding};
+use crate::baseline::DEFAULT_RUNTIME;
 use crate::baseline::{self, starts_bootstrap};
 use crate::disk;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
-use crate::settings::{DEFAULT_RUNTIME, Lambda};
 use crate::template::{self, Function, Setting};
 use crate::ui::Ui;
 
@@ -90,12 +90,12 @@ impl Template {
 
     /// The runtime to prove a ZIP for: that of its functions, if they have one that the command line does not
     /// replace.
-    pub fn runtime_of(&self, zip: &Utf8Path, lambda: &Lambda) -> Option<String> {
+    pub fn runtime_of(&self, zip: &Utf8Path, configured: &str) -> Option<String> {
         let mut runtimes: Vec<&str> =
             self.functions_of(zip).iter().filter_map(|function| function.runtime.value()).collect();
         runtimes.dedup();
         match runtimes[..] {
-            [one] if lambda.configured == DEFAULT_RUNTIME && starts_bootstrap(one) => Some(one.to_owned()),
+            [one] if configured == DEFAULT_RUNTIME && starts_bootstrap(one) => Some(one.to_owned()),
             _ => None,
         }
     }

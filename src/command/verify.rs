@@ -4,17 +4,21 @@ use std::io::{Seek, SeekFrom};
 
 use camino::Utf8Path;
 
-use super::attached::Attached;
-use super::proof::{Contents, Seen};
+use super::conclude::conclude;
+use super::layers;
+use super::loaded::unreadable;
+use super::results::{Answered, Results};
+use super::runtime::{Baselines, say_age};
 use super::template::Template;
-use super::{Results, arch_assertion, conclude, lambda_world, runtime_findings, say_age, unreadable};
 use crate::archive::{self, Archive, BOOTSTRAP, Digest, Limits};
-use crate::audit::Finding;
+use crate::audit::{self, Findings};
 use crate::baseline;
+use crate::date;
 use crate::disk;
 use crate::elf::{self, ElfFacts};
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
+use crate::proof::{Attached, Contents, UnpackedFile};
 use crate::report::{self, Artifact};
 use crate::settings::{Context, Settings, Verify};
 use crate::ui::Ui;
@@ -22,12 +26,13 @@ use crate::ui::Ui;
 pub(super) fn run(
     job: &Verify,
     settings: &Settings,
+    baselines: &Baselines,
     context: &Context,
     ui: &Ui,
     results: &mut Results,
 ) -> Result<()> {
     let template = job.template.as_deref().map(Template::read).transpose()?;
-    let around = Around { attached: Attached::read(&job.attached_layers, ui)?, template };
+    let around = Around { baselines, attached: layers::read(&job.attached_layers, ui)?, template };
     let archives = match &around.template {
         Some(template) if job.archives.is_empty() => template.archives(ui)?,
         _ => job.archives.clone(),
@@ -39,7 +44,8 @@ pub(super) fn run(
 }
 
 /// What an archive is deployed with.
-struct Around {
+struct Around<'a> {
+    baselines: &'a Baselines,
     attached: Attached,
     template: Option<Template>,
 }
@@ -47,7 +53,7 @@ struct Around {
 fn verify_one(
     path: &Utf8Path,
     job: &Verify,
-    Around { attached, template }: &Around,
+    Around { baselines, attached, template }: &Around,
     settings: &Settings,
     context: &Context,
     ui: &Ui,
@@ -55,7 +61,7 @@ fn verify_one(
 ) -> Result<()> {
     let (mut file, zipped_bytes) =
         disk::open(path).map_err(|error| unreadable(error, "name a ZIP archive"))?;
-    let see = |_, bytes| Seen::new(BOOTSTRAP, bytes, true);
+    let see = |_, bytes| UnpackedFile::new(BOOTSTRAP, bytes, true);
     let read =
         archive::read_each(path.as_str(), vec![&mut file], &Limits::default(), see).map_err(|error| {
             error.or_help("name a whole ZIP archive; if this was one, make it or copy it again")
@@ -64,18 +70,20 @@ fn verify_one(
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     let digest = Digest::of_reader(&mut file).map_err(failed)?;
     let kind = job.kind.unwrap_or_else(|| kind_of(&read));
-    let of_template = template.as_ref().and_then(|template| template.runtime_of(path, &settings.lambda));
-    let runtime = of_template.unwrap_or_else(|| settings.lambda.configured.clone());
+    let configured = baselines.configured(&settings.target);
+    let of_template = template.as_ref().and_then(|template| template.runtime_of(path, configured));
+    let runtime = of_template.unwrap_or_else(|| configured.to_owned());
     let contents = Contents::new(&read, path.as_str(), kind, &runtime, attached);
     let name = contents.main.as_ref().map_or(BOOTSTRAP, |main| &main.name).to_owned();
-    let mut findings: Vec<Finding> = contents.findings.clone();
+    let mut findings = Findings::default();
+    findings.extend(contents.findings.iter().cloned());
     let unzipped_bytes = read.unzipped_bytes + attached.unzipped_bytes;
-    findings.extend(super::limits::size_finding(unzipped_bytes, &name));
-    findings.extend(super::limits::direct_upload_finding(zipped_bytes, &name));
+    findings.extend(audit::size_finding(unzipped_bytes, &name));
+    findings.extend(audit::direct_upload_finding(zipped_bytes, &name));
     let facts = contents.main.as_ref().map(|main| &*main.facts);
     if let Some(template) = template {
         let arch = facts.and_then(ElfFacts::arch);
-        let compared = settings.lambda.given.is_none().then_some(&*runtime);
+        let compared = settings.target.baseline.is_none().then_some(&*runtime);
         findings.extend(template.findings(path, &name, arch, compared, &digest));
     }
     let mut artifact = Artifact {
@@ -100,16 +108,17 @@ fn verify_one(
         archive: Some(archive_report(path, &read, kind, zipped_bytes, digest, context)),
         explanations: Vec::new(),
     };
-    let arch = facts.and_then(ElfFacts::arch).or(settings.lambda.arch);
+    let arch = facts.and_then(ElfFacts::arch).or(settings.target.arch);
     let arch = arch.or_else(|| contents.arch_of_others()).unwrap_or(elf::Arch::X86_64);
-    match lambda_world(&settings.lambda, &runtime, arch, &name) {
-        Err(finding) => findings.push(*finding),
+    match baselines.world(&settings.target, &runtime, arch, &name) {
+        Err(finding) => findings.add(*finding),
         Ok(lambda) => {
             ui.status("Checking", &format!("{path} for {}", lambda.label()));
             artifact.baseline_recorded = Some(lambda.baseline.recorded.clone());
             say_age(&lambda, context.now, ui);
-            findings.extend(runtime_findings(&lambda.baseline, &name, context.now));
-            findings.extend(facts.and_then(|facts| arch_assertion(facts, &settings.lambda, &name)));
+            findings.extend(audit::runtime_findings(&lambda.baseline, &name, &date::day(context.now)));
+            findings
+                .extend(facts.and_then(|facts| audit::arch_assertion(facts, settings.target.arch, &name)));
             let (found, libraries) = contents.prove(&lambda, &job.libs, true);
             findings.extend(found);
             artifact.libraries = libraries;
@@ -120,7 +129,7 @@ fn verify_one(
             }
         }
     }
-    let fails = conclude(&mut artifact, &mut findings, settings, ui);
+    let fails = conclude(&mut artifact, &findings, settings, ui).fails;
     let is_started = match kind {
         BundleKind::Layer => false,
         BundleKind::Function => baseline::starts_bootstrap(&runtime),
@@ -139,12 +148,12 @@ fn verify_one(
         _ => may,
     };
     ui.status("Finished", &format!("{path} {verdict} on {}", artifact.runtime));
-    results.artifacts.push((artifact, fails));
+    results.artifacts.push(Answered { artifact, decides: true, fails });
     Ok(())
 }
 
 /// What an archive is by its names: extensions have a directory of their own.
-fn kind_of(read: &Archive<Seen>) -> BundleKind {
+fn kind_of(read: &Archive<UnpackedFile>) -> BundleKind {
     let has = |start: &str| read.entries.iter().any(|entry| entry.name.starts_with(start));
     if !read.entries.iter().any(|entry| entry.name == BOOTSTRAP) && has("extensions/") {
         BundleKind::Extension
@@ -164,7 +173,7 @@ pub(super) fn role(name: &str) -> &'static str {
 
 fn archive_report(
     path: &Utf8Path,
-    read: &Archive<Seen>,
+    read: &Archive<UnpackedFile>,
     kind: BundleKind,
     zipped_bytes: u64,
     digest: Digest,

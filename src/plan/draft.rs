@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::pins::Pin;
 use super::search::{BuildSearch, Candidate};
-use super::{Asked, Conflict, Place, Request, Shipped, Start, WhyNot, edits, private, rebind};
-use crate::audit::NotShipped;
+use super::{Asked, Conflict, Place, Request, Shipped, WhyNot, edits, private, rebind};
 use crate::elf::{ElfFacts, Offer};
 use crate::lambda::{LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::Layout;
 use crate::loader::{Closure, Need, Outcome, Rule};
 use crate::paths::file_name;
+use crate::plan::NotShipped;
 use crate::world::Object;
 
 /// The plan as it grows.
@@ -208,7 +208,7 @@ impl Draft {
 
     /// The program after its edits.
     pub fn program(&self, request: &Request, lambda: &LambdaWorld) -> Arc<ElfFacts> {
-        let facts = match self.program_edits(request, lambda).or_else(|| self.called_loader(request)) {
+        let facts = match self.program_edits(request, lambda) {
             Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
             None => request.facts.clone(),
         };
@@ -294,7 +294,7 @@ impl Draft {
 /// An object of a walk before its edits; `None` for what is not ours.
 pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Closure) -> Option<Needing> {
     if index == 0 {
-        let may_rename = request.may_edit && request.start == Start::Direct;
+        let may_rename = request.may_edit;
         return Some(Needing { facts: request.facts.clone(), source: request.path.to_owned(), may_rename });
     }
     let path = &closure.objects[index].absolute_path();

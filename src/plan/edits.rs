@@ -4,20 +4,16 @@
 //! plan grows: a walk is always of the files as they will be written.
 
 use super::draft::Draft;
-use super::{LibcSource, Place, Request, Shipped, Start};
+use super::{LibcSource, Place, Request, Shipped};
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::LambdaWorld;
 use crate::loader::Musl;
 use crate::paths::file_name;
 use crate::repair::{self, Edits};
-use crate::script::{Loader, Script};
 
 impl Draft {
     /// The program's edits; `None` if it stays as it is.
     pub(super) fn program_edits(&self, request: &Request, lambda: &LambdaWorld) -> Option<Edits> {
-        if request.start == Start::Script {
-            return None;
-        }
         let facts = request.facts;
         if request.opened_by.is_some() {
             let place = if self.private.is_some() { Place::Private } else { Place::Lib };
@@ -51,28 +47,6 @@ impl Draft {
         }
         self.add_rebinding(request.path, &mut edits);
         some(edits)
-    }
-
-    /// What a script's call of the loader comes to, for the walk.
-    pub(super) fn called_loader(&self, request: &Request) -> Option<Edits> {
-        let interpreter = Some(self.script(request)?.loader?.path);
-        Some(Edits { interpreter, ..Edits::default() })
-    }
-
-    /// The script that does what the program's edits would do, as far as a script can.
-    pub(super) fn script(&self, request: &Request) -> Option<Script> {
-        if request.start == Start::Direct {
-            return None;
-        }
-        let layout = request.layout;
-        let directory = if self.private.is_some() { &layout.private } else { &layout.pinned };
-        let library_dir = layout.path(directory);
-        let loader = self.private.as_ref().map(|private| {
-            let libc = self.shipped.get("libc.so.6").and_then(|libc| libc.facts.glibc_release());
-            let gives_name = libc.is_some_and(|release| release >= (2, 33));
-            Loader { path: format!("{library_dir}/{}", private.interpreter), gives_name }
-        });
-        Some(Script { program: layout.path(&layout.scripted_program()), library_dir, loader })
     }
 
     /// The edits of a library of the bundle.

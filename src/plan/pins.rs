@@ -404,7 +404,7 @@ pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) 
     }
     let version = file_name(&ours.source).split_once(".so.").map(|(_, version)| version);
     match (version, system.file_version()) {
-        (Some(ours), Some(theirs)) if crate::version::compare(ours, theirs).is_ge() => None,
+        (Some(ours), Some(theirs)) if crate::elf::version::compare(ours, theirs).is_ge() => None,
         _ => conflict(WhyNot::Older),
     }
 }

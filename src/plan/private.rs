@@ -9,11 +9,11 @@
 use super::draft::Draft;
 use super::search::{BuildSearch, Candidate};
 use super::{Place, Request, Shipped};
-use crate::audit::NotShipped;
 use crate::elf::{Libc, Linkage};
 use crate::loader::{self, Outcome, Rule};
 use crate::paths;
 use crate::paths::file_name;
+use crate::plan::NotShipped;
 use crate::world::{Object, OpenFile};
 
 /// The C library that comes along.

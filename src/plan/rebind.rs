@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::draft::{Draft, Laid};
-use super::{Request, Shipped, Start};
+use super::{Request, Shipped};
 use crate::baseline::rebinding::{self, Rebinding};
 use crate::baseline::{self, Exports, NodeAnswer, is_glibc_part};
 use crate::elf::{self, ElfFacts, Offer, Symbol, VersionNeed};
@@ -137,9 +137,9 @@ impl Draft {
     pub(super) fn rebind(&mut self, request: &Request, lambda: &LambdaWorld) {
         let around = Around::of(self, request, lambda);
         let mut rebound = BTreeMap::new();
-        let program = (request.start == Start::Direct).then_some((request.path, &**request.facts));
+        let program = (request.path, &**request.facts);
         let libraries = self.libraries().map(|library| (library.source.as_str(), &*library.facts));
-        for (source, facts) in libraries.chain(program) {
+        for (source, facts) in libraries.chain([program]) {
             let rebinding = rebind(facts, &around);
             if !rebinding.references.is_empty() {
                 rebound.insert(source.to_owned(), rebinding);

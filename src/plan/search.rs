@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::BuildFile;
 use super::draft::Needing;
 use super::rebind::{self, Around};
-use crate::audit::NotShipped;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, VersionNeed};
 use crate::lambda::{Certainty, LambdaWorld};
@@ -15,6 +14,7 @@ use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
 use crate::paths;
 use crate::paths::file_name;
 use crate::patterns::Patterns;
+use crate::plan::NotShipped;
 use crate::world::{Object, OpenFile};
 
 /// A file of the build world that could be shipped.

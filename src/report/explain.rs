@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::Library;
-use crate::audit::{NotShipped, Subject, label};
+use crate::audit::{Subject, label};
 use crate::loader::{Attempt, Closure, Outcome};
 use crate::plan::BundlePlan;
+use crate::plan::NotShipped;
 use crate::text::printable;
 use crate::world::Object;
 
@@ -80,7 +81,7 @@ pub fn explain(
                 soname: name.clone(),
                 chain,
                 needed_by: library.needed_by.clone(),
-                build: search(&plan.build, name),
+                build: search(&plan.build.closure, name),
                 lambda: search(&walked.closure, name),
                 reason: reason(subject, library),
             }
@@ -137,7 +138,7 @@ fn reason(subject: &Subject, library: &Library) -> String {
         }
         "layer" => "not shipped: an attached layer has it".to_owned(),
         "excluded" => format!("not shipped: `--exclude-lib` leaves it out, and {lambda} lacks it"),
-        _ => match subject.not_shipped.get(name) {
+        _ => match subject.build.not_shipped.get(name) {
             Some(NotShipped::GlibcPart) => format!("not shipped: a part of glibc, which {lambda} lacks"),
             Some(NotShipped::Name) => "not shipped: no archive can have a file of that name".to_owned(),
             Some(NotShipped::Path) => "not shipped: it is needed by a path".to_owned(),

@@ -118,7 +118,7 @@ impl Scene {
         let facts = Arc::new(elf::parse(program).unwrap());
         let lambda = LambdaWorld {
             library_paths: vec![LIBRARY_PATH.to_owned()],
-            baseline,
+            baseline: baseline.into(),
             assume_present: Default::default(),
             assume_missing: Default::default(),
             binds_now: false,

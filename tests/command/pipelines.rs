@@ -154,9 +154,9 @@ fn paths_elsewhere_are_whole_uris() {
 #[test]
 fn the_schema_is_printed_as_it_is_published() {
     let dir = tempfile::tempdir().unwrap();
-    run(dir.path(), "schema").exits(0).prints(cargo_lambda_bundle::documents::SCHEMA);
+    run(dir.path(), "schema").exits(0).prints(cargo_lambda_bundle::cli::documents::SCHEMA);
     assert!(jsonschema::meta::is_valid(
-        &serde_json::from_str(cargo_lambda_bundle::documents::SCHEMA).unwrap()
+        &serde_json::from_str(cargo_lambda_bundle::cli::documents::SCHEMA).unwrap()
     ));
 }
 

@@ -14,7 +14,6 @@ mod pins;
 mod private;
 mod promise;
 mod rebind;
-mod script;
 mod seeds;
 mod starts;
 mod tails;

@@ -132,8 +132,8 @@ fn strip_leaves_a_program_with_a_payload_as_it_is() {
 
 /// Without a note to give up, and with more .bss than is written into a file, a program cannot be edited.
 #[test]
-fn a_script_starts_a_program_with_a_payload_only_as_itself() {
-    const TEST: &str = "a_script_starts_a_program_with_a_payload_only_as_itself";
+fn a_program_that_cannot_be_edited_is_refused() {
+    const TEST: &str = "a_program_that_cannot_be_edited_is_refused";
     if !lambda_root::require(TEST, Arch::X86_64) {
         return;
     }
@@ -145,7 +145,7 @@ fn a_script_starts_a_program_with_a_payload_only_as_itself() {
         __asm__(\".globl _start\\n_start: and $-16, %rsp; call start\");";
     let flags = "-O1 -nostartfiles -fcf-protection=none -Wl,--build-id=none";
     compile_with_payload(dir, source, "app", flags);
-    run(dir, "--binary app --libc bundle --repair script -o app.zip").exits(1).says(&[
+    run(dir, "--binary app --libc bundle -o app.zip").exits(1).says(&[
         "error[not-editable]: `app` must be edited",
         "help: link it again with another linker (`-C link-arg=-fuse-ld=bfd`)\n",
     ]);

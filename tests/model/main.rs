@@ -7,6 +7,7 @@ mod support;
 mod archive;
 mod deflate;
 mod elf;
+mod floors;
 mod plan;
 mod properties;
 mod readme;

@@ -16,7 +16,7 @@ use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, LibcSource, Place, Request, Start};
+use cargo_lambda_bundle::plan::{self, LibcSource, Place, Request};
 use cargo_lambda_bundle::repair::Edits;
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile};
 
@@ -133,7 +133,7 @@ impl Case {
                 Some(value) => vec![value.to_owned()],
                 None => self.baseline.library_paths.clone(),
             },
-            baseline: self.baseline,
+            baseline: self.baseline.into(),
             assume_present: Patterns::new("--assume-present", &self.assume_present).unwrap(),
             assume_missing: Patterns::new("--assume-missing", &self.assume_missing).unwrap(),
             binds_now: self.binds_now,
@@ -152,7 +152,6 @@ impl Case {
             prefer: &prefer,
             may_edit: self.may_edit,
             libc: self.libc,
-            start: Start::Direct,
             layout: &Layout::function(),
             members: &self.members,
             pinned: &[],
@@ -176,7 +175,7 @@ impl Case {
                 None => library.name.clone(),
             })
             .collect();
-        assert_eq!(found, shipped, "{:?}", plan.not_shipped);
+        assert_eq!(found, shipped, "{:?}", plan.build.not_shipped);
         let subject = Subject {
             name: "app",
             program: &facts,
@@ -184,10 +183,7 @@ impl Case {
             owner: Owner::Cargo { target: None, profile: None, package: "app" },
             members: &plan.members,
             attached: &Default::default(),
-            build_files: &plan.build_files,
-            not_shipped: &plan.not_shipped,
-            conflicts: &plan.conflicts,
-            may_edit: true,
+            build: &plan.build,
         };
         let mut found: Vec<String> = audit::audit(&subject, &plan.walks)
             .into_iter()

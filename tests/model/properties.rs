@@ -23,7 +23,7 @@ use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, LibcSource, Request, Start};
+use cargo_lambda_bundle::plan::{self, LibcSource, Request};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile};
 use proptest::prelude::*;
 
@@ -253,7 +253,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
     let baseline: Baseline = baseline::embedded("provided.al2023", Arch::X86_64).unwrap();
     let lambda = LambdaWorld {
         library_paths: baseline.library_paths.clone(),
-        baseline,
+        baseline: baseline.into(),
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
@@ -270,7 +270,6 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         prefer: &none(),
         may_edit: true,
         libc: LibcSource::System,
-        start: Start::Direct,
         layout: &Layout::function(),
         members: &[],
         pinned: &[],
@@ -285,10 +284,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         owner: Owner::Binary,
         members: &plan.members,
         attached: &Default::default(),
-        build_files: &plan.build_files,
-        not_shipped: &plan.not_shipped,
-        conflicts: &plan.conflicts,
-        may_edit: true,
+        build: &plan.build,
     };
     let findings = audit::audit(&subject, &plan.walks);
     let shipped: BTreeSet<&str> = plan.shipped.iter().map(|library| library.name.as_str()).collect();

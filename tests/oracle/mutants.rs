@@ -22,6 +22,7 @@ use cargo_lambda_bundle::baseline::Baseline;
 use cargo_lambda_bundle::disk::capture::capture;
 use cargo_lambda_bundle::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType};
 use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
+use cargo_lambda_bundle::plan::BuildSide;
 use cargo_lambda_bundle::world::Opened;
 
 /// Uses whatever a library can offer: functions and data, called, copied and pointed to, thread-local data, an
@@ -95,7 +96,7 @@ impl Scene {
         let text =
             capture(Utf8Path::from_path(&path).unwrap(), "here", "2026-01-01", None).unwrap().captured_text();
         let lambda = LambdaWorld {
-            baseline: Baseline::parse(&text).unwrap(),
+            baseline: Baseline::parse(&text).unwrap().into(),
             library_paths: vec![LIBRARY_PATH.to_owned()],
             assume_present: Default::default(),
             assume_missing: Default::default(),
@@ -132,10 +133,7 @@ impl Scene {
             owner: Owner::Archive,
             members: &members,
             attached: &BTreeSet::new(),
-            build_files: &BTreeMap::new(),
-            not_shipped: &BTreeMap::new(),
-            conflicts: &BTreeMap::new(),
-            may_edit: false,
+            build: &BuildSide::default(),
         };
         let findings = audit::audit(&subject, &walks);
         let error = findings.into_iter().find(|finding| finding.severity == Severity::Error)?;

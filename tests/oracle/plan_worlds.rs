@@ -27,7 +27,7 @@ use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
 use cargo_lambda_bundle::patterns::Patterns;
-use cargo_lambda_bundle::plan::{self, BundlePlan, LibcSource, Place, Request, Start};
+use cargo_lambda_bundle::plan::{self, BundlePlan, LibcSource, Place, Request};
 use cargo_lambda_bundle::repair::{self, Edits};
 use cargo_lambda_bundle::world::{MemoryFiles, Object as WorldObject, OpenFile};
 
@@ -395,7 +395,7 @@ fn planned(scene: &Scene, leave: Leave) -> Planned {
     let none = || Patterns::new("none", &[]).unwrap();
     let lambda = LambdaWorld {
         library_paths: baseline.library_paths.clone(),
-        baseline,
+        baseline: baseline.into(),
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
@@ -421,7 +421,6 @@ fn planned(scene: &Scene, leave: Leave) -> Planned {
         prefer: &Patterns::new("--bundle-lib", wishes).unwrap(),
         may_edit: scene.may_edit && leave == Leave::AsItIs,
         libc: LibcSource::System,
-        start: Start::Direct,
         layout: &Layout::function(),
         members: &layer,
         pinned: &[],
@@ -436,10 +435,7 @@ fn planned(scene: &Scene, leave: Leave) -> Planned {
         owner: Owner::Binary,
         members: &plan.members,
         attached: &layer.iter().map(|member| member.path.clone()).collect(),
-        build_files: &plan.build_files,
-        not_shipped: &plan.not_shipped,
-        conflicts: &plan.conflicts,
-        may_edit: true,
+        build: &plan.build,
     };
     let findings = audit::audit(&subject, &plan.walks);
     Planned { findings, lambda, files, program, plan }

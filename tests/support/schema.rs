@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use cargo_lambda_bundle::documents::SCHEMA;
+use cargo_lambda_bundle::cli::documents::SCHEMA;
 use jsonschema::Validator;
 use serde_json::Value;
 

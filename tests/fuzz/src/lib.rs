@@ -74,7 +74,7 @@ fn walk(facts: Arc<ElfFacts>) {
     });
     let none = || Patterns::new("none", &[]).unwrap_or_else(|error| panic!("no patterns: {error}"));
     let lambda = LambdaWorld {
-        baseline: baseline.clone(),
+        baseline: baseline.clone().into(),
         library_paths: baseline.library_paths.clone(),
         assume_present: none(),
         assume_missing: none(),
@@ -92,7 +92,7 @@ fn walk(facts: Arc<ElfFacts>) {
 fn walk_in(baseline: &Baseline) {
     let none = || Patterns::new("none", &[]).unwrap_or_else(|error| panic!("no patterns: {error}"));
     let lambda = LambdaWorld {
-        baseline: baseline.clone(),
+        baseline: baseline.clone().into(),
         library_paths: vec![baseline.library_paths[0].clone()],
         assume_present: none(),
         assume_missing: none(),

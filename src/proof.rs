@@ -3,69 +3,46 @@
 //! The main program is walked as it would start. Every other ELF file that it does not load is walked by itself:
 //! a program as it would start, a library as the main program would open it.
 
+mod archive;
+mod attached;
+mod unpacked;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::attached::Attached;
-use super::{add_findings, add_libraries, lints};
 use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
-use crate::audit::{self, Code, Finding, NotShipped, Owner, Severity, Subject};
+use crate::audit::lints::{self, File};
+use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
-use crate::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
+use crate::elf::{Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
 use crate::lambda::{self, LambdaWorld, Member, MemberContent, Walked};
 use crate::layout::BundleKind;
 use crate::paths;
-use crate::plan::{BuildFile, Conflict};
+use crate::plan::BuildSide;
 use crate::report::{self, Library};
-use crate::script::Script;
 use crate::world::{MemoryFiles, Opened};
 
+use self::archive::{bootstrap_missing, cannot_start, no_program, not_executable, wanted_mode};
+use self::unpacked::{LayerFile, bytes_of, facts_of, locked_directories};
+
+pub use self::attached::Attached;
+pub use self::unpacked::{UnpackedFile, layer_files, own_members};
+
 /// A program or library of an archive, and how it starts.
-pub(super) struct Root {
+pub struct Root {
     /// Its name in the archive.
     pub name: String,
     /// Its path on Lambda, links followed: `$ORIGIN` is where the file is.
     path: String,
     /// What its file says.
     pub facts: Arc<ElfFacts>,
-    /// The script of ours that starts it.
-    script: Option<Script>,
-}
-
-/// What was seen of a file in an archive.
-pub(super) struct Seen {
-    /// What it says as an ELF file.
-    pub facts: std::result::Result<Arc<ElfFacts>, ElfError>,
-    /// Its bytes, where they are kept.
-    pub bytes: Option<Vec<u8>>,
-}
-
-impl Seen {
-    /// Looks at a file; its bytes are kept if asked, and where it is no ELF file and its text may matter.
-    pub fn new(name: &str, bytes: Vec<u8>, keep: bool) -> Seen {
-        let facts = elf::parse(&bytes).map(Arc::new);
-        let may_be_script = facts.is_err() && name == BOOTSTRAP;
-        Seen { facts, bytes: (keep || may_be_script).then_some(bytes) }
-    }
-
-    /// Looks at a file of a layer, to which a `bootstrap` may be a link.
-    pub fn of_layer(bytes: Vec<u8>) -> Seen {
-        let is_script = bytes.starts_with(b"#!");
-        Seen { facts: elf::parse(&bytes).map(Arc::new), bytes: is_script.then_some(bytes) }
-    }
-}
-
-/// A layer's file as the kernel starts it: what it is, whether it may be, and the text of a script.
-#[derive(Clone)]
-pub(super) struct LayerFile {
-    facts: std::result::Result<Arc<ElfFacts>, ElfError>,
-    mode: Option<u32>,
-    script: Arc<[u8]>,
 }
 
 /// The archive as Lambda unpacks it, its main program found.
-pub(super) struct Contents<'a> {
-    read: &'a Archive<Seen>,
+pub struct Contents<'a> {
+    read: &'a Archive<UnpackedFile>,
     kind: BundleKind,
     /// Whether the runtime starts a `bootstrap`.
     starts_bootstrap: bool,
@@ -87,24 +64,16 @@ const SHELLS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash"
 #[derive(Default)]
 struct Proved {
     with_lints: bool,
-    findings: Vec<Finding>,
+    findings: Findings,
     libraries: Vec<Library>,
     /// The paths of all that is loaded.
     loaded: BTreeSet<String>,
 }
 
-/// An archive comes without a build world.
-#[derive(Default)]
-struct NoBuildWorld {
-    files: BTreeMap<String, BuildFile>,
-    reasons: BTreeMap<String, NotShipped>,
-    conflicts: BTreeMap<String, Conflict>,
-}
-
 impl<'a> Contents<'a> {
     /// Looks at what was read from `path`, which is for the runtime of this name.
     pub fn new(
-        read: &'a Archive<Seen>,
+        read: &'a Archive<UnpackedFile>,
         path: &str,
         kind: BundleKind,
         runtime: &str,
@@ -129,7 +98,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The archive's entry that the kernel comes to by this name.
-    fn entry(&self, name: &str) -> Option<&'a ReadEntry<Seen>> {
+    fn entry(&self, name: &str) -> Option<&'a ReadEntry<UnpackedFile>> {
         let path = self.files.real_path(&self.path(name)).ok()?;
         let name = path.strip_prefix(&format!("{}/", self.kind.root()))?;
         self.read.entries.iter().find(|entry| entry.name == name && entry.kind == Kind::File)
@@ -175,7 +144,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    /// A script that is the `bootstrap`, and not one of ours.
+    /// A script that is the `bootstrap`.
     fn script_main(&mut self, script: &[u8]) {
         self.findings.extend(self.script_interpreter(script));
         self.main = self.first_program();
@@ -194,7 +163,7 @@ impl<'a> Contents<'a> {
         let mut findings = Vec::new();
         for (directory, mode) in locked {
             let is_in = |name: &str| name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
-            let holds = |entry: &&ReadEntry<Seen>| is_in(&entry.name) && facts_of(entry).is_ok();
+            let holds = |entry: &&ReadEntry<UnpackedFile>| is_in(&entry.name) && facts_of(entry).is_ok();
             if !self.read.entries.iter().any(|entry| holds(&entry)) {
                 continue;
             }
@@ -220,9 +189,6 @@ impl<'a> Contents<'a> {
         }
         if let Some(found) = self.entry(BOOTSTRAP) {
             let bytes = bytes_of(found);
-            if let Some(script) = Script::parse(bytes) {
-                return self.scripted(script);
-            }
             match facts_of(found) {
                 Ok(facts) if no_program(&facts).is_some() => {
                     self.findings.extend(no_program(&facts).map(|what| cannot_start(BOOTSTRAP, what)));
@@ -332,20 +298,6 @@ impl<'a> Contents<'a> {
         Some(Finding { severity: Severity::Warning, ..finding })
     }
 
-    /// The program that a script of ours starts.
-    fn scripted(&mut self, script: Script) {
-        let path = script.program.clone();
-        let name = self.name(&path).to_owned();
-        match self.entry(&name).map(facts_of) {
-            Some(Ok(facts)) => self.main = Some(Root { script: Some(script), ..self.root(&name, facts) }),
-            Some(Err(error)) => self.findings.push(cannot_start(&name, &error.to_string())),
-            None => {
-                self.findings
-                    .push(cannot_start(&name, "`bootstrap` starts it, but it is not in the archive"));
-            }
-        }
-    }
-
     fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.kind.root())
     }
@@ -354,7 +306,7 @@ impl<'a> Contents<'a> {
     fn root(&self, name: &str, facts: Arc<ElfFacts>) -> Root {
         let path = self.path(name);
         let path = self.files.real_path(&path).unwrap_or(path);
-        Root { name: name.to_owned(), path, facts, script: None }
+        Root { name: name.to_owned(), path, facts }
     }
 
     /// A finding if Lambda may not execute an entry.
@@ -368,12 +320,6 @@ impl<'a> Contents<'a> {
         self.entry(self.name(path)).map_or(&[][..], bytes_of)
     }
 
-    /// A finding if the loader that a script of ours starts may not open the program, which it does as one that reads.
-    fn read_finding(&self, root: &Root) -> Option<Finding> {
-        root.script.as_ref()?.loader.as_ref()?;
-        not_executable(&root.name, 0o005, self.entry(&root.name)?.mode)
-    }
-
     fn name<'b>(&self, path: &'b str) -> &'b str {
         path.strip_prefix(self.kind.root()).map_or(path, |rest| rest.trim_start_matches('/'))
     }
@@ -381,13 +327,9 @@ impl<'a> Contents<'a> {
     /// The files that the kernel executes to start a program.
     fn executed(&self, root: &Root) -> Vec<String> {
         let mut names = vec![root.name.clone()];
-        if root.script.is_some() {
-            names.push(BOOTSTRAP.to_owned());
-        }
-        let facts = root.as_started();
         // A relative one starts at the current directory.
         names.extend(
-            facts.interpreter.as_deref().map(|path| self.name(path).trim_start_matches("./").to_owned()),
+            root.facts.interpreter.as_deref().map(|path| self.name(path).trim_start_matches("./").to_owned()),
         );
         names
     }
@@ -437,14 +379,14 @@ impl<'a> Contents<'a> {
                 self.prove_one(&root, lambda, &[], &mut proved);
             }
         }
-        (proved.findings, proved.libraries)
+        (proved.findings.into_vec(), proved.libraries)
     }
 
     fn prove_one(&self, root: &Root, lambda: &LambdaWorld, libs: &[String], proved: &mut Proved) {
         let walks = self.walks(root, lambda, libs);
         let objects = walks.iter().flat_map(|walked| &walked.closure.objects);
         proved.loaded.extend(objects.map(|object| object.path.clone()));
-        let none = NoBuildWorld::default();
+        let none = BuildSide::default();
         let subject = Subject {
             name: &root.name,
             program: &root.facts,
@@ -452,30 +394,20 @@ impl<'a> Contents<'a> {
             owner: Owner::Archive,
             members: &self.members,
             attached: &self.attached.paths,
-            build_files: &none.files,
-            not_shipped: &none.reasons,
-            conflicts: &none.conflicts,
-            may_edit: false,
+            build: &none,
         };
-        add_findings(&mut proved.findings, audit::audit(&subject, &walks));
+        proved.findings.merge(audit::audit(&subject, &walks));
         let is_main = self.main.as_ref().is_some_and(|main| main.name == root.name);
         // The bytes of a layer's program are not kept.
         if proved.with_lints && is_main && !self.attached.paths.contains(&root.path) {
             let bytes = |path: &str| self.bytes(path);
-            let lints = lints::of_archive(&subject, &walks, self.kind, &root.path, bytes);
-            add_findings(&mut proved.findings, lints);
+            let lints = lint_archive(&subject, &walks, self.kind, &root.path, bytes);
+            proved.findings.merge(lints);
         }
-        add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
+        report::add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
         if root.facts.linkage() != Linkage::SharedLibrary {
             let executed = self.executed(root);
-            add_findings(
-                &mut proved.findings,
-                executed
-                    .iter()
-                    .filter_map(|name| self.mode_finding(name))
-                    .chain(self.read_finding(root))
-                    .collect(),
-            );
+            proved.findings.merge(executed.iter().filter_map(|name| self.mode_finding(name)));
         }
     }
 
@@ -486,12 +418,9 @@ impl<'a> Contents<'a> {
         }
         let is_library = root.facts.linkage() == Linkage::SharedLibrary;
         let opener = self.main.as_ref().filter(|_| is_library);
-        let script = opener.unwrap_or(root).script.as_ref();
-        let behind = script.map(|script| lambda.behind(&script.library_dir));
-        let lambda = behind.as_ref().unwrap_or(lambda);
         let facts = match opener {
-            Some(main) => Arc::new(root.facts.opened_by(&main.as_started())),
-            None => root.as_started(),
+            Some(main) => Arc::new(root.facts.opened_by(&main.facts)),
+            None => root.facts.clone(),
         };
         let mut walks = lambda.walks(&root.path, &facts, libs, &self.members);
         // Who opens a plugin brings the symbols that it leaves open.
@@ -502,123 +431,32 @@ impl<'a> Contents<'a> {
     }
 }
 
-impl Root {
-    /// The facts that decide how it loads: with the loader that a script calls.
-    fn as_started(&self) -> Arc<ElfFacts> {
-        match self.script.as_ref().and_then(|script| script.loader.as_ref()) {
-            None => self.facts.clone(),
-            Some(loader) => {
-                let facts = (*self.facts).clone();
-                Arc::new(ElfFacts { interpreter: Some(loader.path.clone()), ..facts })
-            }
-        }
-    }
-}
-
-/// An archive's files as the loader will meet them where Lambda unpacks it.
-pub(super) fn own_members(read: &Archive<Seen>, kind: BundleKind) -> Vec<Member> {
-    let locked = locked_directories(read);
-    let is_locked = |name: &str| {
-        !locked.is_empty() && name.match_indices('/').any(|(at, _)| locked.contains_key(&name[..at]))
+/// The lints' findings about the program at a path on Lambda, and the archive's libraries, of which `bytes` has
+/// the content by their paths.
+fn lint_archive<'a>(
+    subject: &Subject,
+    walks: &[Walked],
+    kind: BundleKind,
+    program: &str,
+    bytes: impl Fn(&str) -> &'a [u8],
+) -> Vec<Finding> {
+    let library = |path, facts| {
+        let bytes = bytes(path);
+        in_memory(paths::file_name(path), facts, bytes)
     };
-    let member = |entry: &ReadEntry<Seen>| {
-        let content = match &entry.kind {
-            Kind::Directory if locked.contains_key(entry.name.as_str()) => MemberContent::Locked,
-            Kind::Directory => return None,
-            Kind::Link(target) => MemberContent::Link(target.clone()),
-            Kind::File if !is_readable(entry) || is_locked(&entry.name) => {
-                MemberContent::Other(Opened::Unreadable)
-            }
-            Kind::File => MemberContent::of_file(facts_of(entry), entry.size),
-        };
-        Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
-    };
-    read.entries.iter().filter_map(member).collect()
-}
-
-/// A layer's files as the kernel starts them, by their paths on Lambda.
-pub(super) fn layer_files(read: &Archive<Seen>) -> impl Iterator<Item = (String, LayerFile)> {
-    read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| {
-        let file = LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() };
-        (format!("{}/{}", BundleKind::Layer.root(), entry.name), file)
-    })
-}
-
-/// The bytes of an entry, where they were kept.
-pub(super) fn bytes_of(entry: &ReadEntry<Seen>) -> &[u8] {
-    entry.content.as_ref().and_then(|seen| seen.bytes.as_deref()).unwrap_or_default()
-}
-
-fn facts_of(entry: &ReadEntry<Seen>) -> std::result::Result<Arc<ElfFacts>, ElfError> {
-    match &entry.content {
-        Some(seen) => seen.facts.clone(),
-        None => Err(ElfError::NotElf(OtherFormat::Empty)),
-    }
-}
-
-/// Lambda runs functions as a user of its own: what only the owner may read is not there for it.
-///
-/// Mode 0 is what tools leave that write none.
-fn is_readable(entry: &ReadEntry<Seen>) -> bool {
-    entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
-}
-
-/// The archive's directories that Lambda's user may not enter, with their modes.
-///
-/// Mode 0 is what tools leave that write none.
-fn locked_directories(read: &Archive<Seen>) -> BTreeMap<&str, u32> {
-    let directories = read.entries.iter().filter(|entry| entry.kind == Kind::Directory);
-    let locked = directories.filter_map(|entry| Some((entry.name.as_str(), entry.mode?)));
-    locked.filter(|(_, mode)| *mode != 0 && mode & 0o001 == 0).collect()
-}
-
-/// What others must be allowed to do with a file that is started: a script is read, too, by its interpreter; an
-/// ELF file is read by the kernel.
-fn wanted_mode(facts: &std::result::Result<Arc<ElfFacts>, ElfError>) -> u32 {
-    if facts.is_ok() { 0o001 } else { 0o005 }
-}
-
-/// A finding if Lambda may not start a file of this mode; the kernel says EACCES then.
-fn not_executable(name: &str, wanted: u32, mode: Option<u32>) -> Option<Finding> {
-    let message = match mode {
-        Some(mode) if mode & wanted == wanted => return None,
-        Some(mode) if mode != 0 => {
-            format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it")
-        }
-        _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
-    };
-    Some(Finding::new(Code::NotExecutable, name, message).help(format!(
-        "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",
-        paths::file_name(name)
-    )))
-}
-
-/// What an ELF file is that the kernel does not start, or that dies at once.
-fn no_program(facts: &ElfFacts) -> Option<&'static str> {
-    match facts.object_type {
-        ObjectType::Other(1) => Some("it is an object file, not a program"),
-        ObjectType::Other(_) => Some("it is an ELF file, but not a program"),
-        // Of another machine no more is known than its header.
-        _ if facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
-            Some("it is a shared library, not a program")
-        }
+    let members = subject.members.iter().filter_map(|member| match &member.content {
+        MemberContent::Object(facts) => Some((member.path.as_str(), &**facts)),
         _ => None,
-    }
+    });
+    let libraries: Vec<File> = members
+        .filter(|(_, facts)| facts.linkage() == Linkage::SharedLibrary)
+        .map(|(path, facts)| library(path, facts))
+        .collect();
+    let program = in_memory(subject.name, subject.program, bytes(program));
+    lints::of_kind(lints::lint(subject, walks, &program, &libraries), kind)
 }
 
-fn cannot_start(name: &str, why: &str) -> Finding {
-    Finding::new(Code::NotElf, name, format!("`{name}` cannot be started: {why}"))
-}
-
-fn bootstrap_missing(path: &str, read: &Archive<Seen>) -> Finding {
-    let finding =
-        Finding::new(Code::BootstrapMissing, BOOTSTRAP, format!("`{path}` has no `bootstrap` at its root"));
-    let mut files = read.entries.iter().filter(|entry| entry.kind == Kind::File);
-    let is_elsewhere = |entry: &&ReadEntry<Seen>| paths::file_name(&entry.name) == BOOTSTRAP;
-    match files.find(is_elsewhere) {
-        Some(entry) => finding.help(format!("put `{}` at the root of the archive", entry.name)),
-        None => finding.help(
-            "name the program `bootstrap`, or let `cargo lambda-bundle` write the archive; if it is a layer, say `--kind layer`",
-        ),
-    }
+fn in_memory<'a>(name: &str, facts: &'a ElfFacts, bytes: &'a [u8]) -> File<'a> {
+    let part = |range: Range<u64>| Cow::Borrowed(&bytes[range.start as usize..range.end as usize]);
+    File::new(name, facts, bytes.len() as u64, part)
 }

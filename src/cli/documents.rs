@@ -2,10 +2,10 @@
 
 use clap::CommandFactory;
 
-use crate::cli::{Cli, PrintCommand};
+use super::{Cli, PrintCommand};
 
 /// The JSON Schema of everything that `--message-format json` prints.
-pub const SCHEMA: &str = include_str!("report/schema.json");
+pub const SCHEMA: &str = include_str!("../report/schema.json");
 
 /// The name of the program's file, which shells complete and `man` looks for.
 const FILE_NAME: &str = "cargo-lambda-bundle";

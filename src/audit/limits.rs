@@ -8,7 +8,7 @@ use crate::text;
 const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
 
 /// A finding if the contents are over Lambda's limit.
-pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
+pub fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
     (unzipped_bytes > archive::LAMBDA_UNZIPPED_BYTES).then(|| {
         Finding::new(
             Code::SizeLimit,
@@ -24,7 +24,7 @@ pub(super) fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
 }
 
 /// A finding if the ZIP cannot be part of the request that uploads it.
-pub(super) fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Finding> {
+pub fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Finding> {
     (zipped_bytes > DIRECT_UPLOAD_LIMIT).then(|| {
         Finding::new(
             Code::DirectUploadLimit,

@@ -1,0 +1,15 @@
+//! Files that cannot be edited as the plan means them to be.
+
+use crate::audit::{Code, Finding};
+use crate::repair::{Edits, Refusal};
+
+/// The file `name` must be edited, and the editor refuses it.
+pub fn not_editable(name: &str, edits: &Edits, refusal: &Refusal) -> Finding {
+    let aim = match edits.unbind.is_empty() {
+        true => "the bundle's libraries load first",
+        false => "it takes what the runtime's glibc has",
+    };
+    let message = format!("`{name}` must be edited so that {aim}, and cannot be: {refusal}");
+    Finding::new(Code::NotEditable, name, message)
+        .help("link it again with another linker (`-C link-arg=-fuse-ld=bfd`)")
+}

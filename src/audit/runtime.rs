@@ -1,0 +1,116 @@
+//! Findings that need no walk: the age of what is known of a runtime, AWS's dates for it, and the program's own
+//! architecture and age.
+
+use crate::audit::{Code, Finding};
+use crate::baseline::{Baseline, DEFAULT_RUNTIME, names, runtimes};
+use crate::date;
+use crate::elf::{Arch, ElfFacts};
+
+/// A finding if the program is not for the asserted architecture.
+pub fn arch_assertion(facts: &ElfFacts, wanted: Option<Arch>, name: &str) -> Option<Finding> {
+    let (wanted, arch) = (wanted?, facts.arch()?);
+    (wanted != arch).then(|| {
+        Finding::new(
+            Code::WrongArch,
+            name,
+            format!("`{name}` is for {arch}, but `--arch {wanted}` was asked for"),
+        )
+        .help(format!(
+            "build it with `--target {}-unknown-linux-gnu`, or say `--arch {arch}` if that is the function's",
+            wanted.gnu_name()
+        ))
+    })
+}
+
+/// The runtime, or the baseline in its place, is not for the program's architecture.
+pub fn arch_not_offered(name: &str, arch: Arch, runtime: &str, is_file: bool) -> Finding {
+    let what = if is_file { "baseline" } else { "runtime" };
+    let message = format!("`{name}` is for {arch}, which the {what} {runtime} does not offer");
+    Finding::new(Code::WrongArch, name, message).help(match is_file {
+        true => "capture a root of that architecture: `baseline capture --arch`",
+        false => "choose another runtime: `--runtime provided.al2023`",
+    })
+}
+
+/// A warning that `source` is newer than the program `name` at `path`, which was built from it.
+pub fn stale_binary(name: &str, path: &str, source: &str) -> Finding {
+    let message = format!("`{source}` is newer than `{path}`, which was built from it");
+    Finding::new(Code::StaleBinary, name, message).help("build it again, or let `--build` do it")
+}
+
+/// AWS changes images every few weeks; libraries and version nodes come and go over years.
+const DAYS_UNTIL_OLD: u64 = 365;
+
+/// Findings about the runtime itself; `today` is a day like `2026-11-21`.
+pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if date::days_between(&baseline.recorded, today) > DAYS_UNTIL_OLD {
+        let message = format!(
+            "what is known of {} was recorded on {}, over a year ago; its images may have changed",
+            baseline.runtime, baseline.recorded
+        );
+        let finding = Finding::new(Code::BaselineOld, name, message);
+        let is_embedded = names().contains(&baseline.runtime.as_str());
+        findings.push(match is_embedded {
+            true => finding.help("install a newer version of cargo lambda-bundle"),
+            false => finding.help("capture it again: `cargo lambda-bundle baseline capture`"),
+        });
+    }
+    let lifecycle = &baseline.lifecycle;
+    let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| date.as_str() <= today);
+    if baseline.names_only {
+        let message = format!(
+            "`{}` lists names only: what its libraries define and need is not known, and what it does not list is \
+             taken as absent",
+            baseline.runtime
+        );
+        let finding = Finding::new(Code::NamesOnly, name, message);
+        findings.push(finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root"));
+        return findings;
+    }
+    if !passed(&lifecycle.deprecated) {
+        return findings;
+    }
+    let since = lifecycle.deprecated.as_deref().unwrap_or_default();
+    let mut message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
+    for (what, date) in [("creating", &lifecycle.create_blocked), ("updating", &lifecycle.update_blocked)] {
+        if let Some(date) = date {
+            let verb = if date.as_str() <= today { "has been blocked since" } else { "will be blocked on" };
+            message.push_str(&format!("; {what} functions {verb} {date}"));
+        }
+    }
+    let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
+    let is_older = baseline.runtime != DEFAULT_RUNTIME;
+    if is_older && runtimes().contains(&baseline.runtime.as_str()) {
+        finding = finding.help(format!("move to `--runtime {}`", DEFAULT_RUNTIME));
+    }
+    findings.push(finding);
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::baseline::embedded;
+
+    #[track_caller]
+    fn check(recorded: &str, days_after_2026_01_01: u64, expected: &[Code]) {
+        let Some(mut baseline) = embedded("provided.al2023", Arch::X86_64) else { panic!("no table") };
+        baseline.recorded = recorded.to_owned();
+        let now = Duration::from_secs(1_767_225_600 + days_after_2026_01_01 * 86_400);
+        let today = date::day(SystemTime::UNIX_EPOCH + now);
+        let findings = runtime_findings(&baseline, "app", &today);
+        let codes: Vec<Code> = findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn a_table_is_old_after_a_year() {
+        check("2026-01-01", 365, &[]);
+        check("2026-01-01", 366, &[Code::BaselineOld]);
+        check("2027-01-01", 0, &[]);
+        check("a day that is none", 366, &[]);
+    }
+}

@@ -1,0 +1,54 @@
+//! From findings to a verdict and an exit status.
+
+use crate::audit::{Finding, Findings, Severity};
+use crate::report::{self, Artifact};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// The findings as they count for this run.
+pub(super) struct Conclusion {
+    /// Errors first.
+    pub findings: Vec<Finding>,
+    /// Whether one of them makes the run fail.
+    pub fails: bool,
+}
+
+/// Prints an artifact's findings, and keeps verdict and findings for the document.
+pub(super) fn conclude(
+    artifact: &mut Artifact,
+    findings: &Findings,
+    settings: &Settings,
+    ui: &Ui,
+) -> Conclusion {
+    // The verdict is what Lambda would do; `--deny` only moves the exit status.
+    artifact.verdict = report::verdict(findings.as_slice());
+    let mut findings = weighed(findings, settings);
+    report::sort(&mut findings);
+    artifact.findings = report::finding_reports(&findings);
+    for (at, finding) in findings.iter().enumerate() {
+        let mut shown = finding.clone();
+        // The same advice for several findings in a row is given once, after the last.
+        let next = findings.get(at + 1);
+        if next.is_some_and(|next| next.help == finding.help && next.severity == finding.severity) {
+            shown.help = None;
+        }
+        ui.finding(&shown);
+    }
+    let fails = has_error(&findings);
+    Conclusion { findings, fails }
+}
+
+/// Whether any of these findings makes the run fail, by the severities that the settings give them.
+pub(super) fn fails(findings: &Findings, settings: &Settings) -> bool {
+    has_error(&weighed(findings, settings))
+}
+
+fn weighed(findings: &Findings, settings: &Settings) -> Vec<Finding> {
+    let mut findings = findings.as_slice().to_vec();
+    settings.output.weigh(&mut findings);
+    findings
+}
+
+fn has_error(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}

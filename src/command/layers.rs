@@ -1,0 +1,48 @@
+//! Reads the layers that are attached to a function.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+use super::loaded::unreadable;
+use crate::archive::{self, Limits};
+use crate::disk;
+use crate::error::{Error, Result};
+use crate::lambda::Member;
+use crate::layout::{BundleKind, MOST_LAYERS};
+use crate::proof::{Attached, UnpackedFile, layer_files, own_members};
+use crate::ui::Ui;
+
+/// Reads the layers in the order in which they are attached.
+///
+/// # Errors
+///
+/// More than five, and one that cannot be read.
+pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
+    if layers.len() > MOST_LAYERS {
+        return Err(Error::usage(format!(
+            "{} layers are attached, and Lambda takes {MOST_LAYERS}",
+            layers.len()
+        ))
+        .help("merge some of them into one"));
+    }
+    let mut members: BTreeMap<String, (Member, &Utf8PathBuf)> = BTreeMap::new();
+    let mut attached = Attached::default();
+    let mut unzipped_bytes = 0;
+    for layer in layers {
+        let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
+        let see = |_, bytes| UnpackedFile::of_layer(bytes);
+        let read = archive::read_each(layer.as_str(), vec![&mut file], &Limits::default(), see)
+            .map_err(|error| error.or_help("name a whole ZIP archive"))?;
+        unzipped_bytes += read.unzipped_bytes;
+        attached.files.extend(layer_files(&read));
+        for member in own_members(&read, BundleKind::Layer) {
+            let path = member.path.clone();
+            if let Some((_, other)) = members.insert(path.clone(), (member, layer)) {
+                ui.status("Merging", &format!("{path} of {layer} wins over that of {other}"));
+            }
+        }
+    }
+    attached.add(members.into_values().map(|(member, _)| member).collect(), unzipped_bytes);
+    Ok(attached)
+}

@@ -1,0 +1,120 @@
+//! The Lambda worlds of a run. Each baseline is parsed once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::audit::{self, Finding};
+use crate::baseline::file::BaselineFile;
+use crate::baseline::{Baseline, embedded};
+use crate::date;
+use crate::disk;
+use crate::elf::{Arch, ElfFacts};
+use crate::error::Result;
+use crate::lambda::LambdaWorld;
+use crate::settings::{Package, Target};
+use crate::ui::Ui;
+
+/// The baselines of a run's packages.
+pub(super) struct Baselines {
+    /// The files of `--baseline`, by their paths.
+    files: BTreeMap<Utf8PathBuf, BaselineFile>,
+    embedded: Mutex<BTreeMap<(String, Arch), Option<Arc<Baseline>>>>,
+}
+
+impl Baselines {
+    /// Reads the files that the packages name.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_file`].
+    pub fn read(packages: &[Package], now: SystemTime) -> Result<Baselines> {
+        let mut files = BTreeMap::new();
+        for path in packages.iter().filter_map(|package| package.settings.target.baseline.as_ref()) {
+            if !files.contains_key(path) {
+                files.insert(path.clone(), read_file(path, now)?);
+            }
+        }
+        Ok(Baselines { files, embedded: Mutex::default() })
+    }
+
+    /// The runtimes to look at.
+    pub fn runtimes<'a>(&'a self, target: &'a Target) -> Vec<&'a str> {
+        match self.file(target) {
+            Some(file) => vec![file.name()],
+            None => target.runtimes.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The runtime whose findings decide the exit status.
+    pub fn configured<'a>(&'a self, target: &'a Target) -> &'a str {
+        self.file(target).map_or(&target.configured, BaselineFile::name)
+    }
+
+    /// The Lambda world of a runtime for the program `name`; a finding if that runtime has no such architecture.
+    pub fn world(
+        &self,
+        target: &Target,
+        runtime: &str,
+        arch: Arch,
+        name: &str,
+    ) -> std::result::Result<LambdaWorld, Box<Finding>> {
+        let file = self.file(target);
+        let found = match file {
+            Some(file) => file.baseline(arch),
+            None => self.embedded(runtime, arch),
+        };
+        let Some(baseline) = found else {
+            return Err(Box::new(audit::arch_not_offered(name, arch, runtime, file.is_some())));
+        };
+        let library_paths = match &target.library_path {
+            Some(value) => vec![value.clone()],
+            None => baseline.library_paths.clone(),
+        };
+        Ok(LambdaWorld {
+            baseline,
+            library_paths,
+            assume_present: target.assume_present.clone(),
+            assume_missing: target.assume_missing.clone(),
+            binds_now: target.binds_now,
+            preload: target.preload.clone(),
+        })
+    }
+
+    fn file(&self, target: &Target) -> Option<&BaselineFile> {
+        self.files.get(target.baseline.as_ref()?)
+    }
+
+    fn embedded(&self, runtime: &str, arch: Arch) -> Option<Arc<Baseline>> {
+        let mut known = self.embedded.lock().unwrap_or_else(PoisonError::into_inner);
+        let parse = || embedded(runtime, arch).map(Arc::new);
+        known.entry((runtime.to_owned(), arch)).or_insert_with(parse).clone()
+    }
+}
+
+/// Reads the file of a baseline.
+///
+/// # Errors
+///
+/// A file that is none, with the line that is wrong.
+pub(super) fn read_file(path: &Utf8Path, now: SystemTime) -> Result<BaselineFile> {
+    const HELP: &str = "name a file that `cargo lambda-bundle baseline capture` wrote, or a list of library paths, one a line";
+    let text = disk::text(path, "a baseline").map_err(|error| error.or_help(HELP))?;
+    BaselineFile::parse(path.as_str(), text, &date::day(now)).map_err(|error| error.help(HELP))
+}
+
+/// The architecture to look the runtime up with: the program's, else the asserted one.
+pub(super) fn arch_of(facts: &ElfFacts, target: &Target) -> Arch {
+    facts.arch().or(target.arch).unwrap_or(Arch::X86_64)
+}
+
+/// With `-v`: how old the table of the runtime is.
+pub(super) fn say_age(lambda: &LambdaWorld, now: SystemTime, ui: &Ui) {
+    if ui.is_verbose() {
+        let recorded = &lambda.baseline.recorded;
+        let age = date::days_ago(date::days_between(recorded, &date::day(now)));
+        ui.status("Baseline", &format!("of {}, recorded on {recorded}, {age}", lambda.label()));
+    }
+}

@@ -1,0 +1,98 @@
+//! An archive's files as they stand where Lambda unpacks it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
+use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
+use crate::lambda::{Member, MemberContent};
+use crate::layout::BundleKind;
+use crate::world::Opened;
+
+/// What was seen of a file in an archive.
+pub struct UnpackedFile {
+    /// What it says as an ELF file.
+    pub facts: std::result::Result<Arc<ElfFacts>, ElfError>,
+    /// Its bytes, where they are kept.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl UnpackedFile {
+    /// Looks at a file; its bytes are kept if asked, and where it is no ELF file and its text may matter.
+    pub fn new(name: &str, bytes: Vec<u8>, keep: bool) -> UnpackedFile {
+        let facts = elf::parse(&bytes).map(Arc::new);
+        let may_be_script = facts.is_err() && name == BOOTSTRAP;
+        UnpackedFile { facts, bytes: (keep || may_be_script).then_some(bytes) }
+    }
+
+    /// Looks at a file of a layer, to which a `bootstrap` may be a link.
+    pub fn of_layer(bytes: Vec<u8>) -> UnpackedFile {
+        let is_script = bytes.starts_with(b"#!");
+        UnpackedFile { facts: elf::parse(&bytes).map(Arc::new), bytes: is_script.then_some(bytes) }
+    }
+}
+
+/// A layer's file as the kernel starts it: what it is, whether it may be, and the text of a script.
+#[derive(Clone)]
+pub struct LayerFile {
+    pub(super) facts: std::result::Result<Arc<ElfFacts>, ElfError>,
+    pub(super) mode: Option<u32>,
+    pub(super) script: Arc<[u8]>,
+}
+
+/// An archive's files as the loader will meet them where Lambda unpacks it.
+pub fn own_members(read: &Archive<UnpackedFile>, kind: BundleKind) -> Vec<Member> {
+    let locked = locked_directories(read);
+    let is_locked = |name: &str| {
+        !locked.is_empty() && name.match_indices('/').any(|(at, _)| locked.contains_key(&name[..at]))
+    };
+    let member = |entry: &ReadEntry<UnpackedFile>| {
+        let content = match &entry.kind {
+            Kind::Directory if locked.contains_key(entry.name.as_str()) => MemberContent::Locked,
+            Kind::Directory => return None,
+            Kind::Link(target) => MemberContent::Link(target.clone()),
+            Kind::File if !is_readable(entry) || is_locked(&entry.name) => {
+                MemberContent::Other(Opened::Unreadable)
+            }
+            Kind::File => MemberContent::of_file(facts_of(entry), entry.size),
+        };
+        Some(Member { path: format!("{}/{}", kind.root(), entry.name), content })
+    };
+    read.entries.iter().filter_map(member).collect()
+}
+
+/// A layer's files as the kernel starts them, by their paths on Lambda.
+pub fn layer_files(read: &Archive<UnpackedFile>) -> impl Iterator<Item = (String, LayerFile)> {
+    read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| {
+        let file = LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() };
+        (format!("{}/{}", BundleKind::Layer.root(), entry.name), file)
+    })
+}
+
+/// The bytes of an entry, where they were kept.
+pub fn bytes_of(entry: &ReadEntry<UnpackedFile>) -> &[u8] {
+    entry.content.as_ref().and_then(|seen| seen.bytes.as_deref()).unwrap_or_default()
+}
+
+pub(super) fn facts_of(entry: &ReadEntry<UnpackedFile>) -> std::result::Result<Arc<ElfFacts>, ElfError> {
+    match &entry.content {
+        Some(seen) => seen.facts.clone(),
+        None => Err(ElfError::NotElf(OtherFormat::Empty)),
+    }
+}
+
+/// Lambda runs functions as a user of its own: what only the owner may read is not there for it.
+///
+/// Mode 0 is what tools leave that write none.
+pub(super) fn is_readable(entry: &ReadEntry<UnpackedFile>) -> bool {
+    entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
+}
+
+/// The archive's directories that Lambda's user may not enter, with their modes.
+///
+/// Mode 0 is what tools leave that write none.
+pub(super) fn locked_directories(read: &Archive<UnpackedFile>) -> BTreeMap<&str, u32> {
+    let directories = read.entries.iter().filter(|entry| entry.kind == Kind::Directory);
+    let locked = directories.filter_map(|entry| Some((entry.name.as_str(), entry.mode?)));
+    locked.filter(|(_, mode)| *mode != 0 && mode & 0o001 == 0).collect()
+}
