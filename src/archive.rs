@@ -29,7 +29,7 @@ mod read;
 mod write;
 
 pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR, chunks, workers};
-pub use read::{Archive, Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadEntry, read, read_each};
+pub use read::{Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadArchive, ReadEntry, read, read_each};
 pub use write::{Options, check_plan, write};
 
 /// The entry that Lambda starts; it comes first in an archive.

@@ -1,36 +1,36 @@
 //! The jobs: bundle, check, verify, config. Each takes final settings and calls one step after the other.
 
 mod baseline;
+mod build_side;
 mod bundle;
 mod conclude;
 mod config;
-mod contents;
-mod copies;
-mod fresh;
-mod included;
+mod deployment;
+mod documents;
+mod entries;
+mod explain;
+mod fingerprint;
 mod inputs;
 mod layers;
-mod loaded;
-mod output;
 mod program;
+mod programs;
 mod results;
 mod runtime;
-mod shipped;
+mod sizes;
 mod split;
 mod summary;
-mod template;
 mod verify;
+mod write;
 
 use crate::audit::pages;
 use crate::cli::MessageFormat;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::report::{self, Artifact, Failure, Report};
+use crate::report::{self, Failure, ProgramReport, Report};
 use crate::settings::{Context, Job, Output, Resolved};
 use crate::ui::Ui;
 
 use results::{Results, together};
-use runtime::Baselines;
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,42 +49,34 @@ pub enum Outcome {
 ///
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
 pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
-    let settings = resolved.shared();
-    match &settings.job {
-        Job::Bundle(_) | Job::Verify(_) => answer(resolved, context, ui),
-        Job::Baseline(job) => baseline::run(job, settings, context, ui).map(|()| Outcome::Done),
-        Job::Config => {
-            config::print(resolved, ui);
-            Ok(Outcome::Done)
+    let mut results = Results::default();
+    let answered = match &resolved.job {
+        Job::Bundle(packages) => bundle::run(packages, context, ui, &mut results),
+        Job::Verify(job) => verify::run(job, &resolved.output, context, ui, &mut results),
+        Job::Baseline(job) => {
+            return baseline::run(job, &resolved.output, context, ui).map(|()| Outcome::Done);
+        }
+        Job::Config(packages) => {
+            config::print(packages, &resolved.output, ui);
+            return Ok(Outcome::Done);
         }
         Job::Page(code) => {
             ui.data(pages::page(*code));
-            Ok(Outcome::Done)
+            return Ok(Outcome::Done);
         }
-    }
-}
-
-/// Runs a job about programs; what is known when it fails is in the document, too.
-fn answer(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
-    let settings = resolved.shared();
-    let mut results = Results::default();
-    let answered =
-        Baselines::read(&resolved.packages, context.now).and_then(|baselines| match &settings.job {
-            Job::Verify(job) => verify::run(job, settings, &baselines, context, ui, &mut results),
-            _ => bundle::run(resolved, &baselines, context, ui, &mut results),
-        });
+    };
     let together = together(&results.errors);
     let one = results.errors.first().filter(|_| results.errors.len() == 1);
     let error = answered.as_ref().err().or(one).or(together.as_ref());
-    print(&results, error, &settings.output, context, ui)?;
-    answered.map(|()| match (results.errors.is_empty(), results.artifacts.iter().any(|it| it.fails)) {
+    print(&results, error, &resolved.output, context, ui)?;
+    answered.map(|()| match (results.errors.is_empty(), results.programs.iter().any(|it| it.fails)) {
         (false, _) => Outcome::NoAnswer,
         (true, true) => Outcome::Findings,
         (true, false) => Outcome::Done,
     })
 }
 
-/// Prints the report in a form for programs. Annotations are of the artifacts that decide.
+/// Prints the report in a form for programs. Annotations are of the programs that decide.
 fn print(
     results: &Results,
     error: Option<&Error>,
@@ -93,9 +85,9 @@ fn print(
     ui: &Ui,
 ) -> Result<()> {
     let failure = error.map(Failure::of);
-    let all: Vec<&Artifact> = results.artifacts.iter().map(|it| &it.artifact).collect();
-    let deciding = results.artifacts.iter().filter(|it| it.decides);
-    let deciding: Vec<&Artifact> = deciding.map(|it| &it.artifact).collect();
+    let all: Vec<&ProgramReport> = results.programs.iter().map(|it| &it.report).collect();
+    let deciding = results.programs.iter().filter(|it| it.decides);
+    let deciding: Vec<&ProgramReport> = deciding.map(|it| &it.report).collect();
     match output.format {
         MessageFormat::Human => {}
         MessageFormat::Json => ui.data(&Report::new(&all, results.split_layer.as_ref(), failure).to_json()),

@@ -57,9 +57,9 @@ fn exit(ui: &Ui, result: Result<Outcome>) -> ExitCode {
 fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
     let ui = |output: &Output| Ui::new(output.verbosity, output.color, output.may_show_progress);
     match settings::resolve(line, context) {
-        Ok(mut resolved) => {
-            let ui = ui(&resolved.shared().output);
-            let outcome = command::run(&mut resolved, context, &ui);
+        Ok(resolved) => {
+            let ui = ui(&resolved.output);
+            let outcome = command::run(&resolved, context, &ui);
             (ui, outcome)
         }
         Err(error) => match settings::first_output(line, context) {

@@ -32,12 +32,16 @@
 mod displaced;
 mod draft;
 mod edits;
+mod included;
+mod names;
 mod pins;
 mod private;
 mod rebind;
 mod search;
 
 pub use self::displaced::doubtful_takers;
+pub use self::included::{IncludedObject, Planned, PlannedInclude, plan_all};
+pub use self::names::check_names;
 pub use self::rebind::{BoundTo, Rebound, ReboundFile};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +74,7 @@ pub struct Request<'a> {
     /// SONAMEs that are never shipped.
     pub exclude: &'a Patterns,
     /// SONAMEs whose copy of ours shall be used, though the system's would do.
-    pub prefer: &'a Patterns,
+    pub pin: &'a Patterns,
     /// Whether ELF files may be edited (`--repair auto`).
     pub may_edit: bool,
     /// Whose C library the program uses.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
+use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
 use crate::audit::lints::{self, File};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
@@ -31,7 +31,7 @@ pub use self::attached::Attached;
 pub use self::unpacked::{UnpackedFile, layer_files, own_members};
 
 /// A program or library of an archive, and how it starts.
-pub struct Root {
+pub struct EntryPoint {
     /// Its name in the archive.
     pub name: String,
     /// Its path on Lambda, links followed: `$ORIGIN` is where the file is.
@@ -41,8 +41,8 @@ pub struct Root {
 }
 
 /// The archive as Lambda unpacks it, its main program found.
-pub struct Contents<'a> {
-    read: &'a Archive<UnpackedFile>,
+pub struct Unpacked<'a> {
+    read: &'a ReadArchive<UnpackedFile>,
     kind: BundleKind,
     /// Whether the runtime starts a `bootstrap`.
     starts_bootstrap: bool,
@@ -51,9 +51,39 @@ pub struct Contents<'a> {
     files: MemoryFiles,
     attached: &'a Attached,
     /// The main program: `bootstrap`, else the first extension or program.
-    pub main: Option<Root>,
+    pub main: Option<EntryPoint>,
     /// What is wrong with the archive itself.
     pub findings: Vec<Finding>,
+}
+
+/// What a written archive is held to.
+pub struct Expected<'a> {
+    /// What it is.
+    pub kind: BundleKind,
+    /// Where its programs will run.
+    pub lambda: &'a LambdaWorld,
+    /// Names opened at run time.
+    pub libs: &'a [String],
+    /// The layers that are attached to it.
+    pub attached: &'a Attached,
+}
+
+/// Holds an archive that was read to what is expected of it: the first error, if there is one.
+pub fn prove(path: &str, read: &ReadArchive<UnpackedFile>, expected: &Expected) -> Option<Finding> {
+    let runtime = &expected.lambda.baseline.runtime;
+    let unpacked = Unpacked::new(read, path, expected.kind, runtime, expected.attached);
+    let (findings, _) = unpacked.prove(expected.lambda, expected.libs, false);
+    findings.into_iter().chain(unpacked.findings).find(|finding| finding.severity == Severity::Error)
+}
+
+/// What an archive is by its names: extensions have a directory of their own.
+pub fn kind_of(read: &ReadArchive<UnpackedFile>) -> BundleKind {
+    let has = |start: &str| read.entries.iter().any(|entry| entry.name.starts_with(start));
+    if !read.entries.iter().any(|entry| entry.name == BOOTSTRAP) && has("extensions/") {
+        BundleKind::Extension
+    } else {
+        BundleKind::Function
+    }
 }
 
 /// Interpreters of scripts that are on every runtime: bash, under both its names.
@@ -70,15 +100,15 @@ struct Proved {
     loaded: BTreeSet<String>,
 }
 
-impl<'a> Contents<'a> {
+impl<'a> Unpacked<'a> {
     /// Looks at what was read from `path`, which is for the runtime of this name.
     pub fn new(
-        read: &'a Archive<UnpackedFile>,
+        read: &'a ReadArchive<UnpackedFile>,
         path: &str,
         kind: BundleKind,
         runtime: &str,
         attached: &'a Attached,
-    ) -> Contents<'a> {
+    ) -> Unpacked<'a> {
         let mut members: Vec<Member> = attached.members.clone();
         members.extend(own_members(read, kind));
         let starts_bootstrap = baseline::starts_bootstrap(runtime);
@@ -88,13 +118,13 @@ impl<'a> Contents<'a> {
         }
         lambda::add_members(&members, &mut files);
         let findings = Vec::new();
-        let mut contents =
-            Contents { read, kind, starts_bootstrap, members, files, attached, main: None, findings };
+        let mut unpacked =
+            Unpacked { read, kind, starts_bootstrap, members, files, attached, main: None, findings };
         if read.unpacked {
-            contents.find_main(path);
-            contents.check_directories();
+            unpacked.find_main(path);
+            unpacked.check_directories();
         }
-        contents
+        unpacked
     }
 
     /// The archive's entry that the kernel comes to by this name.
@@ -135,7 +165,8 @@ impl<'a> Contents<'a> {
         match &file.facts {
             Ok(facts) => match no_program(facts) {
                 None => {
-                    self.main = Some(Root { path: path.to_owned(), ..self.root(BOOTSTRAP, facts.clone()) });
+                    self.main =
+                        Some(EntryPoint { path: path.to_owned(), ..self.root(BOOTSTRAP, facts.clone()) });
                 }
                 Some(what) => self.findings.push(cannot_start(BOOTSTRAP, what)),
             },
@@ -259,7 +290,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The first program; extensions before others.
-    fn first_program(&self) -> Option<Root> {
+    fn first_program(&self) -> Option<EntryPoint> {
         let mut roots = self.others(&BTreeSet::new());
         roots.retain(|root| root.facts.linkage() != Linkage::SharedLibrary);
         roots.sort_by_key(|root| !root.name.starts_with("extensions/"));
@@ -303,10 +334,10 @@ impl<'a> Contents<'a> {
     }
 
     /// A program or library of this name.
-    fn root(&self, name: &str, facts: Arc<ElfFacts>) -> Root {
+    fn root(&self, name: &str, facts: Arc<ElfFacts>) -> EntryPoint {
         let path = self.path(name);
         let path = self.files.real_path(&path).unwrap_or(path);
-        Root { name: name.to_owned(), path, facts }
+        EntryPoint { name: name.to_owned(), path, facts }
     }
 
     /// A finding if Lambda may not execute an entry.
@@ -325,7 +356,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The files that the kernel executes to start a program.
-    fn executed(&self, root: &Root) -> Vec<String> {
+    fn executed(&self, root: &EntryPoint) -> Vec<String> {
         let mut names = vec![root.name.clone()];
         // A relative one starts at the current directory.
         names.extend(
@@ -335,9 +366,9 @@ impl<'a> Contents<'a> {
     }
 
     /// The ELF files beside the main program that it does not load, sorted by name.
-    fn others(&self, loaded: &BTreeSet<String>) -> Vec<Root> {
+    fn others(&self, loaded: &BTreeSet<String>) -> Vec<EntryPoint> {
         let main = self.main.as_ref().map(|main| main.path.as_str());
-        let mut roots: Vec<Root> = self
+        let mut roots: Vec<EntryPoint> = self
             .members
             .iter()
             .filter(|member| Some(member.path.as_str()) != main)
@@ -371,7 +402,7 @@ impl<'a> Contents<'a> {
         // A library of another machine under the name of one that is loaded was passed over by the loader.
         let names: BTreeSet<String> =
             proved.loaded.iter().map(|path| paths::file_name(path).to_owned()).collect();
-        let is_passed_over = |root: &Root| {
+        let is_passed_over = |root: &EntryPoint| {
             root.facts.arch() != Some(lambda.arch()) && names.contains(paths::file_name(&root.name))
         };
         for root in others {
@@ -382,7 +413,7 @@ impl<'a> Contents<'a> {
         (proved.findings.into_vec(), proved.libraries)
     }
 
-    fn prove_one(&self, root: &Root, lambda: &LambdaWorld, libs: &[String], proved: &mut Proved) {
+    fn prove_one(&self, root: &EntryPoint, lambda: &LambdaWorld, libs: &[String], proved: &mut Proved) {
         let walks = self.walks(root, lambda, libs);
         let objects = walks.iter().flat_map(|walked| &walked.closure.objects);
         proved.loaded.extend(objects.map(|object| object.path.clone()));
@@ -411,7 +442,7 @@ impl<'a> Contents<'a> {
         }
     }
 
-    fn walks(&self, root: &Root, lambda: &LambdaWorld, libs: &[String]) -> Vec<Walked> {
+    fn walks(&self, root: &EntryPoint, lambda: &LambdaWorld, libs: &[String]) -> Vec<Walked> {
         // No process of this runtime loads a file for another machine.
         if root.facts.arch() != Some(lambda.arch()) {
             return Vec::new();

@@ -16,9 +16,12 @@ mod size;
 
 use serde::Serialize;
 
+use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
 use crate::audit::{Finding, Severity, Subject, label};
+use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::lambda::{Certainty, LambdaWorld, Walked};
+use crate::layout::BundleKind;
 use crate::layout::Layout;
 use crate::loader::{Closure, Outcome, Rule};
 use crate::plan::NotShipped;
@@ -38,10 +41,10 @@ pub struct Report<'a> {
     /// Its version.
     pub version: u32,
     /// One element per program and runtime.
-    pub artifacts: &'a [&'a Artifact],
+    pub artifacts: &'a [&'a ProgramReport],
     /// The layer of `--split-layer`, if it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub split_layer: Option<&'a Archive>,
+    pub split_layer: Option<&'a ArchiveReport>,
     /// Why the run could not answer, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -50,8 +53,8 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// A document of these artifacts.
     pub fn new<'a>(
-        artifacts: &'a [&'a Artifact],
-        split_layer: Option<&'a Archive>,
+        artifacts: &'a [&'a ProgramReport],
+        split_layer: Option<&'a ArchiveReport>,
         error: Option<Failure>,
     ) -> Report<'a> {
         Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
@@ -116,7 +119,7 @@ impl Failure {
 
 /// What the report says of one program on one runtime.
 #[derive(Debug, Clone, Serialize)]
-pub struct Artifact {
+pub struct ProgramReport {
     /// The program's name.
     pub name: String,
     /// Its package.
@@ -156,10 +159,48 @@ pub struct Artifact {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rebound: Vec<Rebinding>,
     /// The archive that was written or read.
-    pub archive: Option<Archive>,
+    pub archive: Option<ArchiveReport>,
     /// With `explain`: how each library came to be where it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<Explanation>,
+}
+
+impl ProgramReport {
+    /// The report of the program `name` at `path`, before anything is found; its facts where its file was read.
+    pub fn new(name: &str, path: &str, runtime: &str, facts: Option<&ElfFacts>) -> ProgramReport {
+        let of_lambda = facts.filter(|facts| facts.arch().is_some());
+        ProgramReport {
+            name: name.to_owned(),
+            package: None,
+            path: path.to_owned(),
+            target: None,
+            profile: None,
+            runtime: runtime.to_owned(),
+            baseline_recorded: None,
+            arch: of_lambda.and_then(ElfFacts::arch).map(|arch| arch.as_str().to_owned()),
+            linkage: of_lambda.map(|facts| facts.linkage().as_str()),
+            libc: of_lambda.map(|facts| facts.libc().as_str()),
+            interpreter: facts.and_then(|facts| facts.interpreter.clone()),
+            verdict: "unknown",
+            role: role(name),
+            libraries: Vec::new(),
+            findings: Vec::new(),
+            sizes: None,
+            edits: Vec::new(),
+            rebound: Vec::new(),
+            archive: None,
+            explanations: Vec::new(),
+        }
+    }
+}
+
+/// What a program is in the bundle, by its name there.
+pub fn role(name: &str) -> &'static str {
+    match name {
+        BOOTSTRAP => "bootstrap",
+        name if name.starts_with("extensions/") => "extension",
+        _ => "program",
+    }
 }
 
 /// One library of a closure.
@@ -312,7 +353,7 @@ pub struct FindingReport {
 
 /// One archive, or one directory with what would be in it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Archive {
+pub struct ArchiveReport {
     /// Where it is.
     pub path: String,
     /// `function`, `layer` or `extension`.
@@ -328,18 +369,68 @@ pub struct Archive {
     /// SHA-256 of the file, base64: Lambda's `CodeSha256`; a directory has none.
     pub code_sha256: Option<String>,
     /// Its members.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<EntryReport>,
 }
 
 /// One member of an archive.
 #[derive(Debug, Clone, Serialize)]
-pub struct Entry {
+pub struct EntryReport {
     /// Its name.
     pub name: String,
     /// Permission bits.
     pub mode: u32,
     /// Unzipped size.
     pub size: u64,
+}
+
+impl ArchiveReport {
+    /// The report of these entries at `path`, as files in a directory.
+    pub fn planned(path: &str, kind: BundleKind, entries: &[Entry]) -> ArchiveReport {
+        let entry = |entry: &Entry| EntryReport {
+            name: entry.name.clone(),
+            mode: match entry.content {
+                Content::File(_) | Content::Stored(_) => entry.mode.bits(),
+                Content::Link(_) => 0o777,
+            },
+            size: entry.content.n_bytes(),
+        };
+        ArchiveReport {
+            path: path.to_owned(),
+            kind: kind.as_str(),
+            format: "dir",
+            zipped_bytes: None,
+            unzipped_bytes: entries.iter().map(|entry| entry.content.n_bytes()).sum(),
+            sha256: None,
+            code_sha256: None,
+            entries: entries.iter().map(entry).collect(),
+        }
+    }
+
+    /// The report of an archive that was read.
+    pub fn read<T>(path: &str, kind: BundleKind, read: &ReadArchive<T>) -> ArchiveReport {
+        let entry = |entry: &ReadEntry<T>| EntryReport {
+            name: entry.name.clone(),
+            mode: entry.mode.unwrap_or(0),
+            size: entry.size,
+        };
+        ArchiveReport {
+            unzipped_bytes: read.unzipped_bytes,
+            entries: read.entries.iter().map(entry).collect(),
+            ..ArchiveReport::planned(path, kind, &[])
+        }
+    }
+
+    /// The same, as a ZIP of this size and digest.
+    #[must_use]
+    pub fn zipped(self, zipped_bytes: u64, digest: Digest) -> ArchiveReport {
+        ArchiveReport {
+            format: "zip",
+            zipped_bytes: Some(zipped_bytes),
+            sha256: Some(digest.hex),
+            code_sha256: Some(digest.base64),
+            ..self
+        }
+    }
 }
 
 /// Sorts findings as they are shown: errors, warnings, notes; each by code, object, library.
@@ -472,7 +563,7 @@ fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> 
 pub type Line = (&'static str, String);
 
 /// One line per library that is shipped or used, and why.
-pub fn library_lines(artifact: &Artifact, lambda: &LambdaWorld) -> Vec<Line> {
+pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line> {
     let runtime = &lambda.baseline.runtime;
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();

@@ -46,17 +46,41 @@ pub struct Context {
     pub threads: NonZeroUsize,
 }
 
-/// Everything a run does, for each package by itself.
+/// Everything a run does.
 pub struct Resolved<'a> {
-    /// The selected packages, sorted by directory; one without a name where no manifest is asked. At least one.
-    pub packages: Vec<Package>,
+    /// What it does.
+    pub job: Job<'a>,
+    /// How the results are shown, on which all packages agree.
+    pub output: Output,
+}
+
+/// The job of a run.
+pub enum Job<'a> {
+    /// Plan, then write, show or explain.
+    Bundle(Packages<'a>),
+    /// Audit archives.
+    Verify(Verify),
+    /// Print the settings.
+    Config(Packages<'a>),
+    /// Print what a kind of finding means.
+    Page(Code),
+    /// Show what the tables hold.
+    Baseline(BaselineJob),
+}
+
+/// The packages whose programs are bundled.
+pub struct Packages<'a> {
+    /// The one that stands for the run as a whole; the first.
+    first: PackageSettings,
+    /// The others, sorted by directory.
+    rest: Vec<PackageSettings>,
     /// The project that they are from.
     pub project: Option<Chosen<'a>>,
 }
 
 /// The settings of one package's programs.
-pub struct Package {
-    /// Its name.
+pub struct PackageSettings {
+    /// Its name; none where no manifest is asked.
     pub name: Option<String>,
     /// The directory of its manifest, absolute; empty where no manifest was asked.
     pub directory: Utf8PathBuf,
@@ -66,41 +90,32 @@ pub struct Package {
     pub values: Vec<Setting>,
 }
 
-impl Resolved<'_> {
+impl Packages<'_> {
+    /// All of them, sorted by directory.
+    pub fn iter(&self) -> impl Iterator<Item = &PackageSettings> {
+        [&self.first].into_iter().chain(&self.rest)
+    }
+
     /// The settings of the run as a whole, on which all packages agree.
     pub fn shared(&self) -> &Settings {
-        &self.packages[0].settings
+        &self.first.settings
     }
 
     /// The settings of the package whose manifest is in this directory.
     pub fn of(&self, directory: &Utf8Path) -> &Settings {
-        let package = self.packages.iter().find(|package| package.directory == directory);
+        let package = self.iter().find(|package| package.directory == directory);
         package.map_or_else(|| self.shared(), |package| &package.settings)
     }
 }
 
 /// Everything a run does with the programs of one package.
 pub struct Settings {
-    /// The job.
-    pub job: Job,
+    /// What their bundles are.
+    pub bundle: BundleSettings,
     /// Where the programs will run.
     pub target: Target,
     /// How the results are shown.
     pub output: Output,
-}
-
-/// The job of a run.
-pub enum Job {
-    /// Plan, then write, show or explain.
-    Bundle(Box<Bundle>),
-    /// Audit archives.
-    Verify(Verify),
-    /// Print the settings.
-    Config,
-    /// Print what a kind of finding means.
-    Page(Code),
-    /// Show what the tables hold.
-    Baseline(BaselineJob),
 }
 
 /// What to show of the tables.
@@ -157,6 +172,8 @@ pub struct Capture {
 /// What to audit.
 #[derive(Debug)]
 pub struct Verify {
+    /// Where the archives' programs will run.
+    pub target: Target,
     /// The archives; none for those that the template names.
     pub archives: Vec<Utf8PathBuf>,
     /// The deployment template to compare them with.
@@ -170,7 +187,7 @@ pub struct Verify {
 }
 
 /// What to bundle.
-pub struct Bundle {
+pub struct BundleSettings {
     /// The shape of the bundle.
     pub kind: BundleKind,
     /// The libraries alone.
@@ -190,7 +207,7 @@ pub struct Bundle {
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
     /// SONAMEs whose copy of ours is used, though the runtime's would do.
-    pub prefer: Patterns,
+    pub pin: Patterns,
     /// Whether copies of ELF files may be edited.
     pub may_edit: bool,
     /// Whose C library the program uses.
@@ -232,12 +249,16 @@ pub enum Purpose {
     /// The sizes of its files are shown.
     Size,
     /// Some of it is explained.
-    Explain {
-        /// The libraries; all of them if there is no pattern.
-        wanted: Option<Patterns>,
-        /// How.
-        form: Form,
-    },
+    Explain(Explain),
+}
+
+/// What is explained.
+#[derive(Debug)]
+pub struct Explain {
+    /// The libraries; all of them if there is no pattern.
+    pub wanted: Option<Patterns>,
+    /// How.
+    pub form: Form,
 }
 
 /// How a closure is explained.
@@ -305,7 +326,7 @@ pub struct Target {
 }
 
 /// How results are shown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// What the report is written as. Tables of runtimes and settings are text or JSON.
     pub format: MessageFormat,
@@ -413,13 +434,20 @@ pub fn first_output(line: &CommandLine, context: &Context) -> Result<Output> {
 pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<'a>> {
     let variables = variables(context)?;
     let (cli, values) = merge(line, &[&variables])?;
-    let Some(selection) = cargo_selection(&cli) else {
-        let settings = settings(cli, context).map_err(|error| blame(error, &values))?;
-        let package = Package { name: None, directory: Utf8PathBuf::new(), settings, values };
-        return Ok(Resolved { packages: vec![package], project: None });
-    };
+    let is_config = matches!(cli.command, Some(Command::Config(_)));
+    let with_packages = |packages| if is_config { Job::Config(packages) } else { Job::Bundle(packages) };
+    let selection = cargo_selection(&cli);
     // What is wrong on the command line alone is said without asking cargo.
-    settings(cli, context).map_err(|error| blame(error, &values))?;
+    let alone = match settings(cli, context).map_err(|error| blame(error, &values))? {
+        Single::Package(settings) => settings,
+        Single::Other(job, output) => return Ok(Resolved { job: *job, output }),
+    };
+    let output = alone.output.clone();
+    let Some(selection) = selection else {
+        let first = PackageSettings { name: None, directory: Utf8PathBuf::new(), settings: *alone, values };
+        let packages = Packages { first, rest: Vec::new(), project: None };
+        return Ok(Resolved { job: with_packages(packages), output });
+    };
     let project = workspace::choose(&selection, &context.environment)?;
     let below = manifest(&project.workspace(), context)?;
     let mut packages = Vec::new();
@@ -427,20 +455,28 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
         let own = manifest(&package, context)?;
         let theirs = [cargo_lambda(&package, context), cargo_lambda(&project.workspace(), context)];
         let (cli, values) = merge(line, &[&variables, &own, &below, &theirs[0], &theirs[1]])?;
-        let settings = settings(cli, context).map_err(|error| blame(error, &values))?;
-        packages.push(Package {
+        // The command line is the same for all of them, and with it what is done.
+        let Single::Package(settings) = settings(cli, context).map_err(|error| blame(error, &values))? else {
+            continue;
+        };
+        packages.push(PackageSettings {
             name: package.package.map(str::to_owned),
             directory: package.directory.to_owned(),
-            settings,
+            settings: *settings,
             values,
         });
     }
     must_agree(&packages)?;
-    Ok(Resolved { packages, project: Some(project) })
+    let mut packages = packages.into_iter();
+    let alone = || PackageSettings { name: None, directory: Utf8PathBuf::new(), settings: *alone, values };
+    let first = packages.next().unwrap_or_else(alone);
+    let output = first.settings.output.clone();
+    let packages = Packages { first, rest: packages.collect(), project: Some(project) };
+    Ok(Resolved { job: with_packages(packages), output })
 }
 
 /// Holds packages to one value of what a run has once.
-fn must_agree(packages: &[Package]) -> Result<()> {
+fn must_agree(packages: &[PackageSettings]) -> Result<()> {
     let Some((first, rest)) = packages.split_first() else { return Ok(()) };
     for other in rest {
         let pairs = first.values.iter().zip(&other.values);
@@ -448,7 +484,7 @@ fn must_agree(packages: &[Package]) -> Result<()> {
             .filter(|(one, _)| one.row.scope == Scope::Run)
             .find(|(one, other)| one.values != other.values);
         if let Some((one, _)) = differing {
-            let name = |package: &Package| package.name.clone().unwrap_or_default();
+            let name = |package: &PackageSettings| package.name.clone().unwrap_or_default();
             let key = &one.row.name;
             return Err(Error::new(format!(
                 "packages `{}` and `{}` do not agree on `{key}`, of which a run has one",
@@ -474,20 +510,27 @@ fn cargo_selection(cli: &Cli) -> Option<Selection> {
     check.selection.binaries.is_empty().then(|| selection(&check.selection, &check.output))
 }
 
+/// What one command line comes to.
+enum Single {
+    /// Something with the programs of a package.
+    Package(Box<Settings>),
+    /// Something else.
+    Other(Box<Job<'static>>, Output),
+}
+
 /// Final values for a command line that says everything.
-fn settings(cli: Cli, context: &Context) -> Result<Settings> {
+fn settings(cli: Cli, context: &Context) -> Result<Single> {
+    let package = |settings| Ok(Single::Package(Box::new(settings)));
+    let other = |job, output| Ok(Single::Other(Box::new(job), output));
     match cli.command {
-        None => written(cli.bundle, context),
-        Some(Command::Config(bundle)) => {
-            // Held to the same rules as the run that it tells of.
-            Ok(Settings { job: Job::Config, ..written(bundle, context)? })
-        }
-        Some(Command::Check(check)) => bundle(check, Purpose::Check, context),
-        Some(Command::Size(check)) => bundle(check, Purpose::Size, context),
+        // `config` is held to the same rules as the run that it tells of.
+        None => package(written(cli.bundle, context)?),
+        Some(Command::Config(bundle)) => package(written(bundle, context)?),
+        Some(Command::Check(check)) => package(bundle(check, Purpose::Check, context)?),
+        Some(Command::Size(check)) => package(bundle(check, Purpose::Size, context)?),
         Some(Command::Explain(ExplainArgs { finding: Some(name), check, .. })) => {
             let settings = bundle(check, Purpose::Check, context)?;
-            let job = Job::Page(code("--finding", &name)?);
-            Ok(Settings { job, ..settings })
+            other(Job::Page(code("--finding", &name)?), settings.output)
         }
         Some(Command::Explain(ExplainArgs { lib, check, form, finding: None })) => {
             let wanted = lib.map(|lib| Patterns::new("explain", &[lib])).transpose()?;
@@ -498,7 +541,7 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
                 None if wanted.is_some() => Form::Text,
                 None => Form::Tree,
             };
-            bundle(check, Purpose::Explain { wanted, form }, context)
+            package(bundle(check, Purpose::Explain(Explain { wanted, form }), context)?)
         }
         Some(Command::Verify(VerifyArgs {
             archives,
@@ -511,20 +554,13 @@ fn settings(cli: Cli, context: &Context) -> Result<Settings> {
         })) => {
             let kind = kind.map(bundle_kind);
             let target = target(lambda, false, context)?;
-            Ok(Settings {
-                job: Job::Verify(Verify { archives, template, libs, attached_layers, kind }),
-                target,
-                output: Output::new(&output, context)?,
-            })
+            let job = Job::Verify(Verify { target, archives, template, libs, attached_layers, kind });
+            other(job, Output::new(&output, context)?)
         }
         Some(Command::Print(_)) => unreachable!("it is printed without settings"),
         Some(Command::Baseline { command }) => {
             let output = Output::new(command.output(), context)?;
-            Ok(Settings {
-                job: Job::Baseline(baseline_job(command, context)?),
-                target: Target::default(),
-                output,
-            })
+            other(Job::Baseline(baseline_job(command, context)?), output)
         }
     }
 }
@@ -685,7 +721,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
     } else {
         Programs::Binaries(selection.binaries.iter().map(absolute).collect())
     };
-    let job = Job::Bundle(Box::new(Bundle {
+    let bundle = BundleSettings {
         kind,
         libraries_only: content.libraries_only,
         attached_layers: content.attached_layers.iter().map(absolute).collect(),
@@ -695,7 +731,7 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
         keep_links: content.symlinks == SymlinksArg::Keep,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
-        prefer: Patterns::new("--bundle-lib", &content.bundle_libs)?,
+        pin: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit: may_edit && !content.libraries_only,
         libc,
         strip: content.strip,
@@ -706,8 +742,8 @@ fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settin
         purpose,
         stamp: stamp(context)?,
         epoch: epoch(context)?,
-    }));
-    Ok(Settings { job, target, output: Output::new(&output, context)? })
+    };
+    Ok(Settings { bundle, target, output: Output::new(&output, context)? })
 }
 
 /// What an include of the command line says, or one of a manifest, which has its directory.

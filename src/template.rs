@@ -8,7 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+mod compare;
 mod yaml;
+
+pub use compare::{Zip, compare};
 
 /// One function of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -83,7 +83,7 @@ pub enum Origin {
 
 /// One built program.
 #[derive(Debug, Clone)]
-pub struct Artifact {
+pub struct BuiltProgram {
     /// The name of the binary or example.
     pub name: String,
     /// The package it belongs to.
@@ -201,7 +201,7 @@ impl Chosen<'_> {
     /// `selection` may say more than the one that chose, but not other programs. Fails when a selected program
     /// is not built (except one that was not named and has `required-features`), when two files could be
     /// meant, and when `--build` fails. Each error says what was looked at and what to do next.
-    pub fn locate(&self, selection: &Selection) -> Result<Vec<Artifact>> {
+    pub fn locate(&self, selection: &Selection) -> Result<Vec<BuiltProgram>> {
         let targets = project::targets(&self.project, selection)?;
         if selection.build {
             build::build(&self.project, selection, &targets, &self.programs)
@@ -212,7 +212,7 @@ impl Chosen<'_> {
 }
 
 /// The selected programs, built: [`choose`], then [`Chosen::locate`].
-pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<Artifact>> {
+pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<BuiltProgram>> {
     choose(selection, environment)?.locate(selection)
 }
 

@@ -53,7 +53,7 @@ impl Default for Limits {
 
 /// What a ZIP archive holds; `T` is what is kept of each file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Archive<T = Arc<Vec<u8>>> {
+pub struct ReadArchive<T = Arc<Vec<u8>>> {
     /// The members, in the order of its directory.
     pub entries: Vec<ReadEntry<T>>,
     /// The declared sizes of all members, added.
@@ -97,7 +97,7 @@ pub enum Kind {
 /// the archive or have a backslash, two entries for one path, device nodes, sizes or checksums that are
 /// not true, local headers that say other than the directory, overlapping data. Bytes before the first
 /// entry are allowed, as in a self-extracting archive.
-pub fn read<R: Read + Seek + Send>(file: &str, input: R, limits: &Limits) -> Result<Archive> {
+pub fn read<R: Read + Seek + Send>(file: &str, input: R, limits: &Limits) -> Result<ReadArchive> {
     read_each(file, vec![input], limits, |_, bytes| Arc::new(bytes))
 }
 
@@ -110,7 +110,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
     mut inputs: Vec<R>,
     limits: &Limits,
     keep: impl Fn(usize, Vec<u8>) -> T + Sync,
-) -> Result<Archive<T>> {
+) -> Result<ReadArchive<T>> {
     let Some(mut input) = inputs.first_mut() else { unreachable!("an archive is read from something") };
     let head = Head::of(&mut input).map_err(|cause| unreadable(file, cause))?;
     if head.zip64 {
@@ -239,7 +239,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
         entries[entry].content = Some(content);
         Ok::<(), Error>(())
     })?;
-    Ok(Archive { entries, unzipped_bytes, unpacked })
+    Ok(ReadArchive { entries, unzipped_bytes, unpacked })
 }
 
 /// The bytes of the entry that messages call `name`.

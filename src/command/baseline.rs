@@ -15,12 +15,12 @@ use crate::nearest::nearest_first;
 use crate::report::baseline::{
     BaselineReport, Table, difference, difference_text, list_text, show_text, table,
 };
-use crate::settings::{BaselineJob, Capture, CaptureFrom, Context, Settings};
+use crate::settings::{BaselineJob, Capture, CaptureFrom, Context, Output};
 use crate::text::printable;
 use crate::ui::Ui;
 
-pub(super) fn run(job: &BaselineJob, settings: &Settings, context: &Context, ui: &Ui) -> Result<()> {
-    let is_json = settings.output.is_json();
+pub(super) fn run(job: &BaselineJob, output: &Output, context: &Context, ui: &Ui) -> Result<()> {
+    let is_json = output.is_json();
     let answered = match job {
         BaselineJob::Capture(job) => capture(job, context, ui),
         BaselineJob::Probe => {

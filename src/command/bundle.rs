@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::included;
 use super::inputs::{self, Place};
 use super::layers;
-use super::loaded::{Loaded, job, load, programs, settings_of};
-use super::program::{Run, layout, writing};
+use super::program::{ProgramJob, layout};
+use super::programs::{ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
 use super::runtime::Baselines;
 use super::split;
 use super::summary;
+use super::write::Writing;
 use crate::archive::Content;
 use crate::disk;
 use crate::disk::build_world::Objects;
@@ -23,163 +23,145 @@ use crate::error::{Error, Result};
 use crate::layout::BundleKind;
 use crate::parallel;
 use crate::proof::Attached;
-use crate::settings::{Bundle, Context, Purpose, Resolved, Settings};
+use crate::settings::{BundleSettings, Context, Packages, Purpose, Settings};
 use crate::ui::Ui;
 
-pub(super) fn run(
-    resolved: &Resolved,
-    baselines: &Baselines,
-    context: &Context,
-    ui: &Ui,
-    results: &mut Results,
-) -> Result<()> {
-    for package in &resolved.packages {
-        check_directories(job(&package.settings))?;
-        included::say_whose(package, ui);
+/// A program that is selected: what was read of it, or why it could not be.
+struct Selected<'a> {
+    name: String,
+    settings: &'a Settings,
+    input: Result<ProgramInput>,
+}
+
+/// Answers for all programs of the packages.
+///
+/// # Errors
+///
+/// What keeps all of them from an answer; what keeps the only one.
+pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut Results) -> Result<()> {
+    let baselines = Baselines::read(packages.iter().map(|package| &package.settings.target), context.now)?;
+    for package in packages.iter() {
+        check_directories(&package.settings.bundle)?;
+        say_whose(package, ui);
     }
-    let programs = programs(resolved)?;
-    let is_one = programs.len() == 1;
-    let mut outputs: BTreeMap<Utf8PathBuf, String> = BTreeMap::new();
-    let mut all = Vec::new();
     let files = StoredFiles::default();
-    let objects = Arc::new(Objects::default());
+    let programs = programs(packages)?;
+    let is_one = programs.len() == 1;
     // All are read before anything is written, to find two that would be written to one place.
+    let mut selected = Vec::new();
     for program in programs {
-        let name = program.name.clone();
-        let loaded = load(program, resolved, context);
-        if let Ok(loaded) = &loaded {
-            let kind = job(settings_of(resolved, &loaded.program)).kind;
-            let is_same = |first: &&mut Loaded| first.output.is_some() && first.output == loaded.output;
-            let mut read =
-                all.iter_mut().filter_map(|(_, first): &mut (_, Result<Loaded>)| first.as_mut().ok());
-            if let Some(first) = read.find(is_same).filter(|_| kind != BundleKind::Function) {
-                first.add(&loaded.program, Content::Stored(files.get(&loaded.path)?), kind);
-                continue;
-            }
-            for (what, path, flag) in [
-                ("", &loaded.output, "-o DIR/{bin}-{arch}.zip"),
-                ("the debug symbols of ", &loaded.debug_symbols, "--debug-symbols DIR/{bin}-{arch}"),
-                ("the lists of ", &loaded.documents.sbom, "--sbom {bin}-{arch}.json"),
-                ("the licences of ", &loaded.documents.licenses, "--licenses {bin}-{arch}.txt"),
-            ] {
-                let Some(path) = path.as_ref().filter(|_| loaded.output.is_some()) else { continue };
-                if let Some(other) = outputs.insert(path.clone(), name.clone()) {
-                    return Err(Error::usage(format!(
-                        "{what}`{other}` and `{name}` would both be written to `{path}`"
-                    ))
-                    .help(format!(
-                        "tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}"
-                    )));
-                }
-            }
-        }
-        all.push((name, loaded));
+        let (name, settings) = (program.name.clone(), settings_of(packages, &program));
+        selected.push(Selected { name, settings, input: load(program, &settings.bundle, context) });
     }
-    let read = || all.iter().filter_map(|(_, loaded)| loaded.as_ref().ok());
-    let inputs = inputs::of_all(read(), resolved);
+    let selected = together(selected, &files)?;
+    let read = || selected.iter().filter_map(|one| one.input.as_ref().ok());
+    check_outputs(read())?;
+    let inputs = inputs::of_all(read(), packages);
     for place in read().flat_map(inputs::places) {
         inputs.check(&place)?;
     }
-    let shared = job(resolved.shared());
     // Packages may have layers of their own.
     let mut attached: BTreeMap<&[Utf8PathBuf], Attached> = BTreeMap::new();
-    for package in &resolved.packages {
-        let layers = job(&package.settings).attached_layers.as_slice();
+    for package in packages.iter() {
+        let layers = package.settings.bundle.attached_layers.as_slice();
         if !attached.contains_key(layers) {
             attached.insert(layers, layers::read(layers, ui)?);
         }
     }
+    let shared = &packages.shared().bundle;
+    let objects = Arc::new(Objects::default());
+    let mut shared_by_all = Shared {
+        baselines: &baselines,
+        attached,
+        context,
+        files: &files,
+        objects: &objects,
+        threads: context.threads,
+    };
     if let Some(name) = &shared.split_layer {
-        let read: Vec<&Loaded> = read().collect();
-        let around = Around {
-            attached: &attached,
-            baselines,
-            context,
-            files: &files,
-            objects: &objects,
-            threads: context.threads,
+        let plan = |one: &Selected| {
+            let input = one.input.as_ref().ok()?;
+            Some(shared_by_all.job(input, one.settings, ui).first_plan(input))
         };
-        let plan = |loaded: &&Loaded| {
-            around.run(loaded, settings_of(resolved, &loaded.program), ui).first_plan(loaded)
-        };
-        let plans = read.iter().map(plan).collect::<Result<_>>()?;
-        let output = match (&shared.purpose, read.first().and_then(|loaded| loaded.output.as_ref())) {
+        let plans = selected.iter().filter_map(plan).collect::<Result<_>>()?;
+        let output = match (&shared.purpose, read().next().and_then(|input| input.output.as_ref())) {
             (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
         if let Some(path) = output.as_deref() {
             inputs.check(&Place { path, flag: "--split-layer <NAME>" })?;
         }
-        let is_json = resolved.shared().output.is_document();
-        let split = split::write(
+        let layer = split::SplitLayer {
             name,
-            plans,
-            output.as_deref(),
-            (&writing(shared, context.threads), &files),
-            is_json,
+            output: output.as_deref(),
+            writing: &Writing::new(shared, context.threads),
+            files: &files,
+            is_document: packages.shared().output.is_document(),
             ui,
-        )?;
-        for attached in attached.values_mut() {
+        };
+        let split = layer.write(plans)?;
+        for attached in shared_by_all.attached.values_mut() {
             attached.add(split.members.clone(), split.unzipped_bytes);
         }
         results.split_layer = split.archive;
     }
-    let n_programs = all.len();
-    let threads = context.threads.get().min(n_programs);
+    drop(inputs);
+    let threads = context.threads.get().min(selected.len());
     // Programs side by side first: their steps are many, and only some of them can be divided.
-    let around = Around {
-        attached: &attached,
-        baselines,
-        context,
-        files: &files,
-        objects: &objects,
-        threads: NonZeroUsize::new(context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN),
-    };
+    shared_by_all.threads =
+        NonZeroUsize::new(context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
     let verb = if matches!(shared.purpose, Purpose::Write(_)) { "Bundling" } else { "Checking" };
-    let mut summary = Vec::new();
     if is_one {
-        for (name, loaded) in all {
+        for Selected { name, settings, input } in selected {
             let _progress = ui.progress(verb, &name, 1);
-            let loaded = loaded?;
-            around.run(&loaded, settings_of(resolved, &loaded.program), ui).program(&loaded, results)?;
+            let input = input?;
+            shared_by_all.job(&input, settings, ui).run(&input, results)?;
         }
         return Ok(());
     }
-    let with_settings = |loaded: Loaded| (settings_of(resolved, &loaded.program), loaded);
-    let jobs =
-        all.into_iter().map(|(name, loaded)| (name, loaded.map(with_settings), ui.buffered())).collect();
-    let work = |_: &mut (), (name, loaded, ui): (String, Result<(&Settings, Loaded)>, Ui)| {
+    let progress = ui.progress(verb, "", selected.len());
+    let mut lines = Vec::new();
+    let jobs = selected.into_iter().map(|selected| (selected, ui.buffered())).collect();
+    let work = |_: &mut (), (Selected { name, settings, input }, ui): (Selected, Ui)| {
         let mut results = Results::default();
-        let answer = loaded
-            .and_then(|(settings, loaded)| around.run(&loaded, settings, &ui).program(&loaded, &mut results));
-        (name, answer, results, ui)
+        let answer =
+            input.and_then(|input| shared_by_all.job(&input, settings, &ui).run(&input, &mut results));
+        Done { name, answer, results, ui }
     };
-    let progress = ui.progress(verb, "", n_programs);
-    parallel::in_order(vec![(); threads], jobs, work, |(name, answer, its, its_ui)| {
-        ui.replay(its_ui);
-        results.artifacts.extend(its.artifacts);
-        match answer {
-            Ok(line) => summary.extend(line),
+    parallel::in_order(vec![(); threads], jobs, work, |done: Done| {
+        ui.replay(done.ui);
+        results.programs.extend(done.results.programs);
+        match done.answer {
+            Ok(line) => lines.extend(line),
             Err(error) => {
                 ui.error(&error);
                 results.errors.push(error);
-                summary.push(summary::Line::unanswered(&name));
+                lines.push(summary::Line::unanswered(&done.name));
             }
         }
-        progress.done(&name);
+        progress.done(&done.name);
         Ok(())
     })?;
     drop(progress);
-    if !matches!(job(resolved.shared()).purpose, Purpose::Explain { .. }) {
-        summary::print(&summary, ui);
+    if !matches!(shared.purpose, Purpose::Explain(_)) {
+        summary::print(&lines, ui);
     }
     Ok(())
 }
 
+/// What one of several programs came to.
+struct Done {
+    name: String,
+    answer: Result<Option<summary::Line>>,
+    results: Results,
+    ui: Ui,
+}
+
 /// What all programs have in common.
-struct Around<'a> {
-    attached: &'a BTreeMap<&'a [Utf8PathBuf], Attached>,
+struct Shared<'a> {
     baselines: &'a Baselines,
+    /// By the layers that a package names.
+    attached: BTreeMap<&'a [Utf8PathBuf], Attached>,
     context: &'a Context,
     files: &'a StoredFiles,
     objects: &'a Arc<Objects>,
@@ -187,19 +169,17 @@ struct Around<'a> {
     threads: NonZeroUsize,
 }
 
-impl Around<'_> {
-    /// What the steps of one program look at.
-    fn run<'a>(&'a self, loaded: &Loaded, settings: &'a Settings, ui: &'a Ui) -> Run<'a> {
-        let job = job(settings);
-        let attached = &self.attached[job.attached_layers.as_slice()];
-        Run {
-            job,
+impl Shared<'_> {
+    fn job<'a>(&'a self, input: &ProgramInput, settings: &'a Settings, ui: &'a Ui) -> ProgramJob<'a> {
+        let bundle = &settings.bundle;
+        ProgramJob {
+            bundle,
             settings,
             baselines: self.baselines,
             context: self.context,
             ui,
-            layout: layout(job, loaded),
-            attached,
+            layout: layout(bundle, input),
+            attached: &self.attached[bundle.attached_layers.as_slice()],
             files: self.files,
             objects: self.objects,
             threads: self.threads,
@@ -207,13 +187,52 @@ impl Around<'_> {
     }
 }
 
-fn check_directories(job: &Bundle) -> Result<()> {
-    for (flag, path) in job
-        .library_paths
-        .iter()
-        .map(|path| ("--library-path", path))
-        .chain(job.sysroot.iter().map(|path| ("--sysroot", path)))
-    {
+/// Puts programs that are written to one place into one archive, where its kind allows several.
+fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selected<'a>>> {
+    let mut kept: Vec<Selected> = Vec::new();
+    for selected in all {
+        if let Ok(input) = &selected.input
+            && input.output.is_some()
+        {
+            let kind = selected.settings.bundle.kind;
+            let is_same = |first: &&mut ProgramInput| first.output == input.output;
+            let first = kept.iter_mut().filter_map(|first| first.input.as_mut().ok()).find(is_same);
+            if let Some(first) = first.filter(|_| kind != BundleKind::Function) {
+                first.add(&input.program, Content::Stored(files.get(&input.path)?), kind);
+                continue;
+            }
+        }
+        kept.push(selected);
+    }
+    Ok(kept)
+}
+
+/// Refuses two programs of which something would be written to one place.
+fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result<()> {
+    let mut outputs: BTreeMap<&Utf8Path, &str> = BTreeMap::new();
+    for input in programs.filter(|input| input.output.is_some()) {
+        let name = input.program.name.as_str();
+        for (what, path, flag) in [
+            ("", &input.output, "-o DIR/{bin}-{arch}.zip"),
+            ("the debug symbols of ", &input.debug_symbols, "--debug-symbols DIR/{bin}-{arch}"),
+            ("the lists of ", &input.documents.sbom, "--sbom {bin}-{arch}.json"),
+            ("the licences of ", &input.documents.licenses, "--licenses {bin}-{arch}.txt"),
+        ] {
+            let Some(path) = path else { continue };
+            if let Some(other) = outputs.insert(path, name) {
+                let message = format!("{what}`{other}` and `{name}` would both be written to `{path}`");
+                let help =
+                    format!("tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}");
+                return Err(Error::usage(message).help(help));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_directories(bundle: &BundleSettings) -> Result<()> {
+    let library_paths = bundle.library_paths.iter().map(|path| ("--library-path", path));
+    for (flag, path) in library_paths.chain(bundle.sysroot.iter().map(|path| ("--sysroot", path))) {
         if !disk::is_directory(path) {
             return Err(Error::new(format!("`{flag} {path}` is not a directory")));
         }

@@ -1,8 +1,8 @@
 //! From findings to a verdict and an exit status.
 
 use crate::audit::{Finding, Findings, Severity};
-use crate::report::{self, Artifact};
-use crate::settings::Settings;
+use crate::report::{ProgramReport, finding_reports, sort, verdict};
+use crate::settings::Output;
 use crate::ui::Ui;
 
 /// The findings as they count for this run.
@@ -13,18 +13,18 @@ pub(super) struct Conclusion {
     pub fails: bool,
 }
 
-/// Prints an artifact's findings, and keeps verdict and findings for the document.
+/// Prints a program's findings, and keeps verdict and findings for the document.
 pub(super) fn conclude(
-    artifact: &mut Artifact,
+    report: &mut ProgramReport,
     findings: &Findings,
-    settings: &Settings,
+    output: &Output,
     ui: &Ui,
 ) -> Conclusion {
     // The verdict is what Lambda would do; `--deny` only moves the exit status.
-    artifact.verdict = report::verdict(findings.as_slice());
-    let mut findings = weighed(findings, settings);
-    report::sort(&mut findings);
-    artifact.findings = report::finding_reports(&findings);
+    report.verdict = verdict(findings.as_slice());
+    let mut findings = weighed(findings, output);
+    sort(&mut findings);
+    report.findings = finding_reports(&findings);
     for (at, finding) in findings.iter().enumerate() {
         let mut shown = finding.clone();
         // The same advice for several findings in a row is given once, after the last.
@@ -39,13 +39,13 @@ pub(super) fn conclude(
 }
 
 /// Whether any of these findings makes the run fail, by the severities that the settings give them.
-pub(super) fn fails(findings: &Findings, settings: &Settings) -> bool {
-    has_error(&weighed(findings, settings))
+pub(super) fn fails(findings: &Findings, output: &Output) -> bool {
+    has_error(&weighed(findings, output))
 }
 
-fn weighed(findings: &Findings, settings: &Settings) -> Vec<Finding> {
+fn weighed(findings: &Findings, output: &Output) -> Vec<Finding> {
     let mut findings = findings.as_slice().to_vec();
-    settings.output.weigh(&mut findings);
+    output.weigh(&mut findings);
     findings
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::include::Include;
 use crate::report::{self};
 use crate::settings::table::{Kind, Scope, Values};
-use crate::settings::{Origin, Package, Resolved, Setting};
+use crate::settings::{Origin, Output, PackageSettings, Packages, Setting};
 use crate::text::printable;
 use crate::ui::Ui;
 
@@ -35,14 +35,14 @@ struct SettingReport {
     source: Option<String>,
 }
 
-pub(super) fn print(resolved: &Resolved, ui: &Ui) {
-    if resolved.shared().output.is_json() {
-        let packages = resolved.packages.iter().map(package_report).collect();
+pub(super) fn print(packages: &Packages, output: &Output, ui: &Ui) {
+    if output.is_json() {
+        let packages = packages.iter().map(package_report).collect();
         let document = Document { schema: "cargo-lambda-bundle/config", version: 1, packages };
         ui.data(&report::json(&document));
         return;
     }
-    for (at, package) in resolved.packages.iter().enumerate() {
+    for (at, package) in packages.iter().enumerate() {
         if let Some(name) = &package.name {
             let space = if at > 0 { "\n" } else { "" };
             ui.data(&format!("{space}# {}\n", printable(name)));
@@ -54,12 +54,12 @@ pub(super) fn print(resolved: &Resolved, ui: &Ui) {
 }
 
 /// The settings that have a variable: those that have none are the command line's own.
-fn shown(package: &Package) -> impl Iterator<Item = &Setting> {
+fn shown(package: &PackageSettings) -> impl Iterator<Item = &Setting> {
     package.values.iter().filter(|setting| setting.row.scope != Scope::Flag)
 }
 
 /// One line for each setting, in columns: name, value, where from.
-fn lines(package: &Package) -> Vec<String> {
+fn lines(package: &PackageSettings) -> Vec<String> {
     let rows: Vec<[String; 3]> = shown(package)
         .map(|setting| {
             let value = match value(setting) {
@@ -79,7 +79,7 @@ fn lines(package: &Package) -> Vec<String> {
     rows.iter().map(|[name, value, from]| format!("{name:names$}  {value:values$}  {from}")).collect()
 }
 
-fn package_report(package: &Package) -> PackageReport {
+fn package_report(package: &PackageSettings) -> PackageReport {
     let settings = shown(package).map(|setting| {
         let (from, source) = from(setting);
         SettingReport { name: setting.row.name.clone(), value: value(setting), from, source }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::loaded::{Loaded, job, settings_of};
+use super::programs::{ProgramInput, settings_of};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::settings::{Resolved, Settings};
+use crate::settings::{Packages, Settings};
 
 /// A file, or with `--format dir` a directory, that will be written.
 pub(super) struct Place<'a> {
@@ -18,20 +18,23 @@ pub(super) struct Place<'a> {
 }
 
 /// Where the bundle of a program and the documents about it go.
-pub(super) fn places(loaded: &Loaded) -> impl Iterator<Item = Place<'_>> {
+pub(super) fn places(input: &ProgramInput) -> impl Iterator<Item = Place<'_>> {
     let all = [
-        (&loaded.output, "-o <FILE>"),
-        (&loaded.documents.sbom, "--sbom <FILE>"),
-        (&loaded.documents.licenses, "--licenses <FILE>"),
+        (&input.output, "-o <FILE>"),
+        (&input.documents.sbom, "--sbom <FILE>"),
+        (&input.documents.licenses, "--licenses <FILE>"),
     ];
     all.into_iter().filter_map(|(path, flag)| Some(Place { path: path.as_deref()?, flag }))
 }
 
 /// The files that a program's bundle is made of and that were named, but for its libraries.
-pub(super) fn named<'a>(loaded: &'a Loaded, settings: &'a Settings) -> impl Iterator<Item = &'a Utf8Path> {
-    let programs = loaded.others.iter().chain([&loaded.program]).map(|program| &program.path);
-    let files = loaded.included.iter().map(|file| &file.source);
-    let layers = job(settings).attached_layers.iter();
+pub(super) fn named<'a>(
+    input: &'a ProgramInput,
+    settings: &'a Settings,
+) -> impl Iterator<Item = &'a Utf8Path> {
+    let programs = input.others.iter().chain([&input.program]).map(|program| &program.path);
+    let files = input.included.iter().map(|file| &file.source);
+    let layers = settings.bundle.attached_layers.iter();
     programs.chain(files).chain(layers).chain(&settings.target.baseline).map(Utf8PathBuf::as_path)
 }
 
@@ -85,6 +88,9 @@ impl<'a> Inputs<'a> {
 }
 
 /// All named files of these programs.
-pub(super) fn of_all<'a>(programs: impl Iterator<Item = &'a Loaded>, resolved: &'a Resolved) -> Inputs<'a> {
-    Inputs::new(programs.flat_map(|loaded| named(loaded, settings_of(resolved, &loaded.program))))
+pub(super) fn of_all<'a>(
+    programs: impl Iterator<Item = &'a ProgramInput>,
+    packages: &'a Packages,
+) -> Inputs<'a> {
+    Inputs::new(programs.flat_map(|input| named(input, settings_of(packages, &input.program))))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
-use super::loaded::unreadable;
+use super::programs::unreadable;
 use crate::archive::{self, Limits};
 use crate::disk;
 use crate::error::{Error, Result};

@@ -1,21 +1,21 @@
 //! What a run found, program by program.
 
 use crate::error::Error;
-use crate::report::{self, Artifact};
+use crate::report::{ArchiveReport, ProgramReport};
 
 /// What a run found, program by program.
 #[derive(Default)]
 pub(super) struct Results {
-    pub artifacts: Vec<Answered>,
+    pub programs: Vec<Answered>,
     /// The layer that was written for several of them.
-    pub split_layer: Option<report::Archive>,
+    pub split_layer: Option<ArchiveReport>,
     /// What kept some of several programs from an answer; already shown.
     pub errors: Vec<Error>,
 }
 
 /// The answer for one program on one runtime.
 pub(super) struct Answered {
-    pub artifact: Artifact,
+    pub report: ProgramReport,
     /// Whether it is for the configured runtime, which decides the exit status.
     pub decides: bool,
     /// Whether a finding makes the run fail.

@@ -14,10 +14,10 @@ use crate::disk;
 use crate::elf::{Arch, ElfFacts};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
-use crate::settings::{Package, Target};
+use crate::settings::Target;
 use crate::ui::Ui;
 
-/// The baselines of a run's packages.
+/// The baselines of a run.
 pub(super) struct Baselines {
     /// The files of `--baseline`, by their paths.
     files: BTreeMap<Utf8PathBuf, BaselineFile>,
@@ -25,14 +25,14 @@ pub(super) struct Baselines {
 }
 
 impl Baselines {
-    /// Reads the files that the packages name.
+    /// Reads the files that are named.
     ///
     /// # Errors
     ///
     /// As [`read_file`].
-    pub fn read(packages: &[Package], now: SystemTime) -> Result<Baselines> {
+    pub fn read<'a>(targets: impl IntoIterator<Item = &'a Target>, now: SystemTime) -> Result<Baselines> {
         let mut files = BTreeMap::new();
-        for path in packages.iter().filter_map(|package| package.settings.target.baseline.as_ref()) {
+        for path in targets.into_iter().filter_map(|target| target.baseline.as_ref()) {
             if !files.contains_key(path) {
                 files.insert(path.clone(), read_file(path, now)?);
             }

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::fresh::Written;
-use super::output::{Fate, Writing, archive_report, replace};
+use super::write::{Commit, Writing, archive_report, replace, say_written};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
 use crate::plan::{Place, Shipped};
-use crate::report;
+use crate::report::ArchiveReport;
 use crate::settings::Format;
 use crate::text;
 use crate::ui::Ui;
@@ -35,25 +34,80 @@ pub(super) struct Split {
     /// The bytes they take.
     pub unzipped_bytes: u64,
     /// What was written.
-    pub archive: Option<report::Archive>,
+    pub archive: Option<ArchiveReport>,
 }
 
-/// Writes the layer, if there is anything for it.
-///
-/// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
-/// function alone needs stays with it, as does what is edited for it.
-///
-/// # Errors
-///
-/// Functions of two architectures; a library that is gone.
-pub(super) fn write(
-    name: &str,
-    plans: Vec<Vec<Shipped>>,
-    output: Option<&Utf8Path>,
-    (writing, files): (&Writing, &StoredFiles),
-    is_json: bool,
-    ui: &Ui,
-) -> Result<Split> {
+/// The layer to write.
+pub(super) struct SplitLayer<'a> {
+    pub name: &'a str,
+    /// Where it goes; none if it is only planned.
+    pub output: Option<&'a Utf8Path>,
+    pub writing: &'a Writing,
+    pub files: &'a StoredFiles,
+    pub is_document: bool,
+    pub ui: &'a Ui,
+}
+
+impl SplitLayer<'_> {
+    /// Writes the layer, if there is anything for it.
+    ///
+    /// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
+    /// function alone needs stays with it, as does what is edited for it.
+    ///
+    /// # Errors
+    ///
+    /// Functions of two architectures; a library that is gone.
+    pub(super) fn write(&self, plans: Vec<Vec<Shipped>>) -> Result<Split> {
+        let shared = shared(plans);
+        if shared.is_empty() {
+            self.ui.status("Splitting", "nothing: no library is shipped by two of the functions");
+            return Ok(Split::default());
+        }
+        let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
+        if archs.iter().any(|arch| *arch != archs[0]) {
+            return Err(Error::usage(
+                "`--split-layer` would put libraries of two architectures into one layer",
+            )
+            .help("run it once for each `--target`"));
+        }
+        let layout = Layout::layer(BundleKind::Layer, archive::BOOTSTRAP, self.name);
+        let mut entries = Vec::new();
+        let mut members = Vec::new();
+        for library in &shared {
+            let entry_name = library.entry_name(&layout);
+            // What a link leads to may be in one function only.
+            let target =
+                library.link_to.as_ref().filter(|target| shared.iter().any(|other| other.name == **target));
+            let (content, member) = match target {
+                Some(target) => (Content::Link(target.clone()), MemberContent::Link(target.clone())),
+                None => {
+                    let stored = self.files.get(Utf8Path::new(&library.source))?;
+                    (Content::Stored(stored), MemberContent::Object(library.facts.clone()))
+                }
+            };
+            members.push(Member { path: layout.path(&entry_name), content: member });
+            entries.push(Entry { name: entry_name, mode: Mode::Data, content });
+        }
+        archive::order(&mut entries);
+        let unzipped_bytes = entries.iter().map(|entry| entry.content.n_bytes()).sum();
+        let mut split = Split { members, unzipped_bytes, archive: None };
+        if let Some(output) = self.output {
+            let (_, written) = replace(output, &entries, self.writing, None, |_| Ok(Commit::Placed))?;
+            let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
+            let size =
+                written.as_ref().map(|written| format!("; {} zipped", text::size(written.zipped_bytes)));
+            let size = size.unwrap_or_default();
+            self.ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
+            let archive = archive_report(output, BundleKind::Layer, &entries, written);
+            say_written(&archive, self.is_document, self.ui);
+            split.archive = Some(archive);
+        }
+        Ok(split)
+    }
+}
+
+/// What at least two of the functions ship to `lib/` unedited, the same file under the same name.
+fn shared(plans: Vec<Vec<Shipped>>) -> Vec<Shipped> {
     let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
     for library in plans.into_iter().flatten() {
         if library.place != Place::Lib || library.edits.is_some() {
@@ -68,52 +122,5 @@ pub(super) fn write(
         }
     }
     counts.retain(|_, (_, count)| *count > 1);
-    let shared: Vec<Shipped> = counts.into_values().map(|(library, _)| library).collect();
-    if shared.is_empty() {
-        ui.status("Splitting", "nothing: no library is shipped by two of the functions");
-        return Ok(Split::default());
-    }
-    let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
-    if archs.iter().any(|arch| *arch != archs[0]) {
-        return Err(Error::usage("`--split-layer` would put libraries of two architectures into one layer")
-            .help("run it once for each `--target`"));
-    }
-    let layout = Layout::layer(BundleKind::Layer, archive::BOOTSTRAP, name);
-    let mut entries = Vec::new();
-    let mut members = Vec::new();
-    for library in &shared {
-        let entry_name = library.entry_name(&layout);
-        // What a link leads to may be in one function only.
-        let target =
-            library.link_to.as_ref().filter(|target| shared.iter().any(|other| other.name == **target));
-        let (content, member) = match target {
-            Some(target) => (Content::Link(target.clone()), MemberContent::Link(target.clone())),
-            None => {
-                let stored = files.get(Utf8Path::new(&library.source))?;
-                (Content::Stored(stored), MemberContent::Object(library.facts.clone()))
-            }
-        };
-        members.push(Member { path: layout.path(&entry_name), content: member });
-        entries.push(Entry { name: entry_name, mode: Mode::Data, content });
-    }
-    archive::order(&mut entries);
-    let unzipped_bytes = entries.iter().map(|entry| entry.content.n_bytes()).sum();
-    let mut split = Split { members, unzipped_bytes, archive: None };
-    if let Some(output) = output {
-        let (_, written) = replace(output, &entries, writing, None, |_| Ok(Fate::Placed))?;
-        let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-        let zipped = |written: &Written| format!("; {} zipped", text::size(written.zipped_bytes));
-        let size = written.as_ref().map(zipped);
-        let size = size.unwrap_or_default();
-        ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
-        let archive = archive_report(output, BundleKind::Layer, &entries, written);
-        if let Some(code_sha256) = &archive.code_sha256 {
-            ui.status("CodeSha256", code_sha256);
-        }
-        split.archive = Some(archive);
-        if !is_json {
-            ui.data(&format!("{output}\n"));
-        }
-    }
-    Ok(split)
+    counts.into_values().map(|(library, _)| library).collect()
 }

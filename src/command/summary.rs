@@ -1,6 +1,6 @@
 //! The table at the end of a run over several programs.
 
-use crate::report::Artifact;
+use crate::report::ProgramReport;
 use crate::text;
 use crate::ui::Ui;
 
@@ -11,7 +11,7 @@ pub(super) struct Line {
 
 impl Line {
     /// For a program that was looked at.
-    pub(super) fn of(artifact: &Artifact) -> Line {
+    pub(super) fn of(artifact: &ProgramReport) -> Line {
         let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
         let (zipped, unzipped) = match &artifact.archive {
             Some(archive) => (archive.zipped_bytes.map(text::size), Some(text::size(archive.unzipped_bytes))),

@@ -132,7 +132,7 @@ impl Draft {
                 let Ok(candidate) = search.choose(&by, &name, request.exclude) else { continue };
                 let offers = |node: &&str| candidate.facts.verdef.iter().any(|def| def.node == **node);
                 let has_more =
-                    || request.prefer.matches(&name) || lacks_symbols(closure, index, &candidate.facts);
+                    || request.pin.matches(&name) || lacks_symbols(closure, index, &candidate.facts);
                 if nodes.iter().all(|node| offers(&node.as_str())) && (!nodes.is_empty() || has_more()) {
                     grew |= self.ship(&by.source, &name, candidate).is_ok();
                 }
@@ -256,7 +256,7 @@ impl Draft {
         let mut conflicts = BTreeMap::new();
         for walked in walks {
             for (index, name, _) in layer_copies(request, walked) {
-                if request.prefer.matches(&name) {
+                if request.pin.matches(&name) {
                     let path = &walked.closure.objects[index].path;
                     let why = if self.shipped.contains_key(&name) {
                         WhyNot::Loses(path.clone())

@@ -191,7 +191,7 @@ impl Pinning<'_, '_> {
         for walked in walks {
             let misfits = walked.checks.iter().filter_map(|check| misfit(&walked.closure, check));
             let wished =
-                others(&walked.closure).filter(|(_, system)| self.request.prefer.matches(&system.soname));
+                others(&walked.closure).filter(|(_, system)| self.request.pin.matches(&system.soname));
             let wanted: Vec<(usize, &Arc<SystemObject>, Fit)> =
                 misfits.chain(wished.map(|(index, system)| (index, system, Fit::Every))).collect();
             for (index, system, worst) in wanted {
@@ -200,7 +200,7 @@ impl Pinning<'_, '_> {
                     || self.draft.refused.contains_key(soname)
                     || self.given_up.contains_key(soname);
                 // Without leave a version that lacks is an error of its own, and only a wish wants an answer.
-                let is_asked = self.may_pin() || self.request.prefer.matches(soname);
+                let is_asked = self.may_pin() || self.request.pin.matches(soname);
                 if is_settled || is_glibc_part(soname) || !is_asked {
                     continue;
                 }
@@ -331,7 +331,7 @@ impl Pinning<'_, '_> {
     }
 
     fn asked(&self, soname: &str) -> Asked {
-        if self.request.prefer.matches(soname) { Asked::Wish } else { Asked::Need }
+        if self.request.pin.matches(soname) { Asked::Wish } else { Asked::Need }
     }
 }
 

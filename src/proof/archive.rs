@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::unpacked::UnpackedFile;
-use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
+use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
 use crate::audit::{Code, Finding};
 use crate::elf::{ElfError, ElfFacts, Linkage, ObjectType};
 use crate::paths;
@@ -46,7 +46,7 @@ pub(super) fn cannot_start(name: &str, why: &str) -> Finding {
     Finding::new(Code::NotElf, name, format!("`{name}` cannot be started: {why}"))
 }
 
-pub(super) fn bootstrap_missing(path: &str, read: &Archive<UnpackedFile>) -> Finding {
+pub(super) fn bootstrap_missing(path: &str, read: &ReadArchive<UnpackedFile>) -> Finding {
     let finding =
         Finding::new(Code::BootstrapMissing, BOOTSTRAP, format!("`{path}` has no `bootstrap` at its root"));
     let mut files = read.entries.iter().filter(|entry| entry.kind == Kind::File);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::archive::{Archive, BOOTSTRAP, Kind, ReadEntry};
+use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::BundleKind;
@@ -41,7 +41,7 @@ pub struct LayerFile {
 }
 
 /// An archive's files as the loader will meet them where Lambda unpacks it.
-pub fn own_members(read: &Archive<UnpackedFile>, kind: BundleKind) -> Vec<Member> {
+pub fn own_members(read: &ReadArchive<UnpackedFile>, kind: BundleKind) -> Vec<Member> {
     let locked = locked_directories(read);
     let is_locked = |name: &str| {
         !locked.is_empty() && name.match_indices('/').any(|(at, _)| locked.contains_key(&name[..at]))
@@ -62,7 +62,7 @@ pub fn own_members(read: &Archive<UnpackedFile>, kind: BundleKind) -> Vec<Member
 }
 
 /// A layer's files as the kernel starts them, by their paths on Lambda.
-pub fn layer_files(read: &Archive<UnpackedFile>) -> impl Iterator<Item = (String, LayerFile)> {
+pub fn layer_files(read: &ReadArchive<UnpackedFile>) -> impl Iterator<Item = (String, LayerFile)> {
     read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| {
         let file = LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() };
         (format!("{}/{}", BundleKind::Layer.root(), entry.name), file)
@@ -91,7 +91,7 @@ pub(super) fn is_readable(entry: &ReadEntry<UnpackedFile>) -> bool {
 /// The archive's directories that Lambda's user may not enter, with their modes.
 ///
 /// Mode 0 is what tools leave that write none.
-pub(super) fn locked_directories(read: &Archive<UnpackedFile>) -> BTreeMap<&str, u32> {
+pub(super) fn locked_directories(read: &ReadArchive<UnpackedFile>) -> BTreeMap<&str, u32> {
     let directories = read.entries.iter().filter(|entry| entry.kind == Kind::Directory);
     let locked = directories.filter_map(|entry| Some((entry.name.as_str(), entry.mode?)));
     locked.filter(|(_, mode)| *mode != 0 && mode & 0o001 == 0).collect()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Artifact, Failure, FindingReport, graph};
+use super::{Failure, FindingReport, ProgramReport, graph};
 
 use crate::text::{printable, size};
 
@@ -10,7 +10,7 @@ use crate::text::{printable, size};
 ///
 /// Source: "Workflow commands for GitHub Actions"; the escapes are those of `packages/core/src/command.ts` in
 /// `actions/toolkit`.
-pub fn commands(artifacts: &[&Artifact], failure: Option<&Failure>, with_notes: bool) -> String {
+pub fn commands(artifacts: &[&ProgramReport], failure: Option<&Failure>, with_notes: bool) -> String {
     let mut text = String::new();
     for artifact in artifacts {
         for finding in artifact.findings.iter().filter(|finding| with_notes || finding.severity != "note") {
@@ -44,7 +44,7 @@ fn push(text: &mut String, command: &str, title: &str, message: &str) {
 }
 
 /// The Markdown of a run: a table of the programs, then the findings and the closure of each.
-pub fn summary(artifacts: &[&Artifact], failure: Option<&Failure>) -> String {
+pub fn summary(artifacts: &[&ProgramReport], failure: Option<&Failure>) -> String {
     let mut text = String::from("## cargo lambda-bundle\n\n");
     if !artifacts.is_empty() {
         text.push_str("| program | runtime | verdict | zipped | unzipped | shipped | CodeSha256 |\n");
@@ -83,7 +83,7 @@ pub fn summary(artifacts: &[&Artifact], failure: Option<&Failure>) -> String {
     text
 }
 
-fn details(text: &mut String, artifact: &Artifact) {
+fn details(text: &mut String, artifact: &ProgramReport) {
     let name = code(&artifact.name);
     if !artifact.findings.is_empty() {
         let _ = writeln!(text, "\n### Findings: {name} on {}\n", cell(&artifact.runtime));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Artifact, Failure, FindingReport, json};
+use super::{Failure, FindingReport, ProgramReport, json};
 use crate::audit::pages::page;
 use crate::audit::{Code, Severity};
 use crate::text::{percent_encoded, printable};
@@ -10,7 +10,7 @@ use crate::text::{percent_encoded, printable};
 /// The document of a run; paths below `current_dir` are relative to it.
 ///
 /// Source: OASIS "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
-pub fn document(artifacts: &[&Artifact], failure: Option<&Failure>, current_dir: &str) -> String {
+pub fn document(artifacts: &[&ProgramReport], failure: Option<&Failure>, current_dir: &str) -> String {
     let rules: Vec<Value> = Code::ALL.iter().map(|code| rule(*code)).collect();
     let results: Vec<Value> = artifacts
         .iter()
@@ -55,7 +55,7 @@ fn level(severity: Severity) -> &'static str {
     severity.as_str() // SARIF has the same words.
 }
 
-fn result(artifact: &Artifact, finding: &FindingReport, current_dir: &str) -> Value {
+fn result(artifact: &ProgramReport, finding: &FindingReport, current_dir: &str) -> Value {
     let help = finding.help.as_ref().map_or(String::new(), |help| format!("\nhelp: {help}"));
     json!({
         "ruleId": finding.code,

@@ -10,7 +10,7 @@ use cargo_metadata::{Message, TargetKind};
 use super::project::{Project, Target, profile, profile_dir};
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
 use super::select::Program;
-use super::{Artifact, Origin, Selection, place};
+use super::{BuiltProgram, Origin, Selection, place};
 use crate::error::{Error, Result};
 
 /// Runs `cargo build` with the selection and takes the paths from its messages.
@@ -21,7 +21,7 @@ pub(super) fn build(
     selection: &Selection,
     targets: &[Target],
     programs: &[Program],
-) -> Result<Vec<Artifact>> {
+) -> Result<Vec<BuiltProgram>> {
     if let Some(target) = targets.iter().find(|target| target.has_libc_version) {
         return Err(Error::new(format!("cargo cannot build for `{}`: it has a libc version", target.asked))
             .help(format!(
@@ -126,7 +126,7 @@ fn artifact(
     target: Option<String>,
     path: &Utf8Path,
     scripts: &[cargo_metadata::BuildScript],
-) -> Result<Artifact> {
+) -> Result<BuiltProgram> {
     let profile = profile(selection);
     let dirs = ProfileDirs::new(project, target.as_deref(), profile_dir(profile));
     // With a target, what ran for the host (build dependencies, proc macros) is elsewhere and is not linked.

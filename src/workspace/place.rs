@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::project::{Project, Target, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::Program;
-use super::{Artifact, LibraryDir, Origin, Selection, build, files};
+use super::{BuiltProgram, LibraryDir, Origin, Selection, build, files};
 use crate::error::{Error, Result};
 
 /// A file that may be the program.
@@ -31,7 +31,7 @@ pub(super) fn locate(
     selection: &Selection,
     targets: &[Target],
     programs: &[Program],
-) -> Result<Vec<Artifact>> {
+) -> Result<Vec<BuiltProgram>> {
     let wanted: Vec<Option<&Target>> =
         if targets.is_empty() { vec![None] } else { targets.iter().map(Some).collect() };
     let mut artifacts = Vec::new();
@@ -223,7 +223,7 @@ fn artifact(
     selection: &Selection,
     program: &Program,
     candidate: Candidate,
-) -> Result<Artifact> {
+) -> Result<BuiltProgram> {
     let profile = profile(selection);
     let mut dirs = vec![ProfileDirs::new(project, candidate.target.as_deref(), profile_dir(profile))];
     if candidate.origin == Origin::CargoLambda {
@@ -294,7 +294,7 @@ pub(super) struct Found {
 }
 
 /// What is left to say of a program that was found.
-pub(super) fn finish(project: &Project, program: &Program, found: Found) -> Result<Artifact> {
+pub(super) fn finish(project: &Project, program: &Program, found: Found) -> Result<BuiltProgram> {
     let Some(modified) = files::modified(&found.path)? else {
         return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
             .because("another process removed it just now"));
@@ -307,7 +307,7 @@ pub(super) fn finish(project: &Project, program: &Program, found: Found) -> Resu
         Some(dep_info) => records::newer_source(dep_info, &base, modified)?,
         None => None,
     };
-    Ok(Artifact {
+    Ok(BuiltProgram {
         name: program.name.clone(),
         package: program.package.clone(),
         path: found.path,

@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_lambda_bundle::environment::Environment;
 use cargo_lambda_bundle::error::Error;
 use cargo_lambda_bundle::workspace::{
-    Artifact, LibraryDirOrigin, Origin, Selection, find, rustc_target_libdir,
+    BuiltProgram, LibraryDirOrigin, Origin, Selection, find, rustc_target_libdir,
 };
 use tempfile::TempDir;
 
@@ -88,7 +88,7 @@ impl Fixture {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn find(&self, selection: &Selection) -> Vec<Artifact> {
+    fn find(&self, selection: &Selection) -> Vec<BuiltProgram> {
         find(selection, &self.environment).unwrap_or_else(|error| panic!("{}", self.text(&error)))
     }
 
@@ -99,7 +99,7 @@ impl Fixture {
         assert_eq!(lines, expected);
     }
 
-    fn line(&self, artifact: &Artifact) -> String {
+    fn line(&self, artifact: &BuiltProgram) -> String {
         assert!(artifact.path.is_absolute());
         let origin = match artifact.origin {
             Origin::Cargo => "cargo",
@@ -627,7 +627,7 @@ fn with_build_script() -> Fixture {
 }
 
 /// The directories with why they count; hashes are cut off.
-fn library_dirs(fixture: &Fixture, artifact: &Artifact) -> Vec<String> {
+fn library_dirs(fixture: &Fixture, artifact: &BuiltProgram) -> Vec<String> {
     let line = |dir: &cargo_lambda_bundle::workspace::LibraryDir| {
         let why = match &dir.origin {
             LibraryDirOrigin::BuildScript { package } => format!("{package}'s"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_lambda_bundle::archive::{
-    self, Archive, COMPRESSOR, Content, Digest, Entry, Kind, Limits, Mode, Options, ReadEntry, Stamp,
+    self, COMPRESSOR, Content, Digest, Entry, Kind, Limits, Mode, Options, ReadArchive, ReadEntry, Stamp,
 };
 use cargo_lambda_bundle::disk;
 use cargo_lambda_bundle::disk::write::replace;
@@ -58,7 +58,7 @@ fn zip(entries: &[Entry], stamp: Stamp) -> Vec<u8> {
     archive::write(entries, &Options { stamp, ..Options::default() }, Vec::new()).unwrap()
 }
 
-fn read(bytes: &[u8]) -> Result<Archive, Error> {
+fn read(bytes: &[u8]) -> Result<ReadArchive, Error> {
     archive::read("x.zip", Cursor::new(bytes), &Limits::default())
 }
 
@@ -163,7 +163,7 @@ fn a_stored_file_that_shrank_is_named() {
 #[test]
 fn no_entries_are_an_archive_too() {
     let found = read(&zip(&[], Stamp::default())).unwrap();
-    assert_eq!(found, Archive { entries: Vec::new(), unzipped_bytes: 0, unpacked: true });
+    assert_eq!(found, ReadArchive { entries: Vec::new(), unzipped_bytes: 0, unpacked: true });
 }
 
 fn any_entries() -> impl Strategy<Value = Vec<Entry>> {

@@ -149,7 +149,7 @@ impl Case {
             path: "/build/app",
             extra: &self.extra,
             exclude: &exclude,
-            prefer: &prefer,
+            pin: &prefer,
             may_edit: self.may_edit,
             libc: self.libc,
             layout: &Layout::function(),

@@ -267,7 +267,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         path: "/build/app",
         extra: &[],
         exclude: &none(),
-        prefer: &none(),
+        pin: &none(),
         may_edit: true,
         libc: LibcSource::System,
         layout: &Layout::function(),

@@ -418,7 +418,7 @@ fn planned(scene: &Scene, leave: Leave) -> Planned {
         path: "/build/bin/app",
         extra: &scene.extra,
         exclude: &Patterns::new("--exclude-lib", &scene.excluded).unwrap(),
-        prefer: &Patterns::new("--bundle-lib", wishes).unwrap(),
+        pin: &Patterns::new("--bundle-lib", wishes).unwrap(),
         may_edit: scene.may_edit && leave == Leave::AsItIs,
         libc: LibcSource::System,
         layout: &Layout::function(),

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::temporary::{self, Held};
 use super::{Unfinished, failed, parent, sync_directory, wrap};
-use crate::archive::{self, Archive, Content, Entry, Kind, ReadEntry};
+use crate::archive::{self, Content, Entry, Kind, ReadArchive, ReadEntry};
 use crate::error::{Error, Result};
 
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
@@ -27,7 +27,7 @@ pub fn replace<T>(
     path: &Utf8Path,
     entries: &[Entry],
     keep: impl Fn(usize, Vec<u8>) -> T,
-    check: impl FnOnce(&Archive<T>) -> Result<bool>,
+    check: impl FnOnce(&ReadArchive<T>) -> Result<bool>,
 ) -> Result<bool> {
     refuse_foreign(path, entries)?;
     let mut unfinished = Unfinished::default();
@@ -181,11 +181,11 @@ impl<'a> Tree<'a> {
     }
 
     /// What is on disk.
-    fn read<T>(&self, keep: impl Fn(usize, Vec<u8>) -> T) -> io::Result<Archive<T>> {
+    fn read<T>(&self, keep: impl Fn(usize, Vec<u8>) -> T) -> io::Result<ReadArchive<T>> {
         let read = |(at, entry)| self.read_one(entry, |bytes| keep(at, bytes));
         let entries = self.entries.iter().enumerate().map(read).collect::<io::Result<Vec<_>>>()?;
         let unzipped_bytes = entries.iter().map(|entry| entry.size).sum();
-        Ok(Archive { entries, unzipped_bytes, unpacked: true })
+        Ok(ReadArchive { entries, unzipped_bytes, unpacked: true })
     }
 
     fn read_one<T>(&self, entry: &Entry, keep: impl FnOnce(Vec<u8>) -> T) -> io::Result<ReadEntry<T>> {

@@ -2,14 +2,11 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::archive::Digest;
-use crate::audit::{Code, Finding};
-use crate::baseline::DEFAULT_RUNTIME;
-use crate::baseline::{self, starts_bootstrap};
+use crate::audit::Finding;
+use crate::baseline::{DEFAULT_RUNTIME, starts_bootstrap};
 use crate::disk;
-use crate::elf::Arch;
 use crate::error::{Error, Result};
-use crate::template::{self, Function, Setting};
+use crate::template::{self, Function, Setting, Zip};
 use crate::ui::Ui;
 
 /// A template that was read.
@@ -101,70 +98,7 @@ impl Template {
     }
 
     /// What the template says of a ZIP and the ZIP does not, and what cannot be told.
-    ///
-    /// `arch` is that of the program `name`, `runtime` the one that the ZIP is proved for, if that is one of
-    /// Lambda's.
-    pub fn findings(
-        &self,
-        zip: &Utf8Path,
-        name: &str,
-        arch: Option<Arch>,
-        runtime: Option<&str>,
-        digest: &Digest,
-    ) -> Vec<Finding> {
-        let template = &self.path;
-        let unknown = |message: String| Finding::new(Code::TemplateUnknown, name, message);
-        let functions = self.functions_of(zip);
-        if functions.is_empty() {
-            let message = format!("no function of `{template}` can be told to have the code `{zip}`");
-            return vec![unknown(message).help("compare the template with the archive by hand")];
-        }
-        let mut findings = Vec::new();
-        for function in functions {
-            let of = format!("`{}` of `{template}`", function.name);
-            let mismatch = |message: String, help: String| {
-                Finding::new(Code::TemplateMismatch, name, message).help(help)
-            };
-            match (&function.architecture, arch) {
-                (Setting::Unknown(why), _) => {
-                    findings.push(unknown(format!("the architecture of {of} is not known: {why}")));
-                }
-                (setting, Some(arch)) if setting.value() != Some(arch.as_str()) => {
-                    let wanted = setting.value().unwrap_or_default();
-                    let how = if matches!(setting, Setting::Default(_)) { " by default" } else { "" };
-                    findings.push(mismatch(
-                        format!("`{name}` is for {arch}, and {of} is for {wanted}{how}"),
-                        format!("set the function's architecture to {arch}, or build for {wanted}"),
-                    ));
-                }
-                _ => {}
-            }
-            match &function.runtime {
-                Setting::Unknown(why) => {
-                    findings.push(unknown(format!("the runtime of {of} is not known: {why}")));
-                }
-                setting => {
-                    let wanted = setting.value().unwrap_or_default();
-                    if !baseline::runtimes().contains(&wanted) {
-                        findings.push(mismatch(
-                            format!("{of} has the runtime {wanted}, which does not start a `bootstrap`"),
-                            format!("set the function's runtime to {DEFAULT_RUNTIME}"),
-                        ));
-                    } else if let Some(runtime) = runtime.filter(|runtime| *runtime != wanted) {
-                        findings.push(mismatch(
-                            format!("{of} has the runtime {wanted}, and `{zip}` was verified for {runtime}"),
-                            format!("set the function's runtime to {runtime}, or say `--runtime {wanted}`"),
-                        ));
-                    }
-                }
-            }
-            if function.code_sha256.as_ref().is_some_and(|planned| *planned != digest.base64) {
-                findings.push(mismatch(
-                    format!("`{zip}` is not the ZIP that {of} was planned with: its hash is another"),
-                    "run `terraform plan` again".to_owned(),
-                ));
-            }
-        }
-        findings
+    pub fn findings(&self, zip: &Zip) -> Vec<Finding> {
+        template::compare(self.path.as_str(), &self.functions_of(Utf8Path::new(zip.path)), zip)
     }
 }

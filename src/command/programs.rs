@@ -4,19 +4,26 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::included;
-use super::shipped::Places;
+use super::documents::DocumentPaths;
 use crate::archive::{Content, Mode};
 use crate::audit::Owner;
 use crate::disk;
+use crate::disk::paths::world_name;
+use crate::elf;
 use crate::elf::{ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
 use crate::error::{Error, Result};
+use crate::include::Include;
 use crate::include::Included;
+use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
+use crate::plan::IncludedObject;
 use crate::settings::{
-    self, Bundle, Context, Destination, Format, Job, Programs, Purpose, Resolved, Settings,
+    self, BundleSettings, Context, Destination, Format, Origin, PackageSettings, Packages, Programs, Purpose,
+    Settings,
 };
+use crate::ui::Ui;
 use crate::workspace;
+use crate::world::Opened;
 
 /// A program to bundle, whoever built it.
 #[derive(Clone)]
@@ -24,7 +31,7 @@ pub(super) struct Program {
     pub name: String,
     pub path: Utf8PathBuf,
     /// What cargo knows of it; `None` for `--binary`.
-    pub cargo: Option<workspace::Artifact>,
+    pub cargo: Option<workspace::BuiltProgram>,
 }
 
 impl Program {
@@ -41,7 +48,7 @@ impl Program {
 }
 
 /// A program with what its file says and what goes with it.
-pub(super) struct Loaded {
+pub(super) struct ProgramInput {
     pub program: Program,
     /// Links followed.
     pub path: Utf8PathBuf,
@@ -53,12 +60,12 @@ pub(super) struct Loaded {
     /// Where its debug symbols go, and those of its libraries.
     pub debug_symbols: Option<Utf8PathBuf>,
     /// Where the documents about it go.
-    pub documents: Places,
+    pub documents: DocumentPaths,
     /// The other programs of its archive. They are among `included`, too.
     pub others: Vec<Program>,
 }
 
-impl Loaded {
+impl ProgramInput {
     /// Puts another program into the same archive.
     pub fn add(&mut self, program: &Program, content: Content, kind: BundleKind) {
         self.included.push(Included {
@@ -73,8 +80,8 @@ impl Loaded {
     }
 }
 
-pub(super) fn programs(resolved: &Resolved) -> Result<Vec<Program>> {
-    match (&job(resolved.shared()).programs, &resolved.project) {
+pub(super) fn programs(packages: &Packages) -> Result<Vec<Program>> {
+    match (&packages.shared().bundle.programs, &packages.project) {
         (Programs::Cargo(selection), Some(project)) => {
             let artifacts = project.locate(selection)?;
             Ok(artifacts
@@ -99,8 +106,7 @@ pub(super) fn programs(resolved: &Resolved) -> Result<Vec<Program>> {
 }
 
 /// Reads a program and what goes into its bundle beside it.
-pub(super) fn load(program: Program, resolved: &Resolved, context: &Context) -> Result<Loaded> {
-    let job = job(settings_of(resolved, &program));
+pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) -> Result<ProgramInput> {
     let facts =
         disk::elf(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
     let facts = facts.map_err(|error| unreadable_program(&program.path, error))?;
@@ -109,7 +115,7 @@ pub(super) fn load(program: Program, resolved: &Resolved, context: &Context) -> 
             check_kind(&program, &facts, true)?;
             Some(output_path(destination, job.kind, &program, &facts, context))
         }
-        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => {
+        Purpose::Check | Purpose::Size | Purpose::Explain(_) => {
             check_kind(&program, &facts, false)?;
             None
         }
@@ -117,17 +123,17 @@ pub(super) fn load(program: Program, resolved: &Resolved, context: &Context) -> 
     let in_place = |pattern: &Utf8PathBuf| filled(pattern, &program, &facts);
     let debug_symbols = job.debug_symbols.as_ref().map(in_place);
     let documents = match &job.purpose {
-        Purpose::Write(destination) => Places {
+        Purpose::Write(destination) => DocumentPaths {
             sbom: destination.sbom.as_ref().map(in_place),
             licenses: destination.licenses.as_ref().map(in_place),
         },
-        Purpose::Check | Purpose::Size | Purpose::Explain { .. } => Places::default(),
+        Purpose::Check | Purpose::Size | Purpose::Explain(_) => DocumentPaths::default(),
     };
     let path = disk::canonicalize(&program.path)?;
-    let included = included::collect(job)?;
+    let included = collect(job)?;
     let facts = Arc::new(facts);
     let others = Vec::new();
-    Ok(Loaded { program, path, facts, included, output, debug_symbols, documents, others })
+    Ok(ProgramInput { program, path, facts, included, output, debug_symbols, documents, others })
 }
 
 /// Only programs can be a `bootstrap`; a shared library can be checked.
@@ -197,18 +203,10 @@ pub(super) fn library_dirs_of(program: &Program) -> impl Iterator<Item = Utf8Pat
 }
 
 /// The settings of the program's package.
-pub(super) fn settings_of<'a>(resolved: &'a Resolved, program: &Program) -> &'a Settings {
+pub(super) fn settings_of<'a>(packages: &'a Packages, program: &Program) -> &'a Settings {
     match &program.cargo {
-        Some(artifact) => resolved.of(&artifact.manifest_dir),
-        None => resolved.shared(),
-    }
-}
-
-/// The settings of one bundle.
-pub(super) fn job(settings: &Settings) -> &Bundle {
-    match &settings.job {
-        Job::Bundle(job) => job,
-        _ => unreachable!("one command line gives one kind of job"),
+        Some(artifact) => packages.of(&artifact.manifest_dir),
+        None => packages.shared(),
     }
 }
 
@@ -249,4 +247,74 @@ pub(super) fn unreadable_program(path: &Utf8Path, error: ElfError) -> Error {
             .because(malformed)
             .help("build it again, or copy it again: it is not what a linker wrote"),
     }
+}
+
+/// cargo-lambda's settings are not ours: what is taken from them is said.
+pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
+    for setting in &package.values {
+        if let Origin::CargoLambda(path) = &setting.origin {
+            let names: Vec<String> = setting
+                .values
+                .iter()
+                .map(|word| word.parse().map_or(word.clone(), |include: Include| include.from))
+                .collect();
+            ui.status(
+                "Including",
+                &format!("{}, as cargo-lambda's settings in {path} say", names.join(", ")),
+            );
+        }
+    }
+}
+
+/// The files to include, as they are named in the bundle.
+///
+/// # Errors
+///
+/// What [`disk::include::collect`] says.
+pub(super) fn collect(job: &BundleSettings) -> Result<Vec<Included>> {
+    let mut included = Vec::new();
+    for selector in &job.includes {
+        included.extend(disk::include::collect(selector, job.keep_links)?);
+    }
+    Ok(included)
+}
+
+/// The included files as the loader will meet them.
+pub(super) fn included_members(included: &[Included], layout: &Layout) -> Vec<Member> {
+    let member = |file: &Included| {
+        let content = match &file.content {
+            Content::Link(target) => MemberContent::Link(target.clone()),
+            Content::File(bytes) => {
+                MemberContent::of_file(elf::parse(bytes).map(Arc::new), bytes.len() as u64)
+            }
+            Content::Stored(stored) => {
+                match elf::parse_ranges(stored.n_bytes(), |range| stored.read(range)) {
+                    Ok(facts) => MemberContent::of_file(facts.map(Arc::new), stored.n_bytes()),
+                    Err(_) => MemberContent::Other(Opened::Unreadable),
+                }
+            }
+        };
+        Member { path: layout.path(&file.name), content }
+    };
+    included.iter().map(member).collect()
+}
+
+/// The programs and libraries among the included files, of which `members` has the facts, one for each.
+///
+/// # Errors
+///
+/// A file has gone.
+pub(super) fn included_objects(included: &[Included], members: &[Member]) -> Result<Vec<IncludedObject>> {
+    let mut objects = Vec::new();
+    for (file, member) in included.iter().zip(members) {
+        let MemberContent::Object(facts) = &member.content else { continue };
+        // An object file is data to everyone but a linker.
+        if matches!(facts.object_type, ObjectType::Other(_)) {
+            continue;
+        }
+        let source = disk::canonicalize(&file.source)?;
+        let (name, facts, path) = (file.name.clone(), facts.clone(), world_name(&source));
+        objects.push(IncludedObject { name, facts, source: source.into_string(), path });
+    }
+    Ok(objects)
 }

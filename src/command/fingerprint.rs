@@ -39,7 +39,7 @@ impl Written {
 }
 
 /// The place of a record.
-pub(super) struct Record {
+pub(super) struct Fingerprint {
     path: Utf8PathBuf,
     /// What decides the archive's bytes.
     key: u128,
@@ -53,7 +53,7 @@ const LONGEST: u64 = 4096;
 /// How long a record is kept at least. Without it an archive is only written again.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-impl Record {
+impl Fingerprint {
     /// The record for the archive at `output`; below the target directory of the program's project, else in the
     /// user's cache directory. `None` if there is no such directory.
     pub fn new(
@@ -62,13 +62,13 @@ impl Record {
         environment: &Environment,
         entries: &[Entry],
         options: &archive::Options,
-    ) -> Option<Record> {
+    ) -> Option<Fingerprint> {
         let directory = match target_directory {
             Some(directory) => directory.join("lambda-bundle").join(".cache"),
             None => user_directory(environment)?.join("cargo-lambda-bundle"),
         };
         let path = directory.join(format!("{:032x}", xxh3_128(output.as_str().as_bytes())));
-        Some(Record { path, key: key(entries, options), is_users: target_directory.is_none() })
+        Some(Fingerprint { path, key: key(entries, options), is_users: target_directory.is_none() })
     }
 
     /// What is known of the archive at `output`, if it is there and is what would be written.
@@ -172,8 +172,8 @@ mod tests {
         Content::File(Arc::new(bytes.to_vec()))
     }
 
-    fn record(key: u128) -> Record {
-        Record { path: Utf8PathBuf::from("/nowhere"), key, is_users: true }
+    fn record(key: u128) -> Fingerprint {
+        Fingerprint { path: Utf8PathBuf::from("/nowhere"), key, is_users: true }
     }
 
     #[test]

@@ -12,23 +12,23 @@ use crate::layout::Layout;
 use crate::packages::Package;
 use crate::plan::{BundlePlan, Shipped};
 use crate::report::sbom::{self, Part, PartKind};
-use crate::report::{Artifact, Library};
-use crate::settings::Bundle;
+use crate::report::{Library, ProgramReport};
+use crate::settings::BundleSettings;
 use crate::text::hex;
 
 /// The packages of the shipped libraries.
-pub(super) struct Owners {
+pub(super) struct PackageIndex {
     packages: Packages,
     by_source: BTreeMap<String, Package>,
 }
 
-impl Owners {
+impl PackageIndex {
     /// Asks the package databases of the build world.
-    pub(super) fn of(job: &Bundle, plan: &BundlePlan) -> Owners {
+    pub(super) fn of(job: &BundleSettings, plan: &BundlePlan) -> PackageIndex {
         let packages = Packages::new(job.sysroot.as_deref());
         let files: BTreeSet<&str> = plan.shipped.iter().map(|library| library.source.as_str()).collect();
         let by_source = packages.owners(&files);
-        Owners { packages, by_source }
+        PackageIndex { packages, by_source }
     }
 
     /// Names them in the report, which names the files.
@@ -40,7 +40,12 @@ impl Owners {
         }
     }
 
-    fn parts<'a>(
+    /// The parts of an archive, for its documents.
+    ///
+    /// # Errors
+    ///
+    /// A file is gone.
+    pub(super) fn parts<'a>(
         &'a self,
         name: &'a str,
         entries: &'a [Entry],
@@ -73,35 +78,37 @@ impl Owners {
 
 /// Where the documents go.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places {
+pub(super) struct DocumentPaths {
     /// `--sbom`.
     pub(super) sbom: Option<Utf8PathBuf>,
     /// `--licenses`.
     pub(super) licenses: Option<Utf8PathBuf>,
 }
 
-impl Places {
+impl DocumentPaths {
     pub(super) fn any(&self) -> bool {
         self.sbom.is_some() || self.licenses.is_some()
     }
 
-    /// Writes the documents that were asked for.
+    /// Writes the documents that were asked for; `seconds` is their time, since 1970.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
     pub(super) fn write(
         &self,
-        owners: &Owners,
-        artifact: &Artifact,
-        entries: &[Entry],
-        plan: &BundlePlan,
-        (layout, seconds): (&Layout, Option<u64>),
+        index: &PackageIndex,
+        report: &ProgramReport,
+        parts: &[Part],
+        seconds: Option<u64>,
     ) -> Result<()> {
-        let parts = owners.parts(&artifact.name, entries, plan, layout)?;
         if let Some(path) = &self.sbom {
-            let distribution = &owners.packages.distribution;
-            let document = sbom::document(&parts, &artifact.libraries, distribution, seconds);
+            let distribution = &index.packages.distribution;
+            let document = sbom::document(parts, &report.libraries, distribution, seconds);
             disk::write::replace_with(path, document.as_bytes())?;
         }
         if let Some(path) = &self.licenses {
-            let texts = sbom::licenses(&parts, |path| owners.packages.text(path));
+            let texts = sbom::licenses(parts, |path| index.packages.text(path));
             disk::write::replace_with(path, texts.as_bytes())?;
         }
         Ok(())

@@ -1,0 +1,161 @@
+//! The entries of an archive: every file copied, stripped if asked, edited as the plan says.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::program::ProgramJob;
+use super::programs::ProgramInput;
+use crate::archive::{self, Content, Entry, Mode};
+use crate::audit::{self, Finding};
+use crate::disk;
+use crate::error::Result;
+use crate::paths::file_name;
+use crate::plan::{BundlePlan, Planned, Shipped};
+use crate::repair::{self, Edits};
+use crate::report;
+use crate::tools::strip;
+
+/// What goes into an archive.
+#[derive(Default)]
+pub(super) struct Entries {
+    /// The entries, in their order.
+    pub entries: Vec<Entry>,
+    /// What was edited.
+    pub edits: Vec<report::Edit>,
+    /// What could not be.
+    pub refusals: Vec<Finding>,
+    /// The debug symbols that were stripped, and where they go.
+    pub debug_files: Vec<(Utf8PathBuf, Vec<u8>)>,
+}
+
+/// The entries of a planned bundle.
+///
+/// # Errors
+///
+/// A file is gone, or `strip` failed on one.
+pub(super) fn entries(job: &ProgramJob, input: &ProgramInput, planned: &Planned) -> Result<Entries> {
+    let mut entries = Entries::default();
+    let Planned { plan, included } = planned;
+    let layout = &job.layout;
+    let program = Original {
+        content: entries.copy(job, input, &input.path, &input.program.name)?,
+        edits: plan.program_edits.as_ref(),
+        entry_name: &layout.program,
+        name: &input.program.name,
+    };
+    entries.add_edited(program, Mode::Executable)?;
+    for library in &plan.shipped {
+        entries.add_library(job, input, library)?;
+    }
+    entries.add_compat(plan);
+    for file in &input.included {
+        let planned =
+            included.iter().find(|planned| planned.name() == file.name && planned.edits().is_some());
+        let original = Original {
+            content: file.content.clone(),
+            edits: planned.and_then(|planned| planned.edits()),
+            entry_name: &file.name,
+            name: &file.name,
+        };
+        entries.add_edited(original, file.mode)?;
+    }
+    archive::order(&mut entries.entries);
+    if job.bundle.libraries_only {
+        entries.entries.retain(|entry| entry.name != layout.program);
+    }
+    Ok(entries)
+}
+
+impl Entries {
+    fn add(&mut self, name: &str, mode: Mode, content: Content) {
+        self.entries.push(Entry { name: name.to_owned(), mode, content });
+    }
+
+    fn add_library(&mut self, job: &ProgramJob, input: &ProgramInput, library: &Shipped) -> Result<()> {
+        let entry_name = library.entry_name(&job.layout);
+        let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
+        if let Some(target) = &library.link_to {
+            self.add(&entry_name, mode, Content::Link(target.clone()));
+            return Ok(());
+        }
+        let content = self.copy(job, input, Utf8Path::new(&library.source), &library.name)?;
+        let edits = library.edits.as_ref();
+        self.add_edited(Original { content, edits, entry_name: &entry_name, name: &library.name }, mode)
+    }
+
+    fn add_compat(&mut self, plan: &BundlePlan) {
+        if let (Some(name), Some(arch)) = (&plan.compat, plan.program.arch()) {
+            self.add(name, Mode::Data, Content::File(Arc::new(repair::compat_object(arch))));
+        }
+    }
+
+    /// Adds a file after its edits; as it is, with a finding, where it cannot be edited.
+    fn add_edited(&mut self, original: Original, mode: Mode) -> Result<()> {
+        let Original { mut content, edits, entry_name, name } = original;
+        if let Some(edits) = edits {
+            match repair::edit(&content.read(0..content.n_bytes())?, edits) {
+                Ok(edited) => {
+                    self.edits.push(report::Edit::new(entry_name, edits, &edited.lost));
+                    content = Content::File(Arc::new(edited.bytes));
+                }
+                Err(refusal) => self.refusals.push(audit::not_editable(name, edits, &refusal)),
+            }
+        }
+        self.add(entry_name, mode, content);
+        Ok(())
+    }
+
+    /// The content of the copy of the file at `path`, before it is edited.
+    fn copy(
+        &mut self,
+        job: &ProgramJob,
+        input: &ProgramInput,
+        path: &Utf8Path,
+        name: &str,
+    ) -> Result<Content> {
+        if !job.bundle.strip {
+            return job.files.get(path).map(Content::Stored);
+        }
+        let bytes = disk::read(path)?;
+        let debug_file = input.debug_symbols.as_ref().map(|_| format!("{}.debug", file_name(name)));
+        let environment = &job.context.environment;
+        let Some(stripped) = strip::strip(&bytes, name, debug_file.as_deref(), environment)? else {
+            return Ok(Content::File(Arc::new(bytes)));
+        };
+        if let (Some(directory), Some(file), Some(debug)) = (&input.debug_symbols, debug_file, stripped.debug)
+        {
+            self.debug_files.push((directory.join(file), debug));
+        }
+        Ok(Content::File(Arc::new(stripped.bytes)))
+    }
+
+    /// What the entries take when they are unpacked.
+    pub fn n_bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.content.n_bytes()).sum()
+    }
+
+    /// Writes the debug symbols to their places.
+    ///
+    /// # Errors
+    ///
+    /// What the disk says.
+    pub fn write_debug_files(&self) -> Result<()> {
+        for (path, bytes) in &self.debug_files {
+            disk::write::replace_with(path, bytes).map_err(|error| {
+                error.help("name a directory that you may write with `--debug-symbols <DIR>`")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A file before its edits.
+struct Original<'a> {
+    content: Content,
+    edits: Option<&'a Edits>,
+    /// Its name in the archive.
+    entry_name: &'a str,
+    /// Its name in messages.
+    name: &'a str,
+}

@@ -1,0 +1,193 @@
+//! A bundle's program and the programs and libraries that are included beside it, which are looked at like it.
+//!
+//! What they need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{BuildSide, BundlePlan, ReboundFile, Request, Shipped, plan};
+use crate::elf::{ElfFacts, Libc, Linkage};
+use crate::lambda::{LambdaWorld, Member, Walked};
+use crate::layout::Layout;
+use crate::loader::World;
+use crate::repair::Edits;
+use crate::world::{Object, OpenFile};
+
+/// An included program or shared library.
+#[derive(Debug, Clone)]
+pub struct IncludedObject {
+    /// Its name in the bundle.
+    pub name: String,
+    /// What its file says.
+    pub facts: Arc<ElfFacts>,
+    /// The file on this machine, links followed: `$ORIGIN` is where it is.
+    pub source: String,
+    /// The same in terms of the build world.
+    pub path: String,
+}
+
+/// An included object with the plan for what it needs.
+pub struct PlannedInclude {
+    object: IncludedObject,
+    plan: BundlePlan,
+}
+
+/// The plan of a bundle.
+#[derive(Default)]
+pub struct Planned {
+    /// For the program, with all that is shipped.
+    pub plan: BundlePlan,
+    /// For what is included.
+    pub included: Vec<PlannedInclude>,
+}
+
+/// Plans the bundle of one program and of what is included beside it. `build` is the build world for programs of a C
+/// library.
+///
+/// All are walked again at the end, when everything is there: those walks are the proof.
+pub fn plan_all<'w>(
+    request: &Request,
+    lambda: &LambdaWorld,
+    build: &dyn Fn(Libc) -> &'w World<'w>,
+    objects: Vec<IncludedObject>,
+) -> Planned {
+    let mut main = plan(request, lambda, build(request.process_libc()));
+    let n_members = main.members.len();
+    let mut included: Vec<PlannedInclude> = Vec::new();
+    for object in objects {
+        let mut other = PlannedInclude { object, plan: BundlePlan::default() };
+        if other.is_for(lambda) {
+            let members = std::mem::take(&mut main.members);
+            let (pinned, taken) = (main.pinned(), main.loaded_of_system());
+            let known = Request { pinned: &pinned, taken: &taken, ..*request };
+            other.plan = other.object.with_request(&known, &members, &main.program, |request| {
+                plan(request, lambda, build(request.process_libc()))
+            });
+            // Not one list for each: there may be a thousand of them.
+            main.members = std::mem::take(&mut other.plan.members);
+            merge(&mut main.shipped, std::mem::take(&mut other.plan.shipped), request.layout);
+            main.compat = main.compat.take().or(other.plan.compat.take());
+        }
+        included.push(other);
+    }
+    main.shipped.sort_by(|a, b| a.name.cmp(&b.name));
+    if main.members.len() > n_members {
+        let members = std::mem::take(&mut main.members);
+        let shipped = main.shipped.clone();
+        let request = &Request { pinned: &shipped, ..*request };
+        main.walk_again(request, lambda, &members);
+        for PlannedInclude { object, plan } in included.iter_mut().filter(|other| other.is_for(lambda)) {
+            let again = |request: &Request| plan.walk_again(request, lambda, &members);
+            object.with_request(request, &[], &main.program, again);
+        }
+        main.members = members;
+    }
+    for other in included.iter_mut().filter(|other| other.object.is_library()) {
+        // The program that opens a plugin brings the symbols that it leaves open.
+        for walked in &mut other.plan.walks {
+            walked.undefined.clear();
+        }
+    }
+    Planned { plan: main, included }
+}
+
+/// Adds what another program ships. Two programs with the bundle's C library both ship its parts: one file, planned
+/// twice, is shipped once. Two files for one name stay, for [`check_names`](super::check_names) to refuse.
+fn merge(shipped: &mut Vec<Shipped>, more: Vec<Shipped>, layout: &Layout) {
+    let places = shipped.iter().enumerate().map(|(at, library)| (library.entry_name(layout), at));
+    let places: BTreeMap<String, usize> = places.collect();
+    for library in more {
+        // What a link leads to is edited as the link's file would be: edits follow from the file and its place.
+        let is_same = |known: &&mut Shipped| {
+            let is_link = known.link_to.is_some() || library.link_to.is_some();
+            known.source == library.source && (is_link || known.edits == library.edits)
+        };
+        let known = places.get(&library.entry_name(layout)).map(|at| &mut shipped[*at]);
+        match known.filter(is_same) {
+            Some(known) => known.is_interpreter |= library.is_interpreter,
+            None => shipped.push(library),
+        }
+    }
+}
+
+impl IncludedObject {
+    fn is_library(&self) -> bool {
+        self.facts.linkage() == Linkage::SharedLibrary
+    }
+
+    /// Acts on the request for this file, which goes by the same choices as that for the program.
+    fn with_request<T>(
+        &self,
+        of: &Request,
+        members: &[Member],
+        main: &ElfFacts,
+        act: impl FnOnce(&Request) -> T,
+    ) -> T {
+        let program = OpenFile {
+            id: (u64::MAX, 2),
+            source: self.source.clone(),
+            object: Object::Elf(self.facts.clone()),
+        };
+        let none = BTreeSet::new();
+        act(&Request {
+            program: &program,
+            facts: &self.facts,
+            path: &self.path,
+            extra: &[],
+            layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
+            members,
+            taken: if self.is_library() { of.taken } else { &none },
+            opened_by: self.is_library().then_some(main),
+            ..*of
+        })
+    }
+}
+
+impl PlannedInclude {
+    fn is_for(&self, lambda: &LambdaWorld) -> bool {
+        self.object.facts.arch() == Some(lambda.arch())
+    }
+
+    /// Its name in the bundle.
+    pub fn name(&self) -> &str {
+        &self.object.name
+    }
+
+    /// What its file says, before any edit.
+    pub fn facts(&self) -> &ElfFacts {
+        &self.object.facts
+    }
+
+    /// What the build world says of it.
+    pub fn build(&self) -> &BuildSide {
+        &self.plan.build
+    }
+
+    /// What the loader does with it on Lambda.
+    pub fn walks(&self) -> &[Walked] {
+        &self.plan.walks
+    }
+
+    /// What is rebound in it and for it.
+    pub fn rebound(&self) -> &[ReboundFile] {
+        &self.plan.rebound
+    }
+
+    /// What is edited in it.
+    pub fn edits(&self) -> Option<&Edits> {
+        self.plan.program_edits.as_ref()
+    }
+}
+
+impl Planned {
+    /// Whether a file of the bundle is edited.
+    pub fn edits(&self) -> bool {
+        self.plan.edits() || self.included.iter().any(|other| other.edits().is_some())
+    }
+
+    /// What is rebound in the bundle's files, by the name of the program or included file for which it is.
+    pub fn rebound<'a>(&'a self, program: &'a str) -> impl Iterator<Item = (&'a str, &'a [ReboundFile])> {
+        let included = self.included.iter().map(|other| (other.name(), other.rebound()));
+        [(program, &*self.plan.rebound)].into_iter().chain(included)
+    }
+}

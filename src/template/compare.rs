@@ -1,0 +1,86 @@
+//! What a template says of functions, beside the ZIP that is their code.
+
+use super::{Function, Setting};
+use crate::audit::{Code, Finding};
+use crate::baseline::{self, DEFAULT_RUNTIME};
+use crate::elf::Arch;
+
+/// A ZIP that was read.
+pub struct Zip<'a> {
+    /// Where it is.
+    pub path: &'a str,
+    /// Its program.
+    pub program: &'a str,
+    /// The program's architecture, if it has one of Lambda's.
+    pub arch: Option<Arch>,
+    /// The runtime that it is proved for, if that is one of Lambda's.
+    pub runtime: Option<&'a str>,
+    /// Its CodeSha256.
+    pub code_sha256: &'a str,
+}
+
+/// What the template at `template` says of the functions of a ZIP and the ZIP does not, and what cannot be told.
+pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Finding> {
+    if functions.is_empty() {
+        let message = format!("no function of `{template}` can be told to have the code `{}`", zip.path);
+        let finding = Finding::new(Code::TemplateUnknown, zip.program, message);
+        return vec![finding.help("compare the template with the archive by hand")];
+    }
+    let mut findings = Vec::new();
+    for function in functions {
+        let of = format!("`{}` of `{template}`", function.name);
+        findings.extend(architecture(&function.architecture, &of, zip));
+        findings.extend(runtime(&function.runtime, &of, zip));
+        if function.code_sha256.as_ref().is_some_and(|planned| planned != zip.code_sha256) {
+            let message =
+                format!("`{}` is not the ZIP that {of} was planned with: its hash is another", zip.path);
+            findings.push(mismatch(zip, message, "run `terraform plan` again".to_owned()));
+        }
+    }
+    findings
+}
+
+fn architecture(setting: &Setting, of: &str, zip: &Zip) -> Option<Finding> {
+    if let Setting::Unknown(why) = setting {
+        return Some(unknown(zip, format!("the architecture of {of} is not known: {why}")));
+    }
+    let arch = zip.arch?;
+    if setting.value() == Some(arch.as_str()) {
+        return None;
+    }
+    let wanted = setting.value().unwrap_or_default();
+    let how = if matches!(setting, Setting::Default(_)) { " by default" } else { "" };
+    Some(mismatch(
+        zip,
+        format!("`{}` is for {arch}, and {of} is for {wanted}{how}", zip.program),
+        format!("set the function's architecture to {arch}, or build for {wanted}"),
+    ))
+}
+
+fn runtime(setting: &Setting, of: &str, zip: &Zip) -> Option<Finding> {
+    if let Setting::Unknown(why) = setting {
+        return Some(unknown(zip, format!("the runtime of {of} is not known: {why}")));
+    }
+    let wanted = setting.value().unwrap_or_default();
+    if !baseline::runtimes().contains(&wanted) {
+        return Some(mismatch(
+            zip,
+            format!("{of} has the runtime {wanted}, which does not start a `bootstrap`"),
+            format!("set the function's runtime to {DEFAULT_RUNTIME}"),
+        ));
+    }
+    let runtime = zip.runtime.filter(|runtime| *runtime != wanted)?;
+    Some(mismatch(
+        zip,
+        format!("{of} has the runtime {wanted}, and `{}` was verified for {runtime}", zip.path),
+        format!("set the function's runtime to {runtime}, or say `--runtime {wanted}`"),
+    ))
+}
+
+fn unknown(zip: &Zip, message: String) -> Finding {
+    Finding::new(Code::TemplateUnknown, zip.program, message)
+}
+
+fn mismatch(zip: &Zip, message: String, help: String) -> Finding {
+    Finding::new(Code::TemplateMismatch, zip.program, message).help(help)
+}
