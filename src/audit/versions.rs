@@ -134,8 +134,8 @@ fn why_not(subject: &Subject, conflict: &Conflict) -> String {
 
 /// Files of an archive in the place of one of the runtime's for the runtime's own libraries, too.
 pub(super) fn takers(subject: &Subject, walked: &Walked, findings: &mut Findings) {
-    for (index, soname) in crate::plan::doubtful_takers(subject.lambda, walked) {
-        let by_label = label(subject, &walked.closure, index);
+    for taker in crate::plan::doubtful_takers(subject.lambda, walked, subject.members) {
+        let (by_label, soname) = (taker.name, taker.soname);
         let message = format!(
             "`{by_label}` is loaded as `{soname}` for the libraries of {} as well, and may lack what they need of theirs",
             subject.lambda.label()

@@ -12,7 +12,7 @@ use super::search::Candidate;
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::baseline::{NodeAnswer, SystemObject, is_glibc_part};
 use crate::elf::ElfFacts;
-use crate::lambda::{Certainty, LambdaWorld, MemberContent, Walked};
+use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::paths;
 use crate::paths::file_name;
 use crate::world::Object;
@@ -74,18 +74,35 @@ fn file_at(path: &str, facts: Arc<ElfFacts>) -> Shipped {
     Shipped::new(file_name(path), candidate, Place::Lib)
 }
 
-/// The loaded files of an archive that take a SONAME from the system's libraries, which may miss something by it:
-/// index and SONAME.
-pub fn doubtful_takers(lambda: &LambdaWorld, walked: &Walked) -> Vec<(usize, String)> {
+/// A file of an archive that takes a SONAME from the system's libraries, which may miss something by it.
+pub struct DoubtfulTaker {
+    /// The name under which it was loaded, or its path on Lambda.
+    pub name: String,
+    /// The SONAME.
+    pub soname: String,
+}
+
+/// The files among `members` that take a SONAME from the system's libraries, or may take it for a need that
+/// nobody knows of, where those may miss something by it.
+pub fn doubtful_takers(lambda: &LambdaWorld, walked: &Walked, members: &[Member]) -> Vec<DoubtfulTaker> {
     let may_hurt = |path: &str, facts: &Arc<ElfFacts>, system: &Arc<SystemObject>| {
         let by = file_at(path, facts.clone());
         let mut users = others(&walked.closure).map(|(_, other)| other);
         users.any(|user| user.soname != system.soname && hurts(system, &by, user).is_some())
     };
-    takers(lambda, walked)
-        .filter(|(index, facts, system)| may_hurt(&walked.closure.objects[*index].path, facts, system))
-        .map(|(index, _, system)| (index, system.soname.clone()))
-        .collect()
+    let path = |index: usize| &walked.closure.objects[index].path;
+    let name = |index: usize| {
+        walked.closure.objects[index].names.first().map_or_else(|| file_name(path(index)), String::as_str)
+    };
+    let loaded = takers(lambda, walked)
+        .filter(|(index, facts, system)| may_hurt(path(*index), facts, system))
+        .map(|(index, _, system)| DoubtfulTaker {
+            name: name(index).to_owned(),
+            soname: system.soname.clone(),
+        });
+    let files = objects_of(members).map(|(path, facts)| (path.to_owned(), file_at(path, facts.clone())));
+    let unseen = unseen(lambda, walked, files);
+    loaded.chain(unseen.map(|it| DoubtfulTaker { name: it.path, soname: it.system.soname.clone() })).collect()
 }
 
 /// The SONAMEs that must not have been taken, and why.
@@ -114,41 +131,56 @@ pub(super) fn conflicts(
                 conflicts.insert(system.soname.clone(), Conflict { asked, ..conflict });
             }
         }
-        conflicts.extend(unseen(request, lambda, walked, libraries));
+        let given =
+            objects_of(request.members).map(|(path, facts)| (path.to_owned(), file_at(path, facts.clone())));
+        let ours = libraries
+            .iter()
+            .map(|library| (request.layout.path(&library.entry_name(request.layout)), library.clone()));
+        for taker in unseen(lambda, walked, given.chain(ours)) {
+            let asked = Asked::File(request.layout.name(&taker.path).to_owned());
+            conflicts.insert(taker.system.soname.clone(), Conflict { asked, ..taker.conflict });
+        }
     }
     conflicts
 }
 
+/// The ELF files among an archive's members, with their paths on Lambda.
+fn objects_of(members: &[Member]) -> impl Iterator<Item = (&str, &Arc<ElfFacts>)> {
+    members.iter().filter_map(|member| match &member.content {
+        MemberContent::Object(facts) => Some((member.path.as_str(), facts)),
+        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
+    })
+}
+
+/// A file that a table's library may be given for a need that nobody knows of.
+struct Unseen<'a> {
+    system: &'a Arc<SystemObject>,
+    /// Its path on Lambda.
+    path: String,
+    conflict: Conflict,
+}
+
 /// Files that a table's library would be given for a need that nobody knows of: those of a SONAME of the runtime's in
-/// a directory that is searched before the system's.
-fn unseen(request: &Request, lambda: &LambdaWorld, walked: &Walked, libraries: &[Shipped]) -> GivenUp {
-    let mut conflicts = GivenUp::new();
+/// a directory that is searched before the system's. `files` have their paths on Lambda.
+fn unseen<'a>(
+    lambda: &'a LambdaWorld,
+    walked: &Walked,
+    files: impl Iterator<Item = (String, Shipped)>,
+) -> impl Iterator<Item = Unseen<'a>> {
     let users: Vec<&Arc<SystemObject>> =
         others(&walked.closure).map(|(_, other)| other).filter(|other| other.facts.is_none()).collect();
     let directories = if users.is_empty() { BTreeSet::new() } else { searched_first(lambda, walked) };
     let objects = &walked.closure.objects;
     let is_loaded = |soname: &str| objects.iter().any(|object| object.file.object.soname() == Some(soname));
-    let layout = request.layout;
-    let given = request.members.iter().filter_map(|member| match &member.content {
-        MemberContent::Object(facts) => Some((member.path.clone(), member.path.clone(), facts)),
-        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-    });
-    let ours = libraries
-        .iter()
-        .map(|library| (layout.path(&library.entry_name(layout)), library.source.clone(), &library.facts));
-    for (path, source, facts) in given.chain(ours) {
+    files.filter_map(move |(path, file)| {
         let name = file_name(&path);
         if !directories.contains(paths::parent(&path)) || is_loaded(name) || is_glibc_part(name) {
-            continue;
+            return None;
         }
-        let Some(system) = lambda.baseline.object(name) else { continue };
-        let file = Shipped::new(name, Candidate { source, facts: facts.clone() }, Place::Lib);
-        if let Some(conflict) = users.iter().find_map(|user| hurts(system, &file, user)) {
-            let asked = Asked::File(layout.name(&path).to_owned());
-            conflicts.insert(name.to_owned(), Conflict { asked, ..conflict });
-        }
-    }
-    conflicts
+        let system = lambda.baseline.object(name)?;
+        let conflict = users.iter().find_map(|user| hurts(system, &file, user))?;
+        Some(Unseen { system, path, conflict })
+    })
 }
 
 /// The directories where a need of the system's libraries may be looked for before the system's own.

@@ -82,6 +82,7 @@ pub fn plan_all<'w>(
         }
         main.members = members;
     }
+    leave_to_their_programs(&mut included, &main, request.layout);
     for other in included.iter_mut().filter(|other| other.object.is_library()) {
         // The program that opens a plugin brings the symbols that it leaves open.
         for walked in &mut other.plan.walks {
@@ -89,6 +90,20 @@ pub fn plan_all<'w>(
         }
     }
     Planned { plan: main, included }
+}
+
+/// Takes away the walks of the libraries that a program loads at its start: they were looked at with it, and what it
+/// finds for them by its DT_RPATH, or has loaded before, no other program does.
+fn leave_to_their_programs(included: &mut [PlannedInclude], main: &BundlePlan, layout: &Layout) {
+    let programs = included.iter().filter(|other| !other.object.is_library());
+    let walks = programs.flat_map(|program| &program.plan.walks).chain(&main.walks);
+    let loaded: BTreeSet<String> =
+        walks.flat_map(|walked| &walked.closure.objects).map(|object| object.path.clone()).collect();
+    for other in included.iter_mut().filter(|other| other.object.is_library()) {
+        if loaded.contains(&layout.path(&other.object.name)) {
+            other.plan.walks.clear();
+        }
+    }
 }
 
 /// Adds what another program ships. Two programs with the bundle's C library both ship its parts: one file, planned

@@ -151,6 +151,13 @@ fn copies() -> Vec<Scenario> {
             .sh("umask 022; mkdir -p task; cp -r lib task/; cp prog task/bootstrap; chmod 755 task/bootstrap")
             .archive()
             .fails("undefined symbol"),
+        row("layer_has_the_soname_that_a_library_of_the_system_needs")
+            .library("layer/lib/libcrypto.so.3", "#include <stdlib.h>\nint mine(void) { return abs(1); }", "")
+            .program("void *TLS_method(void);", "TLS_method()", "-l:libssl.so.3 -Wl,--allow-shlib-undefined")
+            .sh("umask 022; mkdir -p task; cp prog task/bootstrap; chmod 755 task/bootstrap")
+            .env("LD_LIBRARY_PATH", "/opt/lib:/lib64:/usr/lib64")
+            .archive()
+            .fails("undefined symbol"),
         copied("empty_element_of_the_library_path_is_the_working_directory", "mv task/lib/libfoo.so.1 task/")
             .env("LD_LIBRARY_PATH", "/nowhere:"),
     ]

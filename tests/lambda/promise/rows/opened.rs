@@ -270,6 +270,20 @@ fn included() -> Vec<Scenario> {
             .library("plugins/libplug.so.1", WANTS, "")
             .program(&format!("{DLFCN} int gone(void) {{ return 1; }}"), &open, "-rdynamic")
             .flags("--include plugins/libplug.so.1=plugins/"),
+        row("included_library_that_the_program_loads_with_a_need_by_its_rpath")
+            .library("libs/deep/libdeep.so.1", "int deep(void) { return 1; }", "")
+            .library(
+                "libs/libfoo.so.1",
+                "int deep(void); int foo(void) { return deep(); }",
+                "libs/deep/libdeep.so.1",
+            )
+            .program(
+                "int foo(void);",
+                "foo()",
+                "libs/libfoo.so.1 -Wl,--disable-new-dtags -Wl,-rpath,$ORIGIN/libs:$ORIGIN/libs/deep -Wl,-rpath-link,libs/deep",
+            )
+            .flags("--include libs")
+            .arm64(),
         row("included_musl_plugin")
             .musl_library(
                 "plugins/libplug.so.1",
