@@ -164,6 +164,12 @@ pub fn lint<'f>(
     findings
 }
 
+/// Only a function asks for requests by itself.
+pub fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
+    findings.retain(|finding| kind == BundleKind::Function || finding.code != Code::NotARuntime);
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,10 +187,4 @@ mod tests {
             assert!(!file.holds(MARKS[1]) && !file.holds("of no lint"), "{at}");
         }
     }
-}
-
-/// Only a function asks for requests by itself.
-pub fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
-    findings.retain(|finding| kind == BundleKind::Function || finding.code != Code::NotARuntime);
-    findings
 }

@@ -17,11 +17,14 @@ use crate::lambda::LambdaWorld;
 use crate::settings::Target;
 use crate::ui::Ui;
 
+/// The embedded baselines that were asked for; none where a runtime has no such architecture.
+type Embedded = BTreeMap<(String, Arch), Option<Arc<Baseline>>>;
+
 /// The baselines of a run.
 pub(super) struct Baselines {
     /// The files of `--baseline`, by their paths.
     files: BTreeMap<Utf8PathBuf, BaselineFile>,
-    embedded: Mutex<BTreeMap<(String, Arch), Option<Arc<Baseline>>>>,
+    embedded: Mutex<Embedded>,
 }
 
 impl Baselines {
