@@ -9,6 +9,7 @@ mod foreign;
 mod level;
 mod limits;
 pub mod lints;
+mod musl;
 pub mod pages;
 mod rebound;
 mod runtime;
@@ -92,6 +93,7 @@ pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
         symbols::symbol_findings(subject, walked, &mut findings);
         tls::findings(subject, walked, &mut findings);
         level::findings(subject, walked, &mut findings);
+        musl::findings(subject, walked, &mut findings);
     }
     findings.into_vec()
 }

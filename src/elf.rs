@@ -223,6 +223,8 @@ pub struct ElfFacts {
     pub flags_1: u64,
     /// DT_RELR is there, and DT_RELRSZ is not 0.
     pub has_relr: bool,
+    /// A relocation is of a type that glibc knows and musl does not.
+    pub is_beyond_musl: bool,
     /// PT_LOAD is there.
     pub has_load: bool,
     /// Whether the PT_LOADs can be mapped where they want to be.
@@ -752,6 +754,7 @@ fn read_tables(
     };
     facts.tls.is_static = relocations.has_static_tls || facts.flags & DF_STATIC_TLS != 0;
     facts.tls.has_descriptors = relocations.has_tls_descriptors;
+    facts.is_beyond_musl = relocations.is_beyond_musl;
     facts.symbols = symbols::read(image, &tables, hashed, &relocations.uses, strings.bytes())?;
     Ok(relocations.fault)
 }

@@ -21,7 +21,7 @@ const OPTIONAL: u64 = 512;
 ///
 /// Source: `_dl_try_allocate_static_tls` in glibc's elf/dl-reloc.c.
 pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
-    // musl makes room for each library anew.
+    // musl makes room for each library anew, see `audit::musl`.
     if walked.libc() == Libc::Musl {
         return;
     }
@@ -64,7 +64,7 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
 }
 
 /// Whether an object reaches the storage of another by a fixed distance.
-fn reaches_others(elf: &ElfFacts) -> bool {
+pub(super) fn reaches_others(elf: &ElfFacts) -> bool {
     let is_reference = |uses: Uses, is_defined: bool| uses.has(Uses::TLS) && !is_defined;
     elf.tls.is_static && elf.symbols.iter().any(|symbol| is_reference(symbol.uses, symbol.defined))
 }

@@ -112,6 +112,8 @@ pub(super) struct Relocations {
     pub has_static_tls: bool,
     /// One wants a descriptor of thread-local storage.
     pub has_tls_descriptors: bool,
+    /// One is of a type that glibc knows and musl does not.
+    pub is_beyond_musl: bool,
 }
 
 /// Reads the tables.
@@ -195,6 +197,7 @@ impl Reader<'_> {
                 }
                 _ => {}
             }
+            self.read.is_beyond_musl |= is_beyond_musl(self.image.machine, kind);
             if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
                 self.fault("its table of jump slots has a relocation of another type");
             }
@@ -279,7 +282,7 @@ enum Class {
 }
 
 impl Class {
-    /// Source: `elf_machine_rela` and `elf_machine_lazy_rel` in the files named above. musl knows no more.
+    /// Source: `elf_machine_rela` and `elf_machine_lazy_rel` in the files named above.
     fn of(machine: u16, kind: u32) -> Class {
         match (machine, kind) {
             (_, 0) => Class::Nothing,
@@ -300,6 +303,23 @@ impl Class {
 }
 
 const R_X86_64_RELATIVE64: u32 = 38;
+
+/// Whether musl ends with "unsupported relocation type" where glibc goes on.
+///
+/// Source: arch/x86_64/reloc.h, arch/aarch64/reloc.h and `do_relocs` in ldso/dynlink.c.
+fn is_beyond_musl(machine: u16, kind: u32) -> bool {
+    match machine {
+        EM_AARCH64 => matches!(kind, reloc::R_AARCH64_IRELATIVE | reloc::R_AARCH64_ABS32),
+        _ => matches!(
+            kind,
+            reloc::R_X86_64_IRELATIVE
+                | reloc::R_X86_64_32
+                | reloc::R_X86_64_SIZE32
+                | reloc::R_X86_64_SIZE64
+                | R_X86_64_RELATIVE64
+        ),
+    }
+}
 
 fn is_relative(machine: u16, kind: u32) -> bool {
     match machine {

@@ -36,6 +36,8 @@ pub struct Symbol {
     pub thread_local: Option<bool>,
     /// STV_PROTECTED.
     pub protected: bool,
+    /// STT_GNU_IFUNC: a call gives its address. musl passes over it.
+    pub indirect: bool,
     /// How the relocations of the object refer to it.
     pub uses: Uses,
 }
@@ -101,6 +103,7 @@ impl SymbolTable {
                 offer: Offer::Everything,
                 thread_local: None,
                 protected: false,
+                indirect: false,
                 uses: Uses::default(),
             };
             table.strings.extend_from_slice(name.as_bytes());
@@ -252,6 +255,7 @@ fn of_record(raw: &[u8], uses: Uses) -> Symbol {
         offer,
         thread_local: Some(kind == STT_TLS),
         protected: visibility == STV_PROTECTED,
+        indirect: kind == STT_GNU_IFUNC,
         uses: if other & STO_AARCH64_VARIANT_PCS != 0 { uses.without_delay() } else { uses },
     }
 }

@@ -181,7 +181,10 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
         let is_musl = matches!(rules, Rules::Musl(_));
         let binds_now = known.binds_now || elf.binds_now() || is_musl || closure.is_opened(by);
         let view = object.opening.map_or(0, |opening| opening + 1);
-        for symbol in elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !symbol.weak) {
+        // musl takes the storage of whoever defines a thread-local symbol, and crashes if nobody does (REL_DTPMOD of
+        // `do_relocs`).
+        let may_be_nowhere = |symbol: &Symbol| symbol.weak && !(is_musl && symbol.uses.has(Uses::TLS));
+        for symbol in elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !may_be_nowhere(symbol)) {
             let is_copy = symbol.uses.has(Uses::COPY);
             // A definition of its own meets a reference, if no other object's does before.
             if (symbol.offer == Offer::Everything && !is_copy) || elf.symbols.name_bytes(symbol).is_empty() {

@@ -72,13 +72,13 @@ enum Fit {
     Untold,
 }
 
-/// Source: `check_match` in glibc's elf/dl-lookup.c; `gnu_lookup` in musl's ldso/dynlink.c, which passes over what
-/// is hidden.
+/// Source: `check_match` in glibc's elf/dl-lookup.c; in musl's ldso/dynlink.c `gnu_lookup`, which passes over what
+/// is hidden, and OK_TYPES of `find_sym2`, which has no indirect functions.
 fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
     let Definition { elf, symbol, .. } = definition;
     let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
     if let Rules::Musl(_) = rules {
-        return if hidden { Fit::No } else { Fit::Yes };
+        return if hidden || symbol.indirect { Fit::No } else { Fit::Yes };
     }
     match version {
         Some(_) if !elf.has_versym => Fit::Untold,

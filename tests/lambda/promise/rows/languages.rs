@@ -110,6 +110,22 @@ fn linked_with_musl(name: &str) -> Scenario {
     row(name).musl_library("new/libfoo.so.1", &format!("{NEW} __thread int t = 3;"), "").libc_bundle_only()
 }
 
+/// A plugin with thread-local storage that it reaches in some way.
+fn musl_plugin(name: &str, model: &str) -> Scenario {
+    let storage = format!(
+        "__thread char t[64] __attribute__((tls_model(\"{model}\"))) = {{1}}; char *plug(int i) {{ return &t[i]; }}"
+    );
+    row(name)
+        .musl_library("lib/libplug.so", &storage, "")
+        .musl_program(
+            "#include <dlfcn.h>\n",
+            "if (!dlopen(\"libplug.so\", RTLD_NOW)) { fputs(dlerror(), stderr); return 3; }",
+            "",
+        )
+        .flags("--lib libplug.so")
+        .libc_bundle_only()
+}
+
 fn musl() -> Vec<Scenario> {
     let both = "int foo(void); int foo_new(void);";
     vec![
@@ -151,6 +167,45 @@ fn musl() -> Vec<Scenario> {
             .sh("echo 'V1 { global: *; };' > v.map")
             .musl_library("lib/libfoo.so.1", NEW, "-Wl,--version-script=v.map")
             .musl_program(both, "foo(); foo_new()", "new/libfoo.so.1"),
+        linked_with_musl("musl_does_not_call_indirect_functions")
+            .musl_library(
+                "lib/libfoo.so.1",
+                "static int one(void) { return 1; } static void *pick(void) { return one; }\n\
+                 int foo(void) __attribute__((ifunc(\"pick\")));",
+                "",
+            )
+            .musl_program("int foo(void);", "foo()", "lib/libfoo.so.1")
+            .fails("foo: symbol not found"),
+        linked_with_musl("musl_does_not_know_relocations_of_indirect_functions")
+            .musl_library(
+                "lib/libfoo.so.1",
+                "static int one(void) { return 1; } static void *pick(void) { return one; }\n\
+                 static int own(void) __attribute__((ifunc(\"pick\"))); int foo(void) { return own(); }",
+                "",
+            )
+            .musl_program("int foo(void);", "foo()", "lib/libfoo.so.1")
+            .fails("unsupported relocation type"),
+        linked_with_musl("musl_of_debian_12_does_not_know_packed_relocations")
+            .musl_library(
+                "lib/libfoo.so.1",
+                "static int own; int *table[] = {&own, &own}; static void *more[] = {&own, &own, &own};\n\
+                 int foo(void) { return *(int *)more[1]; }",
+                "-Wl,-z,pack-relative-relocs",
+            )
+            .musl_program("int foo(void);", "foo()", "lib/libfoo.so.1")
+            .fails("status 139"),
+        linked_with_musl("musl_weak_tls_gone")
+            .musl_library("lib/libfoo.so.1", OLD, "")
+            .musl_library(
+                "lib/libbar.so.1",
+                "extern __attribute__((weak)) __thread int t; int bar(void) { return t; }",
+                "",
+            )
+            .musl_program("int bar(void);", "if (argc > 9) bar()", "-Wl,--no-as-needed lib/libbar.so.1")
+            .fails("status 139"),
+        musl_plugin("musl_opened_with_initial_exec_storage", "initial-exec")
+            .fails("initial-exec TLS resolves to dynamic definition"),
+        musl_plugin("musl_opened_with_global_dynamic_storage", "global-dynamic"),
         linked_with_musl("musl_library_wants_what_nobody_has")
             .musl_library(
                 "lib/libfoo.so.1",
