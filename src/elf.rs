@@ -13,7 +13,6 @@
 //! others without a further look, so what else is wrong with them does not count.
 
 mod faults;
-pub mod linked;
 mod notes;
 mod read;
 mod relocations;
