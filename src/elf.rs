@@ -27,7 +27,7 @@ use std::ops::Range;
 
 pub use faults::{Fault, Stops};
 pub use relocations::Uses;
-pub use symbols::{Offer, Rebound, Symbol, SymbolTable};
+pub use symbols::{NamedSymbol, Offer, Rebound, Symbol, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
 use faults::{Dynamic, Faults};

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::baseline::captured::{Root, RootEntry};
-use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject};
+use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject, is_glibc_part};
 use crate::elf::{Arch, ElfError, ElfFacts, Libc, Linkage};
 use crate::loader::World;
 use crate::loader::{self, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
@@ -409,16 +409,29 @@ impl LambdaWorld {
     /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
     pub fn check_symbols(&self, walks: &mut [Walked], build: &BTreeMap<String, Arc<ElfFacts>>) {
         let exports = baseline::exports(&self.baseline.glibc, self.arch());
-        let known = Known { exports, build, binds_now: self.binds_now };
         for at in 0..walks.len() {
             let (before, rest) = walks.split_at_mut(at);
             let walked = &mut rest[0];
             // In most variants the same objects are loaded.
             walked.undefined = match before.iter().find(|other| other.loads_the_same(walked)) {
                 Some(other) => other.undefined.clone(),
-                None => loader::undefined_symbols(&walked.closure, &walked.rules, &walked.checks, &known),
+                None => {
+                    let replaced = self.replaced(&walked.closure);
+                    let known = Known { exports, build, binds_now: self.binds_now, replaced: &replaced };
+                    loader::undefined_symbols(&walked.closure, &walked.rules, &walked.checks, &known)
+                }
             };
         }
+    }
+
+    /// The captured libraries of the system whose SONAMEs or names other files have taken.
+    fn replaced(&self, closure: &Closure) -> Vec<Arc<ElfFacts>> {
+        let taken = closure.objects.iter().skip(1).filter_map(|object| match &object.file.object {
+            Object::Elf(facts) => Some(object.names.iter().chain(&facts.soname)),
+            Object::System(_) | Object::Unseen => None,
+        });
+        let systems = taken.flatten().filter(|name| !is_glibc_part(name));
+        systems.filter_map(|name| self.baseline.object(name)?.facts.clone()).collect()
     }
 
     /// Walks a program, which stands at `path`, in every variant. Symbols are for

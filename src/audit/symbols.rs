@@ -6,6 +6,7 @@ use super::{Code, Finding, Findings, Owner, Severity, Subject, chain, label};
 use crate::elf::Linkage;
 use crate::lambda::Walked;
 use crate::loader::{Undefined, Unmet};
+use crate::world::Object;
 
 /// What one finding is about: the references of an object to one library that fail in the same way.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +52,7 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     finding.severity = severity;
     finding.leaves_open = matches!(group.why, Unmet::Unknown(_));
     finding.help = match (&group.why, severity) {
-        (Unmet::Nowhere, Severity::Error) => help(subject, &by_label),
+        (Unmet::Nowhere, Severity::Error) if !is_of_system(walked, group.by) => help(subject, &by_label),
         (Unmet::Unknown(_), _) => Some(
             "capture the runtime's libraries once (`cargo lambda-bundle baseline capture`) and name the file with `--baseline FILE`".to_owned(),
         ),
@@ -106,6 +107,10 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
         Unmet::Nowhere if *severity == Severity::Note => {
             format!("`{by}` leaves {named} to the program that opens it; no library it loads defines it")
         }
+        Unmet::Nowhere if is_of_system(walked, group.by) => format!(
+            "`{by}` of {} needs {named} {of}, which the file in the place of the runtime's own does not define; {when}",
+            subject.lambda.label()
+        ),
         Unmet::Nowhere => format!("`{by}` needs {named} {of}, which no library it loads defines; {when}"),
         Unmet::Unknown(libraries) => format!(
             "`{by}` needs {named}, and whether {} of {} defines it is not known",
@@ -127,6 +132,10 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             object(*index)
         ),
     }
+}
+
+fn is_of_system(walked: &Walked, by: usize) -> bool {
+    matches!(walked.closure.objects[by].file.object, Object::System(_))
 }
 
 fn help(subject: &Subject, by: &str) -> Option<String> {

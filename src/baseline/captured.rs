@@ -14,23 +14,27 @@
 //!   wants libc.so.6 GLIBC_2.14 GLIBC_2.4   version nodes of that file; `wants-weakly` if they may lack
 //!   defines 2 ZLIB_1.2.0                   a version node and its index; `base` behind the file's own
 //!   exports 2 deflateInit_ inflateInit_    the symbols of that index; 1 is none, `2h` is not the default
+//!   refers libz.so.1 ZLIB_1.2.0 crc32      symbols of another library's node that are bound at start; `- -` is none
+//!   calls libz.so.1 ZLIB_1.2.0 crc32       the same, bound by the first call
 //!   nodeflib yes                           as pie, relr: DF_1_NODEFLIB, DF_1_PIE, DT_RELR
 //!   kernel 3.2.0                           of the ABI note
 //!   alignment page                         or no-pages, broken
 //!   package zlib                           the package of the system that it is of, if known
 //! ```
 //!
-//! A symbol that an object of the system wants is not recorded: it is not for us to judge the system's. Nor are the
-//! hashes of version nodes: the system's are taken to be those of their names.
+//! What an object of the system wants of glibc, or weakly, is not recorded: nothing takes glibc's place. What it wants
+//! of others is, for the case that a file of a bundle does; else it is not for us to judge the system's. Not recorded
+//! are the hashes of version nodes: the system's are taken to be those of their names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::text::Entry;
-use super::{Baseline, Evidence, Nodes, Presence, SystemObject};
+use super::{Baseline, Evidence, Nodes, Presence, SystemObject, is_glibc_part};
 use crate::elf::{
-    Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, SymbolTable, VersionDefinition, VersionNeed,
+    Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, NamedSymbol, SymbolTable, Uses, VersionDefinition,
+    VersionNeed,
 };
 use crate::elf::{ObjectType, version_hash};
 use crate::error::Result;
@@ -248,6 +252,29 @@ fn write_facts(facts: &ElfFacts, text: &mut String) {
             line("exports", &format!("{key} {line_of_names}"));
         }
     }
+    write_references(facts, &mut line);
+}
+
+/// The strong references to other libraries than glibc's, by when they are bound, and by file and node.
+fn write_references(facts: &ElfFacts, line: &mut impl FnMut(&str, &str)) {
+    let mut references: BTreeMap<(&str, &str, &str), Vec<String>> = BTreeMap::new();
+    for symbol in facts.symbols.iter().filter(|it| !it.defined && !it.weak && it.is_looked_up()) {
+        let need = facts.verneed.iter().find(|need| need.index & 0x7fff == symbol.version & 0x7fff);
+        let need = need.filter(|_| symbol.version & 0x7fff > 1);
+        if need.is_some_and(|need| is_glibc_part(&need.file)) {
+            continue;
+        }
+        let key = if facts.binds_now() || symbol.uses.is_at_start() { "refers" } else { "calls" };
+        let (file, node) = need.map_or(("-", "-"), |need| (&need.file, &need.node));
+        references.entry((key, file, node)).or_default().push(word(&facts.symbols.name(symbol)));
+    }
+    for ((key, file, node), mut names) in references {
+        names.sort_unstable();
+        names.dedup();
+        for line_of_names in lines_of(&names) {
+            line(key, &format!("{} {} {line_of_names}", word(file), word(node)));
+        }
+    }
 }
 
 /// Words in lines of some 100 characters.
@@ -275,7 +302,7 @@ fn word(name: &str) -> String {
 pub(super) struct ElfDraft {
     path: String,
     facts: ElfFacts,
-    exports: Vec<(String, u16)>,
+    symbols: Vec<NamedSymbol>,
     package: Option<String>,
 }
 
@@ -292,7 +319,7 @@ impl ElfDraft {
             has_versym: true,
             ..ElfFacts::default()
         };
-        Ok(ElfDraft { path: entry.path()?, facts, exports: Vec::new(), package: None })
+        Ok(ElfDraft { path: entry.path()?, facts, symbols: Vec::new(), package: None })
     }
 
     pub(super) fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
@@ -327,14 +354,14 @@ impl ElfDraft {
             "wants" | "wants-weakly" => {
                 let (file, nodes) = entry.word_and_rest("FILE NODES")?;
                 let weak = entry.key == "wants-weakly";
-                let needs = nodes.split_ascii_whitespace().map(|node| VersionNeed {
-                    file: file.to_owned(),
-                    node: node.to_owned(),
-                    hash: version_hash(node),
-                    weak,
-                    index: 0,
-                });
-                facts.verneed.extend(needs);
+                for node in nodes.split_ascii_whitespace() {
+                    // Behind the indices of the nodes that the object defines.
+                    let index = u16::try_from(facts.verneed.len()).ok().filter(|index| *index < 0x4000);
+                    let index =
+                        0x4000 + index.ok_or_else(|| entry.error("more nodes than a file can want"))?;
+                    let (file, hash) = (file.to_owned(), version_hash(node));
+                    facts.verneed.push(VersionNeed { file, node: node.to_owned(), hash, weak, index });
+                }
             }
             "defines" => {
                 let mut words = entry.words()?;
@@ -355,7 +382,24 @@ impl ElfDraft {
                 let index = index.trim_end_matches('h').parse().ok().filter(|index: &u16| *index < 0x8000);
                 let Some(index) = index else { return Err(entry.error("expected `exports INDEX SYMBOLS`")) };
                 let names = names.split_ascii_whitespace();
-                self.exports.extend(names.map(|name| (name.to_owned(), index | hidden)));
+                self.symbols.extend(names.map(|name| NamedSymbol {
+                    name: name.to_owned(),
+                    version: index | hidden,
+                    uses: None,
+                }));
+            }
+            "refers" | "calls" => {
+                let (file, rest) = entry.word_and_rest("FILE NODE SYMBOLS")?;
+                let mut names = rest.split_ascii_whitespace();
+                let node = names.next().unwrap_or_default();
+                let mut needs = facts.verneed.iter();
+                let version = match needs.find(|need| need.file == file && need.node == node) {
+                    Some(need) => need.index,
+                    None if (file, node) == ("-", "-") => 1,
+                    None => return Err(entry.error("no `wants` line before it has this node of this file")),
+                };
+                let uses = Some(if entry.key == "calls" { Uses::SLOT } else { Uses::CALL });
+                self.symbols.extend(names.map(|name| NamedSymbol { name: name.to_owned(), version, uses }));
             }
             _ => return Err(entry.unknown_key("an `elf` file")),
         }
@@ -364,7 +408,7 @@ impl ElfDraft {
 
     /// The path, what is there, and its package.
     pub(super) fn finish(mut self) -> (String, RootEntry, Option<String>) {
-        self.facts.symbols = SymbolTable::of_definitions(&self.exports);
+        self.facts.symbols = SymbolTable::of_names(&self.symbols);
         (self.path, RootEntry::Elf(Arc::new(self.facts)), self.package)
     }
 }

@@ -66,6 +66,11 @@ impl Uses {
         self.0 & kinds.0 != 0
     }
 
+    /// Whether one of them is bound at start whatever the object's flags are.
+    pub fn is_at_start(self) -> bool {
+        self.has(Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS))
+    }
+
     /// All of both.
     #[must_use]
     pub const fn and(self, more: Uses) -> Uses {

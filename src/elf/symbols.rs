@@ -70,6 +70,17 @@ impl Symbol {
     }
 }
 
+/// A symbol of which little is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedSymbol {
+    /// Its name.
+    pub name: String,
+    /// Its raw DT_VERSYM value.
+    pub version: u16,
+    /// How it is referred to; `None` if it is defined.
+    pub uses: Option<Uses>,
+}
+
 /// What a reference becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rebound<'a> {
@@ -88,23 +99,23 @@ pub struct SymbolTable {
 }
 
 impl SymbolTable {
-    /// A table of definitions: names, and their raw DT_VERSYM values. It has a hash table.
-    pub fn of_definitions(definitions: &[(String, u16)]) -> SymbolTable {
+    /// A table of symbols of which no more is known than this. It has a hash table.
+    pub fn of_names(names: &[NamedSymbol]) -> SymbolTable {
         let mut table = SymbolTable { has_hash: true, ..SymbolTable::default() };
-        for (name, version) in definitions {
+        for NamedSymbol { name, version, uses } in names {
             // A text of more than 4 GiB is refused long before.
             let at = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
             let symbol = Symbol {
                 name: at(table.strings.len()),
                 length: at(name.len()),
                 version: *version,
-                defined: true,
+                defined: uses.is_none(),
                 weak: false,
-                offer: Offer::Everything,
+                offer: if uses.is_none() { Offer::Everything } else { Offer::Nothing },
                 thread_local: None,
                 protected: false,
                 indirect: false,
-                uses: Uses::default(),
+                uses: uses.unwrap_or_default(),
             };
             table.strings.extend_from_slice(name.as_bytes());
             table.symbols.push(symbol);

@@ -34,6 +34,9 @@ pub struct Known<'a> {
     pub build: &'a BTreeMap<String, Arc<ElfFacts>>,
     /// LD_BIND_NOW is set.
     pub binds_now: bool,
+    /// The libraries of the system whose SONAMEs other files have taken: what the system's own objects refer to is
+    /// looked up for their sake alone.
+    pub replaced: &'a [Arc<ElfFacts>],
 }
 
 /// A reference that is not known to be met.
@@ -178,6 +181,9 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
     let mut references = Vec::new();
     for (by, object) in closure.objects.iter().enumerate() {
         let Some(elf) = object.file.object.elf() else { continue };
+        if is_of_system(&object.file.object) && known.replaced.is_empty() {
+            continue;
+        }
         let is_musl = matches!(rules, Rules::Musl(_));
         let binds_now = known.binds_now || elf.binds_now() || is_musl || closure.is_opened(by);
         let view = object.opening.map_or(0, |opening| opening + 1);
@@ -197,8 +203,7 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
                 symbol,
                 is_copy,
                 view,
-                at_start: binds_now
-                    || symbol.uses.has(Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS)),
+                at_start: binds_now || symbol.uses.is_at_start(),
             });
         }
     }
@@ -222,6 +227,8 @@ struct Scope<'a> {
     answering: BTreeMap<&'a str, usize>,
     /// Those of the loaded ELF objects.
     definitions: Definitions<'a>,
+    /// Those of the libraries whose places others have taken.
+    replaced: Definitions<'a>,
     /// The global scope, then that of each opened library.
     views: Vec<View<'a>>,
 }
@@ -283,12 +290,14 @@ impl<'a> Scope<'a> {
         let loaded = closure.objects.iter().enumerate();
         let loaded = loaded.filter_map(|(index, object)| Some((index, object.file.object.elf()?)));
         let definitions = Definitions::new(loaded, &wanted);
+        let replaced = known.replaced.iter().map(|facts| &**facts).enumerate();
+        let replaced = Definitions::new(replaced, &wanted);
         let answering = closure.answering();
         let views = std::iter::once(None)
             .chain((0..closure.opened.len()).map(Some))
             .map(|opening| View::new(closure, opening, known, &wanted, &answering))
             .collect();
-        Scope { closure, rules, checks, known, answering, definitions, views }
+        Scope { closure, rules, checks, known, answering, definitions, replaced, views }
     }
 
     /// What becomes of a reference.
@@ -308,7 +317,7 @@ impl<'a> Scope<'a> {
                 (SymbolAnswer::Absent | SymbolAnswer::Unknown, _) => self.elsewhere(reference),
             },
         };
-        let Some(why) = why else { return Verdict::Met };
+        let Some(why) = why.filter(|_| self.is_to_be_judged(reference)) else { return Verdict::Met };
         Verdict::Unmet(Undefined {
             by: reference.by,
             symbol: reference.elf.symbols.name(reference.symbol).into_owned(),
@@ -316,6 +325,13 @@ impl<'a> Scope<'a> {
             at_start: reference.at_start,
             why,
         })
+    }
+
+    /// Whether a reference is one of ours, or one of the system's that a file of ours has cut off.
+    fn is_to_be_judged(&self, reference: &Reference) -> bool {
+        let search = Search { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
+        !is_of_system(&self.closure.objects[reference.by].file.object)
+            || matches!(self.replaced.find(reference, &search), Answer::Found(_))
     }
 
     /// Why the definition that is found will not do.
@@ -433,6 +449,10 @@ fn build_copies<'a>(
         copies.extend(more.filter_map(|name| build.get(name)).map(|facts| &**facts).collect::<Vec<_>>());
     }
     copies
+}
+
+fn is_of_system(object: &Object) -> bool {
+    matches!(object, Object::System(_))
 }
 
 /// An object of a baseline whose file was not read: what it defines is not in [`Definitions`].

@@ -18,7 +18,7 @@ use super::draft::{Draft, Laid, Needing, needing};
 use super::search::{BuildSearch, Fit};
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot, displaced, edits};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
-use crate::elf::ElfFacts;
+use crate::elf::{ElfFacts, Offer};
 use crate::lambda::Walked;
 use crate::loader::{Closure, VersionAnswer, VersionCheck};
 use crate::paths::file_name;
@@ -376,9 +376,28 @@ pub(super) fn others(closure: &Closure) -> impl Iterator<Item = (usize, &Arc<Sys
     })
 }
 
+/// The symbols that a user takes from the system's copy, and that ours does not define.
+fn lost_symbols(system: &ElfFacts, ours: &ElfFacts, user: &ElfFacts) -> BTreeSet<String> {
+    let wanted: BTreeSet<&[u8]> = user
+        .symbols
+        .iter()
+        .filter(|symbol| !symbol.defined && !symbol.weak && symbol.is_looked_up())
+        .map(|symbol| user.symbols.name_bytes(symbol))
+        .collect();
+    let defined = |elf: &ElfFacts| -> BTreeSet<String> {
+        let offers = elf.symbols.iter().filter(|symbol| symbol.offer != Offer::Nothing);
+        let names = offers.filter(|symbol| wanted.contains(elf.symbols.name_bytes(symbol)));
+        names.map(|symbol| elf.symbols.name(symbol).into_owned()).collect()
+    };
+    if wanted.is_empty() {
+        return BTreeSet::new();
+    }
+    &defined(system) - &defined(ours)
+}
+
 /// Why a user of the system's copy may miss something in ours: nodes that it lacks, or its age.
 ///
-/// Of a user whose file was captured it is known which nodes it wants.
+/// Of a user whose file was captured it is known which nodes it wants, and which symbols.
 pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) -> Option<Conflict> {
     if user.soname == system.soname || !may_use(user, &system.soname) {
         return None;
@@ -386,6 +405,10 @@ pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) 
     let conflict = |why| {
         let ours = Some(ours.source.clone());
         Some(Conflict { ours, ..Conflict::new(&system.soname, why) })
+    };
+    let lost = match (&system.facts, &user.facts) {
+        (Some(system), Some(user)) => lost_symbols(system, &ours.facts, user),
+        _ => BTreeSet::new(),
     };
     let offered: BTreeSet<&str> = ours.facts.verdef.iter().map(|def| def.node.as_str()).collect();
     if let Nodes::Known { floor, later, .. } = &system.nodes
@@ -399,8 +422,11 @@ pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) 
             None => floor.iter().chain(later.iter().map(|later| &later.node)).collect(),
         };
         let lacks = wanted.into_iter().filter(|node| !offered.contains(node.as_str()));
-        let lacks: Vec<String> = lacks.cloned().collect();
+        let lacks: Vec<String> = lacks.cloned().chain(lost).collect();
         return if lacks.is_empty() { None } else { conflict(WhyNot::Lacks(lacks)) };
+    }
+    if !lost.is_empty() {
+        return conflict(WhyNot::Lacks(lost.into_iter().collect()));
     }
     let version = file_name(&ours.source).split_once(".so.").map(|(_, version)| version);
     match (version, system.file_version()) {

@@ -44,6 +44,8 @@ fn begun(name: &str) -> Scenario {
         .captured_only()
 }
 
+/// SYSA_1.0 is there, and `a1` is not.
+const LOST: &str = "echo 'SYSA_1.0 { local: *; }; SYSA_2.0 { global: a2; } SYSA_1.0;' > lost.map";
 const NEEDS_A2: &str = "int a2(void);";
 const NEEDS_BOTH: &str = "int a2(void); int b1(void);";
 
@@ -85,6 +87,29 @@ fn one_library() -> Vec<Scenario> {
             .library("lib/libsysa.so.1", A1, "-Wl,--version-script=a1.map")
             .program(NEEDS_A2, "a2()", "-Wl,-z,now new/libsysa.so.1")
             .fails("version `SYSA_2.0' not found"),
+        begun("newer_copy_lacks_a_symbol_that_the_system_needs")
+            .sh(LOST)
+            .library("lib/libsysa.so.1", ONLY_A2, "-Wl,--version-script=lost.map")
+            .program(
+                NEEDS_BOTH,
+                "a2(); b1()",
+                "-Wl,-z,now lib/libsysa.so.1 sys/libsysb.so.1 -Wl,--allow-shlib-undefined",
+            )
+            .fails("version `SYSA_2.0' not found"),
+        begun("copy_in_the_way_lacks_a_symbol_that_the_system_needs")
+            .sh(LOST)
+            .library("task/lib/libsysa.so.1", ONLY_A2, "-Wl,--version-script=lost.map")
+            .program("int b1(void);", "b1()", "sys/libsysb.so.1 -Wl,-rpath-link,sys")
+            .sh("umask 022; cp prog task/bootstrap; chmod 755 task/bootstrap")
+            .env("LD_LIBRARY_PATH", "/var/task/lib:/lib64:/usr/lib64")
+            .archive()
+            .fails("undefined symbol: a1, version SYSA_1.0"),
+        begun("copy_in_the_way_has_all_that_the_system_needs")
+            .library("task/lib/libsysa.so.1", A2, "-Wl,--version-script=a2.map")
+            .program("int b1(void);", "b1()", "sys/libsysb.so.1 -Wl,-rpath-link,sys")
+            .sh("umask 022; cp prog task/bootstrap; chmod 755 task/bootstrap")
+            .env("LD_LIBRARY_PATH", "/var/task/lib:/lib64:/usr/lib64")
+            .archive(),
         begun("node_there_symbol_of_the_system_gone")
             .sh("echo 'SYSA_1.0 { global: *; };' > all.map")
             .library("newer/libsysa.so.1", A2, "-Wl,--version-script=all.map")
