@@ -1,0 +1,129 @@
+//! Files that can be read and that the kernel or the loader refuses.
+
+use crate::support::elf::*;
+use cargo_lambda_bundle::elf;
+
+use super::check_error;
+
+/// The fault of a file as a program and as a library.
+#[track_caller]
+fn check_faults(bytes: impl AsRef<[u8]>, as_program: Option<&str>, as_library: Option<&str>) {
+    let facts = elf::parse(bytes.as_ref()).unwrap();
+    assert_eq!(
+        (facts.program_fault(), facts.library_fault()),
+        (as_program, as_library),
+        "{:?}",
+        facts.faults
+    );
+}
+
+#[test]
+fn what_the_kernel_refuses_in_a_program_is_its_fault() {
+    let program = Object::program().needs("libc.so.6");
+    check_faults(program.bytes(), None, None);
+    check_faults(Object::static_program().bytes(), None, None);
+    let built = program.build();
+    let load = built.header(PT_LOAD);
+    let entry = "its entry point is not in executable code";
+    check_faults(built.clone().put_u64(24, 0).bytes, Some(entry), None);
+    check_faults(built.clone().put_u32(load + 4, 6).bytes, Some(entry), None);
+    let smaller = "a segment has more bytes in the file than in memory";
+    check_faults(built.clone().put_u64(load + 40, 1).bytes, Some(smaller), Some(smaller));
+    let table = "its program headers are not where PT_PHDR says";
+    check_faults(built.clone().put_u64(built.header(PT_PHDR) + 16, 8).bytes, Some(table), None);
+    let none = "it has no PT_PHDR, without which the loader takes it to be elsewhere";
+    check_faults(built.clone().put_u32(built.header(PT_PHDR), 0x6fff_0000).bytes, Some(none), None);
+    let none = "it names an interpreter and has no dynamic segment";
+    check_faults(program.clone().without_dynamic().bytes(), Some(none), None);
+    check_faults(Object::static_program().without_load().bytes(), Some("it has no loadable segment"), None);
+}
+
+#[test]
+fn what_the_loader_dies_of_in_a_dynamic_segment_is_a_fault() {
+    let object = Object::program().needs("libc.so.6").imports("f", None);
+    let check = |object: Object, fault: &str| check_faults(object.bytes(), Some(fault), Some(fault));
+    check_faults(object.bytes(), None, None);
+    check(object.clone().dynamic(DT_PLTREL, 17), "its DT_PLTREL is 17, not 7 (DT_RELA)");
+    check(object.clone().dynamic(DT_PLTREL, 7), "it has DT_PLTREL and no DT_JMPREL");
+    check(object.clone().dynamic(DT_RELAENT, 16), "its DT_RELAENT is 16, not 24");
+    check(object.clone().without(DT_RELAENT), "it has DT_RELA and no DT_RELAENT");
+    check(object.clone().without(DT_RELASZ), "it has DT_RELA and no DT_RELASZ");
+    check(object.clone().without(DT_RELA), "it has DT_RELASZ and no DT_RELA");
+    check(object.clone().without(DT_SYMTAB), "its dynamic segment has no DT_SYMTAB");
+    check(object.clone().dynamic(DT_INIT, 8), "its DT_INIT is not in executable code");
+    check(
+        object.clone().dynamic(DT_INIT_ARRAY, Built::address(64)),
+        "it has DT_INIT_ARRAY and no DT_INIT_ARRAYSZ",
+    );
+    // A program without an interpreter is not linked at its start.
+    let alone = Object::static_pie().dynamic(DT_PLTREL, 17);
+    check_faults(alone.bytes(), None, Some("its DT_PLTREL is 17, not 7 (DT_RELA)"));
+    let built = object.build();
+    let put = |built: Built, fault: &str| check_faults(built.bytes, Some(fault), Some(fault));
+    let unknown = "it has a relocation of a type that the loader does not know";
+    put(built.clone().put_u32(built.relocations + 8, 3), unknown);
+    let elsewhere = "a relocation would change what is not writable";
+    put(built.clone().put_u64(built.relocations, 1 << 40), elsewhere);
+    put(built.clone().put_u32(built.header(PT_LOAD) + 4, 5), elsewhere);
+    check_faults(
+        object.clone().dynamic(DT_TEXTREL, 0).build().put_u32(built.header(PT_LOAD) + 4, 5).bytes,
+        None,
+        None,
+    );
+    let counted = "its DT_RELACOUNT counts a relocation of another type";
+    check(object.clone().dynamic(DT_RELACOUNT, 1), counted);
+    let both = object.hash(Hash::Both).build();
+    put(both.clone().put_u32(both.gnu_hash + 8, 3), "the Bloom filter of its GNU hash table has 3 words");
+    let versioned = Object::library("l").imports("f", Some(("libc.so.6", "V")));
+    let (built, index) = (versioned.build(), versioned.build().versym + 2);
+    let beyond = "`f` is of a version that it has no entry for";
+    assert_eq!(elf::parse(&built.put_u16(index, 9).bytes).unwrap().library_fault(), Some(beyond));
+    let none = "it has version nodes and no DT_VERSYM";
+    assert_eq!(versioned.without(DT_VERSYM).facts().library_fault(), Some(none));
+}
+
+#[test]
+fn relocation_tables_that_lie_end_in_an_error_or_a_fault() {
+    let object = Object::library("l").imports("a", None).imports("b", None);
+    let built = object.build();
+    let table = Built::address(built.relocations);
+    let outside = "a relocation table lies outside the file";
+    for size in [1 << 40, u64::MAX, u64::MAX - 23, built.bytes.len() as u64] {
+        check_error(object.clone().dynamic(DT_RELASZ, size).bytes(), outside);
+        let slots = object.clone().dynamic(DT_JMPREL, table).dynamic(DT_PLTRELSZ, size);
+        check_error(slots.dynamic(DT_PLTREL, 7).bytes(), outside);
+    }
+    for address in [1, u64::MAX, u64::MAX - 47, Built::address(built.bytes.len() - 8)] {
+        check_error(object.clone().dynamic(DT_RELA, address).bytes(), outside);
+    }
+    for symbol in [u32::MAX, 1 << 30, 24] {
+        let bytes = built.clone().put_u32(built.relocations + 12, symbol).bytes;
+        check_error(
+            bytes,
+            if symbol == 100 { "the dynamic symbol table lies" } else { "names a symbol outside" },
+        );
+    }
+    // More relative ones than there are relocations, the slots among the others, a table that ends in one of them.
+    let count = "its DT_RELACOUNT is higher than its relocations are many";
+    for relative in [3, 1 << 40, u64::MAX] {
+        let bytes = object.clone().dynamic(DT_RELACOUNT, relative).bytes();
+        match elf::parse(&bytes) {
+            Ok(facts) => assert!(facts.faults.iter().any(|fault| fault.what == count), "{:?}", facts.faults),
+            Err(error) => assert!(error.to_string().contains(outside), "{error}"),
+        }
+    }
+    let among = object.clone().dynamic(DT_JMPREL, table + 24).dynamic(DT_PLTRELSZ, 24).dynamic(DT_PLTREL, 7);
+    assert_eq!(among.facts().symbols.iter().count(), 2);
+    let partly = object.dynamic(DT_RELASZ, 25);
+    assert_eq!(partly.facts().symbols.iter().filter(|symbol| symbol.is_looked_up()).count(), 2);
+}
+
+#[test]
+fn the_header_of_a_library_is_checked_as_the_loader_does() {
+    let built = Object::library("l").build();
+    let check = |built: Built, fault| check_faults(built.bytes, None, Some(fault));
+    check(built.clone().put(6, [2]), "ELF file version ident does not match current one");
+    check(built.clone().put(9, [1]), "nonzero padding in e_ident");
+    check(built.clone().put_u32(20, 0), "ELF file version does not match current one");
+    check(built.clone().put_u64(built.header(PT_DYNAMIC) + 32, 0), "object file has no dynamic section");
+}
