@@ -53,7 +53,7 @@ fn model(files: &DiskFiles, path: &str) -> Option<BTreeSet<(String, String)>> {
     }
     let checks = loader::check_versions(&closure, &rules);
     let none = BTreeMap::new();
-    let known = Known { exports: None, build: &none, binds_now: false };
+    let known = Known { exports: None, build: &none, replaced: &[], binds_now: false };
     let undefined = loader::undefined_symbols(&closure, &rules, &checks, &known);
     Some(
         undefined
