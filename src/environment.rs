@@ -39,6 +39,7 @@ impl Environment {
     }
 
     /// A program to start in the current directory, with these variables and no input.
+    #[expect(clippy::disallowed_methods, reason = "all programs are started here")]
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         self.pin(&mut command);
