@@ -1,0 +1,355 @@
+//! From a command line that says everything to final values.
+
+use std::time::{Duration, SystemTime};
+
+use camino::Utf8PathBuf;
+
+use crate::archive::{Compression, Stamp};
+use crate::baseline::{self, DEFAULT_RUNTIME};
+use crate::cli::{
+    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ExplainArgs, FormArg,
+    FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
+};
+use crate::elf::Arch;
+use crate::error::{Error, Result};
+use crate::include::{Include, Selector};
+use crate::layout::{BundleKind, MOST_LAYERS};
+use crate::nearest::nearest_first;
+use crate::patterns::Patterns;
+use crate::plan::LibcSource;
+use crate::workspace::Selection;
+
+use super::output::{code, verbosity};
+use super::{
+    BaselineJob, BundleSettings, Capture, CaptureFrom, Context, Destination, Explain, Form, Format, Job,
+    Output, Programs, Purpose, Settings, Target, Verify,
+};
+
+/// What one command line comes to.
+pub(super) enum Single {
+    /// Something with the programs of a package.
+    Package(Box<Settings>),
+    /// Something else.
+    Other(Box<Job<'static>>, Output),
+}
+
+/// Final values for a command line that says everything.
+pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
+    let package = |settings| Ok(Single::Package(Box::new(settings)));
+    let other = |job, output| Ok(Single::Other(Box::new(job), output));
+    match cli.command {
+        // `config` is held to the same rules as the run that it tells of.
+        None => package(written(cli.bundle, context)?),
+        Some(Command::Config(bundle)) => package(written(bundle, context)?),
+        Some(Command::Check(check)) => package(bundle(check, Purpose::Check, context)?),
+        Some(Command::Size(check)) => package(bundle(check, Purpose::Size, context)?),
+        Some(Command::Explain(ExplainArgs { finding: Some(name), check, .. })) => {
+            let settings = bundle(check, Purpose::Check, context)?;
+            other(Job::Page(code("--finding", &name)?), settings.output)
+        }
+        Some(Command::Explain(ExplainArgs { lib, check, form, finding: None })) => {
+            let wanted = lib.map(|lib| Patterns::new("explain", &[lib])).transpose()?;
+            let form = match form {
+                Some(FormArg::Text) => Form::Text,
+                Some(FormArg::Tree) => Form::Tree,
+                Some(FormArg::Mermaid) => Form::Mermaid,
+                None if wanted.is_some() => Form::Text,
+                None => Form::Tree,
+            };
+            package(bundle(check, Purpose::Explain(Explain { wanted, form }), context)?)
+        }
+        Some(Command::Verify(VerifyArgs {
+            archives,
+            template,
+            lambda,
+            libs,
+            attached_layers,
+            kind,
+            output,
+        })) => {
+            let kind = kind.map(bundle_kind);
+            let target = target(lambda, false, context)?;
+            let job = Job::Verify(Verify { target, archives, template, libs, attached_layers, kind });
+            other(job, Output::new(&output, context)?)
+        }
+        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
+        Some(Command::Baseline { command }) => {
+            let output = Output::new(command.output(), context)?;
+            other(Job::Baseline(baseline_job(command, context)?), output)
+        }
+    }
+}
+
+pub(super) fn baseline_job(command: BaselineCommand, context: &Context) -> Result<BaselineJob> {
+    let arch = |arch: Option<ArchArg>| arch.map(Arch::from);
+    Ok(match command {
+        BaselineCommand::List(_) => BaselineJob::List,
+        BaselineCommand::Probe(_) => BaselineJob::Probe,
+        BaselineCommand::Show(args) => BaselineJob::Show { name: args.name, arch: arch(args.arch) },
+        BaselineCommand::Diff(args) => BaselineJob::Diff { a: args.a, b: args.b, arch: arch(args.arch) },
+        BaselineCommand::Capture(args) => {
+            if args.name.is_empty() || args.name.contains(|char: char| char.is_control() || char == ' ') {
+                return Err(Error::usage(format!("`--name {}` is not one word", args.name)));
+            }
+            let seconds = epoch(context)?;
+            let at = |path: Utf8PathBuf| context.environment.current_dir.join(path);
+            BaselineJob::Capture(Capture {
+                from: match (args.root, args.from_probe) {
+                    (_, Some(file)) => CaptureFrom::Probe(at(file)),
+                    (Some(root), None) => CaptureFrom::Root(at(root)),
+                    (None, None) => unreachable!("one of the two is required"),
+                },
+                output: args.file.map(|path| context.environment.current_dir.join(path)),
+                name: args.name,
+                arch: arch(args.arch),
+                stamp: seconds.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+            })
+        }
+    })
+}
+
+impl From<ArchArg> for Arch {
+    fn from(arch: ArchArg) -> Arch {
+        match arch {
+            ArchArg::X86_64 => Arch::X86_64,
+            ArchArg::Arm64 => Arch::Arm64,
+        }
+    }
+}
+
+/// The settings of a run that writes bundles.
+pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
+    let BundleArgs { check, output, format, compression, force, write_anyway, sbom, licenses } = args;
+    let compression = match compression {
+        CompressionArg::Fast => Compression::Fast,
+        CompressionArg::Default => Compression::Default,
+        CompressionArg::Best => Compression::Best,
+    };
+    if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
+        return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
+    }
+    let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
+    let format = match format {
+        FormatArg::Zip => Format::Zip,
+        FormatArg::Dir => Format::Dir,
+    };
+    let absolute = |path: Utf8PathBuf| context.environment.current_dir.join(path);
+    let destination = Destination {
+        pattern: output.map(absolute),
+        is_directory,
+        format,
+        force,
+        write_anyway,
+        compression,
+        sbom: sbom.map(absolute),
+        licenses: licenses.map(absolute),
+    };
+    bundle(check, Purpose::Write(destination), context)
+}
+
+pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection {
+    let args = args.clone();
+    Selection {
+        packages: args.packages,
+        workspace: args.workspace,
+        exclude: args.exclude,
+        bins: args.bins,
+        all_bins: args.all_bins,
+        examples: args.examples,
+        targets: args.targets,
+        profile: args.profile,
+        target_dir: args.target_dir,
+        manifest_path: args.manifest_path,
+        metadata_path: args.metadata_path,
+        locked: args.locked,
+        offline: args.offline,
+        frozen: args.frozen,
+        build: args.build,
+        features: args.features,
+        all_features: args.all_features,
+        no_default_features: args.no_default_features,
+        verbosity: verbosity(output),
+    }
+}
+
+pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
+    let CheckArgs { selection, lambda, content, output } = args;
+    let absolute = |path: &Utf8PathBuf| context.environment.current_dir.join(path);
+    let may_edit = content.repair != RepairArg::Never;
+    let kind = bundle_kind(content.kind);
+    let is_function = kind == BundleKind::Function;
+    let out_of_place = [
+        (
+            !is_function && !content.attached_layers.is_empty(),
+            "--attached-layer",
+            "layers are attached to functions",
+        ),
+        (!is_function && content.split_layer.is_some(), "--split-layer", "it splits functions"),
+        (
+            content.split_layer.is_some() && content.attached_layers.len() >= MOST_LAYERS,
+            "--split-layer",
+            "as many layers are attached as Lambda takes",
+        ),
+        (
+            content.libraries_only && content.split_layer.is_some(),
+            "--split-layer",
+            "it writes the functions, too",
+        ),
+        (
+            content.libraries_only && content.libc == LibcArg::Bundle,
+            "--libraries-only",
+            "the program must be edited to use its own C library",
+        ),
+    ];
+    if let Some((_, flag, why)) = out_of_place.iter().find(|(is, ..)| *is) {
+        return Err(Error::usage(format!("`{flag}` does not go with the other flags: {why}"))
+            .help(format!("leave out `{flag}`, or see `cargo lambda-bundle --help`")));
+    }
+    let libc = match content.libc {
+        LibcArg::System => LibcSource::System,
+        LibcArg::Bundle => LibcSource::Bundle,
+    };
+    if !may_edit && (libc == LibcSource::Bundle || !content.bundle_libs.is_empty()) {
+        let flag = if libc == LibcSource::Bundle { "--libc bundle" } else { "--bundle-lib" };
+        return Err(Error::usage(format!(
+            "`{flag}` edits copies of the ELF files, which `--repair never` rules out"
+        ))
+        .help("leave out `--repair never`"));
+    }
+    if let Some(part) = content.bundle_libs.iter().find(|name| baseline::is_glibc_part(name)) {
+        return Err(Error::usage(format!(
+            "`--bundle-lib {part}` is a part of glibc, which comes whole or not at all"
+        ))
+        .help("bundle all of it: `--libc bundle`"));
+    }
+    let target = target(lambda, matches!(purpose, Purpose::Check), context)?;
+    let is_written = matches!(purpose, Purpose::Write(_));
+    if is_written && is_function && !baseline::starts_bootstrap(&target.configured) {
+        return Err(no_bootstrap(&target.configured));
+    }
+    let programs = if selection.binaries.is_empty() {
+        Programs::Cargo(Box::new(self::selection(&selection, &output)))
+    } else {
+        Programs::Binaries(selection.binaries.iter().map(absolute).collect())
+    };
+    let bundle = BundleSettings {
+        kind,
+        libraries_only: content.libraries_only,
+        attached_layers: content.attached_layers.iter().map(absolute).collect(),
+        split_layer: content.split_layer,
+        programs,
+        libs: content.libs,
+        includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
+        keep_links: content.symlinks == SymlinksArg::Keep,
+        exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
+        pin: Patterns::new("--bundle-lib", &content.bundle_libs)?,
+        may_edit: may_edit && !content.libraries_only,
+        libc,
+        strip: content.strip,
+        debug_symbols: content.debug_symbols.as_ref().map(absolute),
+        library_paths: content.library_paths.iter().map(absolute).collect(),
+        cc: content.cc,
+        sysroot: content.sysroot.as_ref().map(absolute),
+        purpose,
+        stamp: stamp(context)?,
+        epoch: epoch(context)?,
+    };
+    Ok(Settings { bundle, target, output: Output::new(&output, context)? })
+}
+
+/// What an include of the command line says, or one of a manifest, which has its directory.
+pub(super) fn include(include: Include, context: &Context) -> Result<Selector> {
+    Selector::new(&Include { directory: context.environment.current_dir.join(&include.directory), ..include })
+}
+
+/// A function of a language runtime is no program of its own.
+pub(super) fn no_bootstrap(runtime: &str) -> Error {
+    let known: Vec<&str> =
+        baseline::names().into_iter().filter(|name| baseline::starts_bootstrap(name)).collect();
+    Error::usage(format!(
+        "`--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it"
+    ))
+    .help(format!("name a runtime that does: {}", known.join(", ")))
+}
+
+pub(super) fn stamp(context: &Context) -> Result<Stamp> {
+    epoch(context)?.map_or(Ok(Stamp::default()), Stamp::from_epoch)
+}
+
+/// SOURCE_DATE_EPOCH, in seconds.
+pub(super) fn epoch(context: &Context) -> Result<Option<u64>> {
+    let Some(value) = context.environment.text("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    value.parse().map(Some).map_err(|cause| {
+        Error::usage(format!("`SOURCE_DATE_EPOCH={value}` is not a number of seconds")).because(cause)
+    })
+}
+
+pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> Result<Target> {
+    let known = baseline::names();
+    let runtimes = match args.runtime.as_str() {
+        "all" if may_be_all => baseline::runtimes().iter().rev().map(|name| (*name).to_owned()).collect(),
+        "all" => {
+            return Err(Error::usage("`--runtime all` only goes with `check`")
+                .help("name the runtime the function will have, such as `--runtime provided.al2023`"));
+        }
+        name if known.contains(&name) => vec![name.to_owned()],
+        name => {
+            let all = if may_be_all { ", all" } else { "" };
+            return Err(Error::usage(format!("`--runtime {name}` is not a known runtime"))
+                .help(format!("one of: {}{all}", nearest_first(name, &known).join(", "))));
+        }
+    };
+    let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };
+    let mut library_path = None;
+    let mut binds_now = false;
+    let mut preload = Vec::new();
+    for variable in &args.env {
+        match variable.split_once('=') {
+            Some(("LD_LIBRARY_PATH", value)) => library_path = Some(value.to_owned()),
+            // Source: ld.so(8).
+            Some(("LD_PRELOAD", value)) => {
+                let names = value.split([' ', ':']).filter(|name| !name.is_empty());
+                preload = names.map(str::to_owned).collect();
+            }
+            // Source: ld.so(8): any value but the empty one counts.
+            Some(("LD_BIND_NOW", value)) => binds_now = !value.is_empty(),
+            Some(_) => {}
+            None => {
+                return Err(Error::usage(format!("`--env {variable}` has no `=`"))
+                    .help(format!("`--env {variable}=VALUE`")));
+            }
+        }
+    }
+    Ok(Target {
+        runtimes,
+        configured,
+        arch: args.arch.map(Arch::from),
+        library_path,
+        binds_now,
+        preload,
+        baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
+        assume_present: Patterns::new("--assume-present", &args.assume_present)?,
+        assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
+    })
+}
+
+pub(super) fn bundle_kind(arg: KindArg) -> BundleKind {
+    match arg {
+        KindArg::Function => BundleKind::Function,
+        KindArg::Layer => BundleKind::Layer,
+        KindArg::Extension => BundleKind::Extension,
+    }
+}
+
+/// The output flags of any command line.
+pub(super) fn output_args(cli: &Cli) -> &OutputArgs {
+    match &cli.command {
+        None => &cli.bundle.check.output,
+        Some(Command::Check(check) | Command::Size(check)) => &check.output,
+        Some(Command::Explain(explain)) => &explain.check.output,
+        Some(Command::Verify(verify)) => &verify.output,
+        Some(Command::Config(config)) => &config.check.output,
+        Some(Command::Baseline { command }) => command.output(),
+        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
+    }
+}

@@ -1,0 +1,101 @@
+//! How results are shown.
+
+use std::collections::BTreeSet;
+
+use crate::audit::{Code, Finding, Severity};
+use crate::cli::{ColorArg, MessageFormat, OutputArgs};
+use crate::error::{Error, Result};
+
+use super::Context;
+
+/// How results are shown.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// What the report is written as. Tables of runtimes and settings are text or JSON.
+    pub format: MessageFormat,
+    /// 0 quiet, 1 normal, 2 and more verbose.
+    pub verbosity: u8,
+    /// Colour; `None` for when stderr is a terminal.
+    pub color: Option<bool>,
+    /// Whether a bar may show what a run that takes long is at, on a terminal.
+    pub may_show_progress: bool,
+    deny: BTreeSet<Code>,
+    allow: BTreeSet<Code>,
+}
+
+impl Output {
+    /// The output settings of a run whose other arguments may be wrong.
+    pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
+        let verbosity = verbosity(args);
+        Ok(Output {
+            format: args.message_format,
+            verbosity,
+            color: color(args.color, context),
+            may_show_progress: may_show_progress(context),
+            deny: codes("--deny", &args.deny)?,
+            allow: codes("--allow", &args.allow)?,
+        })
+    }
+
+    /// JSON on stdout.
+    pub fn is_json(&self) -> bool {
+        self.format == MessageFormat::Json
+    }
+
+    /// One document on stdout, and nothing else.
+    pub fn is_document(&self) -> bool {
+        matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
+    }
+
+    /// Moves severities as `--deny` and `--allow` say. An error stays one.
+    pub fn weigh(&self, findings: &mut [Finding]) {
+        for finding in findings {
+            if self.deny.contains(&finding.code) {
+                finding.severity = Severity::Error;
+            } else if self.allow.contains(&finding.code) && finding.severity == Severity::Warning {
+                finding.severity = Severity::Note;
+            }
+        }
+    }
+}
+
+/// Flag, then CARGO_TERM_COLOR, then NO_COLOR and CLICOLOR_FORCE, then the terminal.
+pub(super) fn color(arg: ColorArg, context: &Context) -> Option<bool> {
+    let word = match arg {
+        ColorArg::Always => "always",
+        ColorArg::Never => "never",
+        ColorArg::Auto => context.environment.text("CARGO_TERM_COLOR").unwrap_or("auto"),
+    };
+    match word {
+        "always" => Some(true),
+        "never" => Some(false),
+        _ if context.environment.text("NO_COLOR").is_some() => Some(false),
+        _ if context.environment.text("CLICOLOR_FORCE").is_some_and(|value| value != "0") => Some(true),
+        _ => None,
+    }
+}
+
+/// As cargo decides it, but for the terminal: CARGO_TERM_PROGRESS_WHEN, else not in CI and not on a dumb terminal.
+pub(super) fn may_show_progress(context: &Context) -> bool {
+    match context.environment.text("CARGO_TERM_PROGRESS_WHEN") {
+        Some("never") => false,
+        Some("always") => true,
+        _ => context.environment.text("CI").is_none() && context.environment.text("TERM") != Some("dumb"),
+    }
+}
+
+pub(super) fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
+    names.iter().map(|name| code(flag, name)).collect()
+}
+
+pub(super) fn code(flag: &str, name: &str) -> Result<Code> {
+    Code::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        Error::usage(format!("`{flag} {name}` names no finding"))
+            .help(format!("one of: {}", known.join(", ")))
+    })
+}
+
+pub(super) fn verbosity(args: &OutputArgs) -> u8 {
+    if args.quiet { 0 } else { args.verbose.saturating_add(1) }
+}
