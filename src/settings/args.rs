@@ -305,6 +305,12 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     let mut preload = Vec::new();
     for variable in &args.env {
         match variable.split_once('=') {
+            Some((name, value)) if starts_nothing(name, value) => {
+                return Err(Error::usage(format!(
+                    "with `--env {variable}` ld.so prints what it knows, and the program does not start"
+                ))
+                .help(format!("leave out `{name}`")));
+            }
             Some(("LD_LIBRARY_PATH", value)) => library_path = Some(value.to_owned()),
             // Source: ld.so(8).
             Some(("LD_PRELOAD", value)) => {
@@ -331,6 +337,17 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })
+}
+
+/// Whether ld.so ends at a variable before it starts a program.
+///
+/// Source: `process_envvars` and `process_dl_debug` in glibc's elf/rtld.c.
+fn starts_nothing(name: &str, value: &str) -> bool {
+    match name {
+        "LD_TRACE_LOADED_OBJECTS" => true,
+        "LD_DEBUG" => value.split([' ', ',', ':']).any(|word| word == "help"),
+        _ => false,
+    }
 }
 
 pub(super) fn bundle_kind(arg: KindArg) -> BundleKind {

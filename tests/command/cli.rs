@@ -325,6 +325,14 @@ fn wrong_usage() {
             &["error: `--assume-missing [` is not a pattern\n", "caused by: "],
         ),
         ("--binary app --env X", &["error: `--env X` has no `=`\n", "help: `--env X=VALUE`\n"]),
+        (
+            "--binary app --env LD_TRACE_LOADED_OBJECTS=",
+            &["the program does not start\n", "help: leave out `LD_TRACE_LOADED_OBJECTS`\n"],
+        ),
+        (
+            "--binary app --env LD_DEBUG=libs,help",
+            &["with `--env LD_DEBUG=libs,help` ld.so prints", "help: leave out `LD_DEBUG`\n"],
+        ),
         ("--binary app --nope", &["error: unexpected argument '--nope' found\n", "--help"]),
         ("--binary app --bin app", &["'--binary <PATH>' cannot be used with '--bin <NAME>'"]),
         ("--binary app -q -v", &["cannot be used with"]),
