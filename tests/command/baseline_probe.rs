@@ -70,8 +70,7 @@ fn root(dir: &Path) -> LambdaRoot {
 
 #[test]
 fn a_probe_captures_what_a_capture_of_its_root_does() {
-    const TEST: &str = "a_probe_captures_what_a_capture_of_its_root_does";
-    if !lambda_root::require(TEST, Arch::X86_64) || !tools::require(TEST, "ldconfig", "libc-bin") {
+    if !lambda_root::require(Arch::X86_64) || !tools::require("ldconfig", "libc-bin") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -84,12 +84,12 @@ fn chain_of_libraries(dir: &Path) {
 }
 
 #[track_caller]
-fn require_debian_libraries(test: &str) -> bool {
-    compile::require_debian_12(test)
-        && compile::require_library(test, "libpq.so", "libpq-dev")
-        && compile::require_library(test, "libsqlite3.so", "libsqlite3-dev")
-        && tools::require(test, "cc", "gcc")
-        && tools::require(test, "unzip", "unzip")
+fn require_debian_libraries() -> bool {
+    compile::require_debian_12()
+        && compile::require_library("libpq.so", "libpq-dev")
+        && compile::require_library("libsqlite3.so", "libsqlite3-dev")
+        && tools::require("cc", "gcc")
+        && tools::require("unzip", "unzip")
 }
 
 /// What Debian 12's libpq needs and AL2023 lacks.
@@ -140,7 +140,7 @@ fn must_hold_libpq(zip: &Path) {
 
 #[test]
 fn libpq_and_what_is_under_it_are_shipped_and_what_the_system_has_is_not() {
-    if !require_debian_libraries("libpq") {
+    if !require_debian_libraries() {
         return;
     }
     let dir = temporary();
@@ -156,7 +156,7 @@ fn libpq_and_what_is_under_it_are_shipped_and_what_the_system_has_is_not() {
 
 #[test]
 fn libpq_of_a_cargo_project() {
-    if !require_debian_libraries("libpq_of_a_cargo_project") {
+    if !require_debian_libraries() {
         return;
     }
     let dir = temporary();
@@ -173,11 +173,10 @@ fn libpq_of_a_cargo_project() {
 
 #[test]
 fn libpq_of_an_older_system_by_its_root() {
-    let test = "libpq_of_an_older_system_by_its_root";
-    if !tools::require(test, "cc", "gcc") || !tools::require(test, "unzip", "unzip") {
+    if !tools::require("cc", "gcc") || !tools::require("unzip", "unzip") {
         return;
     }
-    let Some(root) = debian::DEBIAN_11.unpacked(test) else { return };
+    let Some(root) = debian::DEBIAN_11.unpacked() else { return };
     let dir = temporary();
     let root = root.display();
     let link = format!(
@@ -216,7 +215,7 @@ const PIDFD: &str =
 
 #[test]
 fn a_program_for_a_newer_glibc_is_not_written() {
-    if !compile::require_zig("newer_glibc") {
+    if !compile::require_zig() {
         return;
     }
     let dir = temporary();
@@ -234,7 +233,7 @@ fn a_program_for_a_newer_glibc_is_not_written() {
 
 #[test]
 fn a_library_under_a_bundled_library_for_a_newer_glibc_is_found() {
-    if !compile::require_zig("newer_glibc_below") {
+    if !compile::require_zig() {
         return;
     }
     let dir = temporary();
@@ -269,8 +268,7 @@ fn a_library_under_a_bundled_library_for_a_newer_glibc_is_found() {
 
 #[test]
 fn libraries_of_this_machine_that_are_too_new_are_rebound_or_findings_about_their_source() {
-    let test = "libraries_of_this_machine";
-    if !compile::require_debian_12(test) || !tools::require(test, "cc", "gcc") {
+    if !compile::require_debian_12() || !tools::require("cc", "gcc") {
         return;
     }
     let dir = temporary();
@@ -302,11 +300,8 @@ fn libraries_of_this_machine_that_are_too_new_are_rebound_or_findings_about_thei
 
 #[test]
 fn an_archive_of_cargo_lambda_lacks_the_library_and_verify_names_it() {
-    let test = "an_archive_of_cargo_lambda";
     let target = "x86_64-unknown-linux-gnu";
-    if !tools::require(test, "cargo-lambda", "none; pip install cargo-lambda")
-        || !hello::require(test, target)
-    {
+    if !tools::require("cargo-lambda", "none; pip install cargo-lambda") || !hello::require(target) {
         return;
     }
     let project = hello::manifest();
@@ -352,8 +347,7 @@ fn every_value_of_ld_library_path_is_proved() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes_wherever_and_whenever() {
-    let test = "the_same_input_gives_the_same_bytes";
-    if !tools::require(test, "cc", "gcc") || !tools::require(test, "openssl", "openssl") {
+    if !tools::require("cc", "gcc") || !tools::require("openssl", "openssl") {
         return;
     }
     let one = temporary();
@@ -401,7 +395,6 @@ fn the_same_input_gives_the_same_bytes_wherever_and_whenever() {
 
 #[test]
 fn other_tools_accept_the_archive() {
-    let test = "other_tools_accept_the_archive";
     for (tool, package) in [
         ("unzip", "unzip"),
         ("zipinfo", "unzip"),
@@ -409,7 +402,7 @@ fn other_tools_accept_the_archive() {
         ("python3", "python3"),
         ("cc", "gcc"),
     ] {
-        if !tools::require(test, tool, package) {
+        if !tools::require(tool, package) {
             return;
         }
     }
@@ -488,7 +481,7 @@ fn check(compiler: Compiler, source: &str, link: &str, flags: &str, expected: &[
 
 #[test]
 fn a_dynamic_musl_program_has_no_interpreter() {
-    if !tools::require("musl", "musl-gcc", "musl-tools") {
+    if !tools::require("musl-gcc", "musl-tools") {
         return;
     }
     check(Compiler(&["musl-gcc"]), EMPTY, "", "", &[("interpreter-missing", "app", "")]).exits(1).says(&[
@@ -594,7 +587,7 @@ fn packed_relative_relocations_are_refused() {
 
 #[test]
 fn a_weak_version_need_only_warns() {
-    if !compile::require_debian_12("a_weak_version_need") {
+    if !compile::require_debian_12() {
         return;
     }
     let dir = temporary();
@@ -627,7 +620,7 @@ fn set_weak(bytes: &mut [u8], version: &str) {
 
 #[test]
 fn a_doubtful_library_is_shipped_and_noted() {
-    if !compile::require_debian_12("a_doubtful_library") {
+    if !compile::require_debian_12() {
         return;
     }
     let link = "-Wl,--no-as-needed -l:liblz4.so.1";
@@ -639,8 +632,7 @@ fn a_doubtful_library_is_shipped_and_noted() {
 
 #[test]
 fn a_version_of_newer_images_is_dated() {
-    let test = "a_version_of_newer_images";
-    if !compile::require_debian_12(test) || !tools::require(test, "c++", "g++") {
+    if !compile::require_debian_12() || !tools::require("c++", "g++") {
         return;
     }
     let waits = "
@@ -676,7 +668,7 @@ fn an_older_runtime_has_an_older_glibc_and_is_deprecated() {
 
 #[test]
 fn the_first_runtime_has_no_arm64() {
-    if !tools::require("the_first_runtime", "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") {
+    if !tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") {
         return;
     }
     let compiler = Compiler(&["aarch64-linux-gnu-gcc"]);
@@ -722,8 +714,7 @@ fn cargo_is_as_quiet_and_as_verbose_as_it_is_asked_to_be() {
 
 #[test]
 fn the_report_names_the_file_that_is_shipped() {
-    let test = "the_report_names_the_file_that_is_shipped";
-    if !compile::require_debian_12(test) || !tools::require(test, "cc", "gcc") {
+    if !compile::require_debian_12() || !tools::require("cc", "gcc") {
         return;
     }
     let dir = temporary();

@@ -40,14 +40,13 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(test: &str, with_cache: bool) -> Option<Scene> {
+    fn new(with_cache: bool) -> Option<Scene> {
         let needs = [("cc", "gcc"), ("ldconfig", "libc-bin")];
-        if !tools::require_namespaces(test)
-            || needs.iter().any(|(tool, package)| !tools::require(test, tool, package))
+        if !tools::require_namespaces() || needs.iter().any(|(tool, package)| !tools::require(tool, package))
         {
             return None;
         }
-        let root = debian::DEBIAN_11.unpacked(test)?;
+        let root = debian::DEBIAN_11.unpacked()?;
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let status = Command::new("cp").arg("-a").arg(root.join(".")).arg(dir.path()).status();
         assert!(status.unwrap().success());
@@ -147,9 +146,8 @@ fn program(needs: &[&str]) -> Object {
 
 #[test]
 fn a_capture_agrees_with_the_loader_in_its_root() {
-    const TEST: &str = "a_capture_agrees_with_the_loader_in_its_root";
     for with_cache in [true, false] {
-        let Some(scene) = Scene::new(TEST, with_cache) else { return };
+        let Some(scene) = Scene::new(with_cache) else { return };
         let check = |needs: &[&str], expected: &[&str]| scene.check(&program(needs).bytes(), expected);
         check(&["libc.so.6"], &["libc.so.6 => /lib/x86_64-linux-gnu/libc.so.6"]);
         check(
@@ -188,8 +186,7 @@ fn a_capture_agrees_with_the_loader_in_its_root() {
 
 #[test]
 fn programs_of_this_machine_agree_too() {
-    const TEST: &str = "programs_of_this_machine_agree_too";
-    let Some(scene) = Scene::new(TEST, true) else { return };
+    let Some(scene) = Scene::new(true) else { return };
     let dir = tempfile::tempdir().unwrap();
     CC.compile(dir.path(), "int main(void) { return 0; }", "plain", "");
     CC.compile(
@@ -234,8 +231,7 @@ fn programs_of_this_machine_agree_too() {
 
 #[test]
 fn a_capture_is_read_back_as_it_was_and_is_the_same_twice() {
-    const TEST: &str = "a_capture_is_read_back_as_it_was_and_is_the_same_twice";
-    let Some(scene) = Scene::new(TEST, true) else { return };
+    let Some(scene) = Scene::new(true) else { return };
     let table = Baseline::parse(&scene.text).unwrap();
     assert_eq!(table.captured_text(), scene.text);
     let dir = tempfile::tempdir().unwrap();

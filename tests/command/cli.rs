@@ -189,7 +189,7 @@ fn fifo(path: &Path) {
 
 /// Runs the binary as a user without rights, in `scene`, which that user may enter.
 #[track_caller]
-fn as_nobody(test: &str, scene: &Scene) -> Option<assert_cmd::Command> {
+fn as_nobody(scene: &Scene) -> Option<assert_cmd::Command> {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(scene.path(), open.clone()).unwrap();
     // The build directory may be closed to others; this one is not.
@@ -199,7 +199,7 @@ fn as_nobody(test: &str, scene: &Scene) -> Option<assert_cmd::Command> {
     if !is_root() {
         return Some(command(binary, scene.path()));
     }
-    if !tools::require(test, "setpriv", "util-linux") {
+    if !tools::require("setpriv", "util-linux") {
         return None;
     }
     let mut nobody = command("setpriv", scene.path());
@@ -219,7 +219,7 @@ fn files_that_may_not_be_read_or_written() {
     fs::set_permissions(scene.path().join("closed.zip"), fs::Permissions::from_mode(0o000)).unwrap();
     fs::set_permissions(scene.path().join("locked"), fs::Permissions::from_mode(0o555)).unwrap();
     let run = |arguments: &str, texts: &[&str]| {
-        let Some(mut nobody) = as_nobody("files_that_may_not_be_read_or_written", &scene) else { return };
+        let Some(mut nobody) = as_nobody(&scene) else { return };
         scene.refuses_run(ERROR, nobody.args(arguments.split(' ')), texts);
     };
     let help = "help: let this user read it (`chmod +r`), or run as one who may\n";

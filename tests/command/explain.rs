@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 /// A program that needs `libtop.so.1`, which needs `libdeep.so.1`; the directory `first` has neither,
 /// `second` has both.
-fn scene(test: &str) -> Option<TempDir> {
-    if !tools::require(test, "cc", "gcc") {
+fn scene() -> Option<TempDir> {
+    if !tools::require("cc", "gcc") {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -35,7 +35,7 @@ const PATHS: &str = "--binary app --library-path first --library-path second";
 
 #[test]
 fn a_library_is_explained_step_by_step() {
-    let Some(dir) = scene("a_library_is_explained_step_by_step") else { return };
+    let Some(dir) = scene() else { return };
     let at = dir.path().display();
     run(dir.path(), &format!("explain libdeep.so.1 {PATHS}")).exits(0).prints(&format!(
         "libdeep.so.1\n\
@@ -55,7 +55,7 @@ fn a_library_is_explained_step_by_step() {
 
 #[test]
 fn a_missing_library_is_explained_with_what_was_tried() {
-    let Some(dir) = scene("a_missing_library_is_explained_with_what_was_tried") else { return };
+    let Some(dir) = scene() else { return };
     let at = dir.path().display();
     let ran = run(dir.path(), "explain libtop.so.1 --binary app --library-path first").exits(1);
     for text in [
@@ -71,7 +71,7 @@ fn a_missing_library_is_explained_with_what_was_tried() {
 
 #[test]
 fn a_library_that_is_not_needed_lists_what_is() {
-    let Some(dir) = scene("a_library_that_is_not_needed_lists_what_is") else { return };
+    let Some(dir) = scene() else { return };
     run(dir.path(), &format!("explain libfnord.so {PATHS}")).exits(101).says(&[
         "error: `app` needs no such library\n",
         "help: it needs: ld-linux-x86-64.so.2, libc.so.6, libdeep.so.1, libtop.so.1\n",
@@ -80,7 +80,7 @@ fn a_library_that_is_not_needed_lists_what_is() {
 
 #[test]
 fn the_closure_is_a_tree() {
-    let Some(dir) = scene("the_closure_is_a_tree") else { return };
+    let Some(dir) = scene() else { return };
     run(dir.path(), &format!("explain {PATHS}")).exits(0).prints(
         "app\n\
          ├── libtop.so.1 [bundle, ld-library-path]\n\
@@ -91,7 +91,7 @@ fn the_closure_is_a_tree() {
 
 #[test]
 fn the_closure_is_a_graph() {
-    let Some(dir) = scene("the_closure_is_a_graph") else { return };
+    let Some(dir) = scene() else { return };
     run(dir.path(), &format!("explain --form mermaid {PATHS}")).exits(0).prints(
         "graph LR\n\
         \x20 n0[\"app\"]:::program\n\
@@ -111,7 +111,7 @@ fn the_closure_is_a_graph() {
 
 #[test]
 fn explanations_are_in_the_json_document() {
-    let Some(dir) = scene("explanations_are_in_the_json_document") else { return };
+    let Some(dir) = scene() else { return };
     let document =
         run(dir.path(), &format!("explain libdeep* {PATHS} --message-format json")).exits(0).json();
     let explanation = &document["artifacts"][0]["explanations"][0];

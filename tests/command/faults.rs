@@ -187,7 +187,7 @@ fn on_small_disk(scene: &Scene, (kib, inodes): (usize, usize), words: &str) -> (
 
 #[test]
 fn a_full_disk_leaves_what_was_there() {
-    if !tools::require_namespaces("a_full_disk_leaves_what_was_there") {
+    if !tools::require_namespaces() {
         return;
     }
     for words in [ZIP, DIR, ALL, SPLIT] {
@@ -227,7 +227,7 @@ const WRITING: &[&str] =
 
 #[test]
 fn every_failure_leaves_the_old_bundle_or_the_new_one() {
-    if !tools::require("every_failure_leaves_the_old_bundle_or_the_new_one", "strace", "strace") {
+    if !tools::require("strace", "strace") {
         return;
     }
     for words in [ZIP, DIR] {
@@ -283,7 +283,7 @@ impl Drop for Stop<'_> {
 
 #[test]
 fn a_read_only_file_system_is_an_error_with_the_file() {
-    if !tools::require_namespaces("a_read_only_file_system_is_an_error_with_the_file") {
+    if !tools::require_namespaces() {
         return;
     }
     for words in [ZIP, DIR, ALL, SPLIT] {
@@ -329,7 +329,7 @@ fn a_directory_that_vanishes_is_an_error_or_made_again() {
 fn the_output_may_be_on_another_file_system_than_everything_else() {
     let scene = Scene::new();
     let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else {
-        tools::skip("the_output_may_be_on_another_file_system_than_everything_else", "/dev/shm");
+        tools::skip("/dev/shm");
         return;
     };
     for words in [ZIP, DIR] {
@@ -361,8 +361,7 @@ fn check_killed(what: &str, scene: &Scene, ran: &Ran, old: &Files, new: &Files) 
 
 #[test]
 fn a_kill_at_any_call_leaves_a_whole_bundle_and_the_next_run_sweeps() {
-    if !tools::require("a_kill_at_any_call_leaves_a_whole_bundle_and_the_next_run_sweeps", "strace", "strace")
-    {
+    if !tools::require("strace", "strace") {
         return;
     }
     for words in [ZIP, DIR] {
@@ -602,8 +601,7 @@ fn a_library_that_is_overwritten_while_it_is_read_is_not_shipped_torn() {
 /// A user, or a container, may be out of processes: the work is done on one thread.
 #[test]
 fn without_a_thread_the_work_is_done_all_the_same() {
-    const TEST: &str = "without_a_thread_the_work_is_done_all_the_same";
-    if !tools::require(TEST, "setpriv", "util-linux") || !tools::require_namespaces(TEST) {
+    if !tools::require("setpriv", "util-linux") || !tools::require_namespaces() {
         return;
     }
     let scene = Scene::new();
@@ -752,7 +750,7 @@ fn the_clock_may_be_anywhere() {
             ran.says(&["SOURCE_DATE_EPOCH"]);
         }
     }
-    if !tools::require("the_clock_may_be_anywhere", "faketime", "faketime") {
+    if !tools::require("faketime", "faketime") {
         return;
     }
     for year in ["1970-01-02 00:00:00", "2100-06-01 00:00:00"] {

@@ -47,12 +47,12 @@ struct Wine {
     prefix: PathBuf,
 }
 
-fn wine(test: &str) -> Option<&'static Wine> {
+fn wine() -> Option<&'static Wine> {
     static WINE: OnceLock<Wine> = OnceLock::new();
-    let has_all = tools::require(test, "wine", "wine")
-        && tools::require(test, "x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64")
-        && tools::require_target(test, TARGET)
-        && tools::require(test, "musl-gcc", "musl-tools");
+    let has_all = tools::require("wine", "wine")
+        && tools::require("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64")
+        && tools::require_target(TARGET)
+        && tools::require("musl-gcc", "musl-tools");
     has_all.then(|| WINE.get_or_init(build))
 }
 
@@ -144,7 +144,7 @@ impl Scene {
 
 #[test]
 fn a_program_gives_the_same_archive_on_windows() {
-    let Some(wine) = wine("a_program_gives_the_same_archive_on_windows") else { return };
+    let Some(wine) = wine() else { return };
     let scene = Scene::new().compile("musl-gcc", "server", STATIC, &["-static"]);
     let program = scene.drive("server");
     wine.bundles_alike(&scene, &["--binary", &program], &["--binary", "server"]);
@@ -154,8 +154,7 @@ fn a_program_gives_the_same_archive_on_windows() {
 
 #[test]
 fn libraries_are_found_on_drives_beside_the_program_and_in_a_sysroot() {
-    let test = "libraries_are_found_on_drives_beside_the_program_and_in_a_sysroot";
-    let Some(wine) = wine(test) else { return };
+    let Some(wine) = wine() else { return };
     let rpath = "-Wl,-rpath,$ORIGIN/libs";
     let scene = Scene::new()
         .library("libs/libgreet.so.1", "libgreet.so.1")
@@ -177,7 +176,7 @@ fn libraries_are_found_on_drives_beside_the_program_and_in_a_sysroot() {
 /// Under Wine `Z:\` is the root of this machine, and on the current drive `/lib` is a directory.
 #[test]
 fn windows_has_no_libraries_of_its_own() {
-    let Some(wine) = wine("windows_has_no_libraries_of_its_own") else { return };
+    let Some(wine) = wine() else { return };
     let linked = ["-Wl,--no-as-needed", "-l:libpq.so.5"];
     let scene = Scene::new().compile("gcc", "app", STATIC, &linked);
     let arguments = ["check", "--binary", "app"];
@@ -188,7 +187,7 @@ fn windows_has_no_libraries_of_its_own() {
 /// Such a disk has the one file for both names; Lambda does not.
 #[test]
 fn a_name_that_differs_in_case_is_another_library() {
-    let Some(wine) = wine("a_name_that_differs_in_case_is_another_library") else { return };
+    let Some(wine) = wine() else { return };
     let scene = Scene::new()
         .library("a/libGreet.so.1", "libGreet.so.1")
         .library("b/libgreet.so.1", "libgreet.so.1")
@@ -207,7 +206,7 @@ fn a_name_that_differs_in_case_is_another_library() {
 /// Git and some unpackers leave a file with the target's name where the disk has no links.
 #[test]
 fn a_link_that_could_not_be_made_is_named() {
-    let Some(wine) = wine("a_link_that_could_not_be_made_is_named") else { return };
+    let Some(wine) = wine() else { return };
     let scene = Scene::new().library("root/usr/lib64/libgreet.so.1.0", "libgreet.so.1").compile(
         "gcc",
         "app",

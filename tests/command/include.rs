@@ -56,7 +56,7 @@ impl Scene {
     /// The entries beside `bootstrap`, as Python reads them: name, mode, content.
     #[track_caller]
     fn entries(&self) -> Vec<String> {
-        assert!(tools::require("include", "python3", "python3"), "a test without its ZIP reader");
+        assert!(tools::require("python3", "python3"), "a test without its ZIP reader");
         let script = "
 import zipfile
 for entry in zipfile.ZipFile('out.zip').infolist():
@@ -126,7 +126,7 @@ fn patterns_stay_in_a_directory_unless_they_say_otherwise() {
     // A directory that the pattern cannot reach into is not read.
     scene.file("target/x/fifo.txt", "");
     fs::remove_file(scene.path().join("target/x/fifo.txt")).unwrap();
-    assert!(tools::require("patterns", "mkfifo", "coreutils"));
+    assert!(tools::require("mkfifo", "coreutils"));
     finish(command("mkfifo", scene.path()).arg("target/x/fifo.txt")).exits(0);
     scene.check("--include *.txt", &["one.txt 100644 one.txt"]);
     fs::remove_file(scene.path().join("out.zip")).unwrap();
@@ -156,7 +156,7 @@ fn modes_are_by_content_never_by_disk() {
         ],
     );
     // Another reader makes programs of them.
-    assert!(tools::require("modes", "unzip", "unzip"));
+    assert!(tools::require("unzip", "unzip"));
     finish(command("unzip", scene.path()).args(["-q", "out.zip", "-d", "out"])).exits(0);
     finish(&mut command(scene.path().join("out/tools/helper"), scene.path())).exits(0);
 }
@@ -233,7 +233,7 @@ fn links_are_followed_or_kept() {
     kept[6] = "assets/way 120777 sub/deep";
     scene.check("--include assets --symlinks keep", &kept);
     // They are links to the reader that Lambda's unpacking is like.
-    assert!(tools::require("links", "unzip", "unzip"));
+    assert!(tools::require("unzip", "unzip"));
     finish(command("unzip", scene.path()).args(["-q", "out.zip", "-d", "out"])).exits(0);
     assert_eq!(
         fs::read_to_string(scene.path().join("out/assets/way/d.html")).unwrap(),

@@ -72,7 +72,7 @@ const NSS: &[&str] = &["warning static-glibc-nss app"];
 
 #[test]
 fn a_static_program_that_looks_names_up() {
-    if !tools::require("a_static_program_that_looks_names_up", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     check_c(LOOKS_UP, "-static", NSS, &["`app` is static and uses getaddrinfo", "of glibc"]);
@@ -84,7 +84,7 @@ fn a_static_program_that_looks_names_up() {
 
 #[test]
 fn a_static_program_that_does_not_and_a_dynamic_one_that_does() {
-    if !tools::require("a_static_program_that_does_not_and_a_dynamic_one_that_does", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     check_c("#include <stdio.h>\nint main(void) { return puts(\"a\"); }", "-static", &[], &[]);
@@ -95,7 +95,7 @@ fn a_static_program_that_does_not_and_a_dynamic_one_that_does() {
 fn a_static_program_of_rust() {
     const SIGN: &str = "std::env::var(\"AWS_LAMBDA_RUNTIME_API\").ok();";
     let flags = ["-C", "target-feature=+crt-static", "--target", "x86_64-unknown-linux-gnu"];
-    if !tools::require_target("a_static_program_of_rust", flags[3]) {
+    if !tools::require_target(flags[3]) {
         return;
     }
     let looks_up = format!(
@@ -112,7 +112,7 @@ fn opens(name: &str) -> String {
 
 #[test]
 fn a_library_that_a_constant_names() {
-    if !tools::require("a_library_that_a_constant_names", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let opened = ["warning dlopen app"];
@@ -132,7 +132,7 @@ fn a_library_that_a_constant_names() {
 
 #[test]
 fn a_library_that_a_constant_names_and_the_bundle_has() {
-    if !tools::require("a_library_that_a_constant_names_and_the_bundle_has", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn a_library_that_rust_names_between_other_texts() {
 
 #[test]
 fn libraries_that_a_note_names() {
-    if !tools::require("libraries_that_a_note_names", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let noted = |soname: &str, priority: &str| {
@@ -190,8 +190,7 @@ const HASHES: &str = "#include <openssl/evp.h>\nint main(void) {\n\
 
 #[test]
 fn openssl_that_is_linked_in() {
-    let test = "openssl_that_is_linked_in";
-    if !tools::require(test, "cc", "gcc") || !require_library(test, "libssl.a", "libssl-dev") {
+    if !tools::require("cc", "gcc") || !require_library("libssl.a", "libssl-dev") {
         return;
     }
     let statically = "-Wl,-Bstatic -lssl -lcrypto -Wl,-Bdynamic";
@@ -226,8 +225,7 @@ fn ca_bundle(source: &str, libraries: &str) -> Vec<String> {
 
 #[test]
 fn openssl_of_another_distribution() {
-    let test = "openssl_of_another_distribution";
-    if !tools::require(test, "cc", "gcc") || !require_library(test, "libssl.a", "libssl-dev") {
+    if !tools::require("cc", "gcc") || !require_library("libssl.a", "libssl-dev") {
         return;
     }
     assert_eq!(ca_bundle(CONNECTS, "-lssl -lcrypto"), ["warning ca-bundle libcrypto.so.3"]);
@@ -236,10 +234,9 @@ fn openssl_of_another_distribution() {
 
 #[test]
 fn curl_and_gnutls_of_another_distribution() {
-    let test = "curl_and_gnutls_of_another_distribution";
-    if !tools::require(test, "cc", "gcc")
-        || !require_library(test, "libcurl.so.4", "libcurl4")
-        || !require_library(test, "libgnutls.so.30", "libgnutls30")
+    if !tools::require("cc", "gcc")
+        || !require_library("libcurl.so.4", "libcurl4")
+        || !require_library("libgnutls.so.30", "libgnutls30")
     {
         return;
     }
@@ -255,7 +252,7 @@ fn curl_and_gnutls_of_another_distribution() {
 
 #[test]
 fn processors_that_lambda_may_not_have() {
-    if !tools::require("processors_that_lambda_may_not_have", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let source = "int main(void) { return 0; }";
@@ -270,8 +267,7 @@ fn processors_that_lambda_may_not_have() {
 
 #[test]
 fn libraries_for_processors_that_lambda_may_not_have() {
-    let test = "libraries_for_processors_that_lambda_may_not_have";
-    if !tools::require(test, "cc", "gcc") || !tools::require(test, "zip", "zip") {
+    if !tools::require("cc", "gcc") || !tools::require("zip", "zip") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -315,7 +311,7 @@ fn libraries_for_processors_that_lambda_may_not_have() {
 #[test]
 fn arm_processors_that_lambda_may_not_have() {
     let gcc = "aarch64-linux-gnu-gcc";
-    if !tools::require("arm_processors_that_lambda_may_not_have", gcc, "gcc-aarch64-linux-gnu") {
+    if !tools::require(gcc, "gcc-aarch64-linux-gnu") {
         return;
     }
     let of = |option: &str| {
@@ -331,8 +327,8 @@ fn arm_processors_that_lambda_may_not_have() {
 
 #[test]
 fn a_library_that_wants_its_database() {
-    let (test, library) = ("a_library_that_wants_its_database", "libmagic.so.1");
-    if !tools::require(test, "cc", "gcc") || !require_library(test, library, "libmagic1") {
+    let library = "libmagic.so.1";
+    if !tools::require("cc", "gcc") || !require_library(library, "libmagic1") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -346,8 +342,7 @@ fn a_library_that_wants_its_database() {
 
 #[test]
 fn a_library_that_another_brings_is_a_note() {
-    let test = "a_library_that_another_brings_is_a_note";
-    if !tools::require(test, "cc", "gcc") || !require_library(test, "libpq.so", "libpq-dev") {
+    if !tools::require("cc", "gcc") || !require_library("libpq.so", "libpq-dev") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -362,8 +357,7 @@ fn a_library_that_another_brings_is_a_note() {
 
 #[test]
 fn the_empty_stand_in_for_icu() {
-    let test = "the_empty_stand_in_for_icu";
-    if !tools::require(test, "cc", "gcc") || !require_library(test, "libicudata.so.72", "libicu72") {
+    if !tools::require("cc", "gcc") || !require_library("libicudata.so.72", "libicu72") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -378,7 +372,7 @@ fn the_empty_stand_in_for_icu() {
 
 #[test]
 fn character_sets_beside_a_c_library_of_the_bundle() {
-    if !tools::require("character_sets_beside_a_c_library_of_the_bundle", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -394,7 +388,7 @@ const NOT_A_RUNTIME: &[&str] = &["warning not-a-runtime app"];
 
 #[test]
 fn a_program_that_asks_for_no_requests() {
-    if !tools::require("a_program_that_asks_for_no_requests", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -420,7 +414,7 @@ fn a_program_that_asks_for_no_requests() {
 
 #[test]
 fn a_library_that_asks_for_requests() {
-    if !tools::require("a_library_that_asks_for_requests", "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -174,8 +174,7 @@ fn every_shell_gets_completions_of_every_command() {
 
 #[test]
 fn bash_completes_a_flag() {
-    const TEST: &str = "bash_completes_a_flag";
-    if !tools::require(TEST, "bash", "bash") {
+    if !tools::require("bash", "bash") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -189,7 +188,6 @@ fn bash_completes_a_flag() {
 
 #[test]
 fn the_manual_page_is_one_for_man() {
-    const TEST: &str = "the_manual_page_is_one_for_man";
     let dir = tempfile::tempdir().unwrap();
     let page = run(dir.path(), "man").exits(0).stdout;
     assert!(page.contains(".TH cargo-lambda-bundle 1"), "{page}");
@@ -197,7 +195,7 @@ fn the_manual_page_is_one_for_man() {
     // Whatever the variables say.
     let mut command = bundle_cmd(dir.path());
     finish(command.arg("man").env("CARGO_LAMBDA_BUNDLE_FNORD", "1")).exits(0).prints(&page);
-    if !tools::require(TEST, "groff", "groff-base") {
+    if !tools::require("groff", "groff-base") {
         return;
     }
     std::fs::write(dir.path().join("page.1"), page).unwrap();

@@ -33,8 +33,7 @@ fn run(program: &str, dir: &Path, arguments: &[&str], variables: &[(&str, &str)]
 
 #[test]
 fn a_step_of_github_actions_bundles_and_sums_up() {
-    const TEST: &str = "a_step_of_github_actions_bundles_and_sums_up";
-    if !tools::require(TEST, "bash", "bash") {
+    if !tools::require("bash", "bash") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -56,9 +55,8 @@ fn a_step_of_github_actions_bundles_and_sums_up() {
 
 #[test]
 fn git_pushes_what_starts_and_nothing_else() {
-    const TEST: &str = "git_pushes_what_starts_and_nothing_else";
     // Its glibc is newer than that of Amazon Linux 2.
-    if !tools::require(TEST, "git", "git") || !compile::require_debian_12(TEST) {
+    if !tools::require("git", "git") || !compile::require_debian_12() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -98,8 +96,7 @@ fn git_pushes_what_starts_and_nothing_else() {
 
 #[test]
 fn make_fills_the_directory_that_sam_build_names() {
-    const TEST: &str = "make_fills_the_directory_that_sam_build_names";
-    if !tools::require(TEST, "make", "make") {
+    if !tools::require("make", "make") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

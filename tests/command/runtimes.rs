@@ -86,8 +86,7 @@ fn a_function_on_a_language_runtime_is_a_usage_error() {
 
 #[test]
 fn verify_knows_them_too() {
-    const TEST: &str = "verify_knows_them_too";
-    if !tools::require(TEST, "zip", "zip") {
+    if !tools::require("zip", "zip") {
         return;
     }
     let dir = scene(&["libcurl.so.4"]);
@@ -106,8 +105,7 @@ fn verify_knows_them_too() {
 /// A Node.js addon, as the archive of a function in JavaScript has it.
 #[test]
 fn a_function_of_a_language_has_no_bootstrap() {
-    const TEST: &str = "a_function_of_a_language_has_no_bootstrap";
-    if !tools::require(TEST, "zip", "zip") {
+    if !tools::require("zip", "zip") {
         return;
     }
     let dir = scene(&[]);

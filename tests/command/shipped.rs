@@ -16,11 +16,11 @@ use tempfile::TempDir;
 const BUNDLE: &str = "--binary app -o app.zip --sbom {bin}.cdx.json --licenses licenses.txt";
 
 /// A directory with `app`, which needs libpq of this Debian and `libown.so.1`, which no package owns.
-fn scene(test: &str) -> Option<TempDir> {
-    if !tools::require(test, "cc", "gcc")
-        || !tools::require(test, "dpkg-query", "dpkg")
-        || !tools::require(test, "unzip", "unzip")
-        || !(Path::new("/usr/include/postgresql").exists() || tools::skip(test, "libpq (apt: libpq-dev)"))
+fn scene() -> Option<TempDir> {
+    if !tools::require("cc", "gcc")
+        || !tools::require("dpkg-query", "dpkg")
+        || !tools::require("unzip", "unzip")
+        || !(Path::new("/usr/include/postgresql").exists() || tools::skip("libpq (apt: libpq-dev)"))
     {
         return None;
     }
@@ -45,8 +45,7 @@ fn component<'a>(document: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn the_sbom_names_packages_and_the_stored_bytes() {
-    const TEST: &str = "the_sbom_names_packages_and_the_stored_bytes";
-    let (Some(dir), Some(schema)) = (scene(TEST), schema::cyclonedx(TEST)) else { return };
+    let (Some(dir), Some(schema)) = (scene(), schema::cyclonedx()) else { return };
     let at = dir.path();
     run(at, &format!("{BUNDLE} --library-path own")).exits(0);
     let document = read(at, "app.cdx.json");
@@ -84,7 +83,7 @@ fn the_sbom_names_packages_and_the_stored_bytes() {
 
 #[test]
 fn the_sbom_is_the_same_again_and_dated_only_if_told() {
-    let Some(dir) = scene("the_sbom_is_the_same_again_and_dated_only_if_told") else { return };
+    let Some(dir) = scene() else { return };
     let at = dir.path();
     let bundle = || {
         run(at, &format!("{BUNDLE} --library-path own")).exits(0);
@@ -100,7 +99,7 @@ fn the_sbom_is_the_same_again_and_dated_only_if_told() {
 
 #[test]
 fn licence_texts_are_gathered_with_those_they_refer_to() {
-    let Some(dir) = scene("licence_texts_are_gathered_with_those_they_refer_to") else { return };
+    let Some(dir) = scene() else { return };
     run(dir.path(), &format!("{BUNDLE} --library-path own")).exits(0);
     let text = std::fs::read_to_string(dir.path().join("licenses.txt")).unwrap();
     let libpq = std::fs::read_to_string("/usr/share/doc/libpq5/copyright").unwrap();
@@ -112,7 +111,7 @@ fn licence_texts_are_gathered_with_those_they_refer_to() {
 
 #[test]
 fn packages_are_in_the_json_and_with_v() {
-    let Some(dir) = scene("packages_are_in_the_json_and_with_v") else { return };
+    let Some(dir) = scene() else { return };
     let check = "check --binary app --library-path own";
     let document = run(dir.path(), &format!("{check} --message-format json")).exits(0).json();
     let libraries = document["artifacts"][0]["libraries"].as_array().unwrap();

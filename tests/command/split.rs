@@ -30,10 +30,9 @@ fn set(names: &[impl ToString]) -> BTreeSet<String> {
 
 #[test]
 fn three_functions_share_libpq_through_a_layer() {
-    const TEST: &str = "three_functions_share_libpq";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !require_debian_12(TEST)
-        || !require_library(TEST, "libpq.so", "libpq-dev")
+    if !lambda_root::require(Arch::X86_64)
+        || !require_debian_12()
+        || !require_library("libpq.so", "libpq-dev")
     {
         return;
     }

@@ -90,8 +90,7 @@ fn run_with_path(dir: &Path, path: &Path, arguments: &str) -> Ran {
 
 #[test]
 fn sections_are_those_that_readelf_counts() {
-    const TEST: &str = "sections_are_those_that_readelf_counts";
-    if !tools::require(TEST, "readelf", "binutils") {
+    if !tools::require("readelf", "binutils") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -127,37 +126,35 @@ fn section_tables_that_lie_are_no_sections() {
 
 #[test]
 fn lld() {
-    check("lld", "", "");
+    check("", "");
 }
 
 #[test]
 fn gnu_ld() {
-    check("gnu_ld", "-Clinker-features=-lld -Clink-arg=-fuse-ld=bfd", "");
+    check("-Clinker-features=-lld -Clink-arg=-fuse-ld=bfd", "");
 }
 
 #[test]
 fn musl() {
-    check("musl", "--target x86_64-unknown-linux-musl", "");
+    check("--target x86_64-unknown-linux-musl", "");
 }
 
 #[test]
 fn aarch64() {
     let target = "aarch64-unknown-linux-gnu";
-    if hello::require("aarch64", target)
-        && tools::require("aarch64", "qemu-aarch64-static", "qemu-user-static")
-    {
+    if hello::require(target) && tools::require("qemu-aarch64-static", "qemu-user-static") {
         let arguments = format!("--target {target} -Clinker=aarch64-linux-gnu-gcc");
-        check("aarch64", &arguments, "qemu-aarch64-static -L /usr/aarch64-linux-gnu ");
+        check(&arguments, "qemu-aarch64-static -L /usr/aarch64-linux-gnu ");
     }
 }
 
 /// A Rust program is bundled stripped: the file itself is untouched, the copy runs and names functions, and
 /// gdb finds lines with what was kept aside.
 #[track_caller]
-fn check(test: &str, arguments: &str, emulator: &str) {
-    if !tools::require(test, "gdb", "gdb")
-        || !tools::require(test, "unzip", "unzip")
-        || !tools::require_target(test, "x86_64-unknown-linux-musl")
+fn check(arguments: &str, emulator: &str) {
+    if !tools::require("gdb", "gdb")
+        || !tools::require("unzip", "unzip")
+        || !tools::require_target("x86_64-unknown-linux-musl")
     {
         return;
     }
@@ -243,8 +240,7 @@ fn size_shows_what_takes_the_room() {
 
 #[test]
 fn other_tools_serve_when_there_is_no_strip() {
-    const TEST: &str = "other_tools_serve_when_there_is_no_strip";
-    if !tools::require(TEST, "llvm-strip", "llvm") || !tools::require(TEST, "llvm-objcopy", "llvm") {
+    if !tools::require("llvm-strip", "llvm") || !tools::require("llvm-objcopy", "llvm") {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();

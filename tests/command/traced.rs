@@ -76,7 +76,7 @@ fn check(dir: &Path, words: &str, allowed: &[&str]) {
 
 #[test]
 fn nothing_is_started_that_was_not_asked_for() {
-    if !tools::require("nothing_is_started_that_was_not_asked_for", "strace", "strace") {
+    if !tools::require("strace", "strace") {
         return;
     }
     let dir = scene();
@@ -107,7 +107,7 @@ fn nothing_is_started_that_was_not_asked_for() {
 
 #[test]
 fn of_a_project_cargo_is_asked_and_nobody_else() {
-    if !tools::require("of_a_project_cargo_is_asked_and_nobody_else", "strace", "strace") {
+    if !tools::require("strace", "strace") {
         return;
     }
     let dir = scene();

@@ -98,10 +98,10 @@ fn bundle(dir: &Path, arguments: &str) -> Value {
 
 /// Whether this machine has the clients and the server.
 #[track_caller]
-fn require(test: &str) -> bool {
-    tools::require(test, "aws", "awscli, or pip: awscli")
-        && tools::require(test, "moto_server", "none, but pip: moto[server]")
-        && tools::require(test, "setpriv", "util-linux")
+fn require() -> bool {
+    tools::require("aws", "awscli, or pip: awscli")
+        && tools::require("moto_server", "none, but pip: moto[server]")
+        && tools::require("setpriv", "util-linux")
 }
 
 /// A program with a library that Lambda lacks.
@@ -113,8 +113,7 @@ fn program(dir: &Path) {
 
 #[test]
 fn the_aws_command_line_takes_functions_and_layers() {
-    const TEST: &str = "the_aws_command_line_takes_functions_and_layers";
-    if !require(TEST) {
+    if !require() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -169,8 +168,7 @@ fn the_aws_command_line_takes_functions_and_layers() {
 
 #[test]
 fn cargo_lambda_deploys_our_archive_beside_its_own() {
-    const TEST: &str = "cargo_lambda_deploys_our_archive";
-    if !require(TEST) || !tools::require(TEST, "cargo-lambda", "none, but pip: cargo-lambda") {
+    if !require() || !tools::require("cargo-lambda", "none, but pip: cargo-lambda") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -210,8 +208,7 @@ fn cargo_lambda_deploys_our_archive_beside_its_own() {
 
 #[test]
 fn the_readme_deploys_an_archive_that_starts_and_no_other() {
-    const TEST: &str = "the_readme_deploys_an_archive_that_starts_and_no_other";
-    if !require(TEST) || !tools::require(TEST, "zip", "zip") {
+    if !require() || !tools::require("zip", "zip") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

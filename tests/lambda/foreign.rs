@@ -42,16 +42,16 @@ fn libc(name: &str) -> Value {
 
 /// The worlds, if this machine can have them; the functions are built once.
 #[track_caller]
-fn worlds(test: &str) -> Option<&'static Worlds> {
+fn worlds() -> Option<&'static Worlds> {
     static WORLDS: OnceLock<Worlds> = OnceLock::new();
-    if !lambda_root::require(test, Arch::X86_64)
-        || !require_debian_12(test)
-        || !hello::require(test, TARGET)
-        || !tools::require(test, "ld.bfd", "binutils")
+    if !lambda_root::require(Arch::X86_64)
+        || !require_debian_12()
+        || !hello::require(TARGET)
+        || !tools::require("ld.bfd", "binutils")
     {
         return None;
     }
-    let (debian_11, debian_13) = (DEBIAN_11.unpacked(test)?, DEBIAN_13.unpacked(test)?);
+    let (debian_11, debian_13) = (DEBIAN_11.unpacked()?, DEBIAN_13.unpacked()?);
     Some(WORLDS.get_or_init(|| {
         let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign");
         std::fs::create_dir_all(&built).unwrap();
@@ -94,7 +94,7 @@ fn root(system: &Path) -> LambdaRoot {
 
 #[test]
 fn a_function_for_a_newer_glibc_does_not_start() {
-    let Some(worlds) = worlds("a_function_for_a_newer_glibc_does_not_start") else { return };
+    let Some(worlds) = worlds() else { return };
     let root = root(&worlds.debian_11);
     root.unpack_function(&worlds.zip("plain"));
     match root.invoke(&probe::event()) {
@@ -108,7 +108,7 @@ fn a_function_for_a_newer_glibc_does_not_start() {
 
 #[test]
 fn a_function_uses_the_libc_of_the_system() {
-    let Some(worlds) = worlds("a_function_uses_the_libc_of_the_system") else { return };
+    let Some(worlds) = worlds() else { return };
     for (system, version) in [(Path::new("/"), "2.36"), (&worlds.debian_13, "2.41")] {
         let mapped = check(system, &worlds.zip("plain"), &json!({ "version": version, "2.36": 0 }));
         assert!(mapped.contains(&"/usr/lib64/libc.so.6".into()), "{mapped:?}");
@@ -117,19 +117,19 @@ fn a_function_uses_the_libc_of_the_system() {
 
 #[test]
 fn a_private_libc_serves_on_an_older_system() {
-    let Some(worlds) = worlds("a_private_libc_serves_on_an_older_system") else { return };
+    let Some(worlds) = worlds() else { return };
     check_all(worlds, &worlds.debian_11);
 }
 
 #[test]
 fn a_private_libc_serves_on_this_system() {
-    let Some(worlds) = worlds("a_private_libc_serves_on_this_system") else { return };
+    let Some(worlds) = worlds() else { return };
     check_all(worlds, Path::new("/"));
 }
 
 #[test]
 fn a_private_libc_serves_on_a_newer_system() {
-    let Some(worlds) = worlds("a_private_libc_serves_on_a_newer_system") else { return };
+    let Some(worlds) = worlds() else { return };
     check_all(worlds, &worlds.debian_13);
 }
 
@@ -182,8 +182,7 @@ int main(void) {
 
 #[test]
 fn a_private_musl_serves_among_libraries_of_glibc() {
-    const TEST: &str = "a_private_musl_serves_among_libraries_of_glibc";
-    if !lambda_root::require(TEST, Arch::X86_64) || !tools::require(TEST, "musl-gcc", "musl-tools") {
+    if !lambda_root::require(Arch::X86_64) || !tools::require("musl-gcc", "musl-tools") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -200,10 +199,8 @@ fn a_private_musl_serves_among_libraries_of_glibc() {
 
 #[test]
 fn lambdas_kernel_starts_them() {
-    const TEST: &str = "lambdas_kernel_starts_them";
-    let Some(worlds) = worlds(TEST) else { return };
-    if !kernel::require(TEST) || !tools::require(TEST, "git", "git") || !tools::require(TEST, "rg", "ripgrep")
-    {
+    let Some(worlds) = worlds() else { return };
+    if !kernel::require() || !tools::require("git", "git") || !tools::require("rg", "ripgrep") {
         return;
     }
     let (older, own) = (root(&worlds.debian_11), root(Path::new("/")));
@@ -233,7 +230,7 @@ fn lambdas_kernel_starts_them() {
         run(&worlds.built, &bundle).exits(0);
         starts.push(Start { root: &older, zip, argument: "--version" });
     }
-    let Some(mut ended) = kernel::boot(TEST, &starts) else { return };
+    let Some(mut ended) = kernel::boot(&starts) else { return };
     for ((program, _), ended) in programs.iter().zip(ended.split_off(3 + zips.len())) {
         let expected = Command::new(program).arg("--version").output().unwrap().stdout;
         assert_eq!((ended.status, ended.output), (0, String::from_utf8(expected).unwrap()));

@@ -25,11 +25,8 @@ enum Libraries {
 }
 
 #[track_caller]
-fn check(test: &str, arch: Arch, target: &str, libraries: Libraries) {
-    if !lambda_root::require(test, arch)
-        || !hello::require(test, target)
-        || !tools::require(test, "zip", "zip")
-    {
+fn check(arch: Arch, target: &str, libraries: Libraries) {
+    if !lambda_root::require(arch) || !hello::require(target) || !tools::require("zip", "zip") {
         return;
     }
     let clock = Instant::now();
@@ -42,7 +39,7 @@ fn check(test: &str, arch: Arch, target: &str, libraries: Libraries) {
     root.unpack_function(&zip);
     let clock = Instant::now();
     let outcome = root.invoke(r#"{"name": "world"}"#);
-    println!("{test}: built in {build_time:.1?}, ran {:.2?}: {outcome:?}", clock.elapsed());
+    println!("built in {build_time:.1?}, ran {:.2?}: {outcome:?}", clock.elapsed());
     if libraries == Libraries::None && target.ends_with("-gnu") {
         let Outcome::Ended { status, stderr } = outcome else { panic!("started: {outcome:?}") };
         assert_eq!(status.code(), Some(127), "{stderr}");
@@ -70,44 +67,32 @@ fn zip_by_hand(dir: &Path, built: &Built, libraries: Libraries) -> PathBuf {
 
 #[test]
 fn a_whole_zip_starts_x86_64_gnu() {
-    check("a_whole_zip_starts_x86_64_gnu", Arch::X86_64, "x86_64-unknown-linux-gnu", Libraries::All);
+    check(Arch::X86_64, "x86_64-unknown-linux-gnu", Libraries::All);
 }
 
 #[test]
 fn a_whole_zip_starts_aarch64_gnu() {
-    check("a_whole_zip_starts_aarch64_gnu", Arch::Arm64, "aarch64-unknown-linux-gnu", Libraries::All);
+    check(Arch::Arm64, "aarch64-unknown-linux-gnu", Libraries::All);
 }
 
 #[test]
 fn a_static_program_alone_starts_x86_64_musl() {
-    check(
-        "a_static_program_alone_starts_x86_64_musl",
-        Arch::X86_64,
-        "x86_64-unknown-linux-musl",
-        Libraries::None,
-    );
+    check(Arch::X86_64, "x86_64-unknown-linux-musl", Libraries::None);
 }
 
 #[test]
 fn a_static_program_alone_starts_aarch64_musl() {
-    check(
-        "a_static_program_alone_starts_aarch64_musl",
-        Arch::Arm64,
-        "aarch64-unknown-linux-musl",
-        Libraries::None,
-    );
+    check(Arch::Arm64, "aarch64-unknown-linux-musl", Libraries::None);
 }
 
 #[test]
 fn a_zip_without_the_library_does_not_start_x86_64_gnu() {
-    let test = "a_zip_without_the_library_does_not_start_x86_64_gnu";
-    check(test, Arch::X86_64, "x86_64-unknown-linux-gnu", Libraries::None);
+    check(Arch::X86_64, "x86_64-unknown-linux-gnu", Libraries::None);
 }
 
 #[test]
 fn a_zip_without_the_library_does_not_start_aarch64_gnu() {
-    let test = "a_zip_without_the_library_does_not_start_aarch64_gnu";
-    check(test, Arch::Arm64, "aarch64-unknown-linux-gnu", Libraries::None);
+    check(Arch::Arm64, "aarch64-unknown-linux-gnu", Libraries::None);
 }
 
 /// Sends each of `requests` on one connection and returns what the server had to report.

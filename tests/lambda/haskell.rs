@@ -14,10 +14,8 @@ use cargo_lambda_bundle::elf::Arch;
 
 /// Whether this machine can bundle Debian's program and start it.
 #[track_caller]
-fn require(test: &str, program: &str) -> bool {
-    lambda_root::require(test, Arch::X86_64)
-        && require_debian_12(test)
-        && tools::require(test, program, program)
+fn require(program: &str) -> bool {
+    lambda_root::require(Arch::X86_64) && require_debian_12() && tools::require(program, program)
 }
 
 /// Starts the function among the libraries of `system`, and holds it to what the program says at home.
@@ -40,8 +38,7 @@ fn must_start(system: &Path, zip: &Path, program: &str) {
 
 #[test]
 fn shellcheck_on_al2023_and_with_its_own_libc_on_al2() {
-    const TEST: &str = "shellcheck_on_al2023_and_al2";
-    if !require(TEST, "shellcheck") {
+    if !require("shellcheck") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -57,14 +54,13 @@ fn shellcheck_on_al2023_and_with_its_own_libc_on_al2() {
     run(dir.path(), &format!("{bundle} -o al2.zip {al2} --libc bundle")).exits(0);
     run(dir.path(), &format!("verify al2.zip {al2}")).exits(0);
     // Older than what it was built with, as AL2 is.
-    let Some(debian_11) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     must_start(&debian_11, &dir.path().join("al2.zip"), "shellcheck");
 }
 
 #[test]
 fn pandoc_on_al2023() {
-    const TEST: &str = "pandoc_on_al2023";
-    if !require(TEST, "pandoc") {
+    if !require("pandoc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -80,9 +76,7 @@ const STATIC: &str = "main :: IO ()\nmain = putStrLn (\"static \" ++ show (produ
 
 #[test]
 fn a_static_program_on_al2023_and_al2() {
-    const TEST: &str = "a_static_program_on_al2023_and_al2";
-    if !lambda_root::require(TEST, Arch::X86_64) || !tools::require(TEST, "ghc", "ghc libgmp-dev libffi-dev")
-    {
+    if !lambda_root::require(Arch::X86_64) || !tools::require("ghc", "ghc libgmp-dev libffi-dev") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -23,8 +23,8 @@ struct Scene {
 impl Scene {
     /// `None`, after a word on stderr, if this machine cannot start what is bundled.
     #[track_caller]
-    fn new(test: &str, programs: &[&str]) -> Option<Scene> {
-        if !lambda_root::require(test, Arch::X86_64) {
+    fn new(programs: &[&str]) -> Option<Scene> {
+        if !lambda_root::require(Arch::X86_64) {
             return None;
         }
         let scene = Scene { dir: tempfile::tempdir().unwrap() };
@@ -101,7 +101,7 @@ fn from(artifact: &Value, soname: &str) -> Value {
 
 #[test]
 fn an_extension_starts_from_its_layer() {
-    let Some(scene) = Scene::new("an_extension_starts_from_its_layer", &["telemetry"]) else { return };
+    let Some(scene) = Scene::new(&["telemetry"]) else { return };
     let ran = scene.run("--kind extension --binary telemetry --library-path libs --message-format json");
     let zip = "target/lambda-bundle/extensions/telemetry.zip";
     let artifact = artifact(&ran.exits(0));
@@ -120,8 +120,7 @@ fn an_extension_starts_from_its_layer() {
 
 #[test]
 fn several_extensions_share_an_archive_and_its_libraries() {
-    const TEST: &str = "several_extensions_share_an_archive";
-    let Some(scene) = Scene::new(TEST, &["telemetry", "secrets"]) else { return };
+    let Some(scene) = Scene::new(&["telemetry", "secrets"]) else { return };
     let both = "--kind extension --binary telemetry --binary secrets --library-path libs";
     scene
         .run(&format!("{both} -o both.zip"))
@@ -144,7 +143,7 @@ fn several_extensions_share_an_archive_and_its_libraries() {
 
 #[test]
 fn a_layer_is_a_custom_runtime() {
-    let Some(scene) = Scene::new("a_layer_is_a_custom_runtime", &["runtime"]) else { return };
+    let Some(scene) = Scene::new(&["runtime"]) else { return };
     let layer = "--kind layer --binary runtime --library-path libs --message-format json";
     let made = artifact(&scene.run(&format!("{layer} -o plain.zip")).exits(0));
     assert_eq!(json!([made["role"], made["archive"]["kind"]]), json!(["bootstrap", "layer"]));
@@ -170,7 +169,7 @@ fn a_layer_is_a_custom_runtime() {
 
 #[test]
 fn libraries_alone_make_a_layer() {
-    let Some(scene) = Scene::new("libraries_alone_make_a_layer", &["app"]) else { return };
+    let Some(scene) = Scene::new(&["app"]) else { return };
     scene.run("--kind layer --libraries-only --binary app --library-path libs -o libs.zip").exits(0);
     assert_eq!(scene.names("libs.zip"), ["lib/libtop.so.1"]);
     scene.run("verify --kind layer libs.zip").exits(0);
@@ -178,12 +177,11 @@ fn libraries_alone_make_a_layer() {
 
 #[test]
 fn an_extension_and_a_layer_bring_their_own_libc() {
-    const TEST: &str = "an_extension_and_a_layer_bring_their_own_libc";
-    if !require_debian_12(TEST) {
+    if !require_debian_12() {
         return;
     }
-    let Some(scene) = Scene::new(TEST, &[]) else { return };
-    let Some(debian_11) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(scene) = Scene::new(&[]) else { return };
+    let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     let newer = "extern int pidfd_open(int, int); extern int top(void);
          int main(void) { pidfd_open(1, 0); fprintf(stderr, \"top %d\\n\", top()); report(); return 0; }";
     for (name, kind, program) in
@@ -205,13 +203,12 @@ fn an_extension_and_a_layer_bring_their_own_libc() {
 
 #[test]
 fn an_extension_displaces_an_older_library_of_the_runtime() {
-    const TEST: &str = "an_extension_displaces_an_older_library";
     const ZLIB: &str = "/lib/x86_64-linux-gnu/libz.so.1";
-    if !require_debian_12(TEST) || !require_library(TEST, ZLIB, "zlib1g") {
+    if !require_debian_12() || !require_library(ZLIB, "zlib1g") {
         return;
     }
-    let Some(scene) = Scene::new(TEST, &[]) else { return };
-    let Some(debian_11) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(scene) = Scene::new(&[]) else { return };
+    let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     let main = format!(
         "{REPORT}extern unsigned long crc32_combine_gen(long);
          int main(void) {{ crc32_combine_gen(1); report(); return 0; }}"
@@ -229,7 +226,7 @@ fn an_extension_displaces_an_older_library_of_the_runtime() {
 
 #[test]
 fn what_an_attached_layer_has_is_not_shipped() {
-    let Some(scene) = Scene::new("what_an_attached_layer_has_is_not_shipped", &["app"]) else { return };
+    let Some(scene) = Scene::new(&["app"]) else { return };
     let layer = "--kind layer --libraries-only --binary app";
     scene.run(&format!("{layer} --library-path libs -o one.zip")).exits(0);
     scene.library("other", 2);
@@ -267,9 +264,8 @@ fn what_an_attached_layer_has_is_not_shipped() {
 
 #[test]
 fn attached_layers_count_towards_the_limit() {
-    const TEST: &str = "attached_layers_count_towards_the_limit";
-    let Some(scene) = Scene::new(TEST, &["app"]) else { return };
-    if !tools::require(TEST, "zip", "zip") {
+    let Some(scene) = Scene::new(&["app"]) else { return };
+    if !tools::require("zip", "zip") {
         return;
     }
     // Sparse, and zipped to next to nothing.
@@ -287,9 +283,8 @@ fn attached_layers_count_towards_the_limit() {
 
 #[test]
 fn verify_looks_at_every_program_of_an_archive() {
-    const TEST: &str = "verify_looks_at_every_program_of_an_archive";
-    let Some(scene) = Scene::new(TEST, &["app", "tool"]) else { return };
-    if !tools::require(TEST, "zip", "zip") {
+    let Some(scene) = Scene::new(&["app", "tool"]) else { return };
+    if !tools::require("zip", "zip") {
         return;
     }
     CC.compile(scene.path(), "int main(void) { return 0; }", "bootstrap", "");

@@ -221,10 +221,10 @@ impl Scene {
 }
 
 #[track_caller]
-fn check_all(test: &str, rows: &[Row]) {
-    let able = lambda_root::require(test, Arch::X86_64)
-        && tools::require(test, "zip", "zip")
-        && tools::require(test, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
+fn check_all(rows: &[Row]) {
+    let able = lambda_root::require(Arch::X86_64)
+        && tools::require("zip", "zip")
+        && tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
     if !able {
         return;
     }
@@ -238,15 +238,15 @@ fn check_all(test: &str, rows: &[Row]) {
 
 #[test]
 fn links_lead_where_the_kernel_follows_them() {
-    check_all("links_lead_where_the_kernel_follows_them", LINKS);
+    check_all(LINKS);
 }
 
 #[test]
 fn a_bootstrap_may_be_a_link_to_a_file_of_a_layer() {
-    check_all("a_bootstrap_may_be_a_link_to_a_file_of_a_layer", LAYERS);
+    check_all(LAYERS);
 }
 
 #[test]
 fn modes_are_those_of_lambdas_user() {
-    check_all("modes_are_those_of_lambdas_user", MODES);
+    check_all(MODES);
 }

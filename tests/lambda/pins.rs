@@ -38,16 +38,15 @@ const PINNED: &str = "/var/task/lib/pinned/libz.so.1\nzlib 1.2.13 1\n";
 
 #[test]
 fn an_older_library_of_the_runtime_is_displaced() {
-    const TEST: &str = "an_older_library_of_the_runtime_is_displaced";
     let zlib = "/lib/x86_64-linux-gnu/libz.so.1";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !require_debian_12(TEST)
-        || !require_library(TEST, zlib, "zlib1g")
-        || !tools::require(TEST, "cc", "gcc")
+    if !lambda_root::require(Arch::X86_64)
+        || !require_debian_12()
+        || !require_library(zlib, "zlib1g")
+        || !tools::require("cc", "gcc")
     {
         return;
     }
-    let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(older) = DEBIAN_11.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     let root = root_with(&older.join("lib/x86_64-linux-gnu/libz.so.1"));
     let lld = rust_lld();
@@ -86,12 +85,12 @@ fn an_older_library_of_the_runtime_is_displaced() {
         assert_eq!(start(&root, &dir.path().join(zip)), PINNED);
     }
 
-    if !kernel::require(TEST) {
+    if !kernel::require() {
         return;
     }
     let zips = ["lld-plain.zip", "lld-pinned.zip", "gnu-pinned.zip"].map(|zip| dir.path().join(zip));
     let starts = zips.each_ref().map(|zip| Start { root: &root, zip, argument: "" });
-    let Some(ended) = kernel::boot(TEST, &starts) else { return };
+    let Some(ended) = kernel::boot(&starts) else { return };
     let [plain, pinned @ ..] = &ended[..] else { panic!("{ended:?}") };
     assert!(plain.status == 1 && plain.output.contains("version `ZLIB_1.2.12' not found"), "{plain:?}");
     for pinned in pinned {
@@ -131,15 +130,14 @@ int main() {
 
 #[test]
 fn an_older_libstdcpp_is_displaced_with_its_libgcc() {
-    const TEST: &str = "an_older_libstdcpp_is_displaced_with_its_libgcc";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !require_debian_12(TEST)
-        || !require_library(TEST, "libstdc++_pic.a", "libstdc++-12-pic")
-        || !tools::require(TEST, "c++", "g++")
+    if !lambda_root::require(Arch::X86_64)
+        || !require_debian_12()
+        || !require_library("libstdc++_pic.a", "libstdc++-12-pic")
+        || !tools::require("c++", "g++")
     {
         return;
     }
-    let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(older) = DEBIAN_11.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     let [archive, map] = ["libstdc++_pic.a", "libstdc++_pic.map"].map(|name| {
         let path = Command::new("cc").arg(format!("-print-file-name={name}")).output().unwrap().stdout;
@@ -192,16 +190,15 @@ int main(void) {
 
 #[test]
 fn an_older_library_without_versions_is_displaced_on_a_wish() {
-    const TEST: &str = "an_older_library_without_versions_is_displaced_on_a_wish";
     let sqlite = "/usr/lib/x86_64-linux-gnu/libsqlite3.so.0";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !require_debian_12(TEST)
-        || !require_library(TEST, sqlite, "libsqlite3-0")
-        || !tools::require(TEST, "cc", "gcc")
+    if !lambda_root::require(Arch::X86_64)
+        || !require_debian_12()
+        || !require_library(sqlite, "libsqlite3-0")
+        || !tools::require("cc", "gcc")
     {
         return;
     }
-    let Some(older) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(older) = DEBIAN_11.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     CC.compile(dir.path(), SQLITE, "app", &format!("{sqlite} -Wl,-z,now"));
     let root = root_with(&older.join("usr/lib/x86_64-linux-gnu/libsqlite3.so.0"));
@@ -269,11 +266,10 @@ fn needing_a_newer_libattr(dir: &Path) {
 
 #[test]
 fn programs_of_one_archive_pin_one_library() {
-    const TEST: &str = "programs_of_one_archive_pin_one_library";
     let zlib = "/lib/x86_64-linux-gnu/libattr.so.1";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !require_library(TEST, zlib, "libattr1")
-        || !tools::require(TEST, "cc", "gcc")
+    if !lambda_root::require(Arch::X86_64)
+        || !require_library(zlib, "libattr1")
+        || !tools::require("cc", "gcc")
     {
         return;
     }

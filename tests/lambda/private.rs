@@ -26,8 +26,7 @@ fn start(root: &LambdaRoot, zip: &Path) -> String {
 
 #[test]
 fn musl_does_not_take_a_library_of_the_systems_glibc() {
-    const TEST: &str = "musl_does_not_take_a_library_of_the_systems_glibc";
-    if !lambda_root::require(TEST, Arch::X86_64) || !tools::require(TEST, "musl-gcc", "musl-tools") {
+    if !lambda_root::require(Arch::X86_64) || !tools::require("musl-gcc", "musl-tools") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -65,10 +64,8 @@ fn musl_does_not_take_a_library_of_the_systems_glibc() {
 
 #[test]
 fn a_cross_compilers_libc_comes_along() {
-    const TEST: &str = "a_cross_compilers_libc_comes_along";
     const CROSS: Compiler = Compiler(&["aarch64-linux-gnu-gcc"]);
-    if !lambda_root::require(TEST, Arch::Arm64) || !tools::require(TEST, CROSS.0[0], "gcc-aarch64-linux-gnu")
-    {
+    if !lambda_root::require(Arch::Arm64) || !tools::require(CROSS.0[0], "gcc-aarch64-linux-gnu") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -82,11 +79,10 @@ fn a_cross_compilers_libc_comes_along() {
 
 #[test]
 fn a_system_library_with_a_runpath_cannot_bring_in_another_glibc() {
-    const TEST: &str = "a_system_library_with_a_runpath";
-    if !lambda_root::require(TEST, Arch::X86_64) || !require_debian_12(TEST) {
+    if !lambda_root::require(Arch::X86_64) || !require_debian_12() {
         return;
     }
-    let Some(debian_11) = DEBIAN_11.unpacked(TEST) else { return };
+    let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     // Its RUNPATH keeps the program's RPATH from serving it, and so LD_LIBRARY_PATH leads it to the system's libm.
     CC.compile(
@@ -121,8 +117,7 @@ fn a_system_library_with_a_runpath_cannot_bring_in_another_glibc() {
 
 #[test]
 fn a_program_from_a_nix_store_gets_the_systems_loader_or_brings_its_own() {
-    const TEST: &str = "a_program_from_a_nix_store";
-    if !lambda_root::require(TEST, Arch::X86_64) || !require_debian_12(TEST) {
+    if !lambda_root::require(Arch::X86_64) || !require_debian_12() {
         return;
     }
     const STORE: &str = "nix/store/0c-glibc-2.36/lib";

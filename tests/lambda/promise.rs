@@ -40,17 +40,17 @@ use start::{Job, Reality};
 
 #[test]
 fn what_is_written_starts_on_x86_64() {
-    keep_the_promise("what_is_written_starts_on_x86_64", Arch::X86_64, 150);
+    keep_the_promise(Arch::X86_64, 150);
 }
 
 #[test]
 fn what_is_written_starts_on_arm64() {
-    keep_the_promise("what_is_written_starts_on_arm64", Arch::Arm64, 50);
+    keep_the_promise(Arch::Arm64, 50);
 }
 
 /// Whether the machine has the compilers of all rows.
 #[track_caller]
-fn require(test: &str, arch: Arch) -> bool {
+fn require(arch: Arch) -> bool {
     let needed: &[(&str, &str)] = match arch {
         Arch::X86_64 => &[
             ("cc", "gcc"),
@@ -62,17 +62,17 @@ fn require(test: &str, arch: Arch) -> bool {
         ],
         Arch::Arm64 => &[("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"), ("zip", "zip")],
     };
-    needed.iter().all(|(tool, package)| tools::require(test, tool, package))
-        && lambda_root::require(test, arch)
-        && tools::require_target(test, "aarch64-unknown-linux-gnu")
+    needed.iter().all(|(tool, package)| tools::require(tool, package))
+        && lambda_root::require(arch)
+        && tools::require_target("aarch64-unknown-linux-gnu")
 }
 
 #[track_caller]
-fn keep_the_promise(test: &str, arch: Arch, at_least: usize) {
-    if !require(test, arch) {
+fn keep_the_promise(arch: Arch, at_least: usize) {
+    if !require(arch) {
         return;
     }
-    let Some(bullseye) = debian::DEBIAN_11.unpacked(test) else { return };
+    let Some(bullseye) = debian::DEBIAN_11.unpacked() else { return };
     // For one row while it is being written: its name, or the beginning of it.
     let only = std::env::var("PROMISE_ROW").unwrap_or_default();
     let mut rows = rows::all();

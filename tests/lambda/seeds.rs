@@ -24,8 +24,7 @@ fn names(dir: &Path) -> BTreeSet<String> {
 /// `save-library-list`, `print-missing-libs` and `copy-missing-libs`, for a root in which the function then starts.
 #[test]
 fn a_list_made_on_a_root_then_print_then_copy() {
-    const TEST: &str = "a_list_made_on_a_root_then_print_then_copy";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -85,10 +84,9 @@ int main(int count, char **arguments) {
 
 #[test]
 fn a_runtime_layer_of_a_static_program_a_script_and_data() {
-    const TEST: &str = "a_runtime_layer_of_a_static_program";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !tools::require(TEST, "musl-gcc", "musl-tools")
-        || !tools::require(TEST, "busybox", "busybox-static")
+    if !lambda_root::require(Arch::X86_64)
+        || !tools::require("musl-gcc", "musl-tools")
+        || !tools::require("busybox", "busybox-static")
     {
         return;
     }

@@ -17,22 +17,22 @@ const EVENT: &str = r#"{"name": "world"}"#;
 
 #[test]
 fn x86_64_gnu() {
-    check("x86_64_gnu", Arch::X86_64, "x86_64-unknown-linux-gnu", Links::Dynamically);
+    check(Arch::X86_64, "x86_64-unknown-linux-gnu", Links::Dynamically);
 }
 
 #[test]
 fn x86_64_musl() {
-    check("x86_64_musl", Arch::X86_64, "x86_64-unknown-linux-musl", Links::Statically);
+    check(Arch::X86_64, "x86_64-unknown-linux-musl", Links::Statically);
 }
 
 #[test]
 fn aarch64_gnu() {
-    check("aarch64_gnu", Arch::Arm64, "aarch64-unknown-linux-gnu", Links::Dynamically);
+    check(Arch::Arm64, "aarch64-unknown-linux-gnu", Links::Dynamically);
 }
 
 #[test]
 fn aarch64_musl() {
-    check("aarch64_musl", Arch::Arm64, "aarch64-unknown-linux-musl", Links::Statically);
+    check(Arch::Arm64, "aarch64-unknown-linux-musl", Links::Statically);
 }
 
 /// How Rust links programs for a target.
@@ -43,11 +43,8 @@ enum Links {
 }
 
 #[track_caller]
-fn check(test: &str, arch: Arch, target: &str, links: Links) {
-    if !lambda_root::require(test, arch)
-        || !hello::require(test, target)
-        || !tools::require(test, "zip", "zip")
-    {
+fn check(arch: Arch, target: &str, links: Links) {
+    if !lambda_root::require(arch) || !hello::require(target) || !tools::require("zip", "zip") {
         return;
     }
     hello::build(target);

@@ -74,8 +74,7 @@ fn start(dir: &Path, words: &str, arguments: &[&str]) -> String {
 
 #[test]
 fn an_edited_program_finds_its_payload() {
-    const TEST: &str = "an_edited_program_finds_its_payload";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -102,8 +101,7 @@ fn an_edited_program_finds_its_payload() {
 
 #[test]
 fn strip_leaves_a_program_with_a_payload_as_it_is() {
-    const TEST: &str = "strip_leaves_a_program_with_a_payload_as_it_is";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -133,8 +131,7 @@ fn strip_leaves_a_program_with_a_payload_as_it_is() {
 /// Without a note to give up, and with more .bss than is written into a file, a program cannot be edited.
 #[test]
 fn a_program_that_cannot_be_edited_is_refused() {
-    const TEST: &str = "a_program_that_cannot_be_edited_is_refused";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -155,10 +152,9 @@ fn a_program_that_cannot_be_edited_is_refused() {
 /// Info-ZIP's self-extractor: a real program that looks for its archive.
 #[test]
 fn a_self_extractor_extracts() {
-    const TEST: &str = "a_self_extractor_extracts";
-    if !lambda_root::require(TEST, Arch::X86_64)
-        || !tools::require(TEST, "unzipsfx", "unzip")
-        || !tools::require(TEST, "zip", "zip")
+    if !lambda_root::require(Arch::X86_64)
+        || !tools::require("unzipsfx", "unzip")
+        || !tools::require("zip", "zip")
     {
         return;
     }

@@ -30,8 +30,7 @@ fn names(dir: &Path, zip: &str) -> Vec<String> {
 
 #[test]
 fn an_included_program_shares_the_bundles_libc() {
-    const TEST: &str = "an_included_program_shares_the_bundles_libc";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -64,8 +63,7 @@ fn an_included_program_shares_the_bundles_libc() {
 
 #[test]
 fn two_extensions_share_the_bundles_libc() {
-    const TEST: &str = "two_extensions_share_the_bundles_libc";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -85,8 +83,7 @@ fn two_extensions_share_the_bundles_libc() {
 /// A program without a C library starts by the bundle's loader, which relocates itself.
 #[test]
 fn a_program_without_libc_takes_the_bundles_loader() {
-    const TEST: &str = "a_program_without_libc_takes_the_bundles_loader";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();

@@ -157,7 +157,6 @@ fn the_named_compressor_is_the_one_in_the_lock_file() {
 
 #[test]
 fn real_readers_inflate_chunks() {
-    let test = "real_readers_inflate_chunks";
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.zip");
     fs::write(&path, zip(&edges(), Compression::Default, 2)).unwrap();
@@ -169,7 +168,7 @@ fn real_readers_inflate_chunks() {
         ("bsdtar", "libarchive-tools", &["-xOf"]),
     ];
     for (reader, package, arguments) in readers {
-        if !tools::require(test, reader, package) {
+        if !tools::require(reader, package) {
             continue;
         }
         let output = Command::new(reader).args(arguments).arg(&path).output().unwrap();

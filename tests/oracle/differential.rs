@@ -136,8 +136,7 @@ fn time_of_ldd<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Duration {
 
 #[test]
 fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
-    const TEST: &str = "the_model_agrees_with_ld_so_on_every_file_of_this_machine";
-    if Path::new(LD_SO).exists() || tools::skip(TEST, "glibc's ld.so (apt: libc6)") {
+    if Path::new(LD_SO).exists() || tools::skip("glibc's ld.so (apt: libc6)") {
         let compared = compare_all(None);
         assert!(
             std::env::var("CI").as_deref() != Ok("true") || compared.len() >= 2000,
@@ -150,9 +149,8 @@ fn the_model_agrees_with_ld_so_on_every_file_of_this_machine() {
 /// every program has something that is wrong.
 #[test]
 fn the_model_agrees_with_ld_so_when_common_libraries_are_replaced_by_bad_ones() {
-    const TEST: &str = "the_model_agrees_with_ld_so_when_common_libraries_are_replaced_by_bad_ones";
-    let glibc = Path::new(LD_SO).exists() || tools::skip(TEST, "glibc's ld.so (apt: libc6)");
-    if !glibc || !tools::require(TEST, "ld", "binutils") || !tools::require(TEST, "as", "binutils") {
+    let glibc = Path::new(LD_SO).exists() || tools::skip("glibc's ld.so (apt: libc6)");
+    if !glibc || !tools::require("ld", "binutils") || !tools::require("as", "binutils") {
         return;
     }
     let t = Tree::new(X86_64);
@@ -256,9 +254,8 @@ const CROSS_ROOT: &str = "/usr/aarch64-linux-gnu";
 /// a program beside it.
 #[test]
 fn the_model_agrees_with_the_arm64_ld_so_on_the_cross_root() {
-    const TEST: &str = "the_model_agrees_with_the_arm64_ld_so_on_the_cross_root";
-    if !tools::require(TEST, "qemu-aarch64-static", "qemu-user-static")
-        || !tools::require(TEST, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
+    if !tools::require("qemu-aarch64-static", "qemu-user-static")
+        || !tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
     {
         return;
     }

@@ -24,9 +24,9 @@ use cargo_lambda_bundle::paths::parent;
 use cargo_lambda_bundle::world::{Files, Opened};
 
 #[track_caller]
-fn tree(test: &str) -> Option<Tree> {
-    let musl = Path::new(MUSL.interpreter).exists() || tools::skip(test, "musl's loader (apt: musl)");
-    let able = musl && tools::require(test, "ld", "binutils") && tools::require(test, "as", "binutils");
+fn tree() -> Option<Tree> {
+    let musl = Path::new(MUSL.interpreter).exists() || tools::skip("musl's loader (apt: musl)");
+    let able = musl && tools::require("ld", "binutils") && tools::require("as", "binutils");
     able.then(|| Tree::new(MUSL))
 }
 
@@ -90,7 +90,7 @@ impl<'a> Start<'a> {
 
 #[test]
 fn ld_library_path_comes_before_rpath_and_runpath() {
-    let Some(t) = tree("ld_library_path_comes_before_rpath_and_runpath") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/liba.so", Has::nothing()).library("env/liba.so", Has::nothing());
     for has in [Has::needed(&["liba.so"]).rpath("T/x"), Has::needed(&["liba.so"]).runpath("T/x")] {
         t.program("prog", has);
@@ -102,7 +102,7 @@ fn ld_library_path_comes_before_rpath_and_runpath() {
 
 #[test]
 fn runpath_is_inherited_like_rpath_also_through_an_object_that_has_its_own() {
-    let Some(t) = tree("runpath_is_inherited_like_rpath") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/p"));
     t.library("p/liba.so", Has::needed(&["libb.so", "libd.so"]).runpath("T/a"));
     t.library("a/libb.so", Has::needed(&["libe.so", "libf.so"]));
@@ -119,7 +119,7 @@ fn runpath_is_inherited_like_rpath_also_through_an_object_that_has_its_own() {
 
 #[test]
 fn runpath_replaces_rpath_of_the_same_object() {
-    let Some(t) = tree("runpath_replaces_rpath_of_the_same_object") else { return };
+    let Some(t) = tree() else { return };
     const DT_RPATH: u64 = 15;
     t.program("prog", Has::needed(&["liba.so", "T/rpath"]).runpath("T/runpath"));
     t.add_dynamic("prog", DT_RPATH, "T/rpath");
@@ -129,7 +129,7 @@ fn runpath_replaces_rpath_of_the_same_object() {
 
 #[test]
 fn the_names_of_the_c_library_are_musl_itself() {
-    let Some(t) = tree("the_names_of_the_c_library_are_musl_itself") else { return };
+    let Some(t) = tree() else { return };
     let names =
         ["libc.so", "libc.so.6", "libpthread.so.0", "libm.so.6", "librt.so.1", "libdl.so.2", "libutil.so.1"];
     let others = ["libxnet.so", "libc.musl-x86_64.so.1", "libcrypt.so.1", "libresolv.so.2"];
@@ -142,7 +142,7 @@ fn the_names_of_the_c_library_are_musl_itself() {
 
 #[test]
 fn a_c_library_by_another_name_is_musl_itself() {
-    let Some(t) = tree("a_c_library_by_another_name_is_musl_itself") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&[MUSL.interpreter, "T/x/copy.so", "libcopy.so"]).rpath("T/x"));
     t.directory("x");
     for name in ["copy.so", "libcopy.so"] {
@@ -153,7 +153,7 @@ fn a_c_library_by_another_name_is_musl_itself() {
 
 #[test]
 fn origin_is_expanded_and_any_other_token_drops_the_whole_path() {
-    let Some(t) = tree("origin_is_expanded_and_any_other_token_drops_the_whole_path") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/liba.so", Has::nothing()).library("x/y/liba.so", Has::nothing());
     let missing = ["liba.so (needed by T/prog)"];
     let cases: [(&str, Option<&str>); 6] = [
@@ -175,7 +175,7 @@ fn origin_is_expanded_and_any_other_token_drops_the_whole_path() {
 
 #[test]
 fn origin_needs_no_end() {
-    let Some(t) = tree("origin_needs_no_end") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/x"));
     t.library("x/liba.so", Has::needed(&["libb.so"]).rpath("$ORIGINy")).library("xy/libb.so", Has::nothing());
     start(&t).loads(&["liba.so => T/x/liba.so", "libb.so => T/xy/libb.so"]);
@@ -183,7 +183,7 @@ fn origin_needs_no_end() {
 
 #[test]
 fn origin_does_not_resolve_links_to_libraries() {
-    let Some(t) = tree("origin_does_not_resolve_links_to_libraries") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/link"));
     t.library("store/liba.so", Has::needed(&["libb.so"]).rpath("$ORIGIN"))
         .symlink("link/liba.so", "../store/liba.so");
@@ -193,7 +193,7 @@ fn origin_does_not_resolve_links_to_libraries() {
 
 #[test]
 fn origin_of_a_program_that_the_kernel_started_is_resolved() {
-    let Some(t) = tree("origin_of_a_program_that_the_kernel_started_is_resolved") else { return };
+    let Some(t) = tree() else { return };
     t.program("real/prog", Has::needed(&["liba.so"]).rpath("$ORIGIN")).symlink("prog", "real/prog");
     t.library("real/liba.so", Has::nothing());
     assert_eq!(real_loader::started(&mut real_loader::pinned(t.path("prog"))).status.code(), Some(0));
@@ -204,14 +204,14 @@ fn origin_of_a_program_that_the_kernel_started_is_resolved() {
 
 #[test]
 fn ld_library_path_has_no_tokens() {
-    let Some(t) = tree("ld_library_path_has_no_tokens") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"])).library("$ORIGIN/liba.so", Has::nothing());
     start(&t).library_path("T/$ORIGIN").loads(&["liba.so => T/$ORIGIN/liba.so"]);
 }
 
 #[test]
 fn paths_are_split_at_colons_and_newlines_and_empty_elements_are_nothing() {
-    let Some(t) = tree("paths_are_split_at_colons_and_newlines") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so", "libd.so"])).library("cwd/libd.so", Has::nothing());
     t.library("a/liba.so", Has::nothing()).library("b/libb.so", Has::nothing());
     let missing = ["libd.so (needed by T/prog)"];
@@ -233,7 +233,7 @@ fn paths_are_split_at_colons_and_newlines_and_empty_elements_are_nothing() {
 
 #[test]
 fn the_first_file_that_opens_is_taken_whatever_it_is() {
-    let Some(t) = tree("the_first_file_that_opens_is_taken_whatever_it_is") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).rpath("T/x:T/y"));
     t.write("x/liba.so", "text ".repeat(40)).directory("x/libb.so");
     t.library("y/liba.so", Has::nothing()).library("y/libb.so", Has::nothing());
@@ -242,7 +242,7 @@ fn the_first_file_that_opens_is_taken_whatever_it_is() {
 
 #[test]
 fn a_soname_counts_for_nothing() {
-    let Some(t) = tree("a_soname_counts_for_nothing") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["T/x/file.so", "libname.so"]).rpath("T/y"));
     t.library("x/file.so", Has::nothing().soname("libname.so")).library("y/libname.so", Has::nothing());
     start(&t).loads(&["T/x/file.so => T/x/file.so", "libname.so => T/y/libname.so"]);
@@ -250,7 +250,7 @@ fn a_soname_counts_for_nothing() {
 
 #[test]
 fn a_file_found_by_search_answers_to_its_file_name_and_one_found_by_path_does_not() {
-    let Some(t) = tree("a_file_found_by_search_answers_to_its_file_name") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["T/z/liba.so", "liba.so", "libb.so"]).rpath("T/x"));
     t.library("z/liba.so", Has::nothing()).library("x/liba.so", Has::nothing());
     t.library("x/libb.so", Has::needed(&["liba.so"]).rpath("T/z"));
@@ -259,7 +259,7 @@ fn a_file_found_by_search_answers_to_its_file_name_and_one_found_by_path_does_no
 
 #[test]
 fn a_file_loaded_by_path_and_then_found_by_search_is_one_object() {
-    let Some(t) = tree("a_file_loaded_by_path_and_then_found_by_search_is_one_object") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["T/x/liba.so", "liba.so", "libb.so"]).rpath("T/x"));
     // Found once, it has its name: the other liba.so is not looked for.
     t.library("x/liba.so", Has::nothing()).library("x/libb.so", Has::needed(&["liba.so"]).rpath("T/z"));
@@ -269,7 +269,7 @@ fn a_file_loaded_by_path_and_then_found_by_search_is_one_object() {
 
 #[test]
 fn a_link_to_a_loaded_file_is_that_object_and_its_name_is_looked_for_again() {
-    let Some(t) = tree("a_link_to_a_loaded_file_is_that_object") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "liblink.so", "libb.so"]).rpath("T/x"));
     t.library("x/liba.so", Has::nothing()).symlink("x/liblink.so", "liba.so");
     t.library("x/libb.so", Has::needed(&["liblink.so"]).rpath("T/z")).library("z/liblink.so", Has::nothing());
@@ -278,7 +278,7 @@ fn a_link_to_a_loaded_file_is_that_object_and_its_name_is_looked_for_again() {
 
 #[test]
 fn a_dangling_link_is_passed_over_and_one_without_end_ends_the_search() {
-    let Some(t) = tree("a_dangling_link_is_passed_over") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).rpath("T/x:T/y"));
     t.symlink("x/liba.so", "nowhere").symlink("x/libb.so", "libb.so");
     t.library("y/liba.so", Has::nothing()).library("y/libb.so", Has::nothing());
@@ -287,7 +287,7 @@ fn a_dangling_link_is_passed_over_and_one_without_end_ends_the_search() {
 
 #[test]
 fn a_name_with_a_slash_is_opened_as_it_is() {
-    let Some(t) = tree("a_name_with_a_slash_is_opened_as_it_is") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["./liba.so", "sub/libb.so", "none/libd.so"]).rpath("T/x"));
     t.library("cwd/liba.so", Has::nothing()).library("cwd/sub/libb.so", Has::nothing());
     t.library("x/none/libd.so", Has::nothing());
@@ -299,7 +299,7 @@ fn a_name_with_a_slash_is_opened_as_it_is() {
 
 #[test]
 fn filters_version_nodes_and_hardware_subdirectories_are_not_looked_at() {
-    let Some(t) = tree("filters_and_version_nodes_are_not_looked_at") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1"]));
     let has = Has::nothing().references(&["in_0"], "x/libv.so").options(&["-f", "libx.so", "-F", "liby.so"]);
     t.library("x/liba.so", has);
@@ -311,7 +311,7 @@ fn filters_version_nodes_and_hardware_subdirectories_are_not_looked_at() {
 
 #[test]
 fn objects_load_breadth_first() {
-    let Some(t) = tree("objects_load_breadth_first") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).rpath("T/x"));
     t.library("x/liba.so", Has::needed(&["libd.so", "libe.so"]))
         .library("x/libb.so", Has::needed(&["libe.so", "liba.so"]));
@@ -324,9 +324,8 @@ fn objects_load_breadth_first() {
 
 #[test]
 fn the_directories_are_those_of_the_path_file_or_the_built_in_ones() {
-    const TEST: &str = "the_directories_are_those_of_the_path_file_or_the_built_in_ones";
-    let Some(t) = tree(TEST) else { return };
-    if !tools::require_namespaces(TEST) {
+    let Some(t) = tree() else { return };
+    if !tools::require_namespaces() {
         return;
     }
     t.program("prog", Has::needed(&["liba.so"])).directory("lib").directory("etc");

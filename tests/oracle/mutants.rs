@@ -77,9 +77,9 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(test: &str) -> Option<Scene> {
+    fn new() -> Option<Scene> {
         let needs = [("cc", "gcc"), ("prlimit", "util-linux"), ("setpriv", "util-linux")];
-        if needs.iter().any(|(tool, package)| !tools::require(test, tool, package)) {
+        if needs.iter().any(|(tool, package)| !tools::require(tool, package)) {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -233,7 +233,7 @@ const REFUSED_IN_ANY_CASE: &[(&str, &[&str])] = &[
 
 #[test]
 fn mutants_start_if_we_say_so() {
-    let Some(scene) = Scene::new("mutants_start_if_we_say_so") else { return };
+    let Some(scene) = Scene::new() else { return };
     let dir = scene.dir.path();
     assert_eq!(scene.refused(&scene.program, &scene.library), None);
     assert_eq!(scene.real(&dir.join("program"), dir), Real::Fine);

@@ -27,12 +27,12 @@ int main(int count, char **names) {
 
 /// A tree with `T/prog`, which opens what it is told, if this machine has the tools.
 #[track_caller]
-fn tree(test: &str, arguments: &str) -> Option<Tree> {
-    let glibc = Path::new(LD_SO).exists() || tools::skip(test, "glibc's ld.so (apt: libc6)");
+fn tree(arguments: &str) -> Option<Tree> {
+    let glibc = Path::new(LD_SO).exists() || tools::skip("glibc's ld.so (apt: libc6)");
     let able = glibc
-        && tools::require(test, "ld", "binutils")
-        && tools::require(test, "as", "binutils")
-        && tools::require(test, "cc", "gcc");
+        && tools::require("ld", "binutils")
+        && tools::require("as", "binutils")
+        && tools::require("cc", "gcc");
     let tree = able.then(|| Tree::new(X86_64))?;
     CC.compile_as_is(&tree.path(""), OPENER, "prog", &tree.long(arguments));
     Some(tree)
@@ -149,7 +149,7 @@ fn opens(tree: &Tree, names: &[&str], expected: &[&str]) {
 
 #[test]
 fn each_opened_library_sees_the_program_and_its_own_closure() {
-    let Some(t) = tree("each_opened_library_sees_its_own_closure", "-Xlinker -rpath -Xlinker T/lib") else {
+    let Some(t) = tree("-Xlinker -rpath -Xlinker T/lib") else {
         return;
     };
     t.library("lib/liba.so", Has::needed(&["libb.so", "libd.so"]).runpath("T/lib"));
@@ -172,7 +172,7 @@ fn each_opened_library_sees_the_program_and_its_own_closure() {
 
 #[test]
 fn what_was_opened_before_keeps_its_scope_and_is_in_the_next() {
-    let Some(t) = tree("what_was_opened_before_keeps_its_scope", "-Xlinker -rpath -Xlinker T/lib") else {
+    let Some(t) = tree("-Xlinker -rpath -Xlinker T/lib") else {
         return;
     };
     t.library("lib/liba.so", Has::needed(&["libb.so"]).runpath("T/lib"));
@@ -194,7 +194,7 @@ fn what_was_opened_before_keeps_its_scope_and_is_in_the_next() {
 
 #[test]
 fn what_the_program_needs_is_there_already() {
-    let Some(t) = tree("what_the_program_needs_is_there_already", "") else { return };
+    let Some(t) = tree("") else { return };
     t.library("lib/libb.so", Has::needed(&["libd.so"]).runpath("T/lib").soname("libb.so"));
     t.library("lib/libd.so", Has::nothing());
     let arguments =
@@ -216,7 +216,7 @@ fn the_programs_paths_lead_to_what_it_opens() {
         ("-Wl,--enable-new-dtags", ["ok", "libd.so: cannot open shared object file"]),
     ] {
         let arguments = format!("{option} -Xlinker -rpath -Xlinker T/lib");
-        let Some(t) = tree("the_programs_paths_lead_to_what_it_opens", &arguments) else { return };
+        let Some(t) = tree(&arguments) else { return };
         t.library("lib/liba.so", Has::nothing()).library("lib/libb.so", Has::needed(&["libd.so"]));
         t.library("lib/libd.so", Has::nothing());
         opens(&t, &["liba.so", "libb.so"], &expected);
@@ -225,8 +225,7 @@ fn the_programs_paths_lead_to_what_it_opens() {
 
 #[test]
 fn an_object_that_may_not_be_opened_is_refused_wherever_it_is_met() {
-    let Some(t) = tree("an_object_that_may_not_be_opened_is_refused", "-Xlinker -rpath -Xlinker T/lib")
-    else {
+    let Some(t) = tree("-Xlinker -rpath -Xlinker T/lib") else {
         return;
     };
     let refused = "liba.so: shared object cannot be dlopen()ed";

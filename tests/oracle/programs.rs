@@ -20,9 +20,9 @@ struct Scene {
 }
 
 #[track_caller]
-fn scene(test: &str) -> Option<Scene> {
+fn scene() -> Option<Scene> {
     let needs = [("cc", "gcc"), ("zip", "zip")];
-    let able = needs.iter().all(|(tool, package)| tools::require(test, tool, package));
+    let able = needs.iter().all(|(tool, package)| tools::require(tool, package));
     able.then(|| Scene { dir: tempfile::tempdir().unwrap() })
 }
 
@@ -76,7 +76,7 @@ fn is_success(status: Option<ExitStatus>) -> bool {
 
 #[test]
 fn a_bootstrap_that_is_no_program_does_not_start() {
-    let Some(s) = scene("a_bootstrap_that_is_no_program_does_not_start") else { return };
+    let Some(s) = scene() else { return };
     let dir = s.dir.path();
     CC.compile_as_is(dir, "int f(void) { return 1; }", "plugin", "-shared -fPIC");
     CC.compile_as_is(dir, "int f(void) { return 1; }", "library", "-shared -fPIC -Wl,-soname,libf.so.1");
@@ -101,7 +101,7 @@ fn a_bootstrap_that_is_no_program_does_not_start() {
 
 #[test]
 fn a_program_of_an_older_linker_has_no_flag_that_says_so() {
-    let Some(s) = scene("a_program_of_an_older_linker_has_no_flag_that_says_so") else { return };
+    let Some(s) = scene() else { return };
     let dir = s.dir.path();
     CC.compile(dir, MAIN, "static", "-static-pie");
     CC.compile(dir, MAIN, "named", "-pie -Wl,-soname,libnamed.so.1");
@@ -117,7 +117,7 @@ fn a_program_of_an_older_linker_has_no_flag_that_says_so() {
 
 #[test]
 fn an_interpreter_that_is_a_library_is_no_loader() {
-    let Some(s) = scene("an_interpreter_that_is_a_library_is_no_loader") else { return };
+    let Some(s) = scene() else { return };
     CC.compile(s.dir.path(), MAIN, "app", "-Wl,--dynamic-linker=/lib64/libc.so.6");
     assert!(!is_success(s.starts("app")));
     let says = ["names the interpreter `/lib64/libc.so.6`, which is no loader"];
@@ -127,7 +127,7 @@ fn an_interpreter_that_is_a_library_is_no_loader() {
 
 #[test]
 fn a_program_with_a_fault_does_not_start() {
-    let Some(s) = scene("a_program_with_a_fault_does_not_start") else { return };
+    let Some(s) = scene() else { return };
     for (field, value, says) in [
         ("ehdr.e_entry", 0, "its entry point is not in executable code"),
         ("dynPLTREL.d_val", 17, "its DT_PLTREL is 17, not 7 (DT_RELA)"),

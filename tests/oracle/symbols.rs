@@ -76,8 +76,7 @@ fn libraries() -> Vec<PathBuf> {
 
 #[test]
 fn the_model_agrees_with_ld_so_on_undefined_symbols() {
-    const TEST: &str = "the_model_agrees_with_ld_so_on_undefined_symbols";
-    if !Path::new(LD_SO).exists() && !tools::skip(TEST, "glibc's ld.so (apt: libc6)") {
+    if !Path::new(LD_SO).exists() && !tools::skip("glibc's ld.so (apt: libc6)") {
         return;
     }
     let files = DiskFiles::new(None, Vec::new(), Vec::new());
@@ -105,13 +104,12 @@ fn the_model_agrees_with_ld_so_on_undefined_symbols() {
 /// gains no symbols. GLIBC_PRIVATE is no release's, and GLIBC_2.35 came to AL2023 by backports.
 #[test]
 fn the_embedded_exports_are_those_of_real_libraries() {
-    const TEST: &str = "the_embedded_exports_are_those_of_real_libraries";
     for (arch, directory, loader) in [
         (Arch::X86_64, "/lib/x86_64-linux-gnu", "ld-linux-x86-64.so.2"),
         (Arch::Arm64, "/usr/aarch64-linux-gnu/lib", "ld-linux-aarch64.so.1"),
     ] {
         let there = Path::new(directory).join("libstdc++.so.6").exists();
-        if !there && !tools::skip(TEST, "libstdc++ for both architectures (apt: libstdc++6-arm64-cross)") {
+        if !there && !tools::skip("libstdc++ for both architectures (apt: libstdc++6-arm64-cross)") {
             continue;
         }
         for soname in [loader, "libc.so.6", "libm.so.6", "libresolv.so.2", "libgcc_s.so.1", "libstdc++.so.6"]

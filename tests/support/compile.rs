@@ -64,26 +64,26 @@ pub fn rust_lld() -> String {
 
 /// Whether this machine has the compiler that links against any glibc.
 #[track_caller]
-pub fn require_zig(test: &str) -> bool {
+pub fn require_zig() -> bool {
     let answers =
         Command::new("python3").args(["-m", "ziglang", "version"]).output().is_ok_and(|o| o.status.success());
-    answers || tools::skip(test, "zig (pip install ziglang)")
+    answers || tools::skip("zig (pip install ziglang)")
 }
 
 /// Whether this is Debian 12, whose libraries the test knows by name.
 #[track_caller]
-pub fn require_debian_12(test: &str) -> bool {
+pub fn require_debian_12() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let has = |line: &str| release.lines().any(|known| known.replace('"', "") == line);
     has("ID=debian") && has("VERSION_ID=12")
-        || tools::skip(test, "Debian 12: it names the libraries of that system")
+        || tools::skip("Debian 12: it names the libraries of that system")
 }
 
 /// Whether this system's linker finds a library file of this name.
 #[track_caller]
-pub fn require_library(test: &str, file: &str, package: &str) -> bool {
+pub fn require_library(file: &str, package: &str) -> bool {
     let output = Command::new("cc").arg(format!("-print-file-name={file}")).output();
     // It answers with the bare name if there is no such file.
     let found = output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().contains('/'));
-    found || tools::skip(test, &format!("{file} (apt: {package})"))
+    found || tools::skip(&format!("{file} (apt: {package})"))
 }

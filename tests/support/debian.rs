@@ -59,7 +59,7 @@ impl Root {
     ///
     /// `None`, after a word on stderr, if the packages cannot be had; in CI that is a failure.
     #[track_caller]
-    pub fn unpacked(&self, test: &str) -> Option<PathBuf> {
+    pub fn unpacked(&self) -> Option<PathBuf> {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         // The packages are in the name: a list that grew is another root.
@@ -68,7 +68,7 @@ impl Root {
         if root.is_dir() {
             return Some(root);
         }
-        if !tools::require(test, "apt-get", "apt") || !tools::require(test, "dpkg-deb", "dpkg") {
+        if !tools::require("apt-get", "apt") || !tools::require("dpkg-deb", "dpkg") {
             return None;
         }
         let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
@@ -87,7 +87,7 @@ impl Root {
             }
         }
         let suite = self.suite;
-        tools::skip(test, &format!("packages of Debian's {suite}, which apt-get could not download:{why}"));
+        tools::skip(&format!("packages of Debian's {suite}, which apt-get could not download:{why}"));
         None
     }
 

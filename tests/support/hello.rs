@@ -22,13 +22,13 @@ pub fn manifest() -> PathBuf {
 
 /// Whether this machine can build the function for `target`; if not, it is said why.
 #[track_caller]
-pub fn require(test: &str, target: &str) -> bool {
+pub fn require(target: &str) -> bool {
     let arch = target.split('-').next().expect("a split has a first part");
     let (compiler, package) = match arch {
         _ if arch == std::env::consts::ARCH => ("cc".into(), "gcc".into()),
         _ => (format!("{arch}-linux-gnu-gcc"), format!("gcc-{}-linux-gnu", arch.replace('_', "-"))),
     };
-    tools::require_target(test, target) && tools::require(test, &compiler, &package)
+    tools::require_target(target) && tools::require(&compiler, &package)
 }
 
 /// Builds the function for `target`, profile release.

@@ -36,19 +36,19 @@ pub struct Ended {
 
 /// Whether this machine has what [`boot`] needs.
 #[track_caller]
-pub fn require(test: &str) -> bool {
-    tools::require(test, "qemu-system-x86_64", "qemu-system-x86")
-        && tools::require(test, "cpio", "cpio")
-        && tools::require(test, "busybox", "busybox-static")
-        && tools::require(test, "unzip", "unzip")
+pub fn require() -> bool {
+    tools::require("qemu-system-x86_64", "qemu-system-x86")
+        && tools::require("cpio", "cpio")
+        && tools::require("busybox", "busybox-static")
+        && tools::require("unzip", "unzip")
 }
 
 /// Boots once, starts each of `starts` one after the other, and tells how they ended.
 ///
 /// `None`, after a word on stderr, if the kernel cannot be had; in CI that is a failure.
 #[track_caller]
-pub fn boot(test: &str, starts: &[Start]) -> Option<Vec<Ended>> {
-    let kernel = kernel(&DEBIAN_11.unpacked(test)?);
+pub fn boot(starts: &[Start]) -> Option<Vec<Ended>> {
+    let kernel = kernel(&DEBIAN_11.unpacked()?);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let tree = dir.path().join("tree");
     fs::create_dir_all(tree.join("bin")).unwrap();

@@ -223,12 +223,12 @@ pub fn provided_al2023(arch: Arch) -> Vec<String> {
 
 /// Whether this machine can run a [`LambdaRoot`] for `arch`; if not, it is said why.
 #[track_caller]
-pub fn require(test: &str, arch: Arch) -> bool {
-    tools::require(test, "unzip", "unzip")
-        && tools::require_namespaces(test)
-        && qemu(arch).is_none_or(|qemu| tools::require(test, &qemu, "qemu-user-static"))
+pub fn require(arch: Arch) -> bool {
+    tools::require("unzip", "unzip")
+        && tools::require_namespaces()
+        && qemu(arch).is_none_or(|qemu| tools::require(&qemu, "qemu-user-static"))
         && (library(Path::new("/"), arch, loader(arch)).is_some()
-            || tools::skip(test, &format!("{} (apt: libc6-{}-cross)", loader(arch), debian_arch(arch))))
+            || tools::skip(&format!("{} (apt: libc6-{}-cross)", loader(arch), debian_arch(arch))))
 }
 
 /// The word of GNU and Rust for `arch`.

@@ -9,40 +9,42 @@ use std::process::{Command, Stdio};
 
 /// Whether `tool` is on the path; `package` is the Debian package that has it.
 #[track_caller]
-pub fn require(test: &str, tool: &str, package: &str) -> bool {
-    which::which(tool).is_ok() || skip(test, &format!("{tool} (apt: {package})"))
+pub fn require(tool: &str, package: &str) -> bool {
+    which::which(tool).is_ok() || skip(&format!("{tool} (apt: {package})"))
 }
 
 /// Whether rustc can build for `target`.
 #[track_caller]
-pub fn require_target(test: &str, target: &str) -> bool {
+pub fn require_target(target: &str) -> bool {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     // rustc names the directory also when the target is not installed.
     let output = Command::new(rustc).args(["--print", "target-libdir", "--target", target]).output();
     let libdir = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     libdir.is_ok_and(|libdir| !libdir.is_empty() && Path::new(&libdir).exists())
-        || skip(test, &format!("the target {target} (rustup target add {target})"))
+        || skip(&format!("the target {target} (rustup target add {target})"))
 }
 
 /// Whether this process may make mount and process namespaces, mount in them and change its root.
 #[track_caller]
-pub fn require_namespaces(test: &str) -> bool {
+pub fn require_namespaces() -> bool {
     let script = "mount -t proc proc /proc && chroot / true";
-    let made = require(test, "unshare", "util-linux")
-        && require(test, "setpriv", "util-linux")
-        && require(test, "mount", "mount");
+    let made =
+        require("unshare", "util-linux") && require("setpriv", "util-linux") && require("mount", "mount");
     made && (Command::new("unshare")
         .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
-        || skip(test, "to be root, with leave to mount and to chroot"))
+        || skip("to be root, with leave to mount and to chroot"))
 }
 
-/// Says that `test` was skipped for want of `need` and returns `false`; panics in CI.
+/// Says that this test was skipped for want of `need` and returns `false`; panics in CI.
 #[track_caller]
-pub fn skip(test: &str, need: &str) -> bool {
+pub fn skip(need: &str) -> bool {
+    let thread = std::thread::current();
+    // The test harness names each test's thread after the test. Threads that a test itself starts have no name.
+    let test = thread.name().expect("what a test needs is asked for on the test's own thread");
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),
         "{test} needs {need}, and in CI no test is skipped"

@@ -60,11 +60,10 @@ fn placed(object: &Path, prefix: &str) -> BTreeMap<String, u64> {
 
 #[test]
 fn the_code_is_that_of_the_sources() {
-    const TEST: &str = "the_code_is_that_of_the_sources";
     for (arch, prefix, package) in
         [(Arch::X86_64, "", "binutils"), (Arch::Arm64, "aarch64-linux-gnu-", "binutils-aarch64-linux-gnu")]
     {
-        if !tools::require(TEST, &format!("{prefix}as"), package) {
+        if !tools::require(&format!("{prefix}as"), package) {
             return;
         }
         let (code, functions) = assembled(arch, prefix);
@@ -93,8 +92,7 @@ fn its_file_is_small_and_needs_libc_alone() {
 
 #[test]
 fn tools_have_no_complaint() {
-    const TEST: &str = "tools_have_no_complaint";
-    if !tools::require(TEST, "eu-elflint", "elfutils") || !tools::require(TEST, "readelf", "binutils") {
+    if !tools::require("eu-elflint", "elfutils") || !tools::require("readelf", "binutils") {
         return;
     }
     for arch in [Arch::X86_64, Arch::Arm64] {
@@ -247,8 +245,7 @@ fn calls(dir: &Path) -> PathBuf {
 
 #[test]
 fn its_functions_do_what_those_of_glibc_2_41_do() {
-    const TEST: &str = "its_functions_do_what_those_of_glibc_2_41_do";
-    let Some(root) = DEBIAN_13.unpacked(TEST) else { return };
+    let Some(root) = DEBIAN_13.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     let program = calls(dir.path());
     let library_path = root.join("usr/lib/x86_64-linux-gnu");
@@ -266,10 +263,9 @@ fn its_functions_do_what_those_of_glibc_2_41_do() {
 
 #[test]
 fn its_functions_do_the_same_on_arm64() {
-    const TEST: &str = "its_functions_do_the_same_on_arm64";
     const ROOT: &str = "/usr/aarch64-linux-gnu";
-    if !tools::require(TEST, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
-        || !tools::require(TEST, "qemu-aarch64-static", "qemu-user-static")
+    if !tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
+        || !tools::require("qemu-aarch64-static", "qemu-user-static")
     {
         return;
     }

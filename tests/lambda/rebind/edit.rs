@@ -164,8 +164,7 @@ fn run_in(root: &Path, program: &Path) -> String {
 
 #[test]
 fn what_is_linked_to_glibc_2_41_does_the_same_on_an_older_one() {
-    const TEST: &str = "what_is_linked_to_glibc_2_41_does_the_same_on_an_older_one";
-    let Some(root) = DEBIAN_13.unpacked(TEST) else { return };
+    let Some(root) = DEBIAN_13.unpacked() else { return };
     let linkers =
         [String::new(), rust_lld(), "-no-pie".to_owned(), "-Wl,-z,now,--hash-style=sysv".to_owned()];
     for linker in linkers {

@@ -60,11 +60,10 @@ fn start(zip: &Path) -> String {
 
 #[test]
 fn a_rust_program_that_starts_others_starts_without_a_rebuild() {
-    const TEST: &str = "a_rust_program_that_starts_others_starts_without_a_rebuild";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
-    let Some(root) = DEBIAN_13.unpacked(TEST) else { return };
+    let Some(root) = DEBIAN_13.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     for (name, flags) in
         [("lld", &[][..]), ("gnu", &["-Clinker-features=-lld"]), ("now", &["-Crelro-level=full"])]
@@ -81,11 +80,10 @@ fn a_rust_program_that_starts_others_starts_without_a_rebuild() {
 
 #[test]
 fn a_program_and_a_library_of_c_start_without_a_rebuild() {
-    const TEST: &str = "a_program_and_a_library_of_c_start_without_a_rebuild";
-    if !lambda_root::require(TEST, Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) {
         return;
     }
-    let Some(root) = DEBIAN_13.unpacked(TEST) else { return };
+    let Some(root) = DEBIAN_13.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     let library = "#include <stdlib.h>\n#include <string.h>\n\
         long parsed(const char *text) { char b[9]; strlcpy(b, text, 9); return strtol(b, 0, 10); }";

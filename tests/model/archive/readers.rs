@@ -3,21 +3,11 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use crate::support::tools;
 use camino::Utf8Path;
 use cargo_lambda_bundle::archive::{self, Kind, Limits, Stamp};
 
 use super::{bundle, noise, scratch, text, zip};
-
-/// Whether `tool` is here. Without it a test is skipped, and in CI it fails.
-fn have(test: &str, tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_ok() {
-        return true;
-    }
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs {tool}");
-    eprintln!("skipped: {test} needs {tool}");
-    false
-}
 
 fn run(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).env("LC_ALL", "C.UTF-8").env("TZ", "UTC").output().unwrap();
@@ -32,9 +22,8 @@ fn real_readers_take_the_archive() {
     let (_scratch, root) = scratch();
     let path = root.join("bootstrap.zip");
     fs::write(&path, zip(&bundle(), Stamp::default())).unwrap();
-    let test = "real_readers_take_the_archive";
 
-    if have(test, "unzip") {
+    if tools::require("unzip", "unzip") {
         assert!(run(Command::new("unzip").args(["-t", path.as_str()])).contains("No errors detected"));
         let list = run(Command::new("unzip").args(["-l", path.as_str()]));
         assert!(list.contains("1980-01-01 00:00   bootstrap"), "{list}");
@@ -50,7 +39,7 @@ fn real_readers_take_the_archive() {
         }
         assert_eq!(fs::read(out.join("assets/noise")).unwrap(), noise(5000));
     }
-    if have(test, "zipinfo") {
+    if tools::require("zipinfo", "unzip") {
         let info = run(Command::new("zipinfo").args(["-v", path.as_str()]));
         let count = |needle: &str| info.lines().filter(|line| line.contains(needle)).count();
         assert_eq!(count("file system or operating system of origin:      Unix"), 6, "{info}");
@@ -60,11 +49,11 @@ fn real_readers_take_the_archive() {
         assert_eq!(count("(100644 octal)"), 3, "{info}");
         assert_eq!(count("(120777 octal)"), 1, "{info}");
     }
-    if have(test, "python3") {
+    if tools::require("python3", "python3") {
         let said = run(Command::new("python3").args(["-m", "zipfile", "-t", path.as_str()]));
         assert!(said.contains("Done testing") && !said.contains("corrupt"), "{said}");
     }
-    if have(test, "7z") {
+    if tools::require("7z", "p7zip-full") {
         assert!(run(Command::new("7z").args(["t", path.as_str()])).contains("Everything is Ok"));
     }
 }
@@ -72,7 +61,6 @@ fn real_readers_take_the_archive() {
 #[test]
 fn archives_of_real_writers_are_read() {
     let (_scratch, root) = scratch();
-    let test = "archives_of_real_writers_are_read";
     fs::create_dir(root.join("lib")).unwrap();
     fs::write(root.join("bootstrap"), b"boot".repeat(1000)).unwrap();
     fs::write(root.join("lib/a.so"), b"lib".repeat(1000)).unwrap();
@@ -89,16 +77,16 @@ fn archives_of_real_writers_are_read() {
         assert_eq!(files, [("bootstrap", 4000), ("lib/a.so", 3000)]);
     }
     let shell = |script: &str| run(Command::new("sh").args(["-ec", script]).current_dir(&root));
-    if have(test, "zip") {
+    if tools::require("zip", "zip") {
         shell("zip -q -r zip.zip bootstrap lib && zip -q -r - ./bootstrap ./lib | cat > stream.zip");
         check(&root.join("zip.zip"));
         check(&root.join("stream.zip")); // data descriptors and ZIP64 extra fields
     }
-    if have(test, "python3") {
+    if tools::require("python3", "python3") {
         shell("python3 -m zipfile -c python.zip bootstrap lib");
         check(&root.join("python.zip"));
     }
-    if have(test, "7z") {
+    if tools::require("7z", "p7zip-full") {
         shell("7z a -tzip 7z.zip bootstrap lib >7z.log && 7z a -tzip -mm=LZMA lzma.zip bootstrap >7z.log");
         check(&root.join("7z.zip"));
         let error =

@@ -6,8 +6,8 @@ use crate::support::tools;
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts, Libc, Linkage};
 
 /// Compiles a C program with these words and returns what `elf` says of it; `None` if it was skipped.
-fn compiled(test: &str, tool: &str, package: &str, words: &[&str]) -> Option<ElfFacts> {
-    if !tools::require(test, tool, package) {
+fn compiled(tool: &str, package: &str, words: &[&str]) -> Option<ElfFacts> {
+    if !tools::require(tool, package) {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -21,20 +21,18 @@ fn compiled(test: &str, tool: &str, package: &str, words: &[&str]) -> Option<Elf
 }
 
 #[track_caller]
-fn check_compiled(test: &str, tool: &str, package: &str, words: &[&str], expected: (Linkage, Libc, Arch)) {
-    if let Some(facts) = compiled(test, tool, package, words) {
+fn check_compiled(tool: &str, package: &str, words: &[&str], expected: (Linkage, Libc, Arch)) {
+    if let Some(facts) = compiled(tool, package, words) {
         assert_eq!((facts.linkage(), facts.libc(), facts.arch()), (expected.0, expected.1, Some(expected.2)));
     }
 }
 
 #[test]
 fn c_programs_of_gcc_are_told_apart() {
-    let test = "c_programs_of_gcc_are_told_apart";
     if !cfg!(target_arch = "x86_64") {
         return;
     }
-    let check =
-        |tool, package, words: &[&str], expected| check_compiled(test, tool, package, words, expected);
+    let check = |tool, package, words: &[&str], expected| check_compiled(tool, package, words, expected);
     check("gcc", "gcc", &[], (Linkage::Dynamic, Libc::Glibc, Arch::X86_64));
     check("gcc", "gcc", &["-no-pie"], (Linkage::Dynamic, Libc::Glibc, Arch::X86_64));
     check("gcc", "gcc", &["-static"], (Linkage::Static, Libc::Glibc, Arch::X86_64));
@@ -51,7 +49,7 @@ fn c_programs_of_gcc_are_told_apart() {
 #[test]
 fn imports_of_gnu_lds_programs_are_known() {
     let words = ["-Wl,--hash-style=gnu", "-Wl,-z,now"];
-    if let Some(facts) = compiled("imports_of_gnu_lds_programs_are_known", "gcc", "gcc", &words) {
+    if let Some(facts) = compiled("gcc", "gcc", &words) {
         let names: Vec<_> = facts.symbols.iter().map(|symbol| facts.symbols.name(symbol)).collect();
         assert!(names.contains(&"puts".into()), "{names:?}");
     }
@@ -59,20 +57,18 @@ fn imports_of_gnu_lds_programs_are_known() {
 
 #[test]
 fn a_program_of_zig_is_static_musl() {
-    let test = "a_program_of_zig_is_static_musl";
     let there = Command::new("python3").args(["-m", "ziglang", "version"]).output();
     if !there.is_ok_and(|output| output.status.success()) {
-        tools::skip(test, "zig (pip: ziglang)");
+        tools::skip("zig (pip: ziglang)");
         return;
     }
     // One target only: zig builds the C library on first use.
     let words = ["-m", "ziglang", "cc", "-target", "x86_64-linux-musl"];
-    check_compiled(test, "python3", "python3", &words, (Linkage::Static, Libc::Musl, Arch::X86_64));
+    check_compiled("python3", "python3", &words, (Linkage::Static, Libc::Musl, Arch::X86_64));
 }
 
 #[test]
 fn programs_of_rustc_are_told_apart() {
-    let test = "programs_of_rustc_are_told_apart";
     for (target, linker, package, linkage, libc, arch) in [
         ("x86_64-unknown-linux-gnu", "gcc", "gcc", Linkage::Dynamic, Libc::Glibc, Arch::X86_64),
         ("x86_64-unknown-linux-musl", "gcc", "gcc", Linkage::StaticPie, Libc::Musl, Arch::X86_64),
@@ -85,7 +81,7 @@ fn programs_of_rustc_are_told_apart() {
             Arch::Arm64,
         ),
     ] {
-        if !tools::require_target(test, target) || !tools::require(test, linker, package) {
+        if !tools::require_target(target) || !tools::require(linker, package) {
             continue;
         }
         let dir = tempfile::tempdir().unwrap();

@@ -169,7 +169,7 @@ fn a_part_that_was_not_read_is_a_question_not_an_answer() {
 #[test]
 fn the_ranges_of_a_file_that_are_asked_for_say_what_the_whole_file_says() {
     let Ok(entries) = std::fs::read_dir("/usr/lib/x86_64-linux-gnu") else {
-        tools::skip("the_ranges_of_a_file", "a directory of libraries (Debian, x86_64)");
+        tools::skip("a directory of libraries (Debian, x86_64)");
         return;
     };
     let mut paths: Vec<_> =

@@ -161,7 +161,7 @@ fn check_with_readelf(files: &[PathBuf]) -> usize {
 
 #[test]
 fn readelf_sees_in_built_files_what_was_put_in() {
-    if !tools::require("readelf_sees_in_built_files_what_was_put_in", "readelf", "binutils") {
+    if !tools::require("readelf", "binutils") {
         return;
     }
     let objects = [
@@ -185,7 +185,7 @@ fn readelf_sees_in_built_files_what_was_put_in() {
 
 #[test]
 fn facts_of_this_machines_files_are_those_of_readelf() {
-    if !tools::require("facts_of_this_machines_files_are_those_of_readelf", "readelf", "binutils") {
+    if !tools::require("readelf", "binutils") {
         return;
     }
     let dirs = [
@@ -221,9 +221,8 @@ fn is_elf(path: &Path) -> bool {
 
 #[test]
 fn the_loader_takes_built_files() {
-    let test = "the_loader_takes_built_files";
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) || !Path::new(GLIBC_INTERPRETER).exists() {
-        tools::skip(test, "an x86_64 machine with glibc");
+        tools::skip("an x86_64 machine with glibc");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ use super::{start, tree};
 
 #[test]
 fn ld_library_path_is_split_at_semicolons_and_rpath_is_not() {
-    let Some(t) = tree("ld_library_path_is_split_at_semicolons") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"])).library("a/liba.so", Has::nothing());
     t.library("b/libb.so", Has::nothing());
     start(&t).library_path("T/a;T/b").loads(&["liba.so => T/a/liba.so", "libb.so => T/b/libb.so"]);
@@ -23,7 +23,7 @@ fn ld_library_path_is_split_at_semicolons_and_rpath_is_not() {
 
 #[test]
 fn an_empty_element_is_the_current_directory() {
-    let Some(t) = tree("an_empty_element_is_the_current_directory") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"])).library("cwd/liba.so", Has::nothing());
     for value in [":", "::", ":T/x", "T/x:", "T/x::T/y", ";"] {
         start(&t).in_directory("cwd").library_path(value).loads(&["liba.so => liba.so"]);
@@ -40,7 +40,7 @@ fn an_empty_element_is_the_current_directory() {
 
 #[test]
 fn a_relative_element_starts_at_the_current_directory() {
-    let Some(t) = tree("a_relative_element_starts_at_the_current_directory") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).rpath("sub"))
         .library("cwd/liba.so", Has::nothing());
     t.library("cwd/sub/libb.so", Has::nothing());
@@ -52,7 +52,7 @@ fn a_relative_element_starts_at_the_current_directory() {
 
 #[test]
 fn origin_of_a_library_found_by_a_relative_path_is_absolute() {
-    let Some(t) = tree("origin_of_a_library_found_by_a_relative_path_is_absolute") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]));
     t.library("cwd/sub/liba.so", Has::needed(&["libb.so"]).runpath("$ORIGIN/deep"));
     t.library("cwd/sub/deep/libb.so", Has::nothing());
@@ -62,7 +62,7 @@ fn origin_of_a_library_found_by_a_relative_path_is_absolute() {
 
 #[test]
 fn slashes_at_the_end_are_cut_and_others_stay() {
-    let Some(t) = tree("slashes_at_the_end_are_cut_and_others_stay") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"])).library("a/b/liba.so", Has::nothing());
     start(&t).library_path("T/a//b//").loads(&["liba.so => T/a//b/liba.so"]);
     start(&t).library_path("T/a/./b/../b").loads(&["liba.so => T/a/./b/../b/liba.so"]);
@@ -71,7 +71,7 @@ fn slashes_at_the_end_are_cut_and_others_stay() {
 
 #[test]
 fn directories_that_are_not_there_or_are_files_are_ignored() {
-    let Some(t) = tree("directories_that_are_not_there_or_are_files_are_ignored") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"])).library("a/liba.so", Has::nothing()).write("file", "text");
     start(&t).library_path("T/none:T/file:T/a").loads(&["liba.so => T/a/liba.so"]);
 }
@@ -80,7 +80,7 @@ fn directories_that_are_not_there_or_are_files_are_ignored() {
 
 #[test]
 fn tokens_are_expanded_with_and_without_braces_and_unknown_ones_stay() {
-    let Some(t) = tree("tokens_are_expanded_with_and_without_braces") else { return };
+    let Some(t) = tree() else { return };
     let names = ["lib1.so", "lib2.so", "lib3.so", "lib4.so", "lib5.so", "lib6.so", "lib7.so"];
     t.program(
         "prog",
@@ -110,7 +110,7 @@ fn platform() -> String {
 
 #[test]
 fn a_token_ends_where_no_letter_digit_or_underscore_follows() {
-    let Some(t) = tree("a_token_ends_where_no_letter_follows") else { return };
+    let Some(t) = tree() else { return };
     let has = Has::needed(&["liba.so", "libb.so", "libc1.so"]);
     t.program("prog", has.runpath("$ORIGINfoo:T/$LIB_:$ORIGIN-x:${ORIGIN}foo"));
     t.library("libb.so", Has::nothing());
@@ -135,7 +135,7 @@ fn a_token_ends_where_no_letter_digit_or_underscore_follows() {
 
 #[test]
 fn a_needed_name_with_a_token_is_known_by_its_expansion() {
-    let Some(t) = tree("a_needed_name_with_a_token_is_known_by_its_expansion") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["$ORIGIN/lib/liba.so", "T/lib/liba.so"]));
     t.library("lib/liba.so", Has::needed(&["${ORIGIN}/libb.so"])).library("lib/libb.so", Has::nothing());
     start(&t).loads(&["T/lib/liba.so => T/lib/liba.so", "T/lib/libb.so => T/lib/libb.so"]);
@@ -143,7 +143,7 @@ fn a_needed_name_with_a_token_is_known_by_its_expansion() {
 
 #[test]
 fn ld_library_path_expands_tokens_for_the_program() {
-    let Some(t) = tree("ld_library_path_expands_tokens_for_the_program") else { return };
+    let Some(t) = tree() else { return };
     t.program("bin/prog", Has::needed(&["liba.so"]));
     t.library("lib/liba.so", Has::needed(&["libb.so"])).library("lib/libb.so", Has::nothing());
     let expected = ["liba.so => T/bin/../lib/liba.so", "libb.so => T/bin/../lib/libb.so"];
@@ -152,7 +152,7 @@ fn ld_library_path_expands_tokens_for_the_program() {
 
 #[test]
 fn origin_resolves_links_to_the_program_and_not_to_libraries() {
-    let Some(t) = tree("origin_resolves_links_to_the_program_and_not_to_libraries") else { return };
+    let Some(t) = tree() else { return };
     t.program("real/prog", Has::needed(&["liba.so"]).runpath("$ORIGIN/lib"));
     t.symlink("link/prog", "../real/prog").library("link/lib/liba.so", Has::nothing());
     t.library("real/store/liba.so", Has::needed(&["libb.so"]).runpath("$ORIGIN"));
@@ -185,7 +185,7 @@ fn tried_subdirectories(t: &Tree) -> Vec<String> {
 
 #[test]
 fn hardware_subdirectories_are_those_of_ld_so_in_its_order() {
-    let Some(t) = tree("hardware_subdirectories_are_those_of_ld_so_in_its_order") else { return };
+    let Some(t) = tree() else { return };
     t.directory("hw");
     let files = DiskFiles::new(None, Vec::new(), Vec::new());
     let rules = build_world::rules(&files, Arch::X86_64, Libc::Glibc);
@@ -195,7 +195,7 @@ fn hardware_subdirectories_are_those_of_ld_so_in_its_order() {
 
 #[test]
 fn default_directories_are_those_of_ld_so_in_its_order() {
-    if tree("default_directories_are_those_of_ld_so_in_its_order").is_none() {
+    if tree().is_none() {
         return;
     }
     let output = real_loader::pinned(LD_SO).arg("--help").output().unwrap();
@@ -208,7 +208,7 @@ fn default_directories_are_those_of_ld_so_in_its_order() {
 
 #[test]
 fn hardware_subdirectories_come_before_their_directory() {
-    let Some(t) = tree("hardware_subdirectories_come_before_their_directory") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/hw")).directory("hw");
     // From the last to the first each displaces the one before it.
     t.library("hw/liba.so", Has::nothing()).library("second/liba.so", Has::nothing());
@@ -221,7 +221,7 @@ fn hardware_subdirectories_come_before_their_directory() {
 
 #[test]
 fn hardware_subdirectories_count_for_runpath_library_path_and_relative_elements() {
-    let Some(t) = tree("hardware_subdirectories_count_for_all_lists") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so", "libc1.so"]).runpath("T/run"));
     t.library("run/tls/liba.so", Has::nothing()).library("env/tls/libb.so", Has::nothing());
     t.library("cwd/tls/libc1.so", Has::nothing());

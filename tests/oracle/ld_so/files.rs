@@ -13,12 +13,12 @@ use super::{start, tree};
 
 #[test]
 fn another_class_or_machine_is_passed_over() {
-    let Some(t) = tree("another_class_or_machine_is_passed_over") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).runpath("T/x:T/y:T/z"));
     t.library("y/libb.so", Has::nothing()).library("z/liba.so", Has::nothing());
     // The class is looked at before anything else of the header.
     t.library("x/liba.so", Has::nothing()).patch("x/liba.so", |bytes| bytes[4] = 1);
-    if tools::require("another_class_or_machine_is_passed_over", ARM64.linker, "binutils-aarch64-linux-gnu") {
+    if tools::require(ARM64.linker, "binutils-aarch64-linux-gnu") {
         let other = Tree::new(ARM64);
         other.library("liba.so", Has::nothing());
         t.directory("y");
@@ -29,7 +29,7 @@ fn another_class_or_machine_is_passed_over() {
 
 #[test]
 fn a_file_that_is_no_object_is_fatal_wherever_it_is_found() {
-    let Some(t) = tree("a_file_that_is_no_object_is_fatal") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x:T/y"));
     t.library("y/liba.so", Has::nothing());
     let object = std::fs::read(t.path("y/liba.so")).unwrap();
@@ -54,7 +54,7 @@ fn a_file_that_is_no_object_is_fatal_wherever_it_is_found() {
 
 #[test]
 fn a_broken_header_is_fatal() {
-    let Some(t) = tree("a_broken_header_is_fatal") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x:T/y")).library("y/liba.so", Has::nothing());
     let cases: [(usize, u8, &str); 8] = [
         (6, 2, "liba.so: ELF file version ident does not match current one"),
@@ -74,7 +74,7 @@ fn a_broken_header_is_fatal() {
 
 #[test]
 fn a_segment_that_asks_for_no_whole_pages_is_taken() {
-    let Some(t) = tree("a_segment_that_asks_for_no_whole_pages_is_taken") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x"));
     for align in [0_u64, 1, 16, 0x1008] {
         t.library("x/liba.so", Has::nothing()).patch("x/liba.so", |bytes| {
@@ -88,7 +88,7 @@ fn a_segment_that_asks_for_no_whole_pages_is_taken() {
 
 #[test]
 fn an_object_without_a_dynamic_section_is_fatal() {
-    let Some(t) = tree("an_object_without_a_dynamic_section_is_fatal") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x:T/y")).library("x/liba.so", Has::nothing());
     t.library("y/liba.so", Has::nothing()).patch("x/liba.so", |bytes| {
         let headers = u64::from_le_bytes(bytes[32..40].try_into().unwrap()) as usize;
@@ -105,7 +105,7 @@ fn an_object_without_a_dynamic_section_is_fatal() {
 
 #[test]
 fn a_program_is_no_library() {
-    let Some(t) = tree("a_program_is_no_library") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["libprog.so"]).runpath("T/x"));
     t.program("x/libprog.so", Has::nothing());
     start(&t).fails("libprog.so: cannot dynamically load position-independent executable");
@@ -115,7 +115,7 @@ fn a_program_is_no_library() {
 
 #[test]
 fn a_link_without_end_ends_its_list_and_no_other() {
-    let Some(t) = tree("a_link_without_end_ends_its_list_and_no_other") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/z"));
     t.symlink("x/liba.so", "liba.so")
         .library("y/liba.so", Has::nothing())
@@ -128,7 +128,7 @@ fn a_link_without_end_ends_its_list_and_no_other() {
 
 #[test]
 fn a_link_without_end_counts_only_in_the_directory_itself() {
-    let Some(t) = tree("a_link_without_end_counts_only_in_the_directory_itself") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"])).library("y/liba.so", Has::nothing());
     t.symlink("x/tls/liba.so", "liba.so").symlink("loop", "loop");
     start(&t).library_path("T/x:T/y").loads(&["liba.so => T/y/liba.so"]);
@@ -139,7 +139,7 @@ fn a_link_without_end_counts_only_in_the_directory_itself() {
 
 #[test]
 fn a_name_that_is_too_long_is_in_no_directory() {
-    let Some(t) = tree("a_name_that_is_too_long_is_in_no_directory") else { return };
+    let Some(t) = tree() else { return };
     let long = "l".repeat(300);
     t.program("prog", Has::needed(&[&long, "liba.so"]).runpath("T/x")).library("x/liba.so", Has::nothing());
     start(&t).loads(&[&format!("{long} => not found"), "liba.so => T/x/liba.so"]);
@@ -150,8 +150,7 @@ fn a_name_that_is_too_long_is_in_no_directory() {
 
 #[test]
 fn a_file_that_may_not_be_read_is_passed_over() {
-    const TEST: &str = "a_file_that_may_not_be_read_is_passed_over";
-    let Some(t) = tree(TEST) else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).runpath("T/x:T/y"));
     for path in ["x/liba.so", "y/liba.so", "x/libb.so", "y/libb.so"] {
         t.library(path, Has::nothing());
@@ -173,7 +172,7 @@ fn a_file_that_may_not_be_read_is_passed_over() {
     if std::env::var_os("AS_NOBODY").is_some() {
         panic!("nobody may read everything");
     }
-    if !tools::require(TEST, "setpriv", "util-linux") {
+    if !tools::require("setpriv", "util-linux") {
         return;
     }
     let copy = t.path("test");
@@ -195,7 +194,7 @@ fn a_file_that_may_not_be_read_is_passed_over() {
 
 #[test]
 fn a_static_pie_needs_nothing_and_with_needed_entries_it_crashes() {
-    let Some(t) = tree("a_static_pie_needs_nothing") else { return };
+    let Some(t) = tree() else { return };
     let kind = ["-pie", "--no-dynamic-linker", "-z", "text"];
     t.link("prog", &Has::nothing(), &kind);
     assert_eq!(t_linkage(&t), Linkage::StaticPie);

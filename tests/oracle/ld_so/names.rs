@@ -9,7 +9,7 @@ use super::{start, tree};
 
 #[test]
 fn a_name_with_a_slash_is_opened_as_it_is() {
-    let Some(t) = tree("a_name_with_a_slash_is_opened_as_it_is") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["./liba.so", "sub/libb.so", "T/libc1.so", "none/libd.so"]).rpath("T/x"));
     t.library("cwd/liba.so", Has::nothing()).library("cwd/sub/libb.so", Has::nothing());
     t.library("libc1.so", Has::nothing()).library("x/none/libd.so", Has::nothing());
@@ -23,7 +23,7 @@ fn a_name_with_a_slash_is_opened_as_it_is() {
 
 #[test]
 fn a_soname_satisfies_a_later_need_and_a_file_name_does_not() {
-    let Some(t) = tree("a_soname_satisfies_a_later_need") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["T/x/file.so", "libname.so.1", "file.so"]).runpath("T/y"));
     t.library("x/file.so", Has::nothing().soname("libname.so.1"));
     t.library("y/libname.so.1", Has::nothing()).library("y/file.so", Has::nothing());
@@ -32,7 +32,7 @@ fn a_soname_satisfies_a_later_need_and_a_file_name_does_not() {
 
 #[test]
 fn a_name_asked_for_earlier_is_known_whatever_path_the_later_object_has() {
-    let Some(t) = tree("a_name_asked_for_earlier_is_known") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).runpath("T/x"));
     t.library("x/liba.so", Has::needed(&["libb.so"]).runpath("T/y"));
     t.library("x/libb.so", Has::nothing()).library("y/libb.so", Has::nothing());
@@ -41,7 +41,7 @@ fn a_name_asked_for_earlier_is_known_whatever_path_the_later_object_has() {
 
 #[test]
 fn of_two_objects_with_one_soname_the_first_answers() {
-    let Some(t) = tree("of_two_objects_with_one_soname_the_first_answers") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["T/one.so", "T/two.so", "libname.so"]).runpath("T"));
     t.library("one.so", Has::nothing().soname("libname.so"));
     t.library("two.so", Has::nothing().soname("libname.so"));
@@ -50,7 +50,7 @@ fn of_two_objects_with_one_soname_the_first_answers() {
 
 #[test]
 fn the_soname_of_the_program_counts() {
-    let Some(t) = tree("the_soname_of_the_program_counts") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T").soname("libprog.so"));
     t.library("liba.so", Has::needed(&["libprog.so"]));
     start(&t).loads(&["liba.so => T/liba.so"]);
@@ -58,7 +58,7 @@ fn the_soname_of_the_program_counts() {
 
 #[test]
 fn an_empty_name_is_the_program() {
-    let Some(t) = tree("an_empty_name_is_the_program") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).runpath("T/x"));
     t.library("x/libb.so", Has::nothing());
     t.rename_first_need("prog", "");
@@ -67,7 +67,7 @@ fn an_empty_name_is_the_program() {
 
 #[test]
 fn ld_so_and_the_vdso_are_there_already() {
-    let Some(t) = tree("ld_so_and_the_vdso_are_there_already") else { return };
+    let Some(t) = tree() else { return };
     let has = Has::needed(&["ld-linux-x86-64.so.2", LD_SO, "linux-vdso.so.1", "libb.so"]);
     t.program("prog", has.runpath("T/x"));
     // Looking for them would find files that are fatal.
@@ -81,7 +81,7 @@ fn ld_so_and_the_vdso_are_there_already() {
 
 #[test]
 fn links_are_followed_and_the_path_is_kept() {
-    let Some(t) = tree("links_are_followed_and_the_path_is_kept") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x"));
     t.library("store/real.so", Has::nothing()).symlink("middle/liba.so", "../store/real.so");
     t.symlink("x/liba.so", "T/middle/liba.so");
@@ -90,7 +90,7 @@ fn links_are_followed_and_the_path_is_kept() {
 
 #[test]
 fn a_dangling_link_is_passed_over() {
-    let Some(t) = tree("a_dangling_link_is_passed_over") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/x:T/y"));
     t.symlink("x/liba.so", "nowhere").library("y/liba.so", Has::nothing());
     start(&t).loads(&["liba.so => T/y/liba.so"]);
@@ -98,7 +98,7 @@ fn a_dangling_link_is_passed_over() {
 
 #[test]
 fn links_and_hard_links_to_a_loaded_file_are_that_object_and_a_copy_is_not() {
-    let Some(t) = tree("links_and_hard_links_to_a_loaded_file_are_that_object") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so", "libc1.so", "libd.so"]).runpath("T/x"));
     t.library("x/liba.so", Has::nothing())
         .symlink("x/libb.so", "liba.so")
@@ -109,7 +109,7 @@ fn links_and_hard_links_to_a_loaded_file_are_that_object_and_a_copy_is_not() {
 
 #[test]
 fn a_link_to_ld_so_is_a_second_ld_so() {
-    let Some(t) = tree("a_link_to_ld_so_is_a_second_ld_so") else { return };
+    let Some(t) = tree() else { return };
     // It has ld.so's SONAME and inode, and ld.so knows neither its own inode nor looks at the SONAME then.
     t.program("prog", Has::needed(&["libl.so"]).runpath("T/x")).symlink("x/libl.so", LD_SO);
     start(&t).loads(&["libl.so => T/x/libl.so"]);

@@ -7,7 +7,7 @@ use super::{start, tree};
 
 #[test]
 fn rpath_of_the_program_serves_its_libraries() {
-    let Some(t) = tree("rpath_of_the_program_serves_its_libraries") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/lib"));
     t.library("lib/liba.so", Has::needed(&["libb.so"])).library("lib/libb.so", Has::nothing());
     start(&t).loads(&["liba.so => T/lib/liba.so", "libb.so => T/lib/libb.so"]);
@@ -15,7 +15,7 @@ fn rpath_of_the_program_serves_its_libraries() {
 
 #[test]
 fn rpath_of_the_needing_object_comes_first_then_of_its_loader_then_of_the_program() {
-    let Some(t) = tree("rpath_of_the_needing_object_comes_first") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/p"));
     t.library("p/liba.so", Has::needed(&["libb.so"]).rpath("T/a"));
     t.library("a/libb.so", Has::needed(&["libc1.so", "libc2.so", "libc3.so"]).rpath("T/b"));
@@ -35,7 +35,7 @@ fn rpath_of_the_needing_object_comes_first_then_of_its_loader_then_of_the_progra
 
 #[test]
 fn rpath_is_inherited_from_the_first_loader_only() {
-    let Some(t) = tree("rpath_is_inherited_from_the_first_loader_only") else { return };
+    let Some(t) = tree() else { return };
     // libc.so has no RPATH and is loaded by liba.so; that libb.so needs it too does not count.
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).runpath("T/p"));
     t.library("p/liba.so", Has::needed(&["libc1.so"]).rpath("T/p"));
@@ -51,7 +51,7 @@ fn rpath_is_inherited_from_the_first_loader_only() {
 
 #[test]
 fn an_object_with_runpath_ignores_every_rpath() {
-    let Some(t) = tree("an_object_with_runpath_ignores_every_rpath") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/p"));
     t.library("p/liba.so", Has::needed(&["libb.so"]).runpath("/nowhere"))
         .library("p/libb.so", Has::nothing());
@@ -60,7 +60,7 @@ fn an_object_with_runpath_ignores_every_rpath() {
 
 #[test]
 fn rpath_goes_on_below_an_object_with_runpath() {
-    let Some(t) = tree("rpath_goes_on_below_an_object_with_runpath") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/p"));
     t.library("p/liba.so", Has::needed(&["libb.so"]).runpath("T/a"));
     t.library("a/libb.so", Has::needed(&["libc1.so"])).library("p/libc1.so", Has::nothing());
@@ -69,7 +69,7 @@ fn rpath_goes_on_below_an_object_with_runpath() {
 
 #[test]
 fn runpath_is_not_inherited() {
-    let Some(t) = tree("runpath_is_not_inherited") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/lib"));
     t.library("lib/liba.so", Has::needed(&["libb.so"])).library("lib/libb.so", Has::nothing());
     start(&t).loads(&["liba.so => T/lib/liba.so", "libb.so => not found"]);
@@ -77,7 +77,7 @@ fn runpath_is_not_inherited() {
 
 #[test]
 fn rpath_is_dropped_beside_runpath() {
-    let Some(t) = tree("rpath_is_dropped_beside_runpath") else { return };
+    let Some(t) = tree() else { return };
     const DT_RPATH: u64 = 15;
     t.program("prog", Has::needed(&["liba.so"]).soname("T/rpath").runpath("T/runpath"));
     t.add_dynamic("prog", DT_RPATH, "T/rpath");
@@ -90,7 +90,7 @@ fn rpath_is_dropped_beside_runpath() {
 
 #[test]
 fn ld_library_path_comes_behind_rpath_and_before_runpath() {
-    let Some(t) = tree("ld_library_path_comes_behind_rpath_and_before_runpath") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).rpath("T/x"));
     t.program("prog2", Has::needed(&["liba.so"]).runpath("T/x"));
     t.library("x/liba.so", Has::nothing()).library("env/liba.so", Has::nothing());
@@ -100,14 +100,14 @@ fn ld_library_path_comes_behind_rpath_and_before_runpath() {
 
 #[test]
 fn ld_library_path_comes_before_the_cache_and_the_default_directories() {
-    let Some(t) = tree("ld_library_path_comes_before_the_cache") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["libz.so.1"])).library("env/libz.so.1", Has::nothing());
     start(&t).library_path("T/env").loads(&["libz.so.1 => T/env/libz.so.1"]);
 }
 
 #[test]
 fn nodeflib_leaves_out_the_default_directories_and_their_cache_entries() {
-    let Some(t) = tree("nodeflib_leaves_out_the_default_directories") else { return };
+    let Some(t) = tree() else { return };
     t.program(
         "prog",
         Has::needed(&["libgcc_s.so.1", "liba.so"]).options(&["-z", "nodefaultlib"]).rpath("T/x"),
@@ -120,7 +120,7 @@ fn nodeflib_leaves_out_the_default_directories_and_their_cache_entries() {
 
 #[test]
 fn objects_load_breadth_first_through_cycles_and_diamonds() {
-    let Some(t) = tree("objects_load_breadth_first") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).rpath("T/x"));
     t.library("x/liba.so", Has::needed(&["libc1.so", "libd.so", "libmissing.so"]));
     t.library("x/libb.so", Has::needed(&["libd.so", "libe.so", "liba.so"]));
@@ -159,7 +159,7 @@ fn loads_in_any_order(tree: &Tree, expected: &[&str]) {
 
 #[test]
 fn filtees_are_loaded_with_their_needs_before_those_of_other_libraries() {
-    let Some(t) = tree("filtees_are_loaded_with_their_needs") else { return };
+    let Some(t) = tree() else { return };
     // Both libx.so and libb.so lead to a libshared.so. That of the filtee is found first.
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).runpath("T/p"));
     t.library("p/liba.so", Has::nothing().options(&["-f", "libx.so"]).runpath("T/p"));
@@ -179,7 +179,7 @@ fn filtees_are_loaded_with_their_needs_before_those_of_other_libraries() {
 
 #[test]
 fn a_filtee_that_is_loaded_already_moves_up_if_it_is_later_in_the_list() {
-    let Some(t) = tree("a_filtee_that_is_loaded_already_moves_up") else { return };
+    let Some(t) = tree() else { return };
     // libz.so is last in the list; being filtered by liba.so puts it, and its needs, before libb.so's.
     t.program("prog", Has::needed(&["liba.so", "libb.so", "libz.so"]).runpath("T/p"));
     t.library("p/liba.so", Has::nothing().options(&["-F", "libz.so"]).runpath("T/p"));
@@ -199,7 +199,7 @@ fn a_filtee_that_is_loaded_already_moves_up_if_it_is_later_in_the_list() {
 
 #[test]
 fn a_filter_that_is_missing_is_missed() {
-    let Some(t) = tree("a_filter_that_is_missing_is_missed") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/p"));
     t.library("p/liba.so", Has::nothing().options(&["-F", "libx.so"]).runpath("T/p"));
     loads_in_any_order(&t, &["liba.so => T/p/liba.so", "libx.so => not found"]);
@@ -208,7 +208,7 @@ fn a_filter_that_is_missing_is_missed() {
 
 #[test]
 fn an_auxiliary_that_is_missing_or_broken_is_not_missed() {
-    let Some(t) = tree("an_auxiliary_that_is_missing_or_broken_is_not_missed") else { return };
+    let Some(t) = tree() else { return };
     t.program("prog", Has::needed(&["liba.so"]).runpath("T/p"));
     t.library("p/liba.so", Has::nothing().options(&["-f", "libx.so"]).runpath("T/p"));
     // A trace would call it missing; a start shows that it is not missed.

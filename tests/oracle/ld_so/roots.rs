@@ -13,9 +13,9 @@ use super::tree;
 
 /// A root with ld.so in it, and what ld.so says in there.
 #[track_caller]
-fn root(test: &str) -> Option<Tree> {
-    let t = tree(test)?;
-    let able = tools::require(test, "ldconfig", "libc-bin") && tools::require_namespaces(test);
+fn root() -> Option<Tree> {
+    let t = tree()?;
+    let able = tools::require("ldconfig", "libc-bin") && tools::require_namespaces();
     if !able {
         return None;
     }
@@ -60,7 +60,7 @@ fn ldconfig(t: &Tree) {
 
 #[test]
 fn the_cache_has_the_directories_of_ld_so_conf_with_includes_and_globs_in_order() {
-    let Some(t) = root("the_cache_has_the_directories_of_ld_so_conf") else { return };
+    let Some(t) = root() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so", "libc1.so", "libd.so", "libe.so"]));
     t.program("other", Has::needed(&["libf.so"]));
     t.write(
@@ -98,7 +98,7 @@ fn the_cache_has_the_directories_of_ld_so_conf_with_includes_and_globs_in_order(
 
 #[test]
 fn configuration_files_that_include_each_other_end() {
-    let Some(t) = tree("configuration_files_that_include_each_other_end") else { return };
+    let Some(t) = tree() else { return };
     // ldconfig follows them until the names are too long, then takes the directories in an order of chance.
     t.write("etc/ld.so.conf", "include conf.d/*.conf\n/opt/one\n").symlink("etc/again", ".");
     t.write("etc/conf.d/a.conf", "include ../ld.so.conf\ninclude ../again/ld.so.conf\n/opt/two\n");
@@ -111,7 +111,7 @@ fn configuration_files_that_include_each_other_end() {
 
 #[test]
 fn each_configuration_file_is_read_once() {
-    let Some(t) = tree("each_configuration_file_is_read_once") else { return };
+    let Some(t) = tree() else { return };
     // In every order of the forty there would be more ways than anyone can go.
     t.write("etc/ld.so.conf", "include conf.d/*.conf\n");
     for n in 0..40 {
@@ -126,7 +126,7 @@ fn each_configuration_file_is_read_once() {
 
 #[test]
 fn a_pipe_in_the_place_of_the_cache_is_not_read() {
-    let Some(t) = tree("a_pipe_in_the_place_of_the_cache_is_not_read") else { return };
+    let Some(t) = tree() else { return };
     t.write("etc/ld.so.conf", "/opt\n").library("opt/liba.so", Has::nothing());
     let made = std::process::Command::new("mkfifo").arg(t.path("etc/ld.so.cache")).status().unwrap();
     assert!(made.success());
@@ -138,7 +138,7 @@ fn a_pipe_in_the_place_of_the_cache_is_not_read() {
 
 #[test]
 fn a_cache_entry_is_looked_up_by_soname_and_checked_like_any_file() {
-    let Some(t) = root("a_cache_entry_is_looked_up_by_soname") else { return };
+    let Some(t) = root() else { return };
     t.program("prog", Has::needed(&["liba.so.1", "libb.so.1"]));
     t.write("etc/ld.so.conf", "/opt\n").library("opt/liba.so.1.2", Has::nothing().soname("liba.so.1"));
     t.library("opt/libb.so.1", Has::nothing().soname("libb.so.1"));
@@ -150,7 +150,7 @@ fn a_cache_entry_is_looked_up_by_soname_and_checked_like_any_file() {
 
 #[test]
 fn the_cache_prefers_the_best_hardware_subdirectory() {
-    let Some(t) = root("the_cache_prefers_the_best_hardware_subdirectory") else { return };
+    let Some(t) = root() else { return };
     // Lambda's level is v3, whatever this machine's is.
     t.program("prog", Has::needed(&["liba.so"]));
     t.write("etc/ld.so.conf", "/opt\n").library("opt/liba.so", Has::nothing().soname("liba.so"));
@@ -169,7 +169,7 @@ fn the_cache_prefers_the_best_hardware_subdirectory() {
 
 #[test]
 fn what_is_built_into_the_ld_so_of_a_root_counts() {
-    let Some(t) = root("what_is_built_into_the_ld_so_of_a_root_counts") else { return };
+    let Some(t) = root() else { return };
     // Nothing but ld.so itself shows here that `$LIB` is Debian's.
     std::fs::remove_dir(t.path("usr/lib/x86_64-linux-gnu")).unwrap();
     t.program("prog", Has::needed(&["liba.so"]).rpath("/opt/$LIB"));
@@ -180,7 +180,7 @@ fn what_is_built_into_the_ld_so_of_a_root_counts() {
 
 #[test]
 fn absolute_links_and_paths_stay_in_a_root() {
-    let Some(t) = root("absolute_links_and_paths_stay_in_a_root") else { return };
+    let Some(t) = root() else { return };
     t.program("prog", Has::needed(&["liba.so", "libb.so"]).rpath("/opt/x:$ORIGIN/opt/y"));
     t.library("opt/store/liba.so", Has::nothing()).symlink("opt/x/liba.so", "/opt/store/../store/liba.so");
     t.library("opt/y/libb.so", Has::nothing());

@@ -6,7 +6,7 @@ use super::{start, tree};
 
 #[test]
 fn a_node_that_is_there_fits_and_one_that_is_not_there_is_named_with_the_needing_object() {
-    let Some(t) = tree("a_node_that_is_not_there_is_named") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V3", "V2"]));
     t.library("x/liba.so", Has::nothing().references(&["in_1"], "x/libv.so").runpath("T/x"));
     t.program("prog", Has::needed(&["liba.so"]).references(&["in_0", "in_2"], "x/libv.so").runpath("T/x"));
@@ -20,7 +20,7 @@ fn a_node_that_is_there_fits_and_one_that_is_not_there_is_named_with_the_needing
 
 #[test]
 fn a_node_whose_name_was_edited_is_not_the_node() {
-    let Some(t) = tree("a_node_whose_name_was_edited_is_not_the_node") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));
     t.program("prog", Has::nothing().references(&["in_1"], "x/libv.so").runpath("T/x"));
     let rename = |bytes: &mut Vec<u8>| {
@@ -36,7 +36,7 @@ fn a_node_whose_name_was_edited_is_not_the_node() {
 
 #[test]
 fn a_weak_need_is_only_told() {
-    let Some(t) = tree("a_weak_need_is_only_told") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));
     t.program("prog", Has::nothing().references(&["in_1"], "x/libv.so").runpath("T/x")).weaken("prog");
     start(&t).says(&[]);
@@ -46,7 +46,7 @@ fn a_weak_need_is_only_told() {
 
 #[test]
 fn an_object_without_nodes_is_only_told_once_for_each_need() {
-    let Some(t) = tree("an_object_without_nodes_is_only_told") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));
     t.program("prog", Has::nothing().references(&["in_0", "in_1"], "x/libv.so").runpath("T/x"));
     t.library("x/libv.so", Has::nothing().soname("libv.so"));
@@ -56,7 +56,7 @@ fn an_object_without_nodes_is_only_told_once_for_each_need() {
 
 #[test]
 fn the_base_entry_is_a_node_like_any_other() {
-    let Some(t) = tree("the_base_entry_is_a_node_like_any_other") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["libw.so"]));
     t.program("prog", Has::nothing().references(&["in_0"], "x/libv.so").runpath("T/x"));
     t.library("x/libw.so", Has::nothing().soname("libw.so").nodes(&["V1"]));
@@ -66,7 +66,7 @@ fn the_base_entry_is_a_node_like_any_other() {
 
 #[test]
 fn the_object_that_answers_is_the_one_asked_for_by_that_name() {
-    let Some(t) = tree("the_object_that_answers_is_the_one_asked_for_by_that_name") else { return };
+    let Some(t) = tree() else { return };
     // The need of V1 goes to whatever loads as libv.so, here an object with another SONAME.
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1"]));
     t.program("prog", Has::nothing().references(&["in_0"], "x/libv.so").runpath("T/x"));
@@ -76,7 +76,7 @@ fn the_object_that_answers_is_the_one_asked_for_by_that_name() {
 
 #[test]
 fn a_need_of_a_file_that_no_object_answers_to_is_an_assertion() {
-    let Some(t) = tree("a_need_of_a_file_that_no_object_answers_to") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1"]));
     t.library("x/libw.so", Has::nothing().soname("libw.so"));
     let has = Has::nothing().references(&["in_0"], "x/libv.so").references(&[], "x/libw.so");
@@ -86,7 +86,7 @@ fn a_need_of_a_file_that_no_object_answers_to_is_an_assertion() {
 
 #[test]
 fn glibc_abi_dt_relr_is_a_node_like_any_other() {
-    let Some(t) = tree("glibc_abi_dt_relr_is_a_node_like_any_other") else { return };
+    let Some(t) = tree() else { return };
     t.library(
         "new/libc.so.6",
         Has::nothing().soname("libc.so.6").nodes(&["GLIBC_2.2.5", "GLIBC_ABI_DT_RELR"]),
@@ -102,7 +102,7 @@ fn glibc_abi_dt_relr_is_a_node_like_any_other() {
 
 #[test]
 fn versions_are_read_without_section_headers() {
-    let Some(t) = tree("versions_are_read_without_section_headers") else { return };
+    let Some(t) = tree() else { return };
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1", "V2"]));
     t.program("prog", Has::nothing().references(&["in_0", "in_1"], "x/libv.so").runpath("T/x"));
     t.library("x/libv.so", Has::nothing().soname("libv.so").nodes(&["V1"]));

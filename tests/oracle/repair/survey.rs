@@ -168,10 +168,9 @@ const KINDS: &[(&str, &str)] = &[
 
 #[test]
 fn programs_of_this_machine_say_the_same_afterwards() {
-    const TEST: &str = "programs_of_this_machine_say_the_same_afterwards";
     for (name, package) in KINDS {
         let has = Path::new("/usr/bin").join(name).exists();
-        if !has && !tools::skip(TEST, &format!("/usr/bin/{name} (apt: {package})")) {
+        if !has && !tools::skip(&format!("/usr/bin/{name} (apt: {package})")) {
             return;
         }
     }
@@ -221,17 +220,16 @@ fn programs_of_this_machine_say_the_same_afterwards() {
     }
     writeln!(std::io::stderr(), "{n_run} programs said the same after an edit").unwrap();
     let enough = n_run >= 40;
-    assert!(enough || !tools::skip(TEST, "40 known programs in /usr/bin"));
+    assert!(enough || !tools::skip("40 known programs in /usr/bin"));
 }
 
 #[test]
 fn programs_for_aarch64_say_the_same_afterwards() {
-    const TEST: &str = "programs_for_aarch64_say_the_same_afterwards";
     const QEMU: &str = "qemu-aarch64-static";
-    if !tools::require(TEST, QEMU, "qemu-user-static") {
+    if !tools::require(QEMU, "qemu-user-static") {
         return;
     }
-    let Some(root) = PROGRAMS_ARM64.unpacked(TEST) else { return };
+    let Some(root) = PROGRAMS_ARM64.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     let loader = dir.path().join("ld.so");
     copy(&root.join("lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"), &loader);

@@ -225,17 +225,17 @@ fn check_library(world: &World, program: &Path, what: &str) {
 
 /// What every test of this file calls.
 #[track_caller]
-fn require(test: &str) -> bool {
-    tools::require(test, "gcc", "gcc")
-        && tools::require(test, "g++", "g++")
-        && tools::require(test, "eu-elflint", "elfutils")
-        && tools::require(test, "gdb", "gdb")
-        && tools::require(test, "readelf", "binutils")
+fn require() -> bool {
+    tools::require("gcc", "gcc")
+        && tools::require("g++", "g++")
+        && tools::require("eu-elflint", "elfutils")
+        && tools::require("gdb", "gdb")
+        && tools::require("readelf", "binutils")
 }
 
 #[test]
 fn gnu_ld() {
-    if !require("gnu_ld") {
+    if !require() {
         return;
     }
     let world = World::new(Machine::X86_64, &["-fuse-ld=bfd"]);
@@ -266,7 +266,7 @@ fn gnu_ld() {
 
 #[test]
 fn gold() {
-    if !require("gold") || !tools::require("gold", "ld.gold", "binutils") {
+    if !require() || !tools::require("ld.gold", "binutils") {
         return;
     }
     let world = World::new(Machine::X86_64, &["-fuse-ld=gold"]);
@@ -278,7 +278,7 @@ fn gold() {
 
 #[test]
 fn mold() {
-    if !require("mold") || !tools::require("mold", "mold", "mold") {
+    if !require() || !tools::require("mold", "mold") {
         return;
     }
     let world = World::new(Machine::X86_64, &["-fuse-ld=mold"]);
@@ -290,7 +290,7 @@ fn mold() {
 
 #[test]
 fn lld() {
-    if !require("lld") {
+    if !require() {
         return;
     }
     let lld = rust_lld();
@@ -312,7 +312,7 @@ fn lld() {
 
 #[test]
 fn rust() {
-    if !require("rust") {
+    if !require() {
         return;
     }
     let world = World::new(Machine::X86_64, &[]);
@@ -326,7 +326,7 @@ fn rust() {
     ] {
         check_program(&world, &world.rust(name, flags), kind, slot);
     }
-    if tools::require("rust", "mold", "mold") {
+    if tools::require("mold", "mold") {
         let flags = ["-Clinker-features=-lld", "-Clink-arg=-fuse-ld=mold"];
         check_program(&world, &world.rust("mold", &flags), Kind::Mold, "NOTE");
     }
@@ -334,13 +334,13 @@ fn rust() {
 
 #[test]
 fn zig() {
-    if !require("zig") || !tools::require("zig", "python3", "python3") {
+    if !require() || !tools::require("python3", "python3") {
         return;
     }
     let zig = ["python3", "-m", "ziglang"];
     let installed = Command::new(zig[0]).args(&zig[1..]).arg("version").output();
     if !installed.is_ok_and(|output| output.status.success()) {
-        tools::skip("zig", "zig (pip install ziglang)");
+        tools::skip("zig (pip install ziglang)");
         return;
     }
     let world = World::new(Machine::X86_64, &[]);
@@ -350,11 +350,10 @@ fn zig() {
 
 #[test]
 fn aarch64() {
-    let test = "aarch64";
-    if !require(test)
-        || !tools::require(test, "aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
-        || !tools::require(test, "qemu-aarch64-static", "qemu-user-static")
-        || !tools::require_target(test, "aarch64-unknown-linux-gnu")
+    if !require()
+        || !tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
+        || !tools::require("qemu-aarch64-static", "qemu-user-static")
+        || !tools::require_target("aarch64-unknown-linux-gnu")
     {
         return;
     }
@@ -369,7 +368,7 @@ fn aarch64() {
 /// Go's linker leaves no spare entry and writes neither DT_RELACOUNT nor DT_FLAGS: .dynamic always moves.
 #[test]
 fn go() {
-    if !require("go") || !tools::require("go", "go", "golang-go") {
+    if !require() || !tools::require("go", "golang-go") {
         return;
     }
     let world = World::new(Machine::X86_64, &[]);
@@ -405,7 +404,7 @@ fn go() {
 /// A library by rustc that panics, catches and uses thread-local data, loaded with dlopen.
 #[test]
 fn rust_cdylib() {
-    if !require("rust_cdylib") {
+    if !require() {
         return;
     }
     let world = World::new(Machine::X86_64, &[]);
