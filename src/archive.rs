@@ -150,31 +150,31 @@ pub fn hash(bytes: &[u8]) -> u128 {
 ///
 /// The default is 1980-01-01 00:00:00, the first that DOS can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp(zip::DateTime);
+pub struct Timestamp(zip::DateTime);
 
-impl Default for Stamp {
+impl Default for Timestamp {
     fn default() -> Self {
-        Stamp(zip::DateTime::DEFAULT)
+        Timestamp(zip::DateTime::DEFAULT)
     }
 }
 
-impl Stamp {
+impl Timestamp {
     /// The UTC time of `SOURCE_DATE_EPOCH`, in seconds since 1970. Times before 1980 become 1980.
     ///
     /// An error for times after 2107, which DOS cannot say.
     ///
     /// Source: <https://reproducible-builds.org/specs/source-date-epoch/>, which asks for UTC.
-    pub fn from_epoch(seconds: u64) -> Result<Stamp> {
+    pub fn from_epoch(seconds: u64) -> Result<Timestamp> {
         let (year, month, day) = civil(seconds / 86_400);
         if year < 1980 {
-            return Ok(Stamp::default());
+            return Ok(Timestamp::default());
         }
         let of_day = seconds % 86_400;
         let [hour, minute, second] = [of_day / 3600, of_day / 60 % 60, of_day % 60].map(|part| part as u8);
         u16::try_from(year)
             .ok()
             .and_then(|year| zip::DateTime::from_date_and_time(year, month, day, hour, minute, second).ok())
-            .map(Stamp)
+            .map(Timestamp)
             .ok_or_else(|| {
                 Error::new(format!(
                     "`SOURCE_DATE_EPOCH={seconds}` is after 2107, the last year of a ZIP time"
@@ -234,14 +234,14 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
 
 /// The paths of one archive, to find two entries for one path.
 #[derive(Default)]
-struct Names(BTreeMap<String, bool>);
+struct EntryNames(BTreeMap<String, bool>);
 
 enum Clash {
     Same(String),
     Below { file: String, entry: String },
 }
 
-impl Names {
+impl EntryNames {
     fn add(&mut self, name: &str, is_directory: bool) -> std::result::Result<(), Clash> {
         match self.0.insert(name.to_owned(), is_directory) {
             None => Ok(()),

@@ -34,7 +34,7 @@ use results::{Results, together};
 
 /// What a run comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RunOutcome {
     /// Done.
     Done,
     /// Findings of severity error.
@@ -48,21 +48,21 @@ pub enum Outcome {
 /// # Errors
 ///
 /// What kept the run from an answer. With JSON it is in the document on stdout, too.
-pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
+pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<RunOutcome> {
     let mut results = Results::default();
     let answered = match &resolved.job {
         Job::Bundle(packages) => bundle::run(packages, context, ui, &mut results),
         Job::Verify(job) => verify::run(job, &resolved.output, context, ui, &mut results),
         Job::Baseline(job) => {
-            return baseline::run(job, &resolved.output, context, ui).map(|()| Outcome::Done);
+            return baseline::run(job, &resolved.output, context, ui).map(|()| RunOutcome::Done);
         }
         Job::Config(packages) => {
             config::print(packages, &resolved.output, ui);
-            return Ok(Outcome::Done);
+            return Ok(RunOutcome::Done);
         }
         Job::Page(code) => {
             ui.data(pages::page(*code));
-            return Ok(Outcome::Done);
+            return Ok(RunOutcome::Done);
         }
     };
     let together = together(&results.errors);
@@ -70,9 +70,9 @@ pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<Outcome> {
     let error = answered.as_ref().err().or(one).or(together.as_ref());
     print(&results, error, &resolved.output, context, ui)?;
     answered.map(|()| match (results.errors.is_empty(), results.programs.iter().any(|it| it.fails)) {
-        (false, _) => Outcome::NoAnswer,
-        (true, true) => Outcome::Findings,
-        (true, false) => Outcome::Done,
+        (false, _) => RunOutcome::NoAnswer,
+        (true, true) => RunOutcome::Findings,
+        (true, false) => RunOutcome::Done,
     })
 }
 
@@ -107,7 +107,7 @@ fn print(
 }
 
 /// Reports an error from before the job began: in a form for programs, too, unless the command line is wrong.
-pub fn unanswered(error: Error, output: &Output, context: &Context, ui: &Ui) -> Result<Outcome> {
+pub fn unanswered(error: Error, output: &Output, context: &Context, ui: &Ui) -> Result<RunOutcome> {
     if !error.is_usage() {
         print(&Results::default(), Some(&error), output, context, ui)?;
     }

@@ -89,7 +89,7 @@ pub struct Selector {
     /// The file or directory that everything is found in, absolute.
     pub root: Utf8PathBuf,
     /// What is taken of a directory; empty for everything.
-    parts: Vec<Part>,
+    parts: Vec<PathPart>,
     /// Matches a whole path below the root; `None` for everything.
     pattern: Option<GlobMatcher>,
     exclude: Vec<(bool, GlobMatcher)>,
@@ -101,7 +101,7 @@ pub struct Selector {
     is_directory: bool,
 }
 
-enum Part {
+enum PathPart {
     /// `**`.
     Any,
     Name(GlobMatcher),
@@ -130,7 +130,8 @@ impl Selector {
                 .map(|glob| glob.compile_matcher())
                 .map_err(|error| Error::usage(format!("`--include {shown}` is not a pattern")).because(error))
         };
-        let name = |part: &&str| if *part == "**" { Ok(Part::Any) } else { glob(part).map(Part::Name) };
+        let name =
+            |part: &&str| if *part == "**" { Ok(PathPart::Any) } else { glob(part).map(PathPart::Name) };
         let exclude = |text: &String| {
             let matcher = glob(text.trim_end_matches('/'))?;
             Ok((text.trim_end_matches('/').contains('/'), matcher))
@@ -181,9 +182,9 @@ impl Selector {
                 // Without a pattern everything is.
                 None if self.is_plain() => break,
                 None => return false,
-                Some(Part::Any) => break,
-                Some(Part::Name(glob)) if glob.is_match(name) => {}
-                Some(Part::Name(_)) => return false,
+                Some(PathPart::Any) => break,
+                Some(PathPart::Name(glob)) if glob.is_match(name) => {}
+                Some(PathPart::Name(_)) => return false,
             }
         }
         !self.excludes(below)

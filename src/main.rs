@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use cargo_lambda_bundle::cli::documents;
-use cargo_lambda_bundle::command::{self, Outcome};
+use cargo_lambda_bundle::command::{self, RunOutcome};
 use cargo_lambda_bundle::environment::Environment;
 use cargo_lambda_bundle::error::{Error, Result};
 use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     if let Some(asked) = line.print() {
         let ui = Ui::new(1, None, false);
         ui.data(&documents::text(&asked));
-        return exit(&ui, Ok(Outcome::Done));
+        return exit(&ui, Ok(RunOutcome::Done));
     }
     let (ui, result) = match context() {
         Ok(context) => run(&line, &context),
@@ -42,11 +42,11 @@ fn main() -> ExitCode {
     exit(&ui, result)
 }
 
-fn exit(ui: &Ui, result: Result<Outcome>) -> ExitCode {
+fn exit(ui: &Ui, result: Result<RunOutcome>) -> ExitCode {
     ExitCode::from(match result.and_then(|outcome| ui.delivered().map(|()| outcome)) {
-        Ok(Outcome::Done) => DONE,
-        Ok(Outcome::Findings) => FINDINGS,
-        Ok(Outcome::NoAnswer) => NO_ANSWER,
+        Ok(RunOutcome::Done) => DONE,
+        Ok(RunOutcome::Findings) => FINDINGS,
+        Ok(RunOutcome::NoAnswer) => NO_ANSWER,
         Err(error) => {
             ui.error(&error);
             if error.is_usage() { USAGE } else { NO_ANSWER }
@@ -54,7 +54,7 @@ fn exit(ui: &Ui, result: Result<Outcome>) -> ExitCode {
     })
 }
 
-fn run(line: &CommandLine, context: &Context) -> (Ui, Result<Outcome>) {
+fn run(line: &CommandLine, context: &Context) -> (Ui, Result<RunOutcome>) {
     let ui = |output: &Output| Ui::new(output.verbosity, output.color, output.may_show_progress);
     match settings::resolve(line, context) {
         Ok(resolved) => {

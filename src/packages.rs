@@ -10,7 +10,7 @@ use crate::text::percent_encoded;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
     /// Whose package.
-    pub kind: Kind,
+    pub kind: PackageKind,
     /// Its name.
     pub name: String,
     /// Its version.
@@ -23,7 +23,7 @@ pub struct Package {
 
 /// The kinds of packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PackageKind {
     /// Debian's.
     Deb,
     /// Alpine's.
@@ -46,8 +46,8 @@ impl Package {
     pub fn purl(&self, distribution: &Distribution) -> String {
         let encoded = |text: &str| percent_encoded(text, "");
         let (kind, usual) = match self.kind {
-            Kind::Deb => ("deb", "debian"),
-            Kind::Apk => ("apk", "alpine"),
+            PackageKind::Deb => ("deb", "debian"),
+            PackageKind::Apk => ("apk", "alpine"),
         };
         let id = distribution.id.as_deref().unwrap_or(usual);
         let mut purl = format!("pkg:{kind}/{}/{}", encoded(id), encoded(&self.name));
@@ -84,7 +84,7 @@ pub fn dpkg_package(list: &str) -> Option<Package> {
         Some((name, arch)) => (name, Some(arch.to_owned())),
         None => (stem, None),
     };
-    Some(Package { kind: Kind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() })
+    Some(Package { kind: PackageKind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() })
 }
 
 /// Adds what dpkg's status file says of these packages.
@@ -125,7 +125,7 @@ pub fn apk_installed(database: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String
             if let (true, Some(name)) = (wanted.contains(unmerged(&path)), line('P')) {
                 let (version, arch) = (line('V'), line('A'));
                 let licenses = line('L').into_iter().collect();
-                let package = Package { kind: Kind::Apk, name, version, arch, licenses };
+                let package = Package { kind: PackageKind::Apk, name, version, arch, licenses };
                 owned.insert(unmerged(&path).to_owned(), package);
             }
         }
@@ -178,7 +178,7 @@ mod tests {
 
     fn deb(name: &str, arch: Option<&str>) -> Package {
         let arch = arch.map(str::to_owned);
-        Package { kind: Kind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() }
+        Package { kind: PackageKind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() }
     }
 
     #[test]

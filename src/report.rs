@@ -157,7 +157,7 @@ pub struct ProgramReport {
     pub edits: Vec<Edit>,
     /// References of the bundle's copies that are bound otherwise than they were linked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rebound: Vec<Rebinding>,
+    pub rebound: Vec<RebindingReport>,
     /// The archive that was written or read.
     pub archive: Option<ArchiveReport>,
     /// With `explain`: how each library came to be where it is.
@@ -298,7 +298,7 @@ impl Edit {
 
 /// One reference that is bound otherwise than it was linked.
 #[derive(Debug, Clone, Serialize)]
-pub struct Rebinding {
+pub struct RebindingReport {
     /// The program's name or the library's.
     pub object: String,
     /// The symbol as the file had it.
@@ -312,7 +312,7 @@ pub struct Rebinding {
 }
 
 /// What a plan rebinds, for JSON.
-pub fn rebound(program: &str, files: &[ReboundFile]) -> Vec<Rebinding> {
+pub fn rebound(program: &str, files: &[ReboundFile]) -> Vec<RebindingReport> {
     let of_file = |file: &ReboundFile| {
         let object = file.library.as_deref().unwrap_or(program).to_owned();
         let references = file.references.clone().into_iter();
@@ -322,7 +322,7 @@ pub fn rebound(program: &str, files: &[ReboundFile]) -> Vec<Rebinding> {
                 BoundTo::Runtime(name) => (Some(name), Some("runtime")),
                 BoundTo::Supplied | BoundTo::Bundle => (Some(symbol.clone()), Some("bundle")),
             };
-            Rebinding { object: object.clone(), symbol, from, to, by }
+            RebindingReport { object: object.clone(), symbol, from, to, by }
         })
     };
     files.iter().flat_map(of_file).collect()

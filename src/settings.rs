@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::archive::{Compression, Stamp};
+use crate::archive::{Compression, Timestamp};
 use crate::audit::Code;
 use crate::elf::Arch;
 use crate::environment::Environment;
@@ -27,7 +27,7 @@ use crate::workspace::{Chosen, Selection};
 
 pub use output::Output;
 pub use resolve::{first_output, resolve};
-pub use sources::{CommandLine, Origin, Setting};
+pub use sources::{CommandLine, Setting, SettingOrigin};
 
 /// What the process was given beside its arguments.
 #[derive(Debug, Clone)]
@@ -219,7 +219,7 @@ pub struct BundleSettings {
     /// What to do with the plan.
     pub purpose: Purpose,
     /// The time of every archive entry.
-    pub stamp: Stamp,
+    pub stamp: Timestamp,
     /// The same in seconds since 1970, if it was named.
     pub epoch: Option<u64>,
 }

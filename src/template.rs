@@ -2,7 +2,7 @@
 //! what `terraform show -json` prints of a plan or a state.
 //!
 //! A template is not evaluated. Of references only those to parameters with a `Default` are followed; what is left is
-//! [`Setting::Unknown`], with the text that stands there. Nothing is guessed.
+//! [`TemplateSetting::Unknown`], with the text that stands there. Nothing is guessed.
 
 use serde_json::{Map, Value};
 
@@ -19,18 +19,18 @@ pub struct Function {
     /// Its logical name, or its address in Terraform.
     pub name: String,
     /// The local file or directory with its code, relative to the template.
-    pub code: Setting,
+    pub code: TemplateSetting,
     /// The runtime's name.
-    pub runtime: Setting,
+    pub runtime: TemplateSetting,
     /// `x86_64` or `arm64`, if the template is right.
-    pub architecture: Setting,
+    pub architecture: TemplateSetting,
     /// Lambda's `CodeSha256` of the ZIP that a Terraform plan was made with.
     pub code_sha256: Option<String>,
 }
 
 /// A value of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Setting {
+pub enum TemplateSetting {
     /// It stands there.
     Known(String),
     /// It does not, and this is what Lambda takes then, or the default of the parameter that does.
@@ -39,12 +39,12 @@ pub enum Setting {
     Unknown(String),
 }
 
-impl Setting {
+impl TemplateSetting {
     /// The value, if it can be told.
     pub fn value(&self) -> Option<&str> {
         match self {
-            Setting::Known(value) | Setting::Default(value) => Some(value),
-            Setting::Unknown(_) => None,
+            TemplateSetting::Known(value) | TemplateSetting::Default(value) => Some(value),
+            TemplateSetting::Unknown(_) => None,
         }
     }
 }
@@ -102,19 +102,19 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
         let key_in_s3 = property(key).and_then(|code| code["S3Key"].as_str());
         let local = asset(resource).or_else(|| asset_of_key(assets, key_in_s3?));
         let code = match (local, property(key)) {
-            (Some(path), _) => Setting::Known(path.to_owned()),
+            (Some(path), _) => TemplateSetting::Known(path.to_owned()),
             (None, _) if property("InlineCode").is_some() => {
-                Setting::Unknown("its code is in the template".into())
+                TemplateSetting::Unknown("its code is in the template".into())
             }
-            (None, None) => Setting::Unknown(format!("it has no `{key}`")),
+            (None, None) => TemplateSetting::Unknown(format!("it has no `{key}`")),
             (None, Some(code)) => local_code(code, &parameters),
         };
         let runtime = match property("Runtime") {
             Some(runtime) => resolve(runtime, &parameters),
-            None => Setting::Unknown("it has no `Runtime`".into()),
+            None => TemplateSetting::Unknown("it has no `Runtime`".into()),
         };
         let architecture = match property("Architectures") {
-            None => Setting::Default(DEFAULT_ARCHITECTURE.into()),
+            None => TemplateSetting::Default(DEFAULT_ARCHITECTURE.into()),
             Some(Value::Array(items)) if items.len() == 1 => resolve(&items[0], &parameters),
             Some(value) => resolve(value, &parameters),
         };
@@ -140,25 +140,25 @@ fn asset_of_key<'a>(assets: &'a Value, key: &str) -> Option<&'a str> {
     files.into_iter().find(goes_to)?["source"]["path"].as_str()
 }
 
-fn local_code(code: &Value, parameters: &Map<String, Value>) -> Setting {
+fn local_code(code: &Value, parameters: &Map<String, Value>) -> TemplateSetting {
     if code.get("ZipFile").is_some() {
-        return Setting::Unknown("its code is in the template".into());
+        return TemplateSetting::Unknown("its code is in the template".into());
     }
     if ["S3Bucket", "S3Key", "Bucket", "Key"].iter().any(|key| code.get(key).is_some()) {
-        return Setting::Unknown("its code is in S3".into());
+        return TemplateSetting::Unknown("its code is in S3".into());
     }
     match resolve(code, parameters) {
-        Setting::Known(path) | Setting::Default(path) if path.starts_with("s3://") => {
-            Setting::Unknown("its code is in S3".into())
+        TemplateSetting::Known(path) | TemplateSetting::Default(path) if path.starts_with("s3://") => {
+            TemplateSetting::Unknown("its code is in S3".into())
         }
         setting => setting,
     }
 }
 
 /// A value, with references to parameters that have a default followed.
-fn resolve(value: &Value, parameters: &Map<String, Value>) -> Setting {
+fn resolve(value: &Value, parameters: &Map<String, Value>) -> TemplateSetting {
     if let Some(text) = scalar(value) {
-        return Setting::Known(text);
+        return TemplateSetting::Known(text);
     }
     let default = |name: &str| parameters.get(name).and_then(|parameter| scalar(&parameter["Default"]));
     let found = match (value.get("Ref"), value.get("Fn::Sub")) {
@@ -166,7 +166,10 @@ fn resolve(value: &Value, parameters: &Map<String, Value>) -> Setting {
         (_, Some(Value::String(text))) => substitute(text, default),
         _ => None,
     };
-    found.map_or_else(|| Setting::Unknown(format!("it is `{}`", shown(value))), Setting::Default)
+    found.map_or_else(
+        || TemplateSetting::Unknown(format!("it is `{}`", shown(value))),
+        TemplateSetting::Default,
+    )
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -222,8 +225,8 @@ fn terraform(document: &Value) -> Vec<Function> {
                 continue;
             }
             let setting = |value: &Value, key: &str| match scalar(value) {
-                Some(text) => Setting::Known(text),
-                None => Setting::Unknown(format!("it has no known `{key}`")),
+                Some(text) => TemplateSetting::Known(text),
+                None => TemplateSetting::Unknown(format!("it has no known `{key}`")),
             };
             functions.push(Function {
                 name: resource["address"].as_str().unwrap_or("aws_lambda_function").to_owned(),
@@ -252,10 +255,10 @@ mod tests {
 
     #[track_caller]
     fn check_with(text: &str, assets: Option<&str>, expected: &[&str]) {
-        let shown = |setting: &Setting| match setting {
-            Setting::Known(value) => value.clone(),
-            Setting::Default(value) => format!("({value})"),
-            Setting::Unknown(why) => format!("<{why}>"),
+        let shown = |setting: &TemplateSetting| match setting {
+            TemplateSetting::Known(value) => value.clone(),
+            TemplateSetting::Default(value) => format!("({value})"),
+            TemplateSetting::Unknown(why) => format!("<{why}>"),
         };
         let functions = functions(text, assets).unwrap();
         let lines: Vec<String> = functions

@@ -147,7 +147,7 @@ pub enum LibraryDirOrigin {
 /// A project whose programs are selected, not yet looked for.
 pub struct Chosen<'a> {
     project: project::Project<'a>,
-    programs: Vec<select::Program>,
+    programs: Vec<select::SelectedProgram>,
 }
 
 /// A manifest with its `metadata` table; `null` if it has none.

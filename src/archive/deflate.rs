@@ -68,7 +68,7 @@ impl Deflated {
     }
 }
 
-struct Job {
+struct ChunkJob {
     /// The index of its file.
     file: usize,
     range: Range<u64>,
@@ -95,11 +95,11 @@ pub(super) fn each(
 ) -> Result<()> {
     let jobs_of = |(file, content): (usize, &&Content)| {
         let n_bytes = content.n_bytes();
-        chunks(content).map(move |range| Job { file, is_last: range.end == n_bytes, range })
+        chunks(content).map(move |range| ChunkJob { file, is_last: range.end == n_bytes, range })
     };
-    let jobs: Vec<Job> = files.iter().enumerate().flat_map(jobs_of).collect();
+    let jobs: Vec<ChunkJob> = files.iter().enumerate().flat_map(jobs_of).collect();
     let encoders = (0..workers(threads, files.iter().copied())).map(|_| Encoder::new(compression)).collect();
-    let compress = |encoder: &mut Encoder, Job { file, range, is_last }: Job| {
+    let compress = |encoder: &mut Encoder, ChunkJob { file, range, is_last }: ChunkJob| {
         let bytes = files[file].read(range)?;
         Ok(Done {
             crc32: crc32(0, &bytes),

@@ -8,7 +8,7 @@ use zip::read::ZipFileEntry;
 use zip::result::ZipError;
 use zip::{ZipArchive, ZipReadOptions};
 
-use super::{Names, S_IFLNK, S_IFREG, name_fault};
+use super::{EntryNames, S_IFLNK, S_IFREG, name_fault};
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::text::{n_bytes, printable};
@@ -149,7 +149,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
         )));
     }
 
-    let mut names = Names::default();
+    let mut names = EntryNames::default();
     let mut entries = Vec::with_capacity(n_entries);
     // The files to unpack: their places in `entries` and in the archive's directory.
     let mut files = Vec::new();

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 
 use super::deflate::{self, Compression, Deflated};
-use super::{Content, Entry, Names, S_IFLNK, S_IFREG, Stamp, link_target, name_fault, rank};
+use super::{Content, Entry, EntryNames, S_IFLNK, S_IFREG, Timestamp, link_target, name_fault, rank};
 use crate::error::{Error, Result};
 use crate::text::{n_bytes, printable};
 
@@ -20,7 +20,7 @@ const MAX_ENTRIES: usize = u16::MAX as usize - 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// The time of every entry.
-    pub stamp: Stamp,
+    pub stamp: Timestamp,
     /// How hard to compress.
     pub compression: Compression,
     /// How many threads compress. The archive's bytes are the same for any number.
@@ -30,7 +30,11 @@ pub struct Options {
 impl Default for Options {
     /// The first time that DOS can say, the default compression, one thread.
     fn default() -> Self {
-        Options { stamp: Stamp::default(), compression: Compression::default(), threads: NonZeroUsize::MIN }
+        Options {
+            stamp: Timestamp::default(),
+            compression: Compression::default(),
+            threads: NonZeroUsize::MIN,
+        }
     }
 }
 
@@ -45,7 +49,7 @@ pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Resu
     let contents: Vec<&Content> = entries.iter().map(|entry| &entry.content).collect();
     deflate::each(&contents, options.compression, options.threads, |at, deflated| {
         let Entry { name, content, .. } = &entries[at];
-        let header = Header::of(&entries[at], &deflated, options.stamp);
+        let header = EntryHeader::of(&entries[at], &deflated, options.stamp);
         directory.extend(header.central(name, position));
         let mut put = |bytes: &[u8]| {
             position += bytes.len() as u32; // `check_plan` has seen that it all fits
@@ -82,9 +86,9 @@ enum Method {
 }
 
 /// What the two headers of an entry say.
-struct Header {
+struct EntryHeader {
     method: Method,
-    stamp: Stamp,
+    stamp: Timestamp,
     crc32: u32,
     compressed_size: u32,
     size: u32,
@@ -92,8 +96,8 @@ struct Header {
     mode: u32,
 }
 
-impl Header {
-    fn of(entry: &Entry, deflated: &Deflated, stamp: Stamp) -> Header {
+impl EntryHeader {
+    fn of(entry: &Entry, deflated: &Deflated, stamp: Timestamp) -> EntryHeader {
         let (mode, may_deflate) = match entry.content {
             Content::File(_) | Content::Stored(_) => (S_IFREG | entry.mode.bits(), true),
             Content::Link(_) => (S_IFLNK | 0o777, false), // not all readers inflate a target
@@ -103,7 +107,7 @@ impl Header {
             n if may_deflate && n < size => (Method::Deflated, n),
             _ => (Method::Stored, size),
         };
-        Header {
+        EntryHeader {
             method,
             stamp,
             crc32: deflated.crc32,
@@ -165,7 +169,7 @@ pub fn check_plan(entries: &[Entry]) -> Result<()> {
             entries.len()
         )));
     }
-    let mut names = Names::default();
+    let mut names = EntryNames::default();
     let mut total: u64 = 0;
     for (at, entry) in entries.iter().enumerate() {
         let name = &entry.name;

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::text::Entry;
+use super::text::TextLine;
 use super::{Baseline, Evidence, Nodes, Presence, SystemObject, is_glibc_part};
 use crate::elf::{
     Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, NamedSymbol, SymbolTable, Uses, VersionDefinition,
@@ -307,7 +307,7 @@ pub(super) struct ElfDraft {
 }
 
 impl ElfDraft {
-    pub(super) fn new(entry: &Entry<'_>, arch: Option<Arch>) -> Result<ElfDraft> {
+    pub(super) fn new(entry: &TextLine<'_>, arch: Option<Arch>) -> Result<ElfDraft> {
         let arch = arch.ok_or_else(|| entry.error("an `arch` line must come first"))?;
         let facts = ElfFacts {
             class64: true,
@@ -322,7 +322,7 @@ impl ElfDraft {
         Ok(ElfDraft { path: entry.path()?, facts, symbols: Vec::new(), package: None })
     }
 
-    pub(super) fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+    pub(super) fn take(&mut self, entry: &TextLine<'_>) -> Result<()> {
         let facts = &mut self.facts;
         match entry.key {
             "soname" => entry.once(&mut facts.soname, entry.text()?.to_owned())?,

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::text::Entry;
+use super::text::TextLine;
 use crate::elf::{self, ElfError, ElfFacts, Part};
 use crate::error::{Error, Result};
 use crate::paths;
@@ -69,12 +69,12 @@ pub struct Probe {
     /// /etc/ld.so.cache.
     pub cache: Option<Vec<u8>>,
     /// What stands where; directories are those that were listed and those that others stand in.
-    pub nodes: BTreeMap<String, Node>,
+    pub nodes: BTreeMap<String, ProbedNode>,
 }
 
 /// What stands at a path.
 #[derive(Debug)]
-pub enum Node {
+pub enum ProbedNode {
     /// A directory.
     Directory,
     /// A symbolic link and its target.
@@ -86,7 +86,7 @@ pub enum Node {
 }
 
 /// A file whose parts come next.
-struct Draft {
+struct FileDraft {
     line: usize,
     path: String,
     size: u64,
@@ -105,11 +105,11 @@ impl Probe {
             Some((_, FORM)) => {}
             _ => return Err(Error::new(format!("line 1: it is not `{FORM}`"))),
         }
-        let mut reader = Reader::default();
+        let mut reader = ProbeReader::default();
         let mut last = 1;
         for (at, line) in lines {
             last = at + 1;
-            let entry = Entry::of_line(last, line);
+            let entry = TextLine::of_line(last, line);
             if reader.ended {
                 return Err(entry.error("there is more behind `end`"));
             }
@@ -123,7 +123,7 @@ impl Probe {
 }
 
 #[derive(Default)]
-struct Reader {
+struct ProbeReader {
     recorded: Option<String>,
     kernel: Option<String>,
     system: Option<String>,
@@ -131,13 +131,13 @@ struct Reader {
     cache: Option<Vec<u8>>,
     variables: BTreeMap<String, String>,
     default_dirs: Vec<String>,
-    nodes: BTreeMap<String, Node>,
-    file: Option<Draft>,
+    nodes: BTreeMap<String, ProbedNode>,
+    file: Option<FileDraft>,
     ended: bool,
 }
 
-impl Reader {
-    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+impl ProbeReader {
+    fn take(&mut self, entry: &TextLine<'_>) -> Result<()> {
         if entry.key != "part" {
             self.finish_file()?;
         }
@@ -165,21 +165,21 @@ impl Reader {
                 entry.once(&mut self.glibc, release)
             }
             "cache" => entry.once(&mut self.cache, decode(entry, entry.word()?)?),
-            "directory" => self.add(entry, plain(entry, entry.text()?)?, Node::Directory),
-            "special" => self.add(entry, plain(entry, entry.text()?)?, Node::Special),
+            "directory" => self.add(entry, plain(entry, entry.text()?)?, ProbedNode::Directory),
+            "special" => self.add(entry, plain(entry, entry.text()?)?, ProbedNode::Special),
             "link" => {
                 let (path, target) = entry
                     .text()?
                     .split_once('\t')
                     .filter(|(_, target)| !target.is_empty())
                     .ok_or_else(|| entry.error("expected `link PATH`, a tab and the target"))?;
-                self.add(entry, plain(entry, path)?, Node::Link(target.to_owned()))
+                self.add(entry, plain(entry, path)?, ProbedNode::Link(target.to_owned()))
             }
             "file" => {
                 let (size, path) = entry.word_and_rest("SIZE PATH")?;
                 let size = size.parse().map_err(|_| entry.error("expected `file SIZE PATH`"))?;
                 let path = plain(entry, path)?;
-                self.file = Some(Draft { line: entry.line(), path, size, parts: Vec::new() });
+                self.file = Some(FileDraft { line: entry.line(), path, size, parts: Vec::new() });
                 Ok(())
             }
             "part" => {
@@ -206,7 +206,7 @@ impl Reader {
         }
     }
 
-    fn add(&mut self, entry: &Entry<'_>, path: String, node: Node) -> Result<()> {
+    fn add(&mut self, entry: &TextLine<'_>, path: String, node: ProbedNode) -> Result<()> {
         match self.nodes.insert(path, node) {
             None => Ok(()),
             Some(_) => Err(entry.error("a second line for that path")),
@@ -215,7 +215,7 @@ impl Reader {
 
     /// Reads a file when all of its parts are there.
     fn finish_file(&mut self) -> Result<()> {
-        let Some(Draft { line, path, size, parts }) = self.file.take() else { return Ok(()) };
+        let Some(FileDraft { line, path, size, parts }) = self.file.take() else { return Ok(()) };
         let parts: Vec<Part> = parts.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
         let facts = match elf::parse_parts(size, &parts) {
             Err(ElfError::NotRead(_)) => {
@@ -225,7 +225,7 @@ impl Reader {
             }
             facts => facts.map(Arc::new),
         };
-        match self.nodes.insert(path, Node::File(size, facts)) {
+        match self.nodes.insert(path, ProbedNode::File(size, facts)) {
             None => Ok(()),
             Some(_) => Err(Error::new(format!("line {line}: a second line for that path"))),
         }
@@ -245,7 +245,10 @@ impl Reader {
             }
         }
         for path in above {
-            if !matches!(self.nodes.entry(path.clone()).or_insert(Node::Directory), Node::Directory) {
+            if !matches!(
+                self.nodes.entry(path.clone()).or_insert(ProbedNode::Directory),
+                ProbedNode::Directory
+            ) {
                 return Err(Error::new(format!(
                     "line {last}: it ends, and `{path}` is both a file and a directory"
                 )));
@@ -267,14 +270,14 @@ impl Reader {
     }
 }
 
-fn decode(entry: &Entry<'_>, text: &str) -> Result<Vec<u8>> {
+fn decode(entry: &TextLine<'_>, text: &str) -> Result<Vec<u8>> {
     STANDARD
         .decode(text)
         .map_err(|_| entry.error(format_args!("the bytes of `{}` are not Base64", entry.key)))
 }
 
 /// An absolute path without `.`, `..` and empty parts; it may contain spaces.
-fn plain(entry: &Entry<'_>, path: &str) -> Result<String> {
+fn plain(entry: &TextLine<'_>, path: &str) -> Result<String> {
     match paths::normalize(path) == path && path.starts_with('/') {
         true => Ok(path.to_owned()),
         false => Err(entry.error(format_args!("the path of `{}` is not absolute and plain", entry.key))),

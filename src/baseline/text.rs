@@ -12,23 +12,23 @@ use crate::paths;
 
 /// What the lines after the header are about.
 enum Block {
-    Object(Box<Draft>),
+    Object(Box<ObjectDraft>),
     /// With the line it begins in.
     Elf(usize, Box<ElfDraft>),
 }
 
 /// Reads a whole text. `arch` is the architecture of a text that does not say.
 pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
-    let mut header = Header::default();
+    let mut header = Preamble::default();
     let mut blocks: Vec<Block> = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let entry = Entry::of_line(at + 1, line);
+        let entry = TextLine::of_line(at + 1, line);
         match (entry.key, blocks.last_mut()) {
-            ("object", _) => blocks.push(Block::Object(Box::new(Draft::new(&entry)?))),
+            ("object", _) => blocks.push(Block::Object(Box::new(ObjectDraft::new(&entry)?))),
             ("elf", _) => {
                 blocks.push(Block::Elf(entry.line, Box::new(ElfDraft::new(&entry, header.arch.or(arch))?)))
             }
@@ -64,17 +64,17 @@ pub(super) fn has_control(text: &str) -> bool {
 }
 
 /// One line that is not a comment.
-pub(super) struct Entry<'a> {
+pub(super) struct TextLine<'a> {
     /// Counted from 1.
     line: usize,
     pub(super) key: &'a str,
     value: &'a str,
 }
 
-impl<'a> Entry<'a> {
-    pub(super) fn of_line(line: usize, text: &'a str) -> Entry<'a> {
+impl<'a> TextLine<'a> {
+    pub(super) fn of_line(line: usize, text: &'a str) -> TextLine<'a> {
         let (key, value) = text.split_once(BLANK).unwrap_or((text, ""));
-        Entry { line, key, value: value.trim_start() }
+        TextLine { line, key, value: value.trim_start() }
     }
 
     /// The number of the line, counted from 1.
@@ -176,7 +176,7 @@ fn shown(word: &str) -> String {
 
 /// The lines before the first object.
 #[derive(Default)]
-struct Header {
+struct Preamble {
     runtime: Option<String>,
     /// The table that this one changes, and the line that names it.
     root: Option<(String, usize)>,
@@ -196,8 +196,8 @@ struct Header {
     root_files: Option<Root>,
 }
 
-impl Header {
-    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+impl Preamble {
+    fn take(&mut self, entry: &TextLine<'_>) -> Result<()> {
         match entry.key {
             "runtime" => entry.once(&mut self.runtime, entry.word()?.to_owned()),
             "root" => entry.once(&mut self.root, (entry.word()?.to_owned(), entry.line)),
@@ -279,7 +279,7 @@ impl Header {
             "link" | "refused" => {
                 let form = if entry.key == "link" { "PATH TARGET" } else { "PATH REASON" };
                 let (path, rest) = entry.word_and_rest(form)?;
-                let path = Entry { value: path, ..*entry }.path()?;
+                let path = TextLine { value: path, ..*entry }.path()?;
                 let rest = rest.to_owned();
                 let found =
                     if entry.key == "link" { RootEntry::Link(rest) } else { RootEntry::Refused(rest) };
@@ -298,7 +298,7 @@ impl Header {
         }
     }
 
-    fn finish(mut self, drafts: Vec<Draft>, arch: Option<Arch>) -> Result<Baseline> {
+    fn finish(mut self, drafts: Vec<ObjectDraft>, arch: Option<Arch>) -> Result<Baseline> {
         fn required<T>(value: Option<T>, key: &str) -> Result<T> {
             value.ok_or_else(|| Error::new(format!("no `{key}` line before the first object")))
         }
@@ -436,7 +436,7 @@ struct Keep {
 }
 
 /// An object whose lines are being read.
-struct Draft {
+struct ObjectDraft {
     /// Of its `object` line.
     line: usize,
     soname: String,
@@ -453,9 +453,9 @@ struct Draft {
     nodes_from: Option<NodesFrom>,
 }
 
-impl Draft {
-    fn new(entry: &Entry<'_>) -> Result<Draft> {
-        Ok(Draft {
+impl ObjectDraft {
+    fn new(entry: &TextLine<'_>) -> Result<ObjectDraft> {
+        Ok(ObjectDraft {
             line: entry.line,
             soname: entry.file_name()?,
             directory: None,
@@ -472,7 +472,7 @@ impl Draft {
         })
     }
 
-    fn take(&mut self, entry: &Entry<'_>) -> Result<()> {
+    fn take(&mut self, entry: &TextLine<'_>) -> Result<()> {
         match entry.key {
             "directory" => entry.once(&mut self.directory, entry.absolute()?),
             "file" => entry.once(&mut self.file, entry.file_name()?),

@@ -13,7 +13,7 @@ use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::nearest::nearest_first;
 use crate::report::baseline::{
-    BaselineReport, Table, difference, difference_text, list_text, show_text, table,
+    BaselineReport, BaselineTable, difference, difference_text, list_text, show_text, table,
 };
 use crate::settings::{BaselineJob, Capture, CaptureFrom, Context, Output};
 use crate::text::printable;
@@ -42,9 +42,9 @@ pub(super) fn run(job: &BaselineJob, output: &Output, context: &Context, ui: &Ui
 }
 
 /// A document, and the same for people.
-type Answer = (BaselineReport, String);
+type Printed = (BaselineReport, String);
 
-fn show((report, text): Answer, is_json: bool, ui: &Ui) {
+fn show((report, text): Printed, is_json: bool, ui: &Ui) {
     if is_json {
         ui.data(&report.to_json());
         return;
@@ -54,9 +54,9 @@ fn show((report, text): Answer, is_json: bool, ui: &Ui) {
     }
 }
 
-fn list(context: &Context) -> Result<Answer> {
+fn list(context: &Context) -> Result<Printed> {
     let today = date::day(context.now);
-    let tables: Vec<Table> = baseline::names()
+    let tables: Vec<BaselineTable> = baseline::names()
         .into_iter()
         .flat_map(|name| [Arch::X86_64, Arch::Arm64].map(|arch| baseline::embedded(name, arch)))
         .flatten()
@@ -66,7 +66,7 @@ fn list(context: &Context) -> Result<Answer> {
     Ok((BaselineReport { tables, ..BaselineReport::new() }, text))
 }
 
-fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
+fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Printed> {
     let found = find(name, arch, context)?;
     let known = baseline::names().contains(&name);
     let bootstrap = known.then(|| baseline::starts_bootstrap(name));
@@ -75,7 +75,7 @@ fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Answer>
     Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
 }
 
-fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Answer> {
+fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Printed> {
     let difference = difference(&*find(a, arch, context)?, &*find(b, arch, context)?);
     let text = difference_text(&difference);
     Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::inputs::{self, Place};
+use super::inputs::{self, OutputPlace};
 use super::layers;
 use super::program::{ProgramJob, layout};
 use super::programs::{ProgramInput, load, programs, say_whose, settings_of};
@@ -89,7 +89,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
             _ => None,
         };
         if let Some(path) = output.as_deref() {
-            inputs.check(&Place { path, flag: "--split-layer <NAME>" })?;
+            inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
         }
         let layer = split::SplitLayer {
             name,
@@ -126,9 +126,9 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         let mut results = Results::default();
         let answer =
             input.and_then(|input| shared_by_all.job(&input, settings, &ui).run(&input, &mut results));
-        Done { name, answer, results, ui }
+        Finished { name, answer, results, ui }
     };
-    parallel::in_order(vec![(); threads], jobs, work, |done: Done| {
+    parallel::in_order(vec![(); threads], jobs, work, |done: Finished| {
         ui.replay(done.ui);
         results.programs.extend(done.results.programs);
         match done.answer {
@@ -136,7 +136,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
             Err(error) => {
                 ui.error(&error);
                 results.errors.push(error);
-                lines.push(summary::Line::unanswered(&done.name));
+                lines.push(summary::SummaryLine::unanswered(&done.name));
             }
         }
         progress.done(&done.name);
@@ -150,9 +150,9 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
 }
 
 /// What one of several programs came to.
-struct Done {
+struct Finished {
     name: String,
-    answer: Result<Option<summary::Line>>,
+    answer: Result<Option<summary::SummaryLine>>,
     results: Results,
     ui: Ui,
 }

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::include::Include;
 use crate::report::{self};
-use crate::settings::table::{Kind, Scope, Values};
-use crate::settings::{Origin, Output, PackageSettings, Packages, Setting};
+use crate::settings::table::{SettingScope, ValueKind, Values};
+use crate::settings::{Output, PackageSettings, Packages, Setting, SettingOrigin};
 use crate::text::printable;
 use crate::ui::Ui;
 
@@ -55,7 +55,7 @@ pub(super) fn print(packages: &Packages, output: &Output, ui: &Ui) {
 
 /// The settings that have a variable: those that have none are the command line's own.
 fn shown(package: &PackageSettings) -> impl Iterator<Item = &Setting> {
-    package.values.iter().filter(|setting| setting.row.scope != Scope::Flag)
+    package.values.iter().filter(|setting| setting.row.scope != SettingScope::Flag)
 }
 
 /// One line for each setting, in columns: name, value, where from.
@@ -90,28 +90,28 @@ fn package_report(package: &PackageSettings) -> PackageReport {
 fn value(setting: &Setting) -> serde_json::Value {
     let values = &setting.values;
     match setting.row.kind {
-        Kind::Switch => {
-            (setting.origin != Origin::Default && values.first().is_some_and(|on| on == "true")).into()
+        ValueKind::Switch => {
+            (setting.origin != SettingOrigin::Default && values.first().is_some_and(|on| on == "true")).into()
         }
-        Kind::Count => values.first().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0).into(),
-        Kind::One(_) => values.first().cloned().into(),
-        Kind::List(Values::Include) => {
+        ValueKind::Count => values.first().and_then(|count| count.parse::<u64>().ok()).unwrap_or(0).into(),
+        ValueKind::One(_) => values.first().cloned().into(),
+        ValueKind::List(Values::Include) => {
             let one = |word: &String| {
                 word.parse().map_or(word.as_str().into(), |it: Include| serde_json::json!(it))
             };
             values.iter().map(one).collect()
         }
-        Kind::List(_) => values.clone().into(),
+        ValueKind::List(_) => values.clone().into(),
     }
 }
 
 fn from(setting: &Setting) -> (&'static str, Option<String>) {
     match &setting.origin {
-        Origin::Flag => ("flag", None),
-        Origin::Variable(name) => ("variable", Some(name.clone())),
-        Origin::Package(path) => ("package", Some(path.clone())),
-        Origin::Workspace(path) => ("workspace", Some(path.clone())),
-        Origin::CargoLambda(path) => ("cargo-lambda", Some(path.clone())),
-        Origin::Default => ("default", None),
+        SettingOrigin::Flag => ("flag", None),
+        SettingOrigin::Variable(name) => ("variable", Some(name.clone())),
+        SettingOrigin::Package(path) => ("package", Some(path.clone())),
+        SettingOrigin::Workspace(path) => ("workspace", Some(path.clone())),
+        SettingOrigin::CargoLambda(path) => ("cargo-lambda", Some(path.clone())),
+        SettingOrigin::Default => ("default", None),
     }
 }

@@ -6,7 +6,7 @@ use crate::audit::Finding;
 use crate::baseline::{DEFAULT_RUNTIME, starts_bootstrap};
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::template::{self, Function, Setting, Zip};
+use crate::template::{self, Function, TemplateSetting, Zip};
 use crate::ui::Ui;
 
 /// A template that was read.
@@ -61,7 +61,7 @@ impl Template {
                     }
                     continue;
                 }
-                (None, Setting::Unknown(why)) => why.clone(),
+                (None, TemplateSetting::Unknown(why)) => why.clone(),
                 (None, code) => format!("{} is not there", code.value().unwrap_or_default()),
             };
             ui.status("Skipping", &format!("{} of {}: {why}", function.name, self.path));

@@ -6,26 +6,26 @@ use camino::Utf8PathBuf;
 
 use crate::archive::{Content, Digest, Entry};
 use crate::disk;
-use crate::disk::packages::Packages;
+use crate::disk::packages::PackageDatabase;
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::packages::Package;
 use crate::plan::{BundlePlan, Shipped};
-use crate::report::sbom::{self, Part, PartKind};
+use crate::report::sbom::{self, BundlePart, PartKind};
 use crate::report::{Library, ProgramReport};
 use crate::settings::BundleSettings;
 use crate::text::hex;
 
 /// The packages of the shipped libraries.
 pub(super) struct PackageIndex {
-    packages: Packages,
+    packages: PackageDatabase,
     by_source: BTreeMap<String, Package>,
 }
 
 impl PackageIndex {
     /// Asks the package databases of the build world.
     pub(super) fn of(job: &BundleSettings, plan: &BundlePlan) -> PackageIndex {
-        let packages = Packages::new(job.sysroot.as_deref());
+        let packages = PackageDatabase::new(job.sysroot.as_deref());
         let files: BTreeSet<&str> = plan.shipped.iter().map(|library| library.source.as_str()).collect();
         let by_source = packages.owners(&files);
         PackageIndex { packages, by_source }
@@ -51,7 +51,7 @@ impl PackageIndex {
         entries: &'a [Entry],
         plan: &'a BundlePlan,
         layout: &Layout,
-    ) -> Result<Vec<Part<'a>>> {
+    ) -> Result<Vec<BundlePart<'a>>> {
         let part = |entry: &'a Entry| {
             if let Content::Link(_) = &entry.content {
                 return None;
@@ -66,7 +66,7 @@ impl PackageIndex {
                 },
                 None => PartKind::File,
             };
-            Some(Digest::of_content(&entry.content).map(|digest| Part {
+            Some(Digest::of_content(&entry.content).map(|digest| BundlePart {
                 name: &entry.name,
                 sha256: digest.hex,
                 kind,
@@ -99,7 +99,7 @@ impl DocumentPaths {
         &self,
         index: &PackageIndex,
         report: &ProgramReport,
-        parts: &[Part],
+        parts: &[BundlePart],
         seconds: Option<u64>,
     ) -> Result<()> {
         if let Some(path) = &self.sbom {

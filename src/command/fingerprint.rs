@@ -192,7 +192,8 @@ mod tests {
         ];
         let mut keys: Vec<u128> = entries.iter().map(|entries| key(entries, &options)).collect();
         let fast = archive::Options { compression: archive::Compression::Fast, ..options };
-        let later = archive::Options { stamp: archive::Stamp::from_epoch(1_000_000_000).unwrap(), ..options };
+        let later =
+            archive::Options { stamp: archive::Timestamp::from_epoch(1_000_000_000).unwrap(), ..options };
         keys.extend([key(&entries[1], &fast), key(&entries[1], &later)]);
         let n = keys.len();
         keys.sort_unstable();

@@ -11,20 +11,20 @@ use crate::error::{Error, Result};
 use crate::settings::{Packages, Settings};
 
 /// A file, or with `--format dir` a directory, that will be written.
-pub(super) struct Place<'a> {
+pub(super) struct OutputPlace<'a> {
     pub path: &'a Utf8Path,
     /// The flag that names another one.
     pub flag: &'static str,
 }
 
 /// Where the bundle of a program and the documents about it go.
-pub(super) fn places(input: &ProgramInput) -> impl Iterator<Item = Place<'_>> {
+pub(super) fn places(input: &ProgramInput) -> impl Iterator<Item = OutputPlace<'_>> {
     let all = [
         (&input.output, "-o <FILE>"),
         (&input.documents.sbom, "--sbom <FILE>"),
         (&input.documents.licenses, "--licenses <FILE>"),
     ];
-    all.into_iter().filter_map(|(path, flag)| Some(Place { path: path.as_deref()?, flag }))
+    all.into_iter().filter_map(|(path, flag)| Some(OutputPlace { path: path.as_deref()?, flag }))
 }
 
 /// The files that a program's bundle is made of and that were named, but for its libraries.
@@ -56,7 +56,7 @@ impl<'a> Inputs<'a> {
     /// # Errors
     ///
     /// It is.
-    pub(super) fn check(&self, place: &Place) -> Result<()> {
+    pub(super) fn check(&self, place: &OutputPlace) -> Result<()> {
         match self.at(place.path) {
             None => Ok(()),
             Some(input) => Err(Error::usage(format!(

@@ -66,7 +66,7 @@ impl ProgramJob<'_> {
     /// # Errors
     ///
     /// What kept the program from an answer.
-    pub fn run(&self, input: &ProgramInput, results: &mut Results) -> Result<Option<summary::Line>> {
+    pub fn run(&self, input: &ProgramInput, results: &mut Results) -> Result<Option<summary::SummaryLine>> {
         let files = self.build_files(input)?;
         let build = files.worlds();
         let runtimes = self.baselines.runtimes(&self.settings.target);
@@ -75,7 +75,7 @@ impl ProgramJob<'_> {
         for runtime in &runtimes {
             let answered = self.on_runtime(input, runtime, &build)?;
             if answered.decides {
-                line = Some(summary::Line::of(&answered.report));
+                line = Some(summary::SummaryLine::of(&answered.report));
             }
             answers.push(answered);
         }

@@ -18,8 +18,8 @@ use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Layout};
 use crate::plan::IncludedObject;
 use crate::settings::{
-    self, BundleSettings, Context, Destination, Format, Origin, PackageSettings, Packages, Programs, Purpose,
-    Settings,
+    self, BundleSettings, Context, Destination, Format, PackageSettings, Packages, Programs, Purpose,
+    SettingOrigin, Settings,
 };
 use crate::ui::Ui;
 use crate::workspace;
@@ -252,7 +252,7 @@ pub(super) fn unreadable_program(path: &Utf8Path, error: ElfError) -> Error {
 /// cargo-lambda's settings are not ours: what is taken from them is said.
 pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
     for setting in &package.values {
-        if let Origin::CargoLambda(path) = &setting.origin {
+        if let SettingOrigin::CargoLambda(path) = &setting.origin {
             let names: Vec<String> = setting
                 .values
                 .iter()

@@ -5,13 +5,13 @@ use crate::text;
 use crate::ui::Ui;
 
 /// What a run came to for one program.
-pub(super) struct Line {
+pub(super) struct SummaryLine {
     cells: [String; 5],
 }
 
-impl Line {
+impl SummaryLine {
     /// For a program that was looked at.
-    pub(super) fn of(artifact: &ProgramReport) -> Line {
+    pub(super) fn of(artifact: &ProgramReport) -> SummaryLine {
         let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
         let (zipped, unzipped) = match &artifact.archive {
             Some(archive) => (archive.zipped_bytes.map(text::size), Some(text::size(archive.unzipped_bytes))),
@@ -19,18 +19,20 @@ impl Line {
         };
         let cell = |size: Option<String>| size.unwrap_or_else(|| "-".to_owned());
         let verdict = artifact.verdict.to_owned();
-        Line { cells: [artifact.name.clone(), verdict, cell(zipped), cell(unzipped), libraries.to_string()] }
+        SummaryLine {
+            cells: [artifact.name.clone(), verdict, cell(zipped), cell(unzipped), libraries.to_string()],
+        }
     }
 
     /// For one that could not be answered for.
-    pub(super) fn unanswered(name: &str) -> Line {
+    pub(super) fn unanswered(name: &str) -> SummaryLine {
         let none = || "-".to_owned();
-        Line { cells: [name.to_owned(), "no answer".to_owned(), none(), none(), none()] }
+        SummaryLine { cells: [name.to_owned(), "no answer".to_owned(), none(), none(), none()] }
     }
 }
 
 /// Prints the table: name, verdict, sizes, number of libraries in the bundle.
-pub(super) fn print(lines: &[Line], ui: &Ui) {
+pub(super) fn print(lines: &[SummaryLine], ui: &Ui) {
     let header = ["program", "verdict", "zipped", "unzipped", "libraries"].map(str::to_owned);
     let all = || [&header].into_iter().chain(lines.iter().map(|line| &line.cells));
     let width = |column: usize| all().map(|cells| cells[column].chars().count()).max().unwrap_or(0);

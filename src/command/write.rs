@@ -9,7 +9,7 @@ use camino::Utf8Path;
 use super::conclude::{conclude, fails};
 use super::entries::Entries;
 use super::fingerprint::{Fingerprint, Written};
-use super::inputs::{self, Inputs, Place};
+use super::inputs::{self, Inputs, OutputPlace};
 use super::program::{Answer, ProgramJob};
 use super::programs::ProgramInput;
 use crate::archive::{self, Content, Entry, Limits, ReadArchive, Tally};
@@ -148,7 +148,7 @@ impl Bundle<'_> {
         let inputs = Inputs::new(libraries.chain(inputs::named(self.input, self.job.settings)));
         inputs::places(self.input).try_for_each(|place| inputs.check(&place))?;
         let flag = "--debug-symbols <DIR>";
-        entries.debug_files.iter().try_for_each(|(path, _)| inputs.check(&Place { path, flag }))
+        entries.debug_files.iter().try_for_each(|(path, _)| inputs.check(&OutputPlace { path, flag }))
     }
 
     /// Says what was written: the program if it is in there, its libraries, and what was included.

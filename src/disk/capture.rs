@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::build_world::{self, DiskFiles};
 use crate::baseline::captured::{Root, RootEntry};
-use crate::baseline::probed::{Node, Probe};
+use crate::baseline::probed::{Probe, ProbedNode};
 use crate::baseline::{self, Baseline, LIBRARY_PATH};
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::paths::{self, file_name, parent};
 use crate::world::{Files, Object, OpenFile, Opened};
 
 /// What a capture asks of a root. Paths are the root's own, absolute, and without links above their last part.
-trait Source {
+trait RootSource {
     /// What stands at a path; `None` for nothing.
     fn at(&self, path: &str) -> Option<Standing>;
     /// The names in a directory; none of what cannot be listed, which has nothing for the loader, too.
@@ -50,7 +50,7 @@ impl OnDisk<'_> {
     }
 }
 
-impl Source for OnDisk<'_> {
+impl RootSource for OnDisk<'_> {
     fn at(&self, path: &str) -> Option<Standing> {
         let path = self.path(path);
         let metadata = path.symlink_metadata().ok()?;
@@ -71,12 +71,12 @@ impl Source for OnDisk<'_> {
     }
 }
 
-impl Source for Probe {
+impl RootSource for Probe {
     fn at(&self, path: &str) -> Option<Standing> {
         Some(match self.nodes.get(path)? {
-            Node::Link(target) => Standing::Link(target.clone()),
-            Node::Directory => Standing::Directory,
-            Node::Special | Node::File(..) => Standing::Other,
+            ProbedNode::Link(target) => Standing::Link(target.clone()),
+            ProbedNode::Directory => Standing::Directory,
+            ProbedNode::Special | ProbedNode::File(..) => Standing::Other,
         })
     }
 
@@ -89,11 +89,11 @@ impl Source for Probe {
     fn open(&self, path: &str) -> Opened {
         match self.nodes.get(path) {
             None => Opened::Absent,
-            Some(Node::File(_, Ok(facts))) => {
+            Some(ProbedNode::File(_, Ok(facts))) => {
                 let object = Object::Elf(facts.clone());
                 Opened::File(OpenFile { id: (0, 0), source: path.to_owned(), object })
             }
-            Some(Node::File(size, Err(error))) => Opened::refused(error, *size),
+            Some(ProbedNode::File(size, Err(error))) => Opened::refused(error, *size),
             Some(_) => build_world::not_a_file(),
         }
     }
@@ -167,7 +167,7 @@ pub fn capture_probe(probe: &Probe, file: &Utf8Path, name: &str, arch: Option<Ar
 }
 
 /// The architecture that a root has an interpreter for; `root` names it in messages.
-fn find_arch(source: &dyn Source, root: &Utf8Path, arch: Option<Arch>) -> Result<Arch> {
+fn find_arch(source: &dyn RootSource, root: &Utf8Path, arch: Option<Arch>) -> Result<Arch> {
     let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
     let found = wanted.iter().find(|arch| arch.interpreters().iter().any(|path| is_object(source, path)));
     found.copied().ok_or_else(|| {
@@ -178,19 +178,19 @@ fn find_arch(source: &dyn Source, root: &Utf8Path, arch: Option<Arch>) -> Result
 }
 
 /// Whether a path leads to an object.
-fn is_object(source: &dyn Source, path: &str) -> bool {
+fn is_object(source: &dyn RootSource, path: &str) -> bool {
     let real = follow(source, path, &mut BTreeMap::new());
     real.is_some_and(|path| matches!(source.open(&path), Opened::File(_)))
 }
 
-fn read(source: &dyn Source, root: &Utf8Path, described: Described<'_>) -> Result<Baseline> {
+fn read(source: &dyn RootSource, root: &Utf8Path, described: Described<'_>) -> Result<Baseline> {
     let Described { name, recorded, arch, default_dirs, lib, release, cache, library_paths } = described;
     if !default_dirs.iter().any(|dir| is_object(source, &format!("{dir}/libc.so.6"))) {
         return Err(Error::new(format!("`{root}` has no libc.so.6 in {}", default_dirs.join(", "))));
     }
     let hwcaps = hwcap_subdirectories(arch, release, 3, arch.gnu_name());
     let cache = cache.map_or_else(BTreeMap::new, |bytes| build_world::read_cache(&bytes, arch, &hwcaps));
-    let mut reader = Reader { source, arch, lib, hwcaps, entries: BTreeMap::new(), pending: Vec::new() };
+    let mut reader = RootReader { source, arch, lib, hwcaps, entries: BTreeMap::new(), pending: Vec::new() };
     let is_ours = |dir: &str| !["/var/task", "/opt"].iter().any(|ours| Utf8Path::new(dir).starts_with(ours));
     reader.pending.extend(default_dirs.iter().cloned());
     let named = library_paths.iter().map(String::as_str).chain([LIBRARY_PATH, "/var/lang/lib"]);
@@ -219,8 +219,8 @@ fn read(source: &dyn Source, root: &Utf8Path, described: Described<'_>) -> Resul
 }
 
 /// A root as it is read.
-struct Reader<'a> {
-    source: &'a dyn Source,
+struct RootReader<'a> {
+    source: &'a dyn RootSource,
     arch: Arch,
     /// `$LIB`.
     lib: String,
@@ -230,7 +230,7 @@ struct Reader<'a> {
     pending: Vec<String>,
 }
 
-impl Reader<'_> {
+impl RootReader<'_> {
     /// Looks into every pending directory, and into those that the objects there name.
     fn read_directories(&mut self) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
@@ -310,7 +310,7 @@ fn packages(entries: &BTreeMap<String, RootEntry>, arch: Arch) -> BTreeMap<Strin
 }
 
 /// The path with all links followed, each of them recorded; `None` if it leads nowhere or to the root.
-fn follow(source: &dyn Source, path: &str, entries: &mut BTreeMap<String, RootEntry>) -> Option<String> {
+fn follow(source: &dyn RootSource, path: &str, entries: &mut BTreeMap<String, RootEntry>) -> Option<String> {
     struct Nowhere;
     let link_at = |at: &str| match source.at(at) {
         Some(Standing::Link(target)) if !target.is_empty() => {

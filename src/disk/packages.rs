@@ -13,18 +13,18 @@ use crate::packages::{
 };
 
 /// A root and what its packages are called.
-pub struct Packages {
+pub struct PackageDatabase {
     root: Utf8PathBuf,
     /// What system it is.
     pub distribution: Distribution,
 }
 
-impl Packages {
+impl PackageDatabase {
     /// Those of this machine, or of a `--sysroot`.
-    pub fn new(sysroot: Option<&Utf8Path>) -> Packages {
+    pub fn new(sysroot: Option<&Utf8Path>) -> PackageDatabase {
         let root = sysroot.unwrap_or(Utf8Path::new("/"));
         let root = root.canonicalize_utf8().unwrap_or_else(|_| root.to_owned());
-        let mut packages = Packages { root, distribution: Distribution::default() };
+        let mut packages = PackageDatabase { root, distribution: Distribution::default() };
         let os_release = packages.text("/etc/os-release").unwrap_or_default();
         packages.distribution = distribution(&os_release);
         packages

@@ -19,7 +19,7 @@ pub struct BaselineReport {
     pub version: u32,
     /// The tables that were asked for; of a list without their objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tables: Vec<Table>,
+    pub tables: Vec<BaselineTable>,
     /// What two tables differ in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
@@ -59,7 +59,7 @@ impl Default for BaselineReport {
 
 /// One table.
 #[derive(Debug, Serialize)]
-pub struct Table {
+pub struct BaselineTable {
     /// The runtime.
     pub name: String,
     /// The table that it is a change of.
@@ -103,14 +103,14 @@ pub struct TableFacts {
     /// The comment at the top of its text, then that of its root and so on: where it is from.
     pub sources: Vec<String>,
     /// The evidence codes and what they stand for.
-    pub evidence: Vec<Source>,
+    pub evidence: Vec<SourceReport>,
     /// The objects, by SONAME.
     pub objects: Vec<ObjectReport>,
 }
 
 /// An evidence code and what it stands for.
 #[derive(Debug, Serialize)]
-pub struct Source {
+pub struct SourceReport {
     /// The code.
     pub code: String,
     /// What it stands for.
@@ -165,10 +165,10 @@ pub fn table(
     starts_bootstrap: Option<bool>,
     today: &str,
     sources: Option<Vec<String>>,
-) -> Table {
+) -> BaselineTable {
     let Lifecycle { deprecated, create_blocked, update_blocked } = baseline.lifecycle.clone();
     let is_doubtful = |object: &&Arc<SystemObject>| object.presence == Presence::Doubtful;
-    Table {
+    BaselineTable {
         name: baseline.runtime.clone(),
         root: baseline.root.clone(),
         arch: baseline.arch.as_str(),
@@ -190,7 +190,7 @@ pub fn table(
             evidence: baseline
                 .evidence
                 .iter()
-                .map(|(code, text)| Source { code: code.clone(), text: text.clone() })
+                .map(|(code, text)| SourceReport { code: code.clone(), text: text.clone() })
                 .collect(),
             objects: baseline.objects().iter().map(|found| object(found)).collect(),
         }),
@@ -220,7 +220,7 @@ fn object(object: &SystemObject) -> ObjectReport {
 }
 
 /// A list of tables, one a line, architectures of one runtime together.
-pub fn list_text(tables: &[Table]) -> String {
+pub fn list_text(tables: &[BaselineTable]) -> String {
     let mut rows = vec![
         ["runtime", "arch", "glibc", "objects", "recorded", "deprecated", "based on"].map(str::to_owned),
     ];
@@ -248,7 +248,7 @@ pub fn list_text(tables: &[Table]) -> String {
 }
 
 /// One table in full.
-pub fn show_text(table: &Table) -> String {
+pub fn show_text(table: &BaselineTable) -> String {
     let mut text = format!("{} ({})\n", table.name, table.arch);
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(text, "  {key:<14} {value}");
@@ -289,7 +289,7 @@ pub fn show_text(table: &Table) -> String {
     if !facts.evidence.is_empty() {
         text.push_str("\nEvidence\n");
     }
-    for Source { code, text: meaning } in &facts.evidence {
+    for SourceReport { code, text: meaning } in &facts.evidence {
         let _ = writeln!(text, "  {code}: {meaning}");
     }
     let _ = writeln!(text, "\nObjects: {}", table.n_objects);

@@ -22,16 +22,16 @@ pub struct Explanation {
     /// Every object that needs it.
     pub needed_by: Vec<String>,
     /// The search where the program was built.
-    pub build: Search,
+    pub build: SearchReport,
     /// The search on Lambda.
-    pub lambda: Search,
+    pub lambda: SearchReport,
     /// Why it is shipped or not: one sentence.
     pub reason: String,
 }
 
 /// One search for one name.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Search {
+pub struct SearchReport {
     /// What was found.
     pub path: Option<String>,
     /// By which rule.
@@ -89,10 +89,10 @@ pub fn explain(
         .collect()
 }
 
-fn search(closure: &Closure, name: &str) -> Search {
+fn search(closure: &Closure, name: &str) -> SearchReport {
     let found = closure.objects.iter().skip(1).find(|object| object.names.iter().any(|known| known == name));
     if let Some(object) = found {
-        return Search {
+        return SearchReport {
             path: Some(object.path.clone()),
             rule: Some(object.rule.as_str()),
             passed_over: passed_over(&object.attempts),
@@ -101,17 +101,17 @@ fn search(closure: &Closure, name: &str) -> Search {
     let need = closure.needs.iter().find(|need| need.name == name);
     match need.map(|need| &need.outcome) {
         Some(Outcome::Missing(attempts)) => {
-            Search { passed_over: passed_over(attempts), ..Search::default() }
+            SearchReport { passed_over: passed_over(attempts), ..SearchReport::default() }
         }
-        Some(Outcome::Fatal { path, reason }) => Search {
+        Some(Outcome::Fatal { path, reason }) => SearchReport {
             passed_over: vec![PassedOver {
                 path: path.clone(),
                 rule: need.map_or("", |need| need.rule.as_str()),
                 why: format!("refused: {reason}"),
             }],
-            ..Search::default()
+            ..SearchReport::default()
         },
-        _ => Search::default(),
+        _ => SearchReport::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::packages::{Distribution, Package};
 use crate::text::printable;
 
 /// One file of a bundle.
-pub struct Part<'a> {
+pub struct BundlePart<'a> {
     /// Its name in the archive.
     pub name: &'a str,
     /// SHA-256 of the stored bytes, hexadecimal.
@@ -43,7 +43,7 @@ pub enum PartKind<'a> {
 ///
 /// Source: CycloneDX 1.6, JSON.
 pub fn document(
-    parts: &[Part],
+    parts: &[BundlePart],
     libraries: &[Library],
     distribution: &Distribution,
     seconds: Option<u64>,
@@ -76,7 +76,7 @@ pub fn document(
     }))
 }
 
-fn component(part: &Part, distribution: &Distribution) -> Value {
+fn component(part: &BundlePart, distribution: &Distribution) -> Value {
     let mut properties = vec![("path", part.name.to_owned())];
     let (kind, name) = match part.kind {
         PartKind::Program(name) => ("application", name),
@@ -120,8 +120,8 @@ fn component(part: &Part, distribution: &Distribution) -> Value {
 }
 
 /// Who needs which of the bundle's libraries.
-fn dependencies(parts: &[Part], libraries: &[Library]) -> Vec<Value> {
-    let names = |part: &Part| match part.kind {
+fn dependencies(parts: &[BundlePart], libraries: &[Library]) -> Vec<Value> {
+    let names = |part: &BundlePart| match part.kind {
         PartKind::Program(name) => vec![name.to_owned(), part.name.to_owned()],
         PartKind::Library { soname, .. } => vec![soname.to_owned()],
         PartKind::File => vec![part.name.to_owned()],
@@ -131,7 +131,7 @@ fn dependencies(parts: &[Part], libraries: &[Library]) -> Vec<Value> {
         let needs = |library: &&Library| library.needed_by.iter().any(|by| own.contains(by));
         let needed: Vec<&str> =
             libraries.iter().filter(needs).map(|library| library.soname.as_str()).collect();
-        let is_needed = |other: &&Part| {
+        let is_needed = |other: &&BundlePart| {
             matches!(other.kind, PartKind::Library { soname, .. } if needed.contains(&soname))
         };
         let depends_on: Vec<&str> = parts.iter().filter(is_needed).map(|other| other.name).collect();
@@ -141,7 +141,7 @@ fn dependencies(parts: &[Part], libraries: &[Library]) -> Vec<Value> {
 }
 
 /// The licence texts of the shipped libraries, by package; `text_of` reads a file of the root they are from.
-pub fn licenses(parts: &[Part], text_of: impl Fn(&str) -> Option<String>) -> String {
+pub fn licenses(parts: &[BundlePart], text_of: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::from(
         "The licences of the shipped libraries, as the documentation of their packages has them.\n",
     );

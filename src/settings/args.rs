@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::Utf8PathBuf;
 
-use crate::archive::{Compression, Stamp};
+use crate::archive::{Compression, Timestamp};
 use crate::baseline::{self, DEFAULT_RUNTIME};
 use crate::cli::{
     ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ExplainArgs, FormArg,
@@ -272,8 +272,8 @@ pub(super) fn no_bootstrap(runtime: &str) -> Error {
     .help(format!("name a runtime that does: {}", known.join(", ")))
 }
 
-pub(super) fn stamp(context: &Context) -> Result<Stamp> {
-    epoch(context)?.map_or(Ok(Stamp::default()), Stamp::from_epoch)
+pub(super) fn stamp(context: &Context) -> Result<Timestamp> {
+    epoch(context)?.map_or(Ok(Timestamp::default()), Timestamp::from_epoch)
 }
 
 /// SOURCE_DATE_EPOCH, in seconds.

@@ -8,7 +8,7 @@ use crate::workspace::{self, Selection};
 
 use super::args::{Single, output_args, selection, settings};
 use super::sources::{blame, cargo_lambda, manifest, merge, variables};
-use super::table::Scope;
+use super::table::SettingScope;
 use super::{CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved};
 
 /// The output settings that flags and variables name: for what is said before any manifest is read.
@@ -79,7 +79,7 @@ pub(super) fn must_agree(packages: &[PackageSettings]) -> Result<()> {
     for other in rest {
         let pairs = first.values.iter().zip(&other.values);
         let differing = pairs
-            .filter(|(one, _)| one.row.scope == Scope::Run)
+            .filter(|(one, _)| one.row.scope == SettingScope::Run)
             .find(|(one, other)| one.values != other.values);
         if let Some((one, _)) = differing {
             let name = |package: &PackageSettings| package.name.clone().unwrap_or_default();

@@ -16,7 +16,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde_json::Value;
 
 use super::Context;
-use super::table::{Kind, ONLY_WITH, Row, Scope, VARIABLE_PREFIX, Values, rows, rows_of};
+use super::table::{ONLY_WITH, Row, SettingScope, VARIABLE_PREFIX, ValueKind, Values, rows, rows_of};
 use crate::cli::{Cli, PrintCommand};
 use crate::error::{Error, Result};
 use crate::include::Include;
@@ -48,7 +48,7 @@ impl CommandLine {
 
 /// Who named a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingOrigin {
     /// A flag.
     Flag,
     /// An environment variable. Has its name.
@@ -71,12 +71,12 @@ pub struct Setting {
     /// The values as they would be typed; none for what is off or not set.
     pub values: Vec<String>,
     /// Who named it.
-    pub origin: Origin,
+    pub origin: SettingOrigin,
 }
 
 /// What one source says, checked: values in the words of the command line, by setting.
-pub(super) struct Source {
-    values: BTreeMap<String, (Vec<String>, Origin)>,
+pub(super) struct SettingSource {
+    values: BTreeMap<String, (Vec<String>, SettingOrigin)>,
 }
 
 /// The variables. Empty ones count as not set.
@@ -84,7 +84,7 @@ pub(super) struct Source {
 /// # Errors
 ///
 /// An unknown variable with our prefix, one of a setting that has none, and a value of the wrong type.
-pub(super) fn variables(context: &Context) -> Result<Source> {
+pub(super) fn variables(context: &Context) -> Result<SettingSource> {
     // Most runs have none of these variables, and the table takes time to build.
     let rows = std::cell::LazyCell::new(rows);
     let mut values = BTreeMap::new();
@@ -92,14 +92,14 @@ pub(super) fn variables(context: &Context) -> Result<Source> {
         let Some(name) = key.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else { continue };
         let Some(row) = rows.iter().find(|row| row.variable() == name) else {
             let known: Vec<String> =
-                rows.iter().filter(|row| row.scope != Scope::Flag).map(Row::variable).collect();
+                rows.iter().filter(|row| row.scope != SettingScope::Flag).map(Row::variable).collect();
             let error = Error::usage(format!("the variable `{name}` is unknown"));
             return Err(match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
                 None => error.help("see what there is with `cargo lambda-bundle config`, or unset it"),
             });
         };
-        if row.scope == Scope::Flag {
+        if row.scope == SettingScope::Flag {
             return Err(Error::usage(format!("the variable `{name}` has no meaning"))
                 .help(format!("say `--{}` on the command line", row.name)));
         }
@@ -110,24 +110,24 @@ pub(super) fn variables(context: &Context) -> Result<Source> {
             let words = variable_words(row, value).map_err(|expected| {
                 Error::usage(format!("the variable `{name}` is `{value}`, expected {expected}"))
             })?;
-            values.insert(row.name.clone(), (words, Origin::Variable(name.to_owned())));
+            values.insert(row.name.clone(), (words, SettingOrigin::Variable(name.to_owned())));
         }
     }
-    Ok(Source { values })
+    Ok(SettingSource { values })
 }
 
 /// The words of a variable's value; else what was expected.
 fn variable_words(row: &Row, text: &str) -> std::result::Result<Vec<String>, String> {
     let value = match &row.kind {
-        Kind::Switch => match text {
+        ValueKind::Switch => match text {
             "true" | "1" => Value::Bool(true),
             "false" | "0" => Value::Bool(false),
             _ => return Err("`true` or `false`".to_owned()),
         },
-        Kind::Count => text.parse::<u8>().map_err(|_| expected(row))?.into(),
-        Kind::One(_) => text.into(),
+        ValueKind::Count => text.parse::<u8>().map_err(|_| expected(row))?.into(),
+        ValueKind::One(_) => text.into(),
         // As in cargo's own variables; an array where a value has white space in it.
-        Kind::List(_) => match serde_json::from_str(text) {
+        ValueKind::List(_) => match serde_json::from_str(text) {
             Ok(array @ Value::Array(_)) => array,
             _ => text.split_whitespace().collect(),
         },
@@ -140,14 +140,14 @@ fn variable_words(row: &Row, text: &str) -> std::result::Result<Vec<String>, Str
 /// # Errors
 ///
 /// An unknown key, one of a setting that no manifest can have, and a value of the wrong type.
-pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source> {
+pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<SettingSource> {
     let kind = if manifest.package.is_some() { "package" } else { "workspace" };
     let table_name = format!("[{kind}.metadata.lambda-bundle]");
     let path = manifest.directory.join("Cargo.toml");
     let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(&path);
     let mut values = BTreeMap::new();
     let table = match manifest.metadata.get("lambda-bundle") {
-        None => return Ok(Source { values }),
+        None => return Ok(SettingSource { values }),
         Some(Value::Object(table)) => table,
         Some(other) => {
             return Err(Error::new(format!(
@@ -159,7 +159,8 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source>
     let rows = rows();
     for (key, value) in table {
         let Some(row) = rows.iter().find(|row| row.name == *key) else {
-            let known = rows.iter().filter(|row| matches!(row.scope, Scope::Run | Scope::Package));
+            let known =
+                rows.iter().filter(|row| matches!(row.scope, SettingScope::Run | SettingScope::Package));
             let known: Vec<&str> = known.map(|row| row.name.as_str()).collect();
             let error = Error::new(format!("unknown key `{key}` in `{table_name}` of `{path}`"));
             return Err(match nearest(key, known.iter().copied()) {
@@ -172,9 +173,11 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source>
                 .help(help))
         };
         match row.scope {
-            Scope::Flag => return misplaced(format!("say `--{key}` on the command line")),
-            Scope::Variable => return misplaced(format!("say `--{key}`, or set `{}`", row.variable())),
-            Scope::Run | Scope::Package => {}
+            SettingScope::Flag => return misplaced(format!("say `--{key}` on the command line")),
+            SettingScope::Variable => {
+                return misplaced(format!("say `--{key}`, or set `{}`", row.variable()));
+            }
+            SettingScope::Run | SettingScope::Package => {}
         }
         let Some(words) = words(row, value, Some(manifest.directory)) else {
             return Err(Error::new(format!(
@@ -184,18 +187,18 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Source>
             )));
         };
         let origin = match manifest.package {
-            Some(_) => Origin::Package(path.to_string()),
-            None => Origin::Workspace(path.to_string()),
+            Some(_) => SettingOrigin::Package(path.to_string()),
+            None => SettingOrigin::Workspace(path.to_string()),
         };
         values.insert(key.clone(), (words, origin));
     }
-    Ok(Source { values })
+    Ok(SettingSource { values })
 }
 
 /// What a manifest tells cargo-lambda to include, which is the same to us.
 ///
 /// What is wrong there is for cargo-lambda to say.
-pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> Source {
+pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> SettingSource {
     let path = manifest.directory.join("Cargo.toml");
     let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(&path);
     let list = manifest.metadata.pointer("/lambda/build/include").and_then(Value::as_array);
@@ -210,9 +213,9 @@ pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> Source {
     let words: Vec<String> = words.collect();
     let mut values = BTreeMap::new();
     if !words.is_empty() {
-        values.insert("include".to_owned(), (words, Origin::CargoLambda(path.to_string())));
+        values.insert("include".to_owned(), (words, SettingOrigin::CargoLambda(path.to_string())));
     }
-    Source { values }
+    SettingSource { values }
 }
 
 /// A value as it would be typed after the flag; `None` if it is of another type. A switch that is off and a
@@ -231,13 +234,13 @@ fn words(row: &Row, value: &Value, directory: Option<&Utf8Path>) -> Option<Vec<S
         }
     };
     match &row.kind {
-        Kind::Switch => value.as_bool().map(|on| if on { vec!["true".to_owned()] } else { Vec::new() }),
-        Kind::Count => match u8::try_from(value.as_u64()?).ok()? {
+        ValueKind::Switch => value.as_bool().map(|on| if on { vec!["true".to_owned()] } else { Vec::new() }),
+        ValueKind::Count => match u8::try_from(value.as_u64()?).ok()? {
             0 => Some(Vec::new()),
             count => Some(vec![count.to_string()]),
         },
-        Kind::One(values) => Some(vec![one(values, value)?]),
-        Kind::List(values) => match value {
+        ValueKind::One(values) => Some(vec![one(values, value)?]),
+        ValueKind::List(values) => match value {
             Value::Array(array) => array.iter().map(|value| one(values, value)).collect(),
             value => Some(vec![one(values, value)?]),
         },
@@ -267,10 +270,12 @@ fn expected(row: &Row) -> String {
         }
     };
     match &row.kind {
-        Kind::Switch => "`true` or `false`".to_owned(),
-        Kind::Count => "a number from 0 to 255".to_owned(),
-        Kind::One(values) => named(values, "a string", "a path in a string"),
-        Kind::List(values) => named(values, "a string or an array of strings", "a path or an array of paths"),
+        ValueKind::Switch => "`true` or `false`".to_owned(),
+        ValueKind::Count => "a number from 0 to 255".to_owned(),
+        ValueKind::One(values) => named(values, "a string", "a path in a string"),
+        ValueKind::List(values) => {
+            named(values, "a string or an array of strings", "a path or an array of paths")
+        }
     }
 }
 
@@ -284,7 +289,7 @@ fn describe(value: &Value) -> String {
 }
 
 /// The command line with what it leaves open filled in from `sources`, highest first.
-pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec<Setting>)> {
+pub(super) fn merge(line: &CommandLine, sources: &[&SettingSource]) -> Result<(Cli, Vec<Setting>)> {
     let root = &line.command;
     let (at, command, matches) = match line.matches.subcommand() {
         // No flag stands before a subcommand.
@@ -298,11 +303,15 @@ pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec
         let found =
             sources.iter().enumerate().find_map(|(at, source)| Some((at, source.values.get(&row.name)?)));
         chosen.push(match found {
-            _ if typed => (0, Setting { values: typed_values(&row, matches), row, origin: Origin::Flag }),
+            _ if typed => {
+                (0, Setting { values: typed_values(&row, matches), row, origin: SettingOrigin::Flag })
+            }
             Some((at, (values, origin))) => {
                 (at + 1, Setting { row, values: values.clone(), origin: origin.clone() })
             }
-            None => (usize::MAX, Setting { values: row.default.clone(), row, origin: Origin::Default }),
+            None => {
+                (usize::MAX, Setting { values: row.default.clone(), row, origin: SettingOrigin::Default })
+            }
         });
     }
     give_way(&mut chosen);
@@ -311,9 +320,9 @@ pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec
     for (_, setting) in chosen.iter().filter(|(rank, _)| ![0, usize::MAX].contains(rank)) {
         let name = &setting.row.name;
         added.extend(setting.values.iter().flat_map(|value| match setting.row.kind {
-            Kind::Switch => vec![format!("--{name}")],
-            Kind::Count => vec![format!("--{name}"); value.parse().unwrap_or(0)],
-            Kind::One(_) | Kind::List(_) => vec![format!("--{name}={value}")],
+            ValueKind::Switch => vec![format!("--{name}")],
+            ValueKind::Count => vec![format!("--{name}"); value.parse().unwrap_or(0)],
+            ValueKind::One(_) | ValueKind::List(_) => vec![format!("--{name}={value}")],
         }));
     }
     let settings: Vec<Setting> = chosen.into_iter().map(|(_, setting)| setting).collect();
@@ -332,7 +341,7 @@ pub(super) fn merge(line: &CommandLine, sources: &[&Source]) -> Result<(Cli, Vec
 }
 
 fn typed_values(row: &Row, matches: &ArgMatches) -> Vec<String> {
-    if row.kind == Kind::Count {
+    if row.kind == ValueKind::Count {
         return vec![matches.get_count(&row.id).to_string()];
     }
     let raw = matches.get_raw(&row.id).into_iter().flatten();
@@ -341,8 +350,9 @@ fn typed_values(row: &Row, matches: &ArgMatches) -> Vec<String> {
 
 /// Puts aside what a higher source excludes, and what means nothing for want of a switch.
 fn give_way(chosen: &mut [(usize, Setting)]) {
-    let is_set =
-        |(_, setting): &(usize, Setting)| setting.origin != Origin::Default && !setting.values.is_empty();
+    let is_set = |(_, setting): &(usize, Setting)| {
+        setting.origin != SettingOrigin::Default && !setting.values.is_empty()
+    };
     let excludes =
         |one: &Row, other: &Row| one.conflicts.contains(&other.id) || other.conflicts.contains(&one.id);
     let lost: Vec<bool> = chosen
@@ -362,7 +372,7 @@ fn give_way(chosen: &mut [(usize, Setting)]) {
     for ((rank, setting), _) in chosen.iter_mut().zip(lost).filter(|(_, lost)| *lost) {
         *rank = usize::MAX;
         setting.values.clone_from(&setting.row.default);
-        setting.origin = Origin::Default;
+        setting.origin = SettingOrigin::Default;
     }
 }
 
@@ -375,16 +385,16 @@ pub(super) fn blame(error: Error, settings: &[Setting]) -> Error {
     };
     let Some(named) = settings.iter().find(is_named) else { return error };
     match &named.origin {
-        Origin::Variable(name) => error.named_in(&format!("the variable `{name}`")),
-        Origin::Package(path) => {
+        SettingOrigin::Variable(name) => error.named_in(&format!("the variable `{name}`")),
+        SettingOrigin::Package(path) => {
             error.named_in(&format!("`[package.metadata.lambda-bundle]` of `{path}`")).not_usage()
         }
-        Origin::Workspace(path) => {
+        SettingOrigin::Workspace(path) => {
             error.named_in(&format!("`[workspace.metadata.lambda-bundle]` of `{path}`")).not_usage()
         }
-        Origin::CargoLambda(path) => {
+        SettingOrigin::CargoLambda(path) => {
             error.named_in(&format!("cargo-lambda's settings in `{path}`")).not_usage()
         }
-        Origin::Flag | Origin::Default => error,
+        SettingOrigin::Flag | SettingOrigin::Default => error,
     }
 }

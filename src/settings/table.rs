@@ -15,7 +15,7 @@ use crate::include::Include;
 
 /// Where a setting may be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum SettingScope {
     /// On the command line only: it decides which manifests are read, or which programs the run is about.
     Flag,
     /// Also in a variable, but in no manifest: cargo is told before it reads one.
@@ -26,40 +26,40 @@ pub enum Scope {
     Package,
 }
 
-/// The settings that are not [`Scope::Package`].
-const SCOPES: &[(&str, Scope)] = &[
-    ("all-features", Scope::Run),
-    ("bin", Scope::Flag),
-    ("binary", Scope::Flag),
-    ("bins", Scope::Flag),
-    ("build", Scope::Run),
-    ("color", Scope::Run),
-    ("example", Scope::Flag),
-    ("exclude", Scope::Flag),
-    ("features", Scope::Run),
-    ("finding", Scope::Flag),
-    ("force", Scope::Flag),
-    ("form", Scope::Run),
-    ("frozen", Scope::Variable),
-    ("help", Scope::Flag),
-    ("locked", Scope::Variable),
-    ("manifest-path", Scope::Flag),
-    ("message-format", Scope::Run),
-    ("metadata-path", Scope::Flag),
-    ("no-default-features", Scope::Run),
-    ("offline", Scope::Variable),
-    ("package", Scope::Flag),
-    ("profile", Scope::Run),
-    ("quiet", Scope::Run),
-    ("release", Scope::Flag),
-    ("split-layer", Scope::Run),
-    ("target", Scope::Run),
-    ("target-dir", Scope::Variable),
-    ("template", Scope::Flag),
-    ("verbose", Scope::Run),
-    ("version", Scope::Flag),
-    ("workspace", Scope::Flag),
-    ("write-anyway", Scope::Flag),
+/// The settings that are not [`SettingScope::Package`].
+const SCOPES: &[(&str, SettingScope)] = &[
+    ("all-features", SettingScope::Run),
+    ("bin", SettingScope::Flag),
+    ("binary", SettingScope::Flag),
+    ("bins", SettingScope::Flag),
+    ("build", SettingScope::Run),
+    ("color", SettingScope::Run),
+    ("example", SettingScope::Flag),
+    ("exclude", SettingScope::Flag),
+    ("features", SettingScope::Run),
+    ("finding", SettingScope::Flag),
+    ("force", SettingScope::Flag),
+    ("form", SettingScope::Run),
+    ("frozen", SettingScope::Variable),
+    ("help", SettingScope::Flag),
+    ("locked", SettingScope::Variable),
+    ("manifest-path", SettingScope::Flag),
+    ("message-format", SettingScope::Run),
+    ("metadata-path", SettingScope::Flag),
+    ("no-default-features", SettingScope::Run),
+    ("offline", SettingScope::Variable),
+    ("package", SettingScope::Flag),
+    ("profile", SettingScope::Run),
+    ("quiet", SettingScope::Run),
+    ("release", SettingScope::Flag),
+    ("split-layer", SettingScope::Run),
+    ("target", SettingScope::Run),
+    ("target-dir", SettingScope::Variable),
+    ("template", SettingScope::Flag),
+    ("verbose", SettingScope::Run),
+    ("version", SettingScope::Flag),
+    ("workspace", SettingScope::Flag),
+    ("write-anyway", SettingScope::Flag),
 ];
 
 /// Settings that are put aside where a switch is off. As a flag, the first is wrong usage without the second.
@@ -68,7 +68,7 @@ pub(super) const ONLY_WITH: &[(&str, &str)] =
 
 /// What values a setting takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// On or off.
     Switch,
     /// How many times.
@@ -100,9 +100,9 @@ pub struct Row {
     /// What it is to clap.
     pub(super) id: String,
     /// What values it takes.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// Where it may be said.
-    pub scope: Scope,
+    pub scope: SettingScope,
     /// The value when nobody says one.
     pub default: Vec<String>,
     /// Settings that cannot be had with it, by what they are to clap.
@@ -121,13 +121,15 @@ impl Row {
             false => Values::Choice(choices),
         };
         let kind = match arg.get_action() {
-            ArgAction::SetTrue => Kind::Switch,
-            ArgAction::Count => Kind::Count,
-            ArgAction::Append => Kind::List(values),
-            _ => Kind::One(values),
+            ArgAction::SetTrue => ValueKind::Switch,
+            ArgAction::Count => ValueKind::Count,
+            ArgAction::Append => ValueKind::List(values),
+            _ => ValueKind::One(values),
         };
-        let scope =
-            SCOPES.iter().find(|(known, _)| *known == name).map_or(Scope::Package, |(_, scope)| *scope);
+        let scope = SCOPES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(SettingScope::Package, |(_, scope)| *scope);
         let conflicts = command.get_arg_conflicts_with(arg);
         let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
         Some(Row {

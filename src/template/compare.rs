@@ -1,6 +1,6 @@
 //! What a template says of functions, beside the ZIP that is their code.
 
-use super::{Function, Setting};
+use super::{Function, TemplateSetting};
 use crate::audit::{Code, Finding};
 use crate::baseline::{self, DEFAULT_RUNTIME};
 use crate::elf::Arch;
@@ -40,8 +40,8 @@ pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Findin
     findings
 }
 
-fn architecture(setting: &Setting, of: &str, zip: &Zip) -> Option<Finding> {
-    if let Setting::Unknown(why) = setting {
+fn architecture(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
+    if let TemplateSetting::Unknown(why) = setting {
         return Some(unknown(zip, format!("the architecture of {of} is not known: {why}")));
     }
     let arch = zip.arch?;
@@ -49,7 +49,7 @@ fn architecture(setting: &Setting, of: &str, zip: &Zip) -> Option<Finding> {
         return None;
     }
     let wanted = setting.value().unwrap_or_default();
-    let how = if matches!(setting, Setting::Default(_)) { " by default" } else { "" };
+    let how = if matches!(setting, TemplateSetting::Default(_)) { " by default" } else { "" };
     Some(mismatch(
         zip,
         format!("`{}` is for {arch}, and {of} is for {wanted}{how}", zip.program),
@@ -57,8 +57,8 @@ fn architecture(setting: &Setting, of: &str, zip: &Zip) -> Option<Finding> {
     ))
 }
 
-fn runtime(setting: &Setting, of: &str, zip: &Zip) -> Option<Finding> {
-    if let Setting::Unknown(why) = setting {
+fn runtime(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
+    if let TemplateSetting::Unknown(why) = setting {
         return Some(unknown(zip, format!("the runtime of {of} is not known: {why}")));
     }
     let wanted = setting.value().unwrap_or_default();

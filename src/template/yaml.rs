@@ -21,10 +21,10 @@ const MAX_DEPTH: usize = 128;
 struct Open {
     anchor: usize,
     function: Option<String>,
-    content: Content,
+    content: YamlContent,
 }
 
-enum Content {
+enum YamlContent {
     List(Vec<Value>),
     /// With the key whose value comes next.
     Mapping(Map<String, Value>, Option<String>),
@@ -43,20 +43,20 @@ pub(super) fn parse(text: &str) -> Result<Value> {
         let (event, _) = event.map_err(|error| Error::new("it is not YAML").because(error))?;
         let (anchor, value) = match event {
             Event::MappingStart(anchor, tag) => {
-                let content = Content::Mapping(Map::new(), None);
+                let content = YamlContent::Mapping(Map::new(), None);
                 open.push(Open { anchor, function: tag.and_then(|tag| function(&tag)), content });
                 (0, None)
             }
             Event::SequenceStart(anchor, tag) => {
-                let content = Content::List(Vec::new());
+                let content = YamlContent::List(Vec::new());
                 open.push(Open { anchor, function: tag.and_then(|tag| function(&tag)), content });
                 (0, None)
             }
             Event::MappingEnd | Event::SequenceEnd => {
                 let Some(Open { anchor, function, content }) = open.pop() else { continue };
                 let value = match content {
-                    Content::List(items) => Value::Array(items),
-                    Content::Mapping(entries, _) => Value::Object(entries),
+                    YamlContent::List(items) => Value::Array(items),
+                    YamlContent::Mapping(entries, _) => Value::Object(entries),
                 };
                 (anchor, Some(call(function, value)))
             }
@@ -87,8 +87,8 @@ pub(super) fn parse(text: &str) -> Result<Value> {
         }
         match open.last_mut().map(|open| &mut open.content) {
             None => return Ok(value),
-            Some(Content::List(items)) => items.push(value),
-            Some(Content::Mapping(entries, key)) => match key.take() {
+            Some(YamlContent::List(items)) => items.push(value),
+            Some(YamlContent::Mapping(entries, key)) => match key.take() {
                 // A key that is no text is none that counts.
                 None => *key = Some(value.as_str().unwrap_or_default().to_owned()),
                 Some(key) => {

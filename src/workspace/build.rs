@@ -7,9 +7,9 @@ use std::process::Stdio;
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Message, TargetKind};
 
-use super::project::{Project, Target, profile, profile_dir};
+use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
-use super::select::Program;
+use super::select::SelectedProgram;
 use super::{BuiltProgram, Origin, Selection, place};
 use crate::error::{Error, Result};
 
@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 pub(super) fn build(
     project: &Project,
     selection: &Selection,
-    targets: &[Target],
-    programs: &[Program],
+    targets: &[BuildTarget],
+    programs: &[SelectedProgram],
 ) -> Result<Vec<BuiltProgram>> {
     if let Some(target) = targets.iter().find(|target| target.has_libc_version) {
         return Err(Error::new(format!("cargo cannot build for `{}`: it has a libc version", target.asked))
@@ -33,7 +33,7 @@ pub(super) fn build(
     let messages = run(project, &words, selection.verbosity)?;
 
     let mut runs = Vec::new();
-    let mut executables: Vec<(&Program, Utf8PathBuf)> = Vec::new();
+    let mut executables: Vec<(&SelectedProgram, Utf8PathBuf)> = Vec::new();
     for message in messages {
         match message {
             Message::BuildScriptExecuted(script) => runs.push(script),
@@ -81,7 +81,7 @@ pub(super) fn build(
 }
 
 /// The features that these programs require, as `--features` takes them.
-fn required_features(programs: &[&Program]) -> String {
+fn required_features(programs: &[&SelectedProgram]) -> String {
     let features = programs.iter().flat_map(|program| &program.required_features).map(String::as_str);
     features.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
 }
@@ -112,7 +112,7 @@ fn run(project: &Project, words: &[String], verbosity: u8) -> Result<Vec<Message
 
 /// The target of an executable, which its message does not say: the directory between the target directory and
 /// the profile's.
-fn target_of(project: &Project, program: &Program, executable: &Utf8Path) -> Option<String> {
+fn target_of(project: &Project, program: &SelectedProgram, executable: &Utf8Path) -> Option<String> {
     let within = executable.strip_prefix(project.target_directory()).ok()?;
     let n_without_target = if program.is_example { 3 } else { 2 };
     let names: Vec<&str> = within.iter().collect();
@@ -122,7 +122,7 @@ fn target_of(project: &Project, program: &Program, executable: &Utf8Path) -> Opt
 fn artifact(
     project: &Project,
     selection: &Selection,
-    program: &Program,
+    program: &SelectedProgram,
     target: Option<String>,
     path: &Utf8Path,
     scripts: &[cargo_metadata::BuildScript],
@@ -202,8 +202,8 @@ fn common_words(selection: &Selection) -> Vec<String> {
 /// The command that builds these programs for these targets.
 pub(super) fn command_to_suggest(
     selection: &Selection,
-    targets: &[&Target],
-    programs: &[&Program],
+    targets: &[&BuildTarget],
+    programs: &[&SelectedProgram],
 ) -> String {
     // cargo itself does not know a libc version on a target; zigbuild does.
     let zig = targets.iter().any(|target| target.has_libc_version);

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::project::{Project, Target, profile, profile_dir};
+use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
-use super::select::Program;
+use super::select::SelectedProgram;
 use super::{BuiltProgram, LibraryDir, Origin, Selection, build, files};
 use crate::error::{Error, Result};
 
 /// A file that may be the program.
 #[derive(Debug)]
-struct Candidate {
+struct BuiltFile {
     path: Utf8PathBuf,
     origin: Origin,
     target: Option<String>,
@@ -20,8 +20,8 @@ struct Candidate {
 
 /// A program that was not found.
 struct Missing<'a> {
-    program: &'a Program,
-    target: Option<&'a Target>,
+    program: &'a SelectedProgram,
+    target: Option<&'a BuildTarget>,
     tried: Vec<Utf8PathBuf>,
 }
 
@@ -29,10 +29,10 @@ struct Missing<'a> {
 pub(super) fn locate(
     project: &Project,
     selection: &Selection,
-    targets: &[Target],
-    programs: &[Program],
+    targets: &[BuildTarget],
+    programs: &[SelectedProgram],
 ) -> Result<Vec<BuiltProgram>> {
-    let wanted: Vec<Option<&Target>> =
+    let wanted: Vec<Option<&BuildTarget>> =
         if targets.is_empty() { vec![None] } else { targets.iter().map(Some).collect() };
     let mut artifacts = Vec::new();
     let mut missing = Vec::new();
@@ -61,7 +61,7 @@ fn path_below(
     directory: &Utf8Path,
     target: Option<&str>,
     profile_dir: &str,
-    program: &Program,
+    program: &SelectedProgram,
 ) -> Utf8PathBuf {
     let directory = directory.join(profile_dir);
     let directory = if program.is_example { directory.join("examples") } else { directory };
@@ -95,13 +95,13 @@ fn is_of_bundles(name: &str) -> bool {
 fn in_cargos_place(
     project: &Project,
     selection: &Selection,
-    target: Option<&Target>,
-    program: &Program,
+    target: Option<&BuildTarget>,
+    program: &SelectedProgram,
     tried: &mut Vec<Utf8PathBuf>,
-) -> Result<Vec<Candidate>> {
+) -> Result<Vec<BuiltFile>> {
     let directory = project.target_directory();
     let profile_dir = profile_dir(profile(selection));
-    let candidate = |path, target: Option<&str>| Candidate {
+    let candidate = |path, target: Option<&str>| BuiltFile {
         path,
         origin: Origin::Cargo,
         target: target.map(str::to_owned),
@@ -144,7 +144,7 @@ fn in_cargos_place(
 }
 
 /// Lambda runs ELF only: with one among them, a macOS or Windows build cannot be what is meant.
-fn drop_foreign(candidates: &mut Vec<Candidate>) -> Result<()> {
+fn drop_foreign(candidates: &mut Vec<BuiltFile>) -> Result<()> {
     let mut elf = Vec::new();
     for candidate in candidates.iter() {
         elf.push(files::elf_machine(&candidate.path)?.is_some());
@@ -170,11 +170,11 @@ fn machine_of(target: &str) -> Option<u16> {
 /// `cargo lambda build` moves programs to a directory that says neither target nor profile.
 fn in_cargo_lambdas_place(
     project: &Project,
-    target: Option<&Target>,
-    targets: &[Target],
-    program: &Program,
+    target: Option<&BuildTarget>,
+    targets: &[BuildTarget],
+    program: &SelectedProgram,
     tried: &mut Vec<Utf8PathBuf>,
-) -> Result<Vec<Candidate>> {
+) -> Result<Vec<BuiltFile>> {
     let directory = project.target_directory().join("lambda");
     let mut candidates = Vec::new();
     for path in
@@ -186,19 +186,23 @@ fn in_cargo_lambdas_place(
         }
         if let (Some(target), Some(machine)) = (target, files::elf_machine(&path)?) {
             // The file cannot say which of two targets of one machine it is for.
-            let fits = |target: &Target| machine_of(&target.name) == Some(machine);
+            let fits = |target: &BuildTarget| machine_of(&target.name) == Some(machine);
             if !fits(target) || targets.iter().filter(|target| fits(target)).count() > 1 {
                 continue;
             }
         }
         let target = target.map(|target| target.name.clone());
-        candidates.push(Candidate { path, origin: Origin::CargoLambda, target });
+        candidates.push(BuiltFile { path, origin: Origin::CargoLambda, target });
     }
     Ok(candidates)
 }
 
 /// The one that is meant: the first, if the others are copies of it.
-fn choose(project: &Project, program: &Program, mut candidates: Vec<Candidate>) -> Result<Option<Candidate>> {
+fn choose(
+    project: &Project,
+    program: &SelectedProgram,
+    mut candidates: Vec<BuiltFile>,
+) -> Result<Option<BuiltFile>> {
     drop_foreign(&mut candidates)?;
     let mut candidates = candidates.into_iter();
     let Some(first) = candidates.next() else { return Ok(None) };
@@ -221,8 +225,8 @@ fn choose(project: &Project, program: &Program, mut candidates: Vec<Candidate>) 
 fn artifact(
     project: &Project,
     selection: &Selection,
-    program: &Program,
-    candidate: Candidate,
+    program: &SelectedProgram,
+    candidate: BuiltFile,
 ) -> Result<BuiltProgram> {
     let profile = profile(selection);
     let mut dirs = vec![ProfileDirs::new(project, candidate.target.as_deref(), profile_dir(profile))];
@@ -248,7 +252,7 @@ fn artifact(
     finish(project, program, found)
 }
 
-fn dep_info_in(profile_dir: &Utf8Path, program: &Program) -> Utf8PathBuf {
+fn dep_info_in(profile_dir: &Utf8Path, program: &SelectedProgram) -> Utf8PathBuf {
     let directory = if program.is_example { profile_dir.join("examples") } else { profile_dir.to_owned() };
     directory.join(format!("{}.d", program.name))
 }
@@ -294,7 +298,7 @@ pub(super) struct Found {
 }
 
 /// What is left to say of a program that was found.
-pub(super) fn finish(project: &Project, program: &Program, found: Found) -> Result<BuiltProgram> {
+pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found) -> Result<BuiltProgram> {
     let Some(modified) = files::modified(&found.path)? else {
         return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
             .because("another process removed it just now"));
@@ -355,9 +359,9 @@ fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> R
         }
     }
 
-    let mut programs: Vec<&Program> = missing.iter().map(|it| it.program).collect();
+    let mut programs: Vec<&SelectedProgram> = missing.iter().map(|it| it.program).collect();
     programs.dedup();
-    let mut targets: Vec<&Target> = missing.iter().filter_map(|it| it.target).collect();
+    let mut targets: Vec<&BuildTarget> = missing.iter().filter_map(|it| it.target).collect();
     targets.sort_by_key(|target| &target.name);
     targets.dedup();
     let command = build::command_to_suggest(selection, &targets, &programs);
@@ -365,7 +369,7 @@ fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> R
 }
 
 /// Builds of a program for any profile and target.
-fn other_builds(project: &Project, program: &Program) -> Result<Vec<Utf8PathBuf>> {
+fn other_builds(project: &Project, program: &SelectedProgram) -> Result<Vec<Utf8PathBuf>> {
     let mut found = Vec::new();
     for outer in target_dirs(project.target_directory())? {
         let profile = outer.file_name().unwrap_or_default();

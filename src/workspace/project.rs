@@ -187,7 +187,7 @@ fn config(cargo: &Path, environment: &Environment) -> Result<Config> {
 
 /// A target as cargo was told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct BuildTarget {
     /// As given.
     pub(super) asked: String,
     /// The name of its directory: the triple, or the name of a target file.
@@ -197,7 +197,7 @@ pub(super) struct Target {
 }
 
 /// The targets that the flags, else the configuration names; empty for neither.
-pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<Target>> {
+pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<BuildTarget>> {
     let mut asked = selection.targets.clone();
     if asked.is_empty() {
         let configured = project.config.build.target.iter().flatten();
@@ -208,7 +208,7 @@ pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<Ta
             })
             .collect();
     }
-    let mut targets: Vec<Target> = Vec::new();
+    let mut targets: Vec<BuildTarget> = Vec::new();
     for asked in asked {
         let mut target = parse_target(&asked);
         if target.name == "host-tuple" {
@@ -230,11 +230,11 @@ fn host_triple(project: &Project) -> Result<String> {
     host.map(str::to_owned).ok_or_else(|| failed().because("`cargo -vV` names no host"))
 }
 
-fn parse_target(asked: &str) -> Target {
+fn parse_target(asked: &str) -> BuildTarget {
     let path = Utf8Path::new(asked);
     if path.extension() == Some("json") {
         let name = path.file_stem().unwrap_or(asked).to_owned();
-        return Target { asked: asked.to_owned(), name, has_libc_version: false };
+        return BuildTarget { asked: asked.to_owned(), name, has_libc_version: false };
     }
     // Triples may have dots (`thumbv8m.main-none-eabi`), but only a libc version is digits to the end.
     let mut name = asked;
@@ -244,7 +244,7 @@ fn parse_target(asked: &str) -> Target {
         }
         name = head;
     }
-    Target { asked: asked.to_owned(), name: name.to_owned(), has_libc_version: name != asked }
+    BuildTarget { asked: asked.to_owned(), name: name.to_owned(), has_libc_version: name != asked }
 }
 
 /// The profile that was asked for.

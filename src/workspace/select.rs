@@ -12,7 +12,7 @@ use crate::nearest::nearest;
 
 /// A binary or example of the workspace. The order of the fields is the order of programs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Program {
+pub(super) struct SelectedProgram {
     pub(super) package: String,
     pub(super) name: String,
     pub(super) is_example: bool,
@@ -28,9 +28,9 @@ pub(super) fn select(
     metadata: &Metadata,
     selection: &Selection,
     current_dir: &Utf8Path,
-) -> Result<Vec<Program>> {
+) -> Result<Vec<SelectedProgram>> {
     let packages = select_packages(metadata, selection, current_dir)?;
-    let everything: Vec<Program> = packages.iter().flat_map(|package| programs(package)).collect();
+    let everything: Vec<SelectedProgram> = packages.iter().flat_map(|package| programs(package)).collect();
     let filtered = selection.all_bins || !selection.bins.is_empty() || !selection.examples.is_empty();
 
     let mut selected = Vec::new();
@@ -42,14 +42,14 @@ pub(super) fn select(
     for (wanted, is_example) in bins.chain(examples) {
         let pattern = Pattern::new(wanted)?;
         let is_meant =
-            |program: &&Program| program.is_example == is_example && pattern.matches(&program.name);
-        let meant: Vec<&Program> = everything.iter().filter(is_meant).collect();
+            |program: &&SelectedProgram| program.is_example == is_example && pattern.matches(&program.name);
+        let meant: Vec<&SelectedProgram> = everything.iter().filter(is_meant).collect();
         if meant.is_empty() {
             return Err(no_program(metadata, &packages, wanted, is_example));
         }
         for program in meant {
-            selected.retain(|other: &Program| !same(other, program));
-            selected.push(Program { named: true, ..program.clone() });
+            selected.retain(|other: &SelectedProgram| !same(other, program));
+            selected.push(SelectedProgram { named: true, ..program.clone() });
         }
     }
     if selected.is_empty() {
@@ -73,17 +73,17 @@ pub(super) fn select(
     Ok(selected)
 }
 
-fn same(a: &Program, b: &Program) -> bool {
+fn same(a: &SelectedProgram, b: &SelectedProgram) -> bool {
     (&a.package_id, &a.name, a.is_example) == (&b.package_id, &b.name, b.is_example)
 }
 
 /// The binaries and runnable examples of a package.
-fn programs(package: &Package) -> Vec<Program> {
+fn programs(package: &Package) -> Vec<SelectedProgram> {
     let manifest_dir = package.manifest_path.parent().unwrap_or(Utf8Path::new("/"));
     let program = |target: &cargo_metadata::Target| {
         let is_example = target.kind.contains(&TargetKind::Example);
         let runs = is_example && target.crate_types.contains(&CrateType::Bin);
-        (runs || target.kind.contains(&TargetKind::Bin)).then(|| Program {
+        (runs || target.kind.contains(&TargetKind::Bin)).then(|| SelectedProgram {
             package: package.name.to_string(),
             name: target.name.clone(),
             is_example,
@@ -209,7 +209,8 @@ fn kind(is_example: bool) -> &'static str {
 }
 
 fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_example: bool) -> Error {
-    let there_is: Vec<Program> = metadata.workspace_packages().into_iter().flat_map(programs).collect();
+    let there_is: Vec<SelectedProgram> =
+        metadata.workspace_packages().into_iter().flat_map(programs).collect();
     let flag = if is_example { "--example" } else { "--bin" };
     let kind = kind(is_example);
     let error = Error::new(format!("no {kind} `{wanted}` in {}{}", named(packages), listing(metadata)));
@@ -219,7 +220,7 @@ fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_examp
     {
         return error.help(format!("select its package: `-p {} {flag} {wanted}`", other.package));
     }
-    let selected = |other: &&Program| packages.iter().any(|package| package.id == other.package_id);
+    let selected = |other: &&SelectedProgram| packages.iter().any(|package| package.id == other.package_id);
     if let Some(other) = there_is.iter().filter(selected).find(|other| other.name == wanted) {
         let flag = if other.is_example { "--example" } else { "--bin" };
         return error.help(format!("did you mean `{flag} {wanted}`?"));

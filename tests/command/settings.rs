@@ -5,7 +5,7 @@
 use std::fs;
 
 use crate::support::command::{Ran, bundle_cmd, finish};
-use cargo_lambda_bundle::settings::table::{Row, Scope, rows};
+use cargo_lambda_bundle::settings::table::{Row, SettingScope, rows};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -270,12 +270,12 @@ fn errors_before_the_job_are_in_the_document() {
 }
 
 /// The cell of README's table that says where a setting may be said.
-fn where_it_goes(scope: Scope) -> &'static str {
+fn where_it_goes(scope: SettingScope) -> &'static str {
     match scope {
-        Scope::Flag => "flag",
-        Scope::Variable => "flag, variable",
-        Scope::Run => "all, one for the run",
-        Scope::Package => "all",
+        SettingScope::Flag => "flag",
+        SettingScope::Variable => "flag, variable",
+        SettingScope::Run => "all, one for the run",
+        SettingScope::Package => "all",
     }
 }
 

@@ -10,7 +10,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use camino::Utf8PathBuf;
-use cargo_lambda_bundle::archive::{self, Content, Entry, Limits, Mode, Options, ReadArchive, Stamp};
+use cargo_lambda_bundle::archive::{self, Content, Entry, Limits, Mode, Options, ReadArchive, Timestamp};
 use cargo_lambda_bundle::error::Error;
 
 fn file(name: &str, mode: Mode, bytes: impl Into<Vec<u8>>) -> Entry {
@@ -52,7 +52,7 @@ fn program_like(n: usize) -> Vec<u8> {
     noise(n / 3 + 1).into_iter().flat_map(|byte| [byte % 16, 0, byte]).take(n).collect()
 }
 
-fn zip(entries: &[Entry], stamp: Stamp) -> Vec<u8> {
+fn zip(entries: &[Entry], stamp: Timestamp) -> Vec<u8> {
     archive::write(entries, &Options { stamp, ..Options::default() }, Vec::new()).unwrap()
 }
 

@@ -151,7 +151,7 @@ impl Codes {
         for at in &ORDER[..n_own] {
             own[*at] = bits.take(3)? as u8;
         }
-        let own = Code::new(&own);
+        let own = HuffmanCode::new(&own);
         let mut lengths = Vec::with_capacity(n_lengths + n_distances);
         while lengths.len() < n_lengths + n_distances {
             bits.fill();
@@ -202,14 +202,14 @@ fn distance(symbol: usize) -> Option<(Step, u32)> {
 struct Skips {
     /// By the next bits: how many to skip, and what they are. 0 bits where the code is longer, or there is none.
     fast: [(u8, Step); 1 << FAST_BITS],
-    code: Code,
+    code: HuffmanCode,
     meaning: fn(usize) -> Option<(Step, u32)>,
 }
 
 impl Skips {
     /// The code with these lengths, 0 for symbols that do not occur.
     fn new(lengths: &[u8], meaning: fn(usize) -> Option<(Step, u32)>) -> Skips {
-        let code = Code::new(lengths);
+        let code = HuffmanCode::new(lengths);
         let mut fast = [(0, Step::End); 1 << FAST_BITS];
         let mut symbols = code.symbols.iter();
         let mut next = 0_usize;
@@ -254,16 +254,16 @@ impl Skips {
 }
 
 /// A canonical Huffman code.
-struct Code {
+struct HuffmanCode {
     /// How many codes of each length.
     counts: [u16; MAX_BITS + 1],
     /// The symbols in the order of their codes.
     symbols: Vec<u16>,
 }
 
-impl Code {
+impl HuffmanCode {
     /// The code with these lengths, 0 for symbols that do not occur.
-    fn new(lengths: &[u8]) -> Code {
+    fn new(lengths: &[u8]) -> HuffmanCode {
         let mut counts = [0; MAX_BITS + 1];
         for length in lengths {
             counts[usize::from(*length)] += 1;
@@ -272,7 +272,7 @@ impl Code {
         let mut symbols: Vec<u16> = (0..).take(lengths.len()).collect();
         symbols.retain(|symbol| lengths[usize::from(*symbol)] > 0);
         symbols.sort_by_key(|symbol| lengths[usize::from(*symbol)]); // and by themselves: it is stable
-        Code { counts, symbols }
+        HuffmanCode { counts, symbols }
     }
 
     /// Takes one symbol; its 15 bits must be ready.

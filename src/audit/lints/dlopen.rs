@@ -11,7 +11,7 @@ use crate::elf;
 
 /// One entry of a note, as the UAPI group's specification has it.
 #[derive(Deserialize)]
-struct Entry {
+struct NoteEntry {
     soname: Vec<String>,
     #[serde(default)]
     feature: Option<String>,
@@ -24,9 +24,9 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
 }
 
 fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
-    let entries: Vec<Entry> =
+    let entries: Vec<NoteEntry> =
         // A note of another form informs nobody.
-        file.facts.dlopen_notes.iter().filter_map(|note| serde_json::from_str::<Vec<Entry>>(note).ok()).flatten().collect();
+        file.facts.dlopen_notes.iter().filter_map(|note| serde_json::from_str::<Vec<NoteEntry>>(note).ok()).flatten().collect();
     if !entries.is_empty() {
         // Who writes notes names all that is opened.
         return by_notes(scene, file, entries);
@@ -62,7 +62,7 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
         .collect()
 }
 
-fn by_notes(scene: &Scene, file: &File, entries: Vec<Entry>) -> Vec<Finding> {
+fn by_notes(scene: &Scene, file: &File, entries: Vec<NoteEntry>) -> Vec<Finding> {
     let unmet = entries.into_iter().filter(|entry| !entry.soname.iter().any(|name| scene.has(name)));
     let unmet = unmet.filter(|entry| !entry.soname.is_empty());
     unmet

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use cargo_lambda_bundle::archive::{self, Kind, Limits, Stamp};
+use cargo_lambda_bundle::archive::{self, Kind, Limits, Timestamp};
 
 use super::{Raw, bundle, crc32, raw_zip, raw_zip_counted, read, text, zip};
 
@@ -166,13 +166,13 @@ fn files_that_are_no_zip_are_called_what_they_are() {
     let mut tar = vec![0; 512];
     tar[257..262].copy_from_slice(b"ustar");
     check(&tar, "`x.zip` is not a ZIP archive: it is a tar archive");
-    let whole = zip(&bundle(), Stamp::default());
+    let whole = zip(&bundle(), Timestamp::default());
     check(&whole[..whole.len() - 30], "`x.zip` is not a whole ZIP archive; caused by: Could not find EOCD");
 }
 
 #[test]
 fn an_archive_over_the_limit_is_listed_but_not_unpacked() {
-    let bytes = zip(&bundle(), Stamp::default());
+    let bytes = zip(&bundle(), Timestamp::default());
     let total = read(&bytes).unwrap().unzipped_bytes;
     let at = |unzipped_bytes| {
         archive::read("x.zip", Cursor::new(&bytes), &Limits { unzipped_bytes, ..Limits::default() }).unwrap()

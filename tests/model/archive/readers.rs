@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::tools;
 use camino::Utf8Path;
-use cargo_lambda_bundle::archive::{self, Kind, Limits, Stamp};
+use cargo_lambda_bundle::archive::{self, Kind, Limits, Timestamp};
 
 use super::{bundle, noise, scratch, text, zip};
 
@@ -21,7 +21,7 @@ fn run(command: &mut Command) -> String {
 fn real_readers_take_the_archive() {
     let (_scratch, root) = scratch();
     let path = root.join("bootstrap.zip");
-    fs::write(&path, zip(&bundle(), Stamp::default())).unwrap();
+    fs::write(&path, zip(&bundle(), Timestamp::default())).unwrap();
 
     if tools::require("unzip", "unzip") {
         assert!(run(Command::new("unzip").args(["-t", path.as_str()])).contains("No errors detected"));

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 use cargo_lambda_bundle::archive::{
-    self, COMPRESSOR, Content, Digest, Entry, Kind, Limits, Mode, Options, ReadArchive, ReadEntry, Stamp,
+    self, COMPRESSOR, Content, Digest, Entry, Kind, Limits, Mode, Options, ReadArchive, ReadEntry, Timestamp,
 };
 use cargo_lambda_bundle::disk;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn seen(entry: &ReadEntry) -> (String, u32, Kind, Option<Arc<Vec<u8>>>) {
 #[test]
 fn what_is_written_is_read_back() {
     let entries = bundle();
-    let found = read(&zip(&entries, Stamp::default())).unwrap();
+    let found = read(&zip(&entries, Timestamp::default())).unwrap();
     assert!(found.unpacked);
     assert_eq!(
         found.entries.iter().map(seen).collect::<Vec<_>>(),
@@ -42,7 +42,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn each_file_is_seen_once_on_any_number_of_threads() {
     let entries = bundle();
-    let bytes = zip(&entries, Stamp::default());
+    let bytes = zip(&entries, Timestamp::default());
     for threads in [1, 2, 8] {
         let inputs = vec![Cursor::new(&bytes); threads];
         let is_its = |at: usize, bytes: Vec<u8>| (at, entries[at].content.is(None, &bytes));
@@ -80,7 +80,7 @@ fn stored_files_give_the_bytes_of_files_in_memory() {
             entry.content = Content::Stored(disk::stored::stored(&path).unwrap());
         }
     }
-    assert!(zip(&stored, Stamp::default()) == zip(&in_memory, Stamp::default()));
+    assert!(zip(&stored, Timestamp::default()) == zip(&in_memory, Timestamp::default()));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_stored_file_that_shrank_is_named() {
 
 #[test]
 fn no_entries_are_an_archive_too() {
-    let found = read(&zip(&[], Stamp::default())).unwrap();
+    let found = read(&zip(&[], Timestamp::default())).unwrap();
     assert_eq!(found, ReadArchive { entries: Vec::new(), unzipped_bytes: 0, unpacked: true });
 }
 
@@ -124,8 +124,8 @@ proptest! {
         let mut entries = entries;
         archive::order(&mut entries);
         archive::order(&mut shuffled);
-        let bytes = zip(&entries, Stamp::default());
-        prop_assert_eq!(&bytes, &zip(&shuffled, Stamp::default()));
+        let bytes = zip(&entries, Timestamp::default());
+        prop_assert_eq!(&bytes, &zip(&shuffled, Timestamp::default()));
         check_form(&bytes);
         let found = read(&bytes).unwrap().entries;
         prop_assert_eq!(
@@ -222,7 +222,7 @@ fn check_form(bytes: &[u8]) -> Vec<(String, u16, u32, u32)> {
 
 #[test]
 fn headers_have_the_written_form() {
-    let entries = check_form(&zip(&bundle(), Stamp::default()));
+    let entries = check_form(&zip(&bundle(), Timestamp::default()));
     let rows: Vec<String> = entries
         .iter()
         .map(|(name, method, attributes, time)| {
@@ -246,7 +246,7 @@ fn headers_have_the_written_form() {
 /// The bytes are part of what a release promises: a change here is a change for every user.
 #[test]
 fn the_bytes_stay_as_they_are() {
-    let digest = Digest::of(&zip(&bundle(), Stamp::default()));
+    let digest = Digest::of(&zip(&bundle(), Timestamp::default()));
     let expected = match COMPRESSOR.split_once(' ').unwrap().0 {
         "libdeflate" => "522cae04f400dba703cb8677d6405c1900bdad332280490e16834633b6d0c89b",
         "zlib-rs" => "3cbb21b969bdbf0ca52c2264fd432abbc81c83b0c9d18916ab08bde7fd8350da",
@@ -269,7 +269,7 @@ fn digest_is_written_in_both_ways() {
 fn the_time_is_source_date_epoch_in_utc() {
     #[track_caller]
     fn check(epoch: u64, expected: (u32, u32, u32, u32, u32, u32)) {
-        let bytes = zip(&[file("a", Mode::Data, "")], Stamp::from_epoch(epoch).unwrap());
+        let bytes = zip(&[file("a", Mode::Data, "")], Timestamp::from_epoch(epoch).unwrap());
         let raw = check_form(&bytes)[0].3;
         let (time, date) = (raw & 0xffff, raw >> 16);
         let found =
@@ -292,7 +292,7 @@ fn the_time_is_source_date_epoch_in_utc() {
 #[test]
 fn a_time_that_dos_cannot_say_is_an_error() {
     for epoch in [4_354_819_200, u64::MAX] {
-        let error = Stamp::from_epoch(epoch).unwrap_err();
+        let error = Timestamp::from_epoch(epoch).unwrap_err();
         assert_eq!(
             text(&error),
             format!("`SOURCE_DATE_EPOCH={epoch}` is after 2107, the last year of a ZIP time")
