@@ -1,11 +1,11 @@
 //! What musl's loader does not do and glibc's does: packed relative relocations before 1.2.4, indirect functions,
-//! static thread-local storage of libraries that come later.
+//! static thread-local storage of libraries that come later, a look at where segments can be mapped.
 //!
-//! Source: `do_relocs` and `do_relr_relocs` in musl's ldso/dynlink.c.
+//! Source: `do_relocs`, `do_relr_relocs` and `map_library` in musl's ldso/dynlink.c.
 
 use super::tls::reaches_others;
 use super::{Code, Finding, Findings, RELR_HELP, Subject, chain, label};
-use crate::elf::{ElfFacts, Libc, Linkage};
+use crate::elf::{Alignment, ElfFacts, Libc, Linkage};
 use crate::lambda::Walked;
 use crate::loader::Rule;
 
@@ -31,6 +31,12 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
                 "`{name}` has packed relative relocations (DT_RELR), which the bundle's musl ignores, because it is older than 1.2.4: it crashes at start"
             );
             findings.add(of(Code::RelrUnsupported, message).help(RELR_HELP));
+        }
+        if index > 0 && elf.alignment >= Alignment::Broken {
+            let message = format!(
+                "`{name}` has a segment whose address and offset do not agree modulo the page size; musl maps other bytes there, and the program crashes"
+            );
+            findings.add(of(Code::NotElf, message).help("link it with `-z max-page-size=4096`".to_owned()));
         }
         if elf.is_beyond_musl {
             let message = format!(

@@ -36,8 +36,8 @@ pub struct Symbol {
     pub thread_local: Option<bool>,
     /// STV_PROTECTED.
     pub protected: bool,
-    /// STT_GNU_IFUNC: a call gives its address. musl passes over it.
-    pub indirect: bool,
+    /// musl passes over it: STT_GNU_IFUNC, or an absolute symbol of value 0.
+    pub is_beyond_musl: bool,
     /// How the relocations of the object refer to it.
     pub uses: Uses,
 }
@@ -114,7 +114,7 @@ impl SymbolTable {
                 offer: if uses.is_none() { Offer::Everything } else { Offer::Nothing },
                 thread_local: None,
                 protected: false,
-                indirect: false,
+                is_beyond_musl: false,
                 uses: uses.unwrap_or_default(),
             };
             table.strings.extend_from_slice(name.as_bytes());
@@ -266,7 +266,7 @@ fn of_record(raw: &[u8], uses: Uses) -> Symbol {
         offer,
         thread_local: Some(kind == STT_TLS),
         protected: visibility == STV_PROTECTED,
-        indirect: kind == STT_GNU_IFUNC,
+        is_beyond_musl: kind == STT_GNU_IFUNC || (value == 0 && kind != STT_TLS),
         uses: if other & STO_AARCH64_VARIANT_PCS != 0 { uses.without_delay() } else { uses },
     }
 }

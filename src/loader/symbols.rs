@@ -188,8 +188,9 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
         let binds_now = known.binds_now || elf.binds_now() || is_musl || closure.is_opened(by);
         let view = object.opening.map_or(0, |opening| opening + 1);
         // musl takes the storage of whoever defines a thread-local symbol, and crashes if nobody does (REL_DTPMOD of
-        // `do_relocs`).
-        let may_be_nowhere = |symbol: &Symbol| symbol.weak && !(is_musl && symbol.uses.has(Uses::TLS));
+        // `do_relocs`); and it forgives weak symbols only if they are undefined, which a copied one is not.
+        let is_wanted = |symbol: &Symbol| is_musl && symbol.uses.has(Uses::TLS.and(Uses::COPY));
+        let may_be_nowhere = |symbol: &Symbol| symbol.weak && !is_wanted(symbol);
         for symbol in elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !may_be_nowhere(symbol)) {
             let is_copy = symbol.uses.has(Uses::COPY);
             // A definition of its own meets a reference, if no other object's does before.
@@ -358,7 +359,8 @@ impl<'a> Scope<'a> {
     /// What is wrong with a reference that no file of ours and no list meets; `None` if another library of the
     /// runtime's is taken to.
     fn elsewhere(&self, reference: &Reference) -> Option<Unmet> {
-        let version = reference.version();
+        // No check of versions says for musl what is missing.
+        let version = reference.version().filter(|_| matches!(self.rules, Rules::Glibc(_)));
         // A library that a copy needs may have another place in load order; whether it has the symbol is all that is
         // asked of it.
         let view = &self.views[reference.view];

@@ -73,12 +73,12 @@ enum Fit {
 }
 
 /// Source: `check_match` in glibc's elf/dl-lookup.c; in musl's ldso/dynlink.c `gnu_lookup`, which passes over what
-/// is hidden, and OK_TYPES of `find_sym2`, which has no indirect functions.
+/// is hidden, and `find_sym2`, which does so with values of 0, and has no indirect functions in OK_TYPES.
 fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
     let Definition { elf, symbol, .. } = definition;
     let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
     if let Rules::Musl(_) = rules {
-        return if hidden || symbol.indirect { Fit::No } else { Fit::Yes };
+        return if hidden || symbol.is_beyond_musl { Fit::No } else { Fit::Yes };
     }
     match version {
         Some(_) if !elf.has_versym => Fit::Untold,

@@ -110,6 +110,30 @@ fn linked_with_musl(name: &str) -> Scenario {
     row(name).musl_library("new/libfoo.so.1", &format!("{NEW} __thread int t = 3;"), "").libc_bundle_only()
 }
 
+/// Makes the dynamic symbol `data` of `prog` weak.
+const WEAKEN_DATA: &str = r#"python3 - <<'END'
+import struct
+file = bytearray(open("prog", "rb").read())
+at, = struct.unpack_from("<Q", file, 40)
+size, count, _ = struct.unpack_from("<HHH", file, 58)
+sections = [struct.unpack_from("<IIQQQQIIQQ", file, at + index * size) for index in range(count)]
+symbols = next(section for section in sections if section[1] == 11)
+strings = sections[symbols[6]][4]
+for symbol in range(symbols[4], symbols[4] + symbols[5], 24):
+    name, info = struct.unpack_from("<IB", file, symbol)
+    if file[strings + name:].startswith(b"data\0"):
+        file[symbol + 4] = 2 << 4 | info & 15
+open("prog", "wb").write(file)
+END"#;
+
+/// Linked with a library of which `foo` is V1 and the rest V2.
+fn versioned_musl(name: &str) -> Scenario {
+    row(name)
+        .sh("echo 'V1 { global: foo; };' > v1.map; echo 'V1 { global: foo; }; V2 { global: *; } V1;' > v2.map")
+        .musl_library("new/libfoo.so.1", NEW, "-Wl,--version-script=v2.map")
+        .libc_bundle_only()
+}
+
 /// A plugin with thread-local storage that it reaches in some way.
 fn musl_plugin(name: &str, model: &str) -> Scenario {
     let storage = format!(
@@ -202,6 +226,44 @@ fn musl() -> Vec<Scenario> {
                 "",
             )
             .musl_program("int bar(void);", "if (argc > 9) bar()", "-Wl,--no-as-needed lib/libbar.so.1")
+            .fails("status 139"),
+        versioned_musl("musl_wants_a_symbol_of_a_node_that_is_gone")
+            .musl_library("lib/libfoo.so.1", OLD, "-Wl,--version-script=v1.map")
+            .musl_program(both, "foo(); if (argc > 9) foo_new()", "new/libfoo.so.1")
+            .fails("foo_new: symbol not found"),
+        versioned_musl("musl_wants_a_symbol_of_a_node_of_a_library_that_is_not_needed")
+            .musl_program("int foo_new(void);", "if (argc > 9) foo_new()", "new/libfoo.so.1")
+            .sh("patchelf --remove-needed libfoo.so.1 prog")
+            .fails("foo_new: symbol not found"),
+        linked_with_musl("musl_weak_copied_data_gone")
+            .musl_library("lib/libfoo.so.1", OLD, "")
+            .musl_program(
+                "extern int data; int foo(void);",
+                "foo(); if (argc > 9) exit(data)",
+                "-no-pie -fno-pie new/libfoo.so.1",
+            )
+            .sh(WEAKEN_DATA)
+            .fails("data: symbol not found"),
+        linked_with_musl("musl_passes_over_absolute_symbols_of_value_0")
+            .musl_library(
+                "lib/libfoo.so.1",
+                "int foo(void) { return 1; } __asm__(\".globl data\\n.set data, 0\\n\");",
+                "",
+            )
+            .musl_library(
+                "lib/libbar.so.1",
+                "extern int data; int *at = &data; int bar(void) { return 1; }",
+                "",
+            )
+            .musl_program("int foo(void); int bar(void);", "foo(); bar()", "lib/libfoo.so.1 lib/libbar.so.1")
+            .fails("data: symbol not found"),
+        linked_with_musl("musl_library_for_pages_of_1_kb")
+            .musl_library(
+                "lib/libfoo.so.1",
+                "int foo(void) { return 1; }",
+                "-Wl,-z,max-page-size=1024,-z,common-page-size=1024,-z,noseparate-code,-z,norelro",
+            )
+            .musl_program("int foo(void);", "foo()", "lib/libfoo.so.1")
             .fails("status 139"),
         musl_plugin("musl_opened_with_initial_exec_storage", "initial-exec")
             .fails("initial-exec TLS resolves to dynamic definition"),
