@@ -629,7 +629,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
     facts.interpreter = image.interpreter()?;
     let mut faults = Faults::new();
     faults.header(image);
-    faults.segments(image, &facts);
+    faults.segments(image, &facts)?;
     notes::read(image, &mut facts)?;
     if let Some(dynamic) = image.dynamic()? {
         facts.has_dynamic = true;

@@ -13,7 +13,7 @@ use goblin::elf::dynamic as tag;
 use goblin::elf64::program_header as segment;
 
 use super::read::{Image, u32, u64};
-use super::{ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses};
+use super::{Arch, ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses};
 
 use crate::paths::file_name;
 
@@ -91,7 +91,7 @@ impl Faults {
     }
 
     /// The program headers.
-    pub fn segments(&mut self, image: &Image, facts: &ElfFacts) {
+    pub fn segments(&mut self, image: &Image, facts: &ElfFacts) -> Result<(), ElfError> {
         let mut earlier: Vec<&segment::ProgramHeader> = Vec::new();
         for load in image.loads() {
             let is_beyond = |size: u64| load.p_vaddr.checked_add(size).is_none_or(|end| end > ADDRESS_SPACE);
@@ -127,9 +127,15 @@ impl Faults {
             self.add(Stops::Program, "it has no loadable segment");
         } else if !image.is_code(u64(image.head, 24)) {
             self.add(Stops::Program, "its entry point is not in executable code");
+        } else if image.with_references && is_image_of_klibc(image, facts)? {
+            self.add(
+                Stops::Program,
+                "it is klibc's library, which calls the program that named it as its interpreter",
+            );
         }
         self.thread_local(image);
         self.for_the_loader(image, facts);
+        Ok(())
     }
 
     fn thread_local(&mut self, image: &Image) {
@@ -359,6 +365,38 @@ const SMALLER: &str = "a segment has more bytes in the file than in memory";
 
 /// Where the kernel's half begins on x86_64; it is higher on arm64.
 const ADDRESS_SPACE: u64 = 0x7fff_ffff_f000;
+
+/// Whether the file is klibc's shared image: it calls the entry point that the kernel gives it (AT_ENTRY), which is its
+/// own where no other program named it, and so runs until its stack is full.
+///
+/// Nothing in its headers says so; it looks like a static program. Its first instructions are those of every program of
+/// klibc, whose linker puts them at 4 MiB, and the image at 2 MiB.
+///
+/// Source: usr/klibc/arch/*/crt0.S (`_start`), usr/klibc/libc_init.c (`__libc_init`) and KLIBCSHAREDFLAGS in
+/// usr/klibc/arch/*/MCONFIG of klibc.
+fn is_image_of_klibc(image: &Image, facts: &ElfFacts) -> Result<bool, ElfError> {
+    let at_its_place = image.loads().next().is_some_and(|load| load.p_vaddr == 0x20_0000);
+    let alone = facts.interpreter.is_none() && image.of_type(segment::PT_DYNAMIC).next().is_none();
+    if image.object_type != ObjectType::Exec || !at_its_place || !alone {
+        return Ok(false);
+    }
+    let code = match image.at_address(u64(image.head, 24), 12, "the entry point") {
+        Err(ElfError::Malformed(_)) => return Ok(false),
+        code => code?,
+    };
+    Ok(match facts.arch() {
+        // mov %rsp,%rdi; mov %rdx,%rsi; call; hlt
+        Some(Arch::X86_64) => {
+            code.starts_with(&[0x48, 0x89, 0xe7, 0x48, 0x89, 0xd6, 0xe8]) && code[11] == 0xf4
+        }
+        // mov x0, sp; mov x1, #0; bl
+        Some(Arch::Arm64) => {
+            let words = [0, 4, 8].map(|at| u32(code, at));
+            words[..2] == [0x9100_03e0, 0xd280_0001] && words[2] >> 26 == 0b10_0101
+        }
+        None => false,
+    })
+}
 
 /// Whether a segment takes memory of an earlier one, or a page of it for other bytes of the file.
 fn hides(load: &segment::ProgramHeader, other: &segment::ProgramHeader) -> bool {

@@ -8,6 +8,7 @@ mod aws;
 mod foreign;
 mod harness;
 mod haskell;
+mod klibc;
 mod layers;
 mod links;
 mod pins;

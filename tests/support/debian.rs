@@ -54,6 +54,14 @@ pub const PROGRAMS_ARM64: Root = Root {
     ],
 };
 
+/// klibc's library, and what links programs with it.
+pub const KLIBC: Root =
+    Root { name: "klibc", suite: "bookworm", arch: "amd64", packages: &["libklibc-dev", "klibc-utils"] };
+
+/// The same library for aarch64.
+pub const KLIBC_ARM64: Root =
+    Root { name: "klibc-arm64", suite: "bookworm", arch: "arm64", packages: &["libklibc"] };
+
 impl Root {
     /// Where the root is; made once per target directory.
     ///
