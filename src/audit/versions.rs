@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
 use crate::baseline::is_glibc_part;
+use crate::elf::VersionDefinition;
 use crate::lambda::Walked;
-use crate::loader::{Outcome, VersionAnswer, VersionCheck};
+use crate::loader::{Closure, Outcome, VersionAnswer, VersionCheck};
 use crate::plan::{Asked, Conflict, WhyNot};
 use crate::world::Object;
 
 pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
     // One finding per needing object, answering object and kind of answer.
     let mut groups: BTreeMap<(usize, Code, Severity, String), Vec<&VersionCheck>> = BTreeMap::new();
+    let mut damaged: BTreeMap<(usize, usize), Vec<&VersionCheck>> = BTreeMap::new();
     for check in &walked.checks {
         // The library itself is missing, and that has been said.
         let absent = walked
@@ -33,7 +35,15 @@ pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mu
             // ld.so prints "no version information available" and goes on.
             VersionAnswer::NoVersions => (Code::VersionUnknown, Severity::Note),
         };
-        groups.entry((check.by, code, severity, check.need.file.clone())).or_default().push(check);
+        match damaged_record(&walked.closure, check).filter(|_| severity == Severity::Error) {
+            Some(file) => damaged.entry((check.by, file)).or_default().push(check),
+            None => {
+                groups.entry((check.by, code, severity, check.need.file.clone())).or_default().push(check)
+            }
+        }
+    }
+    for ((by, file), checks) in damaged {
+        findings.add(damaged_finding(subject, &walked.closure, by, file, &checks));
     }
     for ((by, code, severity, file), checks) in groups {
         let conflict = subject
@@ -47,6 +57,50 @@ pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mu
         }
         findings.add(version_finding(subject, walked, by, code, severity, &file, &checks));
     }
+}
+
+/// The object whose version record an editor broke, if that is why a need is not met: it changed the name of a node
+/// and left the old name's hash beside it.
+fn damaged_record(closure: &Closure, check: &VersionCheck) -> Option<usize> {
+    let need = &check.need;
+    if !need.has_right_hash() {
+        return Some(check.by);
+    }
+    let answering = check.object?;
+    let elf = closure.objects[answering].file.object.elf()?;
+    let is_meant = |def: &VersionDefinition| def.node == need.node || def.hash == need.hash;
+    elf.verdef.iter().any(|def| is_meant(def) && !def.has_right_hash()).then_some(answering)
+}
+
+/// Needs that nothing meets because of a record in `file` that no linker wrote: an older library would not help.
+fn damaged_finding(
+    subject: &Subject,
+    closure: &Closure,
+    by: usize,
+    file: usize,
+    checks: &[&VersionCheck],
+) -> Finding {
+    let (by_label, file_label) = (label(subject, closure, by), label(subject, closure, file));
+    let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
+    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
+    versions.dedup();
+    let needed = &checks[0].need.file;
+    let whose = if file == by { "its own record of versions" } else { "that library's record of versions" };
+    let message = format!(
+        "`{by_label}` needs {} of `{needed}`, and ld.so does not find it: {whose} is damaged, a name in it has the hash of another name",
+        versions.join(", ")
+    );
+    let again = match (subject.owner, file) {
+        (Owner::Cargo { .. }, 0) => "build it again",
+        (_, 0) => "build it again, or take it from where it came from",
+        _ => "install it again",
+    };
+    let mut finding = Finding::new(Code::VersionTooNew, &by_label, message).soname(needed).help(format!(
+        "`{file_label}` was edited after it was linked: {again}, without the tool that edited it"
+    ));
+    finding.versions = versions;
+    finding.chain = chain(subject, closure, by);
+    finding
 }
 
 /// Both needs: what the program's side wants, and what the system's side may want.

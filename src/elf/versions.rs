@@ -46,6 +46,13 @@ impl VersionNeed {
     }
 }
 
+impl VersionDefinition {
+    /// As [`VersionNeed::has_right_hash`].
+    pub fn has_right_hash(&self) -> bool {
+        self.hash == version_hash(&self.node)
+    }
+}
+
 /// The hash of a version's name, which DT_VERNEED and DT_VERDEF store beside it.
 ///
 /// Source: the System V ABI, "Hash Table"; `_dl_elf_hash` in glibc's sysdeps/generic/dl-hash.h.

@@ -10,6 +10,7 @@ mod baseline_probe;
 mod bundles;
 mod capture;
 mod cli;
+mod damaged;
 mod explain;
 mod faults;
 mod findings;
