@@ -101,6 +101,13 @@ impl Request<'_> {
         }
     }
 
+    /// Whether it is a library for another C library than that of the process: nothing helps it, and it is neither
+    /// edited nor shipped for. Packages have a build for each.
+    fn is_opened_in_vain(&self) -> bool {
+        let its = self.facts.needed_libc().filter(|_| self.opened_by.is_some() && !self.facts.is_program());
+        its.is_some_and(|its| its != self.process_libc())
+    }
+
     /// The program's path on Lambda.
     fn program_path(&self) -> String {
         self.layout.path(&self.layout.program)
@@ -370,6 +377,10 @@ fn grow(
 ) -> Result<(Draft, Vec<Walked>), GivenUp> {
     let mut draft = Draft::default();
     search.displaced.clear();
+    if request.is_opened_in_vain() {
+        let walks = draft.walks(request, lambda, &draft.laid(request.layout));
+        return Ok((draft, walks));
+    }
     if request.libc == LibcSource::Bundle {
         private::begin(request, search, &mut draft);
     }

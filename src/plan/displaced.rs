@@ -113,6 +113,8 @@ pub(super) fn conflicts(
     libraries: &[Shipped],
 ) -> GivenUp {
     let mut conflicts = GivenUp::new();
+    // Nothing is loaded.
+    let walks = if request.is_opened_in_vain() { &[] } else { walks };
     for walked in walks {
         for taken in taken(request, lambda, walked, libraries) {
             let system = taken.system;
