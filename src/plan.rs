@@ -1,16 +1,16 @@
 //! The fixed point: what must be in the bundle so that the program starts on Lambda.
 //!
-//! Start with the program alone, walk the Lambda world, ship what is missing there, walk again, until
-//! nothing more is missing that the build world has. Drop what is no longer reached. The last walk is the
-//! proof; [`crate::audit`] reads it, as it reads the walks of anybody's ZIP.
+//! The planner walks the program alone in the Lambda world, ships what is missing there, and walks again, until the
+//! build world has nothing more of what is missing. Libraries that are no longer reached are dropped. The last walk
+//! is the proof; [`crate::audit`] reads it in the same way as the walks of a finished archive.
 //!
-//! What the build world's loader opens for a need is what that need meant. If that file does not fit the
-//! runtime (a version that is too new), the next file in its search order that fits is taken instead. If
-//! none fits the first one is planned, and the audit says what is wrong with it.
+//! A need means the file that the build world's loader opens for it. If that file does not fit the runtime (it needs
+//! a version that is too new), the planner takes the next file in the search order that fits. If none fits, the first
+//! one is planned, and the audit reports what is wrong with it.
 //!
-//! A system copy that lacks a version node is *pinned* over where that hurts nobody: ours goes to
-//! `lib/pinned`, which DT_RPATH names and which therefore comes before LD_LIBRARY_PATH. Whether it may is for
-//! `pins` to say.
+//! A system copy that lacks a version node is *pinned* over where that breaks no other library: our copy goes to
+//! `lib/pinned`, which DT_RPATH names and which therefore comes before LD_LIBRARY_PATH. `pins` decides whether a
+//! library may be pinned.
 //!
 //! The state is one decision for each name:
 //!
@@ -19,15 +19,15 @@
 //! SONAME      the system's -> pinned -> given up;  or the system's -> refused for a reason
 //! ```
 //!
-//! A round walks all variants and moves at least one name to the right, or is the last. What is given up is given up
-//! for good, and the plan begins again from nothing without it: that takes back everything that was
-//! shipped or pinned for its sake. So the measure is the pair (SONAMEs given up, names decided since), which grows
-//! in lexicographic order with every round. Both are bounded: only a SONAME of the runtime's is given up, and a
-//! name is one that a file of the two worlds needs. A pin that does not win (some DT_RPATH or DT_RUNPATH that may not
-//! be edited comes first) is seen on the next walk and given up, never made again.
+//! A round walks all variants and moves at least one name to the right, or is the last. A SONAME that is given up
+//! stays given up, and the plan begins again from nothing without it: that takes back everything that was shipped or
+//! pinned for its sake. So the measure is the pair (SONAMEs given up, names decided since), which grows in
+//! lexicographic order with every round. Both are bounded: only a SONAME of the runtime's is given up, and a name is
+//! one that a file of the two worlds needs. A pin that does not win (because a DT_RPATH or DT_RUNPATH that may not be
+//! edited comes first) is seen on the next walk and given up, never made again.
 //!
-//! With a C library of its own (`--libc bundle`) a bundle uses nothing of the system's: what the system has
-//! counts as missing, too, and `private` says what comes along. What is edited in which file is for `edits`.
+//! A bundle with its own C library (`--libc bundle`) uses no library of the system's: the system's libraries count as
+//! missing, too, and `private` says which files are added. `edits` says what is edited in each file.
 
 mod displaced;
 mod draft;
@@ -61,34 +61,34 @@ use crate::patterns::Patterns;
 use crate::repair::{COMPAT, Edits};
 use crate::world::{Object, OpenFile};
 
-/// What to plan for.
+/// One program to plan for, and the choices that apply to it.
 pub struct Request<'a> {
     /// The program, as the build world opens it.
     pub program: &'a OpenFile,
-    /// Its facts.
+    /// The facts of the program's file.
     pub facts: &'a Arc<ElfFacts>,
-    /// Its absolute path in the build world, links resolved.
+    /// The absolute path of the program in the build world, links resolved.
     pub path: &'a str,
-    /// Names it opens at run time, beside DT_NEEDED.
+    /// Names that the program opens at run time, beside DT_NEEDED.
     pub extra: &'a [String],
     /// SONAMEs that are never shipped.
     pub exclude: &'a Patterns,
-    /// SONAMEs whose copy of ours shall be used, though the system's would do.
+    /// SONAMEs for which our copy is used, though the system's would do.
     pub pin: &'a Patterns,
     /// Whether ELF files may be edited (`--repair auto`).
     pub may_edit: bool,
-    /// Whose C library the program uses.
+    /// The C library that the program uses.
     pub libc: LibcSource,
-    /// Where the files go.
+    /// The names and paths of the bundle's files.
     pub layout: &'a Layout,
-    /// Files that are there whatever is planned: included ones, and those of attached layers.
+    /// Files that are on Lambda whatever is planned: included files, and those of attached layers.
     pub members: &'a [Member],
-    /// What other programs of the bundle have pinned; they are among `members`, too. For [`BundlePlan::walk_again`]
-    /// all that is shipped.
+    /// Libraries that other programs of the bundle have pinned; they are among `members`, too. For
+    /// [`BundlePlan::walk_again`], all libraries that are shipped.
     pub pinned: &'a [Shipped],
-    /// SONAMEs of the system's that the program which opens this library has loaded: no pin comes before them.
+    /// System SONAMEs that the opening program has loaded before it opens this library: no pin can come before them.
     pub taken: &'a BTreeSet<String>,
-    /// The program that opens it, after its edits, if this is a library by itself.
+    /// If this is a library: the program that opens it, after its edits.
     pub opened_by: Option<&'a ElfFacts>,
 }
 
@@ -114,16 +114,16 @@ impl Request<'_> {
     }
 }
 
-/// Whose C library a program uses on Lambda (`--libc`).
+/// The C library that a program uses on Lambda (`--libc`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LibcSource {
     /// The runtime's.
     System,
-    /// The build world's, which is shipped together with everything else.
+    /// The build world's, which is shipped with every library that uses it.
     Bundle,
 }
 
-/// Which directory of a bundle a library stands in.
+/// The directory of a bundle in which a library stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// [`Layout::lib`].
@@ -151,15 +151,15 @@ pub struct Shipped {
     pub name: String,
     /// The build world's file, links resolved.
     pub source: String,
-    /// Its facts.
+    /// The facts of that file.
     pub facts: Arc<ElfFacts>,
-    /// Another shipped name has the same file: this one becomes a link to it, of this text.
+    /// The target of a link: another shipped name has the same file, and this name becomes a link to it.
     pub link_to: Option<String>,
-    /// Which directory it stands in.
+    /// The directory in which the library stands.
     pub place: Place,
-    /// It is the interpreter: the kernel wants an x bit.
+    /// Whether this is the interpreter: the kernel requires its x bit.
     pub is_interpreter: bool,
-    /// What is edited in it.
+    /// The edits of this file.
     pub edits: Option<Edits>,
 }
 
@@ -170,7 +170,7 @@ impl Shipped {
         Shipped { name, source, facts, link_to: None, place, is_interpreter: false, edits: None }
     }
 
-    /// Its name in the archive.
+    /// The library's name in the archive.
     pub fn entry_name(&self, layout: &Layout) -> String {
         format!("{}/{}", self.place.directory(layout), self.name)
     }
@@ -185,7 +185,7 @@ pub struct Conflict {
     pub soname: String,
     /// The reason.
     pub why: WhyNot,
-    /// What would have it displaced.
+    /// The reason for which the library would be displaced.
     pub asked: Asked,
 }
 
@@ -200,39 +200,39 @@ impl Conflict {
 pub enum WhyNot {
     /// The build world has no copy that may be shipped.
     NoCopy,
-    /// Ours needs versions itself that the runtime lacks.
+    /// Our copy itself needs versions that the runtime lacks.
     TooNew,
-    /// Ours lacks these version nodes of the system's copy.
+    /// Our copy lacks these version nodes of the system's copy.
     Lacks(Vec<String>),
-    /// Ours may be older, and has no nodes that tell.
+    /// Our copy may be older, and the library has no version nodes by which to tell.
     Older,
-    /// The system's copy of the rest of its package is loaded beside ours.
+    /// The system's copies of other libraries of its package are loaded beside ours.
     Half,
-    /// The system's copy is loaded all the same, for the need of this file.
+    /// The system's copy is loaded anyway, because this file needs it.
     Loses(String),
     /// The program has loaded the system's copy before it opens this library.
     Taken,
-    /// Another program of the bundle has pinned another file.
+    /// Another program of the bundle has pinned a different file.
     Other,
     /// No file may be edited (`--repair never`).
     NoLeave,
 }
 
-/// What would have a library displaced.
+/// The reasons for which a library would be displaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// A version that the system's copy lacks.
+    /// A file needs a version that the system's copy lacks.
     Need,
-    /// The user (`--bundle-lib`).
+    /// The user asked for it (`--bundle-lib`).
     Wish,
-    /// A file of the bundle that has the SONAME; its name in the archive.
+    /// A file of the bundle has this SONAME; the file's name in the archive.
     File(String),
 }
 
-/// What to write, and the walks that prove it.
+/// The files to write, and the walks that prove that they start.
 #[derive(Default)]
 pub struct BundlePlan {
-    /// What the build world says of it.
+    /// What the audit takes from the build world.
     pub build: BuildSide,
     /// The libraries, sorted by name.
     pub shipped: Vec<Shipped>,
@@ -240,17 +240,17 @@ pub struct BundlePlan {
     pub members: Vec<Member>,
     /// The last walks.
     pub walks: Vec<Walked>,
-    /// What is edited in the program.
+    /// The edits of the program.
     pub program_edits: Option<Edits>,
-    /// What is rebound, file by file.
+    /// The rebound references, file by file.
     pub rebound: Vec<ReboundFile>,
-    /// The object that brings functions which the runtime lacks, if any file needs it: its name in the archive.
+    /// The name in the archive of the object that defines functions which the runtime lacks, if any file needs it.
     pub compat: Option<String>,
-    /// The program after its edits, as the loader meets it.
+    /// The program after its edits, as the loader reads it.
     pub program: Arc<ElfFacts>,
     /// The names that the program opens at run time ([`Request::extra`]), as they are on Lambda.
     pub libs: Vec<String>,
-    /// What is opened at run time.
+    /// The names and paths that are opened at run time.
     opened: Vec<String>,
 }
 
@@ -264,20 +264,20 @@ impl BundlePlan {
 /// A library of the build world.
 #[derive(Debug, Clone)]
 pub struct BuildFile {
-    /// Where it is, links resolved.
+    /// The path of the file, links resolved.
     pub path: String,
-    /// Its facts.
+    /// The facts of the file.
     pub facts: Arc<ElfFacts>,
 }
 
-/// What the audit takes from the build world. An archive by itself has none: the default.
+/// What the audit takes from the build world. An archive alone has no build world: the default.
 #[derive(Debug, Default)]
 pub struct BuildSide {
-    /// What its loader would do.
+    /// What the build world's loader would do.
     pub closure: Closure,
-    /// What the build world's loader would open for each needed name.
+    /// The file that the build world's loader would open for each needed name.
     pub files: BTreeMap<String, BuildFile>,
-    /// Why a missing name is not shipped, where there is a better reason than "not found".
+    /// The reason why a missing name is not shipped, where it is better than "not found".
     pub not_shipped: BTreeMap<String, NotShipped>,
     /// System copies that do not fit and cannot be displaced, by the SONAME asked for.
     pub conflicts: BTreeMap<String, Conflict>,
@@ -292,13 +292,13 @@ pub enum NotShipped {
     Excluded,
     /// A part of glibc: never shipped beside the system's others.
     GlibcPart,
-    /// Needed by a path, which Lambda does not have.
+    /// It is needed by a path that Lambda does not have.
     Path,
     /// No archive can have an entry of that name.
     Name,
-    /// The build world's file is refused by the loader. Says which file and why.
+    /// The build world's loader refuses this file, for this reason.
     Refused(String, String),
-    /// Not found there either: the paths looked at, for the message.
+    /// The build world lacks it, too: the paths that were tried, for the message.
     NotFound(Vec<String>),
 }
 
@@ -338,7 +338,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     if draft.private.is_none() {
         conflicts.extend(displaced::conflicts(request, lambda, &walks, &laid.libraries));
     }
-    // A wish for what is not loaded in the end is no matter.
+    // A wish for a library that is not loaded in the end has no effect.
     let loads = |soname: &String| {
         let mut objects = walks.iter().flat_map(|walked| &walked.closure.objects);
         objects.any(|object| object.file.object.soname() == Some(soname) || object.names.contains(soname))
@@ -364,11 +364,11 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     }
 }
 
-/// Ships and pins until nothing is missing that can be had.
+/// Ships and pins libraries until everything that can be had is there.
 ///
 /// # Errors
 ///
-/// The pins that turn out to break a rule: the plan must begin again without them.
+/// If pins break a rule: these pins. The plan must begin again without them.
 fn grow(
     request: &Request,
     lambda: &LambdaWorld,
@@ -389,7 +389,7 @@ fn grow(
         draft.rebind(request, lambda);
         let laid = draft.laid(request.layout);
         let walks = draft.walks(request, lambda, &laid);
-        // What is missing may change who else is there to be hurt: pin when nothing is missing any more.
+        // A missing library may change which system libraries are loaded: pin once nothing is missing.
         if draft.ship_missing(request, search, &laid, &walks) {
             continue;
         }
@@ -408,8 +408,8 @@ fn grow(
 
 /// Ships what the build world's closure needs and the runtime may lack, before the first walk.
 ///
-/// A walk finds what is missing one level at a time; a chain of 2,000 libraries would take as many walks. What
-/// is shipped here in vain is not reached in the end, and dropped.
+/// A walk finds what is missing one level at a time; a chain of 2,000 libraries would take as many walks. A library
+/// that is shipped here in vain is not reached in the end, and dropped.
 fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, draft: &mut Draft) {
     let is_private = draft.private.is_some();
     let needs: Vec<loader::Need> = search
@@ -428,25 +428,25 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, dr
         let Object::Elf(facts) = file.object.clone() else { continue };
         let source = if need.by == 0 { request.path.to_owned() } else { file.source.clone() };
         let by = Needing { facts, source, may_rename: request.may_edit };
-        // A SONAME that is loaded under another name needs no file of its own, nor does one that is there.
+        // A SONAME that is loaded under another name needs no file of its own, nor does a name that is a member.
         let is_file = !given.contains(need.name.as_str()) && loaded.contains(&need.name);
         if is_file
             && !draft.serves(&by.source, need.entry())
             && let Ok(candidate) = search.choose(&by, need.entry(), request.exclude)
         {
-            // What cannot be shipped is met again by the walks, which say why.
+            // A library that cannot be shipped is met again by the walks, which report why.
             let _ = draft.ship(&by.source, need.entry(), candidate);
         }
     }
 }
 
 impl BundlePlan {
-    /// What is pinned.
+    /// The libraries that are pinned.
     pub fn pinned(&self) -> Vec<Shipped> {
         self.shipped.iter().filter(|library| library.place == Place::Pinned).cloned().collect()
     }
 
-    /// The SONAMEs that the program has of the system's when it opens a library.
+    /// The SONAMEs of the system's libraries that the program has loaded when it opens a library.
     pub fn loaded_of_system(&self) -> BTreeSet<String> {
         let objects = self.walks.iter().flat_map(|walked| &walked.closure.objects);
         let systems = objects.filter_map(|object| match &object.file.object {
@@ -456,7 +456,7 @@ impl BundlePlan {
         systems.collect()
     }
 
-    /// Walks the program once more, among all members of the bundle, of which the plan knew a part.
+    /// Walks the program once more, among all members of the bundle; the plan knew only a part of them.
     pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld, members: &[Member]) {
         self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
         let build = self.build.files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();

@@ -1,8 +1,8 @@
-//! The proof that no copy of ours hurts the system's libraries, on the last walks.
+//! The proof, on the last walks, that no file of the bundle breaks the system's libraries.
 //!
-//! ld.so compares a needed name with the SONAME of every object that is loaded (rule 5; `_dl_map_object` in
-//! glibc's elf/dl-load.c), so a file takes a SONAME of the runtime's from its libraries not only where it is pinned:
-//! under another name, or by a path, it does so as well.
+//! ld.so compares a needed name with the SONAME of every object that is loaded (rule 5; `_dl_map_object` in glibc's
+//! elf/dl-load.c). So a file can take a SONAME of the runtime's from the system's libraries not only where it is
+//! pinned, but also under another name, or by a path.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use crate::world::Object;
 /// A SONAME of the system's that a file of the bundle or of an attached layer has taken.
 pub(super) struct Taken<'a> {
     pub system: &'a Arc<SystemObject>,
-    /// The file; one that is there whatever is planned has its path on Lambda for its source.
+    /// The file that has taken it. For a member that is not planned, `source` is its path on Lambda.
     pub by: Shipped,
-    /// Whether the plan brings it.
+    /// Whether the plan ships the file.
     pub is_ours: bool,
-    /// Its index in the walk.
+    /// The index of the file in the walk.
     index: usize,
 }
 
-/// What has taken a SONAME in a walk.
+/// The SONAMEs that were taken in a walk.
 pub(super) fn taken<'a>(
     request: &Request,
     lambda: &'a LambdaWorld,
@@ -39,11 +39,11 @@ pub(super) fn taken<'a>(
     let mut taken = Vec::new();
     for (index, facts, system) in takers(lambda, walked) {
         let path = &walked.closure.objects[index].absolute_path();
-        let is_it = |library: &&Shipped| layout.path(&library.entry_name(layout)) == *path;
-        let ours = libraries.iter().find(is_it);
+        let has_path = |library: &&Shipped| layout.path(&library.entry_name(layout)) == *path;
+        let ours = libraries.iter().find(has_path);
         let is_ours = ours.is_some();
         let by = ours
-            .or_else(|| request.pinned.iter().find(is_it))
+            .or_else(|| request.pinned.iter().find(has_path))
             .cloned()
             .unwrap_or_else(|| file_at(path, facts.clone()));
         taken.push(Taken { system, by, is_ours, index });
@@ -51,7 +51,7 @@ pub(super) fn taken<'a>(
     taken
 }
 
-/// The loaded files that have a SONAME of the system's, which is there: index, facts, and whose it is.
+/// The loaded files with a SONAME that a present library of the system's has: index, facts, and that library.
 fn takers<'a, 'w>(
     lambda: &'a LambdaWorld,
     walked: &'w Walked,
@@ -68,22 +68,22 @@ fn takers<'a, 'w>(
     })
 }
 
-/// A file that is there whatever is planned.
+/// A member that is not planned, as a library.
 fn file_at(path: &str, facts: Arc<ElfFacts>) -> Shipped {
     let candidate = Candidate { source: path.to_owned(), facts };
     Shipped::new(file_name(path), candidate, Place::Lib)
 }
 
-/// A file of an archive that takes a SONAME from the system's libraries, which may miss something by it.
+/// A file of an archive that takes a SONAME from the system's libraries, which may miss something in it.
 pub struct DoubtfulTaker {
     /// The name under which it was loaded, or its path on Lambda.
     pub name: String,
-    /// The SONAME.
+    /// The SONAME that it takes.
     pub soname: String,
 }
 
-/// The files among `members` that take a SONAME from the system's libraries, or may take it for a need that
-/// nobody knows of, where those may miss something by it.
+/// The files among `members` that take a SONAME from the system's libraries, or may take it for an unknown need,
+/// where those libraries may miss something in them.
 pub fn doubtful_takers(lambda: &LambdaWorld, walked: &Walked, members: &[Member]) -> Vec<DoubtfulTaker> {
     let may_hurt = |path: &str, facts: &Arc<ElfFacts>, system: &Arc<SystemObject>| {
         let by = file_at(path, facts.clone());
@@ -105,7 +105,7 @@ pub fn doubtful_takers(lambda: &LambdaWorld, walked: &Walked, members: &[Member]
     loaded.chain(unseen.map(|it| DoubtfulTaker { name: it.path, soname: it.system.soname.clone() })).collect()
 }
 
-/// The SONAMEs that must not have been taken, and why.
+/// The SONAMEs that must not have been taken, and the reasons.
 pub(super) fn conflicts(
     request: &Request,
     lambda: &LambdaWorld,
@@ -154,15 +154,15 @@ fn objects_of(members: &[Member]) -> impl Iterator<Item = (&str, &Arc<ElfFacts>)
     })
 }
 
-/// A file that a table's library may be given for a need that nobody knows of.
+/// A file that the loader may find for an unknown need of a listed library.
 struct Unseen<'a> {
     system: &'a Arc<SystemObject>,
-    /// Its path on Lambda.
+    /// The file's path on Lambda.
     path: String,
     conflict: Conflict,
 }
 
-/// Files that a table's library would be given for a need that nobody knows of: those of a SONAME of the runtime's in
+/// Files that the loader would find for an unknown need of a listed library: those with a SONAME of the runtime's in
 /// a directory that is searched before the system's. `files` have their paths on Lambda.
 fn unseen<'a>(
     lambda: &'a LambdaWorld,
@@ -185,7 +185,7 @@ fn unseen<'a>(
     })
 }
 
-/// The directories where a need of the system's libraries may be looked for before the system's own.
+/// The directories that may be searched for a need of the system's libraries before the system's own.
 fn searched_first(lambda: &LambdaWorld, walked: &Walked) -> BTreeSet<String> {
     let mut directories = BTreeSet::new();
     for object in &walked.closure.objects {
@@ -202,8 +202,8 @@ fn searched_first(lambda: &LambdaWorld, walked: &Walked) -> BTreeSet<String> {
     directories
 }
 
-/// Whether a table's library, of which nobody knows what it needs, may have the system's copy loaded first, where
-/// that one does not fit. What is pinned is found for such a need, too.
+/// Whether a listed library, whose needs are not known, may load the system's copy first, where that copy does not
+/// fit. A pinned library is found for such a need, too.
 fn late(walked: &Walked, taken: &Taken) -> Option<Conflict> {
     let Taken { system, by, index, .. } = taken;
     if by.place == Place::Pinned {

@@ -1,4 +1,4 @@
-//! The plan as it grows: what is shipped, what is pinned, and where that puts each file.
+//! The plan as it grows: the libraries that are shipped and pinned, and the place of each file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use crate::world::Object;
 /// The plan as it grows.
 #[derive(Default)]
 pub(super) struct Draft {
-    /// By file name, which is the name that was needed but for its directory.
+    /// The shipped libraries by file name, which is the needed name without a directory.
     pub shipped: BTreeMap<String, Shipped>,
     /// Our copies of the system's libraries, by SONAME.
     pub pins: BTreeMap<String, Pin>,
-    /// Needs with a slash whose file is shipped: by the needing file, each entry and the file it means.
+    /// Needs with a slash whose file is shipped: for each needing file, the entries and the files that they mean.
     pub paths: BTreeMap<String, BTreeMap<String, String>>,
-    /// Why a missing name is not shipped.
+    /// The reasons why missing names are not shipped.
     pub not_shipped: BTreeMap<String, NotShipped>,
-    /// Pins that were asked for and not made, by the SONAME asked for.
+    /// Pins that were asked for and refused, by the SONAME that was asked for.
     pub refused: BTreeMap<String, Conflict>,
-    /// The C library that comes along.
+    /// The bundle's own C library.
     pub private: Option<private::Private>,
-    /// What is rebound in which file of the build world.
+    /// The rebound references, by the path of the file in the build world.
     pub rebound: BTreeMap<String, rebind::FileRebinding>,
 }
 
-/// The libraries of a draft where they stand.
+/// The libraries of a draft in their directories.
 pub(super) struct Laid {
     pub libraries: Vec<Shipped>,
-    /// By their paths on Lambda.
+    /// The index of each library, by its path on Lambda.
     by_path: BTreeMap<String, usize>,
 }
 
@@ -46,21 +46,21 @@ impl Laid {
     }
 }
 
-/// An object of the Lambda world as it was before its edits.
+/// An object of the Lambda world before its edits.
 pub(super) struct Needing {
     pub facts: Arc<ElfFacts>,
     /// The file in the build world.
     pub source: String,
-    /// Whether a need of it that is a path can become another.
+    /// Whether needs of this file that are paths can be rewritten.
     pub may_rename: bool,
 }
 
 impl Draft {
-    /// Ships a file for an entry of `by`: a name, or a path of the build world.
+    /// Ships a file for an entry of the file `by`: a name, or a path of the build world.
     pub fn ship(&mut self, by: &str, entry: &str, candidate: Candidate) -> Result<(), NotShipped> {
         let (name, source) = (file_name(entry), candidate.source.clone());
         match self.shipped.get(name) {
-            // The directory holds one file of a name.
+            // A directory holds one file of each name.
             Some(known) if known.source != candidate.source => return Err(NotShipped::Path),
             Some(_) => {}
             None => {
@@ -78,7 +78,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Ships what the walks miss and the build world has; whether there is more to walk now.
+    /// Ships libraries that the walks miss and the build world has. Returns whether the walks must be repeated.
     pub fn ship_missing(
         &mut self,
         request: &Request,
@@ -111,8 +111,8 @@ impl Draft {
         grew
     }
 
-    /// Ships ours where an attached layer's copy lacks a version or a symbol, or the user wishes it: /var/task/lib comes
-    /// before /opt/lib, so ours loads first.
+    /// Ships our copy where an attached layer's copy lacks a version or a symbol, or where the user wishes it:
+    /// /var/task/lib comes before /opt/lib, so ours loads first.
     pub fn ship_before_layers(
         &mut self,
         request: &Request,
@@ -141,7 +141,7 @@ impl Draft {
         grew
     }
 
-    /// Whether what this entry asks for is shipped.
+    /// Whether the file that this entry asks for is shipped.
     pub fn serves(&self, by: &str, entry: &str) -> bool {
         match entry.contains('/') {
             true => self.paths.get(by).is_some_and(|entries| entries.contains_key(entry)),
@@ -158,7 +158,7 @@ impl Draft {
         self.pins.iter().find(|(_, pin)| pin.library.source == source).map(|(name, _)| name.as_str())
     }
 
-    /// Every library where it stands: a file that is pinned stands in no second place, its other names are links.
+    /// Every library in its directory. A file that is pinned has no second copy: its other names become links.
     pub fn laid(&self, layout: &Layout) -> Laid {
         let mut libraries: Vec<Shipped> = Vec::new();
         for (name, pin) in self.pins.iter().filter(|(_, pin)| !pin.is_given) {
@@ -177,7 +177,7 @@ impl Draft {
         Laid { libraries, by_path }
     }
 
-    /// Whether a need leads to nothing, or to a file of the system that must not be loaded.
+    /// Whether a need finds no file, or a file of the system that must not be loaded.
     fn is_unmet(&self, closure: &Closure, need: &Need) -> bool {
         match need.outcome {
             Outcome::Missing(_) => true,
@@ -188,18 +188,21 @@ impl Draft {
         }
     }
 
-    /// What a need of the edited file was in the original.
+    /// The entry of the original file that became this need.
     fn entry(&self, request: &Request, by: &Needing, need: &Need) -> String {
-        let is_it =
+        let becomes_need =
             |entry: &&String| self.renamed(request, &by.source, entry).as_deref() == Some(need.name.as_str());
         let opened = if need.by == 0 { request.extra } else { &[] };
-        // A name that is no path is as it was.
-        let original =
-            if need.name.contains('/') { by.facts.needed.iter().chain(opened).find(is_it) } else { None };
+        // A name without a slash is unchanged.
+        let original = if need.name.contains('/') {
+            by.facts.needed.iter().chain(opened).find(becomes_need)
+        } else {
+            None
+        };
         original.map_or_else(|| need.entry().to_owned(), String::clone)
     }
 
-    /// The walks of every variant, of the files as they are after their edits.
+    /// The walks of every variant, with the files as they are after their edits.
     pub fn walks(&self, request: &Request, lambda: &LambdaWorld, laid: &Laid) -> Vec<Walked> {
         let program = self.program(request, lambda);
         let members = self.members(request, laid);
@@ -218,19 +221,19 @@ impl Draft {
         }
     }
 
-    /// What the user says is opened at run time, by the names it has on Lambda.
+    /// The names, on Lambda, of the libraries that the user says are opened at run time.
     pub fn libs(&self, request: &Request) -> Vec<String> {
         let renamed = |name: &String| self.renamed(request, request.path, name);
         request.extra.iter().map(|name| renamed(name).unwrap_or_else(|| name.clone())).collect()
     }
 
-    /// What is opened at run time.
+    /// All names that are opened at run time.
     pub fn opened(&self, request: &Request) -> Vec<String> {
         let by_libc = self.private.iter().flat_map(|private| private.opened.iter().cloned());
         self.libs(request).into_iter().chain(by_libc).collect()
     }
 
-    /// The libraries, and the files that are there anyway, as the Lambda world sees them.
+    /// The libraries and the members of the request, as the Lambda world sees them.
     pub fn members(&self, request: &Request, laid: &Laid) -> Vec<Member> {
         let content = |library: &Shipped| match (&library.link_to, self.library_edits(request, library)) {
             (Some(target), _) => MemberContent::Link(target.clone()),
@@ -245,13 +248,13 @@ impl Draft {
         request.members.iter().cloned().chain(laid.libraries.iter().map(member)).chain(compat).collect()
     }
 
-    /// The libraries with what is edited in each.
+    /// The libraries, each with its edits.
     pub fn edited(&self, request: &Request, laid: Laid) -> Vec<Shipped> {
         let edited = |library: Shipped| Shipped { edits: self.library_edits(request, &library), ..library };
         laid.libraries.into_iter().map(edited).collect()
     }
 
-    /// The wishes for libraries that an attached layer's copy still serves.
+    /// The wishes for libraries where an attached layer's copy is still loaded.
     pub fn wishes_before_layers(&self, request: &Request, walks: &[Walked]) -> BTreeMap<String, Conflict> {
         let mut conflicts = BTreeMap::new();
         for walked in walks {
@@ -271,7 +274,7 @@ impl Draft {
         conflicts
     }
 
-    /// Drops what no walk loads: nobody needs it, so nothing is missing without it. Whether anything was dropped.
+    /// Drops libraries that no walk loads: no file needs them. Returns whether any was dropped.
     pub fn drop_unreached(&mut self, layout: &Layout, laid: &Laid, walks: &[Walked]) -> bool {
         let reached = reached(laid, walks);
         let place = if self.private.is_some() { Place::Private } else { Place::Lib };
@@ -291,7 +294,7 @@ impl Draft {
     }
 }
 
-/// An object of a walk before its edits; `None` for what is not ours.
+/// An object of a walk before its edits; `None` for an object that is not part of the bundle.
 pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Closure) -> Option<Needing> {
     if index == 0 {
         let may_rename = request.may_edit;
@@ -302,12 +305,12 @@ pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Cl
         let (facts, source) = (library.facts.clone(), library.source.clone());
         return Some(Needing { facts, source, may_rename: request.may_edit });
     }
-    // A file that is there whatever is planned stays as it is.
+    // A file that is a member whatever is planned is not edited.
     let facts = given(request.members, path)?.clone();
     Some(Needing { facts, source: path.clone(), may_rename: false })
 }
 
-/// The object at a path, if it is in the bundle whatever is planned.
+/// The object at a path, if it is a member whatever is planned.
 fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
     members.iter().find(|member| member.path == path).and_then(|member| match &member.content {
         MemberContent::Object(facts) => Some(facts),
@@ -315,14 +318,14 @@ fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
     })
 }
 
-/// Whether a layer's copy lacks a symbol that some object refers to and our copy defines.
+/// Whether a layer's copy lacks a symbol that an object refers to and our copy defines.
 fn lacks_symbols(closure: &Closure, index: usize, ours: &ElfFacts) -> bool {
     let defined = |facts: &ElfFacts| -> BTreeSet<Vec<u8>> {
         let symbols = facts.symbols.iter().filter(|symbol| symbol.offer == Offer::Everything);
         symbols.map(|symbol| facts.symbols.name_bytes(symbol).to_vec()).collect()
     };
-    let Some(theirs) = closure.objects[index].file.object.elf().map(defined) else { return false };
-    let more: BTreeSet<Vec<u8>> = defined(ours).difference(&theirs).cloned().collect();
+    let Some(layer) = closure.objects[index].file.object.elf().map(defined) else { return false };
+    let more: BTreeSet<Vec<u8>> = defined(ours).difference(&layer).cloned().collect();
     !more.is_empty()
         && closure.objects.iter().filter_map(|object| object.file.object.elf()).any(|elf| {
             let mut references =
@@ -331,10 +334,10 @@ fn lacks_symbols(closure: &Closure, index: usize, ours: &ElfFacts) -> bool {
         })
 }
 
-/// The objects of attached layers: the index, the name that is needed, and the nodes that they lack, which ours must
-/// have.
+/// Objects of attached layers, each with its index, the needed name, and the version nodes that it lacks and that our
+/// copy must have.
 pub(super) fn layer_copies(request: &Request, walked: &Walked) -> Vec<(usize, String, Vec<String>)> {
-    // A layer of ours is merged with the others: there is no telling which copy stays.
+    // Our layer is merged with the others: which copy stays cannot be known.
     if request.layout.kind != crate::layout::BundleKind::Function {
         return Vec::new();
     }
@@ -355,7 +358,7 @@ pub(super) fn layer_copies(request: &Request, walked: &Walked) -> Vec<(usize, St
     copies
 }
 
-/// The libraries that any walk loads or asks for, with the files that links among them lead to.
+/// The libraries that any walk loads or asks for, with the targets of links among them.
 fn reached<'a>(laid: &'a Laid, walks: &[Walked]) -> BTreeSet<(Place, &'a str)> {
     let mut reached: BTreeSet<(Place, &str)> = BTreeSet::new();
     let mut keep = |library: &'a Shipped| {
@@ -371,7 +374,7 @@ fn reached<'a>(laid: &'a Laid, walks: &[Walked]) -> BTreeSet<(Place, &'a str)> {
         for need in &closure.needs {
             let named = |library: &&Shipped| library.name == file_name(&need.name);
             match need.outcome {
-                // Found by device and inode: a second name of the file.
+                // Found by device and inode: a second name of the same file.
                 Outcome::Loaded(index) if need.rule == Rule::AlreadyLoaded => {
                     let object = &closure.objects[index];
                     let by_name = object.file.object.soname() == Some(&need.name) || object.path == need.name;
@@ -385,8 +388,8 @@ fn reached<'a>(laid: &'a Laid, walks: &[Walked]) -> BTreeSet<(Place, &'a str)> {
                     }
                 }
                 Outcome::Loaded(_) => {}
-                // In the bundle and yet not loaded: a library path of the user's own, or a file that Lambda's
-                // loader refuses. It stays, and the audit says so.
+                // The library is in the bundle and yet not loaded: the user set a library path, or Lambda's loader
+                // refuses the file. It stays, and the audit reports it.
                 _ => laid.libraries.iter().filter(named).for_each(&mut keep),
             }
         }
@@ -394,7 +397,7 @@ fn reached<'a>(laid: &'a Laid, walks: &[Walked]) -> BTreeSet<(Place, &'a str)> {
     reached
 }
 
-/// The way from one directory of the bundle to another.
+/// The relative path from one directory of the bundle to another.
 fn relative(from: &str, to: &str) -> String {
     match to.strip_prefix(from).and_then(|rest| rest.strip_prefix('/')) {
         Some(below) => below.to_owned(),

@@ -1,7 +1,7 @@
-//! What is edited in the copies of a bundle, so that the loader takes what the plan means it to take.
+//! The edits of a bundle's files, with which the loader loads the files that the plan means.
 //!
-//! The edits follow from the original files and the place of each library, and can be had at any time while the
-//! plan grows: a walk is always of the files as they will be written.
+//! The edits follow from the original files and the place of each library, and can be computed at any time while the
+//! plan grows: every walk sees the files as they will be written.
 
 use super::draft::Draft;
 use super::{LibcSource, Place, Request, Shipped};
@@ -12,14 +12,14 @@ use crate::paths::file_name;
 use crate::repair::{self, Edits};
 
 impl Draft {
-    /// The program's edits; `None` if it stays as it is.
+    /// The program's edits; `None` if it is not edited.
     pub(super) fn program_edits(&self, request: &Request, lambda: &LambdaWorld) -> Option<Edits> {
         let facts = request.facts;
         if request.opened_by.is_some() {
             let place = if self.private.is_some() { Place::Private } else { Place::Lib };
             let mut edits = self.edits_of_library(request, request.path, facts, place).unwrap_or_default();
-            // The program that opens it may not look there. Its own DT_RPATH serves its needs, and those of
-            // what it brings.
+            // The program that opens this library may not search there. The library's own DT_RPATH serves its needs,
+            // and those of the libraries that it loads.
             if self.is_pinning() && !looks_there_first(request) {
                 edits.drop_runpath = false;
                 edits.rpath = Some(rpath(&request.layout.pinned_path(), facts));
@@ -49,7 +49,7 @@ impl Draft {
         some(edits)
     }
 
-    /// The edits of a library of the bundle.
+    /// The edits of one library of the bundle.
     pub(super) fn library_edits(&self, request: &Request, library: &Shipped) -> Option<Edits> {
         if library.link_to.is_some() {
             return None;
@@ -67,10 +67,10 @@ impl Draft {
         let mut edits = Edits { rename_needed: self.renames(request, source, facts), ..Edits::default() };
         let has_path = facts.rpath.is_some() || facts.runpath.is_some();
         match place {
-            // All that it needs is in one directory, which the program's DT_RPATH names.
+            // All libraries that it needs are in one directory, which the program's DT_RPATH names.
             Place::Private => edits.drop_runpath = has_path,
-            // Any DT_RUNPATH would keep the program's DT_RPATH from serving its needs, and a DT_RPATH of its own
-            // comes before it.
+            // With any DT_RUNPATH the program's DT_RPATH would not serve this library's needs, and a DT_RPATH of its
+            // own comes before the program's.
             Place::Lib | Place::Pinned if self.is_pinning() && request.may_edit && has_path => {
                 let path = facts.runpath.as_deref().or(facts.rpath.as_deref()).unwrap_or_default();
                 match kept(path).is_empty() {
@@ -86,9 +86,9 @@ impl Draft {
 
     /// The needs of a file that become absolute paths, old and new.
     ///
-    /// A need with a slash means one file, and a path keeps it so: under its plain name a copy of the system's
-    /// could come between. musl looks at LD_LIBRARY_PATH before DT_RPATH, so with its own libc every need is a
-    /// path.
+    /// A need with a slash means one file, and stays a path to mean only that file: under its plain name the system's
+    /// copy could be found first. musl searches LD_LIBRARY_PATH before DT_RPATH, so with the bundle's own musl every
+    /// need becomes a path.
     pub(super) fn renames(&self, request: &Request, source: &str, facts: &ElfFacts) -> Vec<(String, String)> {
         let mut renames: Vec<(String, String)> = Vec::new();
         for name in &facts.needed {
@@ -101,7 +101,7 @@ impl Draft {
         renames
     }
 
-    /// The path that a needed name of a file becomes, if it becomes one.
+    /// The path that replaces a needed name of a file, if one does.
     pub(super) fn renamed(&self, request: &Request, source: &str, name: &str) -> Option<String> {
         let layout = request.layout;
         let meant = self.paths.get(source).and_then(|entries| entries.get(name));
@@ -115,7 +115,7 @@ impl Draft {
     }
 }
 
-/// Whether the program was linked to look for the pinned libraries before all others.
+/// Whether the program was linked to search the directory of pinned libraries before all others.
 pub(super) fn looks_there_first(request: &Request) -> bool {
     let ElfFacts { rpath, runpath, .. } = &**request.facts;
     let first = rpath.as_deref().and_then(|rpath| rpath.split(':').next());
@@ -126,9 +126,9 @@ fn some(edits: Edits) -> Option<Edits> {
     (edits != Edits::default()).then_some(edits)
 }
 
-/// The system's interpreter for a program that names it elsewhere, such as in a Nix store.
+/// The system's interpreter, for a program whose interpreter has another path, such as in a Nix store.
 ///
-/// The file name tells the ABI; whether its versions fit is for the walk.
+/// The file name identifies the ABI; the walk checks whether its versions fit.
 fn system_interpreter(facts: &ElfFacts, lambda: &LambdaWorld) -> Option<String> {
     let named = facts.interpreter.as_ref()?;
     let known = &lambda.baseline.interpreters;
@@ -138,7 +138,7 @@ fn system_interpreter(facts: &ElfFacts, lambda: &LambdaWorld) -> Option<String> 
     known.iter().find(|path| file_name(path) == file_name(named)).cloned()
 }
 
-/// A DT_RPATH with `directory` in front of what can still mean something.
+/// A DT_RPATH with `directory` before the elements that can mean something on Lambda.
 fn rpath(directory: &str, facts: &ElfFacts) -> String {
     let old = facts.runpath.as_deref().or(facts.rpath.as_deref()).unwrap_or_default();
     let mut elements = vec![directory];
@@ -146,7 +146,7 @@ fn rpath(directory: &str, facts: &ElfFacts) -> String {
     elements.join(":")
 }
 
-/// The elements of a path that can mean something on Lambda; those of the build machine cannot.
+/// The elements of a path that can mean something on Lambda; directories of the build machine cannot.
 fn kept(path: &str) -> Vec<&str> {
     let means_something = |element: &&str| {
         ["$ORIGIN", "${ORIGIN}", "/var/task", "/opt"].iter().any(|start| element.starts_with(start))

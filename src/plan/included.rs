@@ -1,6 +1,6 @@
-//! A bundle's program and the programs and libraries that are included beside it, which are looked at like it.
+//! The plan of a bundle's program together with the programs and libraries that are included beside it.
 //!
-//! What they need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
+//! What the included files need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::world::{Object, OpenFile};
 /// An included program or shared library.
 #[derive(Debug, Clone)]
 pub struct IncludedObject {
-    /// Its name in the bundle.
+    /// The file's name in the bundle.
     pub name: String,
-    /// What its file says.
+    /// The facts of the file.
     pub facts: Arc<ElfFacts>,
-    /// The file on this machine, links followed: `$ORIGIN` is where it is.
+    /// The path of the file on this machine, links followed: `$ORIGIN` is its directory.
     pub source: String,
-    /// The same in terms of the build world.
+    /// The same path in terms of the build world.
     pub path: String,
 }
 
@@ -35,16 +35,16 @@ pub struct PlannedInclude {
 /// The plan of a bundle.
 #[derive(Default)]
 pub struct Planned {
-    /// For the program, with all that is shipped.
+    /// The plan for the program, with every library that is shipped.
     pub plan: BundlePlan,
-    /// For what is included.
+    /// The plans for the included files.
     pub included: Vec<PlannedInclude>,
 }
 
-/// Plans the bundle of one program and of what is included beside it. `build` is the build world for programs of a C
-/// library.
+/// Plans the bundle of one program and the files included beside it. `build` returns the build world for programs of
+/// a C library.
 ///
-/// All are walked again at the end, when everything is there: those walks are the proof.
+/// Every program is walked again at the end, when all members are known: those walks are the proof.
 pub fn plan_all<'w>(
     request: &Request,
     lambda: &LambdaWorld,
@@ -63,7 +63,7 @@ pub fn plan_all<'w>(
             other.plan = other.object.with_request(&known, &members, &main.program, |request| {
                 plan(request, lambda, build(request.process_libc()))
             });
-            // Not one list for each: there may be a thousand of them.
+            // One list for all of them: there may be a thousand included files.
             main.members = std::mem::take(&mut other.plan.members);
             merge(&mut main.shipped, std::mem::take(&mut other.plan.shipped), request.layout);
             main.compat = main.compat.take().or(other.plan.compat.take());
@@ -84,7 +84,7 @@ pub fn plan_all<'w>(
     }
     leave_to_their_programs(&mut included, &main, request.layout);
     for other in included.iter_mut().filter(|other| other.object.is_library()) {
-        // The program that opens a plugin brings the symbols that it leaves open.
+        // The program that opens a plugin defines the symbols that the plugin leaves undefined.
         for walked in &mut other.plan.walks {
             walked.undefined.clear();
         }
@@ -92,8 +92,8 @@ pub fn plan_all<'w>(
     Planned { plan: main, included }
 }
 
-/// Takes away the walks of the libraries that a program loads at its start: they were looked at with it, and what it
-/// finds for them by its DT_RPATH, or has loaded before, no other program does.
+/// Removes the walks of libraries that a program loads at its start: they were checked with that program, and no
+/// other program finds what it finds for them by its DT_RPATH, or has loaded before.
 fn leave_to_their_programs(included: &mut [PlannedInclude], main: &BundlePlan, layout: &Layout) {
     let programs = included.iter().filter(|other| !other.object.is_library());
     let walks = programs.flat_map(|program| &program.plan.walks).chain(&main.walks);
@@ -106,13 +106,14 @@ fn leave_to_their_programs(included: &mut [PlannedInclude], main: &BundlePlan, l
     }
 }
 
-/// Adds what another program ships. Two programs with the bundle's C library both ship its parts: one file, planned
-/// twice, is shipped once. Two files for one name stay, for [`check_names`](super::check_names) to refuse.
+/// Adds the libraries that another program ships. Two programs with the bundle's C library both ship its parts: a
+/// file that is planned twice is shipped once. Two files for one name stay, and [`check_names`](super::check_names)
+/// refuses them.
 fn merge(shipped: &mut Vec<Shipped>, more: Vec<Shipped>, layout: &Layout) {
     let places = shipped.iter().enumerate().map(|(at, library)| (library.entry_name(layout), at));
     let places: BTreeMap<String, usize> = places.collect();
     for library in more {
-        // What a link leads to is edited as the link's file would be: edits follow from the file and its place.
+        // A link is edited as its target is: the edits follow from the file and its place.
         let is_same = |known: &&mut Shipped| {
             let is_link = known.link_to.is_some() || library.link_to.is_some();
             known.source == library.source && (is_link || known.edits == library.edits)
@@ -130,10 +131,10 @@ impl IncludedObject {
         self.facts.linkage() == Linkage::SharedLibrary
     }
 
-    /// Acts on the request for this file, which goes by the same choices as that for the program.
+    /// Calls `act` with the request for this file, which has the same choices as the request for the program.
     fn with_request<T>(
         &self,
-        of: &Request,
+        request: &Request,
         members: &[Member],
         main: &ElfFacts,
         act: impl FnOnce(&Request) -> T,
@@ -149,11 +150,11 @@ impl IncludedObject {
             facts: &self.facts,
             path: &self.path,
             extra: &[],
-            layout: &Layout { program: self.name.clone(), ..of.layout.clone() },
+            layout: &Layout { program: self.name.clone(), ..request.layout.clone() },
             members,
-            taken: if self.is_library() { of.taken } else { &none },
+            taken: if self.is_library() { request.taken } else { &none },
             opened_by: self.is_library().then_some(main),
-            ..*of
+            ..*request
         })
     }
 }
@@ -163,44 +164,45 @@ impl PlannedInclude {
         self.object.facts.arch() == Some(lambda.arch())
     }
 
-    /// Its name in the bundle.
+    /// The file's name in the bundle.
     pub fn name(&self) -> &str {
         &self.object.name
     }
 
-    /// What its file says, before any edit.
+    /// The facts of the file before any edit.
     pub fn facts(&self) -> &ElfFacts {
         &self.object.facts
     }
 
-    /// What the build world says of it.
+    /// What the audit takes from the build world.
     pub fn build(&self) -> &BuildSide {
         &self.plan.build
     }
 
-    /// What the loader does with it on Lambda.
+    /// The walks of the file on Lambda.
     pub fn walks(&self) -> &[Walked] {
         &self.plan.walks
     }
 
-    /// What is rebound in it and for it.
+    /// The rebound references of the file and of the libraries that are shipped for it.
     pub fn rebound(&self) -> &[ReboundFile] {
         &self.plan.rebound
     }
 
-    /// What is edited in it.
+    /// The edits of the file.
     pub fn edits(&self) -> Option<&Edits> {
         self.plan.program_edits.as_ref()
     }
 }
 
 impl Planned {
-    /// Whether a file of the bundle is edited.
+    /// Whether any file of the bundle is edited.
     pub fn edits(&self) -> bool {
         self.plan.edits() || self.included.iter().any(|other| other.edits().is_some())
     }
 
-    /// What is rebound in the bundle's files, by the name of the program or included file for which it is.
+    /// The rebound references of the bundle's files, each with the name of the program or included file that it is
+    /// for.
     pub fn rebound<'a>(&'a self, program: &'a str) -> impl Iterator<Item = (&'a str, &'a [ReboundFile])> {
         let included = self.included.iter().map(|other| (other.name(), other.rebound()));
         [(program, &*self.plan.rebound)].into_iter().chain(included)

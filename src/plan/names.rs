@@ -1,4 +1,4 @@
-//! One file for each path of a bundle.
+//! The check that a bundle has one file for each path.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,20 @@ use crate::error::{Error, Result};
 use crate::include::Included;
 use crate::layout::Layout;
 
-/// Holds the files of a bundle to one for each path.
+/// Checks that no two files of a bundle have the same path, and that no path is both a file and a directory.
 ///
 /// # Errors
 ///
-/// Two files for one path; names both.
+/// If two files do; the message names both.
 pub fn check_names(program: &str, plan: &BundlePlan, layout: &Layout, included: &[Included]) -> Result<()> {
     let mut sources: BTreeMap<String, String> = BTreeMap::new();
     let ours =
         plan.shipped.iter().map(|library| (library.entry_name(layout), format!("`{}`", library.source)));
     let bootstrap = (layout.program.clone(), format!("`{program}`"));
-    let theirs = included
+    let others = included
         .iter()
         .map(|file| (file.name.clone(), format!("`{}` (of `--include {}`)", file.source, file.by)));
-    for (name, source) in [bootstrap].into_iter().chain(ours).chain(theirs) {
+    for (name, source) in [bootstrap].into_iter().chain(ours).chain(others) {
         if let Some(other) = sources.get(&name) {
             return Err(Error::new(format!(
                 "two files would be `{name}` in the archive: {other} and {source}"

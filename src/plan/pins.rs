@@ -1,15 +1,15 @@
 //! Which system copies ours may displace.
 //!
-//! LD_LIBRARY_PATH begins with the system's directories, so a copy in `lib/` never displaces one there; DT_RPATH
-//! comes before it. The system's own libraries load into the same process and were built against the system's
-//! copy. So ours may take its place only if it offers every version node that the baseline lists for it
-//! (those of later images, too); where nodes do not tell, only if its file version is not older; and the
-//! libraries of one package come together or not at all. If nothing else of the system's that could use it is loaded
-//! beside glibc's parts there is nobody to be hurt, and it always may.
+//! LD_LIBRARY_PATH begins with the system's directories, so a copy in `lib/` never displaces a library there;
+//! DT_RPATH comes before it. The system's own libraries load into the same process and were built against the
+//! system's copy. So our copy may take its place only if it offers every version node that the baseline lists for it
+//! (those of later images, too); where there are no nodes, only if its file version is not older; and the libraries
+//! of one package are pinned together or not at all. If no other library of the system's that could use it is loaded
+//! beside glibc's parts, nothing can break, and our copy may always be pinned.
 //!
-//! A pin changes what is loaded, so the rules are held to every walk anew ([`Pinning::step`]): ours must have won, what
-//! has come of its package must come along, and whoever is there now must not be hurt. A pin for which that
-//! cannot be is given up, and the plan begins again without it.
+//! A pin changes what is loaded, so the rules are checked again on every walk ([`Pinning::step`]): our copy must have
+//! won, libraries of its package that are now loaded must be pinned with it, and no library that is now loaded may
+//! break. A pin that fails is given up, and the plan begins again without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,20 +27,20 @@ use crate::world::Object;
 /// A copy of ours in the place of the system's.
 pub(super) struct Pin {
     pub library: Shipped,
-    /// The SONAME for whose sake it is pinned: its own, or that of the pin which brought it.
+    /// The SONAME for whose sake it is pinned: its own, or that of the pin that required it.
     root: String,
-    /// What it displaces.
+    /// The system's object that it displaces.
     system: Arc<SystemObject>,
-    /// How badly a copy that comes along may fit.
+    /// The worst fit that a library pinned along with it may have.
     worst: Fit,
-    /// Another program of the bundle has pinned the same file.
+    /// Whether another program of the bundle has pinned the same file.
     pub is_given: bool,
 }
 
-/// Pins that are given up for good, by the SONAME they were asked for.
+/// Pins that are given up for good, by the SONAME that was asked for.
 pub(super) type GivenUp = BTreeMap<String, Conflict>;
 
-/// What one look at the walks changes.
+/// One pass over the walks, which adds pins.
 pub(super) struct Pinning<'a, 'b> {
     pub request: &'a Request<'a>,
     pub search: &'a mut BuildSearch<'b>,
@@ -50,11 +50,12 @@ pub(super) struct Pinning<'a, 'b> {
 }
 
 impl Pinning<'_, '_> {
-    /// Holds the pins to the rules, then pins what does not fit; whether there is more to walk now.
+    /// Checks the pins against the rules, then pins libraries that do not fit. Returns whether the walks must be
+    /// repeated.
     ///
     /// # Errors
     ///
-    /// The pins that break a rule.
+    /// If pins break a rule: these pins.
     pub fn step(&mut self, walks: &[Walked]) -> Result<bool, GivenUp> {
         if self.may_pin() {
             self.adopt(walks);
@@ -66,12 +67,12 @@ impl Pinning<'_, '_> {
         Ok(self.new_pins(walks))
     }
 
-    /// Whether the program can be made to look for pinned libraries first, or does so by itself.
+    /// Whether the program can be edited to look for pinned libraries first, or already does.
     fn may_pin(&self) -> bool {
         self.request.may_edit || edits::looks_there_first(self.request)
     }
 
-    /// Takes over what another program has pinned, where this one's DT_RPATH leads to it.
+    /// Adopts the pins of another program to which this program's DT_RPATH leads.
     fn adopt(&mut self, walks: &[Walked]) {
         let Some(root) = self.draft.pins.values().next().map(|pin| pin.root.clone()) else { return };
         let directory = self.request.layout.pinned_path();
@@ -89,7 +90,7 @@ impl Pinning<'_, '_> {
         }
     }
 
-    /// Gives up pins whose system copy is loaded all the same.
+    /// Gives up pins whose system copy is loaded anyway.
     fn losers(&self, walks: &[Walked]) -> Result<(), GivenUp> {
         for closure in walks.iter().map(|walked| &walked.closure) {
             for (index, system) in others(closure) {
@@ -109,7 +110,7 @@ impl Pinning<'_, '_> {
         Ok(())
     }
 
-    /// Pins what must come along with a pin: what is of its package, and what a copy brings that would be hurt.
+    /// Pins what a pin requires: libraries of the same package, and system libraries that a pinned copy would break.
     fn companions(&mut self, walks: &[Walked]) -> Result<bool, GivenUp> {
         let mut grew = false;
         for walked in walks {
@@ -148,9 +149,11 @@ impl Pinning<'_, '_> {
         Ok(grew || self.companions_of_takers(walks))
     }
 
-    /// Pins what has taken a SONAME of the runtime's under another name, and what is of its package.
+    /// Pins each library that has taken a SONAME of the runtime's under another name, and the libraries of its
+    /// package.
     ///
-    /// A table's library may load the system's copy before, or one of ours does: only a pin answers to those needs, too.
+    /// A listed library of the baseline, or one of ours, may load the system's copy first: only a pin answers those
+    /// needs, too.
     fn companions_of_takers(&mut self, walks: &[Walked]) -> bool {
         let mut grew = false;
         for walked in walks {
@@ -185,7 +188,7 @@ impl Pinning<'_, '_> {
         grew
     }
 
-    /// Pins what does not fit, and what the user wishes, by whole packages; notes what may not be.
+    /// Pins libraries that do not fit and those that the user wishes, by whole packages; records the conflicts.
     fn new_pins(&mut self, walks: &[Walked]) -> bool {
         let mut grew = false;
         for walked in walks {
@@ -199,7 +202,7 @@ impl Pinning<'_, '_> {
                 let is_settled = self.draft.pins.contains_key(soname)
                     || self.draft.refused.contains_key(soname)
                     || self.given_up.contains_key(soname);
-                // Without leave a version that lacks is an error of its own, and only a wish wants an answer.
+                // If files may not be edited, a missing version is reported anyway; only a wish needs an answer.
                 let is_asked = self.may_pin() || self.request.pin.matches(soname);
                 if is_settled || is_glibc_part(soname) || !is_asked {
                     continue;
@@ -251,7 +254,7 @@ impl Pinning<'_, '_> {
         pins
     }
 
-    /// Our copy of one library of the system's.
+    /// Our copy of one of the system's libraries.
     fn pin_for(
         &mut self,
         closure: &Closure,
@@ -278,7 +281,7 @@ impl Pinning<'_, '_> {
         if given.is_some_and(|given| given.source != library.source) {
             return Err(Conflict { ours, ..Conflict::new(soname, WhyNot::Other) });
         }
-        // A copy that does not fit itself would only move the error.
+        // A copy that does not fit either would only move the error.
         if fit > worst {
             return Err(Conflict { ours, ..Conflict::new(soname, WhyNot::TooNew) });
         }
@@ -291,7 +294,7 @@ impl Pinning<'_, '_> {
         self.draft.pins.insert(pin.library.name.clone(), pin);
     }
 
-    /// The pin whose package this library of the system's is of.
+    /// The root of the pin whose package includes this library of the system's.
     fn root_of_package(&self, system: &SystemObject) -> Option<String> {
         let package = system.package.as_ref()?;
         let baseline = &self.search.lambda.baseline;
@@ -301,13 +304,13 @@ impl Pinning<'_, '_> {
         Some(self.draft.pins[mate].root.clone())
     }
 
-    /// The pins that this library of the system's would be hurt by, and why.
+    /// The pins that would break this library of the system's, and why.
     fn hurting(&self, system: &SystemObject) -> Vec<(&Pin, Conflict)> {
         let pins = self.draft.pins.values();
         pins.filter_map(|pin| hurts(&pin.system, &pin.library, system).map(|why| (pin, why))).collect()
     }
 
-    /// Gives up those of the hurting pins that brought the library which would be hurt; all, if none did.
+    /// Gives up those of the harmful pins that loaded the library that would break; all of them if none did.
     fn blame(&self, closure: &Closure, index: usize, system: &SystemObject) -> GivenUp {
         let chain = closure.chain(index);
         let paths: BTreeSet<&str> = chain.iter().map(|index| closure.objects[*index].path.as_str()).collect();
@@ -326,8 +329,9 @@ impl Pinning<'_, '_> {
     }
 
     fn give_up<'c>(&self, roots: impl IntoIterator<Item = &'c str>, conflict: Conflict) -> GivenUp {
-        let of = |root: &str| (root.to_owned(), Conflict { asked: self.asked(root), ..conflict.clone() });
-        roots.into_iter().map(of).collect()
+        let given_up =
+            |root: &str| (root.to_owned(), Conflict { asked: self.asked(root), ..conflict.clone() });
+        roots.into_iter().map(given_up).collect()
     }
 
     fn asked(&self, soname: &str) -> Asked {
@@ -335,12 +339,12 @@ impl Pinning<'_, '_> {
     }
 }
 
-/// The system object that does not fit a version need, in every image or in the older ones, and how badly a copy
-/// in its place may fit.
+/// The system object that does not fit a version need, in every image or in the older ones, and the worst fit that a
+/// copy in its place may have.
 fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a Arc<SystemObject>, Fit)> {
     let worst = match check.answer {
         VersionAnswer::NotThere if !check.need.weak => Fit::Rebound,
-        // A copy that only later images can load is no better than a node that only they have.
+        // A copy that only later images can load is no better than the system's copy, whose node only they have.
         VersionAnswer::Later(_) => Fit::Every,
         _ => return None,
     };
@@ -350,7 +354,7 @@ fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a 
     }
 }
 
-/// Why these copies would hurt somebody. Those that are needed by one would come along.
+/// Why these copies would break a system library. Libraries that another of them needs would be pinned along with it.
 fn somebody_hurt(closure: &Closure, pins: &[Pin]) -> Option<Conflict> {
     let is_ours = |soname: &String| {
         pins.iter().any(|pin| pin.library.name == *soname || pin.library.facts.needed.contains(soname))
@@ -359,7 +363,7 @@ fn somebody_hurt(closure: &Closure, pins: &[Pin]) -> Option<Conflict> {
     users.find_map(|(_, user)| pins.iter().find_map(|pin| hurts(&pin.system, &pin.library, user)))
 }
 
-/// Whether a library of the system's may use another. What a table's needs is not known.
+/// Whether a library of the system's may use another. The needs of a listed library are not known.
 pub(super) fn may_use(system: &SystemObject, soname: &str) -> bool {
     let needs = |facts: &ElfFacts| {
         let lists = [&facts.needed, &facts.filter, &facts.auxiliary];
@@ -376,7 +380,7 @@ pub(super) fn others(closure: &Closure) -> impl Iterator<Item = (usize, &Arc<Sys
     })
 }
 
-/// The symbols that a user takes from the system's copy, and that ours does not define.
+/// The symbols that `user` takes from the system's copy, and that our copy does not define.
 fn lost_symbols(system: &ElfFacts, ours: &ElfFacts, user: &ElfFacts) -> BTreeSet<String> {
     let wanted: BTreeSet<&[u8]> = user
         .symbols
@@ -395,9 +399,9 @@ fn lost_symbols(system: &ElfFacts, ours: &ElfFacts, user: &ElfFacts) -> BTreeSet
     &defined(system) - &defined(ours)
 }
 
-/// Why a user of the system's copy may miss something in ours: nodes that it lacks, or its age.
+/// Why a user of the system's copy may miss something in our copy: version nodes that it lacks, or its age.
 ///
-/// Of a user whose file was captured it is known which nodes it wants, and which symbols.
+/// For a user whose file was captured, the nodes and symbols that it needs are known.
 pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) -> Option<Conflict> {
     if user.soname == system.soname || !may_use(user, &system.soname) {
         return None;

@@ -1,10 +1,10 @@
-//! A C library of the bundle's own (`--libc bundle`): what comes along beside what the program needs.
+//! A bundle's own C library (`--libc bundle`): the files that are shipped beside what the program needs.
 //!
 //! The interpreter, libc and every library go to one private directory, which is on no library path and is the
-//! program's DT_RPATH. glibc opens more by itself, NSS modules and libgcc_s (to unwind a cancelled thread), and
-//! finds them there by the same DT_RPATH. Each part of glibc that some library might ask for becomes a need of the
-//! program: what is loaded already is not searched for, so that no library, not even one of the system's with a
-//! DT_RUNPATH of its own that the program opens, can bring in a part of another glibc.
+//! program's DT_RPATH. glibc itself opens more files, NSS modules and libgcc_s (to unwind a cancelled thread), and
+//! finds them there by the same DT_RPATH. Each part of glibc that a library might ask for becomes a need of the
+//! program: a library that is already loaded is not searched for, so no library can load a part of another glibc, not
+//! even a system library with its own DT_RUNPATH that the program opens.
 
 use super::draft::Draft;
 use super::search::{BuildSearch, Candidate};
@@ -16,17 +16,17 @@ use crate::paths::file_name;
 use crate::plan::NotShipped;
 use crate::world::{Object, OpenFile};
 
-/// The C library that comes along.
+/// The bundle's own C library.
 pub(super) struct Private {
     /// The file name of the interpreter.
     pub interpreter: String,
-    /// Parts of glibc that the program shall need.
+    /// Parts of glibc that are added to the program's needs.
     pub parts: Vec<String>,
-    /// What glibc opens by itself.
+    /// Files that glibc itself opens.
     pub opened: Vec<String>,
 }
 
-/// What a library may be linked to. Without the debugging aids that are preloaded, and the thread debugger's.
+/// Parts that a library may be linked to, without preloaded debugging aids and the debugger's thread library.
 const LINKED: &[&str] = &[
     "libBrokenLocale.so.1",
     "libanl.so.1",
@@ -41,14 +41,14 @@ const LINKED: &[&str] = &[
     "libutil.so.1",
 ];
 
-/// What glibc opens: modules of nsswitch.conf, which were built into libc with 2.34, IDNA before 2.28, unwinding.
+/// Files that glibc opens: modules of nsswitch.conf (built into libc since 2.34), IDNA before 2.28, unwinding.
 const OPENED: &[&str] =
     &["libcidn.so.1", "libgcc_s.so.1", "libnss_compat.so.2", "libnss_dns.so.2", "libnss_files.so.2"];
 
-/// Ships the program's interpreter and the parts of its C library. A static program has none of its own to bring.
+/// Ships the program's interpreter and the parts of its C library. A static program has no C library to ship.
 pub(super) fn begin(request: &Request, search: &mut BuildSearch, draft: &mut Draft) {
     if let Some(program) = request.opened_by {
-        // The program has brought it.
+        // The program that opens this library has shipped it.
         let directory = request.layout.path(&request.layout.private);
         let interpreter = program.interpreter.as_deref().and_then(|path| path.strip_prefix(&directory));
         if let Some(name) = interpreter {
@@ -63,7 +63,7 @@ pub(super) fn begin(request: &Request, search: &mut BuildSearch, draft: &mut Dra
         return;
     }
     let named = search.closure.objects.iter().find(|object| object.rule == Rule::Interpreter);
-    // Of a cross compiler's system it is not at its path.
+    // In a cross compiler's system the interpreter is not at its path.
     let found = || loader::candidates(search.world, &search.objects, 0, file_name(path)).into_iter().next();
     let interpreter = named.and_then(|object| candidate(&object.file));
     let Some(candidate) = interpreter.or_else(|| candidate(&found()?.1)) else {
@@ -89,8 +89,8 @@ pub(super) fn begin(request: &Request, search: &mut BuildSearch, draft: &mut Dra
     draft.private = Some(private);
 }
 
-/// The build world's copy of a part: the one in its closure, else the one in the directory of its libc, because
-/// parts come from one build or not at all.
+/// The build world's copy of a part: the one in its closure, or else the one in the directory of its libc. All parts
+/// must come from one build.
 fn part(search: &BuildSearch, name: &str) -> Option<Candidate> {
     let loaded = |name: &str| {
         let need = search.closure.needs.iter().find(|need| need.name == name)?;
@@ -102,7 +102,7 @@ fn part(search: &BuildSearch, name: &str) -> Option<Candidate> {
     }
     let libc = paths::parent(&loaded("libc.so.6")?.source);
     let files = loader::candidates(search.world, &search.objects, 0, name);
-    // libgcc_s is the compiler's.
+    // libgcc_s belongs to the compiler, and may be in another directory.
     let is_of_libc = |file: &OpenFile| name == "libgcc_s.so.1" || paths::parent(&file.source) == libc;
     files.iter().map(|(_, file)| file).find(|file| is_of_libc(file)).and_then(candidate)
 }

@@ -1,7 +1,8 @@
-//! What of a file is rebound: the version nodes that the runtime's glibc lacks, where none of its references loses
-//! anything by it.
+//! The references of a file that are rebound: those under version nodes that the runtime's glibc lacks, where every
+//! one of them can be met in another way.
 //!
-//! A node is left alone unless every reference under it can be rebound; then the audit says what is missing.
+//! A node is left alone unless every reference under it can be rebound; in that case the audit reports the missing
+//! node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,59 +15,59 @@ use crate::elf::{self, ElfFacts, Offer, Symbol, VersionNeed};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
 use crate::repair::{COMPAT, Edits, VersionNode, compat_object};
 
-/// A file of the bundle with what is rebound in it.
+/// A file of the bundle with its rebound references.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReboundFile {
     /// The library's name; `None` for the program.
     pub library: Option<String>,
-    /// Sorted, not empty.
+    /// The references, sorted; at least one.
     pub references: Vec<Rebound>,
 }
 
-/// One reference that is bound otherwise than it was linked.
+/// One reference that is bound to another definition than the one it was linked to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rebound {
-    /// The symbol as the file has it.
+    /// The name of the symbol in the file.
     pub symbol: String,
-    /// The node that it was linked to.
+    /// The version node that the reference was linked to.
     pub from: String,
-    /// What meets it.
+    /// The new definition.
     pub to: BoundTo,
-    /// What can differ.
+    /// How the new function may differ from the old one.
     pub differs: Option<&'static str>,
 }
 
-/// What meets a rebound reference.
+/// The definition that a rebound reference gets.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BoundTo {
-    /// Nothing: it is weak, and null.
+    /// None: the reference is weak, and null.
     Null,
-    /// A function of the runtime's glibc, by this name.
+    /// A function of the runtime's glibc, with this name.
     Runtime(String),
-    /// The object that the bundle brings.
+    /// The object with missing functions that this tool adds to the bundle.
     Supplied,
     /// A library of the bundle, which defines it.
     Bundle,
 }
 
-/// What is known of the world in which the files of a bundle are to be loaded.
+/// What is known of the world in which the files of a bundle are loaded.
 pub(super) struct Around<'a> {
     pub lambda: &'a LambdaWorld,
-    /// Whether files may be edited, and use the system's glibc.
+    /// Whether files may be edited and use the system's glibc.
     may_rebind: bool,
     /// Names that files of the bundle define for references with or without a version.
     plain: BTreeSet<Vec<u8>>,
-    /// Names that they define under versions of their own.
+    /// Names that files of the bundle define under versions of their own.
     versioned: BTreeSet<Vec<u8>>,
 }
 
 impl<'a> Around<'a> {
-    /// Of a runtime alone.
+    /// The runtime alone, with no files of a bundle.
     pub fn empty(lambda: &'a LambdaWorld, may_rebind: bool) -> Around<'a> {
         Around { lambda, may_rebind, plain: BTreeSet::new(), versioned: BTreeSet::new() }
     }
 
-    /// Of a draft as it is.
+    /// The runtime with the files of a draft.
     fn of(draft: &Draft, request: &Request, lambda: &'a LambdaWorld) -> Around<'a> {
         let mut around = Around::empty(lambda, request.may_edit && draft.private.is_none());
         let given = request.members.iter().filter_map(|member| match &member.content {
@@ -112,7 +113,7 @@ fn is_under(symbol: &Symbol, need: &VersionNeed) -> bool {
     symbol.version & 0x7fff == need.index & 0x7fff
 }
 
-/// What is rebound in one file.
+/// The rebound references of one file, as edits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FileRebinding {
     /// [`Edits::unbind`].
@@ -133,7 +134,7 @@ impl Draft {
         self.shipped.values().chain(self.pins.values().map(|pin| &pin.library))
     }
 
-    /// Sees what is rebound in which file, now that these are the files.
+    /// Decides anew which references are rebound in each file of the draft.
     pub(super) fn rebind(&mut self, request: &Request, lambda: &LambdaWorld) {
         let around = Around::of(self, request, lambda);
         let mut rebound = BTreeMap::new();
@@ -148,7 +149,7 @@ impl Draft {
         self.rebound = rebound;
     }
 
-    /// Adds what is rebound to the edits of a file.
+    /// Adds the rebinding of a file to its edits.
     pub(super) fn add_rebinding(&self, source: &str, edits: &mut Edits) {
         let Some(rebinding) = self.rebound.get(source) else { return };
         edits.unbind.clone_from(&rebinding.unbind);
@@ -158,14 +159,14 @@ impl Draft {
         }
     }
 
-    /// Whether the object that brings functions is put into the bundle: a file needs it, and none is there.
+    /// Whether the object with missing functions is added to the bundle: a file needs it, and no member provides it.
     pub(super) fn brings_compat(&self, request: &Request) -> bool {
         let path = compat_path(request);
         self.rebound.values().any(FileRebinding::needs_compat)
             && !request.members.iter().any(|member| member.path == path)
     }
 
-    /// What is rebound, the program first.
+    /// The files with rebound references, the program first.
     pub(super) fn rebound_files(&self, request: &Request, laid: &Laid) -> Vec<ReboundFile> {
         let file = |library: Option<&str>, source: &str| {
             let references = self.rebound.get(source)?.references.clone();
@@ -181,14 +182,14 @@ fn compat_path(request: &Request) -> String {
     request.layout.path(&format!("{}/{COMPAT}", request.layout.lib))
 }
 
-/// The object that brings functions, as the Lambda world sees it.
+/// The object with missing functions, as a member of the Lambda world.
 pub(super) fn compat_member(request: &Request) -> Option<Member> {
     let facts = elf::parse(&compat_object(request.facts.arch()?));
     let facts = facts.unwrap_or_else(|error| unreachable!("our own object is well-formed: {error}"));
     Some(Member { path: compat_path(request), content: MemberContent::Object(Arc::new(facts)) })
 }
 
-/// What is rebound in a file.
+/// Decides which references of a file are rebound.
 pub(super) fn rebind(facts: &ElfFacts, around: &Around) -> FileRebinding {
     let mut all = FileRebinding::default();
     if !around.may_rebind {
@@ -215,17 +216,17 @@ pub(super) fn rebind(facts: &ElfFacts, around: &Around) -> FileRebinding {
     all
 }
 
-/// Whether no image of the runtime has a node of glibc's.
+/// Whether the node is one of glibc's that no image of the runtime has.
 fn is_lacking(lambda: &LambdaWorld, need: &VersionNeed) -> bool {
     let object = lambda.baseline.object(&need.file);
     is_glibc_part(&need.file)
-        // Not a set of functions: what the node stands for is missing, whatever the references are.
+        // GLIBC_ABI_* is no set of functions: what the node stands for is missing, whatever the references are.
         && !need.node.starts_with("GLIBC_ABI_")
         && need.node != "GLIBC_PRIVATE"
         && object.is_some_and(|object| object.node(&need.node) == NodeAnswer::Absent)
 }
 
-/// What becomes of every reference under a node; `None` if any cannot be rebound, or there is none.
+/// The rebound references under a node; `None` if any of them cannot be rebound, or there is none.
 fn rebound_of(
     facts: &ElfFacts,
     need: &VersionNeed,
@@ -249,13 +250,13 @@ fn met_by(
     exports: &Exports,
 ) -> Option<(BoundTo, Option<&'static str>)> {
     let text = std::str::from_utf8(name).ok()?;
-    // The library of the bundle was meant before, and is now: its definition answers references of both kinds.
+    // The reference was linked to the bundle's library and still is: its definition meets references of both kinds.
     if around.plain.contains(name) {
         return Some((BoundTo::Bundle, None));
     }
     let is_new = rebinding::nodes(exports, text).is_empty();
     let known = rebinding::known(text);
-    // What `strlcpy` and its kin do is the same wherever they are; libbsd has them under versions of its own.
+    // `strlcpy` and its kin do the same in every library; libbsd defines them under versions of its own.
     let is_supplied = known.as_ref().is_some_and(|known| known.by == Rebinding::Supplied);
     if around.versioned.contains(name) {
         return is_supplied.then_some((BoundTo::Bundle, None));
@@ -265,7 +266,7 @@ fn met_by(
     };
     let to = match known.by {
         Rebinding::Same => text.to_owned(),
-        // A program may define a `strtol` of its own, which the reference has nothing to do with.
+        // A program may define its own `strtol`, which has nothing to do with the reference.
         Rebinding::Renamed(to) if !around.defines(to.as_bytes()) && lends_no_address(symbol) => to,
         Rebinding::Renamed(_) => return None,
         Rebinding::Supplied if is_new => return Some((BoundTo::Supplied, known.differs)),
@@ -274,7 +275,7 @@ fn met_by(
     rebinding::has_one(exports, &to).then_some((BoundTo::Runtime(to), known.differs))
 }
 
-/// Whether the file does not stand in for the function's address, under its old name.
+/// Whether the file does not provide the function's address to other files under the old name.
 fn lends_no_address(symbol: &Symbol) -> bool {
     symbol.offer == Offer::Nothing
 }

@@ -1,4 +1,4 @@
-//! The build world as the source of libraries: which file a need meant, and how well it fits the runtime.
+//! The build world as the source of libraries: which file a need means, and how well it fits the runtime.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,24 +28,25 @@ pub(super) struct BuildSearch<'a> {
     pub world: &'a World<'a>,
     pub lambda: &'a LambdaWorld,
     pub closure: Closure,
-    /// The closure's objects, then those that were chosen in place of one of them.
+    /// The objects of the closure, then those that were chosen in place of one of them.
     pub objects: Vec<Loaded>,
-    /// Whether files may be edited to take what the runtime's glibc has.
+    /// Whether files may be edited to use functions that the runtime's glibc has.
     pub may_rebind: bool,
-    /// Nothing of the system's is used: libraries need not fit it, and glibc's parts come, too.
+    /// Whether no library of the system's is used: libraries need not fit it, and glibc's parts are shipped, too.
     pub is_private: bool,
-    /// SONAMEs that ours displace, or are about to: what the system's copies lack counts for nothing.
+    /// SONAMEs that our copies displace, or will displace: it does not matter what the system's copies lack.
     pub displaced: BTreeSet<String>,
 }
 
 impl BuildSearch<'_> {
-    /// The file for an entry of `by`, an object of the Lambda world: a name, or a path if that can be rewritten.
+    /// Chooses the file for an entry of `by`, an object of the Lambda world: a name, or a path if it can be
+    /// rewritten.
     pub fn choose(&mut self, by: &Needing, entry: &str, exclude: &Patterns) -> Result<Candidate, NotShipped> {
         let name = file_name(entry);
         if exclude.matches(entry) || exclude.matches(name) {
             return Err(NotShipped::Excluded);
         }
-        // Bytes of a name that are not UTF-8 are `\xNN` in the facts of a file.
+        // The facts of a file write bytes that are not UTF-8 as `\xNN`.
         if name.contains('\\') {
             return Err(NotShipped::Name);
         }
@@ -66,7 +67,7 @@ impl BuildSearch<'_> {
             Some(Outcome::Missing(attempts)) => return Err(NotShipped::NotFound(tried(attempts))),
             None => {}
         }
-        // A path means one file and no other.
+        // A path means exactly one file.
         if !entry.contains('/') || files.is_empty() {
             let more = loader::candidates(self.world, &self.objects, by, entry);
             files.extend(more.into_iter().map(|(_, file)| file));
@@ -84,7 +85,7 @@ impl BuildSearch<'_> {
         let Object::Elf(facts) = &chosen.object else {
             return Err(NotShipped::NotFound(Vec::new()));
         };
-        // Under another name it is a part of glibc all the same: ld.so knows it by its SONAME.
+        // A part of glibc under another name is still one: ld.so knows it by its SONAME.
         if facts.soname.as_deref().is_some_and(is_glibc_part) && !self.is_private {
             return Err(NotShipped::GlibcPart);
         }
@@ -103,7 +104,7 @@ impl BuildSearch<'_> {
         Ok(Candidate { source: chosen.source.clone(), facts: facts.clone() })
     }
 
-    /// The build world's object with these facts.
+    /// The index of the build world's object with these facts.
     fn build_index(&self, wanted: &Arc<ElfFacts>) -> usize {
         self.objects
             .iter()
@@ -114,7 +115,7 @@ impl BuildSearch<'_> {
             .unwrap_or(0)
     }
 
-    /// How well a file fits. Its needs of libraries that would be shipped with it are left to the walk.
+    /// How well a file fits the runtime. Needs of libraries that would be shipped with it are left to the walk.
     pub fn fit(&self, elf: &ElfFacts) -> Fit {
         let lambda = self.lambda;
         if (elf.has_relr && lambda.glibc_release() < (2, 36)) || elf.libc() == Libc::Musl {
@@ -124,7 +125,7 @@ impl BuildSearch<'_> {
         let is_rebound = |need: &VersionNeed| {
             rebinding.unbind.iter().any(|node| node.file == need.file && node.node == need.node)
         };
-        let of = |need: &VersionNeed| {
+        let fit_of = |need: &VersionNeed| {
             let is_ours =
                 lambda.certainty(&need.file) == Certainty::Absent || self.displaced.contains(&need.file);
             if need.weak || is_ours {
@@ -137,10 +138,10 @@ impl BuildSearch<'_> {
                 _ => Fit::Every,
             }
         };
-        elf.verneed.iter().map(of).max().unwrap_or(Fit::Every)
+        elf.verneed.iter().map(fit_of).max().unwrap_or(Fit::Every)
     }
 
-    /// What each needed name led to.
+    /// The file that each needed name led to.
     pub fn build_files(&self) -> BTreeMap<String, BuildFile> {
         let mut files = BTreeMap::new();
         for need in &self.closure.needs {
@@ -168,12 +169,12 @@ fn tried(attempts: &[Attempt]) -> Vec<String> {
 /// How well a library's own version needs are met by the runtime's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fit {
-    /// In every image, as far as is known.
+    /// They are met in every image, as far as is known.
     Every,
-    /// In later images only.
+    /// They are met only in later images.
     Later,
-    /// In none, but what is asked for can be rebound.
+    /// They are met in no image, but the references can be rebound.
     Rebound,
-    /// In none.
+    /// They are met in no image.
     None,
 }
