@@ -22,8 +22,7 @@ fn edit(file: &Path, from: &str, to: &str) {
 
 #[test]
 fn a_damaged_version_record_is_called_that_and_no_older_library_is_advised() {
-    let test = "a_damaged_version_record_is_called_that_and_no_older_library_is_advised";
-    if !tools::require(test, "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -54,8 +53,7 @@ fn a_damaged_version_record_is_called_that_and_no_older_library_is_advised() {
 
 #[test]
 fn a_damaged_need_of_glibc_does_not_ask_for_an_older_glibc() {
-    let test = "a_damaged_need_of_glibc_does_not_ask_for_an_older_glibc";
-    if !tools::require(test, "cc", "gcc") {
+    if !tools::require("cc", "gcc") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -35,11 +35,11 @@ fn starts(arch: Arch, dir: &Path, program: &str) -> bool {
 }
 
 #[track_caller]
-fn check_library(test: &str, arch: Arch, packages: &Root) {
-    if !lambda_root::require(test, arch) {
+fn check_library(arch: Arch, packages: &Root) {
+    if !lambda_root::require(arch) {
         return;
     }
-    let Some(klibc) = packages.unpacked(test) else { return };
+    let Some(klibc) = packages.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     library(&klibc, dir.path());
     assert!(!starts(arch, dir.path(), "bootstrap"));
@@ -51,24 +51,23 @@ fn check_library(test: &str, arch: Arch, packages: &Root) {
 
 #[test]
 fn the_library_alone_does_not_start() {
-    check_library("the_library_alone_does_not_start", Arch::X86_64, &KLIBC);
+    check_library(Arch::X86_64, &KLIBC);
 }
 
 #[test]
 fn the_library_alone_does_not_start_on_arm64() {
-    check_library("the_library_alone_does_not_start_on_arm64", Arch::Arm64, &KLIBC_ARM64);
+    check_library(Arch::Arm64, &KLIBC_ARM64);
 }
 
 #[test]
 fn a_static_program_starts_and_one_with_the_library_does_not() {
-    let test = "a_static_program_starts_and_one_with_the_library_does_not";
-    if !lambda_root::require(test, Arch::X86_64)
-        || !tools::require(test, "ld.bfd", "binutils")
-        || !tools::require(test, "cc", "gcc")
+    if !lambda_root::require(Arch::X86_64)
+        || !tools::require("ld.bfd", "binutils")
+        || !tools::require("cc", "gcc")
     {
         return;
     }
-    let Some(klibc) = KLIBC.unpacked(test) else { return };
+    let Some(klibc) = KLIBC.unpacked() else { return };
     let lib = klibc.join("usr/lib/klibc/lib");
     let dir = tempfile::tempdir().unwrap();
     let source = "int puts(const char *); int main(void) { puts(\"AWS_LAMBDA_RUNTIME_API\"); return 0; }";
