@@ -4,12 +4,13 @@
 //! never changed, within a version. Text is written without colour and without control characters;
 //! [`crate::ui`] adds the former and relies on the latter.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 pub mod baseline;
 mod explain;
 pub mod github;
+mod libraries;
 pub mod sarif;
 pub mod sbom;
 mod size;
@@ -17,20 +18,16 @@ mod size;
 use serde::Serialize;
 
 use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
-use crate::audit::{Finding, Severity, Subject, label};
+use crate::audit::{Finding, Severity};
 use crate::elf::ElfFacts;
 use crate::error::Error;
-use crate::lambda::{Certainty, LambdaWorld, Walked};
 use crate::layout::BundleKind;
-use crate::layout::Layout;
-use crate::loader::{Closure, Outcome, Rule};
-use crate::plan::NotShipped;
-use crate::plan::{BoundTo, BundlePlan, Rebound, ReboundFile, Shipped};
+use crate::plan::{BoundTo, Rebound, ReboundFile};
 use crate::repair::{Edits, Lost};
 use crate::text::{is_hidden, shortened};
-use crate::world::Object;
 
 pub use explain::{Explanation, explain, graph, tree};
+pub use libraries::{Library, Line, add_libraries, add_sources, libraries, library_lines};
 pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
@@ -201,34 +198,6 @@ pub fn role(name: &str) -> &'static str {
         name if name.starts_with("extensions/") => "extension",
         _ => "program",
     }
-}
-
-/// One library of a closure.
-#[derive(Debug, Clone, Serialize)]
-pub struct Library {
-    /// The name that was needed.
-    pub soname: String,
-    /// `bundle`, `baseline`, `layer`, `missing` or `excluded`.
-    pub from: &'static str,
-    /// What the build world's loader opens for that name.
-    pub build_path: Option<String>,
-    /// Of a library in the bundle: the file that was taken, links resolved. It is another than `build_path` where that
-    /// one does not fit.
-    pub source: Option<String>,
-    /// Where it is on Lambda.
-    pub lambda_path: Option<String>,
-    /// Whether our copy displaces the system's.
-    pub pinned: bool,
-    /// By which rule the loader finds it.
-    pub rule: Option<&'static str>,
-    /// The objects that need it.
-    pub needed_by: Vec<String>,
-    /// How it is known that the system has it.
-    pub evidence: Option<&'static str>,
-    /// Of a library in the bundle: the package that the file is from, if known.
-    pub package: Option<String>,
-    /// The version of that package.
-    pub package_version: Option<String>,
 }
 
 /// What is edited in one file of the bundle.
@@ -467,142 +436,6 @@ pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
             help: finding.help.clone(),
         })
         .collect()
-}
-
-/// The closure of a program, sorted by name.
-///
-/// It is that of the first variant: doubtful libraries absent, Lambda's usual LD_LIBRARY_PATH.
-pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
-    let Some(walked) = walks.first() else { return Vec::new() };
-    let closure = &walked.closure;
-    let mut libraries: BTreeMap<String, Library> = BTreeMap::new();
-    for (index, object) in closure.objects.iter().enumerate().skip(1) {
-        let needed_by = needed_by(subject, closure, index);
-        let is_interpreter = object.rule == Rule::Interpreter;
-        if is_interpreter && (closure.absent_interpreter.is_some() || subject.program.interpreter.is_none()) {
-            continue;
-        }
-        let soname = label(subject, closure, index);
-        let (from, evidence) = match &object.file.object {
-            Object::System(system) => ("baseline", Some(system.evidence.as_str())),
-            _ if subject.attached.contains(&object.path) => ("layer", None),
-            _ => ("bundle", None),
-        };
-        let library = Library {
-            build_path: subject.build.files.get(&soname).map(|file| file.path.clone()),
-            source: None,
-            lambda_path: Some(object.path.clone()),
-            pinned: from == "bundle" && subject.lambda.certainty(&soname) == Certainty::Present,
-            rule: Some(object.rule.as_str()),
-            needed_by,
-            evidence,
-            package: None,
-            package_version: None,
-            from,
-            soname: soname.clone(),
-        };
-        libraries.insert(soname, library);
-    }
-    for need in &closure.needs {
-        if matches!(need.outcome, Outcome::Loaded(_)) {
-            continue;
-        }
-        let excluded = subject.build.not_shipped.get(&need.name) == Some(&NotShipped::Excluded);
-        let by = label(subject, closure, need.by);
-        let library = libraries.entry(need.name.clone()).or_insert_with(|| Library {
-            soname: need.name.clone(),
-            from: if excluded { "excluded" } else { "missing" },
-            build_path: subject.build.files.get(&need.name).map(|file| file.path.clone()),
-            source: None,
-            lambda_path: None,
-            pinned: false,
-            rule: None,
-            needed_by: Vec::new(),
-            evidence: None,
-            package: None,
-            package_version: None,
-        });
-        if !library.needed_by.contains(&by) {
-            library.needed_by.push(by);
-        }
-    }
-    libraries.into_values().collect()
-}
-
-/// Adds the libraries of another program.
-pub fn add_libraries(known: &mut Vec<Library>, more: Vec<Library>) {
-    for library in more {
-        match known.iter_mut().find(|known| known.soname == library.soname) {
-            Some(known) => {
-                known.needed_by.extend(library.needed_by);
-                known.needed_by.sort();
-                known.needed_by.dedup();
-            }
-            None => known.push(library),
-        }
-    }
-    known.sort_by(|a, b| a.soname.cmp(&b.soname));
-}
-
-/// Names the files that were taken for the libraries of a plan.
-pub fn add_sources(libraries: &mut [Library], plan: &BundlePlan, layout: &Layout) {
-    let path = |shipped: &Shipped| layout.path(&shipped.entry_name(layout));
-    let sources: BTreeMap<String, &str> =
-        plan.shipped.iter().map(|shipped| (path(shipped), shipped.source.as_str())).collect();
-    for library in libraries.iter_mut().filter(|library| library.from == "bundle") {
-        let source = library.lambda_path.as_ref().and_then(|path| sources.get(path));
-        library.source = source.map(|source| (*source).to_owned());
-    }
-}
-
-fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
-    closure.needed_by(index).into_iter().map(|by| label(subject, closure, by)).collect()
-}
-
-/// A line of the listing: a verb and what it is about.
-pub type Line = (&'static str, String);
-
-/// One line per library that is shipped or used, and why.
-pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line> {
-    let runtime = &lambda.baseline.runtime;
-    let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
-    let mut lines = Vec::new();
-    for (from, verb) in [("bundle", "Shipping"), ("layer", "Using"), ("baseline", "Using")] {
-        for library in artifact.libraries.iter().filter(|library| library.from == from) {
-            let mut text = format!("{:<width$}  ", library.soname);
-            match library.needed_by.as_slice() {
-                [] => text.push_str("the interpreter"),
-                by => {
-                    let _ = write!(text, "needed by {}", shortened(by));
-                }
-            }
-            let source = library.source.as_ref().or(library.build_path.as_ref());
-            match (from, source, &library.lambda_path) {
-                ("bundle", Some(source), _) => {
-                    let why = match lambda.certainty(&library.soname) {
-                        Certainty::Present => "in place of the one on",
-                        Certainty::Doubtful => "perhaps not on",
-                        Certainty::Absent => "not on",
-                    };
-                    let _ = write!(text, "; {why} {runtime}; from {source}");
-                    if let Some(linked) = library.build_path.as_ref().filter(|linked| *linked != source) {
-                        let _ = write!(text, ", instead of {linked}");
-                    }
-                    if let (Some(package), Some(version)) = (&library.package, &library.package_version) {
-                        let _ = write!(text, " ({package} {version})");
-                    }
-                }
-                ("bundle", None, Some(path)) | ("layer", _, Some(path)) => {
-                    let _ = write!(text, "; {path}");
-                }
-                _ => {
-                    let _ = write!(text, "; on {runtime} ({})", library.evidence.unwrap_or("assumed"));
-                }
-            }
-            lines.push((verb, text));
-        }
-    }
-    lines
 }
 
 /// The lines under a finding's message: its chain and symbols. All symbols if `verbose`.
