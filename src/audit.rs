@@ -7,8 +7,10 @@ mod edits;
 mod finding;
 mod foreign;
 mod level;
+mod libc;
 mod limits;
 pub mod lints;
+mod missing;
 mod musl;
 pub mod pages;
 mod rebound;
@@ -20,13 +22,11 @@ mod versions;
 use std::collections::BTreeSet;
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, Linkage, ObjectType};
+use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
-use crate::loader::{Closure, Musl, Need, Outcome, Passed, Rule};
-use crate::paths;
+use crate::loader::{Closure, Musl, Outcome, Passed, Rule};
 use crate::paths::file_name;
 use crate::plan::BuildSide;
-use crate::plan::NotShipped;
 use crate::world::Object;
 
 pub use edits::not_editable;
@@ -161,13 +161,13 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     let closure = &walked.closure;
     let lambda = subject.lambda;
     if let Some(path) = &closure.absent_interpreter {
-        findings.add(interpreter_missing(subject, path));
+        findings.add(libc::interpreter_missing(subject, path));
     }
-    if let Some(finding) = interpreter_is_no_loader(subject, closure) {
+    if let Some(finding) = libc::interpreter_is_no_loader(subject, closure) {
         findings.add(finding);
     }
     if walked.own_interpreter().is_some() {
-        findings.add(libc_bundled(subject, walked));
+        findings.add(libc::libc_bundled(subject, walked));
     }
     for need in &closure.needs {
         match &need.outcome {
@@ -175,7 +175,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
             // Reported as what its object is.
             Outcome::Missing(_) if is_foreign(subject, walked, need.by) && Musl::answers(&need.name) => {}
             Outcome::Missing(attempts) => {
-                findings.add(missing_library(subject, walked, need));
+                findings.add(missing::missing_library(subject, walked, need));
                 for attempt in attempts {
                     if let Passed::WrongMachine(machine) = &attempt.why {
                         let object = member_name(&attempt.path);
@@ -238,7 +238,7 @@ fn object_findings(
                     .help(RELR_HELP),
                 );
             }
-            for finding in private_symbols(subject, closure, index, elf) {
+            for finding in libc::private_symbols(subject, closure, index, elf) {
                 findings.add(finding);
             }
             if is_foreign(subject, walked, index) {
@@ -264,7 +264,7 @@ fn object_findings(
         }
         Object::System(system) => {
             if walked.own_interpreter().is_some() {
-                findings.add(beside_own_libc(subject, walked, index));
+                findings.add(libc::beside_own_libc(subject, walked, index));
                 return;
             }
             if let Some(ours) = shadowed_copy(subject, &system.soname, object.rule) {
@@ -302,21 +302,6 @@ fn object_findings(
     }
 }
 
-fn libc_bundled(subject: &Subject, walked: &Walked) -> Finding {
-    let (name, libc) = (subject.name, walked.libc().as_str());
-    // Source: the paths of gconv modules, locales and NSS modules are built into glibc.
-    let limits = match walked.libc() {
-        Libc::Musl => "",
-        _ => "; iconv beyond Unicode, locales and NSS modules beyond files and dns may not be found",
-    };
-    Finding::new(
-        Code::LibcBundled,
-        name,
-        format!("`{name}` runs with the {libc} of the bundle, which AWS does not patch{limits}"),
-    )
-    .help("bundle again when that C library gets a security fix")
-}
-
 /// Whether an object is linked to another C library than that of the process.
 fn is_foreign(subject: &Subject, walked: &Walked, index: usize) -> bool {
     if index == 0 && subject.program.linkage() != Linkage::SharedLibrary {
@@ -324,67 +309,6 @@ fn is_foreign(subject: &Subject, walked: &Walked, index: usize) -> bool {
     }
     let its = walked.closure.objects[index].file.object.elf().and_then(ElfFacts::needed_libc);
     its.is_some_and(|its| its != walked.libc())
-}
-
-/// A library of the system's in a process with another C library.
-fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding {
-    let label = label(subject, &walked.closure, index);
-    let mut finding = Finding::new(
-        Code::LibcMixed,
-        &label,
-        format!(
-            "`{label}` of {} would load beside the {} of the bundle, for which it was not built",
-            subject.lambda.label(),
-            walked.libc().as_str()
-        ),
-    );
-    finding.help = match subject.build.not_shipped.get(&label) {
-        Some(NotShipped::Excluded) => Some(format!("leave out the `--exclude-lib` that matches `{label}`")),
-        _ if matches!(subject.owner, Owner::Archive) => {
-            Some("let `cargo lambda-bundle --libc bundle` write the archive".to_owned())
-        }
-        _ => Some(format!("name a directory that has `{label}` with `--library-path DIR`")),
-    };
-    finding.chain = chain(subject, &walked.closure, index);
-    finding
-}
-
-/// What GLIBC_PRIVATE holds may change with any build of glibc, though the node is always there: what the runtime has
-/// today it may lack tomorrow. Of a captured runtime the symbols are those of its files, and whether a listed runtime
-/// has them is for [`symbols`].
-fn private_symbols(subject: &Subject, closure: &Closure, index: usize, elf: &ElfFacts) -> Vec<Finding> {
-    let label = label(subject, closure, index);
-    if is_glibc_part(&label) {
-        return Vec::new();
-    }
-    let is_listed = |file: &String| {
-        let mut answering = closure.objects.iter().filter(|object| object.names.contains(file));
-        answering.next().is_some_and(
-            |object| matches!(&object.file.object, Object::System(system) if system.facts.is_none()),
-        )
-    };
-    let private = |need: &&crate::elf::VersionNeed| need.node == "GLIBC_PRIVATE" && is_listed(&need.file);
-    let finding = |need: &crate::elf::VersionNeed| {
-        let mut finding = Finding::new(
-            Code::LibcMixed,
-            &label,
-            format!(
-                "`{label}` uses private symbols of `{}` (GLIBC_PRIVATE), which any update of {} may change",
-                need.file,
-                subject.lambda.label()
-            ),
-        )
-        .soname(&need.file);
-        finding.severity = Severity::Warning;
-        finding.versions = vec![need.node.clone()];
-        finding.symbols = elf.symbols_needing(&need.file, &[&need.node]);
-        finding.chain = chain(subject, closure, index);
-        if !matches!(subject.owner, Owner::Archive) && subject.program.linkage() != Linkage::SharedLibrary {
-            finding.help = Some("ship the glibc that it was built with: `--libc bundle`".to_owned());
-        }
-        finding
-    };
-    elf.verneed.iter().filter(private).map(finding).collect()
 }
 
 /// The bundle's file of this SONAME, if the walk took the system's for its place in the path.
@@ -455,137 +379,6 @@ fn is_newer(ours: &str, theirs: &str) -> bool {
     }
 }
 
-fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
-    let (name, lambda) = (subject.name, subject.lambda);
-    let finding = Finding::new(
-        Code::InterpreterMissing,
-        name,
-        format!(
-            "`{name}` names the interpreter `{path}`, which {} does not have; it would fail with \"no such file or directory\"",
-            lambda.label()
-        ),
-    );
-    finding.help(match (subject.owner, subject.program.libc()) {
-        (Owner::Cargo { .. }, Libc::Musl) => {
-            "link musl statically, as the `-musl` targets do unless `-C target-feature=-crt-static` is set, or ship musl with `--libc bundle`".to_owned()
-        }
-        (Owner::Binary, Libc::Musl) => "link it statically to musl, or ship musl with `--libc bundle`".to_owned(),
-        (Owner::Archive, Libc::Musl) => "link it statically to musl".to_owned(),
-        // The plan sets the runtime's interpreter where that has the same name.
-        (Owner::Cargo { .. } | Owner::Binary, _) => "ship its C library with `--libc bundle`".to_owned(),
-        (Owner::Archive, _) => {
-            format!("link it with the interpreter `{}`", lambda.baseline.interpreters[0])
-        }
-    })
-}
-
-/// A file at PT_INTERP that the kernel would run in the program's place and that loads nothing, such as a library.
-fn interpreter_is_no_loader(subject: &Subject, closure: &Closure) -> Option<Finding> {
-    let path = subject.program.interpreter.as_deref()?;
-    let object =
-        closure.objects.iter().find(|object| object.rule == Rule::Interpreter && object.path == path)?;
-    let lambda = subject.lambda;
-    let is_loader = match &object.file.object {
-        Object::System(system) if system.facts.is_none() => {
-            lambda.baseline.interpreters.iter().any(|known| file_name(known) == system.soname)
-        }
-        // A loader is loaded by nobody: it names no interpreter, as libc.so.6 does, and needs nothing.
-        other => other.elf().is_none_or(|elf| {
-            let is_loadable = !matches!(elf.object_type, ObjectType::Other(_));
-            is_loadable
-                && elf.arch() == subject.program.arch()
-                && elf.interpreter.is_none()
-                && elf.needed.is_empty()
-        }),
-    };
-    (!is_loader).then(|| {
-        Finding::new(
-            Code::InterpreterMissing,
-            subject.name,
-            format!(
-                "`{}` names the interpreter `{path}`, which is no loader; it crashes at start",
-                subject.name
-            ),
-        )
-        .help(format!("link it with the interpreter `{}`", lambda.baseline.interpreters[0]))
-    })
-}
-
-fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
-    let closure = &walked.closure;
-    let by = label(subject, closure, need.by);
-    let (soname, lambda) = (&need.name, subject.lambda.label());
-    let place = match subject.owner {
-        Owner::Archive => "the archive",
-        _ => "this machine",
-    };
-    let (message, help) = match subject.build.not_shipped.get(soname) {
-        _ if let Some(member) = unreadable_member(need) => (
-            format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
-            Some(format!("store `{member}` with mode 0644")),
-        ),
-        _ if let Some(member) = member_off_the_path(subject, need) => (
-            format!(
-                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
-                member_name(member),
-                walked.variant.library_path
-            ),
-            Some(format!(
-                "add `{}` to the function's LD_LIBRARY_PATH",
-                paths::parent(member)
-            )),
-        ),
-        Some(NotShipped::Excluded) => (
-            format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
-            Some(format!("leave out the `--exclude-lib` that matches `{soname}`")),
-        ),
-        Some(NotShipped::GlibcPart) => (
-            format!(
-                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; it works only with a glibc of its own build"
-            ),
-            Some(format!("build against glibc {} or older", subject.lambda.baseline.glibc)),
-        ),
-        Some(NotShipped::Path) => (
-            format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
-            Some("link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned()),
-        ),
-        Some(NotShipped::Name) => (
-            format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can: the name is not UTF-8, or has a backslash"
-            ),
-            Some("give the library another SONAME (`-Wl,-soname,NAME`), and link again what needs it".to_owned()),
-        ),
-        Some(NotShipped::Refused(path, reason)) => (
-            format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` cannot be used: {reason}"
-            ),
-            Some("name a directory that has it with `--library-path DIR`".to_owned()),
-        ),
-        _ => (
-            match subject.lambda.certainty(soname) {
-                Certainty::Doubtful => format!(
-                    "`{by}` needs `{soname}`, which {lambda} may lack (its presence there is doubtful) and {place} does not have"
-                ),
-                _ => format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"),
-            },
-            Some(match subject.owner {
-                Owner::Archive => {
-                    format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it")
-                }
-                _ => "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned(),
-            }),
-        ),
-    };
-    let message = match passed_over(need) {
-        Some((path, why)) => format!("{message}; `{path}` is passed over: it is {why}"),
-        None => message,
-    };
-    let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
-    finding.help = help;
-    finding.chain = chain(subject, closure, need.by);
-    finding
-}
-
 /// How a message calls an object: the program's name, else the name that was needed.
 pub fn label(subject: &Subject, closure: &Closure, index: usize) -> String {
     match index {
@@ -595,30 +388,6 @@ pub fn label(subject: &Subject, closure: &Closure, index: usize) -> String {
             object.names.first().cloned().unwrap_or_else(|| file_name(&object.path).to_owned())
         }
     }
-}
-
-/// A file of that name that was met and is no answer, and what it is.
-fn passed_over(need: &Need) -> Option<(&str, String)> {
-    let Outcome::Missing(attempts) = &need.outcome else { return None };
-    let met = attempts.iter().find(|attempt| {
-        matches!(attempt.why, Passed::WrongClass | Passed::WrongMachine(_) | Passed::NewerKernel(_))
-    })?;
-    Some((member_name(&met.path), met.why.describe()))
-}
-
-/// A file of the bundle that the search met and could not read.
-fn unreadable_member(need: &Need) -> Option<&str> {
-    let Outcome::Missing(attempts) = &need.outcome else { return None };
-    let met = attempts.iter().find(|attempt| attempt.why == Passed::Unreadable)?;
-    Some(member_name(&met.path))
-}
-
-/// The bundle's file of the needed name, if no directory that was searched has it.
-fn member_off_the_path<'a>(subject: &Subject<'a>, need: &Need) -> Option<&'a str> {
-    let Outcome::Missing(attempts) = &need.outcome else { return None };
-    let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;
-    let was_met = attempts.iter().any(|attempt| attempt.path == member.path);
-    if was_met { None } else { Some(&member.path) }
 }
 
 /// The labels from the program to an object; empty for the program itself.

@@ -1,0 +1,107 @@
+//! Needs that nothing meets.
+
+use super::{Code, Finding, Owner, Subject, chain, label, member_name};
+use crate::lambda::{Certainty, Walked};
+use crate::loader::{Need, Outcome, Passed};
+use crate::paths;
+use crate::paths::file_name;
+use crate::plan::NotShipped;
+
+pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
+    let closure = &walked.closure;
+    let by = label(subject, closure, need.by);
+    let (soname, lambda) = (&need.name, subject.lambda.label());
+    let place = match subject.owner {
+        Owner::Archive => "the archive",
+        _ => "this machine",
+    };
+    let (message, help) = match subject.build.not_shipped.get(soname) {
+        _ if let Some(member) = unreadable_member(need) => (
+            format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
+            Some(format!("store `{member}` with mode 0644")),
+        ),
+        _ if let Some(member) = member_off_the_path(subject, need) => (
+            format!(
+                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
+                member_name(member),
+                walked.variant.library_path
+            ),
+            Some(format!(
+                "add `{}` to the function's LD_LIBRARY_PATH",
+                paths::parent(member)
+            )),
+        ),
+        Some(NotShipped::Excluded) => (
+            format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
+            Some(format!("leave out the `--exclude-lib` that matches `{soname}`")),
+        ),
+        Some(NotShipped::GlibcPart) => (
+            format!(
+                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; it works only with a glibc of its own build"
+            ),
+            Some(format!("build against glibc {} or older", subject.lambda.baseline.glibc)),
+        ),
+        Some(NotShipped::Path) => (
+            format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
+            Some("link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned()),
+        ),
+        Some(NotShipped::Name) => (
+            format!(
+                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can: the name is not UTF-8, or has a backslash"
+            ),
+            Some("give the library another SONAME (`-Wl,-soname,NAME`), and link again what needs it".to_owned()),
+        ),
+        Some(NotShipped::Refused(path, reason)) => (
+            format!(
+                "`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` cannot be used: {reason}"
+            ),
+            Some("name a directory that has it with `--library-path DIR`".to_owned()),
+        ),
+        _ => (
+            match subject.lambda.certainty(soname) {
+                Certainty::Doubtful => format!(
+                    "`{by}` needs `{soname}`, which {lambda} may lack (its presence there is doubtful) and {place} does not have"
+                ),
+                _ => format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"),
+            },
+            Some(match subject.owner {
+                Owner::Archive => {
+                    format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it")
+                }
+                _ => "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned(),
+            }),
+        ),
+    };
+    let message = match passed_over(need) {
+        Some((path, why)) => format!("{message}; `{path}` is passed over: it is {why}"),
+        None => message,
+    };
+    let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
+    finding.help = help;
+    finding.chain = chain(subject, closure, need.by);
+    finding
+}
+
+/// A file of that name that was met and is no answer, and what it is.
+pub(super) fn passed_over(need: &Need) -> Option<(&str, String)> {
+    let Outcome::Missing(attempts) = &need.outcome else { return None };
+    let met = attempts.iter().find(|attempt| {
+        matches!(attempt.why, Passed::WrongClass | Passed::WrongMachine(_) | Passed::NewerKernel(_))
+    })?;
+    Some((member_name(&met.path), met.why.describe()))
+}
+
+/// A file of the bundle that the search met and could not read.
+pub(super) fn unreadable_member(need: &Need) -> Option<&str> {
+    let Outcome::Missing(attempts) = &need.outcome else { return None };
+    let met = attempts.iter().find(|attempt| attempt.why == Passed::Unreadable)?;
+    Some(member_name(&met.path))
+}
+
+/// The bundle's file of the needed name, if no directory that was searched has it.
+pub(super) fn member_off_the_path<'a>(subject: &Subject<'a>, need: &Need) -> Option<&'a str> {
+    let Outcome::Missing(attempts) = &need.outcome else { return None };
+    let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;
+    let was_met = attempts.iter().any(|attempt| attempt.path == member.path);
+    if was_met { None } else { Some(&member.path) }
+}
