@@ -1,13 +1,12 @@
 //! What ld.so would do in a [`World`]: which objects it loads, from where, and which it does not find.
 //!
 //! The walk is breadth-first in DT_NEEDED order, as in `_dl_map_object_deps` (glibc, elf/dl-deps.c) and
-//! `load_deps` (musl, ldso/dynlink.c). How one name is found is the business of a rule set, [`Rules`]: glibc
-//! and musl differ in nearly every step. Nothing is judged here; [`crate::audit`] turns a closure into
-//! findings.
+//! `load_deps` (musl, ldso/dynlink.c). A rule set, [`Rules`], says how one name is found: glibc and musl differ in
+//! nearly every step. The loader judges nothing; [`crate::audit`] turns a closure into findings.
 //!
-//! Invariants: object 0 is the root; an object is in the list once; every need of every object whose needs
-//! are known has exactly one [`Need`], but a DT_AUXILIARY that is not found has none. The walk ends for any
-//! input, since an object is loaded once.
+//! Invariants: object 0 is the root; an object is in the list once; every need of every object whose needs are known
+//! has exactly one [`Need`], but a DT_AUXILIARY that is not found has none. The walk ends for any input, since an
+//! object is loaded once.
 //!
 //! `tests/ld_so.rs`, `tests/musl_loader.rs` and `tests/differential.rs` compare all this with the loaders.
 
@@ -45,18 +44,18 @@ pub struct World<'a> {
     pub working_directory: String,
 }
 
-/// How a name was resolved. The words are those of the JSON contract.
+/// The rule by which a name was resolved. The words are those of the JSON contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// The start of the walk.
     Root,
-    /// A name, path or SONAME of an object that is already there.
+    /// A name, path or SONAME of an object that is already loaded.
     AlreadyLoaded,
-    /// DT_RPATH of the needing object, of those that led to it, or of the program.
+    /// DT_RPATH of the needing object, of the objects that loaded it, or of the program.
     Rpath,
     /// LD_LIBRARY_PATH.
     LdLibraryPath,
-    /// DT_RUNPATH of the needing object (musl: of those that led to it, too).
+    /// DT_RUNPATH of the needing object (musl: also of the objects that loaded it).
     Runpath,
     /// /etc/ld.so.cache.
     Cache,
@@ -66,7 +65,7 @@ pub enum Rule {
     DirectPath,
     /// PT_INTERP: the kernel loads it.
     Interpreter,
-    /// A name that the loader answers by itself (musl).
+    /// The loader answers the name itself (musl).
     Builtin,
 }
 
@@ -104,22 +103,23 @@ pub struct Loaded {
     pub path: String,
     /// The directory that `$ORIGIN` stands for.
     pub origin: String,
-    /// The file.
+    /// The opened file.
     pub file: OpenFile,
-    /// The names under which a later need finds it, the path left out.
+    /// The names under which a later need finds the object, its path left out.
     pub names: Vec<String>,
-    /// How it was found the first time.
+    /// The rule by which it was found the first time.
     pub rule: Rule,
     /// The object whose need loaded it; `None` for the root and the interpreter.
     pub loader: Option<usize>,
-    /// The library of [`Closure::opened`] with which it was loaded; `None` for what is there at the start.
+    /// The index in [`Closure::opened`] of the library with which it was loaded; `None` if it was loaded at the
+    /// start.
     pub opening: Option<usize>,
-    /// The paths that were passed over before it was found.
+    /// The paths that were tried before it was found.
     pub attempts: Vec<Attempt>,
 }
 
 impl Loaded {
-    /// Its path from the root; LD_LIBRARY_PATH may have relative directories.
+    /// The object's path from the root; LD_LIBRARY_PATH may have relative directories.
     pub fn absolute_path(&self) -> String {
         format!("{}/{}", self.origin.trim_end_matches('/'), paths::file_name(&self.path))
     }
@@ -129,36 +129,36 @@ impl Loaded {
     }
 }
 
-/// One path that the search looked at in vain.
+/// One path that the search tried in vain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// By which rule.
+    /// The rule by which it was tried.
     pub rule: Rule,
     /// The path.
     pub path: String,
-    /// Why it was passed over.
+    /// The reason for which it was passed over.
     pub why: Passed,
 }
 
 /// Why a path was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Passed {
-    /// Nothing there.
+    /// No file is there.
     Absent,
     /// No permission to read it.
     Unreadable,
     /// An object of the other class (32-bit or 64-bit).
     WrongClass,
-    /// An object of another machine. Says which.
+    /// An object of another machine, which is named.
     WrongMachine(String),
-    /// An object whose ABI note asks for a newer kernel, (major, minor, patch).
+    /// An object whose ABI note requires a newer kernel, (major, minor, patch).
     NewerKernel((u32, u32, u32)),
-    /// An error that ends the list of directories it is in.
+    /// An error that ends the list of directories that the path is from.
     Failed(String),
 }
 
 impl Passed {
-    /// Why, for people.
+    /// The reason, for messages.
     pub fn describe(&self) -> String {
         match self {
             Passed::Absent => "not there".to_owned(),
@@ -173,63 +173,63 @@ impl Passed {
     }
 }
 
-/// What became of one DT_NEEDED entry.
+/// The result for one DT_NEEDED entry.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// The object with this index.
+    /// The object with this index was loaded.
     Loaded(usize),
-    /// Nothing was found.
+    /// No file was found.
     Missing(Vec<Attempt>),
     /// A file was found that the loader refuses for good: the program does not start.
     Fatal {
         /// The file.
         path: String,
-        /// In words like ld.so's.
+        /// The reason, in words like ld.so's.
         reason: String,
     },
 }
 
-/// One DT_NEEDED entry and what became of it.
+/// One DT_NEEDED entry and its result.
 #[derive(Debug, Clone)]
 pub struct Need {
-    /// The needing object.
+    /// The index of the needing object.
     pub by: usize,
     /// The entry; with glibc, its tokens such as `$ORIGIN` expanded.
     pub name: String,
-    /// The entry as the file has it, where that has tokens.
+    /// The entry as it is in the file, if it has tokens.
     pub unexpanded: Option<String>,
-    /// The rule that answered; for what was not found, the last one tried.
+    /// The rule that answered; if nothing was found, the last rule tried.
     pub rule: Rule,
-    /// Nobody needs it: the program opens it at run time.
+    /// No object needs it: the program opens it at run time.
     pub is_opening: bool,
-    /// The answer.
+    /// The result.
     pub outcome: Outcome,
 }
 
 impl Need {
-    /// The entry as the file has it.
+    /// The entry as it is in the file.
     pub fn entry(&self) -> &str {
         self.unexpanded.as_deref().unwrap_or(&self.name)
     }
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Clone, Default)]
 pub struct Closure {
     /// The root, then every object in load order.
     pub objects: Vec<Loaded>,
     /// Every need of every object whose needs are known, in walk order.
     pub needs: Vec<Need>,
-    /// The global scope: what is there at the start, in search order.
+    /// The global scope: the objects that are loaded at the start, in search order.
     pub global: Vec<usize>,
-    /// The libraries that the program opens at run time, in the order in which it does.
+    /// The libraries that the program opens at run time, in the order of opening.
     pub opened: Vec<OpenedLibrary>,
-    /// PT_INTERP when nothing is there.
+    /// PT_INTERP, if no file is there.
     pub absent_interpreter: Option<String>,
 }
 
 impl Closure {
-    /// The need that first led to an object; `None` for the root and for an interpreter nobody names.
+    /// The need that first led to an object; `None` for the root and for an interpreter that no object needs.
     pub fn first_need(&self, object: usize) -> Option<&Need> {
         self.needs.iter().find(|need| matches!(need.outcome, Outcome::Loaded(index) if index == object))
     }
@@ -256,7 +256,7 @@ impl Closure {
     }
 }
 
-/// What a rule set says about one name.
+/// The answer of a rule set for one name.
 enum Located {
     Known(usize),
     Builtin,
@@ -265,37 +265,37 @@ enum Located {
     Fatal { path: String, reason: String, rule: Rule },
 }
 
-/// What a walk remembers beside its closure.
+/// The state of a walk beside its closure.
 struct Memory {
     names: Names,
-    /// What is left of [`SEARCH_BYTES`].
+    /// The part of [`SEARCH_BYTES`] that is left.
     budget: Cell<usize>,
-    /// What each object whose needs were looked at led to.
+    /// The objects to which the needs of each visited object led.
     followed: BTreeMap<usize, Vec<Followed>>,
-    /// The library of [`Closure::opened`] that is being opened.
+    /// The index in [`Closure::opened`] of the library that is being opened.
     opening: Option<usize>,
 }
 
-/// An object that a need, or a filter, led to.
+/// An object to which a need or a filter led.
 #[derive(Clone, Copy)]
 struct Followed {
     object: usize,
     is_filter: bool,
 }
 
-/// A search: the objects so far, and the paths looked at in vain.
+/// A search: the objects so far, and the paths that were tried in vain.
 struct Search<'a> {
     world: &'a World<'a>,
     objects: &'a [Loaded],
     names: &'a Names,
     attempts: Vec<Attempt>,
     budget: &'a Cell<usize>,
-    /// It is made by dlopen, not at the start.
+    /// Whether dlopen makes the search, rather than the start of the program.
     is_dlopen: bool,
 }
 
-/// How many bytes of paths one walk looks at in vain. Real closures need some 100 kB; a file made to keep
-/// us busy (thousands of needs times thousands of directories) ends here, with its libraries not found.
+/// The total length of the paths that one walk may try in vain. Real closures need some 100 kB; the search for a
+/// hostile file (thousands of needs times thousands of directories) ends here, with its libraries not found.
 const SEARCH_BYTES: usize = 2 << 20;
 
 /// NAME_MAX: no directory has a longer name.
@@ -303,8 +303,8 @@ const LONGEST_NAME: usize = 255;
 
 /// Walks the closure of `root`, which the loader knows as `path`.
 ///
-/// `origin` is the directory of the root with links resolved (the loader takes it from /proc/self/exe).
-/// `opened` are the names that the root gives to dlopen, in that order, once it has started.
+/// `origin` is the directory of the root with links resolved (the loader takes it from /proc/self/exe). `opened` are
+/// the names that the root passes to dlopen, in that order, once it has started.
 pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, opened: &[String]) -> Closure {
     let mut closure = Closure {
         objects: vec![Loaded {
@@ -328,13 +328,13 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, opened: &[S
     };
     for (index, object) in closure.objects.iter().enumerate() {
         memory.names.add_object(index, object, &world.rules);
-        // The kernel loaded the program, so no loader knows its inode; nor does glibc's know its own.
+        // The kernel loaded the program, so no loader knows its inode; glibc's loader does not know its own either.
         if object.rule == Rule::Interpreter && matches!(world.rules, Rules::Musl(_)) {
             memory.names.add_file(index, object.file.id);
         }
     }
     closure.global = search_list(world, &mut closure, 0, &mut memory);
-    // An interpreter that nobody needs comes last; ld.so has no needs, others might.
+    // An interpreter that no object needs comes last; ld.so has no needs, other interpreters might.
     for index in 1..closure.objects.len() {
         if !memory.followed.contains_key(&index) {
             let mut more = search_list(world, &mut closure, index, &mut memory);
@@ -348,7 +348,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, opened: &[S
     closure
 }
 
-/// The search list of an object: it and all that it leads to, breadth-first. Loads what is not there.
+/// The search list of an object: the object and all that it leads to, breadth-first. Loads objects that are missing.
 ///
 /// Source: `_dl_map_object_deps` in glibc's elf/dl-deps.c.
 fn search_list(world: &World, closure: &mut Closure, root: usize, memory: &mut Memory) -> Vec<usize> {
@@ -368,7 +368,7 @@ fn search_list(world: &World, closure: &mut Closure, root: usize, memory: &mut M
     queue.into_order()
 }
 
-/// Loads what one object needs, then what it filters. Of the program, what is preloaded comes before.
+/// Loads what one object needs, then what it filters. For the program, preloaded libraries come first.
 fn load_needs(world: &World, closure: &mut Closure, by: usize, memory: &mut Memory) -> Vec<Followed> {
     let needed = closure.objects[by].file.object.elf().map(|facts| facts.needed.clone());
     let mut followed = Vec::new();
@@ -381,7 +381,7 @@ fn load_needs(world: &World, closure: &mut Closure, by: usize, memory: &mut Memo
     if let (Rules::Glibc(rules), 0, None) = (&world.rules, by, memory.opening) {
         for name in &rules.preload {
             let need = load(world, closure, by, name.clone(), memory);
-            // Source: `do_preload` in glibc's elf/rtld.c, which prints a line and goes on without it.
+            // Source: `do_preload` in glibc's elf/rtld.c, which prints a line and goes on without the library.
             if matches!(need.outcome, Outcome::Loaded(_)) {
                 keep(closure, need, false);
             }
@@ -397,16 +397,16 @@ fn load_needs(world: &World, closure: &mut Closure, by: usize, memory: &mut Memo
     followed
 }
 
-/// Puts the interpreter in the list: it is there before any search, under its path and its SONAME.
+/// Adds the interpreter to the list: it is loaded before any search, under its path and its SONAME.
 fn load_interpreter(world: &World, closure: &mut Closure) {
     let Some(facts) = closure.objects[0].file.object.elf() else { return };
     let path = match (&facts.interpreter, &world.rules) {
         (Some(path), _) => path.clone(),
-        // A library is loaded into some program, whose interpreter is the usual one.
+        // A library is loaded into a program, whose interpreter is assumed to be the usual one.
         (None, Rules::Glibc(rules)) if !facts.is_program() => rules.interpreter.clone(),
         (None, _) => return,
     };
-    // The kernel looks for a relative path from the current directory.
+    // The kernel resolves a relative path from the current directory.
     let (file, names) = match world.files.open(&absolute(&path, &world.working_directory)) {
         Opened::File(file) => {
             let soname = file.object.soname().map(str::to_owned);
@@ -431,7 +431,7 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
     });
 }
 
-/// Finds one name and adds what it led to.
+/// Finds one name and adds the object it led to.
 fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &mut Memory) -> Need {
     let is_dlopen = memory.opening.is_some();
     let Memory { names, budget, opening, .. } = memory;
@@ -451,13 +451,14 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
             (Rule::AlreadyLoaded, Outcome::Loaded(index))
         }
         Located::Builtin => {
-            // musl's libc is its interpreter, and so is glibc's ld.so to the vDSO.
+            // musl's libc is its interpreter. A need of the vDSO, which is no object here, counts as one of glibc's
+            // ld.so.
             let index = closure.objects.iter().position(|object| object.rule == Rule::Interpreter);
             let outcome = index.map_or_else(|| Outcome::Missing(Vec::new()), Outcome::Loaded);
             (Rule::Builtin, outcome)
         }
         Located::Found { path, file, rule } => {
-            // A link or hard link to a file that is there is that object (device and inode).
+            // A link or hard link to a loaded file means that object (same device and inode).
             match names.by_file(file.id) {
                 Some(index) => {
                     let object = &mut closure.objects[index];
@@ -500,11 +501,11 @@ fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &
     Need { by, name, unexpanded, rule, is_opening: false, outcome }
 }
 
-/// Loads what an object filters. A DT_FILTER is a need like any other; a DT_AUXILIARY that is not found, or
-/// is a file that ld.so refuses, is forgotten (elf/dl-deps.c).
+/// Loads the objects that one object filters. A DT_FILTER is a need like any other; a DT_AUXILIARY that is not found,
+/// or is a file that ld.so refuses, is ignored (elf/dl-deps.c).
 ///
-/// ld.so takes them in the order of the dynamic section, mixed with DT_NEEDED. GNU ld writes all DT_NEEDED,
-/// then DT_FILTER, then DT_AUXILIARY, and that is the order here.
+/// ld.so takes them in the order of the dynamic section, mixed with DT_NEEDED. GNU ld writes all DT_NEEDED, then
+/// DT_FILTER, then DT_AUXILIARY, and that order is assumed here.
 fn load_filters(world: &World, closure: &mut Closure, by: usize, memory: &mut Memory) -> Vec<Need> {
     let Rules::Glibc(_) = world.rules else { return Vec::new() };
     let Some(facts) = closure.objects[by].file.object.elf() else { return Vec::new() };
@@ -525,7 +526,7 @@ fn absolute(path: &str, working_directory: &str) -> String {
 }
 
 impl Search<'_> {
-    /// Whether a search for this name is worth its while.
+    /// Whether the search for this name is not made: the name is too long, or the budget is spent.
     fn is_over(&mut self, name: &str) -> bool {
         let why = match () {
             () if name.len() > LONGEST_NAME => "file name too long",
@@ -543,10 +544,10 @@ impl Search<'_> {
     }
 }
 
-/// The files that a name could mean for `chain` (the needing object first, the program last), in search
-/// order: what the loader takes, then what it would take if that were not there.
+/// The files that a name could mean for `chain` (the needing object first, the program last), in search order: the
+/// file that the loader takes, then those that it would take if the ones before were not there.
 ///
-/// For choosing what to bundle. A name with a slash means one file at most.
+/// The planner chooses from them what to ship. A name with a slash means one file at most.
 pub fn candidates(world: &World, objects: &[Loaded], by: usize, name: &str) -> Vec<(String, OpenFile)> {
     match &world.rules {
         Rules::Glibc(rules) => rules.candidates(world, objects, by, name),

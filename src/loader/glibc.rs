@@ -12,26 +12,26 @@ use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ElfFacts, Obje
 use crate::loader::World;
 use crate::world::{Object, OpenFile, Opened};
 
-/// One build of glibc's loader: what is compiled into it, and what it was told about the machine.
+/// One build of glibc's loader: what is compiled into it, and its settings on one machine.
 #[derive(Debug, Clone, Default)]
 pub struct Glibc {
     /// LD_PRELOAD: names and paths that are loaded before what the program needs.
     pub preload: Vec<String>,
-    /// The interpreter that programs of this machine name.
+    /// The interpreter that programs of this machine usually name.
     pub interpreter: String,
-    /// `e_machine` of the objects it takes.
+    /// `e_machine` of the objects that it loads.
     pub machine: u16,
-    /// The release, (major, minor).
+    /// The glibc release, (major, minor).
     pub release: (u32, u32),
-    /// The running kernel, (major, minor, patch); `None` if it is not to be compared with ABI notes.
+    /// The running kernel, (major, minor, patch); `None` if ABI notes are not compared with it.
     pub kernel: Option<(u32, u32, u32)>,
-    /// The built-in directories, in order.
+    /// The built-in directories, in search order.
     pub default_dirs: Vec<String>,
-    /// `$LIB`.
+    /// The value of `$LIB`.
     pub lib: String,
-    /// `$PLATFORM`.
+    /// The value of `$PLATFORM`.
     pub platform: String,
-    /// Subdirectories tried in each directory before the directory itself, in order. See
+    /// Subdirectories that are tried in each directory before the directory itself, in order. See
     /// [`hwcap_subdirectories`].
     pub hwcaps: Vec<String>,
     /// /etc/ld.so.cache: SONAME to path.
@@ -57,12 +57,12 @@ pub fn hwcap_subdirectories(
         }
     }
     if glibc < (2, 37) {
-        // Every combination in this order, each either there or not, the empty one left out. Where the
-        // platform is "x86_64" it stands beside the capability of that name.
+        // Every combination in this order, each part present or not, without the empty one. If the platform is
+        // "x86_64", it stands beside the capability of that name.
         let mut parts: Vec<&str> = vec!["tls"];
         if arch == crate::elf::Arch::X86_64 {
             parts.push(platform);
-            // ld.so looks for AVX-512 on Intel's processors only, and gives only those a platform.
+            // ld.so looks for AVX-512 on Intel's processors only, and sets a platform only for those.
             if isa_level >= 4 && platform == "haswell" {
                 parts.push("avx512_1");
             }
@@ -84,13 +84,13 @@ pub fn hwcap_subdirectories(
     subdirectories
 }
 
-/// A list of directories that one source gives.
+/// A list of directories from one source.
 struct List {
     rule: Rule,
     directories: Vec<String>,
 }
 
-/// What the loader does with an opened file.
+/// The loader's decision about an opened file.
 enum Verdict {
     Take,
     Skip(Passed),
@@ -98,7 +98,7 @@ enum Verdict {
 }
 
 impl Glibc {
-    /// Finds one needed name; also returns that name with its tokens expanded.
+    /// Finds one needed name; also returns the name with its tokens expanded.
     pub(super) fn locate(&self, search: &mut Search, by: usize, name: String) -> (Located, String) {
         let Some(name) = self.expand(&name, &search.objects[by].origin) else {
             let reason = "empty dynamic string token substitution".to_owned();
@@ -106,7 +106,7 @@ impl Glibc {
         };
         let located = match already_loaded(search.names, &name) {
             Some(index) => Located::Known(index),
-            // The vDSO comes from the kernel and is in ld.so's list like any object.
+            // The kernel provides the vDSO, which is in ld.so's list like any other object.
             None if name.starts_with("linux-vdso.so.") => Located::Builtin,
             None if name.contains('/') => self.open_direct(search, &name),
             None => self.search(search, by, &name),
@@ -114,7 +114,7 @@ impl Glibc {
         (located, name)
     }
 
-    /// Looks for a name without a slash in every list of directories.
+    /// Searches for a name without a slash in every list of directories.
     fn search(&self, search: &mut Search, by: usize, name: &str) -> Located {
         let mut last = Rule::DefaultDir;
         if search.is_over(name) {
@@ -142,8 +142,8 @@ impl Glibc {
                         (_, Verdict::Take) => unreachable!("only files are taken"),
                     }
                 }
-                // Only the error of the last path counts, that of the directory itself; and only in a
-                // directory that is there or that is relative, since ld.so never gives up on those.
+                // Only the error of the last path counts, which is in the directory itself; and only if the directory
+                // exists or is relative, since ld.so never gives up on those.
                 if ends && (!directory.starts_with('/') || search.world.files.is_directory(&directory)) {
                     break 'list;
                 }
@@ -181,7 +181,7 @@ impl Glibc {
         found
     }
 
-    /// A name with a slash: opened as it is, against the current directory; no search.
+    /// Opens a name with a slash as it is, from the current directory; there is no search.
     fn open_direct(&self, search: &mut Search, name: &str) -> Located {
         let rule = Rule::DirectPath;
         let path = super::absolute(name, &search.world.working_directory);
@@ -198,8 +198,8 @@ impl Glibc {
 
     /// The sources of directories for one need, in order.
     ///
-    /// DT_RPATH counts only if the needing object has no DT_RUNPATH, and then that of every object which
-    /// led to it and of the program counts too. An object's own DT_RPATH is dropped if it has DT_RUNPATH.
+    /// DT_RPATH counts only if the needing object has no DT_RUNPATH; then the DT_RPATHs of every object that led to
+    /// it and of the program count, too. An object's own DT_RPATH is dropped if it has DT_RUNPATH.
     fn lists(&self, objects: &[Loaded], by: usize, world: &World, name: &str) -> Vec<List> {
         let mut lists = Vec::new();
         let runpath_of =
@@ -216,7 +216,7 @@ impl Glibc {
                     did_program |= index == 0;
                     lists.push(self.list(Rule::Rpath, rpath, Some(&objects[index].origin)));
                 }
-                // What dlopen loads has no loader. Source: `_dl_map_object`, RTLD_CALLMAP.
+                // An object that dlopen loads has no loader. Source: `_dl_map_object`, RTLD_CALLMAP.
                 let is_opened = objects[index].opening.is_some() && objects[index].loader == Some(0);
                 next = if is_opened { None } else { objects[index].loader };
             }
@@ -272,9 +272,9 @@ impl Glibc {
         List { rule, directories }
     }
 
-    /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM`, with or without braces; another `$` stays as it is.
+    /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM`, with or without braces; any other `$` stays as it is.
     ///
-    /// `None` if a token has no value: the loader then drops the whole element.
+    /// Returns `None` if a token has no value: the loader then drops the whole element.
     fn expand(&self, text: &str, origin: &str) -> Option<String> {
         if !text.contains('$') {
             return Some(text.to_owned());
@@ -288,7 +288,7 @@ impl Glibc {
             let found = tokens.iter().find_map(|(token, value)| {
                 let bare = || {
                     let behind = rest.strip_prefix(token)?;
-                    // `$ORIGINfoo` is another name. Before glibc 2.28 only `/` and the end came behind.
+                    // `$ORIGINfoo` is another name. Before glibc 2.28 only `/` or the end could follow a token.
                     let goes_on =
                         behind.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
                     (!goes_on).then_some(behind)
@@ -309,8 +309,8 @@ impl Glibc {
         Some(expanded)
     }
 
-    /// The paths to try in one list, by directory. The cache gives a path, the other sources give
-    /// directories, each with its hwcaps subdirectories in front.
+    /// The paths to try in one list, by directory. The cache gives a path; the other sources give directories, each
+    /// after its hwcaps subdirectories.
     fn paths<'a>(
         &'a self,
         world: &'a World,
@@ -326,7 +326,7 @@ impl Glibc {
                 directory => format!("{directory}/"),
             };
             let mut paths = Vec::new();
-            // Nothing is found in a directory that is not there; asking once saves a path per name.
+            // A directory that does not exist holds no file; checking it once saves a path per name.
             let mut below = super::absolute(&prefix, &world.working_directory);
             let base = below.len();
             let is_there = world.files.is_directory(below.trim_end_matches('/'));
@@ -359,7 +359,7 @@ impl Glibc {
         (opened, verdict)
     }
 
-    /// The checks of `open_verify` and `_dl_map_object_from_fd`, in their order.
+    /// Makes the checks of `open_verify` and `_dl_map_object_from_fd`, in their order.
     fn verify(&self, object: &Object) -> Verdict {
         let Some(elf) = object.elf() else { return Verdict::Take };
         let fatal = |reason: &str| Verdict::Fatal(reason.to_owned());
@@ -383,7 +383,7 @@ impl Glibc {
             ObjectType::Exec => return fatal("cannot dynamically load executable"),
             ObjectType::Dyn => {}
         }
-        // Dropped in 2.35. Source: `open_verify`, the ABI note.
+        // glibc 2.35 dropped the check. Source: `open_verify`, the ABI note.
         if self.release < (2, 35)
             && let (Some(kernel), Some(least)) = (self.kernel, elf.least_kernel)
             && least > kernel
@@ -417,12 +417,13 @@ impl Glibc {
     }
 }
 
-/// Whether an object may be loaded at the start only. Source: `_dl_map_object_from_fd`.
+/// Whether an object may be loaded only at the start. Source: `_dl_map_object_from_fd`.
 fn is_never_opened(object: &Object) -> bool {
     object.elf().is_some_and(|elf| elf.flags_1 & DF_1_NOOPEN != 0)
 }
 
-/// Before any search a name is compared with the path, the names and the SONAME of every object.
+/// The loaded object that a name means: ld.so compares it with the path, the names and the SONAME of every object
+/// before any search.
 ///
 /// The program's path is empty to ld.so, so an empty name means the program.
 fn already_loaded(names: &Names, name: &str) -> Option<usize> {

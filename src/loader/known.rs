@@ -1,19 +1,20 @@
-//! The objects of a walk by the names and files that mean them, so that a need costs no look at each of them.
+//! An index of the objects of a walk by their names and files, so that a need is not compared with each object.
 
 use std::collections::BTreeMap;
 
 use super::{Closure, Loaded, Rules};
 
-/// For each name and each file the first object, in load order, that it means.
+/// The first object, in load order, for each name and each file.
 #[derive(Default)]
 pub(super) struct Names {
     names: BTreeMap<String, usize>,
-    /// By device and inode.
+    /// The objects by device and inode.
     files: BTreeMap<(u64, u64), usize>,
 }
 
 impl Names {
-    /// glibc compares a name with the path, the names and the SONAME of every object, musl with the names alone.
+    /// Adds the names of an object: glibc compares a name with the path, the names and the SONAME of every object,
+    /// musl with the names alone.
     pub(super) fn add_object(&mut self, index: usize, object: &Loaded, rules: &Rules) {
         for name in &object.names {
             self.add(index, name);
@@ -48,7 +49,7 @@ impl Names {
 }
 
 impl Closure {
-    /// For each path and name the first object that answers to it; a SONAME that nobody used is none.
+    /// The first object that answers to each path and name; a SONAME that no need used is not among them.
     pub(super) fn answering(&self) -> BTreeMap<&str, usize> {
         let mut answering = BTreeMap::new();
         for (index, object) in self.objects.iter().enumerate() {

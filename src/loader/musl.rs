@@ -1,9 +1,9 @@
 //! The search rules of musl's loader, 1.1 and 1.2.
 //!
-//! Source: ldso/dynlink.c: `load_library`, `path_open`, `fixup_rpath`, `map_library`. They differ from
-//! glibc's: LD_LIBRARY_PATH comes before RPATH; DT_RUNPATH replaces DT_RPATH and is inherited like it; the
-//! names of the C library are answered by the loader itself; the first file that opens is taken, whatever
-//! it is; a SONAME counts for nothing; version nodes are not looked at.
+//! Source: ldso/dynlink.c: `load_library`, `path_open`, `fixup_rpath`, `map_library`. The rules differ from glibc's:
+//! LD_LIBRARY_PATH comes before RPATH; DT_RUNPATH replaces DT_RPATH and is inherited like it; the loader itself
+//! answers the names of the C library; the first file that opens is taken, whatever it is; a SONAME has no effect;
+//! version nodes are ignored.
 
 use super::{Loaded, Located, Passed, Rule, Search};
 use crate::elf::ObjectType;
@@ -11,20 +11,20 @@ use crate::loader::World;
 use crate::paths::file_name;
 use crate::world::{Object, OpenFile, Opened};
 
-/// One musl loader.
+/// One musl loader and its settings.
 #[derive(Debug, Clone, Default)]
 pub struct Musl {
-    /// `e_machine` of the objects that run.
+    /// `e_machine` of the objects that can run.
     pub machine: u16,
     /// The directories of /etc/ld-musl-ARCH.path, or the built-in ones.
     pub system_dirs: Vec<String>,
 }
 
 impl Musl {
-    /// Used when there is no path file.
+    /// The directories that are searched when there is no path file.
     pub const BUILT_IN_DIRS: [&str; 3] = ["/lib", "/usr/local/lib", "/usr/lib"];
 
-    /// Whether the loader answers a name by itself: `libc.`, `libpthread.`, ... with anything behind the dot.
+    /// Whether the loader answers a name itself: `libc.`, `libpthread.`, ... with any text after the dot.
     pub fn answers(name: &str) -> bool {
         let Some(rest) = name.strip_prefix("lib") else { return false };
         ["c.", "pthread.", "rt.", "m.", "dl.", "util.", "xnet."].iter().any(|stem| rest.starts_with(stem))
@@ -63,7 +63,7 @@ impl Musl {
                     Tried::File(file) => return found(path, file, rule),
                     Tried::Fatal(reason) => return Located::Fatal { path, reason, rule },
                     Tried::Passed(why) => {
-                        // Other errors than "not there" and "no permission" end the whole search.
+                        // An error other than "not there" and "no permission" ends the whole search.
                         let ends = matches!(why, Passed::Failed(_));
                         search.pass(rule, path, why);
                         if ends {
@@ -97,7 +97,7 @@ impl Musl {
         found
     }
 
-    /// The names under which a file counts: its file name, if it was searched for.
+    /// The names under which a file is known: its file name, if it was searched for.
     pub(super) fn names(&self, name: &str, path: &str) -> Vec<String> {
         if name.contains('/') { Vec::new() } else { vec![file_name(path).to_owned()] }
     }
@@ -140,7 +140,7 @@ impl Musl {
         }
     }
 
-    /// musl maps what it opened without a look at the machine; such a file cannot run.
+    /// musl maps a file without checking its machine; an object for another machine cannot run.
     fn verify(&self, object: &Object) -> Option<String> {
         let elf = object.elf()?;
         if !elf.class64 || !elf.little_endian || matches!(elf.object_type, ObjectType::Other(_)) {
@@ -153,7 +153,8 @@ impl Musl {
     }
 }
 
-/// A file that was opened. One that defines what every C library does is never loaded beside musl's own.
+/// The result for a file that was opened. A file that defines what every C library does is never loaded beside musl's
+/// own.
 fn found(path: String, file: OpenFile, rule: Rule) -> Located {
     let Some(elf) = file.object.elf() else { return Located::Found { path, file, rule } };
     let defines = |wanted: &str| elf.symbols.iter().any(|s| s.defined && elf.symbols.name(s) == wanted);

@@ -1,10 +1,10 @@
-//! What a program opens at run time: dlopen(name, RTLD_NOW), from the program, once it has started.
+//! Libraries that a program opens at run time: dlopen(name, RTLD_NOW), called by the program once it has started.
 //!
-//! An opened library and what it brings along see the global scope, which is the program's closure, and then
-//! the search list of the opened library; nothing of another library that was opened. What was loaded before is
-//! found by name and stays in the scope of its first loading.
+//! An opened library and the libraries that it loads see the global scope, which is the program's closure, and then
+//! the search list of the opened library; they see nothing of other opened libraries. A library that was loaded
+//! before is found by name and stays in the scope of its first loading.
 //!
-//! RTLD_NOW and RTLD_LOCAL are the strictest of dlopen's modes: what works with them works with any.
+//! RTLD_NOW and RTLD_LOCAL are the strictest of dlopen's modes: a library that loads with them loads with any.
 //!
 //! Source: `dl_open_worker` in glibc's elf/dl-open.c; `dlopen` in musl's ldso/dynlink.c.
 
@@ -14,11 +14,11 @@ use crate::loader::World;
 /// A library that a program opens at run time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedLibrary {
-    /// The name that is given to dlopen.
+    /// The name that is passed to dlopen.
     pub name: String,
     /// The object, if one is found.
     pub object: Option<usize>,
-    /// It and all that it leads to, in search order, also what was loaded before; empty if it is not found.
+    /// The library and all that it leads to, in search order, with objects loaded before; empty if it is not found.
     pub scope: Vec<usize>,
 }
 
@@ -38,8 +38,8 @@ pub(super) fn open(world: &World, closure: &mut Closure, name: &str, memory: &mu
 }
 
 impl Closure {
-    /// The objects among which references are looked up, in search order, each once or twice: for what an opening of
-    /// [`Closure::opened`] has loaded, or for what is there at the start.
+    /// The objects in which references are looked up, in search order, each once or twice: for the objects that an
+    /// opening of [`Closure::opened`] has loaded, or for those that are loaded at the start.
     ///
     /// Source: `_dl_new_object` in glibc's elf/dl-object.c: the global scope, then the search list of the library
     /// with which it was opened.
@@ -48,7 +48,7 @@ impl Closure {
         self.global.iter().chain(opened.into_iter().flatten()).copied()
     }
 
-    /// Whether an object is loaded when a library is opened: all of it is bound at once, then.
+    /// Whether an object is loaded when a library is opened: its references are then all bound at once.
     pub fn is_opened(&self, object: usize) -> bool {
         self.objects[object].opening.is_some()
     }

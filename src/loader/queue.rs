@@ -1,14 +1,14 @@
-//! The order in which an object's needs, and theirs, are looked at.
+//! The order in which the needs of an object, and of the objects it leads to, are followed.
 
-/// The objects in search order, and whose needs were looked at.
+/// The objects in search order, with a record of those whose needs were followed.
 ///
 /// What an object filters comes before the object itself, so its needs are next in turn: before those of
 /// objects that were loaded earlier. Source: `_dl_map_object_deps` in glibc's elf/dl-deps.c.
 pub(super) struct Queue {
     order: Vec<usize>,
-    /// Where the current object was when its turn came; all before are done.
+    /// The index that the current object had when its turn came; all before it are done.
     start: usize,
-    /// Where it is, behind what it filters.
+    /// The index of the current object, after the objects that it filters.
     current: usize,
     queued: Set,
     done: Set,
@@ -22,7 +22,7 @@ impl Queue {
         queue
     }
 
-    /// The next object whose needs are to be looked at.
+    /// The next object whose needs are to be followed.
     pub(super) fn next(&mut self) -> Option<usize> {
         while self.order.get(self.start).is_some_and(|index| self.done.has(*index)) {
             self.start += 1;
@@ -39,7 +39,7 @@ impl Queue {
         }
     }
 
-    /// Puts an object before the current one, unless it is before it already.
+    /// Inserts an object before the current one, unless it is already before it.
     pub(super) fn insert_before_current(&mut self, index: usize) {
         if !self.queued.insert(index) {
             let later = self.order[self.current + 1..].iter().position(|known| *known == index);
@@ -65,7 +65,7 @@ impl Set {
         self.0.get(index).copied().unwrap_or_default()
     }
 
-    /// Whether it is new.
+    /// Adds a number. Returns whether it is new.
     fn insert(&mut self, index: usize) -> bool {
         self.0.resize(self.0.len().max(index + 1), false);
         !std::mem::replace(&mut self.0[index], true)

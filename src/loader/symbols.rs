@@ -1,19 +1,19 @@
-//! Symbols: what the relocations of a closure refer to, against what the loaded objects define.
+//! Symbols: the references in the relocations of a closure, against the definitions in the loaded objects.
 //!
-//! A reference with a version is met by the first object in scope that has the name under that node, whatever
-//! file the need names; or by a definition without a version. A reference without a version takes an
-//! unversioned definition, the oldest node's, or the only visible one. A COPY relocation is met by any object
-//! but the program. With glibc only a jump slot of an object without immediate binding can wait until it is
-//! called; musl binds everything at start and knows no versions.
+//! A reference with a version is met by the first object in scope that has the name under that node, whatever file
+//! the need names; or by a definition without a version. A reference without a version takes an unversioned
+//! definition, the oldest node's, or the only visible one. A COPY relocation is met by any object but the program.
+//! With glibc only a jump slot of an object without immediate binding can wait until it is called; musl binds all
+//! references at start and ignores versions.
 //!
 //! Source: `_dl_relocate_object` in glibc's elf/dl-reloc.c, `check_match` and `do_lookup_x` in elf/dl-lookup.c;
 //! `do_relocs` and `find_sym2` in musl's ldso/dynlink.c.
 //!
-//! Four sources tell what an object defines. The symbols of a file of ours, and of a captured runtime, are read.
-//! The exports of the runtime's glibc, libgcc_s and libstdc++ are listed. Another library of the runtime's is presumed to define what the
-//! build world's copy of it defines, and nothing else: it has the same SONAME, and a missing node would have been
-//! found. Where there is no such copy, a node that is there is taken to hold its symbols, and whether a symbol
-//! without a node is there is unknown.
+//! The definitions of an object come from one of four sources. The symbols of a file of ours, and of a captured
+//! runtime, are read. The exports of the runtime's glibc, libgcc_s and libstdc++ are listed. Another library of the
+//! runtime's is presumed to define what the build world's copy of it defines, and nothing else: it has the same
+//! SONAME, and a missing node would have been found. Where there is no such copy, a node that is present is assumed
+//! to hold its symbols, and whether a symbol without a node is defined is unknown.
 
 mod definitions;
 
@@ -26,54 +26,55 @@ use crate::baseline::{Exports, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Linkage, Offer, Symbol, Uses};
 use crate::world::Object;
 
-/// What is known of symbols beside the loaded objects themselves.
+/// Sources of definitions beside the loaded objects themselves.
 pub struct Known<'a> {
     /// The export lists of the runtime's glibc, libgcc_s and libstdc++.
     pub exports: Option<Exports>,
     /// The build world's objects by needed name.
     pub build: &'a BTreeMap<String, Arc<ElfFacts>>,
-    /// LD_BIND_NOW is set.
+    /// Whether LD_BIND_NOW is set.
     pub binds_now: bool,
-    /// The libraries of the system whose SONAMEs other files have taken: what the system's own objects refer to is
-    /// looked up for their sake alone.
+    /// The libraries of the system whose SONAMEs other files have taken: a reference of the system's own objects is
+    /// judged only if one of these defines its symbol.
     pub replaced: &'a [Arc<ElfFacts>],
 }
 
 /// A reference that is not known to be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undefined {
-    /// The object that refers to it.
+    /// The index of the object that refers to the symbol.
     pub by: usize,
-    /// Its name.
+    /// The name of the symbol.
     pub symbol: String,
     /// The file and node of a reference with a version.
     pub version: Option<(String, String)>,
-    /// Whether it is bound before the program starts, rather than when it is first called.
+    /// Whether the reference is bound before the program starts, rather than when it is first called.
     pub at_start: bool,
-    /// What is wrong.
+    /// The fault.
     pub why: Unmet,
 }
 
-/// What is wrong with a reference.
+/// The fault of a reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unmet {
     /// No object defines the symbol.
     Nowhere,
-    /// No object is known to define it; these libraries of the runtime, whose symbols are not known, may.
+    /// No object is known to define it; these libraries of the runtime's, whose symbols are not known, may.
     Unknown(Vec<String>),
-    /// The search comes upon this object, which the version need names and which has no DT_VERSYM: an assertion
-    /// in ld.so fails.
+    /// The search finds this object, which the version need names and which has no DT_VERSYM: an assertion in ld.so
+    /// fails.
     NoVersionTable(usize),
-    /// This object defines it, and not as thread-local storage, as the reference has it.
+    /// This object defines the symbol, but not as thread-local storage, which the reference expects.
     NotThreadLocal(usize),
-    /// This object defines it as protected, and does not allow programs to copy it or to stand in for its address.
+    /// This object defines the symbol as protected, and does not allow programs to copy it or to stand in for its
+    /// address.
     Protected(usize),
 }
 
 /// The references of a closure that are not known to be met, in load order.
 ///
-/// References whose version need has failed, or whose library is missing, are left out: both are reported as what
-/// they are.
+/// References whose version need has failed, or whose library is missing, are left out: those faults are reported
+/// separately.
 pub fn undefined_symbols(
     closure: &Closure,
     rules: &Rules,
@@ -83,7 +84,7 @@ pub fn undefined_symbols(
     let Some(program) = closure.objects.first().and_then(|object| object.file.object.elf()) else {
         return Vec::new();
     };
-    // A static program relocates itself; a broken one dies first.
+    // A static program relocates itself; a broken program dies first.
     if !matches!(program.linkage(), Linkage::Dynamic | Linkage::SharedLibrary) {
         return Vec::new();
     }
@@ -91,7 +92,7 @@ pub fn undefined_symbols(
     references.sort_unstable_by_key(|reference| (reference.hash, reference.by));
     let scope = Scope::new(closure, rules, checks, known, &references);
     let mut undefined = Vec::new();
-    // The previous reference that glibc's lists meet: many objects refer to the same symbols.
+    // The previous reference that glibc's lists met: many objects refer to the same symbols.
     let mut listed: Option<&Reference> = None;
     for reference in &references {
         if listed.is_some_and(|known| known.is_like(reference)) {
@@ -113,10 +114,10 @@ struct Reference<'a> {
     by: usize,
     elf: &'a ElfFacts,
     symbol: &'a Symbol,
-    /// Its own object and definition do not count: it is a COPY relocation's.
+    /// Whether the object's own definition does not count: the reference is a COPY relocation's.
     is_copy: bool,
     at_start: bool,
-    /// Which of the views it is looked up in.
+    /// The index of the view in which the symbol is looked up.
     view: usize,
 }
 
@@ -125,12 +126,12 @@ impl<'a> Reference<'a> {
         self.elf.symbols.name_bytes(self.symbol)
     }
 
-    /// The node and whose it is; `None` for a reference without a version.
+    /// The node and its file; `None` for a reference without a version.
     fn version(&self) -> Option<Version<'a>> {
         Version::of(self.elf, self.symbol.version)
     }
 
-    /// Whether an answer to this one, from the system's libraries, serves the other.
+    /// Whether an answer from the system's libraries to this reference is the answer to the other, too.
     fn is_like(&self, other: &Reference) -> bool {
         self.hash == other.hash
             && (self.view == 0 || self.view == other.view)
@@ -138,7 +139,7 @@ impl<'a> Reference<'a> {
             && self.version().map(|version| version.node) == other.version().map(|version| version.node)
     }
 
-    /// Whether the entry in a program's procedure linkage table would do.
+    /// Whether the entry in a program's procedure linkage table would meet the reference.
     fn takes_address(&self) -> bool {
         !self.is_copy && !self.symbol.uses.has(Uses::SLOT.and(Uses::CALL).and(Uses::TLS))
     }
@@ -148,11 +149,11 @@ impl<'a> Reference<'a> {
 #[derive(Clone, Copy)]
 struct Version<'a> {
     node: &'a str,
-    /// The hash that is stored beside the name, and is compared before it.
+    /// The hash that is stored beside the name, and is compared first.
     hash: u32,
-    /// The file that the version need names; `None` for a node of the object's own.
+    /// The file that the version need names; `None` for one of the object's own nodes.
     file: Option<&'a str>,
-    /// Only a definition under this very node will do.
+    /// Whether only a definition under this very node meets the reference.
     is_hidden: bool,
 }
 
@@ -176,7 +177,7 @@ impl<'a> Version<'a> {
     }
 }
 
-/// Every lookup of a closure; weak ones are met by nothing, too.
+/// Every lookup of a closure; weak references, which may stay unmet, are left out.
 fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Reference<'a>> {
     let mut references = Vec::new();
     for (by, object) in closure.objects.iter().enumerate() {
@@ -187,13 +188,13 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
         let is_musl = matches!(rules, Rules::Musl(_));
         let binds_now = known.binds_now || elf.binds_now() || is_musl || closure.is_opened(by);
         let view = object.opening.map_or(0, |opening| opening + 1);
-        // musl takes the storage of whoever defines a thread-local symbol, and crashes if nobody does (REL_DTPMOD of
-        // `do_relocs`); and it forgives weak symbols only if they are undefined, which a copied one is not.
+        // musl takes the storage of the object that defines a thread-local symbol, and crashes if none does
+        // (REL_DTPMOD of `do_relocs`). It ignores weak symbols only if they are undefined, which a copied symbol is not.
         let is_wanted = |symbol: &Symbol| is_musl && symbol.uses.has(Uses::TLS.and(Uses::COPY));
         let may_be_nowhere = |symbol: &Symbol| symbol.weak && !is_wanted(symbol);
         for symbol in elf.symbols.iter().filter(|symbol| symbol.is_looked_up() && !may_be_nowhere(symbol)) {
             let is_copy = symbol.uses.has(Uses::COPY);
-            // A definition of its own meets a reference, if no other object's does before.
+            // The object's own definition meets the reference, if no earlier object's does.
             if (symbol.offer == Offer::Everything && !is_copy) || elf.symbols.name_bytes(symbol).is_empty() {
                 continue;
             }
@@ -211,40 +212,40 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
     references
 }
 
-/// What becomes of a reference.
+/// The result of a lookup.
 enum Verdict {
     Met,
-    /// The lists of the runtime's exports have it.
+    /// The lists of the runtime's exports have the symbol.
     Listed,
     Unmet(Undefined),
 }
 
-/// What is loaded, and what it defines.
+/// The loaded objects, and their definitions.
 struct Scope<'a> {
     closure: &'a Closure,
     rules: &'a Rules,
     checks: &'a [VersionCheck],
     known: &'a Known<'a>,
     answering: BTreeMap<&'a str, usize>,
-    /// Those of the loaded ELF objects.
+    /// The definitions of the loaded ELF objects.
     definitions: Definitions<'a>,
-    /// Those of the libraries whose places others have taken.
+    /// The definitions of the libraries whose places other files have taken.
     replaced: Definitions<'a>,
-    /// The global scope, then that of each opened library.
+    /// The global scope, then the scope of each opened library.
     views: Vec<View<'a>>,
 }
 
-/// What some of the objects see.
+/// The objects that one scope sees.
 struct View<'a> {
-    /// The place of each object in search order; `None` for those that are not seen.
+    /// The place of each object in search order; `None` for those that the scope does not see.
     ranks: Vec<Option<usize>>,
     /// The system objects whose exports are listed.
     listed: Vec<&'a SystemObject>,
-    /// What the build world's copies of the other system objects define, and of what these need.
+    /// Definitions in the build world's copies of the other system objects, and of the libraries that these need.
     presumed: Definitions<'a>,
-    /// The system objects whose symbols are not known in any way.
+    /// The system objects whose symbols are not known from any source.
     unknown: Vec<&'a str>,
-    /// Something needed is not there: what it would define is not known.
+    /// Whether a needed object is missing: its definitions are not known.
     is_incomplete: bool,
 }
 
@@ -301,7 +302,7 @@ impl<'a> Scope<'a> {
         Scope { closure, rules, checks, known, answering, definitions, replaced, views }
     }
 
-    /// What becomes of a reference.
+    /// Looks a reference up.
     fn verdict(&self, reference: &Reference) -> Verdict {
         let view = &self.views[reference.view];
         let (ranks, program) = (Some(&*view.ranks), Some(0));
@@ -312,7 +313,7 @@ impl<'a> Scope<'a> {
             Answer::Asserts(object) => Some(Unmet::NoVersionTable(object)),
             Answer::Nowhere => match (self.listed(reference), version) {
                 (SymbolAnswer::Floor, _) => return Verdict::Listed,
-                // The check of versions says what is to be said.
+                // The check of versions reports the node.
                 (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, Some(_)) => return Verdict::Listed,
                 (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, None) => Some(unknown_of_lists(view)),
                 (SymbolAnswer::Absent | SymbolAnswer::Unknown, _) => self.elsewhere(reference),
@@ -328,14 +329,14 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// Whether a reference is one of ours, or one of the system's that a file of ours has cut off.
+    /// Whether a reference is judged: a file of ours has it, or a library whose place was taken defines its symbol.
     fn is_to_be_judged(&self, reference: &Reference) -> bool {
         let search = Search { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
         !is_of_system(&self.closure.objects[reference.by].file.object)
             || matches!(self.replaced.find(reference, &search), Answer::Found(_))
     }
 
-    /// Why the definition that is found will not do.
+    /// The fault of a definition that is found and does not fit.
     ///
     /// Source: CHECK_STATIC_TLS in glibc's elf/dynamic-link.h, for an object without thread-local storage;
     /// `_dl_check_protected_symbol` in sysdeps/generic/dl-protected.h, since glibc 2.35.
@@ -356,13 +357,12 @@ impl<'a> Scope<'a> {
         is_refused.then_some(Unmet::Protected(definition.object))
     }
 
-    /// What is wrong with a reference that no file of ours and no list meets; `None` if another library of the
-    /// runtime's is taken to.
+    /// The fault of a reference that no file of ours and no list meets; `None` if another library of the runtime's is
+    /// presumed to meet it.
     fn elsewhere(&self, reference: &Reference) -> Option<Unmet> {
-        // No check of versions says for musl what is missing.
+        // With musl no check of versions reports what is missing.
         let version = reference.version().filter(|_| matches!(self.rules, Rules::Glibc(_)));
-        // A library that a copy needs may have another place in load order; whether it has the symbol is all that is
-        // asked of it.
+        // A library that a copy needs may have another place in load order; only whether it has the symbol is checked.
         let view = &self.views[reference.view];
         let search = Search { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
         if matches!(view.presumed.find(reference, &search), Answer::Found(_)) {
@@ -376,7 +376,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The same for a reference to a node that the version need expects in `file`.
+    /// The fault of a reference to a node that the version need expects in `file`.
     fn of_node(&self, by: usize, file: &str, node: &str) -> Option<Unmet> {
         let is_failed = |check: &&VersionCheck| {
             check.by == by && check.need.file == file && check.need.node == node && !check.need.weak
@@ -391,7 +391,7 @@ impl<'a> Scope<'a> {
             object => match unread(object) {
                 Some(system) if !self.is_listed(system) => {
                     let copy = self.known.build.get(&system.soname)?;
-                    // A copy from before the node says nothing of what the node holds.
+                    // A copy that is older than the node does not show which symbols the node holds.
                     match copy.verdef.iter().any(|def| !def.base && def.node == node) {
                         true => Some(Unmet::Nowhere),
                         false => Some(Unmet::Unknown(vec![system.soname.clone()])),
@@ -402,7 +402,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// What the lists of the runtime's exports say.
+    /// The answer of the lists of the runtime's exports.
     fn listed(&self, reference: &Reference) -> SymbolAnswer<'a> {
         let (Some(exports), Rules::Glibc(_)) = (self.known.exports, self.rules) else {
             return SymbolAnswer::Unknown;
@@ -421,7 +421,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Any of these libraries may have it.
+/// The fault that any of these libraries may define the symbol.
 fn unknown<'a>(sonames: impl Iterator<Item = &'a str>) -> Unmet {
     let mut libraries: Vec<String> = sonames.map(str::to_owned).collect();
     libraries.sort_unstable();
@@ -429,13 +429,13 @@ fn unknown<'a>(sonames: impl Iterator<Item = &'a str>) -> Unmet {
     Unmet::Unknown(libraries)
 }
 
-/// A library whose exports are listed may have it, in a later image.
+/// The fault that a library whose exports are listed may define the symbol, in a later image.
 fn unknown_of_lists(view: &View) -> Unmet {
     unknown(view.listed.iter().map(|system| &*system.soname).filter(|soname| !is_glibc_part(soname)))
 }
 
 /// The build world's copies of these libraries, and of those that they need and the closure does not show, because
-/// the needs of a table's libraries are not known.
+/// the needs of listed libraries are not known.
 fn build_copies<'a>(
     sonames: Vec<&str>,
     build: &'a BTreeMap<String, Arc<ElfFacts>>,
@@ -457,7 +457,7 @@ fn is_of_system(object: &Object) -> bool {
     matches!(object, Object::System(_))
 }
 
-/// An object of a baseline whose file was not read: what it defines is not in [`Definitions`].
+/// An object of a baseline whose file was not read: [`Definitions`] lacks its symbols.
 fn unread(object: &Object) -> Option<&SystemObject> {
     match object {
         Object::System(system) if system.facts.is_none() => Some(system),

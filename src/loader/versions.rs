@@ -1,4 +1,4 @@
-//! Version nodes: every object's DT_VERNEED against the object that answers to the file it names.
+//! The check of version nodes: every object's DT_VERNEED against the object that answers to the file it names.
 //!
 //! Source: `_dl_check_map_versions` and `match_symbol` in glibc's elf/dl-version.c. Membership decides, never
 //! order: the loader compares the stored hashes and then the names, and `GLIBC_ABI_DT_RELR` has no number. musl does
@@ -9,18 +9,18 @@ use crate::baseline::NodeAnswer;
 use crate::elf::VersionNeed;
 use crate::world::Object;
 
-/// What became of one version need.
+/// The result for one version need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VersionAnswer {
     /// The object has the node.
     Fits,
-    /// A baseline object has the node in later images only. Says since which.
+    /// A baseline object has the node only in images from this one on.
     Later(String),
-    /// A baseline object may have the node; the evidence does not tell.
+    /// A baseline object may have the node; the evidence does not show whether it does.
     Uncertain,
-    /// A baseline object whose nodes are not known.
+    /// The version nodes of the baseline object are not known.
     Unknown,
-    /// The object has version nodes and not this one: the program does not start.
+    /// The object has version nodes but not this one: the program does not start.
     NotThere,
     /// The object has no version nodes at all: ld.so prints a line and goes on.
     NoVersions,
@@ -28,16 +28,16 @@ pub enum VersionAnswer {
     NoSuchFile,
 }
 
-/// One version need and its answer.
+/// One version need and its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionCheck {
-    /// The needing object.
+    /// The index of the needing object.
     pub by: usize,
-    /// The need.
+    /// The version need.
     pub need: VersionNeed,
-    /// The object that answers to `need.file`.
+    /// The index of the object that answers to `need.file`.
     pub object: Option<usize>,
-    /// The answer.
+    /// The result.
     pub answer: VersionAnswer,
 }
 
@@ -68,7 +68,8 @@ fn answer(object: &Object, need: &VersionNeed) -> VersionAnswer {
         (_, Some(elf)) if elf.verdef.iter().any(|def| need.is_met_by(def)) => VersionAnswer::Fits,
         (_, Some(_)) => VersionAnswer::NotThere,
         (Object::System(system), None) => match system.node(&need.node) {
-            // A table has names alone, and their hashes are those that a linker writes.
+            // A baseline lists names of nodes without hashes; their hashes are assumed to be those that a linker
+            // writes.
             NodeAnswer::Floor | NodeAnswer::Later(_) | NodeAnswer::Uncertain if !need.has_right_hash() => {
                 VersionAnswer::NotThere
             }

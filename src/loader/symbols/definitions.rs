@@ -1,4 +1,4 @@
-//! What objects define, and which definition meets a reference.
+//! The definitions of objects, and the choice of the one that meets a reference.
 //!
 //! Source: `check_match` and `do_lookup_x` in glibc's elf/dl-lookup.c; `find_sym2` in musl's ldso/dynlink.c.
 
@@ -11,7 +11,7 @@ use crate::loader::Rules;
 /// One symbol that an object defines.
 pub struct Definition<'a> {
     hash: u64,
-    /// Its index; of build copies, their order.
+    /// The index of the object; for build copies, their order.
     pub object: usize,
     pub elf: &'a ElfFacts,
     pub symbol: &'a Symbol,
@@ -23,7 +23,7 @@ pub struct Definitions<'a> {
 }
 
 impl<'a> Definitions<'a> {
-    /// The definitions whose name may be one that is referred to.
+    /// The definitions whose name may be among the names that are referred to.
     pub fn new(objects: impl Iterator<Item = (usize, &'a ElfFacts)>, wanted: &Wanted) -> Definitions<'a> {
         let mut list = Vec::new();
         for (object, elf) in objects.filter(|(_, elf)| elf.symbols.has_hash()) {
@@ -55,25 +55,27 @@ impl<'a> Definitions<'a> {
     }
 }
 
-/// What a search among definitions comes to.
+/// The result of a search among definitions.
 pub enum Answer<'l, 'a> {
     Found(&'l Definition<'a>),
     Asserts(usize),
     Nowhere,
 }
 
-/// Whether one definition meets a reference.
+/// How well one definition meets a reference.
 enum Fit {
     Yes,
     No,
-    /// If its object has no other visible version of that name.
+    /// It fits if its object has no other visible version of that name.
     IfOnly,
-    /// The object has no DT_VERSYM and the reference a version: it does, but for the object that the need names.
+    /// The object has no DT_VERSYM and the reference has a version: it fits, unless the need names this object.
     Untold,
 }
 
-/// Source: `check_match` in glibc's elf/dl-lookup.c; in musl's ldso/dynlink.c `gnu_lookup`, which passes over what
-/// is hidden, and `find_sym2`, which does so with values of 0, and has no indirect functions in OK_TYPES.
+/// How well a definition meets a reference with this version.
+///
+/// Source: `check_match` in glibc's elf/dl-lookup.c; in musl's ldso/dynlink.c `gnu_lookup`, which passes over hidden
+/// versions, and `find_sym2`, which passes over values of 0, and has no indirect functions in OK_TYPES.
 fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
     let Definition { elf, symbol, .. } = definition;
     let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
@@ -94,25 +96,25 @@ fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit
     }
 }
 
-/// What a search goes by.
+/// The order and the rules of a search.
 pub struct Search<'a> {
     pub rules: &'a Rules,
-    /// The place in the scope of each object; `None` among build copies, which are in order.
+    /// The place of each object in the scope; `None` for build copies, which are in order.
     pub ranks: Option<&'a [Option<usize>]>,
-    /// The object that a COPY relocation passes over; `None` among build copies, where it is not.
+    /// The object that a COPY relocation passes over; `None` for build copies, which do not include it.
     pub program: Option<usize>,
     pub answering: &'a BTreeMap<&'a str, usize>,
 }
 
 impl Search<'_> {
-    /// The first of these definitions that meets the reference. Those of one object stand together.
+    /// The first of these definitions that meets the reference. Definitions of one object are adjacent.
     fn first<'s, 'a>(
         &self,
         reference: &Reference,
         definitions: impl Iterator<Item = &'s Definition<'a>>,
     ) -> Answer<'s, 'a> {
         let version = reference.version();
-        // The visible versions of one object, of a reference without one.
+        // For a reference without a version: the visible versions in one object.
         let mut visible: Option<(&Definition<'a>, usize)> = None;
         for definition in definitions {
             if let Some((only, 1)) = visible.filter(|(only, _)| only.object != definition.object) {
@@ -153,7 +155,8 @@ impl Search<'_> {
     }
 }
 
-/// The names that are referred to, as one bit of each hash: most definitions are nobody's, and are not sorted.
+/// The names that are referred to, as one bit of each hash: most definitions are never referred to, and are not
+/// sorted.
 pub struct Wanted {
     bits: Vec<u64>,
 }
@@ -176,7 +179,7 @@ impl Wanted {
     }
 }
 
-/// FNV-1a. Only a filter: names are compared after it.
+/// FNV-1a, used only as a filter: names are compared afterwards.
 pub fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
