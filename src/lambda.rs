@@ -1,11 +1,11 @@
 //! The Lambda world: a baseline's objects, the files of a bundle, and Lambda's library path.
 //!
-//! A bundle must start in every *variant* of that world: with each value of LD_LIBRARY_PATH that Lambda is
-//! known to set (or the one the user sets), and with the doubtful libraries both there and not. All variants
-//! are walked by the same loader, and [`crate::audit`] reads all the walks.
+//! A bundle must start in every *variant* of that world: with each value of LD_LIBRARY_PATH that Lambda is known to
+//! set (or the value that the user sets), and with the doubtful libraries both present and absent. The same loader
+//! walks all variants, and [`crate::audit`] reads all the walks.
 //!
-//! A table's own libraries are taken as consistent among themselves, since AWS ships them together. Those of a
-//! captured root are known in full: they stand where they were, and are walked through their own needs.
+//! The libraries that a baseline lists are assumed to fit each other, since AWS ships them together. The libraries of
+//! a captured root are known in full: they have their original paths, and the walk follows their own needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::paths::file_name;
 use crate::patterns::Patterns;
 use crate::world::{MemoryFiles, Object, OpenFile, Opened};
 
-/// Where a function's files are.
+/// The directory of a function's files.
 pub const TASK_ROOT: &str = "/var/task";
 
-/// The kernel under every runtime, as far as it was seen: 5.10 in functions of 2025 and 2026 (its host's, not
+/// The kernel under every runtime, as far as it was seen: 5.10 in functions of 2025 and 2026 (the host's kernel, not
 /// that of the runtime's own distribution).
 const KERNEL: (u32, u32, u32) = (5, 10, 0);
 
@@ -32,18 +32,18 @@ const KERNEL: (u32, u32, u32) = (5, 10, 0);
 pub struct Member {
     /// Absolute path on Lambda, such as `/var/task/lib/libpq.so.5`.
     pub path: String,
-    /// What is there.
+    /// The file, link or directory at that path.
     pub content: MemberContent,
 }
 
-/// What a member is to the loader.
+/// The kinds of members, as the loader distinguishes them.
 #[derive(Debug, Clone)]
 pub enum MemberContent {
     /// An ELF object.
     Object(Arc<ElfFacts>),
-    /// A link and its target.
+    /// A link with its target.
     Link(String),
-    /// A file that is no ELF object, or one that Lambda's user cannot read.
+    /// A file that is no ELF object, or that Lambda's user cannot read.
     Other(Opened),
     /// A directory that Lambda's user may not enter.
     Locked,
@@ -56,7 +56,7 @@ impl MemberContent {
     }
 }
 
-/// Puts the bundle's files where they will be.
+/// Adds the bundle's files at their paths on Lambda.
 pub(crate) fn add_members(members: &[Member], files: &mut MemoryFiles) {
     for member in members {
         match &member.content {
@@ -68,53 +68,54 @@ pub(crate) fn add_members(members: &[Member], files: &mut MemoryFiles) {
     }
 }
 
-/// What is known of the place where the bundle will run.
+/// All that is known of the place where the bundle will run.
 #[derive(Clone)]
 pub struct LambdaWorld {
     /// The runtime's objects.
     pub baseline: Arc<Baseline>,
     /// Every value of LD_LIBRARY_PATH under which the bundle must start.
     pub library_paths: Vec<String>,
-    /// SONAMEs the user says are there.
+    /// SONAMEs that the user says are present.
     pub assume_present: Patterns,
-    /// SONAMEs the user says are not there.
+    /// SONAMEs that the user says are absent.
     pub assume_missing: Patterns,
-    /// LD_PRELOAD, split.
+    /// The names and paths in LD_PRELOAD.
     pub preload: Vec<String>,
-    /// LD_BIND_NOW is set, so that no symbol waits until it is called.
+    /// Whether LD_BIND_NOW is set, so that every symbol is bound at start.
     pub binds_now: bool,
 }
 
-/// One way the Lambda world may turn out to be.
+/// One possible state of the Lambda world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// LD_LIBRARY_PATH.
+    /// The value of LD_LIBRARY_PATH.
     pub library_path: String,
-    /// Whether the doubtful libraries are there.
+    /// Whether the doubtful libraries are present.
     pub doubtful_present: bool,
     /// The processor.
     pub processor: Processor,
 }
 
-/// What a processor decides: which directories are searched first, and what `$PLATFORM` stands for.
+/// The properties of a processor that the loader uses: which directories it searches first, and the value of
+/// `$PLATFORM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Processor {
-    /// The x86-64 level; of no meaning on arm64.
+    /// The x86-64 level; not used on arm64.
     pub isa_level: u32,
-    /// `$PLATFORM`.
+    /// The value of `$PLATFORM`.
     pub platform: &'static str,
 }
 
 impl Processor {
-    /// Whether it has what an object's GNU property x86 ISA_1_NEEDED asks for: a bit for the baseline and for each
-    /// level behind it.
+    /// Whether the processor has the levels that an object's GNU property x86 ISA_1_NEEDED asks for: a bit for the
+    /// baseline level and for each level above it.
     pub fn has(self, facts: &ElfFacts) -> bool {
         facts.isa_needed & !((1 << self.isa_level) - 1) == 0
     }
 }
 
-/// Processors of other makers and generations than the one that is assumed: AWS documents AVX2 for all, and some have
-/// AVX-512 as well. `haswell` is Intel's, in glibc before 2.37.
+/// Processors of other makers and generations than the assumed one: AWS documents AVX2 for all, and some have AVX-512
+/// as well. `haswell` stands for Intel's processors, in glibc before 2.37.
 ///
 /// Source: sysdeps/x86/cpu-features.c and sysdeps/x86/get-isa-level.h in glibc.
 const OTHER_PROCESSORS: [Processor; 3] = [
@@ -123,30 +124,31 @@ const OTHER_PROCESSORS: [Processor; 3] = [
     Processor { isa_level: 4, platform: "haswell" },
 ];
 
-/// Directories that only some of these processors search. Whatever links lead there, one of them has such a name.
+/// Directories that only some of these processors search. Any path that leads to such a directory, also through
+/// links, has one of these names.
 const PROCESSOR_DIRS: [&str; 3] = ["x86-64-v4", "haswell", "avx512_1"];
 
 /// The walk of one variant.
 pub struct Walked {
-    /// Which variant.
+    /// The variant that was walked.
     pub variant: Variant,
-    /// The loader's rules there.
+    /// The loader's rules in this variant.
     pub rules: Rules,
-    /// What the loader does there.
+    /// The loader's actions in this variant.
     pub closure: Closure,
     /// The version needs that do not simply fit.
     pub checks: Vec<VersionCheck>,
-    /// The symbols that nobody is known to define.
+    /// The symbols that no object is known to define.
     pub undefined: Vec<Undefined>,
 }
 
 impl Walked {
-    /// The interpreter, if it is the bundle's own: the C library is, too, then.
+    /// The interpreter, if it is the bundle's own: the bundle then has its own C library, too.
     pub fn own_interpreter(&self) -> Option<&ElfFacts> {
         let mut objects = self.closure.objects.iter();
         match &objects.find(|object| object.rule == loader::Rule::Interpreter)?.file.object {
             Object::Elf(facts) => Some(facts),
-            // Of a captured runtime the facts are known, too.
+            // The facts of a captured runtime's objects are known, too, but are not the bundle's.
             Object::System(_) | Object::Unseen => None,
         }
     }
@@ -159,8 +161,9 @@ impl Walked {
         }
     }
 
-    /// Whether the loader refuses an object of the closure for the processor's level. glibc does since 2.33; it does
-    /// not check itself. What opens a library that is walked by itself may ask the processor first.
+    /// Whether the loader refuses an object of the closure because of the processor's level. glibc does so since
+    /// 2.33; ld.so does not check its own level. A program that opens a library may check the processor first, so a library
+    /// that is walked alone is not refused.
     ///
     /// Source: `dl_isa_level_check` in sysdeps/x86/dl-prop.h.
     pub fn refuses_level(&self, index: usize) -> bool {
@@ -203,10 +206,10 @@ impl Walked {
             && one.objects.iter().zip(&two.objects).all(is_same_object)
     }
 
-    /// Whether the C library in use knows DT_RELR. None of the runtimes' does. `members` are the bundle's files.
+    /// Whether the C library in use supports DT_RELR. None of the runtimes' does. `members` are the bundle's files.
     ///
-    /// The libc that is loaded says so by a node, or else the one beside the bundle's own loader. A loader that has
-    /// DT_RELR itself knows it, too: it relocates itself.
+    /// A libc that supports it has a version node for it: the loaded libc, or else the one beside the bundle's own
+    /// loader. A loader that itself has DT_RELR also supports it, because it relocates itself.
     ///
     /// Source: glibc 2.36, which gave libc.so.6 `GLIBC_ABI_DT_RELR` (elf/Versions) and `ELF_DYNAMIC_RELOCATE`, which
     /// `_dl_start` in elf/rtld.c calls for the loader, `ELF_DYNAMIC_DO_RELR` (elf/dynamic-link.h).
@@ -227,14 +230,14 @@ impl Walked {
     }
 }
 
-/// How sure it is that the runtime has an object.
+/// The certainty that the runtime has an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
-    /// In every image.
+    /// It is in every image.
     Present,
-    /// Perhaps: little evidence, or in later images only. Both cases are proved.
+    /// It may be present: there is little evidence, or only later images have it. Both cases are proved.
     Doubtful,
-    /// Not there.
+    /// It is not present.
     Absent,
 }
 
@@ -244,12 +247,12 @@ impl LambdaWorld {
         self.baseline.arch
     }
 
-    /// `provided.al2023 (x86_64)`, for messages.
+    /// The runtime and the architecture for messages: `provided.al2023 (x86_64)`.
     pub fn label(&self) -> String {
         format!("{} ({})", self.baseline.runtime, self.baseline.arch)
     }
 
-    /// How sure it is that this SONAME is there, the user's word first.
+    /// The certainty that this SONAME is present; the user's statements come first.
     pub fn certainty(&self, soname: &str) -> Certainty {
         if self.assume_missing.matches(soname) {
             return Certainty::Absent;
@@ -272,10 +275,10 @@ impl LambdaWorld {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 
-    /// The loader's rules for a program with this C library. `own_glibc` is the release of the glibc that the
-    /// bundle brings along, if it does.
+    /// The loader's rules for a program with this C library. `own_glibc` is the release of the bundle's own glibc, if
+    /// it has one.
     ///
-    /// What directories are built into a bundle's own loader is not known; the runtime's stand for them.
+    /// The built-in directories of a bundle's own loader are not known; the runtime's are used instead.
     pub fn rules(&self, libc: Libc, own_glibc: Option<(u32, u32)>, processor: Processor) -> Rules {
         let arch = self.arch();
         if libc == Libc::Musl {
@@ -299,12 +302,12 @@ impl LambdaWorld {
         })
     }
 
-    /// The processor that is assumed. AVX2 is documented as usable on x86_64: level v3.
+    /// The processor that is assumed. AWS documents AVX2 as usable on x86_64: level v3.
     pub fn processor(&self) -> Processor {
         Processor { isa_level: 3, platform: self.arch().gnu_name() }
     }
 
-    /// The processors that may load different files of a bundle.
+    /// The processors on which the loader may load different files of a bundle.
     fn processors(&self, program: &ElfFacts, extra: &[String], members: &[Member]) -> Vec<Processor> {
         let mut processors = vec![self.processor()];
         let differs = |member: &Member| {
@@ -323,7 +326,8 @@ impl LambdaWorld {
         processors
     }
 
-    /// The variants that must all start. Without a doubtful library there is one per library path and processor.
+    /// The variants that must all start: one for each library path and processor, and twice as many if there is a
+    /// doubtful library.
     pub fn variants(&self, processors: &[Processor]) -> Vec<Variant> {
         let doubtful = self
             .baseline
@@ -364,7 +368,7 @@ impl LambdaWorld {
         files
     }
 
-    /// The files of a captured root, as they were.
+    /// Adds the files of a captured root, with their original paths.
     fn add_captured(&self, root: &Root, files: &mut MemoryFiles) {
         for (path, entry) in &root.entries {
             let is_missing = |soname: &str| self.assume_missing.matches(soname);
@@ -382,7 +386,7 @@ impl LambdaWorld {
         }
     }
 
-    /// The objects of a table, in the directories that Amazon Linux has.
+    /// Adds the objects that a baseline lists, in the directories of Amazon Linux.
     fn add_objects(&self, doubtful_present: bool, files: &mut MemoryFiles) {
         // Source: the evidence lists; /lib64, /lib and /bin are links on AL2 and AL2023.
         files.add_link("/lib64", "usr/lib64");
@@ -406,13 +410,13 @@ impl LambdaWorld {
         }
     }
 
-    /// Looks for symbols that nobody defines; `build` are the build world's objects by needed name.
+    /// Finds symbols that no object defines; `build` are the build world's objects by needed name.
     pub fn check_symbols(&self, walks: &mut [Walked], build: &BTreeMap<String, Arc<ElfFacts>>) {
         let exports = baseline::exports(&self.baseline.glibc, self.arch());
         for at in 0..walks.len() {
             let (before, rest) = walks.split_at_mut(at);
             let walked = &mut rest[0];
-            // In most variants the same objects are loaded.
+            // Most variants load the same objects.
             walked.undefined = match before.iter().find(|other| other.loads_the_same(walked)) {
                 Some(other) => other.undefined.clone(),
                 None => {
@@ -434,8 +438,8 @@ impl LambdaWorld {
         systems.filter_map(|name| self.baseline.object(name)?.facts.clone()).collect()
     }
 
-    /// Walks a program, which stands at `path`, in every variant. Symbols are for
-    /// [`check_symbols`](Self::check_symbols), once the walks are final.
+    /// Walks a program at `path` in every variant. [`check_symbols`](Self::check_symbols) checks the symbols, once
+    /// the walks are final.
     pub fn walks(
         &self,
         path: &str,
@@ -479,7 +483,7 @@ impl LambdaWorld {
     }
 }
 
-/// Whether `$PLATFORM` is in any text of an object that ld.so expands.
+/// Whether any text of an object that ld.so expands contains `$PLATFORM`.
 ///
 /// Source: `expand_dst` in `_dl_map_object_deps` (elf/dl-deps.c), for DT_NEEDED, DT_AUXILIARY and DT_FILTER, and
 /// `decompose_rpath` in elf/dl-load.c.
@@ -492,7 +496,7 @@ fn has_platform(text: &str) -> bool {
     text.contains("$PLATFORM") || text.contains("${PLATFORM}")
 }
 
-/// The release of the glibc beside the program's interpreter, if both are in the bundle.
+/// The release of the glibc beside the program's interpreter, if the bundle has both.
 fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
     let interpreter = program.interpreter.as_deref()?;
     object_at(members, interpreter)?;
@@ -508,13 +512,13 @@ fn object_at<'a>(members: &'a [Member], path: &str) -> Option<&'a ElfFacts> {
     }
 }
 
-/// `$LIB`: what is behind `/` or `/usr/` in the loader's first directory.
+/// The value of `$LIB`: the part of the loader's first directory after `/` or `/usr/`.
 fn lib(baseline: &Baseline) -> String {
     let first = baseline.default_dirs.first().map_or("lib64", |first| first.trim_start_matches('/'));
     first.strip_prefix("usr/").unwrap_or(first).to_owned()
 }
 
-/// The interpreter's path exists, as the object that the baseline has for it.
+/// Adds the interpreter at its path, as the object that the baseline has for it.
 fn add_interpreter(files: &mut MemoryFiles, baseline: &Baseline, path: &str) {
     use crate::world::Files;
     if matches!(files.open(path), Opened::File(_)) {
@@ -528,7 +532,7 @@ fn add_interpreter(files: &mut MemoryFiles, baseline: &Baseline, path: &str) {
     }
 }
 
-/// What is known of a library that only the user's word puts there.
+/// A library that only `--assume-present` puts there: nothing else is known of it.
 fn assumed(soname: &str) -> SystemObject {
     SystemObject {
         soname: soname.to_owned(),

@@ -1,4 +1,4 @@
-//! Where the files of a bundle are: names in the archive, and paths on Lambda.
+//! The places of a bundle's files: names in the archive, and paths on Lambda.
 //!
 //! Paths on Lambda are absolute throughout: without /proc, `$ORIGIN` vanishes silently.
 
@@ -25,7 +25,7 @@ impl BundleKind {
         }
     }
 
-    /// Where Lambda unpacks the archive.
+    /// The directory into which Lambda unpacks the archive.
     pub fn root(self) -> &'static str {
         match self {
             BundleKind::Function => "/var/task",
@@ -34,26 +34,26 @@ impl BundleKind {
     }
 }
 
-/// Lambda attaches at most so many layers to a function.
+/// The number of layers that Lambda attaches to a function at most.
 pub const MOST_LAYERS: usize = 5;
 
-/// What an archive holds where.
+/// The directories of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// The shape.
     pub kind: BundleKind,
-    /// The program.
+    /// The name of the program.
     pub program: String,
-    /// Libraries that the system lacks; on Lambda's LD_LIBRARY_PATH.
+    /// The directory of libraries that the system lacks; it is on Lambda's LD_LIBRARY_PATH.
     pub lib: String,
-    /// Libraries that displace the system's; on no library path.
+    /// The directory of libraries that displace the system's; it is on no library path.
     pub pinned: String,
-    /// A C library and all that uses it; on no library path.
+    /// The directory of a C library and all libraries that use it; it is on no library path.
     pub private: String,
 }
 
 impl Layout {
-    /// A function.
+    /// The layout of a function.
     pub fn function() -> Layout {
         Layout {
             kind: BundleKind::Function,
@@ -64,9 +64,9 @@ impl Layout {
         }
     }
 
-    /// A layer with its main program at `program`, such as `bootstrap` or `extensions/telemetry`.
+    /// The layout of a layer with its main program at `program`, such as `bootstrap` or `extensions/telemetry`.
     ///
-    /// Layers merge in /opt, so what is on no library path goes below the program's name.
+    /// Layers merge in /opt, so directories that are on no library path are below the program's name.
     pub fn layer(kind: BundleKind, program: &str, name: &str) -> Layout {
         Layout {
             kind,
@@ -82,12 +82,12 @@ impl Layout {
         format!("{}/{name}", self.kind.root())
     }
 
-    /// The name in the archive of a path on Lambda; the path itself for what is elsewhere.
+    /// The name in the archive of a path on Lambda; for a path outside it, the path itself.
     pub fn name<'a>(&self, path: &'a str) -> &'a str {
         path.strip_prefix(self.kind.root()).and_then(|rest| rest.strip_prefix('/')).unwrap_or(path)
     }
 
-    /// Where the program of that name goes.
+    /// The name in the archive of the program with that file name.
     pub fn program_of(kind: BundleKind, name: &str) -> String {
         match kind {
             BundleKind::Function => BOOTSTRAP.to_owned(),

@@ -1,11 +1,11 @@
-//! What a walk of the loader can see: files, a library path, the rules of one C library.
+//! The files that a walk of the loader can see.
 //!
-//! There are two worlds. In the *build world* the program was linked; its files are on this machine and
-//! come from [`crate::disk`]. In the *Lambda world* it will run; that one is a value made of a baseline and
-//! the entries of a bundle ([`MemoryFiles`]). The loader is the same for both.
+//! There are two worlds. The program was linked in the *build world*, whose files are on this machine and come from
+//! [`crate::disk`]. It will run in the *Lambda world*, which is a value made of a baseline and the entries of a
+//! bundle ([`MemoryFiles`]). The loader is the same for both.
 //!
-//! Paths here are those of the world, absolute and `/`-separated: `/lib64/libz.so.1` is Lambda's file or the
-//! file of a `--sysroot`, never by accident this machine's.
+//! Paths in this module are those of the world, absolute and `/`-separated: `/lib64/libz.so.1` is Lambda's file or
+//! the file of a `--sysroot`, never by accident this machine's.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,14 +15,14 @@ use crate::baseline::SystemObject;
 use crate::elf::{ElfError, ElfFacts};
 use crate::paths::MAX_LINKS;
 
-/// What stands behind a path.
+/// An object that a path leads to.
 #[derive(Debug, Clone)]
 pub enum Object {
     /// A file whose ELF facts are known.
     Elf(Arc<ElfFacts>),
-    /// A baseline's object: presence and version nodes are known; all else only if it was captured.
+    /// An object of a baseline: its presence and version nodes are known, other facts only if it was captured.
     System(Arc<SystemObject>),
-    /// Named by something, never looked at: an interpreter that is not there.
+    /// An interpreter that a program names and that is not present.
     Unseen,
 }
 
@@ -48,33 +48,34 @@ impl Object {
 /// A file that a path led to.
 #[derive(Debug, Clone)]
 pub struct OpenFile {
-    /// Identity of the file: two paths to one file have the same (device and inode on a disk).
+    /// The identity of the file: two paths to one file have the same (device and inode on a disk).
     pub id: (u64, u64),
-    /// Where the bytes are: the path with links resolved, in terms of the host where there is one.
+    /// The path of the bytes with links resolved, in terms of the host where there is one.
     pub source: String,
-    /// What it is.
+    /// The object in the file.
     pub object: Object,
 }
 
-/// What opening a path gives, sorted by what the loader does next.
+/// The result of opening a path, sorted by what the loader does next.
 #[derive(Debug, Clone)]
 pub enum Opened {
     /// An object that can be read.
     File(OpenFile),
-    /// ENOENT or ENOTDIR: nothing there, or a link that leads nowhere.
+    /// ENOENT or ENOTDIR: there is no such file, or a link leads nowhere.
     Absent,
-    /// EACCES.
+    /// EACCES: the file may not be read.
     Unreadable,
-    /// Another error, such as ELOOP. Says which.
+    /// Another error, such as ELOOP, by its message.
     Failed(String),
-    /// A file that can be read and is no object the loader takes. In words like ld.so's.
+    /// A file that can be read and that the loader refuses; the reason, in words like ld.so's.
     Rejected(String),
 }
 
 impl Opened {
-    /// A regular file of `size` bytes that is no object.
+    /// The result of opening a regular file of `size` bytes that is no object.
     ///
-    /// Source: `open_verify` in glibc's elf/dl-load.c. It asks for the bytes of an ELF header before it looks at them.
+    /// Source: `open_verify` in glibc's elf/dl-load.c. It asks for the bytes of an ELF header before it looks at
+    /// them.
     pub fn refused(error: &ElfError, size: u64) -> Opened {
         /// sizeof(Elf64_Ehdr)
         const ELF_HEADER: u64 = 64;
@@ -88,18 +89,18 @@ impl Opened {
 
 /// The file system of a world.
 pub trait Files {
-    /// Opens a path as the loader does: links are followed, the file's kind is looked at.
+    /// Opens a path as the loader does: follows links, and checks the kind of the file.
     fn open(&self, path: &str) -> Opened;
     /// Whether the path is a directory.
     fn is_directory(&self, path: &str) -> bool;
 }
 
-/// A file system in memory. Directories come into being with the files below them.
+/// A file system in memory. Adding a file creates its directories.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryFiles {
     nodes: BTreeMap<String, Node>,
     n_files: u64,
-    /// What was asked of directories since the last change: each search asks for the same ones.
+    /// Cached answers to [`Files::is_directory`] since the last change: each search asks for the same directories.
     directories: RefCell<BTreeMap<String, bool>>,
 }
 
@@ -118,32 +119,32 @@ impl MemoryFiles {
         Self::default()
     }
 
-    /// Puts an object at a path, as a file of its own.
+    /// Adds an object at a path, as a file of its own.
     pub fn add(&mut self, path: &str, object: Object) {
         self.n_files += 1;
         let id = (0, self.n_files);
         self.add_opened(path, Opened::File(OpenFile { id, source: path.to_owned(), object }));
     }
 
-    /// Puts something at a path that opens in a given way.
+    /// Adds a path that opens with the given result.
     pub fn add_opened(&mut self, path: &str, opened: Opened) {
         self.add_parents(path);
         self.nodes.insert(path.to_owned(), Node::File(opened));
     }
 
-    /// Puts a link at a path; a relative target starts at the link's directory.
+    /// Adds a link at a path; a relative target starts at the link's directory.
     pub fn add_link(&mut self, path: &str, target: &str) {
         self.add_parents(path);
         self.nodes.insert(path.to_owned(), Node::Link(target.to_owned()));
     }
 
-    /// Puts an empty directory at a path.
+    /// Adds an empty directory at a path.
     pub fn add_directory(&mut self, path: &str) {
         self.add_parents(path);
         self.nodes.insert(path.to_owned(), Node::Directory);
     }
 
-    /// Puts a directory at a path that the process may not enter: EACCES for all that is behind it.
+    /// Adds a directory that the process may not enter: every path through it opens with EACCES.
     pub fn add_locked(&mut self, path: &str) {
         self.add_parents(path);
         self.nodes.insert(path.to_owned(), Node::Locked);
@@ -156,18 +157,18 @@ impl MemoryFiles {
         }
     }
 
-    /// The path of what stands behind a path, with all links followed, as /proc/self/exe has it.
+    /// The path that `path` leads to, with all links followed, as in /proc/self/exe.
     ///
     /// # Errors
     ///
-    /// What the kernel says: nothing there, a file in the place of a directory, too many links.
+    /// If the kernel would fail: no such file, a file in the place of a directory, too many links.
     pub fn real_path(&self, path: &str) -> Result<String, Opened> {
         self.resolve(path).map(|(real, _)| real)
     }
 
-    /// The node behind a path with all links followed, and its own path; `Err` as the kernel would say it.
+    /// The node that a path leads to with all links followed, and its own path; `Err` with the kernel's error.
     fn resolve<'a>(&'a self, path: &'a str) -> Result<(String, &'a Node), Opened> {
-        // What is left of the path, behind what is left of the targets of links on the way.
+        // The rest of the path, below the rest of the targets of links on the way.
         let mut rest: Vec<&str> = vec![path];
         let mut at = String::with_capacity(path.len() + 1);
         let mut links = 0;
@@ -182,11 +183,11 @@ impl MemoryFiles {
             };
             match node {
                 Node::Directory => {}
-                // Source: link_path_walk in fs/namei.c of the kernel: who looks up a name, `.` and `..` too, must
-                // have the right to search the directory. A slash at the end looks up nothing.
+                // Source: link_path_walk in fs/namei.c of the kernel: looking up a name, also `.` and `..`, needs the
+                // right to search the directory. A slash at the end looks up nothing.
                 Node::Locked if part.is_empty() => {}
                 Node::Locked => return Err(Opened::Unreadable),
-                // ENOTDIR, for `file/`, `file/.` and `file/..`, too.
+                // `file/`, `file/.` and `file/..` are ENOTDIR, too.
                 Node::Link(_) | Node::File(_) => return Err(Opened::Absent),
             }
             match part {
