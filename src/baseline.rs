@@ -1,38 +1,38 @@
-//! Tables of what Lambda's runtimes hold: which shared objects, and which version nodes they define.
+//! Baselines: the shared objects that Lambda's runtimes have, and the version nodes that they define.
 //!
-//! One table describes one runtime on one architecture. Those of `baseline/` are compiled in, each with its
-//! sources and levels of evidence at its top; [`Baseline::parse`] reads others (a captured one) in the same
-//! format. A new Amazon Linux release is a new data file and a line in [`embedded_text`]; a new language runtime
-//! is some lines in `languages.txt`.
+//! One baseline describes one runtime on one architecture. The baselines in `baseline/` are compiled in, each with
+//! its sources and levels of evidence at its top; [`Baseline::parse`] reads others (a captured one) in the same
+//! format. A new Amazon Linux release is a new data file and a line in [`embedded_text`]; a new language runtime is
+//! some lines in `languages.txt`.
 //!
-//! The module answers what is known, and how well. It does not decide: whether a doubtful object may be relied
-//! on, whether a node that only later images have is good enough, which copy the loader takes, all that is the
-//! business of `loader`, `plan` and `audit`.
+//! The module answers what is known, and how well. It does not decide: `loader`, `plan` and `audit` decide whether a
+//! doubtful object may be relied on, whether a node that only later images have is good enough, and which copy the
+//! loader takes.
 //!
-//! Invariants of every [`Baseline`], whoever wrote its text: objects are sorted by SONAME and have one entry
-//! each; version nodes are sorted by [`version::compare`], and a node of an object is in one of floor, later and
-//! uncertain; each evidence code that an object names has a line that says what it means.
+//! Invariants of every [`Baseline`], whoever wrote its text: objects are sorted by SONAME and have one entry each;
+//! version nodes are sorted by [`version::compare`], and a node of an object is in one of floor, later and uncertain;
+//! each evidence code that an object names has a line that explains it.
 //!
-//! A *captured* table ([`captured`]) has the objects of a root file system with all that their files say, and
-//! no others.
+//! A *captured* baseline ([`captured`]) has the objects of a root file system with all facts from their files, and no
+//! others.
 //!
 //! The format is lines of a key and its value; `#` starts a comment line, indentation has no meaning. The lines
-//! before the first `object` are about the runtime, those after it about the object named last. A text with a
-//! `root` line is an embedded table with changes: what it does not say is as there, the dates excepted:
+//! before the first `object` are about the runtime, those after it about the object named last. A text with a `root`
+//! line is an embedded baseline with changes: it inherits all that it does not state itself, except the dates:
 //!
 //! ```text
 //! runtime provided.al2023
-//! root provided.al2                        optional: the embedded table that this one is a change of
+//! root provided.al2                        optional: the embedded baseline that this one changes
 //! keep measured D liba.so.1 libb.so.2      with `root`: only these objects of it, with this evidence; repeatable
 //! arch x86_64
 //! recorded 2026-11-21                      the day of the research
 //! glibc 2.34
-//! complete yes                             no: what is not listed is unknown, not absent
+//! complete yes                             no: an object that is not listed is unknown, not absent
 //! interpreter /lib64/ld-linux-x86-64.so.2  at least one
-//! default-dirs /lib64 /usr/lib64           what is built into its ld.so, in order
+//! default-dirs /lib64 /usr/lib64           the directories built into its ld.so, in order
 //! library-path /lib64:/usr/lib64:...       a value of LD_LIBRARY_PATH to expect; at least one
 //! deprecated 2029-06-30                    optional, as create-blocked and update-blocked
-//! evidence D names in /lib64 of ...        a code, and what it stands for
+//! evidence D names in /lib64 of ...        a code and its meaning
 //!
 //! object libcrypto.so.3
 //!   directory /lib                         only if not in the default directories
@@ -68,14 +68,14 @@ pub use listed::is_list;
 /// Whether functions find an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
-    /// They do.
+    /// Functions find it.
     Present,
-    /// They probably do, but one source alone says so.
+    /// Functions probably find it, but there is only one source.
     Doubtful,
 }
 
 impl Presence {
-    /// The word in tables and reports.
+    /// The word in baselines and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Presence::Present => "present",
@@ -84,27 +84,27 @@ impl Presence {
     }
 }
 
-/// How an object's presence is known.
+/// The evidence for an object's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
     /// Listed inside a deployed function.
     Measured,
-    /// It follows from lists and runs of close relatives.
+    /// Derived from lists and runs of close relatives.
     Derived,
-    /// One source only.
+    /// Reported by one source only.
     Doubtful,
     /// Read from a root that the user captured.
     Captured,
 }
 
 impl Evidence {
-    /// The level of this word.
+    /// The level with this name.
     pub fn from_word(word: &str) -> Option<Evidence> {
         let all = [Evidence::Measured, Evidence::Derived, Evidence::Doubtful, Evidence::Captured];
         all.into_iter().find(|evidence| evidence.as_str() == word)
     }
 
-    /// The word in tables and reports.
+    /// The word in baselines and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Evidence::Measured => "measured",
@@ -115,7 +115,7 @@ impl Evidence {
     }
 }
 
-/// How well an object's version nodes are known.
+/// The confidence in what is known of an object's version nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confidence {
     /// A real build of the same upstream version, or the build system's own output, checked.
@@ -127,7 +127,7 @@ pub enum Confidence {
 }
 
 impl Confidence {
-    /// The word in tables and reports.
+    /// The word in baselines and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Confidence::High => "high",
@@ -140,15 +140,15 @@ impl Confidence {
 /// The version nodes (verdef entries without the base entry) of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Nodes {
-    /// Nothing is known: neither that there are nodes nor that there are none.
+    /// Nothing is known, not even whether there are nodes.
     Unknown,
     /// All three lists are sorted and share no node. All three empty: the object has no verdef at all.
     Known {
-        /// What every image of the runtime has.
+        /// The nodes that every image of the runtime has.
         floor: Vec<String>,
-        /// What later images added.
+        /// The nodes that later images added.
         later: Vec<LaterNode>,
-        /// What could not be shown either way.
+        /// The nodes that could not be shown to be present or absent.
         uncertain: Vec<String>,
     },
 }
@@ -162,25 +162,25 @@ pub struct LaterNode {
     pub image: String,
 }
 
-/// Where an object's version nodes are known from.
+/// The source of an object's version nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodesFrom {
-    /// How well.
+    /// The confidence in it.
     pub confidence: Confidence,
-    /// The code of an evidence line, see [`Baseline::evidence`].
+    /// The code of an evidence line; see [`Baseline::evidence`].
     pub code: String,
 }
 
-/// What is known of one node of one object.
+/// The answer about one node of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeAnswer<'a> {
-    /// Every image of the runtime has it.
+    /// Every image of the runtime has the node.
     Floor,
-    /// Images from this one on have it.
+    /// Images from this one on have the node.
     Later(&'a str),
-    /// It could not be shown either way.
+    /// The node could not be shown to be present or absent.
     Uncertain,
-    /// The object has other nodes, and not this one: the loader refuses.
+    /// The object has other nodes but not this one: the loader refuses.
     Absent,
     /// The object has no verdef at all: the loader warns and goes on.
     NoVersions,
@@ -191,34 +191,34 @@ pub enum NodeAnswer<'a> {
 /// One shared object of the system, under its SONAME.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemObject {
-    /// The name it is looked up by: its SONAME, or its file name if it has none (plugins).
+    /// The name by which it is looked up: its SONAME, or its file name if it has none (plugins).
     pub soname: String,
-    /// The newest file name known behind the SONAME, if it is another.
+    /// The newest known file name behind the SONAME, if it differs from it.
     pub file: Option<String>,
-    /// The oldest file name known behind the SONAME, if it is not `file`.
+    /// The oldest known file name behind the SONAME, if it is not `file`.
     pub older_file: Option<String>,
     /// The system's package that ships it.
     pub package: Option<String>,
     /// Whether functions find it.
     pub presence: Presence,
-    /// How that is known.
+    /// The evidence for its presence.
     pub evidence: Evidence,
-    /// The evidence lines for its presence, see [`Baseline::evidence`]; empty only if captured.
+    /// The codes of the evidence lines for its presence, see [`Baseline::evidence`]; empty only if captured.
     pub codes: Vec<String>,
-    /// The first container image that has the object, if older ones of the runtime lack it.
+    /// The first container image that has the object, if older images of the runtime lack it.
     pub since: Option<String>,
-    /// Where it is, if not in the default directories.
+    /// The directory of the object, if it is not a default directory.
     pub directory: Option<String>,
-    /// Its version nodes.
+    /// The version nodes of the object.
     pub nodes: Nodes,
-    /// Where these are known from.
+    /// The source of the version nodes.
     pub nodes_from: Option<NodesFrom>,
-    /// All that its file says, if it was captured: then nothing about it is assumed.
+    /// All facts from its file, if it was captured: nothing about it is assumed then.
     pub facts: Option<Arc<ElfFacts>>,
 }
 
 impl SystemObject {
-    /// What is known of the node `name`, by membership as the loader does it, never by order.
+    /// The answer about the node `name`, by membership as in the loader, never by order.
     ///
     /// If it is not even certain that the object has no verdef, the answer is `Uncertain` for every name.
     pub fn node(&self, name: &str) -> NodeAnswer<'_> {
@@ -240,28 +240,28 @@ impl SystemObject {
         }
     }
 
-    /// The highest node of a family in the floor: `GLIBC_2.34` for `GLIBC`. For messages.
+    /// The highest node of a family in the floor, such as `GLIBC_2.34` for `GLIBC`, for messages.
     ///
-    /// Names without a number (`GLIBC_PRIVATE`, `GLIBC_ABI_DT_RELR`) are of no family but their own.
+    /// A name without a number (`GLIBC_PRIVATE`, `GLIBC_ABI_DT_RELR`) is a family by itself.
     pub fn highest(&self, family: &str) -> Option<&str> {
         let Nodes::Known { floor, .. } = &self.nodes else { return None };
         let mut of_family = floor.iter().rev().filter(|node| version::family(node) == family);
         of_family.next().map(String::as_str)
     }
 
-    /// The version in the newest file name known: `3.2.2` of `libcrypto.so.3.2.2`.
+    /// The version in the newest known file name, such as `3.2.2` in `libcrypto.so.3.2.2`.
     ///
-    /// `None` if there is no such name, or if it is formed otherwise (`libc-2.26.so`).
+    /// `None` if there is no such name, or if it has another form (`libc-2.26.so`).
     pub fn file_version(&self) -> Option<&str> {
         self.version_in(self.file.as_deref()?)
     }
 
-    /// The version in the oldest file name known, or in the only one.
+    /// The version in the oldest known file name, or in the only one.
     pub fn older_file_version(&self) -> Option<&str> {
         self.version_in(self.older_file.as_deref().or(self.file.as_deref())?)
     }
 
-    /// What follows `.so.` in `file`, if what precedes it is what the SONAME starts with.
+    /// The part of `file` after `.so.`, if the part before it is also the start of the SONAME.
     fn version_in<'a>(&self, file: &'a str) -> Option<&'a str> {
         let (stem, _) = self.soname.split_once(".so.")?;
         let version = file.strip_prefix(stem)?.strip_prefix(".so.")?;
@@ -269,14 +269,14 @@ impl SystemObject {
     }
 }
 
-/// The dates of a runtime's end, `YYYY-MM-DD`, as AWS last announced them.
+/// The dates at which a runtime's support ends, `YYYY-MM-DD`, as AWS last announced them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lifecycle {
-    /// No more patches from this day on.
+    /// The day after which there are no more patches.
     pub deprecated: Option<String>,
-    /// No new functions from this day on.
+    /// The day from which no function can be created.
     pub create_blocked: Option<String>,
-    /// No updates of functions from this day on.
+    /// The day from which no function can be updated.
     pub update_blocked: Option<String>,
 }
 
@@ -285,35 +285,35 @@ pub struct Lifecycle {
 pub struct Baseline {
     /// Lambda's identifier, `provided.al2023`.
     pub runtime: String,
-    /// The embedded table that this one is a change of.
+    /// The embedded baseline that this one changes.
     pub root: Option<String>,
     /// The architecture.
     pub arch: Arch,
     /// The day of the research or of the capture, `YYYY-MM-DD`.
     pub recorded: String,
-    /// The glibc that every image has, `2.34`.
+    /// The glibc release that every image has, such as `2.34`.
     pub glibc: String,
-    /// Whether an object that is not listed is absent. If not, it is unknown.
+    /// Whether an object that is not listed is absent; if false, it is unknown.
     pub complete: bool,
-    /// The PT_INTERP paths that exist; at least one.
+    /// The existing PT_INTERP paths; at least one.
     pub interpreters: Vec<String>,
-    /// The directories built into its loader, in order.
+    /// The directories built into the loader, in order.
     pub default_dirs: Vec<String>,
     /// The values of LD_LIBRARY_PATH to expect, the classic one first; at least one.
     pub library_paths: Vec<String>,
-    /// When AWS ends it.
+    /// The dates at which AWS ends its support.
     pub lifecycle: Lifecycle,
-    /// The evidence lines: code, and what it stands for. In the order of the text.
+    /// The codes of the evidence lines with their meanings, in the order of the text.
     pub evidence: Vec<(String, String)>,
-    /// The files of a captured root; `None` for a table of research.
+    /// The files of a captured root; `None` for a baseline from research.
     pub root_files: Option<captured::Root>,
-    /// The table is a list of names: nobody knows what the objects define and need.
+    /// Whether the baseline is a list of names: the definitions and needs of its objects are not known.
     pub names_only: bool,
     objects: Vec<Arc<SystemObject>>,
 }
 
 impl Baseline {
-    /// The object of that SONAME. Other file names (`libcrypto.so.3.2.2`) find nothing.
+    /// The object with that SONAME. Other file names (`libcrypto.so.3.2.2`) are not found.
     pub fn object(&self, soname: &str) -> Option<&Arc<SystemObject>> {
         let at = self.objects.binary_search_by(|object| object.soname.as_str().cmp(soname)).ok()?;
         Some(&self.objects[at])
@@ -324,15 +324,15 @@ impl Baseline {
         &self.objects
     }
 
-    /// What an evidence code stands for.
+    /// The meaning of an evidence code.
     pub fn evidence_text(&self, code: &str) -> Option<&str> {
         self.evidence.iter().find(|(known, _)| known == code).map(|(_, text)| text.as_str())
     }
 
-    /// Reads a table; the format is described at the top of this module.
+    /// Reads a baseline; the format is described at the top of this module.
     ///
-    /// Objects and nodes may come in any order. The error names the line (`line 12: ...`), not the file, which
-    /// only the caller knows.
+    /// Objects and nodes may come in any order. The error names the line (`line 12: ...`), not the file, which only
+    /// the caller knows.
     pub fn parse(text: &str) -> Result<Baseline> {
         text::parse(text, None)
     }
@@ -343,20 +343,20 @@ pub fn runtimes() -> &'static [&'static str] {
     &["provided", "provided.al2", "provided.al2023"]
 }
 
-/// The runtime unless one is named.
+/// The runtime that is used if none is named.
 pub const DEFAULT_RUNTIME: &str = "provided.al2023";
 
-/// LD_LIBRARY_PATH as Lambda sets it where a `bootstrap` runs; newer hosts put `/var/lang/lib` before it.
+/// The value of LD_LIBRARY_PATH that Lambda sets where a `bootstrap` runs; newer hosts put `/var/lang/lib` before it.
 pub const LIBRARY_PATH: &str =
     "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib";
 
 /// The base images of functions that are deployed as container images, oldest first.
 const IMAGES: &[&str] = &["image:al2", "image:al2023"];
 
-/// The language runtimes, a text each: what they are changes of, and their dates.
+/// The language runtimes, a text for each: the baseline that it changes, and its dates.
 pub(crate) const LANGUAGES: &str = include_str!("baseline/languages.txt");
 
-/// Every name that [`embedded`] knows and that a user may mean: runtimes of `bootstrap`s, base images, languages.
+/// Every name that [`embedded`] knows and that a user may name: runtimes of `bootstrap`s, base images, languages.
 pub fn names() -> Vec<&'static str> {
     runtimes().iter().chain(IMAGES).copied().chain(languages()).collect()
 }
@@ -366,19 +366,19 @@ fn languages() -> impl Iterator<Item = &'static str> {
     LANGUAGES.lines().filter_map(|line| line.strip_prefix("runtime "))
 }
 
-/// Whether a function on this runtime is a program called `bootstrap`. In the others the language's own
-/// program is started, and what is bundled for them is a layer or an extension. A runtime of another name, which
-/// is described by a table of the user's own, is taken to start one.
+/// Whether a function on this runtime is a program called `bootstrap`. The other runtimes start the language's own
+/// program, and a bundle for them is a layer or an extension. A runtime with an unknown name, which the user's own
+/// baseline describes, is assumed to start a `bootstrap`.
 pub fn starts_bootstrap(runtime: &str) -> bool {
     !languages().any(|language| language == runtime)
 }
 
-/// The embedded table of a runtime on an architecture; `None` if Lambda has no such pair or we know none.
+/// The embedded baseline of a runtime on an architecture; `None` if Lambda has no such pair or it is not known here.
 ///
-/// Reads its text on every call: keep the answer.
+/// Parses the text on every call: keep the answer.
 pub fn embedded(runtime: &str, arch: Arch) -> Option<Baseline> {
     let text = embedded_text(runtime, arch)?;
-    // A language runtime is for the architectures that its root is for.
+    // A language runtime has the architectures of its root.
     let mut header = text.lines().take_while(|line| !line.starts_with("object "));
     let root = header.find_map(|line| line.strip_prefix("root "));
     if let Some(root) = root {
@@ -389,7 +389,7 @@ pub fn embedded(runtime: &str, arch: Arch) -> Option<Baseline> {
     }))
 }
 
-/// The text of an embedded table, with its sources. One with a `root` line is a change of that table.
+/// The text of an embedded baseline, with its sources. A text with a `root` line changes that baseline.
 pub fn embedded_text(runtime: &str, arch: Arch) -> Option<&'static str> {
     Some(match (runtime, arch) {
         ("provided", Arch::X86_64) => include_str!("baseline/provided-x86_64.txt"),
@@ -409,7 +409,7 @@ pub fn embedded_text(runtime: &str, arch: Arch) -> Option<&'static str> {
     })
 }
 
-/// The text of a language runtime: from its line in [`LANGUAGES`] to the next one's.
+/// The text of a language runtime: from its line in [`LANGUAGES`] to the next runtime's.
 fn language(runtime: &str) -> Option<&'static str> {
     let starts = || LANGUAGES.match_indices("\nruntime ").map(|(at, _)| at + 1);
     let start = starts().find(|at| {
@@ -419,12 +419,11 @@ fn language(runtime: &str) -> Option<&'static str> {
     Some(&LANGUAGES[start..end])
 }
 
-/// The objects of glibc but its loader, by SONAME, sorted. They come from one build or not at all.
+/// The objects of glibc except its loader, by SONAME, sorted. All of them must come from one build.
 ///
-/// `libnsl.so.1` and `libcidn.so.1` are among them: whichever distribution they come from, glibc built them,
-/// and they use its private symbols. (The separate libnsl project has other SONAMEs.) `libcrypt.so.1` is not:
-/// it stands alone, libxcrypt builds it too, and it may be shipped. Neither are the NIS modules of NSS, which
-/// have become a project of their own.
+/// `libnsl.so.1` and `libcidn.so.1` are among them: glibc built them for every distribution, and they use its private
+/// symbols. (The separate libnsl project has other SONAMEs.) `libcrypt.so.1` is not: it stands alone, libxcrypt
+/// builds it too, and it may be shipped. Nor are the NIS modules of NSS, which have become a separate project.
 pub const GLIBC_PARTS: &[&str] = &[
     "libBrokenLocale.so.1",
     "libSegFault.so",

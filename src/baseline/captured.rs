@@ -1,30 +1,31 @@
-//! A root file system that was captured: every object a loader may come upon there, with its full facts.
+//! A root file system that was captured: every object that a loader may find there, with its full facts.
 //!
-//! In a table's text these lines come in place of the objects that research found. Paths are those of the
-//! root, absolute and without links in them; `link` lines lead to them.
+//! In the text of a baseline, these lines replace the objects that research found. Paths are those of the root,
+//! absolute and without links in them; `link` lines lead to them.
 //!
 //! ```text
 //! cache libz.so.1 /usr/lib/libz.so.1       an entry of /etc/ld.so.cache
 //! link /lib usr/lib                        a symbolic link, of a directory or of a file
-//! refused /usr/lib/libm.so invalid ELF header: ...    a file that the loader does not take, and why
+//! refused /usr/lib/libm.so invalid ELF header: ...    a file that the loader refuses, and why
 //!
 //! elf /usr/lib/libz.so.1.2.11
 //!   soname libz.so.1
 //!   needed libc.so.6                       one a line, as filter, auxiliary; at most one rpath, runpath
-//!   wants libc.so.6 GLIBC_2.14 GLIBC_2.4   version nodes of that file; `wants-weakly` if they may lack
+//!   wants libc.so.6 GLIBC_2.14 GLIBC_2.4   version nodes of that file; `wants-weakly` if they may be absent
 //!   defines 2 ZLIB_1.2.0                   a version node and its index; `base` behind the file's own
 //!   exports 2 deflateInit_ inflateInit_    the symbols of that index; 1 is none, `2h` is not the default
 //!   refers libz.so.1 ZLIB_1.2.0 crc32      symbols of another library's node that are bound at start; `- -` is none
 //!   calls libz.so.1 ZLIB_1.2.0 crc32       the same, bound by the first call
 //!   nodeflib yes                           as pie, relr: DF_1_NODEFLIB, DF_1_PIE, DT_RELR
-//!   kernel 3.2.0                           of the ABI note
+//!   kernel 3.2.0                           the kernel in the ABI note
 //!   alignment page                         or no-pages, broken
-//!   package zlib                           the package of the system that it is of, if known
+//!   package zlib                           the package of the system that has the file, if known
 //! ```
 //!
-//! What an object of the system wants of glibc, or weakly, is not recorded: nothing takes glibc's place. What it wants
-//! of others is, for the case that a file of a bundle does; else it is not for us to judge the system's. Not recorded
-//! are the hashes of version nodes: the system's are taken to be those of their names.
+//! References of the system's objects to glibc, and weak references, are not recorded: nothing replaces glibc.
+//! References to other libraries are recorded, for the case that a file of a bundle replaces one; otherwise the
+//! system's own libraries are not judged. Hashes of version nodes are not recorded: they are assumed to be those of
+//! the names.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,30 +43,30 @@ use crate::paths;
 use crate::paths::file_name;
 use crate::text::printable;
 
-/// What was read of a root file system.
+/// The files of a root file system that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Root {
     /// Files and links by path.
     pub entries: BTreeMap<String, RootEntry>,
     /// /etc/ld.so.cache: SONAME to path.
     pub cache: BTreeMap<String, String>,
-    /// The package of the system that a file is of, by path, where it is known.
+    /// The package of each file, by path, where it is known.
     pub packages: BTreeMap<String, String>,
 }
 
-/// What stands at a path of a captured root.
+/// A file or link at a path of a captured root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootEntry {
-    /// An object that the loader takes.
+    /// An object that the loader loads.
     Elf(Arc<ElfFacts>),
-    /// A symbolic link and its target.
+    /// A symbolic link with its target.
     Link(String),
-    /// A file that the loader refuses, and why.
+    /// A file that the loader refuses, with the reason.
     Refused(String),
 }
 
 impl Root {
-    /// The entry for a file of this architecture; `None` for one of another, which the loader passes over.
+    /// The entry for a file of this architecture; `None` for a file of another, which the loader passes over.
     pub fn entry(facts: &Arc<ElfFacts>, arch: Arch) -> Option<RootEntry> {
         if facts.arch() != Some(arch) {
             return None;
@@ -109,7 +110,7 @@ impl Root {
 }
 
 impl SystemObject {
-    /// The object at a path of a captured root, its package left out.
+    /// The object at a path of a captured root, without its package.
     fn captured(path: &str, facts: &Arc<ElfFacts>) -> SystemObject {
         let file = file_name(path).to_owned();
         let soname = facts.soname.clone().unwrap_or_else(|| file.clone());
@@ -135,7 +136,7 @@ impl SystemObject {
 }
 
 impl Baseline {
-    /// This table with the files of a captured root in place of its objects.
+    /// Returns this baseline with the files of a captured root in place of its objects.
     #[must_use]
     pub fn with_root(mut self, root: Root) -> Baseline {
         self.objects = root.objects(&self.default_dirs);
@@ -143,7 +144,7 @@ impl Baseline {
         self
     }
 
-    /// A captured table as text, which [`Baseline::parse`] reads back.
+    /// The text of a captured baseline, which [`Baseline::parse`] reads back.
     ///
     /// The same root gives the same text. Blanks and control characters in names become `\xNN`.
     pub fn captured_text(&self) -> String {
@@ -255,7 +256,7 @@ fn write_facts(facts: &ElfFacts, text: &mut String) {
     write_references(facts, &mut line);
 }
 
-/// The strong references to other libraries than glibc's, by when they are bound, and by file and node.
+/// Writes the strong references to libraries other than glibc's, by the time of binding, and by file and node.
 fn write_references(facts: &ElfFacts, line: &mut impl FnMut(&str, &str)) {
     let mut references: BTreeMap<(&str, &str, &str), Vec<String>> = BTreeMap::new();
     for symbol in facts.symbols.iter().filter(|it| !it.defined && !it.weak && it.is_looked_up()) {
@@ -277,7 +278,7 @@ fn write_references(facts: &ElfFacts, line: &mut impl FnMut(&str, &str)) {
     }
 }
 
-/// Words in lines of some 100 characters.
+/// Joins words to lines of some 100 characters.
 fn lines_of(words: &[String]) -> Vec<String> {
     const LONGEST: usize = 100;
     let mut lines: Vec<String> = Vec::new();
@@ -293,7 +294,7 @@ fn lines_of(words: &[String]) -> Vec<String> {
     lines
 }
 
-/// A name as one word of the text.
+/// Writes a name as one word of the text.
 fn word(name: &str) -> String {
     printable(name).replace(' ', "\\x20")
 }
@@ -315,7 +316,7 @@ impl ElfDraft {
             machine: arch.machine(),
             has_load: true,
             has_dynamic: true,
-            // Without DT_VERSYM every symbol has the index of one that has no version, and answers alike.
+            // Without DT_VERSYM every symbol has the index of an unversioned symbol; the answers are the same.
             has_versym: true,
             ..ElfFacts::default()
         };
@@ -355,10 +356,10 @@ impl ElfDraft {
                 let (file, nodes) = entry.word_and_rest("FILE NODES")?;
                 let weak = entry.key == "wants-weakly";
                 for node in nodes.split_ascii_whitespace() {
-                    // Behind the indices of the nodes that the object defines.
+                    // These indices are above those of the nodes that the object defines.
                     let index = u16::try_from(facts.verneed.len()).ok().filter(|index| *index < 0x4000);
                     let index =
-                        0x4000 + index.ok_or_else(|| entry.error("more nodes than a file can want"))?;
+                        0x4000 + index.ok_or_else(|| entry.error("more nodes than a file can need"))?;
                     let (file, hash) = (file.to_owned(), version_hash(node));
                     facts.verneed.push(VersionNeed { file, node: node.to_owned(), hash, weak, index });
                 }
@@ -396,7 +397,7 @@ impl ElfDraft {
                 let version = match needs.find(|need| need.file == file && need.node == node) {
                     Some(need) => need.index,
                     None if (file, node) == ("-", "-") => 1,
-                    None => return Err(entry.error("no `wants` line before it has this node of this file")),
+                    None => return Err(entry.error("no `wants` line above has this node of this file")),
                 };
                 let uses = Some(if entry.key == "calls" { Uses::SLOT } else { Uses::CALL });
                 self.symbols.extend(names.map(|name| NamedSymbol { name: name.to_owned(), version, uses }));
@@ -406,7 +407,7 @@ impl ElfDraft {
         Ok(())
     }
 
-    /// The path, what is there, and its package.
+    /// The path, the file's entry, and its package.
     pub(super) fn finish(mut self) -> (String, RootEntry, Option<String>) {
         self.facts.symbols = SymbolTable::of_names(&self.symbols);
         (self.path, RootEntry::Elf(Arc::new(self.facts)), self.package)

@@ -1,9 +1,9 @@
-//! What the system's own libraries export: `symbol@node` by library, embedded as sorted text.
+//! The exports of the system's own libraries: `symbol@node` by library, embedded as sorted text.
 //!
-//! The lists hold every symbol of every library that [`Exports::knows`]: those of the runtime's glibc, in one list for
-//! each version, and libgcc_s and libstdc++ of GCC 14. Those two serve every runtime, because a released node gains no
-//! symbols: the nodes of a runtime's table decide which part of the list it has, and
-//! [`Exports::answer`] asks them. The lists are searched where they lie; nothing is parsed up front.
+//! The lists hold every symbol of every library that [`Exports::knows`]: those of the runtime's glibc, in one list
+//! for each version, and libgcc_s and libstdc++ of GCC 14. Those two serve every runtime, because a released node
+//! gains no symbols: the nodes in a runtime's baseline decide which part of the list it has, and [`Exports::answer`]
+//! checks them. The lists are searched in place; nothing is parsed up front.
 
 use std::cmp::Ordering;
 
@@ -21,7 +21,7 @@ pub struct Exports {
 #[derive(Debug, Clone, Copy)]
 struct List {
     text: &'static str,
-    /// The library of every line, if the lines name none.
+    /// The library of every line, if the lines name no library.
     library: Option<&'static str>,
 }
 
@@ -30,20 +30,20 @@ struct List {
 pub struct Export {
     /// The library's SONAME.
     pub library: &'static str,
-    /// The node.
+    /// The version node.
     pub node: &'static str,
-    /// Whether a reference without a version takes it: the version is not hidden, or the library's first.
+    /// Whether a reference without a version takes it: the version is not hidden, or is the library's first.
     ///
     /// Source: `check_match` in glibc's elf/dl-lookup.c.
     pub is_default: bool,
 }
 
-/// What is known of one symbol of a library of the system, see [`Exports::answer`].
+/// The answer about one symbol of the system's libraries, see [`Exports::answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SymbolAnswer<'a> {
-    /// Every image of the runtime has it.
+    /// Every image of the runtime has the symbol.
     Floor,
-    /// Images from this one on have it.
+    /// Images from this one on have the symbol.
     Later(&'a str),
     /// It is not known whether the library has the node that the symbol belongs to.
     Uncertain,
@@ -84,13 +84,13 @@ pub fn exports(glibc: &str, arch: Arch) -> Option<Exports> {
 
 const LIBSTDCXX: &str = "libstdc++.so.6";
 
-/// The newest nodes of GCC's lists, one for each family that can grow.
+/// The newest nodes in GCC's lists, one for each family that can grow.
 const NEWEST_OF_GCC: &[(&str, &[&str])] = &[
     ("libgcc_s.so.1", &["GCC_14.0.0", "GLIBC_2.0"]),
     (LIBSTDCXX, &["CXXABI_1.3.15", "CXXABI_FLOAT128", "CXXABI_TM_1", "GLIBCXX_3.4.33"]),
 ];
 
-/// The libraries of glibc that the lists speak of. NSS modules and preloadable tools export nothing to link to.
+/// The libraries of glibc that the lists contain. NSS modules and preloadable tools export nothing to link to.
 const LISTED: &[&str] = &[
     "libBrokenLocale.so.1",
     "libanl.so.1",
@@ -106,14 +106,14 @@ const LISTED: &[&str] = &[
 ];
 
 impl Exports {
-    /// Whether every symbol of this library is known, as far as the lists reach: see [`Exports::covers`].
+    /// Whether every symbol of this library is known, up to the newest node of the lists: see [`Exports::covers`].
     pub fn knows(&self, soname: &str) -> bool {
         soname.starts_with("ld-linux") || LISTED.binary_search(&soname).is_ok() || newest(soname).is_some()
     }
 
-    /// Whether every symbol of this object is known: the lists reach to its newest node.
+    /// Whether every symbol of this object is known: its newest node is in the lists.
     ///
-    /// A table of the user's may have a newer libstdc++ than the lists.
+    /// The user's own baseline may have a newer libstdc++ than the lists.
     pub fn covers(&self, system: &SystemObject) -> bool {
         let Some(newest) = newest(&system.soname) else { return self.knows(&system.soname) };
         let Nodes::Known { floor, later, uncertain } = &system.nodes else { return false };
@@ -126,7 +126,7 @@ impl Exports {
     }
 
     /// Whether one of these libraries of the system exports `symbol` for a reference with this node, or without a
-    /// version: the best answer of any.
+    /// version: the best answer of any library.
     ///
     /// A symbol under a node that only later images have is not on the floor, even for a reference without a version.
     pub fn answer<'a>(
@@ -142,7 +142,7 @@ impl Exports {
                 NodeAnswer::Later(image) => SymbolAnswer::Later(image),
                 NodeAnswer::Uncertain => SymbolAnswer::Uncertain,
                 NodeAnswer::Absent => SymbolAnswer::Absent,
-                // The lists of glibc are of the very version; the version of GCC's libraries is in their nodes.
+                // glibc's lists are for exactly this version; the version of GCC's libraries is in their nodes.
                 NodeAnswer::NoVersions | NodeAnswer::Unknown if newest(export.library).is_none() => {
                     SymbolAnswer::Floor
                 }
@@ -165,12 +165,12 @@ impl Exports {
         }
     }
 
-    /// The libraries that export `symbol` for a reference with this node; for one without a version if that is `None`.
+    /// The libraries that export `symbol` for a reference with this node, or without a version if `node` is `None`.
     pub fn libraries(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = &'static str> {
         self.definitions(symbol, node).map(|export| export.library)
     }
 
-    /// The exports that a reference to `symbol` with this node takes; one without a version if that is `None`.
+    /// The exports that a reference to `symbol` with this node takes, or one without a version if `node` is `None`.
     pub fn definitions(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = Export> {
         let key = [symbol, node.unwrap_or_default()].join("@");
         let exact = node.is_some();
@@ -196,7 +196,7 @@ impl Exports {
         .filter(move |export| exact || export.is_default)
     }
 
-    /// The lines, comments left out: the entry and its exports. For tests of the data.
+    /// The lines without comments: each entry and its exports. Tests of the data use it.
     pub fn lines(&self) -> impl Iterator<Item = (&'static str, Vec<Export>)> {
         self.lists.into_iter().flat_map(|list| {
             let entries = lines(list.text).filter(|(entry, _)| !entry.starts_with('#'));
@@ -205,33 +205,33 @@ impl Exports {
     }
 }
 
-/// Which of the lists may have a symbol: a search costs time.
+/// The indices of the lists that may have a symbol: each search costs time.
 fn lists_of(symbol: &str, node: Option<&str>) -> std::ops::Range<usize> {
     let family = node.map(version::family);
     match family {
         Some("GLIBCXX" | "CXXABI") => 2..4,
         Some("GCC") => 1..2,
-        // libgcc_s has some that began in glibc.
+        // libgcc_s has some symbols that began in glibc.
         Some("GLIBC") => 0..2,
         Some(_) => 0..4,
-        // Mangled names are those of C++.
+        // Mangled names belong to C++.
         None if symbol.starts_with("_Z") => 2..4,
         None => 0..4,
     }
 }
 
-/// The newest nodes of the list of a library of GCC's.
+/// The newest nodes in the list of one of GCC's libraries.
 fn newest(soname: &str) -> Option<&'static [&'static str]> {
     NEWEST_OF_GCC.iter().find(|(library, _)| *library == soname).map(|(_, newest)| *newest)
 }
 
-/// Each line's entry, and the libraries behind it.
+/// The lines of a list: each entry, and the libraries that follow it.
 fn lines(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     text.lines().map(|line| line.split_once(' ').unwrap_or((line, "")))
 }
 
 impl List {
-    /// What one line says; see the head of the lists for the `~`.
+    /// The exports in one line; the head of the lists explains the `~`.
     fn exports(self, entry: &'static str, libraries: &'static str) -> impl Iterator<Item = Export> {
         let node = entry.split_once('@').map_or("", |(_, node)| node);
         let named = libraries.split(' ').filter(|library| !library.is_empty());
@@ -249,8 +249,8 @@ impl List {
             let middle = low + (high - low) / 2;
             let start = memchr::memrchr(b'\n', &text[..middle]).map_or(0, |at| at + 1);
             let line = &text[start..text.len().min(start + key.len())];
-            // Comments come first in the file, and sort before every symbol. What ends an entry sorts before all that
-            // a key has, so that the entry is less than a key that goes on.
+            // Comments come first in the file, and sort before every symbol. The character that ends an entry sorts
+            // before every character of a key, so the entry is less than a longer key.
             if line < key.as_bytes() || line.starts_with(b"#") {
                 low = memchr::memchr(b'\n', &text[middle..]).map_or(text.len(), |at| middle + at + 1);
             } else {
@@ -289,10 +289,10 @@ mod tests {
     #[test]
     fn a_reference_without_a_version_takes_the_first_and_the_visible_node() {
         check("memcpy", None, &["libc.so.6", "libc.so.6"]);
-        // GLIBC_2.3.2 and the first node, GLIBC_2.2.5; GLIBC_2.3.3 is hidden, and GLIBC_2.3.4 is what is visible.
+        // GLIBC_2.3.2 and the first node, GLIBC_2.2.5; GLIBC_2.3.3 is hidden, and GLIBC_2.3.4 is visible.
         check("sched_getaffinity", Some("GLIBC_2.3.3"), &["libc.so.6"]);
         check("sched_getaffinity", None, &["libc.so.6"]);
-        // Sun RPC is there for old programs only, which name the version.
+        // Sun RPC is only for old programs, which name the version.
         check("xdr_quad_t", Some("GLIBC_2.3.4"), &["libc.so.6"]);
         check("xdr_quad_t", None, &[]);
         check("__powitf2", Some("GCC_4.0.0"), &["libgcc_s.so.1"]);
@@ -311,7 +311,7 @@ mod tests {
         check("_Unwind_Resume", None, &["libgcc_s.so.1"]);
         check("_ZSt4cout", Some("GLIBCXX_3.4"), &["libstdc++.so.6"]);
         check("_ZSt11__once_call", Some("GLIBCXX_3.4.11"), &["libstdc++.so.6"]);
-        // What only one architecture has.
+        // Only one architecture has this symbol.
         check("_ZTIg", Some("CXXABI_FLOAT128"), &["libstdc++.so.6"]);
         let arm64 = exports("2.34", Arch::Arm64).expect("embedded");
         assert_eq!(arm64.libraries("_ZTIg", None).count(), 0);
@@ -322,7 +322,7 @@ mod tests {
     fn private_symbols_of_glibc_are_listed() {
         check("__libc_early_init", Some("GLIBC_PRIVATE"), &["libc.so.6"]);
         check("_dl_argv", Some("GLIBC_PRIVATE"), &["ld-linux-x86-64.so.2"]);
-        // 2.34 took it out; 2.26 has it.
+        // glibc 2.34 removed it; 2.26 has it.
         check("__libc_dlopen_mode", Some("GLIBC_PRIVATE"), &[]);
         let al2 = exports("2.26", Arch::Arm64).expect("embedded");
         let found: Vec<_> = al2.libraries("__libc_dlopen_mode", Some("GLIBC_PRIVATE")).collect();
@@ -349,7 +349,7 @@ mod tests {
         check("nodejs24.x", recent, None, SymbolAnswer::Floor);
         check("provided.al2", recent, Some("GLIBCXX_3.4.30"), SymbolAnswer::Absent);
         check("provided.al2", recent, None, SymbolAnswer::Absent);
-        // On the floor the old node's, in later images the new node's.
+        // The old node is on the floor, the new node is in later images.
         let wait = "_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE";
         check("provided.al2023", wait, None, SymbolAnswer::Floor);
         check("provided.al2023", "_ZSt4cout", Some("GLIBCXX_3.4.1"), SymbolAnswer::Absent);
@@ -411,7 +411,7 @@ mod tests {
         }
     }
 
-    /// Every embedded table with the lists of its glibc; of tables with the same root, one.
+    /// Every embedded baseline with the lists of its glibc; one for each root.
     fn every_runtime() -> Vec<(Baseline, Exports)> {
         let mut found: Vec<(Baseline, Exports)> = Vec::new();
         for runtime in runtimes() {
@@ -452,12 +452,12 @@ mod tests {
                 let all: Vec<Export> =
                     exports.lines().flat_map(|(_, exports)| exports).filter(of_library).collect();
                 for node in floor.iter().chain(later.iter().map(|later| &later.node)) {
-                    // These have no symbol on these architectures, in no release.
+                    // These libraries have no symbol on these architectures, in any release.
                     let is_empty =
                         ["GLIBCXX_3.4.3", "GLIBCXX_3.4.12", "GLIBCXX_3.4.24"].contains(&node.as_str());
                     assert!(is_empty || all.iter().any(|export| export.node == node), "{soname} {node}");
                 }
-                // The newest of each family is what the list ends with.
+                // The newest node of each family is the last one in the list.
                 for export in all {
                     let same = |last: &&&str| version::family(last) == version::family(export.node);
                     let last = newest.iter().find(same).expect("a family of the list");

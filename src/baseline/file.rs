@@ -1,4 +1,4 @@
-//! The baseline that the user names with `--baseline`: a captured root, a text of their own, or a list of paths.
+//! The baseline that the user names with `--baseline`: a captured root, a baseline of their own, or a list of paths.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::paths::file_name;
 /// A baseline from a file.
 #[derive(Debug)]
 pub enum BaselineFile {
-    /// One that says what it is for.
+    /// A baseline that names its runtime and architecture.
     Baseline(Arc<Baseline>),
     /// A list of paths, for programs of any architecture.
     List {
@@ -24,11 +24,11 @@ pub enum BaselineFile {
 }
 
 impl BaselineFile {
-    /// Reads the text of the file at `path`; `today` is a day like `2026-11-21`.
+    /// Reads the text of the file at `path`; `today` is a date such as `2026-11-21`.
     ///
     /// # Errors
     ///
-    /// A text that is none of the three, with the line that is wrong.
+    /// If the text is none of the three; the error names the line.
     pub fn parse(path: &str, text: String, today: &str) -> Result<BaselineFile> {
         if text.is_empty() {
             return Err(Error::new(format!("`{path}` is empty")));
@@ -36,14 +36,14 @@ impl BaselineFile {
         let refused = |error: Error| Error::new(format!("`{path}` is not a baseline")).because(error);
         if is_list(&text) {
             let name = file_name(path).to_owned();
-            // Refused before any program is looked at, not with the first.
+            // A bad list is refused now, not with the first program.
             Baseline::of_list(&text, &name, Arch::X86_64, today).map_err(refused)?;
             return Ok(BaselineFile::List { name, recorded: today.to_owned(), text });
         }
         Ok(BaselineFile::Baseline(Arc::new(Baseline::parse(&text).map_err(refused)?)))
     }
 
-    /// What it calls its runtime.
+    /// The name of the runtime in the file.
     pub fn name(&self) -> &str {
         match self {
             BaselineFile::Baseline(baseline) => &baseline.runtime,
@@ -51,7 +51,7 @@ impl BaselineFile {
         }
     }
 
-    /// The baseline for programs of an architecture; `None` if it is for another.
+    /// The baseline for programs of an architecture; `None` if it is for another architecture.
     pub fn baseline(&self, arch: Arch) -> Option<Arc<Baseline>> {
         match self {
             BaselineFile::Baseline(baseline) => (baseline.arch == arch).then(|| baseline.clone()),

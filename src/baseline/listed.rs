@@ -1,6 +1,7 @@
-//! A plain list of library paths, one a line, as a table: names alone, and little else known.
+//! A plain list of library paths, one in each line, as a baseline: names alone, and little else known.
 //!
-//! That is what `du -a /lib64 /usr/lib64 | cut -f2` prints in a container. The directories do not count: a list
+//! `du -a /lib64 /usr/lib64 | cut -f2` prints such a list in a container. The directories are ignored: a list from
+//! `/usr/lib64` serves a system where `/lib64` is a link to it. A library that is not listed is assumed to be absent.
 //! from `/usr/lib64` serves a system where `/lib64` is a link to it. What is not listed is taken as absent.
 
 use std::collections::BTreeMap;
@@ -12,18 +13,18 @@ use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::paths::file_name;
 
-/// Whether a text is such a list: its first line that says something is an absolute path.
+/// Whether a text is such a list: its first line that is neither empty nor a comment is an absolute path.
 pub fn is_list(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     lines.find(|line| !line.is_empty() && !line.starts_with('#')).is_some_and(|line| line.starts_with('/'))
 }
 
 impl Baseline {
-    /// The table of a list for programs of `arch`; `name` is what it calls its runtime, `recorded` the day.
+    /// The baseline of a list for programs of `arch`; `name` is the name of its runtime, `recorded` the day.
     ///
     /// # Errors
     ///
-    /// A line that is no path, by its number.
+    /// If a line is no path; the error names its number.
     pub fn of_list(text: &str, name: &str, arch: Arch, recorded: &str) -> Result<Baseline> {
         let mut objects: BTreeMap<&str, SystemObject> = BTreeMap::new();
         for (at, line) in text.lines().enumerate() {
@@ -35,7 +36,7 @@ impl Baseline {
                 return Err(Error::new(format!("line {}: expected an absolute path", at + 1)));
             }
             let file = file_name(line);
-            // `du` lists the directories, too.
+            // `du` also lists the directories.
             if file.contains(".so") {
                 objects.insert(file, listed(file));
             }
@@ -43,7 +44,7 @@ impl Baseline {
         if objects.is_empty() {
             return Err(Error::new("no line names a library (`.so`)"));
         }
-        // Up to 2.33 the files of glibc have its release in their names.
+        // The files of glibc have its release in their names up to 2.33.
         let release = objects.keys().find_map(|name| name.strip_prefix("libc-")?.strip_suffix(".so"));
         let is_release = |text: &&str| text.split('.').all(|part| part.parse::<u16>().is_ok());
         let glibc = release.filter(is_release).unwrap_or("2.34").to_owned();

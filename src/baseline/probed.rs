@@ -1,26 +1,26 @@
-//! What the script of `baseline probe` lists of the runtime that it ran in: a root, with the parts of its files
-//! that a loader reads.
+//! The output of the script of `baseline probe`, run in a runtime: a root, with the parts of its files that a loader
+//! reads.
 //!
-//! One fact a line, the first says which form this is, and the last is `end`:
+//! There is one fact in each line; the first line names the form, and the last is `end`:
 //!
 //! ```text
 //! cargo-lambda-bundle-probe 1
 //! recorded 2026-11-24                      the day it ran
 //! kernel 5.10.253-286.1015.amzn2.x86_64    as `uname -r`
 //! system Amazon Linux 2023                 PRETTY_NAME of /etc/os-release
-//! variable LD_LIBRARY_PATH /lib64:...      of the environment, see [`VARIABLES`]
+//! variable LD_LIBRARY_PATH /lib64:...      an environment variable, see [`VARIABLES`]
 //! default-dir /lib64                       a directory that is built into the loader, in its order
-//! glibc 2.34                               of libc.so.6, by its own text
+//! glibc 2.34                               the release in libc.so.6's own text
 //! cache Z2xpYm...                          /etc/ld.so.cache in Base64
-//! directory /usr/lib64                     it was listed: there is no other `*.so*` in it
+//! directory /usr/lib64                     a directory, of which all `*.so*` are listed
 //! link /lib64<TAB>usr/lib64                a symbolic link and its target
 //! special /usr/lib64/libpipe.so            neither file nor directory
 //! file 116960 /usr/lib64/libz.so.1.2.11    a file and its size in bytes
-//! part 0 f0VMRg...                         bytes of that file and where they begin, in Base64
+//! part 0 f0VMRg...                         the offset in that file, and its bytes there in Base64
 //! ```
 //!
-//! Bytes, not facts, because then the one that reads whole files reads these, too. A part that was not sent and is
-//! asked for is an error: what is not known is not taken for absent.
+//! The lines have bytes, not facts, so that the parser of whole files reads these, too. If a part is needed that the
+//! script did not print, parsing fails: the unknown part is not assumed to be absent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use crate::paths;
 /// The first line.
 const FORM: &str = "cargo-lambda-bundle-probe 1";
 
-/// The variables that a probe tells of: none that holds a secret.
+/// The environment variables that a probe prints: none of them holds a secret.
 pub const VARIABLES: [&str; 8] = [
     "AWS_EXECUTION_ENV",
     "LAMBDA_RUNTIME_DIR",
@@ -48,40 +48,40 @@ pub const VARIABLES: [&str; 8] = [
     "TZ",
 ];
 
-/// The script that makes such a list.
+/// The script that prints such a list.
 pub const SCRIPT: &str = include_str!("probe.sh");
 
-/// A runtime's root, as a probe lists it.
+/// A runtime's root, as listed by a probe.
 #[derive(Debug)]
 pub struct Probe {
-    /// The day it ran, `YYYY-MM-DD`.
+    /// The day of the probe, `YYYY-MM-DD`.
     pub recorded: String,
     /// The kernel's release.
     pub kernel: Option<String>,
-    /// The system's name for itself.
+    /// The system's own name.
     pub system: Option<String>,
-    /// Variables of its environment.
+    /// Environment variables.
     pub variables: BTreeMap<String, String>,
     /// The directories that are built into the loader.
     pub default_dirs: Vec<String>,
-    /// The release of its glibc, (major, minor).
+    /// The release of glibc, (major, minor).
     pub glibc: (u32, u32),
-    /// /etc/ld.so.cache.
+    /// The contents of /etc/ld.so.cache.
     pub cache: Option<Vec<u8>>,
-    /// What stands where; directories are those that were listed and those that others stand in.
+    /// The node at each path; directories are those that were listed and the parents of other nodes.
     pub nodes: BTreeMap<String, ProbedNode>,
 }
 
-/// What stands at a path.
+/// A node of the file system.
 #[derive(Debug)]
 pub enum ProbedNode {
     /// A directory.
     Directory,
-    /// A symbolic link and its target.
+    /// A symbolic link with its target.
     Link(String),
-    /// A pipe, a device.
+    /// A pipe or a device.
     Special,
-    /// A file: its size, and what it says as an ELF file.
+    /// A file: its size, and its ELF facts.
     File(u64, std::result::Result<Arc<ElfFacts>, ElfError>),
 }
 
@@ -94,16 +94,16 @@ struct FileDraft {
 }
 
 impl Probe {
-    /// Reads what a probe printed.
+    /// Parses the output of a probe.
     ///
     /// # Errors
     ///
-    /// Text that is not in this form, or not all of it, with the line.
+    /// If the text has another form or is not complete; the error names the line.
     pub fn parse(text: &str) -> Result<Probe> {
         let mut lines = text.lines().enumerate();
         match lines.next() {
             Some((_, FORM)) => {}
-            _ => return Err(Error::new(format!("line 1: it is not `{FORM}`"))),
+            _ => return Err(Error::new(format!("line 1: expected `{FORM}`"))),
         }
         let mut reader = ProbeReader::default();
         let mut last = 1;
@@ -111,12 +111,12 @@ impl Probe {
             last = at + 1;
             let entry = TextLine::of_line(last, line);
             if reader.ended {
-                return Err(entry.error("there is more behind `end`"));
+                return Err(entry.error("there is a line after `end`"));
             }
             reader.take(&entry)?;
         }
         if !reader.ended {
-            return Err(Error::new(format!("line {last}: it stops here, without the line `end`")));
+            return Err(Error::new(format!("line {last}: the text stops here, without the line `end`")));
         }
         reader.finish(last)
     }
@@ -192,7 +192,7 @@ impl ProbeReader {
                 let end = start.checked_add(bytes.len() as u64).filter(|end| *end <= file.size);
                 if end.is_none() {
                     return Err(
-                        entry.error(format_args!("the part ends behind the file's {} bytes", file.size))
+                        entry.error(format_args!("the part ends after the file's {} bytes", file.size))
                     );
                 }
                 file.parts.push((start, bytes));
@@ -213,14 +213,14 @@ impl ProbeReader {
         }
     }
 
-    /// Reads a file when all of its parts are there.
+    /// Parses a file when all of its parts are there.
     fn finish_file(&mut self) -> Result<()> {
         let Some(FileDraft { line, path, size, parts }) = self.file.take() else { return Ok(()) };
         let parts: Vec<Part> = parts.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
         let facts = match elf::parse_parts(size, &parts) {
             Err(ElfError::NotRead(_)) => {
                 return Err(Error::new(format!(
-                    "line {line}: a part of `{path}` is missing that a loader reads"
+                    "line {line}: a part of `{path}` that a loader reads is missing"
                 )));
             }
             facts => facts.map(Arc::new),
@@ -232,8 +232,8 @@ impl ProbeReader {
     }
 
     fn finish(mut self, last: usize) -> Result<Probe> {
-        let missing = |key: &str| Error::new(format!("line {last}: it ends, and there was no `{key}`"));
-        // What something stands in is a directory.
+        let missing = |key: &str| Error::new(format!("line {last}: the text has no `{key}` line"));
+        // The parents of nodes are directories.
         let mut above = BTreeSet::new();
         for path in self.nodes.keys() {
             let mut at = path.as_str();
@@ -249,9 +249,7 @@ impl ProbeReader {
                 self.nodes.entry(path.clone()).or_insert(ProbedNode::Directory),
                 ProbedNode::Directory
             ) {
-                return Err(Error::new(format!(
-                    "line {last}: it ends, and `{path}` is both a file and a directory"
-                )));
+                return Err(Error::new(format!("line {last}: `{path}` is both a file and a directory")));
             }
         }
         if self.default_dirs.is_empty() {
@@ -276,7 +274,7 @@ fn decode(entry: &TextLine<'_>, text: &str) -> Result<Vec<u8>> {
         .map_err(|_| entry.error(format_args!("the bytes of `{}` are not Base64", entry.key)))
 }
 
-/// An absolute path without `.`, `..` and empty parts; it may contain spaces.
+/// Returns an absolute path without `.`, `..` and empty parts; it may contain spaces.
 fn plain(entry: &TextLine<'_>, path: &str) -> Result<String> {
     match paths::normalize(path) == path && path.starts_with('/') {
         true => Ok(path.to_owned()),

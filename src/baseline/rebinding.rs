@@ -1,44 +1,44 @@
-//! Functions of newer glibcs that an older one has, too, under another version or another name.
+//! Functions of newer glibcs that an older glibc also has, under another version or another name.
 //!
-//! The table says for which references a program loses nothing that it would have had, had the same source been
-//! linked against the older glibc. Names that are not in it are not rebound.
+//! A reference is listed if the program behaves as if the same source had been linked against the older glibc. Names
+//! that are not listed are not rebound.
 //!
-//! Sources: glibc's NEWS and the `Versions` files of its releases, by which the names came:
+//! Sources: glibc's NEWS and the `Versions` files of its releases, which introduced the names:
 //! - 2.38: "When C2X features are enabled and the base argument is 0 or 2, the following functions support binary
-//!   integers prefixed by 0b or 0B": the headers make `__isoc23_strtol` of `strtol` then, and the two differ in
+//!   integers prefixed by 0b or 0B": the headers then turn `strtol` into `__isoc23_strtol`, and the two differ in
 //!   nothing else (stdlib/strtol_l.c). Likewise `%i` and `%b` of the scanf family (stdio-common/vfscanf-internal.c).
 //! - 2.38, 2.35, 2.39: `fmod`, `hypot` and `exp10` with versions of their own, which set `errno` themselves; the
 //!   older versions have wrappers (math/w_fmod_compat.c) that set it. The result of `fmod` is exact by definition.
 //! - 2.29 and 2.27: `exp`, `exp2`, `log`, `log2`, `pow`, and those for `float`, in the same way.
-//! - 2.35: `__memcmpeq` (string/memcmp.c has it as an alias of `memcmp`): zero or not zero is all that it says.
+//! - 2.35: `__memcmpeq` (string/memcmp.c has it as an alias of `memcmp`): the result is only zero or not zero.
 //! - 2.38: `strlcpy` and its kin; 2.36: `arc4random` and its kin, which no older glibc has in any form.
 //!
-//! A reference without a version takes the definition of index 2 of the library, else its only visible one
-//! (`check_match` in glibc's elf/dl-lookup.c). Where the runtime's glibc has a name under one node, that is the
-//! definition which a linker would have taken, too; where it has it under several, an unversioned reference could
-//! take an older one, and is refused.
+//! A reference without a version takes the definition with index 2 in the library, or else its only visible one
+//! (`check_match` in glibc's elf/dl-lookup.c). If the runtime's glibc has a name under one node, a linker would have
+//! taken the same definition; if it has the name under several nodes, an unversioned reference could take an older
+//! one, and is refused.
 
 use std::collections::BTreeSet;
 
 use super::{Exports, is_glibc_part};
 
-/// How a reference to a function is met by an older glibc.
+/// The way in which an older glibc meets a reference to a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rebinding {
-    /// By the same name.
+    /// The same name.
     Same,
-    /// By another name.
+    /// Another name.
     Renamed(String),
-    /// By the shared object that a bundle brings (`repair`'s COMPAT).
+    /// The shared object that this tool adds to a bundle (`repair`'s COMPAT).
     Supplied,
 }
 
-/// What is known of one function.
+/// The rebinding of one function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
-    /// How a reference is met.
+    /// The way in which the reference is met.
     pub by: Rebinding,
-    /// What can differ; `None` if nothing.
+    /// How the behaviour can differ; `None` if it cannot.
     pub differs: Option<&'static str>,
 }
 
@@ -49,7 +49,7 @@ const LAST_BIT: &[&str] = &[
     "pow", "powf",
 ];
 
-/// Behind `__isoc23_`.
+/// Names that follow `__isoc23_`.
 const INTEGERS: &[&str] = &[
     "strtoimax",
     "strtol",
@@ -73,13 +73,13 @@ const INTEGERS: &[&str] = &[
     "wcstoumax",
 ];
 
-/// Behind `__isoc23_`, and behind `__isoc99_` in older releases.
+/// Names that follow `__isoc23_`, or `__isoc99_` in older releases.
 const SCANS: &[&str] = &[
     "fscanf", "fwscanf", "scanf", "sscanf", "swscanf", "vfscanf", "vfwscanf", "vscanf", "vsscanf",
     "vswscanf", "vwscanf", "wscanf",
 ];
 
-/// By the object of `repair`.
+/// Functions that `repair`'s object defines.
 pub const SUPPLIED: &[&str] = &[
     "__strlcat_chk",
     "__strlcpy_chk",
@@ -94,7 +94,7 @@ pub const SUPPLIED: &[&str] = &[
     "wcslcpy",
 ];
 
-/// What is known of a function; `None` for one that is not in the table.
+/// The rebinding of a function; `None` for a function that is not listed.
 pub fn known(name: &str) -> Option<Known> {
     let has = |list: &[&str], name: &str| list.contains(&name);
     let known = |by, differs| Some(Known { by, differs });
@@ -125,7 +125,8 @@ pub fn nodes(exports: &Exports, name: &str) -> BTreeSet<&'static str> {
     of_glibc.map(|export| export.node).filter(|node| *node != "GLIBC_PRIVATE").collect()
 }
 
-/// Whether an unversioned reference to a name takes what a linker would have taken from this glibc: there is one.
+/// Whether an unversioned reference to a name takes the definition that a linker would have taken from this glibc:
+/// there is exactly one node.
 pub fn has_one(exports: &Exports, name: &str) -> bool {
     nodes(exports, name).len() == 1
 }
@@ -136,7 +137,7 @@ mod tests {
     use crate::baseline::{embedded, exports, runtimes};
     use crate::elf::Arch;
 
-    /// Every glibc of Lambda's with its release.
+    /// Every glibc of Lambda's runtimes, with its release.
     fn all() -> Vec<((u32, u32), Exports)> {
         let worlds =
             runtimes().iter().flat_map(|runtime| [Arch::X86_64, Arch::Arm64].map(|arch| (runtime, arch)));

@@ -3,7 +3,7 @@ mod changes;
 use super::*;
 use crate::elf::version;
 
-/// The pairs that Lambda has.
+/// The pairs of runtime and architecture that Lambda has.
 const PAIRS: [(&str, Arch); 5] = [
     ("provided", Arch::X86_64),
     ("provided.al2", Arch::X86_64),
@@ -16,7 +16,7 @@ fn get(runtime: &str, arch: Arch) -> Baseline {
     embedded(runtime, arch).unwrap_or_else(|| panic!("no table for {runtime} {}", arch.as_str()))
 }
 
-/// Runs `check` on every embedded table, with its text.
+/// Runs `check` on every embedded baseline, with its text.
 fn for_each_table(check: impl Fn(&Baseline, &str)) {
     for (runtime, arch) in PAIRS {
         check(&get(runtime, arch), embedded_text(runtime, arch).unwrap());
@@ -89,7 +89,7 @@ fn every_fact_has_its_evidence() {
             let from = object.nodes_from.as_ref().map(|from| table.evidence_text(&from.code).is_some());
             let expected = (object.nodes != Nodes::Unknown).then_some(true);
             assert_eq!(from, expected, "{}", object.soname);
-            // The level follows from the table and from the presence.
+            // The level follows from the baseline and from the presence.
             let expected = match (object.presence, table.runtime.as_str(), table.arch) {
                 (Presence::Doubtful, _, _) => Evidence::Doubtful,
                 (Presence::Present, "provided.al2", Arch::X86_64) => Evidence::Measured,
@@ -297,7 +297,7 @@ fn some_objects_came_later() {
 
 #[test]
 fn counts() {
-    // A count that changes is a change of what users are told: look at the diff of the data.
+    // A changed count changes what users read: check the diff of the data.
     let rows = [(25, 0, 0), (111, 2, 19), (110, 2, 19), (108, 26, 13), (107, 26, 13)];
     for ((runtime, arch), expected) in PAIRS.into_iter().zip(rows) {
         let table = get(runtime, arch);
@@ -389,7 +389,7 @@ fn glibc_is_all_of_its_package_but_libcrypt_and_nis() {
     }
 }
 
-/// A small table with everything in it.
+/// A small baseline with every key.
 const SMALL: &str = "\
 # A comment.
 runtime provided.test
@@ -493,7 +493,7 @@ fn a_broken_text_is_refused_with_its_line() {
     check("object libb.so.1", "object ../libb.so.1", "line 13: `object` is a file name, not `../libb.so.1`");
     check("object libb.so.1", "object ..", "line 13: `object` is a file name, not `..`");
     check("object libb.so.1", "object", "line 13: `object` needs a value");
-    check("object liba.so", "object libb.so.1", "`libb.so.1` is there twice");
+    check("object liba.so", "object libb.so.1", "`libb.so.1` is listed twice");
     check("file libb.so.1.2", "file /libb.so.1.2", "line 14: `file` is a file name, not `/libb.so.1.2`");
     check("package b", "glibc 2.40", "line 16: `glibc` is not a key of an object");
     check("presence present", "presence yes", "line 17: `presence` is present or doubtful, not `yes`");
@@ -506,7 +506,7 @@ fn a_broken_text_is_refused_with_its_line() {
     check(
         "  nodes B_10 B_9\n",
         "",
-        "line 13: `libb.so.1` says more about its nodes, but has no `nodes` line",
+        "line 13: `libb.so.1` has `since`, `uncertain` or `nodes-from` lines, but no `nodes` line",
     );
     check("nodes B_10 B_9", "nodes B_9 B_10 B_9", "line 13: `libb.so.1` has the node `B_9` twice");
     check("1.2.4 B_11", "1.2.4 B_9", "line 13: `libb.so.1` has the node `B_9` twice");

@@ -1,4 +1,4 @@
-//! Reading a table's text: the format is described in [`crate::baseline`].
+//! The parser of a baseline's text; [`crate::baseline`] describes the format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use crate::elf::version;
 use crate::error::{Error, Result};
 use crate::paths;
 
-/// What the lines after the header are about.
+/// The subject of the lines after the header.
 enum Block {
     Object(Box<ObjectDraft>),
-    /// With the line it begins in.
+    /// An object and the number of the line that begins it.
     Elf(usize, Box<ElfDraft>),
 }
 
-/// Reads a whole text. `arch` is the architecture of a text that does not say.
+/// Parses a whole text. `arch` is the architecture of a text that does not name one.
 pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     let mut header = Preamble::default();
     let mut blocks: Vec<Block> = Vec::new();
@@ -52,12 +52,12 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     header.finish(objects, arch)
 }
 
-/// What separates a key from its values, and these from each other.
+/// The characters that separate a key from its values, and the values from each other.
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// Whether a text has a control character other than a tab, which separates values.
 pub(super) fn has_control(text: &str) -> bool {
-    // Without an early exit, because that is several times faster on the texts that have none.
+    // The search has no early exit, which makes it several times faster on texts without control characters.
     let maybe =
         text.bytes().fold(false, |maybe, byte| maybe | (byte < b' ' && byte != b'\t') | (byte > b'~'));
     maybe && text.contains(|char: char| char.is_control() && char != '\t')
@@ -86,7 +86,7 @@ impl<'a> TextLine<'a> {
         Error::new(format!("line {}: {what}", self.line))
     }
 
-    /// The value, which must not be empty. It may contain spaces.
+    /// The value of the line, which must not be empty. It may contain spaces.
     pub(super) fn text(&self) -> Result<&'a str> {
         match self.value {
             "" => Err(self.error(format_args!("`{}` needs a value", shown(self.key)))),
@@ -97,12 +97,12 @@ impl<'a> TextLine<'a> {
         }
     }
 
-    /// The values, at least one, separated by spaces.
+    /// The values of the line, at least one, separated by spaces.
     pub(super) fn words(&self) -> Result<impl Iterator<Item = &'a str> + use<'a>> {
         Ok(self.text()?.split_ascii_whitespace())
     }
 
-    /// The only value.
+    /// The only value of the line.
     pub(super) fn word(&self) -> Result<&'a str> {
         match self.text()? {
             value if value.contains(BLANK) => {
@@ -112,7 +112,7 @@ impl<'a> TextLine<'a> {
         }
     }
 
-    /// The first of two values, and the rest.
+    /// The first of two values, and the rest of the line.
     pub(super) fn word_and_rest(&self, form: &str) -> Result<(&'a str, &'a str)> {
         match self.text()?.split_once(BLANK) {
             Some((word, rest)) => Ok((word, rest.trim_start())),
@@ -120,7 +120,7 @@ impl<'a> TextLine<'a> {
         }
     }
 
-    /// The only value, one of those that `known` takes.
+    /// The only value of the line, which `known` must accept.
     pub(super) fn one_of<T>(&self, expected: &str, known: impl FnOnce(&str) -> Option<T>) -> Result<T> {
         let word = self.word()?;
         known(word)
@@ -138,14 +138,14 @@ impl<'a> TextLine<'a> {
         self.one_of("an absolute path", |word| word.starts_with('/').then(|| word.to_owned()))
     }
 
-    /// The only value: an absolute path without `.`, `..` and empty parts.
+    /// The only value of the line: an absolute path without `.`, `..` and empty parts.
     pub(super) fn path(&self) -> Result<String> {
         self.one_of("a plain absolute path", |word| (paths::normalize(word) == word).then(|| word.to_owned()))
     }
 
-    /// `value`, if the only value is `yes`.
+    /// Returns `value` if the only value of the line is `yes`.
     pub(super) fn yes<T>(&self, value: T) -> Result<T> {
-        self.one_of("yes or not there", |word| (word == "yes").then_some(value))
+        self.one_of("yes or absent", |word| (word == "yes").then_some(value))
     }
 
     pub(super) fn date(&self) -> Result<String> {
@@ -156,7 +156,7 @@ impl<'a> TextLine<'a> {
         })
     }
 
-    /// Puts `value` in a place that a text may fill once.
+    /// Sets `place`, which a text may set only once.
     pub(super) fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<()> {
         match place.replace(value) {
             None => Ok(()),
@@ -164,12 +164,12 @@ impl<'a> TextLine<'a> {
         }
     }
 
-    pub(super) fn unknown_key(&self, of: &str) -> Error {
-        self.error(format_args!("`{}` is not a key of {of}", shown(self.key)))
+    pub(super) fn unknown_key(&self, block: &str) -> Error {
+        self.error(format_args!("`{}` is not a key of {block}", shown(self.key)))
     }
 }
 
-/// A word of the text, fit for a message: short, and without control characters.
+/// Makes a word of the text fit for a message: short, and without control characters.
 fn shown(word: &str) -> String {
     word.chars().take(80).map(|char| if char.is_control() { '?' } else { char }).collect()
 }
@@ -178,7 +178,7 @@ fn shown(word: &str) -> String {
 #[derive(Default)]
 struct Preamble {
     runtime: Option<String>,
-    /// The table that this one changes, and the line that names it.
+    /// The baseline that this one changes, and the line that names it.
     root: Option<(String, usize)>,
     keeps: Vec<Keep>,
     arch: Option<Arch>,
@@ -190,9 +190,9 @@ struct Preamble {
     library_paths: Vec<String>,
     lifecycle: Lifecycle,
     evidence: Vec<(String, String)>,
-    /// Those of `evidence`, with their lines.
+    /// The codes of `evidence`, with their lines.
     codes: BTreeMap<String, usize>,
-    /// What a captured root has.
+    /// The files of a captured root.
     root_files: Option<Root>,
 }
 
@@ -294,7 +294,7 @@ impl Preamble {
         let entries = &mut self.root_files.get_or_insert_default().entries;
         match entries.insert(path.clone(), entry) {
             None => Ok(()),
-            Some(_) => Err(Error::new(format!("line {line}: `{}` is there twice", shown(&path)))),
+            Some(_) => Err(Error::new(format!("line {line}: `{}` is listed twice", shown(&path)))),
         }
     }
 
@@ -310,7 +310,10 @@ impl Preamble {
         let arch = required(self.arch.or(arch), "arch")?;
         let root = match self.root.take() {
             Some((name, line)) => Some(super::embedded(&name, arch).ok_or_else(|| {
-                Error::new(format!("line {line}: no table is called `{}` for {arch}", shown(&name)))
+                Error::new(format!(
+                    "line {line}: there is no embedded baseline `{}` for {arch}",
+                    shown(&name)
+                ))
             })?),
             None => None,
         };
@@ -325,12 +328,12 @@ impl Preamble {
         }
         objects.sort_by(|a, b| a.soname.cmp(&b.soname));
         if let Some(pair) = objects.windows(2).find(|pair| pair[0].soname == pair[1].soname) {
-            return Err(Error::new(format!("`{}` is there twice", pair[0].soname)));
+            return Err(Error::new(format!("`{}` is listed twice", pair[0].soname)));
         }
         let default_dirs = required(self.default_dirs, "default-dirs")?;
         if let Some(files) = &self.root_files {
             if let Some(object) = objects.first().or(inherited.first()) {
-                let what = "has no place in a table with `elf`, `link`, `refused` or `cache` lines";
+                let what = "cannot be in a baseline with `elf`, `link`, `refused` or `cache` lines";
                 return Err(Error::new(format!("`object {}` {what}", object.soname)));
             }
             objects = files.objects(&default_dirs);
@@ -356,8 +359,8 @@ impl Preamble {
         })
     }
 
-    /// Takes from the root what the text does not say itself, the dates of its end excepted: those belong to
-    /// a name. The root's objects as this table has them.
+    /// Takes from the root all that the text does not state itself, except the dates of its end, which belong to a
+    /// name. Returns the root's objects as this baseline has them.
     fn inherit(&mut self, root: Option<&Baseline>) -> Result<Vec<Arc<SystemObject>>> {
         let Some(root) = root else {
             return match self.keeps.first() {
@@ -378,7 +381,7 @@ impl Preamble {
         }
         for (code, text) in &root.evidence {
             if let Some(line) = self.codes.insert(code.clone(), 0) {
-                return Err(Error::new(format!("line {line}: the evidence `{code}` is the root's already")));
+                return Err(Error::new(format!("line {line}: the root already has the evidence `{code}`")));
             }
             self.evidence.push((code.clone(), text.clone()));
         }
@@ -409,7 +412,7 @@ impl Preamble {
         Ok(kept)
     }
 
-    /// Refuses a code that no evidence line explains.
+    /// Returns an error for a code that no evidence line explains.
     fn explains<'a>(
         &self,
         line: usize,
@@ -427,7 +430,7 @@ impl Preamble {
     }
 }
 
-/// A `keep` line: objects of the root that stay, and how their presence is known here.
+/// A `keep` line: objects of the root that stay, and the evidence for their presence here.
 struct Keep {
     line: usize,
     evidence: Evidence,
@@ -437,7 +440,7 @@ struct Keep {
 
 /// An object whose lines are being read.
 struct ObjectDraft {
-    /// Of its `object` line.
+    /// The number of its `object` line.
     line: usize,
     soname: String,
     directory: Option<String>,
@@ -543,7 +546,11 @@ impl ObjectDraft {
             None if self.later.is_empty() && self.uncertain.is_empty() && self.nodes_from.is_none() => {
                 Nodes::Unknown
             }
-            None => return Err(error("says more about its nodes, but has no `nodes` line".to_owned())),
+            None => {
+                return Err(error(
+                    "has `since`, `uncertain` or `nodes-from` lines, but no `nodes` line".to_owned(),
+                ));
+            }
             Some(mut floor) => {
                 floor.sort_by(|a, b| version::compare(a, b));
                 self.later.sort_by(|a, b| version::compare(&a.node, &b.node));
@@ -575,12 +582,13 @@ impl ObjectDraft {
     }
 }
 
-/// A node that three sorted lists have more than once between them.
+/// A node that occurs more than once in three sorted lists.
 fn twice<'a>(floor: &'a [String], later: &'a [LaterNode], uncertain: &'a [String]) -> Option<&'a str> {
     if let Some(pair) = floor.windows(2).find(|pair| pair[0] == pair[1]) {
         return Some(&pair[0]);
     }
-    // Few objects have any of these, and then few. `floor` is searched by halves, so a hostile text gains nothing.
+    // Few objects have later or uncertain nodes, and those have few. `floor` is searched by halves, so a hostile text
+    // costs no more.
     let mut others: Vec<&str> = later.iter().map(|later| later.node.as_str()).collect();
     others.extend(uncertain.iter().map(String::as_str));
     others.sort_unstable();

@@ -179,20 +179,20 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
 
     let changed = |from: &str, to: &str| good.replacen(from, to, 1);
     let check = |text: &str, expected: &str| check(dir.path(), text, expected);
-    check("", "line 1: it is not `cargo-lambda-bundle-probe 1`");
+    check("", "line 1: expected `cargo-lambda-bundle-probe 1`");
     check("{\"errorMessage\": \"Task timed out after 3.00 seconds\"}", "line 1: it is not");
     check(&changed("probe 1", "probe 2"), "line 1: it is not");
-    check(&changed("end\n", ""), "line 12: it stops here, without the line `end`");
-    check(&format!("{good}\nmore"), "line 14: there is more behind `end`");
-    check(&changed("recorded 2026-11-24\n", ""), "line 12: it ends, and there was no `recorded`");
+    check(&changed("end\n", ""), "line 12: the text stops here, without the line `end`");
+    check(&format!("{good}\nmore"), "line 14: there is a line after `end`");
+    check(&changed("recorded 2026-11-24\n", ""), "line 12: the text has no `recorded` line");
     check(&changed("glibc 2.34\n", ""), "there was no `glibc`");
     check(&changed("default-dir /lib64\n", ""), "there was no `default-dir`");
     check(&changed("2.34", "two"), "line 4: `glibc` is a release like 2.34, not `two`");
     check(&changed("\tusr/lib64", ""), "line 5: expected `link PATH`, a tab and the target");
     check(&changed("glibc", "fnord"), "line 4: `fnord` is not a key of a probe");
     check(&changed("part 0", "part x"), "line 7: expected `part START BYTES`");
-    check(&changed("part 0", "part 1"), "line 7: the part ends behind the file's");
-    check(&changed("part 0", "part 18446744073709551615"), "line 7: the part ends behind the file's");
+    check(&changed("part 0", "part 1"), "line 7: the part ends after the file's");
+    check(&changed("part 0", "part 18446744073709551615"), "line 7: the part ends after the file's");
     check(&changed("part 0 f", "part 0 ?"), "line 7: the bytes of `part` are not Base64");
     check(&changed("link", "part 0 AAAA\nlink"), "line 5: a `part` without a `file` before it");
     check(
@@ -219,7 +219,7 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
     });
     check(
         &hole.collect::<String>(),
-        "line 6: a part of `/usr/lib64/ld-linux-x86-64.so.2` is missing that a loader reads",
+        "line 6: a part of `/usr/lib64/ld-linux-x86-64.so.2` that a loader reads is missing",
     );
     // What is a list, but of nothing that could start a program.
     fs::write(dir.path().join("list"), changed("/ld-linux", "/ld-other")).unwrap();

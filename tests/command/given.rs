@@ -135,9 +135,9 @@ fn files_that_are_no_baseline_are_refused_by_name_and_line() {
     refuses(elf("exports x deflate"), &["line 4: expected `exports INDEX SYMBOLS`\n"]);
     refuses(elf("exports 32768 deflate"), &["line 4: expected `exports INDEX SYMBOLS`\n"]);
     refuses(elf("defines one A_1"), &["line 4: expected `defines INDEX NODE`\n"]);
-    refuses(elf("pie no"), &["line 4: `pie` is yes or not there, not `no`\n"]);
+    refuses(elf("pie no"), &["line 4: `pie` is yes or absent, not `no`\n"]);
     refuses(elf("kernel 5"), &["line 4: `kernel` is a release like 3.2.0, not `5`\n"]);
-    refuses(elf("elf /usr/lib/liba.so.1"), &["line 4: `/usr/lib/liba.so.1` is there twice\n"]);
+    refuses(elf("elf /usr/lib/liba.so.1"), &["line 4: `/usr/lib/liba.so.1` is listed twice\n"]);
     refuses(
         elf("elf /usr/../lib/liba.so.1"),
         &["line 4: `elf` is a plain absolute path, not `/usr/../lib/liba.so.1`\n"],
@@ -146,7 +146,7 @@ fn files_that_are_no_baseline_are_refused_by_name_and_line() {
     refuses("runtime x\nlink lib usr/lib\n", &["line 2: `link` is a plain absolute path, not `lib`\n"]);
     refuses(
         format!("{CHANGE}elf /usr/lib/liba.so.1\n"),
-        &["`object libexpat.so.1` has no place in a table with `elf`"],
+        &["`object libexpat.so.1` cannot be in a baseline with `elf`"],
     );
 }
 

@@ -1,4 +1,4 @@
-//! Tables that are changes of others: language runtimes and base images.
+//! Baselines that change others: language runtimes and base images.
 
 use super::*;
 
@@ -111,7 +111,7 @@ fn who_is_there_on_them() {
         let table = embedded(name, arch).unwrap();
         assert_eq!(table.object(soname).map(|object| object.evidence), expected, "{name} {soname}");
     }
-    // A count that changes is a change of what users are told.
+    // A changed count changes what users read.
     for (name, x86_64, arm64) in [("python3.11", 78, 77), ("image:al2", 134, 133), ("image:al2023", 108, 107)]
     {
         let count = |arch| embedded(name, arch).unwrap().objects().len();
@@ -181,7 +181,7 @@ fn a_broken_change_is_refused_with_its_line() {
             Err(error) => assert_eq!(error.to_string(), expected),
         }
     }
-    check("root provided.al2023", "root nope", "line 2: no table is called `nope` for x86_64");
+    check("root provided.al2023", "root nope", "line 2: there is no embedded baseline `nope` for x86_64");
     check("root provided.al2023\n", "", "line 4: `keep` needs a `root`");
     check("arch x86_64\n", "", "no `arch` line before the first object");
     check(
@@ -196,5 +196,5 @@ fn a_broken_change_is_refused_with_its_line() {
     );
     check("libc.so.6 libz.so.1", "libc.so.6 libc.so.6", "line 5: `libc.so.6` is kept twice");
     check("libc.so.6 libz.so.1", "libnope.so.6", "line 5: `libnope.so.6` is not in the root");
-    check("evidence X", "evidence D", "line 4: the evidence `D` is the root's already");
+    check("evidence X", "evidence D", "line 4: the root already has the evidence `D`");
 }
