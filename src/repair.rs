@@ -1,6 +1,6 @@
 //! Edits to one ELF file: DT_RPATH, DT_RUNPATH, PT_INTERP, DT_NEEDED, and the versions and names of references.
 //!
-//! Bytes in, bytes out. What the edits should be is for `plan` to say; names and modes are for `archive`.
+//! Bytes in, bytes out. `plan` decides what the edits are; names and modes are for `archive`.
 //!
 //! Every old byte stays at its offset and at its address, and so does the program header table: kernels
 //! before 5.10.110 and user-mode emulators compute AT_PHDR from `e_phoff`, and crash where the table moved.
@@ -22,14 +22,14 @@
 //! symbols, versions. New entries of .dynamic take spare DT_NULL entries (GNU ld, gold and mold leave some),
 //! then the place of DT_RELACOUNT, a hint (LLD leaves none spare), then that of a DT_FLAGS which repeats
 //! DT_FLAGS_1. If they do not fit, .dynamic moves too, and the new segment is writable, because ld.so writes
-//! into .dynamic. The slot of the PT_LOAD is the one that costs least, see [`Lost`]. Where there is none (musl's
+//! into .dynamic. The slot of the PT_LOAD is the slot that costs least, see [`Lost`]. Without a slot (musl's
 //! GNU toolchain writes no notes) the last PT_LOAD is written again behind the end of the file, its .bss as
 //! zeros, and grows there. Edits that bring no new string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
 //!
-//! What stands behind the end of the ELF file (see [`tail`]) stays at its offset and comes once more at the end: some
-//! programs look for it from the end of their file, others at an offset that they have kept, and some do both (SBCL
-//! reads an absolute offset from the last bytes). Both copies have the same place in a page, so that a payload can be
-//! mapped. Moved alone, or left alone, it would be lost to one half of them.
+//! The bytes after the end of the ELF file (see [`tail`]) stay at their offset and are repeated at the end: some
+//! programs look for them from the end of their file, others at an offset that they have stored, and some do both
+//! (SBCL reads an absolute offset from the last bytes). Both copies have the same place in a page, so that a payload
+//! can be mapped. If they were only moved, or only left in place, some of these programs would not find them.
 //!
 //! Edit the original, never an edited file: the second edit finds the slot taken, and strings pile up.
 //!
@@ -52,39 +52,39 @@ pub use rebind::rebound;
 
 use crate::elf::{self, ElfError, ElfFacts};
 
-/// What to change in one ELF file. The default changes nothing.
+/// The changes to make in one ELF file. The default changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edits {
-    /// DT_RPATH becomes this; every DT_RUNPATH and any other DT_RPATH goes.
+    /// The new DT_RPATH; every DT_RUNPATH and any other DT_RPATH is removed.
     ///
-    /// DT_RUNPATH goes because an object that has one neither uses its own DT_RPATH nor, for its own needs,
+    /// DT_RUNPATH is removed because an object with DT_RUNPATH neither uses its own DT_RPATH nor, for its own needs,
     /// that of the program: `LD_LIBRARY_PATH` would win.
     pub rpath: Option<String>,
-    /// Every DT_RPATH and DT_RUNPATH goes and none is set; with `rpath` it adds nothing.
+    /// Whether every DT_RPATH and DT_RUNPATH is removed and none is set; has no effect if `rpath` is set.
     pub drop_runpath: bool,
-    /// PT_INTERP. At most 4,095 bytes, the kernel's limit.
+    /// The new PT_INTERP. At most 4,095 bytes, the kernel's limit.
     pub interpreter: Option<String>,
-    /// Needed names, old and new. Every name must be needed.
+    /// Needed names, old and new. Every old name must be needed.
     ///
-    /// `vn_file` of DT_VERNEED follows: ld.so looks for it among the names by which objects were asked for
-    /// (`_dl_name_match_p`: the path opened and every DT_NEEDED string that led there; the SONAME counts only
-    /// once something asked for it). An old name that nobody asks for any more fails an assertion in
-    /// `_dl_check_map_versions`. The new name was asked for by this very object, so it always matches.
+    /// `vn_file` of DT_VERNEED is changed, too: ld.so looks for it among the names by which objects were needed
+    /// (`_dl_name_match_p`: the path opened and every DT_NEEDED string that led there; the SONAME counts only once
+    /// something needed it). An old name that no object needs any more fails an assertion in
+    /// `_dl_check_map_versions`. This very object needs the new name, so it always matches.
     pub rename_needed: Vec<(String, String)>,
-    /// Needed names to add, behind those there are.
+    /// Needed names to add, after the existing ones.
     pub add_needed: Vec<String>,
-    /// Version nodes that are no longer asked for: the references under them lose their version.
+    /// Version nodes that are no longer needed: the references under them lose their version.
     pub unbind: Vec<VersionNode>,
     /// New names of functions that are referred to under one of these nodes, old and new.
     pub rename_symbols: Vec<(String, String)>,
 }
 
-/// A version node that a file asks for.
+/// A version node that a file needs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionNode {
     /// `vn_file`.
     pub file: String,
-    /// The node.
+    /// The name of the node.
     pub node: String,
 }
 
@@ -93,26 +93,26 @@ pub struct VersionNode {
 pub struct Edited {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// What was given up for the edit, in the order of [`Lost`].
+    /// What the edit removed, in the order of [`Lost`].
     pub lost: Vec<Lost>,
 }
 
-/// Something that an edited file does no longer say or do.
+/// Something that an edited file no longer has or does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lost {
-    /// No PT_NOTE covers the build-id: crash reporters that walk program headers, and readers of a core
-    /// file without the program, do not find it. `readelf -n`, `file` and gdb do, through the section header.
+    /// No PT_NOTE covers the build-id: crash reporters that walk program headers, and readers of a core file without
+    /// the program, do not find it. `readelf -n`, `file` and gdb do, through the section header.
     BuildIdNote,
-    /// The build-id is no longer in the first page: readers of a core file without the program do not find
-    /// it. Everyone else does.
+    /// The build-id is no longer in the first page: readers of a core file without the program do not find it. All
+    /// other readers do.
     BuildIdInCore,
-    /// No PT_NOTE covers the ABI tag: ld.so does not say "kernel too old".
+    /// No PT_NOTE covers the ABI tag: ld.so does not report "kernel too old".
     KernelCheck,
-    /// No PT_NOTE covers some other note (Go's build-id, package metadata).
+    /// No PT_NOTE covers another note (Go's build-id, package metadata).
     OtherNote,
-    /// DT_RELACOUNT, a hint that saves ld.so a comparison for each relative relocation.
+    /// There is no DT_RELACOUNT, a hint that saves ld.so a comparison for each relative relocation.
     RelativeCount,
-    /// .dynamic was moved: PT_GNU_RELRO does not cover it, and code that reads `_DYNAMIC` sees the old one.
+    /// .dynamic was moved: PT_GNU_RELRO does not cover it, and code that reads `_DYNAMIC` sees the old section.
     DynamicInPlace,
 }
 
@@ -129,30 +129,32 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Why a file cannot be edited. The text follows the file's name: "could not edit `x`: ...".
+/// The reason why a file cannot be edited. The text follows the file's name: "could not edit `x`: ...".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The file cannot be read in the first place.
+    /// The file cannot be parsed.
     Unreadable(ElfError),
-    /// Not a 64-bit little-endian file for x86_64 or aarch64, or neither a program nor a shared library.
+    /// The file is not a 64-bit little-endian file for x86_64 or aarch64, or is neither a program nor a shared
+    /// library.
     Kind,
-    /// No PT_DYNAMIC, or a program without PT_INTERP: no loader would read the edit.
+    /// The file has no PT_DYNAMIC, or is a program without PT_INTERP: no loader would read the edit.
     Static,
-    /// A table is not where the loader and the file agree on, or a PT_LOAD is out of order. Says which.
+    /// The loader and the file disagree about the place of a table, or a PT_LOAD is out of order, as the text
+    /// explains.
     Layout(&'static str),
-    /// No program header can be given up for the new segment.
+    /// No program header can be replaced by that of the new segment.
     NoSlot,
     /// No address is left above the last segment.
     NoAddress,
-    /// An interpreter was asked for, and the file has none to replace.
+    /// An interpreter is to be set, and the file has none to replace.
     NoInterpreter,
-    /// A name to be replaced that the file does not need.
+    /// The file does not need this name, which is to be replaced.
     NotNeeded(String),
-    /// A version node to be dropped that the file does not ask for.
+    /// The file does not need this version node, which is to be dropped.
     NoNode(String),
-    /// A string that an ELF file or the kernel cannot take. Says which.
+    /// An ELF file or the kernel cannot take a string, as the text explains.
     Text(&'static str),
-    /// The edited file does not read as asked: tables overlap. Says what differs.
+    /// This part of the edited file does not read as it should: tables overlap.
     Unproven(&'static str),
 }
 
@@ -167,7 +169,7 @@ impl fmt::Display for Refusal {
             Refusal::NoAddress => f.write_str("it has no room in its address space behind its last segment"),
             Refusal::NoInterpreter => f.write_str("it names no interpreter that could be replaced"),
             Refusal::NotNeeded(name) => write!(f, "it does not need `{name}`"),
-            Refusal::NoNode(node) => write!(f, "it does not ask for `{node}`"),
+            Refusal::NoNode(node) => write!(f, "it does not need `{node}`"),
             Refusal::Text(why) => f.write_str(why),
             Refusal::Unproven(what) => write!(f, "{what} would change with the edit; its tables overlap"),
         }
@@ -176,19 +178,19 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The file with the edits made.
+/// Makes the edits and returns the edited file.
 ///
-/// The result was read back: it has what was asked for, and its other names, versions and symbols are the
-/// original's. The interpreter's existence and mode (the kernel wants an x bit) are the caller's.
+/// The result was read back: it has the requested edits, and its other names, versions and symbols are the
+/// original's. The caller ensures that the interpreter exists and has an x bit, which the kernel requires.
 ///
 /// # Errors
 ///
-/// [`Refusal`] for a file that cannot be edited; nothing was done then.
+/// [`Refusal`] for a file that cannot be edited; there is no partial result.
 pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Edited, Refusal> {
     check_texts(edits)?;
     let before = elf::parse(bytes).map_err(Refusal::Unreadable)?;
     let arch = before.arch().ok_or(Refusal::Kind)?;
-    // musl's start code in a static-pie needs the PT_PHDR that a library can spare.
+    // musl's start code in a static-pie needs the PT_PHDR, which a library could spare.
     if before.is_program() && before.interpreter.is_none() {
         return Err(Refusal::Static);
     }
@@ -217,24 +219,25 @@ fn check_texts(edits: &Edits) -> Result<(), Refusal> {
     if interpreter.iter().chain(needed()).any(String::is_empty) {
         return Err(Refusal::Text("a new name is empty"));
     }
-    // The kernel takes PATH_MAX bytes, the NUL among them.
+    // The kernel takes PATH_MAX bytes, including the NUL.
     if interpreter.as_ref().is_some_and(|path| path.len() > 4095) {
         return Err(Refusal::Text("the new interpreter's path is longer than 4,095 bytes"));
     }
     Ok(())
 }
 
-/// Checks that the loader would read what was asked for, and all else as before.
+/// Checks that the loader would read the requested edits, and everything else as before.
 fn prove(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Result<(), Refusal> {
     changed(before, after, edits).map_or(Ok(()), |what| Err(Refusal::Unproven(what)))
 }
 
-/// What the loader would read differently in two versions of one file, such as "its RPATH"; `None` if nothing.
+/// The part that the loader would read differently in two versions of one file, such as "its RPATH"; `None` if there
+/// is none.
 pub fn difference(before: &ElfFacts, after: &ElfFacts) -> Option<&'static str> {
     changed(before, after, &Edits::default())
 }
 
-/// The first thing that is neither as before nor as the edits want it.
+/// The first part that is neither as before nor as the edits require.
 fn changed(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Option<&'static str> {
     let before = &rebind::rebound(before, edits);
     let mut needed: Vec<String> = before.needed.iter().map(|name| renamed(edits, name)).collect();
@@ -259,7 +262,7 @@ fn changed(before: &ElfFacts, after: &ElfFacts, edits: &Edits) -> Option<&'stati
         (after.soname == before.soname, "its SONAME"),
         (after.auxiliary == before.auxiliary && after.filter == before.filter, "a filter"),
         (after.object_type == before.object_type && after.machine == before.machine, "its kind"),
-        // Not `flags`: DT_FLAGS may have made way where DT_FLAGS_1 says the same.
+        // `flags` is not compared: DT_FLAGS may have been removed where DT_FLAGS_1 says the same.
         (after.binds_now() == before.binds_now() && after.flags_1 == before.flags_1, "a flag"),
         (after.has_relr == before.has_relr, "a relocation table"),
         (after.has_versym == before.has_versym, "the symbol versions"),

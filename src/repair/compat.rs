@@ -1,20 +1,22 @@
-//! The shared object that brings functions which the runtime's glibc lacks altogether.
+//! The shared object with functions that the runtime's glibc lacks altogether.
 //!
-//! glibc has `strlcpy` since 2.38 and `arc4random` since 2.36, and no older name does the same. What is linked to
-//! them gets a need of this object, behind all others: a newer glibc, which is loaded before it, answers first.
+//! glibc has `strlcpy` since 2.38 and `arc4random` since 2.36, and no older function does the same. A file that
+//! refers to them gets a need of this object, after all other needs: a newer glibc, which is loaded before it,
+//! answers first.
 //!
-//! The code is assembled from `compat/*.S`, and checked in, so that building the crate takes no assembler. The ELF file
-//! around it is written here, the same bytes on every host: one segment with the tables and the code, one with
-//! two slots for functions of libc.so.6 and the dynamic segment. It has no symbol versions. Its definitions
-//! therefore answer references with and without one; ld.so's assertion about objects without versions is for
-//! those that a version need names (`check_match` in elf/dl-lookup.c), and none names this one.
+//! The code is assembled from `compat/*.S` and checked in, so that building the crate takes no assembler. The ELF
+//! file around it is written by this module, with the same bytes on every host: one segment with the tables and the
+//! code, one with two slots for functions of libc.so.6 and the dynamic segment. It has no symbol versions. Its
+//! definitions therefore answer references with and without a version; ld.so's assertion about objects without
+//! versions is only for files that a version need names (`check_match` in elf/dl-lookup.c), and no need names this
+//! object.
 
 use crate::elf::Arch;
 
-/// Its SONAME and file name.
+/// The SONAME and file name of the object.
 pub const COMPAT: &str = "liblambda-bundle-compat.so.1";
 
-/// The functions it defines, sorted, with their places in the code.
+/// The functions that the object defines, sorted, with their places in the code.
 const FUNCTIONS: &[Function] = &[
     Function { name: "__strlcat_chk", x86_64: 0x3b, aarch64: 0x54 },
     Function { name: "__strlcpy_chk", x86_64: 0, aarch64: 0 },
@@ -43,16 +45,16 @@ pub fn compat_defines(name: &str) -> bool {
     FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).is_ok()
 }
 
-/// How far the addresses of the second segment are from their places in the file: the largest page.
+/// The distance from a place in the file to its address in the second segment: the largest page.
 const PAGE: u64 = 0x1_0000;
-/// The room for code: the slots are this and [`PAGE`] behind its start.
+/// The space for code: the slots are this and [`PAGE`] after its start.
 const CODE_SIZE: u64 = 0x400;
 
 const SYMBOL: u64 = 24;
 const RELOCATION: u64 = 24;
 const BUCKETS: u32 = 16;
 
-/// The object's bytes.
+/// Returns the bytes of the object.
 pub fn compat_object(arch: Arch) -> Vec<u8> {
     let code: &[u8] = match arch {
         Arch::X86_64 => include_bytes!("compat/x86_64.bin"),
@@ -79,7 +81,7 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
     for (index, name) in functions.iter().enumerate() {
         let end =
             places.iter().copied().filter(|place| *place > places[index]).min().unwrap_or(code.len() as u64);
-        // STB_GLOBAL, STT_FUNC; the section of the code is the fifth.
+        // STB_GLOBAL, STT_FUNC; the code is in the fifth section.
         file.words(&[*name as u32, 0x12 | 5 << 16, (code_at + places[index]) as u32, 0]);
         file.words(&[(end - places[index]) as u32, 0]);
     }
@@ -122,7 +124,7 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
             size: end - dynamic,
             align: 8,
         },
-        // PT_GNU_STACK: no execution of it.
+        // PT_GNU_STACK: the stack is not executable.
         Segment { kind: 0x6474_e551, flags: 6, offset: 0, address: 0, size: 0, align: 16 },
     ];
     file.finish(arch, &segments, data)
@@ -171,7 +173,7 @@ impl Strings {
     }
 }
 
-/// What a section header says beside places: name, `sh_type`, `sh_flags`, `sh_link`, `sh_info`, `sh_entsize`.
+/// The fields of a section header except places: name, `sh_type`, `sh_flags`, `sh_link`, `sh_info`, `sh_entsize`.
 struct Kind {
     name: &'static str,
     kind: u32,
@@ -185,7 +187,7 @@ struct Section {
     kind: Kind,
     offset: u64,
     align: u64,
-    /// One past its last byte; 0 until it is ended.
+    /// One past the last byte of the section; 0 until the section is ended.
     end: u64,
 }
 
@@ -204,7 +206,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Begins a section; says where in the file.
+    /// Begins a section; returns its place in the file.
     fn begin(&mut self, kind: Kind, align: u64) -> u64 {
         self.end();
         let offset = (self.bytes.len() as u64).next_multiple_of(align);
@@ -213,7 +215,7 @@ impl Writer {
         offset
     }
 
-    /// Ends the section that was begun last; says where.
+    /// Ends the section that was begun last; returns its end.
     fn end(&mut self) -> u64 {
         let end = self.bytes.len() as u64;
         if let Some(section) = self.sections.last_mut().filter(|section| section.end == 0) {

@@ -1,4 +1,4 @@
-//! The entries of .dynamic and the strings behind them, as the edits want them.
+//! The entries of .dynamic and the strings after them, with the edits.
 
 use super::image::{DT_NEEDED, Image, u16_at, u32_at};
 use super::rebind::NewName;
@@ -13,27 +13,27 @@ const DT_VERNEED: u64 = 0x6fff_fffe;
 const DF_BIND_NOW: u64 = 0x8;
 const DF_1_NOW: u64 = 0x1;
 
-/// What .dynamic, .dynstr and DT_VERNEED shall say.
+/// The new contents of .dynamic, .dynstr and DT_VERNEED.
 pub(super) struct Plan {
-    /// The entries, DT_NULL not among them. DT_STRTAB and DT_STRSZ are still the old ones.
+    /// The entries without DT_NULL. DT_STRTAB and DT_STRSZ are still the old ones.
     pub entries: Vec<(u64, u64)>,
-    /// The entries fit in the place of the old ones.
+    /// Whether the entries fit in the place of the old ones.
     pub in_place: bool,
-    /// Strings to be put behind the old ones.
+    /// Strings to be added after the old ones.
     pub new_strings: Vec<u8>,
     /// Places in the file of `vn_file` and `st_name` values, with the new values.
     pub names: Vec<(usize, u32)>,
     pub lost: Vec<Lost>,
 }
 
-/// What the edits come to. `renamed` has the symbols that get another name.
+/// Plans the edits. `renamed` has the symbols that get another name.
 pub(super) fn plan(image: &Image, edits: &Edits, renamed: &[NewName]) -> Result<Plan, Refusal> {
     let mut strings = Strings { old: image.strings, new: Vec::new() };
     let mut entries = image.entries.clone();
     let mut names = Vec::new();
 
     for (from, to) in &edits.rename_needed {
-        // On the original: a name that another rename brought is not renamed again.
+        // The names are compared with the original: a name that another rename set is not renamed again.
         let places = (0..image.entries.len())
             .filter(|&place| image.entries[place].0 == DT_NEEDED && strings.is(image.entries[place].1, from));
         let places: Vec<usize> = places.collect();
@@ -68,12 +68,12 @@ pub(super) fn plan(image: &Image, edits: &Edits, renamed: &[NewName]) -> Result<
     Ok(Plan { entries, in_place, new_strings: strings.new, names, lost })
 }
 
-/// The place behind the last DT_NEEDED. ld.so does not mind the order of entries, readers of `readelf -d` do.
+/// The index after the last DT_NEEDED. ld.so ignores the order of entries, readers of `readelf -d` do not.
 fn behind_needed(entries: &[(u64, u64)]) -> usize {
     entries.iter().rposition(|(tag, _)| *tag == DT_NEEDED).map_or(0, |place| place + 1)
 }
 
-/// The entries for the place of the old ones, without what can be missed; or all of them, to be moved.
+/// The entries for the place of the old ones, without dispensable entries; or all of them, to be moved.
 fn fit(entries: Vec<(u64, u64)>, capacity: usize) -> (Vec<(u64, u64)>, bool, Vec<Lost>) {
     if entries.len() <= capacity {
         return (entries, true, Vec::new());
@@ -87,19 +87,19 @@ fn fit(entries: Vec<(u64, u64)>, capacity: usize) -> (Vec<(u64, u64)>, bool, Vec
     if fewer.len() <= capacity { (fewer, true, lost) } else { (entries, false, vec![Lost::DynamicInPlace]) }
 }
 
-/// Whether DT_FLAGS says nothing that DT_FLAGS_1 does not say too.
+/// Whether DT_FLAGS repeats DT_FLAGS_1.
 fn now_twice(entries: &[(u64, u64)]) -> bool {
     let values = |wanted| entries.iter().filter(move |(tag, _)| *tag == wanted).map(|(_, value)| *value);
     values(DT_FLAGS).all(|flags| flags == DF_BIND_NOW)
         && values(DT_FLAGS_1).next_back().is_some_and(|flags| flags & DF_1_NOW != 0)
 }
 
-/// The places of the `vn_file` values that are `name`.
+/// The places of the `vn_file` values that name `name`.
 fn version_files_named(image: &Image, strings: &Strings, name: &str) -> Result<Vec<usize>, Refusal> {
     let mut places = Vec::new();
     let table = image.entries.iter().rev().find(|(tag, _)| *tag == DT_VERNEED);
     let Some(&(_, mut address)) = table else { return Ok(places) };
-    // The table was read before, so it ends.
+    // The table was read before, so it has an end.
     loop {
         let entry = image
             .file_range(address, 16)
@@ -116,7 +116,7 @@ fn version_files_named(image: &Image, strings: &Strings, name: &str) -> Result<V
     }
 }
 
-/// The old string table, and what is to stand behind it.
+/// The old string table, and the strings to be added after it.
 struct Strings<'a> {
     old: &'a [u8],
     new: Vec<u8>,
@@ -129,7 +129,7 @@ impl Strings<'_> {
         tail.and_then(|tail| tail.strip_prefix(text.as_bytes())).is_some_and(|rest| rest.first() == Some(&0))
     }
 
-    /// Where `text` is, if need be from now on. The end of a longer string will do.
+    /// The offset of `text`, which is added if it is not there yet. The end of a longer string is used, too.
     fn offset(&mut self, text: &str) -> Result<u32, Refusal> {
         let wanted = [text.as_bytes(), b"\0"].concat();
         let found = memchr::memmem::find(self.old, &wanted)
@@ -142,7 +142,7 @@ impl Strings<'_> {
             self.new.extend(&wanted);
             at
         });
-        // DT_VERNEED and the symbols have 32 bits for it.
+        // The fields in DT_VERNEED and the symbols have 32 bits.
         u32::try_from(at).map_err(|_| Refusal::Layout("its dynamic string table is larger than 4 GiB"))
     }
 }

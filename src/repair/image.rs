@@ -58,18 +58,18 @@ impl Header {
         }
     }
 
-    /// The header of the same kind for `size` bytes at another place.
+    /// The header with the same kind, for `size` bytes at another place.
     pub fn moved(&self, offset: u64, address: u64, size: u64) -> Header {
         Header { offset, address, physical: address, file_size: size, memory_size: size, ..*self }
     }
 
-    /// The bytes in the file; empty where the end would overflow.
+    /// The range of its bytes in the file; empty where the end would overflow.
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset.checked_add(self.file_size).unwrap_or(self.offset)
     }
 }
 
-/// One section header; its place in the file and what is used of it.
+/// One section header: its place in the file, and the fields that edits use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Section {
     pub at: usize,
@@ -87,19 +87,19 @@ pub(super) struct Image<'a> {
     /// `e_phoff`.
     pub table: u64,
     pub headers: Vec<Header>,
-    /// Empty where there are none, or where they make no sense: they are advice.
+    /// The section headers; empty if there are none, or if they make no sense: the loader ignores them.
     pub sections: Vec<Section>,
-    /// Index of PT_DYNAMIC in `headers`.
+    /// The index of PT_DYNAMIC in `headers`.
     pub dynamic_header: usize,
-    /// Offset of .dynamic in the file.
+    /// The offset of .dynamic in the file.
     pub dynamic: usize,
-    /// Its entries up to the first DT_NULL.
+    /// The entries of .dynamic up to the first DT_NULL.
     pub entries: Vec<(u64, u64)>,
-    /// How many entries it can have in place, with one DT_NULL behind them.
+    /// The number of entries that fit in place, with one DT_NULL after them.
     pub capacity: usize,
     /// The dynamic string table.
     pub strings: &'a [u8],
-    /// Its address.
+    /// The address of the dynamic string table.
     pub strings_address: u64,
 }
 
@@ -115,14 +115,14 @@ impl<'a> Image<'a> {
         check_loads(bytes, &headers)?;
         let sections = read_sections(bytes);
 
-        // As ld.so, the last one.
+        // ld.so takes the last one.
         let dynamic_header =
             headers.iter().rposition(|header| header.kind == PT_DYNAMIC).ok_or(Refusal::Static)?;
         let header = headers[dynamic_header];
         let dynamic = file_range(&headers, header.address, header.file_size)
             .ok_or(Refusal::Layout("its dynamic segment is not in the file"))?;
         if dynamic.start as u64 != header.offset {
-            return Err(Refusal::Layout("the place and the address of its dynamic segment do not agree"));
+            return Err(Refusal::Layout("the offset and the address of its dynamic segment do not agree"));
         }
         const SHT_NOBITS: u32 = 8;
         if sections.iter().any(|section| section.kind == SHT_NOBITS && section.address == header.address) {
@@ -136,7 +136,7 @@ impl<'a> Image<'a> {
             .iter()
             .position(|(tag, _)| *tag == 0)
             .ok_or(Refusal::Layout("its dynamic segment has no end"))?;
-        // Behind DT_NULL only what is zero is spare.
+        // Only zeros after DT_NULL are spare entries.
         let spare = all[end..].iter().take_while(|entry| **entry == (0, 0)).count();
 
         let value = |wanted| all[..end].iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
@@ -169,12 +169,12 @@ impl<'a> Image<'a> {
         self.table + self.headers.len() as u64 * SEGMENT_HEADER
     }
 
-    /// Where `size` bytes at an address are in the file: inside one PT_LOAD, in its file part.
+    /// The place in the file of `size` bytes at an address: inside the file part of one PT_LOAD.
     pub fn file_range(&self, address: u64, size: u64) -> Option<Range<usize>> {
         file_range(&self.headers, address, size)
     }
 
-    /// The bytes of a segment; none where it lies outside the file.
+    /// The bytes of a segment; empty if it lies outside the file.
     pub fn segment(&self, header: &Header) -> &'a [u8] {
         let range = header.range();
         let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
@@ -183,7 +183,7 @@ impl<'a> Image<'a> {
 }
 
 fn read_headers(bytes: &[u8], table: u64) -> Result<Vec<Header>, Refusal> {
-    /// `e_phnum` where the number is elsewhere.
+    /// The value of `e_phnum` if the number is stored elsewhere.
     const PN_XNUM: u16 = 0xffff;
     let (entry_size, count) = (u16_at(bytes, 54), u16_at(bytes, 56));
     let end = table.checked_add(u64::from(count) * SEGMENT_HEADER);

@@ -1,4 +1,4 @@
-//! Writes the edited file.
+//! The writer of the edited file.
 
 use crate::elf::Arch;
 
@@ -51,10 +51,10 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
             Slot::Replace(_) | Slot::Grow(_) => Segment::behind(image)?,
         };
 
-        // What has an alignment comes first.
+        // Parts with an alignment come first.
         if !in_place {
             let size = (entries.len() as u64 + 1) * 16;
-            // Filled in below, when the strings have their place.
+            // Filled in below, once the strings have their places.
             new.align(16);
             let place = new.push(&vec![0; size as usize]);
             dynamic = place.offset as usize;
@@ -107,7 +107,8 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
             }
         }
         if written_again.is_none() {
-            // Above all others and behind them: kernel 5.10 and ld.so 2.34 want PT_LOADs to ascend.
+            // It comes after all others and has the highest address: kernel 5.10 and ld.so 2.34 require PT_LOADs to
+            // ascend.
             let last = headers.iter().rposition(|header| header.kind == PT_LOAD).map_or(0, |last| last + 1);
             headers.insert(last, load);
         }
@@ -115,7 +116,7 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
     }
 
     let mut bytes = with_segment(image.bytes, segment.as_ref());
-    // The count may have grown by one; `room` has seen that it fits.
+    // The count may have grown by one; `room` has checked that it fits.
     bytes[56..58].copy_from_slice(&(headers.len() as u16).to_le_bytes());
     for (index, header) in headers.iter().enumerate() {
         header.write(&mut bytes, image.table as usize + index * SEGMENT_HEADER as usize);
@@ -142,13 +143,13 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
     Ok(Edited { bytes, lost })
 }
 
-/// The old bytes, the new segment behind them, and the old tail once more at the end.
+/// The old bytes, the new segment after them, and a copy of the old tail at the end.
 fn with_segment(old: &[u8], new: Option<&Segment>) -> Vec<u8> {
     let Some(new) = new else { return old.to_vec() };
     let tail = tail::of(old);
     let mut end = new.offset as usize + new.bytes.len();
     if !tail.is_empty() {
-        // The same place in a page.
+        // Both copies have the same place in a page.
         let page = FILE_ALIGN as usize;
         end += (old.len() - tail.len() + page - end % page) % page;
     }
@@ -189,7 +190,7 @@ fn move_notes(
     };
 }
 
-/// The last PT_LOAD with its .bss, written once more behind the end of the file.
+/// The last PT_LOAD with its .bss, written again after the end of the file.
 struct WrittenAgain {
     load: Header,
     offset: u64,
@@ -202,7 +203,7 @@ impl WrittenAgain {
         Ok(WrittenAgain { load: *load, offset: start + load.address % align })
     }
 
-    /// Where a byte of the file is now.
+    /// The new place of a byte of the file.
     fn place(&self, offset: u64) -> u64 {
         if self.load.range().contains(&offset) { offset - self.load.offset + self.offset } else { offset }
     }
@@ -233,7 +234,7 @@ struct Place {
     address: u64,
 }
 
-/// The new segment, while it grows.
+/// The new segment while it grows.
 struct Segment {
     offset: u64,
     address: u64,
@@ -241,7 +242,7 @@ struct Segment {
 }
 
 impl Segment {
-    /// Behind the end of the file, and above every other segment.
+    /// An empty segment after the end of the file, and above every other segment.
     fn behind(image: &Image) -> Result<Segment, Refusal> {
         let offset = (image.bytes.len() as u64).next_multiple_of(FILE_ALIGN);
         let mut align = segment_align(image.arch);
@@ -256,21 +257,21 @@ impl Segment {
         Ok(Segment { offset, address, bytes: Vec::new() })
     }
 
-    /// A segment as it is, its .bss as zeros, so that it can grow.
+    /// An existing segment with its .bss as zeros, so that it can grow.
     fn again(image: &Image, load: &Header, again: &WrittenAgain) -> Segment {
         let mut bytes = image.segment(load).to_vec();
         bytes.resize(load.memory_size as usize, 0);
         Segment { offset: again.offset, address: load.address, bytes }
     }
 
-    /// Fills up to the next multiple.
+    /// Fills the segment with zeros up to the next multiple.
     fn align(&mut self, align: u64) {
         let end = self.address + self.bytes.len() as u64;
         let fill = end.next_multiple_of(align) - end;
         self.bytes.resize(self.bytes.len() + fill as usize, 0);
     }
 
-    /// Puts bytes behind those that are there.
+    /// Appends bytes. Returns their place.
     fn push(&mut self, bytes: &[u8]) -> Place {
         let at = self.bytes.len() as u64;
         self.bytes.extend_from_slice(bytes);
@@ -301,7 +302,7 @@ fn segment_align(arch: Arch) -> u64 {
     }
 }
 
-/// Something that is elsewhere now, by the kind and the old addresses of its sections.
+/// A part that was moved, identified by the kind and the old addresses of its sections.
 struct Moved {
     kind: u32,
     from: u64,
@@ -312,7 +313,7 @@ struct Moved {
 }
 
 impl Moved {
-    /// One section.
+    /// A part that is one section.
     fn whole(kind: u32, from: u64, place: Place, size: u64) -> Moved {
         Moved { kind, from, span: 1, place, size: Some(size) }
     }
@@ -324,7 +325,7 @@ impl Moved {
             && section.address - self.from < self.span
     }
 
-    /// Section headers are for tools: readelf, gdb and strip find the strings through them.
+    /// Updates a section header. Tools use it: readelf, gdb and strip find the strings through section headers.
     fn write(&self, section: &Section, bytes: &mut [u8]) {
         let skip = section.address - self.from;
         put_u64(bytes, section.at + 16, self.place.address + skip);

@@ -1,9 +1,9 @@
-//! References that lose their version, and those that get another name.
+//! References that lose their version or get another name.
 //!
-//! A program that was linked against a newer glibc refers to `strtol` as `__isoc23_strtol`, version `GLIBC_2.38`,
-//! and to `fmod` as version `GLIBC_2.38` of it. A runtime whose glibc lacks the node refuses the file. The edit
-//! gives such a reference what the same source would have bound had it been linked against the runtime's own
-//! glibc: it takes the version away, and where the name is new, too, it puts the older name in its place.
+//! A program that was linked against a newer glibc refers to `strtol` as `__isoc23_strtol`, version `GLIBC_2.38`, and
+//! to `fmod` with version `GLIBC_2.38`. A runtime whose glibc lacks the node refuses the file. The edit binds such a
+//! reference to the definition that the same source would have got if it had been linked against the runtime's own
+//! glibc: it removes the version, and where the name is new, too, it replaces the name by the older one.
 //!
 //! The entry of DT_VERSYM becomes 1, VER_NDX_GLOBAL: `_dl_lookup_symbol_x` is then called without a version,
 //! because `l_versions[1]` has no hash (`RESOLVE_MAP` in elf/dl-reloc.c). `check_match` in elf/dl-lookup.c gives
@@ -11,19 +11,19 @@
 //! chain, and its Verneed when it was the last one there. VER_FLG_WEAK would be less of an edit, but
 //! `match_symbol` in elf/dl-version.c then prints a line at each start.
 //!
-//! Nothing else in the file refers to what is changed:
+//! Nothing else in the file refers to the changed fields:
 //! - Relocations name symbols by their index, which stays, and DT_VERSYM goes by the same index.
 //! - Undefined symbols are in no chain of DT_GNU_HASH. In the chains of DT_HASH they are, by their old name: a
 //!   lookup comes upon them, compares the names, and passes them over as it did before, because they are
 //!   undefined (`check_match` wants a section or a value).
-//! - A program at a fixed address may have the address of its own procedure linkage table as the value of an
+//! - A program at a fixed address may store the address of its own procedure linkage table as the value of an
 //!   undefined function, which then is in DT_GNU_HASH. Such a symbol can lose its version, since index 1 answers
 //!   every lookup; it is not renamed, since nobody would find it.
 //! - Version indices of all other nodes stay. ld.so takes the largest for the size of its table, and gaps have no
 //!   hash (`_dl_check_map_versions`).
 //!
-//! When no version need is left, DT_VERNEED and DT_VERNEEDNUM go: ld.so never reads the number, and would take the
-//! first record for one that counts. If the file defines no versions either, DT_VERSYM goes as well: without any
+//! When no version need is left, DT_VERNEED and DT_VERNEEDNUM are removed: ld.so never reads the number, and would
+//! read the first record as valid. If the file defines no versions either, DT_VERSYM is removed as well: without any
 //! version ld.so allocates no `l_versions`, which a reference's entry of DT_VERSYM would then index.
 
 use std::collections::BTreeSet;
@@ -39,18 +39,19 @@ const DT_VERDEF: u64 = 0x6fff_fffc;
 const DT_VERNEED: u64 = 0x6fff_fffe;
 const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
 
-/// Sizes of a Verneed, which is also that of a Vernaux, and of a symbol.
+/// The size of a Verneed, a Vernaux, and a symbol.
 const RECORD: u64 = 16;
 const SYMBOL: u64 = 24;
 
-/// Most records that are read. DT_VERSYM has 15 bits for an index.
+/// The number of records that are read at most. DT_VERSYM has 15 bits for an index.
 const MOST_RECORDS: usize = 0x8000;
 
-/// The file with the version nodes of `edits.unbind` gone; names stay for `dynamic` to replace.
+/// Removes the version nodes of `edits.unbind` from the file; `dynamic` replaces the names.
 ///
 /// # Errors
 ///
-/// [`Refusal::NoNode`] for a node that is not needed, [`Refusal::Layout`] for tables that contradict themselves.
+/// [`Refusal::NoNode`] for a node that the file does not need, [`Refusal::Layout`] for tables that contradict
+/// themselves.
 pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<Vec<u8>, Refusal> {
     let indices = indices(facts, &edits.unbind)?;
     let mut bytes = image.bytes.to_vec();
@@ -80,7 +81,7 @@ pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<V
     Ok(bytes)
 }
 
-/// The indices of the nodes, none of which is that of another version.
+/// The indices of the nodes; an index that another version shares is refused.
 fn indices(facts: &ElfFacts, nodes: &[VersionNode]) -> Result<BTreeSet<u16>, Refusal> {
     let mut indices = BTreeSet::new();
     for node in nodes {
@@ -103,16 +104,16 @@ fn is_among(nodes: &[VersionNode], file: &str, node: &str) -> bool {
     nodes.iter().any(|known| known.file == file && known.node == node)
 }
 
-/// The value of the last entry of a tag, as ld.so takes it.
+/// The value of the last entry with a tag, which ld.so takes.
 fn value(image: &Image, wanted: u64) -> Option<u64> {
     image.entries.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value)
 }
 
-/// Where a record is.
+/// The place of a record.
 #[derive(Clone, Copy)]
 struct Place {
     address: u64,
-    /// In the file.
+    /// The offset in the file.
     at: usize,
 }
 
@@ -157,8 +158,8 @@ fn read_needs(image: &Image) -> Result<Vec<Need>, Refusal> {
     Ok(needs)
 }
 
-/// Links what is left. The first record stays at the place that DT_VERNEED and the section header name: another
-/// one is written there when it is gone.
+/// Links the remaining records. The first record stays at the place that DT_VERNEED and the section header name: if
+/// it is removed, another record is written there.
 fn write_needs(bytes: &mut [u8], image: &Image, first: Option<Place>, needs: &[Need]) -> Result<(), Refusal> {
     let places: Vec<Place> = first.into_iter().chain(needs.iter().skip(1).map(|need| need.place)).collect();
     for (index, (need, place)) in needs.iter().zip(&places).enumerate() {
@@ -180,14 +181,14 @@ fn write_needs(bytes: &mut [u8], image: &Image, first: Option<Place>, needs: &[N
     Ok(())
 }
 
-/// How far it is to the next record; 0 if there is none.
+/// The distance to the next record; 0 if there is none.
 fn step(from: Place, to: Option<Place>) -> Result<u32, Refusal> {
     let Some(to) = to else { return Ok(0) };
     let step = to.address.checked_sub(from.address).and_then(|step| u32::try_from(step).ok());
     step.filter(|step| *step > 0).ok_or(Refusal::Layout("its version needs are not in order"))
 }
 
-/// Puts the number of records into .dynamic and the section headers, or takes the entries away.
+/// Writes the number of records to .dynamic and the section headers, or removes the entries.
 fn write_counts(bytes: &mut [u8], image: &Image, count: usize) {
     const SHT_GNU_VERNEED: u32 = 0x6fff_fffe;
     for section in image.sections.iter().filter(|section| section.kind == SHT_GNU_VERNEED) {
@@ -213,7 +214,7 @@ fn write_counts(bytes: &mut [u8], image: &Image, count: usize) {
 
 /// A symbol that gets another name.
 pub(super) struct NewName<'a> {
-    /// Where its `st_name` is in the file.
+    /// The place of its `st_name` in the file.
     pub place: usize,
     pub name: &'a str,
 }
@@ -236,7 +237,7 @@ pub(super) fn renamed_symbols<'a>(
         if let Some(to) = new_name(facts, symbol, edits) {
             if symbol.offer != Offer::Nothing {
                 return Err(Refusal::Layout(
-                    "it lends the address of a function that would get another name",
+                    "its address of a function that would be renamed may be used by other files",
                 ));
             }
             places.push(NewName { place: start + (index + 1) * SYMBOL as usize, name: to });
@@ -245,7 +246,7 @@ pub(super) fn renamed_symbols<'a>(
     Ok(places)
 }
 
-/// What a reference is called after the edit, if it is renamed.
+/// The name of a reference after the edit, if it is renamed.
 fn new_name<'a>(facts: &ElfFacts, symbol: &Symbol, edits: &'a Edits) -> Option<&'a str> {
     if symbol.defined || !loses_version(facts, symbol, &edits.unbind) {
         return None;
@@ -261,7 +262,7 @@ fn loses_version(facts: &ElfFacts, symbol: &Symbol, nodes: &[VersionNode]) -> bo
     need.is_some_and(|need| is_among(nodes, &need.file, &need.node))
 }
 
-/// What the loader reads in a file after `edits.unbind` and `edits.rename_symbols`.
+/// The facts of a file after `edits.unbind` and `edits.rename_symbols`, as the loader reads it.
 pub fn rebound(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
     let mut after = facts.clone();
     if edits.unbind.is_empty() {
@@ -277,7 +278,7 @@ pub fn rebound(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
     after
 }
 
-/// Whether two tables say the same, wherever their names are.
+/// Whether two tables have the same symbols, wherever their names are stored.
 pub(super) fn same_symbols(before: &SymbolTable, after: &SymbolTable) -> bool {
     before.has_hash() == after.has_hash()
         && before.iter().len() == after.iter().len()

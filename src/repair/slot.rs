@@ -1,4 +1,4 @@
-//! Which program header becomes the PT_LOAD of the new segment.
+//! The choice of the program header that becomes the PT_LOAD of the new segment.
 
 use std::ops::Range;
 
@@ -11,37 +11,37 @@ use super::{Lost, Refusal};
 
 /// A place for one more PT_LOAD.
 pub(super) enum Slot {
-    /// This header goes.
+    /// This header is replaced.
     Replace(usize),
-    /// The table grows by one header, over what stands behind it.
+    /// The table grows by one header, over the bytes that follow it.
     Grow(Grown),
-    /// No header is to be had: this PT_LOAD, the last one, is written again at the end of the file, where it can
+    /// No header can be replaced: this PT_LOAD, the last one, is written again at the end of the file, where it can
     /// grow.
     Extend(usize),
 }
 
-/// The most .bss that is put into the file for [`Slot::Extend`].
+/// The size of .bss that is put into the file at most for [`Slot::Extend`].
 const MOST_BSS: u64 = 16 << 20;
 
-/// What makes way for a longer table.
+/// The parts that are moved for a longer table.
 pub(super) struct Grown {
-    /// Bytes of notes to be copied into the new segment; empty if none has to move.
+    /// The bytes of notes to be copied into the new segment; empty if no note has to move.
     pub notes: Range<u64>,
-    /// The PT_NOTE that covered them, and what it shall cover now.
+    /// The PT_NOTE that covered them, and its new range.
     pub note_header: Option<(usize, NotesNow)>,
 }
 
-/// What PT_NOTE covers after its first notes made way.
+/// The new range of a PT_NOTE after its first notes were moved.
 pub(super) enum NotesNow {
     /// The copy.
     Copy,
-    /// The notes that stay, from this offset of the file on.
+    /// The notes that stay, from this offset in the file on.
     From(u64),
 }
 
-/// The slot that costs least, and what it costs.
+/// The slot with the lowest cost, and that cost.
 ///
-/// Never PT_GNU_RELRO, which is a protection, nor PT_GNU_STACK, PT_TLS, PT_GNU_EH_FRAME.
+/// It is never PT_GNU_RELRO, which is a protection, nor PT_GNU_STACK, PT_TLS, PT_GNU_EH_FRAME.
 pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     // On x86_64, ld.so finds the same note through PT_NOTE. On aarch64 the kernel reads PT_GNU_PROPERTY alone.
     if image.arch == Arch::X86_64
@@ -57,7 +57,7 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     {
         return Ok(slot);
     }
-    // ld.so needs it in a program only, to find its load address.
+    // ld.so needs PT_PHDR only in a program, to find its load address.
     if image.of_kind(PT_INTERP).next().is_none()
         && let Some((index, _)) = image.of_kind(PT_PHDR).next()
     {
@@ -69,7 +69,7 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     notes().next().or_else(|| last_load(image)).ok_or(Refusal::NoSlot)
 }
 
-/// The last PT_LOAD, unless the program header table is in it, which must stay where it is.
+/// The last PT_LOAD, unless it has the program header table, which must not move.
 fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
     let (index, load) = image.of_kind(PT_LOAD).last()?;
     let has_table = overlap(&load.range(), &(image.table..image.table_end()));
@@ -77,7 +77,7 @@ fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
     (!has_table && bss <= MOST_BSS).then(|| (Slot::Extend(index), Vec::new()))
 }
 
-/// What goes with a PT_NOTE.
+/// What is lost with a PT_NOTE.
 fn cost(image: &Image, header: &Header) -> Vec<Lost> {
     let mut lost: Vec<Lost> =
         notes(image, header).iter().filter_map(|note| note.kind.cost(image, header)).collect();
@@ -113,7 +113,7 @@ struct Note {
     range: Range<u64>,
 }
 
-/// The notes of a PT_NOTE; those behind a broken one are not seen, by nobody.
+/// The notes of a PT_NOTE; no reader sees notes after a broken one.
 fn notes(image: &Image, header: &Header) -> Vec<Note> {
     let bytes = image.segment(header);
     let align = if header.align == 8 { 8 } else { 4 };
@@ -140,9 +140,9 @@ fn notes(image: &Image, header: &Header) -> Vec<Note> {
     notes
 }
 
-/// Room for one more header behind the table, where nothing but the interpreter's path and notes are.
+/// Space for one more header after the table, over the interpreter's path and notes only.
 ///
-/// LLD, GNU ld and mold put them there in programs; in libraries .gnu.hash and the like follow.
+/// LLD, GNU ld and mold put those there in programs; in libraries .gnu.hash and other sections follow.
 fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
     let wanted = image.table_end()..image.table_end() + SEGMENT_HEADER;
     let (_, interpreter) = image.of_kind(PT_INTERP).next()?;
@@ -163,7 +163,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
     }
     let notes = note_header.map(|(_, header)| notes(image, header)).unwrap_or_default();
 
-    // Without gaps, but for the zeros of an alignment: a longer run of zeros may be the start of a table.
+    // There are no gaps except the zeros of an alignment: a longer run of zeros may be the start of a table.
     let mut at = wanted.start;
     for range in std::iter::once(interpreter.range()).chain(notes.iter().map(|note| note.range.clone())) {
         if at >= wanted.end {
@@ -200,7 +200,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
             lost.dedup();
             Some((grown, lost))
         }
-        // All of them: who walks PT_NOTE finds them in the copy.
+        // All notes move: readers of PT_NOTE find them in the copy.
         _ => {
             let lost = if with_build_id { vec![Lost::BuildIdInCore] } else { Vec::new() };
             Some((Grown { notes: header.range(), note_header: Some((index, NotesNow::Copy)) }, lost))
@@ -208,7 +208,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
     }
 }
 
-/// Whether the section headers, if there are any, see nothing else there.
+/// Whether the section headers, if any, have no other section there.
 fn sections_allow(image: &Image, wanted: &Range<u64>) -> bool {
     const SHT_NOTE: u32 = 7;
     const SHT_NOBITS: u32 = 8;

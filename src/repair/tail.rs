@@ -1,8 +1,8 @@
-//! The bytes behind the end of an ELF file: a payload that the program itself reads.
+//! The bytes after the end of an ELF file: a payload that the program itself reads.
 //!
-//! No header of the file names them, so neither the loader nor `strip` knows of them. Programs find them in two ways.
+//! No header of the file names them, so neither the loader nor `strip` knows them. Programs find them in two ways.
 //! Most read from the end of their own file backwards (OCaml's `-custom`, ZIP archives, PyInstaller, Info-ZIP's
-//! self-extractors). Others keep an absolute offset, in the trailer or patched into the program (SBCL, Dart, .NET's
+//! self-extractors). Others store an absolute offset, in the trailer or patched into the program (SBCL, Dart, .NET's
 //! single files), or start where the section headers end (AppImage).
 
 use std::convert::Infallible;
@@ -10,16 +10,16 @@ use std::ops::Range;
 
 use super::image::{FILE_HEADER, SECTION_HEADER, SEGMENT_HEADER, u16_at, u32_at, u64_at};
 
-/// How many bytes stand behind the last one that a header of the ELF file names; 0 for what is no 64-bit little-endian
-/// ELF file.
+/// The number of bytes after the last byte that a header of the ELF file names; 0 for a file that is no 64-bit
+/// little-endian ELF file.
 ///
-/// `read` gives the bytes of a range inside a file of `size` bytes. Asked for are the ELF header and its two tables. A
-/// table that is not in the file names nothing. The debug information of a file with a broken section table is a tail,
-/// too.
+/// `read` returns the bytes of a range inside a file of `size` bytes. It is called for the ELF header and its two
+/// tables. A table that is not in the file names nothing. The debug information of a file with a broken section table
+/// is a tail, too.
 ///
 /// # Errors
 ///
-/// Those of `read`.
+/// The errors of `read`.
 pub fn length<E>(size: u64, mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>) -> Result<u64, E> {
     if size < FILE_HEADER {
         return Ok(0);
@@ -62,13 +62,13 @@ pub fn length<E>(size: u64, mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, 
 const SHT_NULL: u32 = 0;
 const SHT_NOBITS: u32 = 8;
 
-/// Where a table is; `None` if it is not in the file.
+/// The range of a table; `None` if it is not in the file.
 fn table(size: u64, offset: u64, count: u64, entry_size: u64) -> Option<Range<u64>> {
     let end = offset.checked_add(count.checked_mul(entry_size)?)?;
     (end <= size).then_some(offset..end)
 }
 
-/// The bytes behind the end of an ELF file in memory; as [`length`].
+/// The bytes after the end of an ELF file in memory; see [`length`].
 pub fn of(bytes: &[u8]) -> &[u8] {
     let read =
         |range: Range<u64>| Ok::<_, Infallible>(bytes[range.start as usize..range.end as usize].to_vec());

@@ -268,7 +268,7 @@ fn files_that_cannot_be_edited() {
     refuse(
         &put(header(4, 8), 0x10, 8),
         &rpath(PATH),
-        "the place and the address of its dynamic segment do not agree",
+        "the offset and the address of its dynamic segment do not agree",
     );
     refuse(
         &put(header(2, 40), 0x9000, 8),
