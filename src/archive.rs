@@ -1,15 +1,13 @@
 //! A plan's entries to ZIP bytes, on any `Write`; and back, for `verify`.
 //!
-//! The only user of the `zip` crate, which reads, and of the compressors. It opens no file and decides
-//! nothing about content: names, modes and order come from the plan, and what reading finds is judged
-//! elsewhere.
+//! This is the only user of the `zip` crate, which reads, and of the compressors. It opens no file and decides
+//! nothing about content: names, modes and order come from the plan, and other modules judge what was read.
 //!
-//! Written archives hold to one form, so that the same entries give the same bytes on every host:
-//! `bootstrap` first and the rest in byte order; deflate, or stored where that is not larger; sizes and
-//! CRC in the local headers (no data descriptors); no extra fields, comments or directory entries; made
-//! by Unix, 0755 or 0644; one time for all. Reading takes anyone's archive, hostile ones included:
-//! memory and work are bounded by [`Limits`], and what two readers could understand in two ways is
-//! refused.
+//! Written archives have one form, so that the same entries give the same bytes on every host: `bootstrap` first and
+//! the rest in byte order; deflate, or stored where that is not larger; sizes and CRC in the local headers (no data
+//! descriptors); no extra fields, comments or directory entries; made by Unix, 0755 or 0644; one time for all
+//! entries. The reader takes any archive, including hostile ones: memory and work are bounded by [`Limits`], and an
+//! archive that two readers could understand differently is refused.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -35,7 +33,8 @@ pub use write::{Options, check_plan, write};
 /// The entry that Lambda starts; it comes first in an archive.
 pub const BOOTSTRAP: &str = "bootstrap";
 
-/// Bytes of all files together. With room for the headers: beyond 4 GiB an archive needs ZIP64 and its extra fields.
+/// The size of all files together at most. It leaves room for the headers: beyond 4 GiB an archive needs ZIP64 and
+/// its extra fields.
 pub const MAX_BYTES: u64 = u32::MAX as u64 / 2;
 
 const S_IFREG: u32 = 0o100_000;
@@ -48,7 +47,7 @@ pub struct Entry {
     pub name: String,
     /// The permissions of a file. A link is always 0777.
     pub mode: Mode,
-    /// What it holds.
+    /// The content of the member.
     pub content: Content,
 }
 
@@ -57,7 +56,7 @@ pub struct Entry {
 pub enum Mode {
     /// 0755, for programs and shared objects that are started.
     Executable,
-    /// 0644, for all else.
+    /// 0644, for all other files.
     Data,
 }
 
@@ -71,19 +70,19 @@ impl Mode {
     }
 }
 
-/// What a written entry holds.
+/// The content of a written entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// A regular file's bytes.
     File(Arc<Vec<u8>>),
-    /// A regular file whose bytes are elsewhere, and are read piece by piece.
+    /// A regular file that is not in memory, and is read piece by piece.
     Stored(Arc<dyn Stored>),
     /// The target of a symbolic link: relative to the link's directory, and inside the archive.
     Link(String),
 }
 
 impl Content {
-    /// The bytes that it takes when it is unpacked.
+    /// The number of bytes after unpacking.
     pub fn n_bytes(&self) -> u64 {
         match self {
             Content::File(bytes) => bytes.len() as u64,
@@ -92,11 +91,11 @@ impl Content {
         }
     }
 
-    /// Some of its bytes.
+    /// Reads some of the bytes.
     ///
     /// # Errors
     ///
-    /// What [`Stored::read`] says.
+    /// The errors of [`Stored::read`].
     pub fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>> {
         let bytes = match self {
             Content::File(bytes) => bytes.as_slice(),
@@ -106,7 +105,7 @@ impl Content {
         Ok(bytes[range.start as usize..range.end as usize].into())
     }
 
-    /// Whether an entry of this content has the target `link`, or these bytes.
+    /// Whether an entry with this content has the target `link`, or these bytes.
     pub fn is(&self, link: Option<&str>, bytes: &[u8]) -> bool {
         match self {
             Content::File(own) => link.is_none() && **own == bytes,
@@ -120,15 +119,15 @@ impl Content {
 
 /// A file that is not in memory as a whole.
 pub trait Stored: std::fmt::Debug + Send + Sync {
-    /// How many bytes it had when it was first read.
+    /// The number of bytes when the file was first read.
     fn n_bytes(&self) -> u64;
-    /// The [`hash()`] of its bytes when it was first read.
+    /// The [`hash()`] of its bytes when the file was first read.
     fn hash(&self) -> u128;
-    /// These of its bytes, as they are now: whoever keeps them compares their hash.
+    /// Reads some of the bytes as they are now: a caller that keeps them compares their hash.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is shorter now.
+    /// If the file cannot be read, or has become shorter.
     fn read(&self, range: Range<u64>) -> Result<Vec<u8>>;
 }
 
@@ -141,14 +140,14 @@ impl PartialEq for dyn Stored {
 
 impl Eq for dyn Stored {}
 
-/// The hash by which contents are compared: XXH3, 128 bits. It keeps off accidents, not forgers.
+/// The hash by which contents are compared: XXH3, 128 bits. It detects accidents, not forgeries.
 pub fn hash(bytes: &[u8]) -> u128 {
     xxhash_rust::xxh3::xxh3_128(bytes)
 }
 
 /// The modification time of every entry, in DOS form: local time without a zone, two-second steps.
 ///
-/// The default is 1980-01-01 00:00:00, the first that DOS can say.
+/// The default is 1980-01-01 00:00:00, the first time that DOS can represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp(zip::DateTime);
 
@@ -161,7 +160,7 @@ impl Default for Timestamp {
 impl Timestamp {
     /// The UTC time of `SOURCE_DATE_EPOCH`, in seconds since 1970. Times before 1980 become 1980.
     ///
-    /// An error for times after 2107, which DOS cannot say.
+    /// Times after 2107, which DOS cannot represent, are an error.
     ///
     /// Source: <https://reproducible-builds.org/specs/source-date-epoch/>, which asks for UTC.
     pub fn from_epoch(seconds: u64) -> Result<Timestamp> {
@@ -191,9 +190,9 @@ pub fn order(entries: &mut [Entry]) {
 fn rank(name: &str) -> (bool, &[u8]) {
     (name != BOOTSTRAP, name.as_bytes())
 }
-/// What a link's target means: a name in the same archive, or none if it is absolute or leaves it.
+/// The name in the same archive that a link's target means; none if the target is absolute or leaves the archive.
 ///
-/// By names alone: links on the way are not followed.
+/// Only names count: links on the way are not followed.
 pub fn link_target(link: &str, target: &str) -> Option<String> {
     if target.is_empty() || target.starts_with('/') || target.contains(['\0', '\\']) {
         return None;
@@ -210,7 +209,7 @@ pub fn link_target(link: &str, target: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("/"))
 }
 
-/// Why a name may not be in an archive, to follow "entry `name`".
+/// The reason why an archive may not have a name, to follow "entry `name`".
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     let bytes = name.as_bytes();
     if name.is_empty() {
@@ -232,7 +231,7 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The paths of one archive, to find two entries for one path.
+/// The paths of one archive, to detect two entries for one path.
 #[derive(Default)]
 struct EntryNames(BTreeMap<String, bool>);
 
@@ -249,7 +248,7 @@ impl EntryNames {
         }
     }
 
-    /// A file or link that another entry has as a directory would be replaced, or written through.
+    /// Checks that no entry is below a file or link of another entry, which would be replaced or written through.
     fn check_parents(&self) -> std::result::Result<(), Clash> {
         for name in self.0.keys() {
             for (at, _) in name.match_indices('/') {
@@ -277,10 +276,10 @@ impl Clash {
     }
 }
 
-/// The SHA-256 of an archive, in the two ways it is written.
+/// The SHA-256 of an archive, in two notations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
-    /// As `sha256sum` prints it.
+    /// The digits that `sha256sum` prints.
     pub hex: String,
     /// Lambda's `CodeSha256`: base64 of the 32 bytes.
     pub base64: String,
@@ -292,7 +291,7 @@ impl Digest {
         Digest::from_raw(&sha256(bytes))
     }
 
-    /// The digest of all that `input` gives.
+    /// The digest of everything that `input` yields.
     pub fn of_reader(mut input: impl Read) -> io::Result<Digest> {
         let mut hasher = sha2::Sha256::new();
         let mut buffer = vec![0; 64 * 1024];
@@ -310,7 +309,7 @@ impl Digest {
     ///
     /// # Errors
     ///
-    /// What [`Content::read`] says.
+    /// The errors of [`Content::read`].
     pub fn of_content(content: &Content) -> Result<Digest> {
         let mut hasher = sha2::Sha256::new();
         for range in chunks(content) {
@@ -319,7 +318,7 @@ impl Digest {
         Ok(Digest::from_raw(&hasher.finalize().into()))
     }
 
-    /// The digest that `sha256sum` prints so; `None` if it is none.
+    /// The digest with these `sha256sum` digits; `None` if they are not one.
     pub fn from_hex(hex: &str) -> Option<Digest> {
         let mut raw = [0; 32];
         if hex.len() != 64 || !hex.is_ascii() {
@@ -336,7 +335,7 @@ impl Digest {
     }
 }
 
-/// Passes bytes on, and knows what they come to.
+/// A writer that passes bytes on, counts them and computes their digests.
 pub struct Tally<W> {
     out: W,
     n_bytes: u64,
@@ -345,12 +344,12 @@ pub struct Tally<W> {
 }
 
 impl<W: Write> Tally<W> {
-    /// Of what is written to `out` from now on.
+    /// A tally of the bytes that are written to `out` from now on.
     pub fn new(out: W) -> Tally<W> {
         Tally { out, n_bytes: 0, sha256: sha2::Sha256::new(), hash: xxhash_rust::xxh3::Xxh3::new() }
     }
 
-    /// How many bytes were written, their digest and their [`hash()`].
+    /// The number of written bytes, their digest and their [`hash()`].
     pub fn finish(self) -> (u64, Digest, u128) {
         (self.n_bytes, Digest::from_raw(&self.sha256.finalize().into()), self.hash.digest128())
     }

@@ -1,6 +1,6 @@
-//! Files that go into a bundle beside the program and its libraries: what was asked for, and by what name.
+//! Files that are added to a bundle beside the program and its libraries: what the user asked for, and their names.
 //!
-//! This part knows paths as text; [`crate::disk::include`] looks at the files. A pattern has `/` between its parts
+//! This module treats paths as text; [`crate::disk::include`] reads the files. A pattern has `/` between its parts
 //! on every host; `*`, `?`, `[...]` and `{a,b}` stay within one part, `**` stands for any number of directories.
 
 use std::str::FromStr;
@@ -18,19 +18,20 @@ use crate::paths;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Include {
-    /// A file, a directory with all that is in it, or a pattern of files.
+    /// A file, a directory with all its contents, or a pattern of files.
     pub from: String,
-    /// Where it goes: a file's name, or for all else a directory. With a slash at its end always a directory.
+    /// The place in the archive: a file's name, or a directory for everything else. With a slash at its end it is
+    /// always a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// `0755` or `0644`, whatever the files are.
+    /// `0755` or `0644`, whatever the mode of the files is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    /// Patterns of files and directories to leave out: of a name if there is no slash in it, else of a path
-    /// below the directory that is included.
+    /// Patterns of files and directories to leave out: they match a name if they have no slash, otherwise a path
+    /// below the included directory.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// Where `from` starts; empty for the current directory.
+    /// The directory in which `from` starts; empty for the current directory.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub directory: Utf8PathBuf,
 }
@@ -44,7 +45,7 @@ impl FromStr for Include {
 
     /// Reads `SRC[=DEST]`, or a JSON object with the keys of a manifest.
     fn from_str(text: &str) -> std::result::Result<Include, String> {
-        // A pattern may begin like an object, but is none.
+        // A pattern may begin like an object, but is no valid JSON object.
         if let Ok(value @ serde_json::Value::Object(_)) = serde_json::from_str(text) {
             return serde_json::from_value(value).map_err(|error| error.to_string());
         }
@@ -65,39 +66,39 @@ impl FromStr for Include {
     }
 }
 
-/// A file that is to be in the bundle, as it was found.
+/// A file for the bundle, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Included {
-    /// Its name in the archive.
+    /// The name in the archive.
     pub name: String,
-    /// The file, absolute.
+    /// The absolute path of the file.
     pub source: Utf8PathBuf,
-    /// What it holds.
+    /// The content of the file.
     pub content: archive::Content,
-    /// Its mode in the archive.
+    /// The mode in the archive.
     pub mode: Mode,
-    /// The include that brought it, as it was written.
+    /// The include that added the file, as it was written.
     pub by: String,
-    /// Its own path was written, not a pattern or a directory around it.
+    /// Whether its own path was written, not a pattern or a directory above it.
     pub is_named: bool,
 }
 
-/// An include, taken apart and checked.
+/// An include, parsed and checked.
 pub struct Selector {
-    /// As it was written, for messages.
+    /// The include as it was written, for messages.
     pub shown: String,
-    /// The file or directory that everything is found in, absolute.
+    /// The absolute path of the file or directory that has all the files.
     pub root: Utf8PathBuf,
-    /// What is taken of a directory; empty for everything.
+    /// The parts of the pattern below the root; empty for everything.
     parts: Vec<PathPart>,
-    /// Matches a whole path below the root; `None` for everything.
+    /// The pattern for a whole path below the root; `None` for everything.
     pattern: Option<GlobMatcher>,
     exclude: Vec<(bool, GlobMatcher)>,
-    /// The mode that was asked for.
+    /// The mode that the user asked for.
     pub mode: Option<Mode>,
-    /// The place in the archive that the path below the root follows; empty for its root.
+    /// The directory in the archive before the path below the root; empty for the archive's root.
     place: String,
-    /// A single file goes into the place, not by its name.
+    /// Whether a single file goes into `place`, rather than having its name.
     is_directory: bool,
 }
 
@@ -108,11 +109,11 @@ enum PathPart {
 }
 
 impl Selector {
-    /// Takes an include apart.
+    /// Parses an include.
     ///
     /// # Errors
     ///
-    /// What is no pattern, a mode that no archive of ours has, and a place that would leave the archive.
+    /// If it is no valid pattern, has a mode that no archive of ours has, or a place outside the archive.
     pub fn new(include: &Include) -> Result<Selector> {
         let shown = include.from.clone();
         let parts: Vec<&str> = include.from.split('/').collect();
@@ -164,22 +165,22 @@ impl Selector {
         })
     }
 
-    /// Whether it names one file or directory.
+    /// Whether the include names one file or directory.
     pub fn is_plain(&self) -> bool {
         self.pattern.is_none()
     }
 
-    /// Whether a file at this path below the root is meant.
+    /// Whether the include takes a file at this path below the root.
     pub fn takes(&self, below: &str) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(below)) && !self.excludes(below)
     }
 
-    /// Whether a directory at this path below the root can have files that are meant.
+    /// Whether a directory at this path below the root can have files that the include takes.
     pub fn enters(&self, below: &str) -> bool {
         let mut parts = self.parts.iter();
         for name in below.split('/') {
             match parts.next() {
-                // Without a pattern everything is.
+                // No pattern: every file below is taken.
                 None if self.is_plain() => break,
                 None => return false,
                 Some(PathPart::Any) => break,
@@ -195,11 +196,11 @@ impl Selector {
         self.exclude.iter().any(|(is_path, glob)| glob.is_match(if *is_path { below } else { name }))
     }
 
-    /// The name in the archive of a file at this path below the root; of the root itself if that is empty.
+    /// The name in the archive of a file at this path below the root; if the path is empty, of the root itself.
     ///
     /// # Errors
     ///
-    /// A name that no archive of ours can have.
+    /// If no archive of ours can have that name.
     pub fn name(&self, below: &str) -> Result<String> {
         let name = match (self.place.as_str(), below) {
             (place, "") if self.is_directory || place.is_empty() => {
@@ -219,7 +220,7 @@ fn join(place: &str, name: &str) -> String {
     if place.is_empty() { name.to_owned() } else { format!("{place}/{name}") }
 }
 
-/// A path in the archive without its empty and `.` parts; `None` if it leaves the archive.
+/// A path in the archive without empty and `.` parts; `None` if it leaves the archive.
 fn place(path: &str) -> Option<String> {
     let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let place = parts.join("/");
@@ -237,7 +238,7 @@ fn no_place(shown: &str) -> Error {
         .help(format!("name a place: `--include {shown}=DEST`, in a manifest `to = \"DEST\"`"))
 }
 
-/// Names of files and directories that hold secrets more often than not.
+/// Names of files and directories that usually hold secrets.
 const SUSPICIOUS: &[&str] = &[
     ".aws",
     ".docker",
@@ -264,15 +265,16 @@ const SUSPICIOUS: &[&str] = &[
     "id_rsa",
 ];
 
-/// Names that one of [`SUSPICIOUS`] takes in, of files that show what to put there.
+/// Names that a pattern of [`SUSPICIOUS`] matches, of templates without secrets.
 const HARMLESS: &[&str] = &[".env.dist", ".env.example", ".env.sample", ".env.template"];
 
-/// Names of keys, and of certificates, which are no secrets.
+/// Names of keys, and of certificates, which are not secret.
 const KEYS: &[&str] = &["*.key", "*.pem"];
 
-/// The part of a file's path by which it looks like a secret.
+/// The part of a file's path for which it looks like a secret.
 ///
-/// A private key in PEM does by its content, whatever its name is; a certificate or a public key in PEM does not.
+/// A private key in PEM is recognised by its content, whatever its name is; a certificate or a public key in PEM is
+/// not a secret.
 pub fn suspicious_part<'a>(path: &'a str, bytes: &[u8]) -> Option<&'a str> {
     let is_of = |part: &str, patterns: &[&str]| {
         patterns.iter().any(|pattern| match pattern.split_once('*') {
@@ -287,14 +289,14 @@ pub fn suspicious_part<'a>(path: &'a str, bytes: &[u8]) -> Option<&'a str> {
     let by_content = || {
         let mut labels = pem_labels(bytes).peekable();
         let is_key = labels.peek().is_none() && is_of(file_name, KEYS);
-        // Programs that read keys have the words to look for.
+        // Programs that read keys contain the labels to look for.
         let is_program = bytes.starts_with(b"\x7fELF");
         (!is_program && (is_key || labels.any(|label| label.contains("PRIVATE KEY")))).then_some(file_name)
     };
     by_name.or_else(by_content)
 }
 
-/// What the file has in PEM: `RSA PRIVATE KEY` of `-----BEGIN RSA PRIVATE KEY-----`.
+/// The labels of the PEM blocks in a file: `RSA PRIVATE KEY` for `-----BEGIN RSA PRIVATE KEY-----`.
 ///
 /// Source: RFC 7468, section 3.
 fn pem_labels(bytes: &[u8]) -> impl Iterator<Item = &str> {

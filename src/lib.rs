@@ -1,4 +1,4 @@
-//! Check a program against what AWS Lambda's runtimes hold, and write a reproducible ZIP that starts there.
+//! Check a program against AWS Lambda's runtimes, and write a reproducible ZIP that starts there.
 //!
 //! Facts flow one way. A step takes plain data from the step before and returns plain data:
 //!
@@ -15,8 +15,8 @@
 //!
 //! The core (`elf` to `report`) opens no file, reads no environment and no clock, and prints nothing.
 //!
-//! The product is the command: its flags, exit status, JSON and archives are what releases promise to keep. This library
-//! is for it and its tests, and any release may change it.
+//! The product is the command: releases promise stability for its flags, exit status, JSON and archives. This library
+//! serves only the command and its tests, and any release may change it.
 
 pub mod archive;
 pub mod audit;

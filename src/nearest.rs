@@ -1,21 +1,21 @@
 //! Suggestions for misspelt names.
 
-/// The name most like `wanted`, if one is like it: at most one edit in three characters.
+/// The name most similar to `wanted`, if one is similar: at most one edit in three characters.
 ///
-/// Of several names that are equally like it, the first in sorted order.
+/// Among equally similar names the first in sorted order is taken.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (n_edits, name) = names.into_iter().map(|name| (n_edits(wanted, name), name)).min()?;
     (n_edits <= (wanted.chars().count() / 3).max(1)).then_some(name)
 }
 
-/// The names, those most like `wanted` first; names equally like it keep their order.
+/// The names, the most similar to `wanted` first; equally similar names keep their order.
 pub fn nearest_first<'a>(wanted: &str, names: &[&'a str]) -> Vec<&'a str> {
     let mut sorted = names.to_vec();
     sorted.sort_by_cached_key(|name| n_edits(wanted, name));
     sorted
 }
 
-/// The Levenshtein distance. The start of an absurdly long name will do: the time grows with both lengths.
+/// The Levenshtein distance. Only the start of an absurdly long name is compared: the time grows with both lengths.
 fn n_edits(from: &str, to: &str) -> usize {
     let start = from.char_indices().nth(100).map_or(from, |(at, _)| &from[..at]);
     strsim::levenshtein(start, to)

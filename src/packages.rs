@@ -1,4 +1,4 @@
-//! Packages of a system, as their databases tell them: who owns a file, in which version, under which licences.
+//! Packages of a system in its package database: which package has a file, its version and its licences.
 //!
 //! dpkg's and apk's databases are text. rpm's is not, and is not read: its files have no known package.
 
@@ -9,38 +9,38 @@ use crate::text::percent_encoded;
 /// The package that a file is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// Whose package.
+    /// The package system.
     pub kind: PackageKind,
-    /// Its name.
+    /// The name of the package.
     pub name: String,
-    /// Its version.
+    /// The version of the package.
     pub version: Option<String>,
-    /// Its architecture, in its system's words.
+    /// The architecture, in the package system's words.
     pub arch: Option<String>,
-    /// The licences it names, sorted; none if it names them in prose only.
+    /// The licences of the package, sorted; empty if it names them only in prose.
     pub licenses: Vec<String>,
 }
 
-/// The kinds of packages.
+/// The package systems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PackageKind {
-    /// Debian's.
+    /// Debian's dpkg.
     Deb,
-    /// Alpine's.
+    /// Alpine's apk.
     Apk,
 }
 
 /// `ID` and `VERSION_ID` of os-release(5).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Distribution {
-    /// `debian`, `alpine`.
+    /// The value of `ID`: `debian`, `alpine`.
     pub id: Option<String>,
-    /// `12`.
+    /// The value of `VERSION_ID`: `12`.
     pub version: Option<String>,
 }
 
 impl Package {
-    /// Its package URL.
+    /// The package URL.
     ///
     /// Source: the purl specification and its types `deb` and `apk`.
     pub fn purl(&self, distribution: &Distribution) -> String {
@@ -64,7 +64,7 @@ impl Package {
         purl
     }
 
-    /// Where its licence texts are.
+    /// The path of its licence texts.
     ///
     /// Source: Debian Policy 12.5.
     pub fn copyright_path(&self) -> String {
@@ -72,12 +72,12 @@ impl Package {
     }
 }
 
-/// A path without the `/usr` that merged and unmerged systems differ in.
+/// A path without the `/usr` by which merged and unmerged systems differ.
 pub fn unmerged(path: &str) -> &str {
     path.strip_prefix("/usr").filter(|rest| rest.starts_with('/')).unwrap_or(path)
 }
 
-/// The package of a file in `/var/lib/dpkg/info`: `libpq5:amd64.list` is of `libpq5` for `amd64`.
+/// The package of a file in `/var/lib/dpkg/info`: `libpq5:amd64.list` belongs to `libpq5` for `amd64`.
 pub fn dpkg_package(list: &str) -> Option<Package> {
     let stem = list.strip_suffix(".list")?;
     let (name, arch) = match stem.split_once(':') {
@@ -87,7 +87,7 @@ pub fn dpkg_package(list: &str) -> Option<Package> {
     Some(Package { kind: PackageKind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() })
 }
 
-/// Adds what dpkg's status file says of these packages.
+/// Adds the fields in dpkg's status file to these packages.
 pub fn dpkg_status<'a>(status: &str, packages: impl Iterator<Item = &'a mut Package>) {
     let mut stanzas: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for stanza in status.split("\n\n") {
@@ -105,7 +105,7 @@ pub fn dpkg_status<'a>(status: &str, packages: impl Iterator<Item = &'a mut Pack
     }
 }
 
-/// The packages of those files, paths without `/usr`, that apk's database knows.
+/// The packages of the files that apk's database knows; paths are without `/usr`.
 ///
 /// Source: apk(5) of apk-tools, "The installed database": `F:` names a directory, `R:` a file in it.
 pub fn apk_installed(database: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, Package> {
@@ -133,7 +133,7 @@ pub fn apk_installed(database: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String
     owned
 }
 
-/// What os-release says.
+/// Parses os-release.
 pub fn distribution(os_release: &str) -> Distribution {
     let value = |key: &str| {
         let mut lines = os_release.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));

@@ -5,13 +5,13 @@ use std::io;
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
-/// Does `work` for each of `jobs`, on a thread for each of `states`, and hands the results to `take` in the order of the
-/// jobs.
+/// Does `work` for each of `jobs`, on a thread for each of `states`, and passes the results to `take` in the order of
+/// the jobs.
 ///
-/// Where no more threads can be started (limits of a user or of a container), those that were do it all; if there are
-/// none, the caller's does.
+/// If no more threads can be started (limits of a user or of a container), the started threads do all the work; if
+/// there are none, the caller's thread does it.
 ///
-/// Results wait in memory for those before them. The first error of `take` ends the work; a panic of `work` is passed on.
+/// Results wait in memory for earlier ones. The first error of `take` ends the work; a panic of `work` is passed on.
 pub fn in_order<S: Send, J: Send, T: Send, E>(
     mut states: Vec<S>,
     jobs: Vec<J>,
@@ -26,7 +26,7 @@ pub fn in_order<S: Send, J: Send, T: Send, E>(
     let (sender, receiver) = mpsc::sync_channel(n_threads);
     let next = Mutex::new(jobs.into_iter().enumerate());
     let next = || next.lock().unwrap_or_else(PoisonError::into_inner).next();
-    // A thread takes its state when it runs: one that cannot be started loses none.
+    // A thread takes its state when it runs: a thread that cannot be started loses no state.
     let states = Mutex::new(states);
     let state = || states.lock().unwrap_or_else(PoisonError::into_inner).pop();
     thread::scope(|scope| {
@@ -67,7 +67,7 @@ pub fn in_order<S: Send, J: Send, T: Send, E>(
     })
 }
 
-/// Starts the next thread after so many others.
+/// Starts the next thread after `n_started` others.
 fn start<'scope>(
     n_started: usize,
     scope: &'scope thread::Scope<'scope, '_>,
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// How many threads can be started.
+        /// The number of threads that can be started.
         pub static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
     }
 

@@ -1,4 +1,4 @@
-//! Glob patterns for SONAMEs, as users give them on the command line.
+//! Glob patterns for SONAMEs, as users write them on the command line.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
@@ -11,11 +11,11 @@ pub struct Patterns {
 }
 
 impl Patterns {
-    /// Compiles the patterns; `flag` is where they came from, for the message.
+    /// Compiles the patterns; `flag` is the option they came from, for the message.
     ///
     /// # Errors
     ///
-    /// A pattern that is no glob.
+    /// If one is not a valid glob.
     pub fn new(flag: &str, patterns: &[String]) -> Result<Patterns> {
         let mut builder = GlobSetBuilder::new();
         for pattern in patterns {

@@ -1,12 +1,10 @@
-//! Files to deflate streams, on several threads.
+//! Deflate streams of files, compressed on several threads.
 //!
-//! Each file is cut into chunks of [`CHUNK`] bytes. A chunk becomes whole deflate blocks that end with a
-//! byte, so the chunks of a file one after the other are one standard stream. Nothing but the file and
-//! [`Compression`] says where the cuts are and what each chunk becomes, so the bytes are the same
-//! whatever the number of threads.
+//! Each file is cut into chunks of [`CHUNK`] bytes. A chunk becomes whole deflate blocks that end at a byte boundary,
+//! so the chunks of a file, one after the other, are one standard stream. Only the file and [`Compression`] determine
+//! the cuts and the bytes of each chunk, so the bytes are the same for any number of threads.
 //!
-//! Which compressor makes the blocks is decided when the crate is built: libdeflate with the feature
-//! `libdeflate`, else zlib-rs.
+//! The compressor is chosen when the crate is built: libdeflate with the feature `libdeflate`, otherwise zlib-rs.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -33,22 +31,22 @@ use zlib::Encoder;
 #[cfg(not(feature = "libdeflate"))]
 pub use zlib::NAME;
 
-/// Bytes of a file that are compressed on their own.
+/// The number of bytes of a file that are compressed independently.
 ///
-/// Part of the archive's bytes. A match cannot reach into the chunk before, which costs 0.10 % of a
-/// 42 MB program; at 1 MiB it would be 0.17 %, and the archive larger than that of `zip -9`. Larger chunks
-/// would leave cores idle on programs of a few MB.
+/// It determines the archive's bytes. A match cannot reach into the chunk before, which costs 0.10 % of a 42 MB
+/// program; at 1 MiB it would be 0.17 %, and the archive larger than that of `zip -9`. Larger chunks would leave
+/// cores idle on programs of a few MB.
 pub const CHUNK: usize = 2 << 20;
 
-/// How hard to compress.
+/// The level of compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// In less than half the time of the default, and larger by a twelfth.
+    /// Less than half the time of the default, and one twelfth larger.
     Fast,
-    /// Smaller than `zip -9`, and faster.
+    /// Smaller and faster than `zip -9`.
     #[default]
     Default,
-    /// As small as it gets, in about thirteen times the time of the default.
+    /// The smallest output, in about thirteen times the time of the default.
     Best,
 }
 
@@ -57,7 +55,7 @@ pub enum Compression {
 pub(super) struct Deflated {
     /// The CRC-32 of the file.
     pub crc32: u32,
-    /// The parts of its stream, in order. None for an empty file.
+    /// The parts of its stream, in order; an empty file has none.
     pub chunks: Vec<Vec<u8>>,
 }
 
@@ -69,10 +67,10 @@ impl Deflated {
 }
 
 struct ChunkJob {
-    /// The index of its file.
+    /// The index of the chunk's file.
     file: usize,
     range: Range<u64>,
-    /// The last of its file.
+    /// Whether this is the last chunk of its file.
     is_last: bool,
 }
 
@@ -83,10 +81,10 @@ struct Done {
     is_last: bool,
 }
 
-/// Compresses `files` on `threads` threads and hands each to `take`, in order, with its index.
+/// Compresses `files` on `threads` threads and passes each to `take`, in order, with its index.
 ///
-/// Beside the files, memory holds the compressed chunks of the file at hand, the chunk that each thread works on,
-/// and what other threads have done ahead of it. The first error, of reading or of `take`, ends the work.
+/// Besides the files, memory holds the compressed chunks of the current file, the chunk of each thread, and the
+/// chunks that other threads have finished ahead of it. The first error, of reading or of `take`, ends the work.
 pub(super) fn each(
     files: &[&Content],
     compression: Compression,
@@ -112,7 +110,7 @@ pub(super) fn each(
     let mut deflated = Deflated::default();
     parallel::in_order(encoders, jobs, compress, |done: Result<Done>| {
         let Done { crc32, n_bytes, stream, is_last } = done?;
-        // Files without bytes have no chunks.
+        // Empty files have no chunks.
         while files[at].n_bytes() == 0 {
             take(at, Deflated::default())?;
             at += 1;
@@ -128,14 +126,15 @@ pub(super) fn each(
     (at..files.len()).try_for_each(|at| take(at, Deflated::default()))
 }
 
-/// How many of `threads` there is work for: one for each [`CHUNK`] bytes of all files. More would only take memory.
+/// The number of threads with work: one for each [`CHUNK`] bytes of all files, at most `threads`. More threads would
+/// only use memory.
 pub fn workers<'a>(threads: NonZeroUsize, files: impl IntoIterator<Item = &'a Content>) -> usize {
     let n_bytes: u64 = files.into_iter().map(|content| content.n_bytes()).sum();
     let n_chunks = usize::try_from(n_bytes.div_ceil(CHUNK as u64)).unwrap_or(usize::MAX);
     threads.get().min(n_chunks).max(1)
 }
 
-/// The pieces of [`CHUNK`] bytes of a file.
+/// The ranges of [`CHUNK`] bytes of a file.
 pub fn chunks(content: &Content) -> impl Iterator<Item = Range<u64>> + use<> {
     let n_bytes = content.n_bytes();
     (0..n_bytes).step_by(CHUNK).map(move |start| start..n_bytes.min(start + CHUNK as u64))

@@ -1,4 +1,4 @@
-//! Anyone's ZIP bytes to entries.
+//! The reader of ZIP archives, whoever wrote them.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::parallel;
 use crate::text::{n_bytes, printable};
 
-/// Longest target of a symbolic link, Linux's PATH_MAX.
+/// The longest target of a symbolic link, Linux's PATH_MAX.
 const MAX_LINK_BYTES: u64 = 4096;
 
-/// What deflate makes at most of one byte: a match of 258 bytes takes two bits.
+/// The number of bytes that one byte of a deflate stream can become at most: a match of 258 bytes takes two bits.
 const MAX_RATIO: u64 = 1032;
 
 /// The flags of an encrypted entry, of a strongly encrypted one, and of an encrypted directory.
@@ -35,75 +35,76 @@ const S_IFDIR: u32 = 0o040_000;
 /// Source: AWS Lambda developer guide, quotas: 250 MB.
 pub const LAMBDA_UNZIPPED_BYTES: u64 = 262_144_000;
 
-/// How much [`read`] takes on.
+/// The limits of [`read()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes to unpack at most, over all entries. An archive that declares more is listed, not unpacked.
+    /// The number of bytes to unpack at most, over all entries. An archive that declares more is listed, not
+    /// unpacked.
     pub unzipped_bytes: u64,
-    /// Entries to list at most. An archive with more is refused.
+    /// The number of entries to list at most. An archive with more is refused.
     pub entries: usize,
 }
 
 impl Default for Limits {
-    /// [`LAMBDA_UNZIPPED_BYTES`], and what a directory without ZIP64 can count.
+    /// The limits are [`LAMBDA_UNZIPPED_BYTES`], and the number of entries that a directory without ZIP64 can count.
     fn default() -> Self {
         Limits { unzipped_bytes: LAMBDA_UNZIPPED_BYTES, entries: usize::from(u16::MAX) }
     }
 }
 
-/// What a ZIP archive holds; `T` is what is kept of each file.
+/// The members of a ZIP archive; `T` is the value that is kept of each file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadArchive<T = Arc<Vec<u8>>> {
-    /// The members, in the order of its directory.
+    /// The members, in the order of the archive's directory.
     pub entries: Vec<ReadEntry<T>>,
-    /// The declared sizes of all members, added.
+    /// The sum of the declared sizes of all members.
     pub unzipped_bytes: u64,
-    /// Whether the files were unpacked. If not, `unzipped_bytes` is over the limit.
+    /// Whether the files were unpacked. If false, `unzipped_bytes` is over the limit.
     pub unpacked: bool,
 }
 
-/// One member of an archive that was read.
+/// One member of a read archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadEntry<T = Arc<Vec<u8>>> {
     /// The path, without `./`, doubled `/` and a directory's last `/`. Relative, without `..`.
     pub name: String,
-    /// The permission bits (0o7777), if the archive was made by Unix or macOS. Some tools leave 0.
+    /// The permission bits (0o7777), if the archive was made on Unix or macOS. Some tools leave 0.
     pub mode: Option<u32>,
-    /// What it is.
+    /// The kind of member.
     pub kind: Kind,
-    /// Its size when unpacked.
+    /// The size when unpacked.
     pub size: u64,
-    /// Its size in the archive.
+    /// The size in the archive.
     pub compressed_size: u64,
-    /// A file's bytes, checked against size and CRC, or what is kept of them. None for the other kinds, and if not
-    /// unpacked.
+    /// A file's bytes, checked against size and CRC, or the value that is kept of them. `None` for the other kinds,
+    /// and if the archive was not unpacked.
     pub content: Option<T>,
 }
 
-/// What a member of a read archive is.
+/// The kinds of members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File,
     /// A directory.
     Directory,
-    /// A symbolic link and its target as written, which may be absolute, dangling or outside.
+    /// A symbolic link with its target as written, which may be absolute, dangling or outside.
     Link(String),
 }
 
 /// Reads the ZIP archive that messages call `file`.
-///
-/// Refused, with the entry's name: encryption, methods other than stored and deflate, names that leave
-/// the archive or have a backslash, two entries for one path, device nodes, sizes or checksums that are
-/// not true, local headers that say other than the directory, overlapping data. Bytes before the first
+/// An archive is refused, with the entry's name, for encryption, methods other than stored and deflate, names that
+/// leave the archive or have a backslash, two entries for one path, device nodes, wrong sizes or checksums, local
+/// headers that contradict the directory, and overlapping data. Bytes before the first entry are allowed, as in a
+/// self-extracting archive.
 /// entry are allowed, as in a self-extracting archive.
 pub fn read<R: Read + Seek + Send>(file: &str, input: R, limits: &Limits) -> Result<ReadArchive> {
     read_each(file, vec![input], limits, |_, bytes| Arc::new(bytes))
 }
 
-/// Reads an archive as [`read()`] does, and keeps of each file what `keep` makes of its index and its bytes.
+/// Reads an archive as [`read()`] does, and keeps the value that `keep` returns for the index and bytes of each file.
 ///
-/// There is a thread for each of `inputs`, which are all of the same file; a thread holds the bytes of one file at a
+/// There is a thread for each of `inputs`, which must all be the same file; a thread holds the bytes of one file at a
 /// time.
 pub fn read_each<R: Read + Seek + Send, T: Send>(
     file: &str,
@@ -121,11 +122,11 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
     let has_duplicates = archive.has_duplicate_names();
     if n_entries > limits.entries {
         return Err(Error::new(format!(
-            "`{file}` has {n_entries} entries, more than the {} we read",
+            "`{file}` has {n_entries} entries, more than the {} that are read",
             limits.entries
         )));
     }
-    // Overlaps make work without end: one long stream under each of 65,535 names.
+    // Overlaps make unlimited work: one long stream under each of 65,535 names.
     if archive.has_overlapping_files().map_err(|cause| broken(file, cause))? {
         return Err(Error::new(format!("`{file}` has entries whose data overlap")));
     }
@@ -151,7 +152,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
 
     let mut names = EntryNames::default();
     let mut entries = Vec::with_capacity(n_entries);
-    // The files to unpack: their places in `entries` and in the archive's directory.
+    // The files to unpack: their indices in `entries` and in the archive's directory.
     let mut files = Vec::new();
     let mut unzipped_bytes: u64 = 0;
     for at in 0..n_entries {
@@ -177,7 +178,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
         if let Some(fault) = name_fault(&name) {
             return Err(refuse(fault));
         }
-        // An extra field (Info-ZIP Unicode Path) can rename an entry; not all readers know it.
+        // An extra field (Info-ZIP Unicode Path) can rename an entry; not all readers support it.
         if header.name.is_ascii() && header.name != written_name.as_bytes() {
             return Err(refuse(&format!(
                 "has a second name, `{}`",
@@ -195,7 +196,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
             )));
         }
         if !header.agrees(&mut input, found.header_start()).map_err(|cause| unreadable(file, cause))? {
-            return Err(refuse("has a local header that says other than the directory"));
+            return Err(refuse("has a local header that contradicts the directory"));
         }
 
         let unix = matches!(header.system, 3 | 19).then_some(header.attributes >> 16);
@@ -242,7 +243,7 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
     Ok(ReadArchive { entries, unzipped_bytes, unpacked })
 }
 
-/// The bytes of the entry that messages call `name`.
+/// Unpacks the entry that messages call `name`.
 fn unpack<R: Read + Seek>(file: &str, name: &str, found: ZipFileEntry, input: &mut R) -> Result<Vec<u8>> {
     let refuse = |why: &str| Error::new(format!("`{file}`: entry `{name}` {why}"));
     let size = found.size();
@@ -265,7 +266,7 @@ struct CentralHeader {
     system: u8,
     flags: u16,
     method: u16,
-    /// CRC and both sizes, as they are written.
+    /// The CRC and both sizes as written.
     sums: [u8; 12],
     attributes: u32,
 }
@@ -273,8 +274,8 @@ struct CentralHeader {
 impl CentralHeader {
     /// Whether the local header names the same file, method, encryption, sizes and checksum.
     ///
-    /// Readers differ in which of the two they believe. A writer that could not go back left zeros and says so (bit 3),
-    /// one that was ready for more than 4 GiB has its sizes in an extra field.
+    /// Readers differ in which of the two headers they trust. A writer that could not go back left zeros and marks
+    /// them (bit 3); a writer that was prepared for more than 4 GiB has the sizes in an extra field.
     ///
     /// Source: APPNOTE.TXT 6.3.10, sections 4.4.4, 4.4.7 to 4.4.9.
     fn agrees<R: Read + Seek>(&self, input: &mut R, local_start: u64) -> io::Result<bool> {
@@ -299,10 +300,10 @@ impl CentralHeader {
     }
 }
 
-/// The records of the central directory, one more than `limit` at most.
+/// Reads the records of the central directory, at most one more than `limit`.
 ///
-/// `zip` keeps one entry of each name and counts as the end record says; other readers go on as long as
-/// there are records.
+/// `zip` keeps one entry of each name and trusts the count in the end record; other readers go on as long as there
+/// are records.
 fn central_headers<R: Read + Seek>(
     input: &mut R,
     start: u64,
@@ -338,10 +339,10 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// What the ends of a file tell before it is taken for a ZIP archive.
+/// What the first and last bytes show about a file before it is read as a ZIP archive.
 struct Head {
     bytes: Vec<u8>,
-    /// There is a ZIP64 directory. Its count has 64 bits, so it cannot be trusted with memory.
+    /// Whether there is a ZIP64 directory. Its count has 64 bits, so no memory may be reserved by it.
     zip64: bool,
 }
 
@@ -371,7 +372,8 @@ impl Head {
         };
         let head = &self.bytes;
         if head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06") {
-            return Error::new(format!("`{file}` is not a whole ZIP archive")).because(plain(cause));
+            return Error::new(format!("`{file}` is a truncated or damaged ZIP archive"))
+                .because(plain(cause));
         }
         let error = Error::new(format!("`{file}` is not a ZIP archive: it {}", describe(head)));
         if head.starts_with(b"\x7fELF") {
@@ -381,7 +383,7 @@ impl Head {
     }
 }
 
-/// What a file is by its first bytes, to follow "it".
+/// The kind of a file by its first bytes, to follow "it".
 fn describe(head: &[u8]) -> &'static str {
     const MAGIC: [(&[u8], &str); 12] = [
         (b"\x7fELF", "is an ELF file"),
@@ -434,10 +436,13 @@ fn broken(file: &str, cause: ZipError) -> Error {
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// The cause in its own words, without "i/o error:" and the like in front.
+/// The cause in plain words, without a prefix such as "i/o error:".
 fn plain(error: ZipError) -> Cause {
     match error {
         ZipError::Io(error) => plain_io(error),
+        ZipError::InvalidArchive(text) if text == "Could not find EOCD" => {
+            "it has no end-of-central-directory record".into()
+        }
         ZipError::InvalidArchive(text) => text.into_owned().into(),
         ZipError::UnsupportedArchive(text) => text.into(),
         other => Box::new(other),

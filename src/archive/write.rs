@@ -1,7 +1,7 @@
-//! A plan's entries to ZIP bytes.
+//! The writer of ZIP archives.
 //!
-//! Headers are written here and not by the `zip` crate, which takes no compressed data. It reads the
-//! archive back, so what is written is always checked by another's eyes.
+//! This module writes the headers, because the `zip` crate takes no compressed data. That crate reads the archive
+//! back, so another implementation always checks what is written.
 //!
 //! Source of all layouts: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
 
@@ -13,22 +13,22 @@ use super::{Content, Entry, EntryNames, S_IFLNK, S_IFREG, Timestamp, link_target
 use crate::error::{Error, Result};
 use crate::text::{n_bytes, printable};
 
-/// Entries that the directory of a ZIP archive without ZIP64 can count.
+/// The number of entries that the directory of a ZIP archive without ZIP64 can count.
 const MAX_ENTRIES: usize = u16::MAX as usize - 1;
 
-/// How [`write()`] writes.
+/// The options of [`write()`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// The time of every entry.
     pub stamp: Timestamp,
-    /// How hard to compress.
+    /// The level of compression.
     pub compression: Compression,
-    /// How many threads compress. The archive's bytes are the same for any number.
+    /// The number of threads that compress. The archive's bytes are the same for any number.
     pub threads: NonZeroUsize,
 }
 
 impl Default for Options {
-    /// The first time that DOS can say, the default compression, one thread.
+    /// The default is the first time that DOS can represent, the default compression, and one thread.
     fn default() -> Self {
         Options {
             stamp: Timestamp::default(),
@@ -38,10 +38,10 @@ impl Default for Options {
     }
 }
 
-/// Writes `entries` as a ZIP archive to `out` and gives `out` back, flushed.
+/// Writes `entries` as a ZIP archive to `out`, flushes it and returns it.
 ///
-/// The entries must be in the order of [`super::order`], with unique, safe names, none below another's
-/// file. On an error `out` holds part of an archive that no reader takes for a whole one.
+/// The entries must be in the order of [`super::order`], with unique, safe names, and none below another entry's
+/// file. After an error `out` holds part of an archive that no reader accepts as a whole one.
 pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Result<W> {
     check_plan(entries)?;
     let mut directory = Vec::new();
@@ -52,7 +52,7 @@ pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Resu
         let header = EntryHeader::of(&entries[at], &deflated, options.stamp);
         directory.extend(header.central(name, position));
         let mut put = |bytes: &[u8]| {
-            position += bytes.len() as u32; // `check_plan` has seen that it all fits
+            position += bytes.len() as u32; // `check_plan` has checked that it fits
             out.write_all(bytes).map_err(|cause| {
                 Error::new(format!("could not write entry `{}`", printable(name))).because(cause)
             })
@@ -85,14 +85,14 @@ enum Method {
     Deflated = 8,
 }
 
-/// What the two headers of an entry say.
+/// The fields of the two headers of an entry.
 struct EntryHeader {
     method: Method,
     stamp: Timestamp,
     crc32: u32,
     compressed_size: u32,
     size: u32,
-    /// File type and permissions.
+    /// The file type and permissions.
     mode: u32,
 }
 
@@ -117,7 +117,7 @@ impl EntryHeader {
         }
     }
 
-    /// What both headers have from the version needed to the length of the extra field.
+    /// The fields that both headers share, from the version needed to the length of the extra field.
     fn common(&self, name: &str) -> [u8; 26] {
         let version = match self.method {
             Method::Stored => 10_u16,
@@ -147,7 +147,7 @@ impl EntryHeader {
 
     fn central(&self, name: &str, local_start: u32) -> Vec<u8> {
         let common = self.common(name);
-        let made_by = [common[0], 3]; // by Unix, which gives the attributes their meaning
+        let made_by = [common[0], 3]; // Unix, which defines the meaning of the attributes
         [
             &b"PK\x01\x02"[..],
             &made_by,
@@ -161,7 +161,7 @@ impl EntryHeader {
     }
 }
 
-/// Holds entries to what [`write()`] asks for: their order, their names, what an archive has room for.
+/// Checks what [`write()`] requires: the order of entries, their names, and the limits of an archive.
 pub fn check_plan(entries: &[Entry]) -> Result<()> {
     if entries.len() > MAX_ENTRIES {
         return Err(Error::new(format!(

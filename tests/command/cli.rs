@@ -283,7 +283,7 @@ fn archives_that_are_none() {
     for (path, message, help) in [
         ("text", "error: `text` is not a ZIP archive: it does not begin like one\n", help),
         ("empty", "error: `empty` is not a ZIP archive: it is empty\n", help),
-        ("half.zip", "error: `half.zip` is not a whole ZIP archive\n", help),
+        ("half.zip", "error: `half.zip` is a truncated or damaged ZIP archive\n", help),
         (
             "app",
             "error: `app` is not a ZIP archive: it is an ELF file\n",

@@ -1,22 +1,22 @@
-//! Where the last block of a deflate stream is.
+//! The search for the last block of a deflate stream.
 //!
-//! Blocks have no lengths and begin at any bit, so the way to the last is to decode all of them; what
-//! they mean is not needed.
+//! Blocks have no lengths and begin at any bit, so all of them must be decoded to find the last; their contents are
+//! not needed.
 //!
 //! Source: RFC 1951, section 3.2.
 
 use std::ops::Range;
 
-/// Codes of up to this length are looked up, longer ones (rare by their nature) counted out.
+/// Codes of up to this length are looked up, longer codes (which are rare) are counted out.
 const FAST_BITS: u32 = 12;
 
-/// The longest code.
+/// The length of the longest code.
 const MAX_BITS: usize = 15;
 
 const END_OF_BLOCK: usize = 256;
 
-/// The bits of the last block, from its header to the end of its data; `None` if the stream is damaged or
-/// goes on behind it.
+/// The bits of the last block, from its header to the end of its data; `None` if the stream is damaged or continues
+/// after it.
 pub(super) fn last(stream: &[u8]) -> Option<Range<usize>> {
     let mut bits = Bits { stream, next: 0, buffer: 0, n_buffered: 0 };
     let fixed = Codes::fixed();
@@ -41,20 +41,20 @@ pub(super) fn last(stream: &[u8]) -> Option<Range<usize>> {
 
 struct Bits<'a> {
     stream: &'a [u8],
-    /// The byte that is buffered next.
+    /// The index of the byte that is buffered next.
     next: usize,
-    /// The bits to come, lowest first. Zeros follow the end of the stream.
+    /// The next bits, lowest first. Zeros follow the end of the stream.
     buffer: u64,
     n_buffered: u32,
 }
 
 impl Bits<'_> {
-    /// Bits taken so far.
+    /// The number of bits taken so far.
     fn position(&self) -> usize {
         self.next * 8 - self.n_buffered as usize
     }
 
-    /// Makes the next 56 bits ready.
+    /// Buffers the next 56 bits.
     #[inline]
     fn fill(&mut self) {
         if let Some(word) = self.stream.get(self.next..).and_then(|rest| rest.first_chunk()) {
@@ -62,7 +62,7 @@ impl Bits<'_> {
             let n_bytes = (63 - self.n_buffered) / 8;
             self.next += n_bytes as usize;
             self.n_buffered += n_bytes * 8;
-            // Bits above are of the next byte, and will come again as what they are.
+            // The bits above belong to the next byte, and will be read again unchanged.
         } else {
             while self.n_buffered < 56 {
                 let byte = self.stream.get(self.next).copied().unwrap_or(0);
@@ -73,21 +73,21 @@ impl Bits<'_> {
         }
     }
 
-    /// Passes over bits that are ready.
+    /// Skips buffered bits.
     #[inline]
     fn skip(&mut self, n: u32) {
         self.buffer >>= n;
         self.n_buffered -= n;
     }
 
-    /// Takes bits that are ready, 32 at most.
+    /// Takes buffered bits, 32 at most.
     fn drop(&mut self, n: u32) -> u32 {
         let value = self.buffer as u32 & ((1_u64 << n) - 1) as u32;
         self.skip(n);
         value
     }
 
-    /// The next bits; `None` behind the end of the stream.
+    /// Takes the next bits; `None` after the end of the stream.
     fn take(&mut self, n: u32) -> Option<u32> {
         self.fill();
         let value = self.drop(n);
@@ -102,10 +102,10 @@ impl Bits<'_> {
         (end <= self.stream.len()).then_some(())
     }
 
-    /// Skips the symbols of a block, its end among them.
+    /// Skips the symbols of a block, including its end.
     fn skip_symbols(&mut self, codes: &Codes) -> Option<()> {
         while self.next <= self.stream.len() + 8 {
-            // Two literals and a length with its extra bits are 50 at most, a distance with its 28.
+            // Two literals and a length with its extra bits are 50 bits at most, a distance has up to 28.
             self.fill();
             let mut step = codes.lengths.skip(self)?;
             if step == Step::Literals {
@@ -129,7 +129,7 @@ impl Bits<'_> {
 
 /// The two codes of a block.
 struct Codes {
-    /// For literals, the end of the block, and lengths of matches.
+    /// The code of literals, the end of the block, and lengths of matches.
     lengths: Skips,
     distances: Skips,
 }
@@ -168,7 +168,7 @@ impl Codes {
     }
 }
 
-/// What was skipped.
+/// The kind of a skipped symbol.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// One literal, or two.
@@ -178,7 +178,7 @@ enum Step {
     End,
 }
 
-/// What a symbol of the lengths' code is, and how many extra bits follow it.
+/// The kind of a symbol in the lengths' code, and the number of extra bits that follow it.
 fn length(symbol: usize) -> Option<(Step, u32)> {
     match symbol {
         0..END_OF_BLOCK => Some((Step::Literals, 0)),
@@ -189,7 +189,7 @@ fn length(symbol: usize) -> Option<(Step, u32)> {
     }
 }
 
-/// The same of the distances' code.
+/// The kind of a symbol in the distances' code, and the number of extra bits that follow it.
 fn distance(symbol: usize) -> Option<(Step, u32)> {
     match symbol {
         0..=3 => Some((Step::Match, 0)),
@@ -200,7 +200,8 @@ fn distance(symbol: usize) -> Option<(Step, u32)> {
 
 /// A code whose symbols are only skipped.
 struct Skips {
-    /// By the next bits: how many to skip, and what they are. 0 bits where the code is longer, or there is none.
+    /// For each value of the next bits: how many bits to skip, and the kind of symbol. 0 bits if the code is longer,
+    /// or there is none.
     fast: [(u8, Step); 1 << FAST_BITS],
     code: HuffmanCode,
     meaning: fn(usize) -> Option<(Step, u32)>,
@@ -216,7 +217,7 @@ impl Skips {
         for (n, count) in (0..).zip(code.counts).skip(1).take(FAST_BITS as usize) {
             next <<= 1;
             for symbol in symbols.by_ref().take(count.into()) {
-                // Codes are sent from their highest bit.
+                // Codes are sent with the highest bit first.
                 let first = next.reverse_bits() >> (usize::BITS - n);
                 if let Some((step, extra)) = meaning(usize::from(*symbol)) {
                     for at in (first..fast.len()).step_by(1 << n) {
@@ -226,8 +227,8 @@ impl Skips {
                 next += 1;
             }
         }
-        // Where there is room for it, the literal that follows a literal is skipped with it. What is looked up has
-        // fewer bits known, and is not yet changed: it is further to the front, so this goes from the back.
+        // Where there is room, the literal after a literal is skipped with it. The looked-up entry has fewer bits and
+        // must not be changed yet: it has a lower index, so the loop runs backwards.
         for at in (0..fast.len()).rev() {
             if let (n @ 1.., Step::Literals) = fast[at]
                 && let (more @ 1.., Step::Literals) = fast[at >> n]
@@ -239,7 +240,7 @@ impl Skips {
         Skips { fast, code, meaning }
     }
 
-    /// Skips one symbol with its extra bits, or two literals; 20 bits of them, with a distance's 28, must be ready.
+    /// Skips one symbol with its extra bits, or two literals; their 20 bits, with a distance 28, must be buffered.
     #[inline]
     fn skip(&self, bits: &mut Bits) -> Option<Step> {
         let (n, step) = self.fast[bits.buffer as usize & (self.fast.len() - 1)];
@@ -255,7 +256,7 @@ impl Skips {
 
 /// A canonical Huffman code.
 struct HuffmanCode {
-    /// How many codes of each length.
+    /// The number of codes of each length.
     counts: [u16; MAX_BITS + 1],
     /// The symbols in the order of their codes.
     symbols: Vec<u16>,
@@ -275,9 +276,9 @@ impl HuffmanCode {
         HuffmanCode { counts, symbols }
     }
 
-    /// Takes one symbol; its 15 bits must be ready.
+    /// Takes one symbol; its 15 bits must be buffered.
     fn decode(&self, bits: &mut Bits) -> Option<u16> {
-        // Codes of one length are consecutive numbers, and follow on those of the length before.
+        // Codes of one length are consecutive numbers, and follow those of the length before.
         let (mut code, mut first, mut index) = (0, 0, 0);
         for count in &self.counts[1..] {
             code = code << 1 | bits.drop(1) as usize;
@@ -313,9 +314,9 @@ mod tests {
 
     #[test]
     fn blocks_before_the_last_are_walked() {
-        // A stored block, an empty fixed block that ends in the middle of a byte, and another.
+        // A stored block, an empty fixed block that ends in the middle of a byte, and another fixed block.
         check(b"\x00\x02\x00\xfd\xffab\x02\x0c\x00", Some(66..76));
-        // The second one is stored, and so begins at the next byte.
+        // The second block is stored, and so begins at the next byte.
         check(b"\x02\x04\x00\x00\xff\xff", Some(10..48));
     }
 
@@ -323,7 +324,7 @@ mod tests {
     fn what_is_no_whole_stream_has_no_last_block() {
         check(b"", None);
         check(b"\x4b\x04", None); // cut
-        check(b"\x02\x00", None); // nothing says that it ends
+        check(b"\x02\x00", None); // no last block
         check(b"\x03\x00\x00", None); // goes on
         check(b"\x07\x00", None); // no such kind of block
         check(b"\x01\x02\x00\xfd\xffa", None);

@@ -1,10 +1,10 @@
-//! Chunks through zlib-rs, which is Rust.
+//! Compression of chunks with zlib-rs, which is Rust.
 
 use zlib_rs::{Deflate, DeflateFlush, Status, compress_bound};
 
 use super::{CHUNK, Compression};
 
-/// The compressor, with its version.
+/// The name of the compressor, with its version.
 pub const NAME: &str = "zlib-rs 0.6.8";
 
 pub(super) struct Encoder {
@@ -16,15 +16,15 @@ impl Encoder {
     pub fn new(compression: Compression) -> Encoder {
         let level = match compression {
             Compression::Fast => 2,
-            // Level 6 is larger than `zip -9`, and there is nothing above 9.
+            // Level 6 is larger than `zip -9`, and no level is above 9.
             Compression::Default | Compression::Best => 9,
         };
-        // A flush ends with an empty block, for which the bound has no room.
+        // A flush ends with an empty block, which the bound does not include.
         let scratch = vec![0; compress_bound(CHUNK) + 64];
         Encoder { inner: Deflate::new(level, false, 15), scratch }
     }
 
-    /// The blocks of one chunk; they end with a byte, and after the last chunk the stream ends.
+    /// The blocks of one chunk; they end at a byte boundary, and the last chunk ends the stream.
     pub fn chunk(&mut self, bytes: &[u8], is_last: bool) -> Vec<u8> {
         let (flush, expected) = match is_last {
             true => (DeflateFlush::Finish, Status::StreamEnd),

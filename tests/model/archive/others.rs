@@ -91,7 +91,7 @@ fn hostile_archives_are_refused_by_the_name_of_the_entry() {
         &[a().with(|raw| (raw.method, raw.local_method) = (77, 77))],
         "`x.zip`: entry `a` uses compression method 77; only stored and deflate are read",
     );
-    let local = "`x.zip`: entry `a` has a local header that says other than the directory";
+    let local = "`x.zip`: entry `a` has a local header that contradicts the directory";
     check(&[a().with(|raw| raw.local_name = b"b".into())], local);
     check(&[a().with(|raw| raw.local_name = b"ab".into())], local);
     check(&[a().with(|raw| raw.local_method = 8)], local);
@@ -167,7 +167,11 @@ fn files_that_are_no_zip_are_called_what_they_are() {
     tar[257..262].copy_from_slice(b"ustar");
     check(&tar, "`x.zip` is not a ZIP archive: it is a tar archive");
     let whole = zip(&bundle(), Timestamp::default());
-    check(&whole[..whole.len() - 30], "`x.zip` is not a whole ZIP archive; caused by: Could not find EOCD");
+    check(
+        &whole[..whole.len() - 30],
+        "`x.zip` is a truncated or damaged ZIP archive; \
+         caused by: it has no end-of-central-directory record",
+    );
 }
 
 #[test]
@@ -186,7 +190,7 @@ fn an_archive_over_the_limit_is_listed_but_not_unpacked() {
 
     let limits = Limits { entries: 5, ..Limits::default() };
     let error = archive::read("x.zip", Cursor::new(&bytes), &limits).unwrap_err();
-    assert_eq!(text(&error), "`x.zip` has 6 entries, more than the 5 we read");
+    assert_eq!(text(&error), "`x.zip` has 6 entries, more than the 5 that are read");
 }
 
 #[test]
