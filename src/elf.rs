@@ -1,16 +1,14 @@
-//! What one ELF file says, read from where the loader reads it.
+//! The facts of one ELF file, read from the places where the loader reads them.
 //!
-//! The loader looks at the ELF header, the program headers and the dynamic segment, never at section
-//! headers, and so does this module: a stripped file without section headers still has needs. (What takes
-//! the room in a file is in [`sections`], for reports alone.) Offsets in
-//! the dynamic segment are virtual addresses and are translated through the PT_LOAD segments.
+//! The loader reads the ELF header, the program headers and the dynamic segment, never section headers, and so does
+//! this module: a stripped file without section headers still has needs. ([`sections`] reads the sizes of sections,
+//! for reports alone.) Offsets in
 //!
-//! Any bytes may come in. Every read is bounded by the file, every count and the text copied out of the file
-//! by a limit, and a value that points outside the file is an [`ElfError`], never a default: "no verneed" must
-//! mean that there is none.
+//! Any bytes may be passed in. Every read is bounded by the file, every count and all copied text by a limit, and a
+//! value that points outside the file is an [`ElfError`], never a default: "no verneed" must mean that there is none.
 //!
 //! Only little-endian 64-bit files for Lambda's machines are read beyond their header. The loader passes over all
-//! others without a further look, so what else is wrong with them does not count.
+//! other files without reading more, so other faults in them do not matter.
 
 mod faults;
 mod notes;
@@ -40,12 +38,12 @@ use crate::paths::file_name;
 pub enum Arch {
     /// 64-bit x86, `x86_64` in Lambda's words.
     X86_64,
-    /// 64-bit Arm, `arm64` in Lambda's words, `aarch64` in those of Rust and glibc.
+    /// 64-bit Arm: `arm64` in Lambda's words, `aarch64` in the words of Rust and glibc.
     Arm64,
 }
 
 impl Arch {
-    /// Lambda's word: `x86_64` or `arm64`.
+    /// The word that Lambda uses: `x86_64` or `arm64`.
     pub fn as_str(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
@@ -53,7 +51,7 @@ impl Arch {
         }
     }
 
-    /// The word of glibc, musl and Rust: `x86_64` or `aarch64`.
+    /// The word that glibc, musl and Rust use: `x86_64` or `aarch64`.
     pub fn gnu_name(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
@@ -61,7 +59,7 @@ impl Arch {
         }
     }
 
-    /// glibc's ld.so as programs of the architecture name it, the usual path first.
+    /// The paths of glibc's ld.so that programs of the architecture name, the usual path first.
     ///
     /// Source: `GLIBC_DYNAMIC_LINKER` in GCC's linux64.h and aarch64-linux.h; Amazon Linux has arm64's in /lib64, too.
     pub fn interpreters(self) -> &'static [&'static str] {
@@ -86,7 +84,7 @@ impl fmt::Display for Arch {
     }
 }
 
-/// How a program reaches its libraries.
+/// The way in which a program reaches its libraries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Linkage {
     /// A fixed-address program without libraries.
@@ -114,7 +112,7 @@ impl Linkage {
     }
 }
 
-/// The C library a file was linked with, as far as the file shows it.
+/// The C library with which a file was linked, as far as the file shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Libc {
     /// GNU libc.
@@ -123,7 +121,7 @@ pub enum Libc {
     Musl,
     /// No C library: the file needs none.
     None,
-    /// Not told by the file.
+    /// The file does not show it.
     Unknown,
 }
 
@@ -139,7 +137,7 @@ impl Libc {
     }
 }
 
-/// `e_type`.
+/// The file's `e_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ObjectType {
     /// ET_EXEC, a fixed-address program.
@@ -147,48 +145,49 @@ pub enum ObjectType {
     /// ET_DYN, a shared library or a position-independent program.
     #[default]
     Dyn,
-    /// ET_REL, ET_CORE and the rest: nothing that a loader takes.
+    /// ET_REL, ET_CORE and others, which no loader accepts.
     Other(u16),
 }
 
 /// The page size of every Lambda kernel.
 const PAGE: u64 = 4096;
 
-/// How the PT_LOADs of a library are aligned, the worst of them. Of a program the kernel maps them.
+/// The worst alignment of a library's PT_LOADs. The kernel maps the PT_LOADs of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Alignment {
     /// Each address and offset agree modulo the segment's own `p_align`.
     #[default]
     Fine,
-    /// They agree modulo the page size only. glibc before 2.35 refuses that.
+    /// They agree only modulo the page size. glibc before 2.35 refuses such a file.
     PageOnly,
-    /// They agree modulo the page size, of which `p_align` is no multiple. glibc before 2.35 refuses that.
+    /// They agree modulo the page size, but `p_align` is no multiple of it. glibc before 2.35 refuses such a file.
     NoPages,
-    /// They do not agree modulo the page size. No glibc takes that.
+    /// They do not agree modulo the page size. Every glibc refuses such a file.
     Broken,
 }
 
-/// The thread-local storage of an object, and how its code reaches such storage, its own or another object's.
+/// The thread-local storage of an object, and the way in which its code reaches thread-local storage, its own or
+/// another object's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tls {
     /// The size in memory, in bytes; 0 without PT_TLS.
     pub n_bytes: u64,
     /// `p_align`, in bytes.
     pub align: u64,
-    /// By a fixed distance from the thread's pointer, which only the block made at start allows: DF_STATIC_TLS, or a
-    /// relocation of that kind.
+    /// Whether code uses a fixed distance from the thread pointer, which only the block made at start allows:
+    /// DF_STATIC_TLS, or a relocation of that kind.
     pub is_static: bool,
-    /// By descriptors, for which ld.so uses that block while it has room.
+    /// Whether code uses descriptors, for which ld.so uses that block while it has room.
     pub has_descriptors: bool,
 }
 
-/// What one ELF file says. Names are as in the file; bytes that are not UTF-8, and control characters,
-/// appear as `\xNN`.
+/// The facts of one ELF file. Names are as in the file; bytes that are not UTF-8, and control characters, appear as
+/// `\xNN`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ElfFacts {
-    /// 64-bit class.
+    /// Whether the class is 64-bit.
     pub class64: bool,
-    /// Little-endian data.
+    /// Whether the data is little-endian.
     pub little_endian: bool,
     /// `e_machine`.
     pub machine: u16,
@@ -216,49 +215,49 @@ pub struct ElfFacts {
     pub verneed: Vec<VersionNeed>,
     /// DT_VERDEF, in order.
     pub verdef: Vec<VersionDefinition>,
-    /// DT_FLAGS; DT_BIND_NOW folded in.
+    /// DT_FLAGS, with DT_BIND_NOW added.
     pub flags: u64,
     /// DT_FLAGS_1.
     pub flags_1: u64,
-    /// DT_RELR is there, and DT_RELRSZ is not 0.
+    /// Whether DT_RELR is present, and DT_RELRSZ is not 0.
     pub has_relr: bool,
-    /// A relocation is of a type that glibc knows and musl does not.
+    /// Whether any relocation has a type that glibc supports and musl does not.
     pub is_beyond_musl: bool,
-    /// PT_LOAD is there.
+    /// Whether there is a PT_LOAD.
     pub has_load: bool,
-    /// Whether the PT_LOADs can be mapped where they want to be.
+    /// The alignment of the PT_LOADs.
     pub alignment: Alignment,
-    /// What stops a start, whatever is loaded beside it.
+    /// Faults that stop a start, whatever else is loaded.
     pub faults: Vec<Fault>,
-    /// PT_DYNAMIC is there.
+    /// Whether there is a PT_DYNAMIC.
     pub has_dynamic: bool,
     /// PT_TLS.
     pub tls: Tls,
-    /// DT_DEBUG is there: linkers give it to programs alone.
+    /// Whether there is a DT_DEBUG: linkers write it to programs only.
     pub has_debug: bool,
-    /// DT_VERSYM is there.
+    /// Whether there is a DT_VERSYM.
     pub has_versym: bool,
     /// The GNU build-id.
     pub build_id: Option<Vec<u8>>,
-    /// The least kernel of the GNU ABI note, as (major, minor, patch).
+    /// The oldest kernel in the GNU ABI note, as (major, minor, patch).
     pub least_kernel: Option<(u32, u32, u32)>,
     /// GNU_PROPERTY_X86_ISA_1_NEEDED: bit 0 baseline, 1 v2, 2 v3, 3 v4.
     pub isa_needed: u32,
-    /// GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS: its protected symbols may not be copied.
+    /// GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS: the object's protected symbols may not be copied.
     pub needs_indirect_access: bool,
-    /// A note by Go's linker is there.
+    /// Whether there is a note by Go's linker.
     pub go: bool,
-    /// What the notes about libraries opened at run time hold: JSON arrays, not looked into.
+    /// The contents of the notes about libraries opened at run time: JSON arrays, not parsed.
     pub dlopen_notes: Vec<String>,
-    /// musl's own message text is in the file. Looked for in files without PT_INTERP only.
+    /// Whether the file contains musl's own message text. Only files without PT_INTERP are searched.
     pub musl_text: bool,
     /// The dynamic symbols.
     pub symbols: SymbolTable,
 }
 
-/// DF_1_NODEFLIB: the default directories are not for this object's needs.
+/// DF_1_NODEFLIB: the default directories are not searched for this object's needs.
 pub const DF_1_NODEFLIB: u64 = 0x800;
-/// DF_1_NOOPEN: dlopen does not take this object.
+/// DF_1_NOOPEN: dlopen refuses this object.
 pub const DF_1_NOOPEN: u64 = 0x40;
 /// DF_1_PIE: this ET_DYN file is a program.
 pub const DF_1_PIE: u64 = 0x0800_0000;
@@ -266,13 +265,13 @@ pub const DF_1_PIE: u64 = 0x0800_0000;
 pub const DF_1_NOW: u64 = 0x1;
 /// DF_TEXTREL: relocations change code.
 const DF_TEXTREL: u64 = 0x4;
-/// DF_STATIC_TLS: its thread-local storage must lie in the block that is made at start.
+/// DF_STATIC_TLS: the object's thread-local storage must lie in the block that is made at start.
 const DF_STATIC_TLS: u64 = 0x10;
 /// DF_BIND_NOW.
 pub const DF_BIND_NOW: u64 = 0x8;
 
 impl ElfFacts {
-    /// Lambda's architecture of the file; `None` for any other machine, class or byte order.
+    /// The file's architecture, if Lambda has it; `None` for any other machine, class or byte order.
     pub fn arch(&self) -> Option<Arch> {
         if !self.class64 || !self.little_endian {
             return None;
@@ -300,10 +299,10 @@ impl ElfFacts {
     /// Whether the file is meant to be executed rather than loaded.
     ///
     /// An ET_DYN file is a program if it has PT_INTERP and no DT_SONAME, or DF_1_PIE, or DT_DEBUG: libc.so.6 has a
-    /// PT_INTERP (it can be run), musl's libc has none. Static position-independent programs have neither, and of
-    /// older linkers no DF_1_PIE.
+    /// PT_INTERP (it can be run), musl's libc has none. Static position-independent programs have neither, and those
+    /// of older linkers have no DF_1_PIE.
     ///
-    /// Source: bfd's `bfd_elf_size_dynamic_sections` and LLD's `DynamicSection`, which write DT_DEBUG where the output
+    /// Source: bfd's `bfd_elf_size_dynamic_sections` and LLD's `DynamicSection`, which write DT_DEBUG if the output
     /// is executable.
     pub fn is_program(&self) -> bool {
         match self.object_type {
@@ -317,7 +316,7 @@ impl ElfFacts {
         }
     }
 
-    /// How the file reaches its libraries.
+    /// The way in which the file reaches its libraries.
     pub fn linkage(&self) -> Linkage {
         if !self.is_program() {
             return Linkage::SharedLibrary;
@@ -330,8 +329,8 @@ impl ElfFacts {
         }
     }
 
-    /// The facts of a library in a process of `program`, which opens it: the interpreter is there, and where the
-    /// library has no DT_RUNPATH the program's DT_RPATH serves its needs.
+    /// The facts of a library in a process of `program`, which opens it: the interpreter is already loaded, and if
+    /// the library has no DT_RUNPATH, the program's DT_RPATH serves its needs.
     pub fn opened_by(&self, program: &ElfFacts) -> ElfFacts {
         let mut facts = ElfFacts { interpreter: program.interpreter.clone(), ..self.clone() };
         if facts.runpath.is_none() && program.runpath.is_none() {
@@ -342,19 +341,19 @@ impl ElfFacts {
         facts
     }
 
-    /// The release (major, minor) of the glibc that this file is the `libc.so.6` of, by the highest node that it
-    /// defines. Not every release added one: 2.31 answers 2.30.
+    /// The glibc release (major, minor) of a file that is a `libc.so.6`, by the highest node that it defines. Not
+    /// every release added a node: 2.31 gives 2.30.
     pub fn glibc_release(&self) -> Option<(u32, u32)> {
         let number = |node: &str| -> Option<(u32, u32)> {
             let (major, minor) = node.strip_prefix("GLIBC_")?.split_once('.')?;
-            // `GLIBC_2.2.5` is of 2.2.
+            // `GLIBC_2.2.5` belongs to 2.2.
             let minor = minor.split('.').next().unwrap_or(minor);
             Some((major.parse().ok()?, minor.parse().ok()?))
         };
         self.verdef.iter().filter_map(|def| number(&def.node)).max()
     }
 
-    /// The C library, from what the loader is told first, from traces in a static file else.
+    /// The C library, by the facts that the loader uses, or else by traces in a static file.
     pub fn libc(&self) -> Libc {
         if let Some(name) = self.interpreter.as_deref().map(file_name) {
             if name.starts_with("ld-musl-") {
@@ -373,7 +372,7 @@ impl ElfFacts {
                 if self.musl_text {
                     Libc::Musl
                 } else if self.least_kernel.is_some() {
-                    // glibc's start files carry the ABI note, also under cgo; musl's and Go's do not.
+                    // glibc's start files contain the ABI note, also under cgo; musl's and Go's do not.
                     Libc::Glibc
                 } else if self.go {
                     Libc::None
@@ -387,8 +386,8 @@ impl ElfFacts {
 
     /// The C library of the process that this file is in.
     ///
-    /// A program brings its own. A library is opened by a program, see [`opened_by`](Self::opened_by); where none is
-    /// known by one of the runtime's, which are glibc's.
+    /// A program has its own. A library is opened by a program, see [`opened_by`](Self::opened_by); if none is known,
+    /// by a program of the runtime's, which all use glibc.
     pub fn process_libc(&self) -> Libc {
         match (self.linkage(), &self.interpreter) {
             (Linkage::SharedLibrary, None) => Libc::Glibc,
@@ -396,7 +395,7 @@ impl ElfFacts {
         }
     }
 
-    /// The C library that its needs and version nodes tell of, whatever process it is loaded into.
+    /// The C library that the file's needs and version nodes show, whatever process it is loaded into.
     pub fn needed_libc(&self) -> Option<Libc> {
         let needs = |test: fn(&str) -> bool| self.needed.iter().any(|name| test(name));
         if needs(|name| name == "libc.so" || name.starts_with("libc.musl-")) {
@@ -413,7 +412,7 @@ impl ElfFacts {
         self.flags & DF_BIND_NOW != 0 || self.flags_1 & DF_1_NOW != 0
     }
 
-    /// The undefined symbols that ask `file` for any of `nodes`, sorted, without duplicates.
+    /// The undefined symbols that need any of `nodes` in `file`, sorted, without duplicates.
     pub fn symbols_needing(&self, file: &str, nodes: &[impl AsRef<str>]) -> Vec<String> {
         let nodes: BTreeSet<&str> = nodes.iter().map(AsRef::as_ref).collect();
         let indices: BTreeSet<u16> = self
@@ -434,14 +433,14 @@ impl ElfFacts {
     }
 }
 
-/// What the bytes of a file that is not ELF look like.
+/// The format of a file that is not ELF, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OtherFormat {
     /// No bytes at all.
     Empty,
-    /// `#!`.
+    /// A script that begins with `#!`.
     Script,
-    /// A GNU ld script, as `libc.so` in a `-dev` package is one.
+    /// A GNU ld script, such as `libc.so` in a `-dev` package.
     LinkerScript,
     /// Mach-O, thin or fat.
     MachO,
@@ -460,7 +459,7 @@ pub enum OtherFormat {
 }
 
 impl OtherFormat {
-    /// What it is, with its article.
+    /// The format in words, with an article.
     pub fn describe(self) -> &'static str {
         match self {
             OtherFormat::Empty => "an empty file",
@@ -476,7 +475,7 @@ impl OtherFormat {
         }
     }
 
-    /// Tells the format by its first bytes.
+    /// Recognises the format by its first bytes.
     pub fn of(bytes: &[u8]) -> OtherFormat {
         const HEAD: usize = 512;
         let head = &bytes[..bytes.len().min(HEAD)];
@@ -484,8 +483,8 @@ impl OtherFormat {
             [] => OtherFormat::Empty,
             [b'#', b'!', ..] => OtherFormat::Script,
             [0xfe, 0xed, 0xfa, 0xce | 0xcf, ..] | [0xce | 0xcf, 0xfa, 0xed, 0xfe, ..] => OtherFormat::MachO,
-            // A fat file has the number of its architectures here. A Java class begins alike and has its
-            // version, which is 45 or more.
+            // A fat file has the number of its architectures here. A Java class begins in the same way and has its
+            // version here, which is 45 or more.
             [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, count, ..] if *count < 45 => OtherFormat::MachO,
             [b'M', b'Z', ..] => OtherFormat::Windows,
             [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => OtherFormat::Zip,
@@ -496,7 +495,7 @@ impl OtherFormat {
             _ => {
                 let text = head.utf8_chunks().next().map_or("", |chunk| chunk.valid());
                 let command = text.trim_start();
-                // The end of the head may be in the middle of a character.
+                // The head may end in the middle of a character.
                 if text.contains('\0')
                     || text.len() + 3 < head.len()
                     || (text.len() < head.len() && head.len() < HEAD)
@@ -516,16 +515,16 @@ impl OtherFormat {
     }
 }
 
-/// Why bytes could not be read as an ELF file.
+/// The reason why bytes could not be read as an ELF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ElfError {
-    /// The ELF magic is not there.
+    /// The bytes do not begin with the ELF magic.
     NotElf(OtherFormat),
-    /// Shorter than an ELF header. ld.so says "file too short".
+    /// The file is shorter than an ELF header. ld.so prints "file too short".
     TooShort,
-    /// A table lies outside the file, or a value in it cannot be. Says which.
+    /// A table lies outside the file, or has an impossible value, as the text explains.
     Malformed(String),
-    /// Something lies in a part of the file that was not read: these bytes.
+    /// The parser needs these bytes, which have not been read.
     NotRead(Range<u64>),
 }
 
@@ -542,7 +541,7 @@ impl fmt::Display for ElfError {
 
 impl std::error::Error for ElfError {}
 
-/// What these bytes say.
+/// Parses the bytes of a file.
 ///
 /// # Errors
 ///
@@ -552,28 +551,28 @@ pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
     parse_image(&Image::new(bytes.len() as u64, &[Part { start: 0, bytes }])?)
 }
 
-/// Some bytes of a file.
+/// A part of a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
-    /// Where in the file they begin.
+    /// The offset of the part in the file.
     pub start: u64,
     /// The bytes.
     pub bytes: &'a [u8],
 }
 
-/// What a file of `size` bytes says, of which `read` reads what is asked for.
+/// Parses a file of `size` bytes, for which `read` returns the requested ranges.
 ///
-/// The tables are mostly near each other, so a file costs two or three reads. One that is small, or whose
-/// tables are everywhere, is read as a whole.
+/// The tables are mostly near each other, so a file costs two or three reads. A file that is small, or whose tables
+/// are far apart, is read as a whole.
 ///
 /// # Errors
 ///
-/// Those of `read`, which must give all the bytes of a range; inside, as [`parse`].
+/// The errors of `read`, which must return all bytes of a range; the inner errors are those of [`parse`].
 pub fn parse_ranges<E>(
     size: u64,
     mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
 ) -> Result<Result<ElfFacts, ElfError>, E> {
-    /// Read at once if there is as much.
+    /// The number of bytes that are read at once, if the file is that long.
     const PIECE: u64 = 1 << 15;
     const PAGE: u64 = 1 << 12;
     const MAX_PIECES: usize = 32;
@@ -598,12 +597,12 @@ pub fn parse_ranges<E>(
     }
 }
 
-/// What a file of `size` bytes offers, of which only `parts` were read: its relocations, and with them its references,
-/// are left out, and no fault is looked for.
+/// Parses a file of `size` bytes of which only `parts` were read: relocations, and with them references, are left
+/// out, and faults are not searched for.
 ///
 /// # Errors
 ///
-/// As [`parse`], and [`ElfError::NotRead`] if another part is needed.
+/// The errors of [`parse`], and [`ElfError::NotRead`] if another part is needed.
 pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> {
     let mut image = Image::new(size, parts)?;
     image.with_references = false;
@@ -650,7 +649,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
 }
 
 /// The bytes that the program reads and never writes: code and constants, one slice for each PT_LOAD that is not
-/// writable; none of a file that [`parse`] refuses or reads no further than its header.
+/// writable; none for a file that [`parse`] refuses or of which it reads only the header.
 pub fn constants(bytes: &[u8]) -> Vec<&[u8]> {
     let whole = [Part { start: 0, bytes }];
     let Ok(image) = Image::new(bytes.len() as u64, &whole) else { return Vec::new() };
@@ -658,13 +657,13 @@ pub fn constants(bytes: &[u8]) -> Vec<&[u8]> {
     constant.filter_map(|load| bytes.get(load.p_offset as usize..)?.get(..load.p_filesz as usize)).collect()
 }
 
-/// The text of strerror(0) in musl, and in no other C library (src/errno/__strerror.h).
+/// The text of strerror(0) in musl, which no other C library has (src/errno/__strerror.h).
 const MUSL_TEXT: &[u8] = b"\0No error information\0";
 
-/// More entries in one list than any real file has: beyond is hostile.
+/// The number of entries in one list at most. No real file has more: a larger list is hostile.
 const MAX_ENTRIES: usize = 4096;
 
-/// Returns the fault of the relocations, if they have one.
+/// Reads the dynamic segment. Returns the fault of the relocations, if they have one.
 fn read_dynamic(
     image: &Image,
     dynamic: &[(u64, u64)],
@@ -676,7 +675,7 @@ fn read_dynamic(
     const DT_AUXILIARY: u64 = 0x7fff_fffd;
     const DT_FILTER: u64 = 0x7fff_ffff;
 
-    // As in ld.so, the last entry of a tag counts where only one can.
+    // ld.so takes the last entry of a tag that may occur only once, too.
     let value = |wanted: u64| dynamic.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
     let strings = match value(tag::DT_STRTAB) {
         Some(address) => {
@@ -709,7 +708,7 @@ fn read_dynamic(
         facts.flags |= DF_BIND_NOW;
     }
     facts.flags_1 = value(tag::DT_FLAGS_1).unwrap_or(0);
-    // An empty table is nothing that an old loader could leave undone. Without DT_RELRSZ we cannot tell.
+    // An old loader can ignore an empty table. Without DT_RELRSZ the size is not known.
     // Source: `elf_dynamic_do_Relr` in glibc's elf/do-rel.h.
     facts.has_relr = value(DT_RELR).is_some() && value(DT_RELRSZ) != Some(0);
     facts.has_versym = value(tag::DT_VERSYM).is_some();
@@ -717,7 +716,7 @@ fn read_dynamic(
     read_tables(image, &value, &strings, facts)
 }
 
-/// Versions, relocations and symbols.
+/// Reads versions, relocations and symbols.
 fn read_tables(
     image: &Image,
     value: &dyn Fn(u64) -> Option<u64>,

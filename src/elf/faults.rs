@@ -1,8 +1,9 @@
-//! What the kernel or glibc's loader refuses in a file, or dies of: nobody judges it here, [`crate::audit`] and
-//! [`crate::loader`] do.
+//! Faults of a file that the kernel or glibc's loader refuses, or that crash it. This module only finds them:
+//! [`crate::audit`] and [`crate::loader`] judge them.
 //!
-//! The loader checks little and trusts the rest: a missing entry is a null pointer to it, a wrong address a crash.
-//! No linker writes such files; editors and damage make them. Only what is sure to stop the start is a fault.
+//! The loader checks little and trusts the rest: it reads a missing entry as a null pointer, and a wrong address
+//! makes it crash. No linker writes such files; editors and damage produce them. Only a fault that certainly stops
+//! the start is reported.
 //!
 //! Source: `load_elf_binary` in the kernel's fs/binfmt_elf.c; in glibc 2.34 and 2.36 `open_verify` and
 //! `_dl_map_object_from_fd` (elf/dl-load.c), `rtld_setup_main_map` (elf/rtld.c), `elf_get_dynamic_info`
@@ -17,30 +18,30 @@ use super::{Arch, ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses};
 
 use crate::paths::file_name;
 
-/// What of a file a fault stops.
+/// The use of a file that a fault stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stops {
-    /// The kernel, which starts a program.
+    /// The kernel starts the file as a program.
     Program,
-    /// The loader, which opens a library.
+    /// The loader opens the file as a library.
     Library,
-    /// Both.
+    /// Both uses.
     Mapping,
-    /// The loader, when it looks at the dynamic segment of a library, or of a program that names an interpreter.
+    /// The loader reads the dynamic segment of a library, or of a program that names an interpreter.
     Linking,
 }
 
-/// Something in a file that stops a start.
+/// A fault in a file that stops a start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// In which case.
+    /// The use that it stops.
     pub stops: Stops,
-    /// What is the matter, as the end of a sentence.
+    /// The description, as the end of a sentence.
     pub what: String,
 }
 
 impl ElfFacts {
-    /// Why the file does not start as a program, if it has a fault.
+    /// The fault for which the file does not start as a program, if there is one.
     pub fn program_fault(&self) -> Option<&str> {
         self.fault(|stops| match stops {
             Stops::Program | Stops::Mapping => true,
@@ -49,7 +50,7 @@ impl ElfFacts {
         })
     }
 
-    /// Why the loader does not take the file as a library, if it has a fault.
+    /// The fault for which the loader refuses the file as a library, if there is one.
     pub fn library_fault(&self) -> Option<&str> {
         self.fault(|stops| stops != Stops::Program)
     }
@@ -59,7 +60,7 @@ impl ElfFacts {
     }
 }
 
-/// The faults of a file, in the order in which they are met; one of each kind is enough.
+/// The faults of a file, in the order in which the loader meets them; one of each kind is enough.
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
@@ -72,13 +73,13 @@ impl Faults {
     }
 
     fn add(&mut self, stops: Stops, what: impl Into<String>) {
-        // Each segment may have one; the first of each kind is what is reported.
+        // Each segment may have a fault; only the first of each kind is reported.
         if self.0.iter().filter(|fault| fault.stops == stops).count() < 4 {
             self.0.push(Fault { stops, what: what.into() });
         }
     }
 
-    /// The ELF header, as `open_verify` looks at it. The texts are ld.so's.
+    /// Checks the ELF header as `open_verify` does. The texts are ld.so's.
     pub fn header(&mut self, image: &Image) {
         let head = image.head;
         if head[6] != 1 {
@@ -90,7 +91,7 @@ impl Faults {
         }
     }
 
-    /// The program headers.
+    /// Checks the program headers.
     pub fn segments(&mut self, image: &Image, facts: &ElfFacts) -> Result<(), ElfError> {
         let mut earlier: Vec<&segment::ProgramHeader> = Vec::new();
         for load in image.loads() {
@@ -115,7 +116,7 @@ impl Faults {
             }
             earlier.push(load);
         }
-        // ld.so takes the end of the last one for the end of the library.
+        // ld.so uses the end of the last segment as the end of the library.
         match earlier.last() {
             Some(last) if last.p_filesz > last.p_memsz => self.add(Stops::Library, SMALLER),
             Some(last) if last.p_vaddr.saturating_add(last.p_memsz) > ADDRESS_SPACE => {
@@ -139,31 +140,31 @@ impl Faults {
     }
 
     fn thread_local(&mut self, image: &Image) {
-        /// More than any process gets for its thread-local data.
+        /// No process gets more memory for its thread-local data.
         const MOST: u64 = 1 << 31;
         for header in image.of_type(segment::PT_TLS).filter(|header| header.p_memsz > 0) {
             if header.p_filesz > header.p_memsz {
                 self.add(Stops::Linking, "its thread-local data has more bytes in the file than in memory");
             } else if header.p_memsz > MOST || header.p_align > MOST {
-                self.add(Stops::Linking, "its thread-local data fits into no memory");
+                self.add(Stops::Linking, "its thread-local data is too large for memory");
             } else if header.p_align == 0 {
                 self.add(Stops::Linking, "its thread-local data has the alignment 0");
             } else if header.p_filesz > 0
                 && (header.p_vaddr == 0 || !image.is_mapped(header.p_vaddr, header.p_filesz))
             {
-                // An address of 0 means to ld.so that there is none.
+                // ld.so reads an address of 0 as no thread-local data.
                 self.add(Stops::Linking, "its thread-local data lies outside its memory");
             }
         }
     }
 
-    /// What ld.so reads of the program headers of its program and of libraries.
+    /// Checks the parts of the program headers that ld.so reads, for its program and for libraries.
     fn for_the_loader(&mut self, image: &Image, facts: &ElfFacts) {
         let dynamic = image.of_type(segment::PT_DYNAMIC).last();
         // klibc's programs name its library, which loads nothing.
         let has_loader = facts.interpreter.as_deref().is_some_and(|path| file_name(path).starts_with("ld"));
         if has_loader && dynamic.is_none() {
-            self.add(Stops::Program, "it names an interpreter and has no dynamic segment");
+            self.add(Stops::Program, "it names an interpreter but has no dynamic segment");
         }
         if dynamic.is_some_and(|header| header.p_filesz == 0 || header.p_vaddr == 0) {
             self.add(Stops::Library, "object file has no dynamic section");
@@ -171,7 +172,7 @@ impl Faults {
         if has_loader {
             self.program_headers(image);
         }
-        // Only in notes of this alignment ld.so looks for properties: in memory.
+        // ld.so searches only notes of this alignment for properties, and reads them in memory.
         let notes = image.of_type(segment::PT_NOTE).filter(|header| header.p_align == 8);
         let notes = notes.map(|header| (header.p_vaddr, header.p_memsz));
         let properties = image.of_type(segment::PT_GNU_PROPERTY).map(|header| (header.p_vaddr, 1));
@@ -183,12 +184,12 @@ impl Faults {
             let start = header.p_vaddr / PAGE * PAGE;
             let end = header.p_vaddr.wrapping_add(header.p_memsz) / PAGE * PAGE;
             if start != end && !image.is_mapped(start, end.wrapping_sub(start)) {
-                self.add(Stops::Linking, "what is to be read-only after relocation lies outside its memory");
+                self.add(Stops::Linking, "its PT_GNU_RELRO lies outside its memory");
             }
         }
     }
 
-    /// ld.so knows where its program is by the address of the program headers alone.
+    /// Checks the address of the program headers, from which alone ld.so computes the address of its program.
     fn program_headers(&mut self, image: &Image) {
         let table = image.address_of(u64(image.head, 32));
         match image.of_type(segment::PT_PHDR).last() {
@@ -198,7 +199,7 @@ impl Faults {
             None if image.object_type == ObjectType::Dyn => {
                 self.add(
                     Stops::Program,
-                    "it has no PT_PHDR, without which the loader takes it to be elsewhere",
+                    "it has no PT_PHDR, without which the loader assumes a wrong address",
                 );
             }
             _ => {}
@@ -209,7 +210,7 @@ impl Faults {
         }
     }
 
-    /// The dynamic segment.
+    /// Checks the dynamic segment.
     pub fn dynamic(&mut self, image: &Image, dynamic: &Dynamic) -> Result<(), ElfError> {
         for (wanted, name) in [(tag::DT_STRTAB, "DT_STRTAB"), (tag::DT_SYMTAB, "DT_SYMTAB")] {
             if dynamic.value(wanted).is_none() {
@@ -233,49 +234,49 @@ impl Faults {
             match value(tag::DT_RELAENT) {
                 Some(24) => {}
                 Some(size) => self.add(Stops::Linking, format!("its DT_RELAENT is {size}, not 24")),
-                None => self.add(Stops::Linking, "it has DT_RELA and no DT_RELAENT"),
+                None => self.add(Stops::Linking, "it has DT_RELA but no DT_RELAENT"),
             }
             match (value(tag::DT_RELASZ), value(tag::DT_RELACOUNT)) {
-                (None, _) => self.add(Stops::Linking, "it has DT_RELA and no DT_RELASZ"),
+                (None, _) => self.add(Stops::Linking, "it has DT_RELA but no DT_RELASZ"),
                 (Some(size), Some(count)) if count > size / 24 => {
-                    self.add(Stops::Linking, "its DT_RELACOUNT is higher than its relocations are many");
+                    self.add(Stops::Linking, "its DT_RELACOUNT is larger than the number of its relocations");
                 }
                 _ => {}
             }
         }
         if value(tag::DT_RELA).is_none() && value(tag::DT_RELASZ).is_some_and(|size| size > 0) {
-            self.add(Stops::Linking, "it has DT_RELASZ and no DT_RELA");
+            self.add(Stops::Linking, "it has DT_RELASZ but no DT_RELA");
         }
         if value(DT_RELR).is_some() {
             match (value(DT_RELRSZ), value(DT_RELRENT)) {
-                (None, _) => self.add(Stops::Linking, "it has DT_RELR and no DT_RELRSZ"),
+                (None, _) => self.add(Stops::Linking, "it has DT_RELR but no DT_RELRSZ"),
                 (_, Some(8)) => {}
-                _ => self.add(Stops::Linking, "it has DT_RELR, and its DT_RELRENT is not 8"),
+                _ => self.add(Stops::Linking, "it has DT_RELR, but its DT_RELRENT is not 8"),
             }
         }
         match value(tag::DT_PLTREL) {
             Some(tag::DT_RELA) => {
                 let needs = [(tag::DT_JMPREL, "DT_JMPREL"), (tag::DT_PLTRELSZ, "DT_PLTRELSZ")];
                 if let Some((_, name)) = needs.iter().find(|(tag, _)| value(*tag).is_none()) {
-                    self.add(Stops::Linking, format!("it has DT_PLTREL and no {name}"));
+                    self.add(Stops::Linking, format!("it has DT_PLTREL but no {name}"));
                 }
             }
             Some(kind) => self.add(Stops::Linking, format!("its DT_PLTREL is {kind}, not 7 (DT_RELA)")),
             None if value(tag::DT_JMPREL).is_some()
                 && value(tag::DT_PLTRELSZ).is_none_or(|size| size > 0) =>
             {
-                self.add(Stops::Linking, "it has DT_JMPREL and no DT_PLTREL");
+                self.add(Stops::Linking, "it has DT_JMPREL but no DT_PLTREL");
             }
             None => {}
         }
-        // Entries that are bound late lead to the loader by the second and third word of this table.
+        // Calls that are bound late reach the loader through the second and third word of this table.
         let table = value(tag::DT_PLTGOT).filter(|address| image.is_writable(*address, 24));
         if value(tag::DT_JMPREL).is_some() && !dynamic.binds_now && table.is_none() {
-            self.add(Stops::Linking, "its DT_PLTGOT leads to no writable memory");
+            self.add(Stops::Linking, "its DT_PLTGOT is not in writable memory");
         }
     }
 
-    /// The functions that ld.so, or the C library for a program, calls at start.
+    /// Checks the functions that ld.so, or the C library for a program, calls at start.
     fn functions(&mut self, image: &Image, dynamic: &Dynamic) {
         if dynamic.value(tag::DT_INIT).is_some_and(|address| !image.is_code(address)) {
             self.add(Stops::Linking, "its DT_INIT is not in executable code");
@@ -286,8 +287,8 @@ impl Faults {
         ];
         for (table, size, name) in arrays {
             match (dynamic.value(table), dynamic.value(size)) {
-                (Some(_), None) => self.add(Stops::Linking, format!("it has {name} and no {name}SZ")),
-                // Its addresses are relocated, but for a program at a fixed address.
+                (Some(_), None) => self.add(Stops::Linking, format!("it has {name} but no {name}SZ")),
+                // The addresses in it are relocated, except in a program at a fixed address.
                 (Some(address), Some(size))
                     if size >= 8
                         && !match image.object_type {
@@ -302,20 +303,20 @@ impl Faults {
         }
     }
 
-    /// What was found in the relocations.
+    /// Adds the fault of the relocations, if one was found.
     pub fn relocations(&mut self, found: Option<&'static str>) {
         if let Some(what) = found {
             self.add(Stops::Linking, what);
         }
     }
 
-    /// The symbols, once they are read. The table of versions that ld.so makes of DT_VERNEED and DT_VERDEF is as long
-    /// as the highest index there.
+    /// Checks the symbols, once they are read. The table of versions that ld.so makes from DT_VERNEED and DT_VERDEF
+    /// is as long as the highest index in them.
     pub fn symbols(&mut self, image: &Image, facts: &ElfFacts) {
         let has_thread_local = image.of_type(segment::PT_TLS).any(|header| header.p_memsz > 0);
         let mut symbols = facts.symbols.iter();
         if !has_thread_local && symbols.any(|symbol| symbol.defined && symbol.thread_local == Some(true)) {
-            self.add(Stops::Linking, "it has thread-local symbols and no thread-local data");
+            self.add(Stops::Linking, "it has thread-local symbols but no thread-local data");
         }
         let at_start = Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS);
         let is_at_start = |symbol: &super::Symbol| {
@@ -326,31 +327,31 @@ impl Faults {
             is_at_start(symbol) && !is_met && facts.symbols.name_bytes(symbol).is_empty()
         };
         if facts.symbols.iter().any(nameless) {
-            self.add(Stops::Linking, "a relocation asks for a symbol without a name");
+            self.add(Stops::Linking, "a relocation refers to a symbol without a name");
         }
         let needed = facts.verneed.iter().map(|need| need.index);
         let defined = facts.verdef.iter().map(|definition| definition.index);
         let highest = needed.chain(defined).map(|index| index & 0x7fff).max().unwrap_or(0);
         if highest > 0 && !facts.has_versym {
-            self.add(Stops::Linking, "it has version nodes and no DT_VERSYM");
+            self.add(Stops::Linking, "it has symbol versions but no DT_VERSYM");
         }
         let is_beyond =
             |symbol: &super::Symbol| is_at_start(symbol) && symbol.version & 0x7fff > highest.max(1);
         if let Some(symbol) = facts.symbols.iter().find(|symbol| is_beyond(symbol)) {
             let name = facts.symbols.name(symbol);
-            self.add(Stops::Linking, format!("`{name}` is of a version that it has no entry for"));
+            self.add(Stops::Linking, format!("`{name}` has a symbol version without an entry"));
         }
     }
 }
 
-/// The entries of a dynamic segment, as far as they count.
+/// The entries of a dynamic segment that the loader reads.
 pub(super) struct Dynamic<'a> {
     pub entries: &'a [(u64, u64)],
     pub binds_now: bool,
 }
 
 impl Dynamic<'_> {
-    /// As in ld.so, the last entry of a tag counts where only one can.
+    /// ld.so takes the last entry of a tag that may occur only once, too.
     pub fn value(&self, wanted: u64) -> Option<u64> {
         self.entries.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value)
     }
@@ -363,7 +364,7 @@ const DT_RELRENT: u64 = 37;
 const OUTSIDE: &str = "a segment lies outside the address space";
 const SMALLER: &str = "a segment has more bytes in the file than in memory";
 
-/// Where the kernel's half begins on x86_64; it is higher on arm64.
+/// The start of the kernel's half on x86_64; it is higher on arm64.
 const ADDRESS_SPACE: u64 = 0x7fff_ffff_f000;
 
 /// Whether the file is klibc's shared image: it calls the entry point that the kernel gives it (AT_ENTRY), which is its
@@ -398,7 +399,7 @@ fn is_image_of_klibc(image: &Image, facts: &ElfFacts) -> Result<bool, ElfError> 
     })
 }
 
-/// Whether a segment takes memory of an earlier one, or a page of it for other bytes of the file.
+/// Whether a segment takes memory of an earlier one, or maps other bytes of the file into one of its pages.
 fn hides(load: &segment::ProgramHeader, other: &segment::ProgramHeader) -> bool {
     let end = |load: &segment::ProgramHeader| load.p_vaddr.saturating_add(load.p_filesz);
     if load.p_vaddr < end(other) && other.p_vaddr < end(load) {

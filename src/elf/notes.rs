@@ -1,16 +1,16 @@
 //! Notes: build-id, ABI tag, x86 ISA level, Go, libraries opened at run time.
 //!
-//! Notes inform, they decide nothing on Lambda by themselves, so a broken note is passed over, and so is what
-//! is beyond the limits: segments may overlap, and each is read to its end.
+//! Notes decide nothing on Lambda by themselves, so a broken note is skipped, and so are notes beyond the limits:
+//! segments may overlap, and each is read to its end.
 
 use goblin::elf64::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 
 use super::read::{Image, u32};
 use super::{ElfError, ElfFacts};
 
-/// More segments with notes than any real file has.
+/// The number of segments with notes that are read at most; real files have fewer.
 const MAX_SEGMENTS: usize = 64;
-/// More bytes of notes than any real segment has.
+/// The number of bytes of notes that are read at most; real segments have fewer.
 const MAX_BYTES: u64 = 65_536;
 
 const NT_GNU_ABI_TAG: u32 = 1;
@@ -22,6 +22,8 @@ const GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS: u32 = 1;
 /// Source: the UAPI group's specification of dlopen() metadata for ELF files.
 const NT_FDO_DLOPEN_METADATA: u32 = 0x407c_0c0a;
 
+/// Reads the notes of a file.
+///
 /// # Errors
 ///
 /// Only [`ElfError::NotRead`].
@@ -66,7 +68,7 @@ struct Note<'a> {
     content: &'a [u8],
 }
 
-/// The first note and the bytes behind it.
+/// Returns the first note and the bytes after it.
 fn next_note(bytes: &[u8], align: usize) -> Option<(Note<'_>, &[u8])> {
     let head = bytes.get(..12)?;
     let (name_size, size) = (u32(head, 0) as usize, u32(head, 4) as usize);

@@ -11,13 +11,13 @@ use crate::text;
 
 /// A file with its program headers.
 pub(super) struct Image<'a> {
-    /// The bytes of the whole file.
+    /// The size of the whole file in bytes.
     size: u64,
-    /// Relocations are read, and faults looked for.
+    /// Whether relocations are read, and faults searched for.
     pub with_references: bool,
-    /// What was read of it.
+    /// The parts of the file that were read.
     parts: &'a [Part<'a>],
-    /// The ELF header, and what was read behind it.
+    /// The ELF header, and the bytes that were read after it.
     pub head: &'a [u8],
     pub class64: bool,
     pub little_endian: bool,
@@ -66,7 +66,7 @@ impl<'a> Image<'a> {
         };
         if image.readable() {
             image.segments = image.read_segments()?;
-            // The loader maps such a segment and dies of SIGBUS when it reads what is not there.
+            // The loader maps such a segment and dies of SIGBUS when it reads missing bytes.
             for load in image.loads() {
                 let end = load.p_offset.checked_add(load.p_filesz);
                 if end.is_none_or(|end| end > size) {
@@ -77,13 +77,13 @@ impl<'a> Image<'a> {
         Ok(image)
     }
 
-    /// Whether this is the kind of file that is read beyond its header.
+    /// Whether this kind of file is read beyond its header.
     pub fn readable(&self) -> bool {
         let machines = [Arch::X86_64, Arch::Arm64].map(Arch::machine);
         self.class64 && self.little_endian && machines.contains(&self.machine)
     }
 
-    /// The size of the whole file.
+    /// The size of the whole file in bytes.
     pub fn n_bytes(&self) -> u64 {
         self.size
     }
@@ -96,7 +96,7 @@ impl<'a> Image<'a> {
         self.of_type(segment::PT_LOAD)
     }
 
-    /// The file bytes of a segment, `most` of them.
+    /// The first bytes of a segment in the file, at most `most`.
     pub fn segment_start(
         &self,
         header: &segment::ProgramHeader,
@@ -111,13 +111,13 @@ impl<'a> Image<'a> {
         self.slice(header.p_offset, header.p_filesz.min(most), what)
     }
 
-    /// `size` bytes at a virtual address, through the PT_LOADs that have them in the file.
+    /// Returns `size` bytes at a virtual address, through the PT_LOADs that have them in the file.
     ///
-    /// A table may go on in the next segment, where that follows in memory and in the file alike: patchelf puts
-    /// such a page before a program at a fixed address.
+    /// A table may continue in the next segment if that follows both in memory and in the file: patchelf puts such a
+    /// page before a program at a fixed address.
     pub fn at_address(&self, address: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
         let (offset, mut covered) = self.in_file(address).ok_or_else(|| outside(what))?;
-        // Each step is into another segment, unless segments overlap.
+        // Each step enters another segment, unless segments overlap.
         for _ in 0..self.segments.len() {
             if covered >= size {
                 break;
@@ -135,7 +135,7 @@ impl<'a> Image<'a> {
         self.slice(offset, size, what)
     }
 
-    /// Where in the file an address is, and how many bytes its PT_LOAD has from there on.
+    /// The file offset of an address, and the number of bytes that its PT_LOAD has from there on.
     fn in_file(&self, address: u64) -> Option<(u64, u64)> {
         let has = |load: &&segment::ProgramHeader| {
             address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz
@@ -145,7 +145,7 @@ impl<'a> Image<'a> {
         Some((load.p_offset.checked_add(skip)?, load.p_filesz - skip))
     }
 
-    /// Whether these addresses are in the memory of PT_LOADs, whose pages are mapped as a whole.
+    /// Whether these addresses are in the memory of PT_LOADs, which is mapped in whole pages.
     pub fn is_mapped(&self, address: u64, size: u64) -> bool {
         self.is_within(address, size, 0)
     }
@@ -185,7 +185,7 @@ impl<'a> Image<'a> {
         load.p_vaddr.checked_add(offset - load.p_offset)
     }
 
-    /// PT_TLS; ld.so goes by the last one.
+    /// The thread-local storage by PT_TLS; ld.so takes the last one.
     pub fn tls(&self) -> Tls {
         let header = self.of_type(segment::PT_TLS).last();
         header.map_or_else(Tls::default, |header| Tls {
@@ -195,11 +195,13 @@ impl<'a> Image<'a> {
         })
     }
 
+    /// The alignment of the PT_LOADs.
+    ///
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
     pub fn alignment(&self) -> Alignment {
         let of = |load: &segment::ProgramHeader| {
             let distance = load.p_vaddr.wrapping_sub(load.p_offset);
-            // ld.so takes `p_align` for a power of two, and 0 makes a mask of all bits.
+            // ld.so assumes that `p_align` is a power of two; 0 gives a mask of all bits.
             if !distance.is_multiple_of(PAGE) {
                 Alignment::Broken
             } else if !load.p_align.is_multiple_of(PAGE) {
@@ -227,7 +229,7 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// The entries of PT_DYNAMIC up to DT_NULL; `None` without that segment.
+    /// The entries of PT_DYNAMIC up to DT_NULL; `None` if there is no such segment.
     ///
     /// ld.so reads them at the segment's address, not at its file offset.
     pub fn dynamic(&self) -> Result<Option<Vec<(u64, u64)>>, ElfError> {
@@ -252,13 +254,13 @@ impl<'a> Image<'a> {
         Err(ElfError::Malformed("the dynamic segment has no end".into()))
     }
 
-    /// Whether the file holds these bytes.
+    /// Whether the file contains these bytes.
     pub fn contains(&self, wanted: &[u8]) -> Result<bool, ElfError> {
         let whole = self.slice(0, self.size, "the file")?;
         Ok(memchr::memmem::find(whole, wanted).is_some())
     }
 
-    /// Bytes of the file; an error if they lie outside, or were not read.
+    /// Returns bytes of the file; an error if they lie outside, or were not read.
     fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
         let end = offset.checked_add(size).filter(|end| *end <= self.size).ok_or_else(|| outside(what))?;
         if size == 0 {
@@ -302,25 +304,25 @@ impl<'a> Image<'a> {
     }
 }
 
-/// More entries than any real dynamic segment has.
+/// The number of entries that are read at most; real dynamic segments have fewer.
 const MAX_DYNAMIC: usize = 65_536;
 
-/// More program headers than any real file has; the kernel starts no program with more.
+/// The number of program headers at most; the kernel starts no program with more.
 ///
 /// Source: `load_elf_phdrs` in fs/binfmt_elf.c, 65,536 bytes.
 const MAX_SEGMENTS: u16 = 1170;
 
 /// The dynamic string table.
 ///
-/// Entries may share their text, so a small file could ask for far more than its size; there is a limit to
-/// all that is copied out of one table.
+/// Entries may share their text, so a small file could produce far more text than its size; all text that is copied
+/// out of one table has a limit.
 pub(super) struct Strings<'a> {
     bytes: &'a [u8],
     left: Cell<usize>,
 }
 
 impl<'a> Strings<'a> {
-    /// Some hundred times what a file with many long paths has.
+    /// The limit is some hundred times the text of a file with many long paths.
     const MAX_TEXT: usize = 1 << 20;
 
     pub fn new(bytes: &'a [u8]) -> Strings<'a> {
@@ -331,7 +333,7 @@ impl<'a> Strings<'a> {
         self.bytes
     }
 
-    /// The text at an offset; it must end inside the table.
+    /// Returns the text at an offset; it must end inside the table.
     pub fn text(&self, offset: u64, what: &str) -> Result<String, ElfError> {
         let tail = usize::try_from(offset)
             .ok()
@@ -347,7 +349,7 @@ impl<'a> Strings<'a> {
     }
 }
 
-/// The address `skip` bytes behind another.
+/// The address `skip` bytes after another.
 pub(super) fn after(address: u64, skip: u32, what: &str) -> Result<u64, ElfError> {
     address.checked_add(skip.into()).ok_or_else(|| outside(what))
 }

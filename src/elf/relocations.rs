@@ -1,8 +1,8 @@
-//! The relocation tables: how an object refers to each of its dynamic symbols.
+//! The relocation tables: the ways in which an object refers to its dynamic symbols.
 //!
-//! ld.so looks up what a relocation names and nothing else. It binds all of DT_RELA at start; of DT_JMPREL the
-//! jump slots may wait until the function is called. The relative relocations of DT_RELA, which name no symbol,
-//! come first and are not read where DT_RELACOUNT counts them; DT_RELR has no others.
+//! ld.so looks up only symbols that a relocation names. It binds all of DT_RELA at start; the jump slots in DT_JMPREL
+//! may wait until the function is called. The relative relocations in DT_RELA, which name no symbol, come first and
+//! are not read if DT_RELACOUNT counts them; DT_RELR has only relative ones.
 //!
 //! Source: `elf_dynamic_do_Rela` in glibc's elf/do-rel.h, `elf_machine_rela`, `elf_machine_lazy_rel` and
 //! `elf_machine_type_class` in sysdeps/x86_64/dl-machine.h and sysdeps/aarch64/dl-machine.h.
@@ -14,19 +14,19 @@ use goblin::elf64::program_header::PF_W;
 use super::read::{Image, outside, u64};
 use super::{ElfError, ObjectType, PAGE};
 
-/// Addresses of the tables that lead to symbols, as the dynamic segment gives them.
+/// The addresses of the tables that refer to symbols, from the dynamic segment.
 pub(super) struct Tables {
     pub symtab: Option<u64>,
     pub versym: Option<u64>,
     pub hash: Option<u64>,
     pub gnu_hash: Option<u64>,
     pub rela: Option<Table>,
-    /// musl reads it; glibc on Lambda's architectures does not.
+    /// DT_REL, which musl reads; glibc on Lambda's architectures does not.
     pub rel: Option<Table>,
     pub jmprel: Option<Table>,
-    /// DT_TEXTREL: what is not writable is made so for the time of relocation.
+    /// Whether DT_TEXTREL is set: read-only segments become writable during relocation.
     pub changes_code: bool,
-    /// Jump slots are bound at start.
+    /// Whether jump slots are bound at start.
     pub binds_now: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Tables {
 #[derive(Clone, Copy)]
 pub(super) struct Table {
     pub address: u64,
-    /// In bytes.
+    /// The size of the table in bytes.
     pub size: u64,
     /// The number of relative relocations at its start.
     pub n_relative: u64,
@@ -61,23 +61,23 @@ impl Uses {
         self == Uses::default()
     }
 
-    /// Whether one of these kinds is among them.
+    /// Whether any of these kinds is among them.
     pub fn has(self, kinds: Uses) -> bool {
         self.0 & kinds.0 != 0
     }
 
-    /// Whether one of them is bound at start whatever the object's flags are.
+    /// Whether any of them is bound at start, whatever the object's flags are.
     pub fn is_at_start(self) -> bool {
         self.has(Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS))
     }
 
-    /// All of both.
+    /// The kinds in either set.
     #[must_use]
     pub const fn and(self, more: Uses) -> Uses {
         Uses(self.0 | more.0)
     }
 
-    /// The same, with no lookup left for later.
+    /// The same kinds, with no lookup left for later.
     #[must_use]
     pub(super) fn without_delay(self) -> Uses {
         match self.has(Uses::SLOT) {
@@ -88,7 +88,7 @@ impl Uses {
 
     fn of_type(machine: u16, kind: u32) -> Uses {
         match (machine, kind) {
-            // R_X86_64_NONE and R_AARCH64_NONE.
+            // R_X86_64_NONE and R_AARCH64_NONE have the number 0.
             (_, 0) => Uses::default(),
             (EM_AARCH64, reloc::R_AARCH64_COPY) => Uses::COPY,
             (EM_AARCH64, reloc::R_AARCH64_JUMP_SLOT) => Uses::SLOT,
@@ -106,18 +106,18 @@ const RELA_SIZE: u64 = 24;
 const REL_SIZE: u64 = 16;
 const TABLE: &str = "a relocation table";
 
-/// What relocation tables say.
+/// The contents of the relocation tables.
 #[derive(Default)]
 pub(super) struct Relocations {
     /// The uses of each symbol, by its index, up to the last one that a relocation names.
     pub uses: Vec<Uses>,
-    /// What ld.so refuses in them or dies of, the first of it.
+    /// The first fault that ld.so refuses or crashes on.
     pub fault: Option<&'static str>,
-    /// One wants a fixed distance from the thread's pointer.
+    /// Whether a relocation needs a fixed distance from the thread pointer.
     pub has_static_tls: bool,
-    /// One wants a descriptor of thread-local storage.
+    /// Whether a relocation needs a descriptor of thread-local storage.
     pub has_tls_descriptors: bool,
-    /// One is of a type that glibc knows and musl does not.
+    /// Whether a relocation has a type that glibc supports and musl does not.
     pub is_beyond_musl: bool,
 }
 
@@ -129,13 +129,13 @@ pub(super) struct Relocations {
 pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfError> {
     let Tables { mut rela, rel, jmprel, .. } = *tables;
     if let (Some(rela), Some(jmprel)) = (&mut rela, jmprel) {
-        // Some linkers count the jump slots at the end of DT_RELA among it; they are read once.
+        // Some linkers include the jump slots at the end of DT_RELA in its size; they are read once.
         let end = |table: &Table| table.address.wrapping_add(table.size);
         if end(rela) == end(&jmprel) && rela.size >= jmprel.size {
             rela.size -= jmprel.size;
         }
     }
-    // All are asked for before any is gone through: a part that was not read makes the parser start again.
+    // All tables are requested before any is read: if a part was not read, the parser starts again.
     for (table, record) in [(rela, RELA_SIZE), (rel, REL_SIZE), (jmprel, RELA_SIZE)] {
         if let Some(table) = table {
             let _ = records(image, table, record)?;
@@ -151,7 +151,7 @@ pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfErr
         reader.relative(table)?;
         reader.table(table, RELA_SIZE, false)?;
     }
-    // glibc leaves DT_REL alone on these machines, so no fault counts that is there.
+    // glibc ignores DT_REL on these machines, so faults in it do not matter.
     if let Some(table) = rel {
         let fault = reader.read.fault;
         reader.table(table, REL_SIZE, false)?;
@@ -163,14 +163,14 @@ pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfErr
     Ok(reader.read)
 }
 
-/// The relocations of a table, without the relative ones that are counted at its start.
+/// The relocations of a table, without the counted relative ones at its start.
 fn records<'a>(
     image: &Image<'a>,
     table: Table,
     record: u64,
 ) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>, ElfError> {
     let skipped = table.n_relative.saturating_mul(record);
-    // One that begins within the table counts, wherever it ends.
+    // A record that begins within the table is read, wherever it ends.
     let size = table.size.saturating_sub(skipped);
     let size = size.checked_next_multiple_of(record).ok_or_else(|| outside(TABLE))?;
     let bytes = match size {
@@ -204,7 +204,7 @@ impl Reader<'_> {
             }
             self.read.is_beyond_musl |= is_beyond_musl(self.image.machine, kind);
             if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
-                self.fault("its table of jump slots has a relocation of another type");
+                self.fault("its jump slots have a relocation of another type");
             }
             self.place(u64(raw, 0), class);
             if symbol == 0 {
@@ -219,11 +219,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The relative relocations at the start: ld.so takes the word of DT_RELACOUNT for them, so the first and the last
-    /// of them tell.
+    /// Checks the relative relocations at the start: ld.so trusts DT_RELACOUNT, so checking the first and the last
+    /// one is enough.
     ///
     /// Source: `elf_machine_rela_relative` in sysdeps/x86_64/dl-machine.h and sysdeps/aarch64/dl-machine.h. A program
-    /// at a fixed address has none to do.
+    /// at a fixed address has no relative relocations.
     fn relative(&mut self, table: Table) -> Result<(), ElfError> {
         if table.n_relative == 0 || self.image.object_type == ObjectType::Exec {
             return Ok(());
@@ -246,14 +246,14 @@ impl Reader<'_> {
             Class::Nothing => {}
             Class::Unknown => self.fault("it has a relocation of a type that the loader does not know"),
             Class::Slot | Class::Other | Class::Symbol if !self.places.has(address) => {
-                self.fault("a relocation would change what is not writable");
+                self.fault("a relocation would change read-only memory");
             }
             Class::Slot | Class::Other | Class::Symbol => {}
         }
     }
 
     fn symbol(&mut self, symbol: u64, uses: Uses) -> Result<(), ElfError> {
-        // The record of a symbol has the size of a relocation; one beyond the file would only cost memory.
+        // A symbol's record has the size of a relocation; a symbol beyond the file would only cost memory.
         if symbol >= self.image.n_bytes() / RELA_SIZE {
             return Err(ElfError::Malformed(
                 "a relocation names a symbol outside the file; it is truncated or corrupt".into(),
@@ -272,17 +272,18 @@ impl Reader<'_> {
     }
 }
 
-/// What the loader does with a relocation of a type.
+/// What the loader does with a type of relocation.
 #[derive(Clone, Copy)]
 enum Class {
     Nothing,
-    /// A jump slot, which it may leave for later.
+    /// It binds a jump slot, possibly later.
     Slot,
-    /// It does it at start by itself: a thread-local descriptor, an indirect function, a relative relocation.
+    /// It relocates at start without a lookup: a thread-local descriptor, an indirect function, a relative
+    /// relocation.
     Other,
     /// It looks a symbol up.
     Symbol,
-    /// It ends with "unexpected reloc type".
+    /// It stops with "unexpected reloc type".
     Unknown,
 }
 
@@ -309,7 +310,7 @@ impl Class {
 
 const R_X86_64_RELATIVE64: u32 = 38;
 
-/// Whether musl ends with "unsupported relocation type" where glibc goes on.
+/// Whether musl stops with "unsupported relocation type" where glibc continues.
 ///
 /// Source: arch/x86_64/reloc.h, arch/aarch64/reloc.h and `do_relocs` in ldso/dynlink.c.
 fn is_beyond_musl(machine: u16, kind: u32) -> bool {
@@ -335,14 +336,14 @@ fn is_relative(machine: u16, kind: u32) -> bool {
 
 /// The addresses that the loader can change.
 struct Places {
-    /// From and to, page by page.
+    /// The start and the end of each range, in whole pages.
     ranges: Vec<(u64, u64)>,
-    /// Where the last one was: relocations of one range follow each other.
+    /// The index of the last range that was found: relocations of one range follow each other.
     last: usize,
 }
 
 impl Places {
-    /// With DT_TEXTREL, all that is mapped.
+    /// The writable ranges; with DT_TEXTREL, all mapped ranges.
     fn new(image: &Image, changes_code: bool) -> Places {
         let wanted = if changes_code { 0 } else { PF_W };
         let ranges = image.loads().filter(|load| load.p_flags & wanted == wanted).map(|load| {

@@ -1,7 +1,7 @@
-//! Sections: what takes the room in a file, and how much of that only a debugger reads.
+//! Sections: the parts of a file by size, and which of them only a debugger reads.
 //!
-//! For reports alone. The loader never looks at section headers, so what is wrong with them is no error: a
-//! file without a readable table has no sections, and no debugger or `strip` would find any in it either.
+//! Only reports use them. The loader never reads section headers, so a fault in them is no error: a file without a
+//! readable table has no sections here, and no debugger or `strip` would find any either.
 
 use std::ops::Range;
 
@@ -12,38 +12,38 @@ use super::read::{u16, u32, u64};
 
 use crate::text;
 
-/// What a section is for.
+/// The purpose of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// It is in memory when the program runs.
+    /// It is in memory while the program runs.
     Loaded,
-    /// Debug information: line tables, types, variables. `strip --strip-debug` takes it out.
+    /// Debug information: line tables, types, variables. `strip --strip-debug` removes it.
     Debug,
-    /// `.symtab` and its names: what turns an address into a function's name. The loader does not use it.
+    /// `.symtab` and its names, which give the name of the function at an address. The loader does not use it.
     Symbols,
-    /// Comments, names of sections.
+    /// Comments and names of sections.
     Other,
 }
 
 /// One section that has bytes in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// Its name; bytes that are not UTF-8, and control characters, as `\xNN`.
+    /// The section's name; bytes that are not UTF-8, and control characters, as `\xNN`.
     pub name: String,
-    /// Its size in the file.
+    /// The section's size in the file.
     pub bytes: u64,
-    /// What it is for.
+    /// The section's purpose.
     pub purpose: Purpose,
 }
 
-/// The sections of a 64-bit little-endian ELF file of `size` bytes, in its order; empty for anything else.
+/// The sections of a 64-bit little-endian ELF file of `size` bytes, in the file's order; empty for any other file.
 ///
-/// `read` gives the bytes of a range inside the file. Asked for are the ELF header, the table and the names
-/// of sections, however big the file is.
+/// `read` returns the bytes of a range inside the file. It is called for the ELF header, the section headers and the
+/// names of sections, however large the file is.
 ///
 /// # Errors
 ///
-/// Those of `read`.
+/// The errors of `read`.
 pub fn sections<E>(
     size: u64,
     mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
@@ -58,8 +58,8 @@ pub fn sections<E>(
     if !header.starts_with(b"\x7fELF\x02\x01") {
         return Ok(Vec::new());
     }
-    // e_shoff, e_shentsize, e_shnum, e_shstrndx. No linked file has the 65,280 sections from which on the
-    // last two are elsewhere.
+    // e_shoff, e_shentsize, e_shnum, e_shstrndx. From 65,280 sections on, which no linked file has, the last two are
+    // stored elsewhere.
     let (offset, entry_size) = (u64(&header, 40), usize::from(u16(&header, 58)));
     let (count, names) = (u16(&header, 60), usize::from(u16(&header, 62)));
     let table = within(offset, u64::from(count) * SIZEOF_SHDR as u64);
@@ -93,7 +93,7 @@ pub fn sections<E>(
     Ok(sections)
 }
 
-/// The sections of a file in memory; as [`sections`].
+/// The sections of a file in memory; see [`sections`].
 pub fn of(bytes: &[u8]) -> Vec<Section> {
     let read = |range: Range<u64>| {
         Ok::<_, std::convert::Infallible>(bytes[range.start as usize..range.end as usize].to_vec())
@@ -102,21 +102,20 @@ pub fn of(bytes: &[u8]) -> Vec<Section> {
     sections
 }
 
-/// The names of the functions and variables that `.symtab` says are defined in a file in memory; none if it was
-/// stripped.
+/// The names of the functions and variables that a file in memory defines in `.symtab`; none if it was stripped.
 pub fn defined_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     const SYMBOL_SIZE: usize = 24;
     let (table, names) = symbol_table(bytes).unwrap_or_default();
     let defined = table.chunks_exact(SYMBOL_SIZE).filter(|raw| u16(raw, 6) != 0);
     defined.filter_map(move |raw| {
         let name = names.get(u32(raw, 0) as usize..)?;
-        // A name that is longer is nobody's that we know.
+        // No name that is searched for is longer.
         let name = &name[..name.len().min(MAX_NAME)];
         Some(&name[..memchr::memchr(0, name)?])
     })
 }
 
-/// `.symtab` and its names.
+/// The contents of `.symtab` and of its string table.
 fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let header = bytes.get(..SIZEOF_EHDR).filter(|header| header.starts_with(b"\x7fELF\x02\x01"))?;
     let (offset, entry_size, count) = (u64(header, 40), u16(header, 58), u16(header, 60));
@@ -131,19 +130,21 @@ fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((of(symtab)?, of(names)?))
 }
 
-/// More bytes of names, and a longer name, than any real file has: entries may share their text.
+/// The size of all names, and the length of one name, at most; real files have less. Entries may share their text.
 const MAX_NAMES: u64 = 1 << 20;
 const MAX_NAME: usize = 256;
 
-/// Source: `_bfd_elf_make_section_from_shdr` in binutils' bfd/elf.c; only for sections that are not loaded,
-/// which Rust's `.debug_gdb_scripts` is.
+/// Whether a section has debug information.
+///
+/// Source: `_bfd_elf_make_section_from_shdr` in binutils' bfd/elf.c, but only for sections that are not loaded,
+/// unlike Rust's `.debug_gdb_scripts`.
 fn is_debug(name: &[u8]) -> bool {
     const STARTS: [&[u8]; 6] =
         [b".debug", b".zdebug", b".gnu.debuglto_.debug_", b".gnu.linkonce.wi.", b".line", b".stab"];
     name == b".gdb_index" || STARTS.iter().any(|start| name.starts_with(start))
 }
 
-/// Bytes of the sections that are for `purpose`; at most the file's size, whatever its table says.
+/// The total size of the sections with a purpose; at most the file's size, whatever the section headers say.
 pub fn bytes_for(sections: &[Section], purpose: Purpose, size: u64) -> u64 {
     let wanted = sections.iter().filter(|section| section.purpose == purpose);
     wanted.fold(0u64, |sum, section| sum.saturating_add(section.bytes)).min(size)

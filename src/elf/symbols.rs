@@ -1,15 +1,15 @@
-//! The dynamic symbol table, as far as the hash tables and the relocations say that it reaches.
+//! The dynamic symbol table, as far as the hash tables and the relocations reach into it.
 //!
-//! Nothing in the dynamic segment gives the number of symbols. DT_HASH has it; with DT_GNU_HASH alone it is
-//! the end of the last chain. Symbols in no hash table are reached by relocations only: GNU ld's table for a
-//! program that exports nothing begins at 1, whatever the program imports.
+//! The dynamic segment does not give the number of symbols. DT_HASH has it; with DT_GNU_HASH alone it is the end of
+//! the last chain. Symbols in no hash table are reached only by relocations: GNU ld's hash table for a program that
+//! exports nothing begins at 1, whatever the program imports.
 //!
 //! The loader looks a symbol up because a relocation names it, so each symbol carries the kinds of its
 //! relocations ([`Uses`]): a symbol that no relocation names is never looked up, and only a jump slot can wait
 //! until the function is called.
 //!
-//! Names stay in one copy of the string table, so that a table of some 10,000 symbols costs no 10,000
-//! allocations. Invariant: all names of a table together are at most some times as long as that copy.
+//! Names stay in one copy of the string table, so that a table of some 10,000 symbols does not cost 10,000
+//! allocations. Invariant: all names of a table together are at most a few times as long as that copy.
 
 use std::borrow::Cow;
 
@@ -26,71 +26,71 @@ pub struct Symbol {
     length: u32,
     /// Raw DT_VERSYM value: bit 15 hidden, the rest an index; 0 local, 1 global without version.
     pub version: u16,
-    /// `st_shndx` is not SHN_UNDEF.
+    /// Whether `st_shndx` is not SHN_UNDEF.
     pub defined: bool,
-    /// STB_WEAK.
+    /// Whether the symbol is STB_WEAK.
     pub weak: bool,
-    /// Which lookups of this name it answers.
+    /// The lookups of this name that the symbol answers.
     pub offer: Offer,
-    /// Whether it is thread-local; `None` where only its name is known.
+    /// Whether it is thread-local; `None` if only its name is known.
     pub thread_local: Option<bool>,
-    /// STV_PROTECTED.
+    /// Whether the symbol is STV_PROTECTED.
     pub protected: bool,
-    /// musl passes over it: STT_GNU_IFUNC, or an absolute symbol of value 0.
+    /// Whether musl passes over the symbol: it is STT_GNU_IFUNC, or absolute with the value 0.
     pub is_beyond_musl: bool,
-    /// How the relocations of the object refer to it.
+    /// The kinds of relocations with which the object refers to it.
     pub uses: Uses,
 }
 
-/// Which lookups a symbol answers.
+/// The lookups that a symbol answers.
 ///
 /// Source: `check_match` and `do_lookup_x` in glibc's elf/dl-lookup.c.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// None: it is undefined, local, hidden, without a value, or of a type that is not looked up.
+    /// No lookup: it is undefined, local, hidden, without a value, or of a type that is not looked up.
     Nothing,
-    /// Those for the function's address, not those for a call: a program at a fixed address has the entry of its
-    /// own procedure linkage table as the value of a function that it imports.
+    /// Lookups of the function's address, but not those for a call: a program at a fixed address stores the address
+    /// of its own procedure linkage table entry as the value of a function that it imports.
     Address,
-    /// All.
+    /// All lookups.
     Everything,
 }
 
 impl Symbol {
-    /// Whether ld.so looks it up when it relocates the object, rather than taking the object's own.
+    /// Whether ld.so looks the symbol up when it relocates the object, rather than using the object's own.
     ///
-    /// Local and hidden symbols are not looked up, nor are those that no relocation names.
+    /// Local and hidden symbols are not looked up, nor are symbols that no relocation names.
     pub fn is_looked_up(&self) -> bool {
         !self.uses.is_empty()
     }
 
-    /// Whether two symbols differ in their names at most.
+    /// Whether two symbols are equal except for their names.
     pub fn is_like(&self, other: &Symbol) -> bool {
         Symbol { name: 0, length: 0, ..*self } == Symbol { name: 0, length: 0, ..*other }
     }
 }
 
-/// A symbol of which little is known.
+/// A symbol with few known facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedSymbol {
-    /// Its name.
+    /// The name of the symbol.
     pub name: String,
-    /// Its raw DT_VERSYM value.
+    /// The raw DT_VERSYM value.
     pub version: u16,
-    /// How it is referred to; `None` if it is defined.
+    /// The kinds of references to it; `None` if it is defined.
     pub uses: Option<Uses>,
 }
 
-/// What a reference becomes.
+/// The new version and name of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rebound<'a> {
-    /// Its DT_VERSYM value.
+    /// The new DT_VERSYM value.
     pub version: u16,
-    /// Its new name.
+    /// The new name, if it changes.
     pub name: Option<&'a str>,
 }
 
-/// The dynamic symbols of one object, in file order, the null symbol left out.
+/// The dynamic symbols of one object, in file order, without the null symbol.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SymbolTable {
     strings: Vec<u8>,
@@ -99,11 +99,11 @@ pub struct SymbolTable {
 }
 
 impl SymbolTable {
-    /// A table of symbols of which no more is known than this. It has a hash table.
+    /// A table of symbols with these facts and no others. It has a hash table.
     pub fn of_names(names: &[NamedSymbol]) -> SymbolTable {
         let mut table = SymbolTable { has_hash: true, ..SymbolTable::default() };
         for NamedSymbol { name, version, uses } in names {
-            // A text of more than 4 GiB is refused long before.
+            // A text of more than 4 GiB is refused long before this.
             let at = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
             let symbol = Symbol {
                 name: at(table.strings.len()),
@@ -128,14 +128,14 @@ impl SymbolTable {
         self.symbols.iter()
     }
 
-    /// The table with another version, and maybe another name, for the symbols for which `change` gives one.
+    /// The table with another version, and perhaps another name, for the symbols for which `change` returns one.
     pub fn with<'a>(&self, change: impl Fn(&Symbol) -> Option<Rebound<'a>>) -> SymbolTable {
         let mut table = self.clone();
         for symbol in &mut table.symbols {
             let Some(Rebound { version, name }) = change(symbol) else { continue };
             symbol.version = version;
             if let Some(name) = name {
-                // Neither is over 4 GiB: such a string table is refused long before.
+                // Neither length is over 4 GiB: such a string table is refused long before this.
                 symbol.name = u32::try_from(table.strings.len()).unwrap_or(u32::MAX);
                 symbol.length = u32::try_from(name.len()).unwrap_or(u32::MAX);
                 table.strings.extend_from_slice(name.as_bytes());
@@ -144,12 +144,12 @@ impl SymbolTable {
         table
     }
 
-    /// The name of one of this table's symbols, as in the file.
+    /// The name of one of this table's symbols as it is in the file.
     pub fn name_bytes(&self, symbol: &Symbol) -> &[u8] {
         &self.strings[symbol.name as usize..][..symbol.length as usize]
     }
 
-    /// The name of one of this table's symbols; what is not UTF-8, or a control character, as `\xNN`.
+    /// The name of one of this table's symbols; bytes that are not UTF-8, and control characters, as `\xNN`.
     pub fn name(&self, symbol: &Symbol) -> Cow<'_, str> {
         let name = self.name_bytes(symbol);
         match std::str::from_utf8(name) {
@@ -158,7 +158,7 @@ impl SymbolTable {
         }
     }
 
-    /// Whether the loader can look a symbol up here at all: without a hash table it finds none.
+    /// Whether the loader can find symbols in this table: without a hash table it finds none.
     pub fn has_hash(&self) -> bool {
         self.has_hash
     }
@@ -168,12 +168,12 @@ const SYMBOL_SIZE: usize = 24;
 
 /// The number of symbols that the hash tables reach.
 ///
-/// The tables for them are asked for, too: where a part was not read, the parser starts again, and better before the
-/// relocations are gone through.
+/// The tables of the symbols are requested, too: if a part was not read, the parser starts again, and this is better
+/// before the relocations are read.
 ///
 /// # Errors
 ///
-/// A table that does not lie in the file, or [`ElfError::NotRead`].
+/// If a table does not lie in the file, or [`ElfError::NotRead`].
 pub(super) fn count(image: &Image, tables: &Tables) -> Result<u64, ElfError> {
     let count = match (tables.hash, tables.gnu_hash) {
         _ if tables.symtab.is_none() => 0,
@@ -185,7 +185,7 @@ pub(super) fn count(image: &Image, tables: &Tables) -> Result<u64, ElfError> {
     Ok(count)
 }
 
-/// The records of `count` symbols, and their versions if they have any.
+/// The records of `count` symbols, and their versions if there are any.
 fn parts<'a>(image: &Image<'a>, tables: &Tables, count: u64) -> Result<(&'a [u8], &'a [u8]), ElfError> {
     let Some(address) = tables.symtab.filter(|_| count > 0) else { return Ok((&[], &[])) };
     let size = count.saturating_mul(SYMBOL_SIZE as u64);
@@ -197,12 +197,12 @@ fn parts<'a>(image: &Image<'a>, tables: &Tables, count: u64) -> Result<(&'a [u8]
     Ok((table, versions))
 }
 
-/// Reads the table, of which `hashed` symbols are in hash tables. `strings` is the dynamic string table, `uses` is
-/// what the relocations say.
+/// Reads the table, of which `hashed` symbols are in hash tables. `strings` is the dynamic string table, `uses` are
+/// the uses that the relocations show.
 ///
 /// # Errors
 ///
-/// A table that does not lie in the file, a name without an end, names longer in all than the limit, or
+/// If a table does not lie in the file, a name has no end, or all names together are longer than the limit, or
 /// [`ElfError::NotRead`].
 pub(super) fn read(
     image: &Image,
@@ -214,7 +214,8 @@ pub(super) fn read(
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
     let (table, versions) = parts(image, tables, hashed.max(uses.len() as u64))?;
     let mut symbols = Vec::with_capacity(table.len() / SYMBOL_SIZE);
-    // Names may share their ends, and symbols their name; four times is more than any real table has.
+    // Names may share their ends, and symbols may share a name; the limit of four times is more than any real table
+    // has.
     let mut left = strings.len().saturating_mul(4).saturating_add(1 << 16);
     for (index, raw) in table.chunks_exact(SYMBOL_SIZE).enumerate().skip(1) {
         let name = u32(raw, 0);
@@ -234,14 +235,14 @@ pub(super) fn read(
     Ok(SymbolTable { strings: strings.to_vec(), symbols, has_hash })
 }
 
-/// What an `Elf64_Sym` says of a symbol, its name and version left out.
+/// A symbol from its `Elf64_Sym`, without its name and version.
 fn of_record(raw: &[u8], uses: Uses) -> Symbol {
     use goblin::elf::sym::{
         STB_GLOBAL, STB_GNU_UNIQUE, STB_LOCAL, STB_WEAK, STT_COMMON, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
         STT_OBJECT, STT_TLS, STV_HIDDEN, STV_INTERNAL, STV_PROTECTED,
     };
     const SHN_ABS: u16 = 0xfff1;
-    /// The callee takes arguments in more registers than a lazily bound call would save.
+    /// The flag of a callee that takes arguments in more registers than a lazily bound call would save.
     const STO_AARCH64_VARIANT_PCS: u8 = 0x80;
     let (kind, binding, other) = (raw[4] & 0xf, raw[4] >> 4, raw[5]);
     let (section, value, visibility) = (u16(raw, 6), u64(raw, 8), other & 3);
@@ -271,22 +272,22 @@ fn of_record(raw: &[u8], uses: Uses) -> Symbol {
     }
 }
 
-/// One past the last symbol of the longest chain; symbols before `symoffset` are in no chain. If no symbol is
-/// in any, `symoffset`.
+/// The index after the last symbol of the longest chain; symbols before `symoffset` are in no chain. If no chain has
+/// symbols, `symoffset`.
 fn count_by_gnu_hash(image: &Image, address: u64) -> Result<u64, ElfError> {
     let what = "the GNU hash table";
     let at = |skip: u64, size: u64| {
         let address = address.checked_add(skip).ok_or_else(|| outside(what))?;
         image.at_address(address, size, what)
     };
-    // Sums of products of 32-bit numbers: 64 bits hold them.
+    // The values are sums of products of 32-bit numbers, which fit into 64 bits.
     let head = at(0, 12)?;
     let [buckets, first, bloom] = [0, 4, 8].map(|at| u64::from(u32(head, at)));
     let bucket_table = 16 + bloom * 8;
     let chain_table = bucket_table + buckets * 4;
     let last = at(bucket_table, buckets * 4)?.chunks_exact(4).map(|word| u32(word, 0)).max();
     let mut last = u64::from(last.unwrap_or(0));
-    // 0 is an empty bucket, also in a table that begins at 0.
+    // A bucket of 0 is empty, also in a table that begins at 0.
     if last == 0 || last < first {
         return Ok(first);
     }

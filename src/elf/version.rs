@@ -1,7 +1,7 @@
-//! Symbol version names: how to order them for people, and which family they belong to.
+//! Symbol version names: their order for people, and their families.
 //!
-//! The loader never orders versions; it looks a name up among the names that a library defines. Order
-//! serves tables and messages ("it has up to GLIBC_2.34") only. That is why there is no `satisfies` here.
+//! The loader never orders versions; it looks a name up among the names that a library defines. The order is only for
+//! lists and messages ("it has up to GLIBC_2.34"). Therefore there is no `satisfies` here.
 
 use std::cmp::Ordering;
 
@@ -17,8 +17,8 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 
 /// The part of a name before its numbers: `GLIBC` for `GLIBC_2.34`, `CXXABI_TM` for `CXXABI_TM_1`.
 ///
-/// A name without `_` and a digit is its own family: `GLIBC_PRIVATE`, `GLIBC_ABI_DT_RELR` and `HIDDEN` stand
-/// apart from the numbered names, because no order relates them.
+/// A name without `_` and a digit is its own family: `GLIBC_PRIVATE`, `GLIBC_ABI_DT_RELR` and `HIDDEN` are separate
+/// from the numbered names, because no order relates them.
 pub fn family(node: &str) -> &str {
     split(node).0
 }
@@ -34,7 +34,7 @@ fn split(node: &str) -> (&str, &str) {
     }
 }
 
-/// Component by component, where `.` and `_` separate alike (`BLKID_2.30`, `BLKID_2_31`).
+/// Compares names component by component; `.` and `_` separate alike (`BLKID_2.30`, `BLKID_2_31`).
 fn compare_components(a: &str, b: &str) -> Ordering {
     fn parts(text: &str) -> impl Iterator<Item = &str> {
         text.split(['.', '_'])
@@ -54,7 +54,7 @@ fn compare_components(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// A number with text after it (`2alpha`), or text alone, which comes last.
+/// Compares a number with text after it (`2alpha`), or text alone, which comes last.
 fn compare_component(a: &str, b: &str) -> Ordering {
     let (number_a, text_a) = leading_number(a);
     let (number_b, text_b) = leading_number(b);
@@ -78,7 +78,7 @@ fn leading_number(component: &str) -> (Option<&str>, &str) {
 mod tests {
     use super::*;
 
-    /// Each name comes before all that follow it, and equals itself only.
+    /// Checks that each name comes before all that follow it, and equals only itself.
     #[track_caller]
     fn check_order(names: &[&str]) {
         for (i, a) in names.iter().enumerate() {

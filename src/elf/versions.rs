@@ -1,38 +1,39 @@
-//! Version nodes: what an object wants of others (DT_VERNEED), and what it offers (DT_VERDEF).
+//! Version nodes: those that an object needs from others (DT_VERNEED), and those that it offers (DT_VERDEF).
 
 use super::read::{Image, Strings, after, u16, u32};
 use super::{ElfError, MAX_ENTRIES};
 
-/// One entry of DT_VERNEED: a version node this object wants from a file.
+/// One entry of DT_VERNEED: a version node that this object needs from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionNeed {
-    /// `vn_file`: the needed name the node is expected in.
+    /// `vn_file`: the needed name of the file in which the node is expected.
     pub file: String,
     /// The node, such as `GLIBC_2.34`.
     pub node: String,
-    /// `vna_hash`: what ld.so compares before the name. [`version_hash`] of the node, if a linker wrote it.
+    /// `vna_hash`, which ld.so compares before the name. It is the [`version_hash`] of the node, if a linker wrote
+    /// it.
     pub hash: u32,
-    /// VER_FLG_WEAK: its absence only makes ld.so print a line.
+    /// VER_FLG_WEAK: if the node is absent, ld.so only prints a line.
     pub weak: bool,
-    /// The index that DT_VERSYM uses for it.
+    /// The index of the node in DT_VERSYM.
     pub index: u16,
 }
 
 /// One entry of DT_VERDEF: a version node this object offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionDefinition {
-    /// The node; for the base entry the file's own name.
+    /// The node; for the base entry, the file's own name.
     pub node: String,
-    /// `vd_hash`, as [`VersionNeed::hash`].
+    /// `vd_hash`, see [`VersionNeed::hash`].
     pub hash: u32,
-    /// VER_FLG_BASE: names the file, not a version. ld.so matches it like any other.
+    /// VER_FLG_BASE: the entry names the file, not a version. ld.so compares it like any other.
     pub base: bool,
-    /// The index that DT_VERSYM uses for it.
+    /// The index of the node in DT_VERSYM.
     pub index: u16,
 }
 
 impl VersionNeed {
-    /// Whether this definition is the node that is wanted: the hash decides first, then the name.
+    /// Whether this definition is the needed node: the hashes are compared first, then the names.
     ///
     /// Source: `match_symbol` in glibc's elf/dl-version.c, `check_match` in elf/dl-lookup.c.
     pub fn is_met_by(&self, definition: &VersionDefinition) -> bool {
@@ -40,7 +41,7 @@ impl VersionNeed {
     }
 
     /// Whether the stored hash is that of the name. An editor that changes the name in the string table leaves the
-    /// hash behind, and then no library has the node.
+    /// old hash, and then no library has the node.
     pub fn has_right_hash(&self) -> bool {
         self.hash == version_hash(&self.node)
     }
@@ -53,7 +54,7 @@ impl VersionDefinition {
     }
 }
 
-/// The hash of a version's name, which DT_VERNEED and DT_VERDEF store beside it.
+/// The hash of a version's name, which DT_VERNEED and DT_VERDEF store beside the name.
 ///
 /// Source: the System V ABI, "Hash Table"; `_dl_elf_hash` in glibc's sysdeps/generic/dl-hash.h.
 pub fn version_hash(node: &str) -> u32 {
@@ -64,7 +65,7 @@ pub fn version_hash(node: &str) -> u32 {
     })
 }
 
-/// Follows `vn_next` and `vna_next`; like ld.so it goes by neither DT_VERNEEDNUM nor `vn_cnt`.
+/// Reads DT_VERNEED by following `vn_next` and `vna_next`; like ld.so it ignores DT_VERNEEDNUM and `vn_cnt`.
 ///
 /// Source: `_dl_check_map_versions` in glibc's elf/dl-version.c.
 pub(super) fn read_verneed(
@@ -106,7 +107,7 @@ pub(super) fn read_verneed(
     }
 }
 
-/// Follows `vd_next`; the first auxiliary entry of each is the node's name.
+/// Reads DT_VERDEF by following `vd_next`; the first auxiliary entry of each has the node's name.
 pub(super) fn read_verdef(
     image: &Image,
     address: u64,

@@ -31,9 +31,9 @@ fn what_the_kernel_refuses_in_a_program_is_its_fault() {
     check_faults(built.clone().put_u64(load + 40, 1).bytes, Some(smaller), Some(smaller));
     let table = "its program headers are not where PT_PHDR says";
     check_faults(built.clone().put_u64(built.header(PT_PHDR) + 16, 8).bytes, Some(table), None);
-    let none = "it has no PT_PHDR, without which the loader takes it to be elsewhere";
+    let none = "it has no PT_PHDR, without which the loader assumes a wrong address";
     check_faults(built.clone().put_u32(built.header(PT_PHDR), 0x6fff_0000).bytes, Some(none), None);
-    let none = "it names an interpreter and has no dynamic segment";
+    let none = "it names an interpreter but has no dynamic segment";
     check_faults(program.clone().without_dynamic().bytes(), Some(none), None);
     check_faults(Object::static_program().without_load().bytes(), Some("it has no loadable segment"), None);
 }
@@ -44,16 +44,16 @@ fn what_the_loader_dies_of_in_a_dynamic_segment_is_a_fault() {
     let check = |object: Object, fault: &str| check_faults(object.bytes(), Some(fault), Some(fault));
     check_faults(object.bytes(), None, None);
     check(object.clone().dynamic(DT_PLTREL, 17), "its DT_PLTREL is 17, not 7 (DT_RELA)");
-    check(object.clone().dynamic(DT_PLTREL, 7), "it has DT_PLTREL and no DT_JMPREL");
+    check(object.clone().dynamic(DT_PLTREL, 7), "it has DT_PLTREL but no DT_JMPREL");
     check(object.clone().dynamic(DT_RELAENT, 16), "its DT_RELAENT is 16, not 24");
-    check(object.clone().without(DT_RELAENT), "it has DT_RELA and no DT_RELAENT");
-    check(object.clone().without(DT_RELASZ), "it has DT_RELA and no DT_RELASZ");
-    check(object.clone().without(DT_RELA), "it has DT_RELASZ and no DT_RELA");
+    check(object.clone().without(DT_RELAENT), "it has DT_RELA but no DT_RELAENT");
+    check(object.clone().without(DT_RELASZ), "it has DT_RELA but no DT_RELASZ");
+    check(object.clone().without(DT_RELA), "it has DT_RELASZ but no DT_RELA");
     check(object.clone().without(DT_SYMTAB), "its dynamic segment has no DT_SYMTAB");
     check(object.clone().dynamic(DT_INIT, 8), "its DT_INIT is not in executable code");
     check(
         object.clone().dynamic(DT_INIT_ARRAY, Built::address(64)),
-        "it has DT_INIT_ARRAY and no DT_INIT_ARRAYSZ",
+        "it has DT_INIT_ARRAY but no DT_INIT_ARRAYSZ",
     );
     // A program without an interpreter is not linked at its start.
     let alone = Object::static_pie().dynamic(DT_PLTREL, 17);
@@ -62,7 +62,7 @@ fn what_the_loader_dies_of_in_a_dynamic_segment_is_a_fault() {
     let put = |built: Built, fault: &str| check_faults(built.bytes, Some(fault), Some(fault));
     let unknown = "it has a relocation of a type that the loader does not know";
     put(built.clone().put_u32(built.relocations + 8, 3), unknown);
-    let elsewhere = "a relocation would change what is not writable";
+    let elsewhere = "a relocation would change read-only memory";
     put(built.clone().put_u64(built.relocations, 1 << 40), elsewhere);
     put(built.clone().put_u32(built.header(PT_LOAD) + 4, 5), elsewhere);
     check_faults(
@@ -76,9 +76,9 @@ fn what_the_loader_dies_of_in_a_dynamic_segment_is_a_fault() {
     put(both.clone().put_u32(both.gnu_hash + 8, 3), "the Bloom filter of its GNU hash table has 3 words");
     let versioned = Object::library("l").imports("f", Some(("libc.so.6", "V")));
     let (built, index) = (versioned.build(), versioned.build().versym + 2);
-    let beyond = "`f` is of a version that it has no entry for";
+    let beyond = "`f` has a symbol version without an entry";
     assert_eq!(elf::parse(&built.put_u16(index, 9).bytes).unwrap().library_fault(), Some(beyond));
-    let none = "it has version nodes and no DT_VERSYM";
+    let none = "it has symbol versions but no DT_VERSYM";
     assert_eq!(versioned.without(DT_VERSYM).facts().library_fault(), Some(none));
 }
 
@@ -104,7 +104,7 @@ fn relocation_tables_that_lie_end_in_an_error_or_a_fault() {
         );
     }
     // More relative ones than there are relocations, the slots among the others, a table that ends in one of them.
-    let count = "its DT_RELACOUNT is higher than its relocations are many";
+    let count = "its DT_RELACOUNT is larger than the number of its relocations";
     for relative in [3, 1 << 40, u64::MAX] {
         let bytes = object.clone().dynamic(DT_RELACOUNT, relative).bytes();
         match elf::parse(&bytes) {
