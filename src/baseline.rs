@@ -280,7 +280,7 @@ pub struct Lifecycle {
     pub update_blocked: Option<String>,
 }
 
-/// What one runtime offers on one architecture.
+/// One runtime on one architecture: its objects, and how its loader searches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {
     /// Lambda's identifier, `provided.al2023`.

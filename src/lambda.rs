@@ -233,11 +233,11 @@ impl Walked {
 /// The certainty that the runtime has an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
-    /// It is in every image.
+    /// Every image has it.
     Present,
     /// It may be present: there is little evidence, or only later images have it. Both cases are proved.
     Doubtful,
-    /// It is not present.
+    /// No image has it.
     Absent,
 }
 

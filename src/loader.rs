@@ -1,4 +1,4 @@
-//! What ld.so would do in a [`World`]: which objects it loads, from where, and which it does not find.
+//! The actions of ld.so in a [`World`]: the objects that it loads, their paths, and the objects it does not find.
 //!
 //! The walk is breadth-first in DT_NEEDED order, as in `_dl_map_object_deps` (glibc, elf/dl-deps.c) and
 //! `load_deps` (musl, ldso/dynlink.c). A rule set, [`Rules`], says how one name is found: glibc and musl differ in

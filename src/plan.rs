@@ -273,7 +273,7 @@ pub struct BuildFile {
 /// What the audit takes from the build world. An archive alone has no build world: the default.
 #[derive(Debug, Default)]
 pub struct BuildSide {
-    /// What the build world's loader would do.
+    /// The walk of the build world's loader.
     pub closure: Closure,
     /// The file that the build world's loader would open for each needed name.
     pub files: BTreeMap<String, BuildFile>,
@@ -292,7 +292,7 @@ pub enum NotShipped {
     Excluded,
     /// A part of glibc: never shipped beside the system's others.
     GlibcPart,
-    /// It is needed by a path that Lambda does not have.
+    /// A file needs it by a path that Lambda does not have.
     Path,
     /// No archive can have an entry of that name.
     Name,

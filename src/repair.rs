@@ -4,7 +4,7 @@
 //!
 //! Every old byte stays at its offset and at its address, and so does the program header table: kernels
 //! before 5.10.110 and user-mode emulators compute AT_PHDR from `e_phoff`, and crash where the table moved.
-//! Only strings move, into one read-only segment behind the end of the file:
+//! Only strings move, into one read-only segment after the end of the file:
 //!
 //! ```text
 //! file                                            memory
@@ -14,7 +14,7 @@
 //! section headers, same place                     .dynstr and .interp point to the new segment
 //! zeros up to a multiple of 4 KiB
 //! the whole old .dynstr, new strings, interpreter PT_LOAD above every old segment
-//! zeros, and the bytes behind the end of the    not in memory
+//! zeros, and the bytes after the end of the     not in memory
 //! old ELF file once more
 //! ```
 //!
@@ -23,7 +23,7 @@
 //! then the place of DT_RELACOUNT, a hint (LLD leaves none spare), then that of a DT_FLAGS which repeats
 //! DT_FLAGS_1. If they do not fit, .dynamic moves too, and the new segment is writable, because ld.so writes
 //! into .dynamic. The slot of the PT_LOAD is the slot that costs least, see [`Lost`]. Without a slot (musl's
-//! GNU toolchain writes no notes) the last PT_LOAD is written again behind the end of the file, its .bss as
+//! GNU toolchain writes no notes) the last PT_LOAD is written again after the end of the file, its .bss as
 //! zeros, and grows there. Edits that bring no new string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
 //!
 //! The bytes after the end of the ELF file (see [`tail`]) stay at their offset and are repeated at the end: some
@@ -166,7 +166,7 @@ impl fmt::Display for Refusal {
             Refusal::Static => f.write_str("it is a static file, which no loader reads"),
             Refusal::Layout(what) => f.write_str(what),
             Refusal::NoSlot => f.write_str("it has no program header slot to reuse"),
-            Refusal::NoAddress => f.write_str("it has no room in its address space behind its last segment"),
+            Refusal::NoAddress => f.write_str("it has no room in its address space after its last segment"),
             Refusal::NoInterpreter => f.write_str("it names no interpreter that could be replaced"),
             Refusal::NotNeeded(name) => write!(f, "it does not need `{name}`"),
             Refusal::NoNode(node) => write!(f, "it does not need `{node}`"),

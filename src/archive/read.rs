@@ -1,4 +1,4 @@
-//! The reader of ZIP archives, whoever wrote them.
+//! The reader of ZIP archives from any tool.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -339,7 +339,7 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 
-/// What the first and last bytes show about a file before it is read as a ZIP archive.
+/// The first bytes of a file, and a check of the last ones, before it is read as a ZIP archive.
 struct Head {
     bytes: Vec<u8>,
     /// Whether there is a ZIP64 directory. Its count has 64 bits, so no memory may be reserved by it.

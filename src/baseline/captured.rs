@@ -12,7 +12,7 @@
 //!   soname libz.so.1
 //!   needed libc.so.6                       one a line, as filter, auxiliary; at most one rpath, runpath
 //!   wants libc.so.6 GLIBC_2.14 GLIBC_2.4   version nodes of that file; `wants-weakly` if they may be absent
-//!   defines 2 ZLIB_1.2.0                   a version node and its index; `base` behind the file's own
+//!   defines 2 ZLIB_1.2.0                   a version node and its index; `base` after the file's own
 //!   exports 2 deflateInit_ inflateInit_    the symbols of that index; 1 is none, `2h` is not the default
 //!   refers libz.so.1 ZLIB_1.2.0 crc32      symbols of another library's node that are bound at start; `- -` is none
 //!   calls libz.so.1 ZLIB_1.2.0 crc32       the same, bound by the first call

@@ -15,19 +15,19 @@
 # there is no Runtime API, it prints the list: `bash bootstrap > probe.txt`.
 #
 # It needs bash 4.2 and coreutils, which Amazon Linux's smallest roots have, and nothing else: no curl, readelf,
-# grep, awk, gzip or find. Of each library it sends the bytes that a loader reads (headers, the dynamic segment,
-# names, symbols, version nodes), with their places, so that the reader is the one that reads whole files, too. Of
-# the environment it sends LD_LIBRARY_PATH and a few others, never credentials. A response has room for 6 MB; the
+# grep, awk, gzip or find. For each library it sends the bytes that a loader reads (headers, the dynamic segment,
+# names, symbols, version nodes), with their places, so that the same parser reads them as reads whole files. It
+# sends LD_LIBRARY_PATH and a few other environment variables, never credentials. A response can have 6 MB; the
 # libraries of provided.al2023 take 3 to 4 (86 of its 110, in Debian's builds: 3.3).
 
 export LC_ALL=C
 shopt -s nullglob dotglob
-declare -A scanned told
+declare -A scanned printed
 pending=()
 
-tell() { printf '%s\n' "$1"; }
+emit() { printf '%s\n' "$1"; }
 
-# Follows every link in a path and tells of each; sets $real, which is empty if the path leads nowhere.
+# Follows every link in a path and prints each; sets $real, which is empty if the path leads nowhere.
 follow() {
     local rest=$1 at='' part='' target='' links=0
     real=
@@ -42,9 +42,9 @@ follow() {
             links=$((links + 1))
             target=$(readlink "$at/$part")
             if ((links > 40)) || [[ -z $target ]]; then return; fi
-            if [[ -z ${told[$at/$part]} ]]; then
-                told[$at/$part]=1
-                tell "link $at/$part"$'\t'"$target"
+            if [[ -z ${printed[$at/$part]} ]]; then
+                printed[$at/$part]=1
+                emit "link $at/$part"$'\t'"$target"
             fi
             if [[ $target == /* ]]; then at=; fi
             rest=$target/$rest
@@ -57,14 +57,14 @@ follow() {
     real=$at
 }
 
-# Tells of the shared objects in a directory and in those below it that a loader prefers on some processors.
+# Prints the shared objects in a directory and in its subdirectories that a loader prefers on some processors.
 scan() {
     local directory='' path=''
     follow "$1"
     directory=$real
     if [[ -z $directory || ! -d $directory || -n ${scanned[$directory]} ]]; then return; fi
     scanned[$directory]=1
-    tell "directory $directory"
+    emit "directory $directory"
     for path in "$directory"/*.so*; do
         # A name with a line break would end the line early; no program needs such a library.
         if [[ $path != *[[:cntrl:]]* ]]; then object "$path"; fi
@@ -72,7 +72,7 @@ scan() {
     for path in "$directory"/{glibc-hwcaps/*,tls,haswell,x86_64,aarch64,atomics}; do scan "$path"; done
 }
 
-# The place in the file that is mapped to an address: sets $place, and $limit, the end of what is mapped there.
+# Finds the place in the file that is mapped to an address: sets $place, and $limit, the end of that mapping.
 locate() {
     local at=0
     place=-1 limit=-1
@@ -84,17 +84,17 @@ locate() {
     done
 }
 
-# Tells of a file: its size and the parts of it that the loader looks at.
+# Prints a file: its size and the parts that the loader reads.
 object() {
     local file='' size=0 words=() at=0 kind=0 parts='' addresses=() offsets=() sizes=()
     follow "$1"
     file=$real
-    if [[ -z $file || -n ${told[$file]} || -d $file ]]; then return; fi
-    told[$file]=1
-    if [[ ! -f $file ]]; then tell "special $file"; return; fi
+    if [[ -z $file || -n ${printed[$file]} || -d $file ]]; then return; fi
+    printed[$file]=1
+    if [[ ! -f $file ]]; then emit "special $file"; return; fi
     if [[ ! -r $file ]]; then return; fi
     size=$(stat -c %s "$file")
-    tell "file $size $file"
+    emit "file $size $file"
     parts=$'0 1024\n'
     words=($(od -An -v -tu8 -N 64 "$file"))
     # 64-bit and little-endian; other files are passed over by their header.
@@ -219,7 +219,7 @@ send() {
 
 part() {
     if (($2 >= 0 && $3 > $2)); then
-        tell "part $2 $(tail -c +$(($2 + 1)) "$1" | head -c $(($3 - $2)) | base64 -w 0)"
+        emit "part $2 $(tail -c +$(($2 + 1)) "$1" | head -c $(($3 - $2)) | base64 -w 0)"
     fi
 }
 
@@ -229,7 +229,7 @@ built_in_directories() {
     tr -s '\0' '\n' < "$1" | while IFS= read -r text; do
         if [[ $text == /*/ && $text == */lib* ]]; then
             found=1
-            tell "${text%/}"
+            emit "${text%/}"
         elif [[ -n $found ]]; then
             break
         fi
@@ -239,14 +239,14 @@ built_in_directories() {
 probe() {
     local loader='' directory='' text='' path='' name='' glibc='' cached=()
     machine=$(uname -m)
-    tell 'cargo-lambda-bundle-probe 1'
-    tell "recorded $(date -u +%Y-%m-%d)"
-    tell "kernel $(uname -r)"
+    emit 'cargo-lambda-bundle-probe 1'
+    emit "recorded $(date -u +%Y-%m-%d)"
+    emit "kernel $(uname -r)"
     while IFS='=' read -r name text; do
-        if [[ $name == PRETTY_NAME ]]; then tell "system ${text//\"/}"; fi
+        if [[ $name == PRETTY_NAME ]]; then emit "system ${text//\"/}"; fi
     done 2> /dev/null < /etc/os-release
     for name in AWS_EXECUTION_ENV LAMBDA_RUNTIME_DIR LAMBDA_TASK_ROOT LANG LD_LIBRARY_PATH LD_PRELOAD PATH TZ; do
-        if [[ -n ${!name} ]]; then tell "variable $name ${!name//[[:cntrl:]]/ }"; fi
+        if [[ -n ${!name} ]]; then emit "variable $name ${!name//[[:cntrl:]]/ }"; fi
     done
     default_directories=()
     for loader in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 /lib64/ld-linux-aarch64.so.1; do
@@ -257,15 +257,15 @@ probe() {
     done
     if ((${#default_directories[@]} == 0)); then default_directories=(/lib64 /usr/lib64 /lib /usr/lib); fi
     for directory in "${default_directories[@]}"; do
-        tell "default-dir $directory"
+        emit "default-dir $directory"
         if [[ -z $glibc && -f $directory/libc.so.6 ]]; then
             text=$(tr -cd '[:print:]' < "$directory/libc.so.6")
             if [[ $text =~ ' release version 2.'([0-9]+) ]]; then glibc=2.${BASH_REMATCH[1]}; fi
         fi
     done
-    tell "glibc $glibc"
+    emit "glibc $glibc"
     if [[ -f /etc/ld.so.cache && -r /etc/ld.so.cache ]]; then
-        tell "cache $(base64 -w 0 /etc/ld.so.cache)"
+        emit "cache $(base64 -w 0 /etc/ld.so.cache)"
         # In it are texts with a zero byte behind each, and the paths are those that begin with a slash.
         set -f
         IFS=$'\n'
@@ -289,7 +289,7 @@ probe() {
         case $directory/ in /var/task/* | /opt/*) continue ;; esac
         scan "$directory"
     done
-    tell end
+    emit end
 }
 
 if [[ -z $AWS_LAMBDA_RUNTIME_API ]]; then

@@ -272,7 +272,7 @@ impl Reader<'_> {
     }
 }
 
-/// What the loader does with a type of relocation.
+/// The loader's action for a type of relocation.
 #[derive(Clone, Copy)]
 enum Class {
     Nothing,

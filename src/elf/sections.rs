@@ -15,7 +15,7 @@ use crate::text;
 /// The purpose of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
-    /// It is in memory while the program runs.
+    /// The section is in memory while the program runs.
     Loaded,
     /// Debug information: line tables, types, variables. `strip --strip-debug` removes it.
     Debug,

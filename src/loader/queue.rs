@@ -2,7 +2,7 @@
 
 /// The objects in search order, with a record of those whose needs were followed.
 ///
-/// What an object filters comes before the object itself, so its needs are next in turn: before those of
+/// The objects that an object filters come before the object itself, so their needs are next in turn: before those of
 /// objects that were loaded earlier. Source: `_dl_map_object_deps` in glibc's elf/dl-deps.c.
 pub(super) struct Queue {
     order: Vec<usize>,

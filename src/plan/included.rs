@@ -1,6 +1,7 @@
 //! The plan of a bundle's program together with the programs and libraries that are included beside it.
 //!
-//! What the included files need and Lambda lacks is shipped for them, too, and they are edited by the same rules.
+//! The libraries that the included files need and Lambda lacks are shipped, too, and the files are edited by the same
+//! rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

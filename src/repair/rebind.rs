@@ -18,7 +18,7 @@
 //!   undefined (`check_match` wants a section or a value).
 //! - A program at a fixed address may store the address of its own procedure linkage table as the value of an
 //!   undefined function, which then is in DT_GNU_HASH. Such a symbol can lose its version, since index 1 answers
-//!   every lookup; it is not renamed, since nobody would find it.
+//!   every lookup; it is not renamed, since no lookup would find it.
 //! - Version indices of all other nodes stay. ld.so takes the largest for the size of its table, and gaps have no
 //!   hash (`_dl_check_map_versions`).
 //!

@@ -41,7 +41,7 @@ pub(super) enum NotesNow {
 
 /// The slot with the lowest cost, and that cost.
 ///
-/// It is never PT_GNU_RELRO, which is a protection, nor PT_GNU_STACK, PT_TLS, PT_GNU_EH_FRAME.
+/// The slot is never PT_GNU_RELRO, which is a protection, nor PT_GNU_STACK, PT_TLS, PT_GNU_EH_FRAME.
 pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     // On x86_64, ld.so finds the same note through PT_NOTE. On aarch64 the kernel reads PT_GNU_PROPERTY alone.
     if image.arch == Arch::X86_64
@@ -77,7 +77,7 @@ fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
     (!has_table && bss <= MOST_BSS).then(|| (Slot::Extend(index), Vec::new()))
 }
 
-/// What is lost with a PT_NOTE.
+/// The losses if a PT_NOTE is replaced.
 fn cost(image: &Image, header: &Header) -> Vec<Lost> {
     let mut lost: Vec<Lost> =
         notes(image, header).iter().filter_map(|note| note.kind.cost(image, header)).collect();

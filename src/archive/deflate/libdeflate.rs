@@ -20,7 +20,7 @@ impl Encoder {
         let level = match compression {
             Compression::Fast => 1,
             Compression::Default => 6,
-            // Its output is smaller than zopfli's for the same chunk, in a twentieth of the time.
+            // The output is smaller than zopfli's for the same chunk, in a twentieth of the time.
             Compression::Best => 12,
         };
         let Ok(level) = CompressionLvl::new(level) else { unreachable!("libdeflate has levels 1 to 12") };

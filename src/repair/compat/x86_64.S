@@ -1,9 +1,9 @@
-# What glibc has since 2.36 (arc4random and kin) and 2.38 (strlcpy and kin), for a runtime whose glibc lacks it.
+# Functions of glibc since 2.36 (arc4random and kin) and 2.38 (strlcpy and kin), for a runtime that lacks them.
 #
 # The assembled bytes are in x86_64.bin; a test assembles this file and compares. The code can be anywhere, keeps no
-# data, and calls two functions of the C library through slots, which are 0x10400 and 0x10408 behind its start.
-# Arguments are in rdi, rsi, rdx and rcx, the result is in rax; of these and r8 to r11 none belongs to the caller.
-# Jumping to a function of the C library leaves the stack as that function wants it.
+# data, and calls two functions of the C library through slots, which are 0x10400 and 0x10408 after its start.
+# Arguments are in rdi, rsi, rdx and rcx, the result is in rax; these and r8 to r11 need not be preserved.
+# Jumping to a function of the C library leaves the stack as that function expects it.
 
         .intel_syntax noprefix
         .text
@@ -11,8 +11,8 @@ start:
         .set    abort_slot, start + 0x10400
         .set    chk_fail_slot, start + 0x10408
 
-# size_t __strlcpy_chk(char *to, const char *from, size_t size, size_t room): room is what the compiler knows of.
-# So for the other names with _chk.
+# size_t __strlcpy_chk(char *to, const char *from, size_t size, size_t room): room is the size that the compiler knows.
+# The other functions with _chk are alike.
         .globl  __strlcpy_chk
 __strlcpy_chk:
         endbr64
@@ -20,8 +20,8 @@ __strlcpy_chk:
         jae     copy
 fail:   jmp     qword ptr [rip + chk_fail_slot]
 
-# size_t strlcpy(char *to, const char *from, size_t size): the length of `from`, of which as much is copied as there
-# is room for with a NUL.
+# size_t strlcpy(char *to, const char *from, size_t size): returns the length of `from`, and copies as much of it as
+# fits with a NUL.
         .globl  strlcpy
 strlcpy:
         endbr64
@@ -41,8 +41,8 @@ copy:   xor     eax, eax                # the place in `to` and `from`
         mov     byte ptr [rdi + rdx - 1], 0
 3:      ret
 
-# size_t strlcat(char *to, const char *from, size_t size): the length that both have together. `to` counts as
-# `size` long if it has no NUL before, and stays as it is then.
+# size_t strlcat(char *to, const char *from, size_t size): returns the length of both together. `to` counts as
+# `size` long if it has no NUL before that, and then stays as it is.
         .globl  __strlcat_chk
 __strlcat_chk:
         endbr64
@@ -118,8 +118,8 @@ wide_append:
         add     rax, r8
         ret
 
-# void arc4random_buf(void *to, size_t size): the kernel's getrandom, as often as it takes. It may give less than
-# what was asked for, and be interrupted (EINTR, 4). Any other error ends the process.
+# void arc4random_buf(void *to, size_t size): calls the kernel's getrandom, repeatedly if needed. It may return fewer
+# bytes than requested, and be interrupted (EINTR, 4). Any other error ends the process.
         .globl  arc4random_buf
 arc4random_buf:
         endbr64
@@ -152,8 +152,8 @@ random: sub     rsp, 24
         add     rsp, 24
         ret
 
-# uint32_t arc4random_uniform(uint32_t limit): every number below the limit is as likely as every other. Numbers of
-# as many bits as limit - 1 has are drawn until one is below it.
+# uint32_t arc4random_uniform(uint32_t limit): all numbers below the limit are equally likely. Numbers with as many
+# bits as limit - 1 are drawn until one is below the limit.
         .globl  arc4random_uniform
 arc4random_uniform:
         endbr64

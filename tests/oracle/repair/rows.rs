@@ -278,7 +278,7 @@ fn files_that_cannot_be_edited() {
     refuse(
         &put(header(3, 40), 1 << 47, 8),
         &rpath(PATH),
-        "it has no room in its address space behind its last segment",
+        "it has no room in its address space after its last segment",
     );
     refuse(&put(header(3, 40), 1, 8), &rpath(PATH), "one of its segments is not in the file");
     refuse(
