@@ -200,7 +200,7 @@ pub struct Need {
     pub unexpanded: Option<String>,
     /// The rule that answered; if nothing was found, the last rule tried.
     pub rule: Rule,
-    /// No object needs it: the program opens it at run time.
+    /// Whether the program opens it at run time, and no object needs it.
     pub is_opening: bool,
     /// The result.
     pub outcome: Outcome,
@@ -526,7 +526,7 @@ fn absolute(path: &str, working_directory: &str) -> String {
 }
 
 impl Search<'_> {
-    /// Whether the search for this name is not made: the name is too long, or the budget is spent.
+    /// Whether the search for this name is skipped: the name is too long, or the budget is spent.
     fn is_over(&mut self, name: &str) -> bool {
         let why = match () {
             () if name.len() > LONGEST_NAME => "file name too long",
