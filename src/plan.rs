@@ -104,8 +104,9 @@ impl Request<'_> {
     /// Whether it is a library for another C library than that of the process: nothing helps it, and it is neither
     /// edited nor shipped for. Packages have a build for each.
     fn is_opened_in_vain(&self) -> bool {
-        let its = self.facts.needed_libc().filter(|_| self.opened_by.is_some() && !self.facts.is_program());
-        its.is_some_and(|its| its != self.process_libc())
+        let needed =
+            self.facts.needed_libc().filter(|_| self.opened_by.is_some() && !self.facts.is_program());
+        needed.is_some_and(|libc| libc != self.process_libc())
     }
 
     /// The program's path on Lambda.

@@ -135,7 +135,7 @@ impl Exports {
         symbol: &str,
         node: Option<&str>,
     ) -> SymbolAnswer<'a> {
-        let of = |export: Export| {
+        let answer_of = |export: Export| {
             let system = systems.iter().find(|system| system.soname == export.library)?;
             Some(match system.node(export.node) {
                 NodeAnswer::Floor => SymbolAnswer::Floor,
@@ -149,7 +149,7 @@ impl Exports {
                 NodeAnswer::NoVersions | NodeAnswer::Unknown => SymbolAnswer::Unknown,
             })
         };
-        let best = self.definitions(symbol, node).filter_map(of).min_by_key(|answer| match answer {
+        let best = self.definitions(symbol, node).filter_map(answer_of).min_by_key(|answer| match answer {
             SymbolAnswer::Floor => 0,
             SymbolAnswer::Later(_) => 1,
             SymbolAnswer::Uncertain => 2,

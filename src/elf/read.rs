@@ -199,7 +199,7 @@ impl<'a> Image<'a> {
     ///
     /// Source: `_dl_map_object_from_fd` in glibc's elf/dl-load.c.
     pub fn alignment(&self) -> Alignment {
-        let of = |load: &segment::ProgramHeader| {
+        let alignment_of = |load: &segment::ProgramHeader| {
             let distance = load.p_vaddr.wrapping_sub(load.p_offset);
             // ld.so assumes that `p_align` is a power of two; 0 gives a mask of all bits.
             if !distance.is_multiple_of(PAGE) {
@@ -212,7 +212,7 @@ impl<'a> Image<'a> {
                 Alignment::Fine
             }
         };
-        self.loads().map(of).max().unwrap_or_default()
+        self.loads().map(alignment_of).max().unwrap_or_default()
     }
 
     pub fn interpreter(&self) -> Result<Option<String>, ElfError> {
@@ -266,11 +266,11 @@ impl<'a> Image<'a> {
         if size == 0 {
             return Ok(&[]);
         }
-        let of = |part: &Part<'a>| {
+        let bytes_of = |part: &Part<'a>| {
             let skip = usize::try_from(offset.checked_sub(part.start)?).ok()?;
             part.bytes.get(skip..skip.checked_add(usize::try_from(size).ok()?)?)
         };
-        self.parts.iter().find_map(of).ok_or(ElfError::NotRead(offset..end))
+        self.parts.iter().find_map(bytes_of).ok_or(ElfError::NotRead(offset..end))
     }
 
     fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {

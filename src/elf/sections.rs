@@ -124,10 +124,10 @@ fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let table = within(offset, u64::from(count) * SIZEOF_SHDR as u64)?;
     let headers: Vec<&[u8]> =
         table.chunks_exact(SIZEOF_SHDR).filter(|_| usize::from(entry_size) == SIZEOF_SHDR).collect();
-    let of = |raw: &[u8]| within(u64(raw, 24), u64(raw, 32));
+    let bytes_of = |raw: &[u8]| within(u64(raw, 24), u64(raw, 32));
     let symtab = headers.iter().find(|raw| u32(raw, 4) == SHT_SYMTAB)?;
     let names = headers.get(u32(symtab, 40) as usize)?;
-    Some((of(symtab)?, of(names)?))
+    Some((bytes_of(symtab)?, bytes_of(names)?))
 }
 
 /// The size of all names, and the length of one name, at most; real files have less. Entries may share their text.

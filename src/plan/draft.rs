@@ -92,15 +92,15 @@ impl Draft {
                 if !self.is_unmet(closure, need) || self.not_shipped.contains_key(&need.name) {
                     continue;
                 }
-                let Some(by) = needing(request, laid, need.by, closure) else { continue };
-                let entry = self.entry(request, &by, need);
-                if self.serves(&by.source, &entry) {
+                let Some(object) = needing(request, laid, need.by, closure) else { continue };
+                let entry = self.entry(request, &object, need);
+                if self.serves(&object.source, &entry) {
                     continue;
                 }
                 let is_opened = need.by == 0 && request.extra.contains(&entry);
-                let by = Needing { may_rename: by.may_rename || is_opened, ..by };
-                let chosen = search.choose(&by, &entry, request.exclude);
-                match chosen.and_then(|candidate| self.ship(&by.source, &entry, candidate)) {
+                let object = Needing { may_rename: object.may_rename || is_opened, ..object };
+                let chosen = search.choose(&object, &entry, request.exclude);
+                match chosen.and_then(|candidate| self.ship(&object.source, &entry, candidate)) {
                     Ok(()) => grew = true,
                     Err(reason) => {
                         self.not_shipped.insert(need.name.clone(), reason);
@@ -124,17 +124,17 @@ impl Draft {
         for walked in walks {
             let closure = &walked.closure;
             for (index, name, nodes) in layer_copies(request, walked) {
-                let by = closure.first_need(index).map_or(0, |need| need.by);
-                let Some(by) = needing(request, laid, by, closure) else { continue };
+                let first = closure.first_need(index).map_or(0, |need| need.by);
+                let Some(object) = needing(request, laid, first, closure) else { continue };
                 if self.shipped.contains_key(&name) {
                     continue;
                 }
-                let Ok(candidate) = search.choose(&by, &name, request.exclude) else { continue };
+                let Ok(candidate) = search.choose(&object, &name, request.exclude) else { continue };
                 let offers = |node: &&str| candidate.facts.verdef.iter().any(|def| def.node == **node);
                 let has_more =
                     || request.pin.matches(&name) || lacks_symbols(closure, index, &candidate.facts);
                 if nodes.iter().all(|node| offers(&node.as_str())) && (!nodes.is_empty() || has_more()) {
-                    grew |= self.ship(&by.source, &name, candidate).is_ok();
+                    grew |= self.ship(&object.source, &name, candidate).is_ok();
                 }
             }
         }
@@ -189,13 +189,14 @@ impl Draft {
     }
 
     /// The entry of the original file that became this need.
-    fn entry(&self, request: &Request, by: &Needing, need: &Need) -> String {
-        let becomes_need =
-            |entry: &&String| self.renamed(request, &by.source, entry).as_deref() == Some(need.name.as_str());
+    fn entry(&self, request: &Request, object: &Needing, need: &Need) -> String {
+        let becomes_need = |entry: &&String| {
+            self.renamed(request, &object.source, entry).as_deref() == Some(need.name.as_str())
+        };
         let opened = if need.by == 0 { request.extra } else { &[] };
         // A name without a slash is unchanged.
         let original = if need.name.contains('/') {
-            by.facts.needed.iter().chain(opened).find(becomes_need)
+            object.facts.needed.iter().chain(opened).find(becomes_need)
         } else {
             None
         };

@@ -95,13 +95,13 @@ impl Pinning<'_, '_> {
         for closure in walks.iter().map(|walked| &walked.closure) {
             for (index, system) in others(closure) {
                 let Some(pin) = self.draft.pins.get(&system.soname) else { continue };
-                let by = closure.first_need(index).map_or(0, |need| need.by);
-                let by = match by {
+                let index = closure.first_need(index).map_or(0, |need| need.by);
+                let name = match index {
                     0 => file_name(self.request.path),
-                    by => file_name(&closure.objects[by].path),
+                    index => file_name(&closure.objects[index].path),
                 };
                 let (ours, soname) = (Some(pin.library.source.clone()), system.soname.clone());
-                let why = WhyNot::Loses(by.to_owned());
+                let why = WhyNot::Loses(name.to_owned());
                 return Err(
                     self.give_up([pin.root.as_str()], Conflict { ours, soname, why, asked: Asked::Need })
                 );
@@ -135,10 +135,10 @@ impl Pinning<'_, '_> {
                 if self.hurting(system).is_empty() {
                     continue;
                 }
-                let by =
+                let needing =
                     self.draft.pins.values().find(|pin| pin.library.facts.needed.contains(&system.soname));
-                let by = by.map(|pin| (pin.root.clone(), pin.worst));
-                let pin = by.map(|(root, worst)| (root, self.pin_for(closure, index, system, worst)));
+                let needing = needing.map(|pin| (pin.root.clone(), pin.worst));
+                let pin = needing.map(|(root, worst)| (root, self.pin_for(closure, index, system, worst)));
                 let Some((root, Ok(pin))) = pin else {
                     return Err(self.blame(closure, index, system));
                 };
@@ -266,13 +266,13 @@ impl Pinning<'_, '_> {
         if self.request.taken.contains(soname) {
             return Err(Conflict::new(soname, WhyNot::Taken));
         }
-        let by = closure.first_need(index).map_or(0, |need| need.by);
-        let by = needing(self.request, self.laid, by, closure).unwrap_or_else(|| Needing {
+        let index = closure.first_need(index).map_or(0, |need| need.by);
+        let needing = needing(self.request, self.laid, index, closure).unwrap_or_else(|| Needing {
             facts: self.request.facts.clone(),
             source: self.request.path.to_owned(),
             may_rename: false,
         });
-        let candidate = self.search.choose(&by, soname, self.request.exclude);
+        let candidate = self.search.choose(&needing, soname, self.request.exclude);
         let candidate = candidate.map_err(|_| Conflict::new(soname, WhyNot::NoCopy))?;
         let fit = self.search.fit(&candidate.facts);
         let library = Shipped::new(soname, candidate, Place::Pinned);
@@ -434,7 +434,7 @@ pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) 
     }
     let version = file_name(&ours.source).split_once(".so.").map(|(_, version)| version);
     match (version, system.file_version()) {
-        (Some(ours), Some(theirs)) if crate::elf::version::compare(ours, theirs).is_ge() => None,
+        (Some(ours), Some(system)) if crate::elf::version::compare(ours, system).is_ge() => None,
         _ => conflict(WhyNot::Older),
     }
 }

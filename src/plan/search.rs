@@ -39,9 +39,14 @@ pub(super) struct BuildSearch<'a> {
 }
 
 impl BuildSearch<'_> {
-    /// Chooses the file for an entry of `by`, an object of the Lambda world: a name, or a path if it can be
+    /// Chooses the file for an entry of `object`, an object of the Lambda world: a name, or a path if it can be
     /// rewritten.
-    pub fn choose(&mut self, by: &Needing, entry: &str, exclude: &Patterns) -> Result<Candidate, NotShipped> {
+    pub fn choose(
+        &mut self,
+        object: &Needing,
+        entry: &str,
+        exclude: &Patterns,
+    ) -> Result<Candidate, NotShipped> {
         let name = file_name(entry);
         if exclude.matches(entry) || exclude.matches(name) {
             return Err(NotShipped::Excluded);
@@ -50,17 +55,17 @@ impl BuildSearch<'_> {
         if name.contains('\\') {
             return Err(NotShipped::Name);
         }
-        if entry.contains('/') && !by.may_rename {
+        if entry.contains('/') && !object.may_rename {
             return Err(NotShipped::Path);
         }
         if is_glibc_part(name) && !self.is_private {
             return Err(NotShipped::GlibcPart);
         }
-        let by = self.build_index(&by.facts);
+        let index = self.build_index(&object.facts);
         let mut files: Vec<OpenFile> = Vec::new();
-        let need = self.closure.needs.iter().find(|need| need.by == by && need.entry() == entry);
+        let need = self.closure.needs.iter().find(|need| need.by == index && need.entry() == entry);
         match need.map(|need| &need.outcome) {
-            Some(Outcome::Loaded(index)) => files.push(self.closure.objects[*index].file.clone()),
+            Some(Outcome::Loaded(loaded)) => files.push(self.closure.objects[*loaded].file.clone()),
             Some(Outcome::Fatal { path, reason }) => {
                 return Err(NotShipped::Refused(path.clone(), reason.clone()));
             }
@@ -69,7 +74,7 @@ impl BuildSearch<'_> {
         }
         // A path means exactly one file.
         if !entry.contains('/') || files.is_empty() {
-            let more = loader::candidates(self.world, &self.objects, by, entry);
+            let more = loader::candidates(self.world, &self.objects, index, entry);
             files.extend(more.into_iter().map(|(_, file)| file));
         }
         let fits = |file: &&OpenFile, worst: Fit| {
@@ -89,14 +94,14 @@ impl BuildSearch<'_> {
         if facts.soname.as_deref().is_some_and(is_glibc_part) && !self.is_private {
             return Err(NotShipped::GlibcPart);
         }
-        if !self.objects.iter().any(|object| object.file.id == chosen.id) {
+        if !self.objects.iter().any(|known| known.file.id == chosen.id) {
             self.objects.push(Loaded {
                 path: chosen.source.clone(),
                 origin: paths::parent(&chosen.source).to_owned(),
                 names: vec![name.to_owned()],
                 file: chosen.clone(),
                 rule: Rule::LdLibraryPath,
-                loader: Some(by),
+                loader: Some(index),
                 opening: None,
                 attempts: Vec::new(),
             });

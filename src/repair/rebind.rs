@@ -85,8 +85,8 @@ pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<V
 fn indices(facts: &ElfFacts, nodes: &[VersionNode]) -> Result<BTreeSet<u16>, Refusal> {
     let mut indices = BTreeSet::new();
     for node in nodes {
-        let is_it = |file: &str, name: &str| file == node.file && name == node.node;
-        let mut found = facts.verneed.iter().filter(|need| is_it(&need.file, &need.node)).peekable();
+        let is_named = |file: &str, name: &str| file == node.file && name == node.node;
+        let mut found = facts.verneed.iter().filter(|need| is_named(&need.file, &need.node)).peekable();
         if found.peek().is_none() {
             return Err(Refusal::NoNode(node.node.clone()));
         }
