@@ -1,4 +1,4 @@
-//! The jobs: bundle, check, verify, config. Each takes final settings and calls one step after the other.
+//! The jobs: bundle, check, verify, config. Each takes final settings and calls its steps in turn.
 
 mod baseline;
 mod build_side;
@@ -32,14 +32,14 @@ use crate::ui::Ui;
 
 use results::{Results, together};
 
-/// What a run comes to.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunOutcome {
-    /// Done.
+    /// The job is done.
     Done,
-    /// Findings of severity error.
+    /// There are findings of severity error.
     Findings,
-    /// Of several programs, some could not be answered for; the errors are shown.
+    /// Some of several programs got no result; their errors have been printed.
     NoAnswer,
 }
 
@@ -47,7 +47,7 @@ pub enum RunOutcome {
 ///
 /// # Errors
 ///
-/// What kept the run from an answer. With JSON it is in the document on stdout, too.
+/// If the run has no result. With JSON the document on stdout has the error, too.
 pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<RunOutcome> {
     let mut results = Results::default();
     let answered = match &resolved.job {
@@ -76,7 +76,7 @@ pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<RunOutcome
     })
 }
 
-/// Prints the report in a form for programs. Annotations are of the programs that decide.
+/// Prints the report in a machine-readable format. Annotations are only for the programs that decide the exit status.
 fn print(
     results: &Results,
     error: Option<&Error>,
@@ -106,7 +106,7 @@ fn print(
     Ok(())
 }
 
-/// Reports an error from before the job began: in a form for programs, too, unless the command line is wrong.
+/// Reports an error from before the job began, also in a machine-readable format unless the command line is wrong.
 pub fn unanswered(error: Error, output: &Output, context: &Context, ui: &Ui) -> Result<RunOutcome> {
     if !error.is_usage() {
         print(&Results::default(), Some(&error), output, context, ui)?;

@@ -1,4 +1,4 @@
-//! What the tables hold: a list of them, one in full, the difference of two.
+//! The contents of the baselines: a list of them, one in full, or the difference of two.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub(super) fn run(job: &BaselineJob, output: &Output, context: &Context, ui: &Ui
     answered
 }
 
-/// A document, and the same for people.
+/// A JSON document, and the same content as text.
 type Printed = (BaselineReport, String);
 
 fn show((report, text): Printed, is_json: bool, ui: &Ui) {
@@ -81,7 +81,7 @@ fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Pr
     Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
 }
 
-/// The table of this name, or in this file; for x86_64 unless another architecture is named.
+/// Returns the baseline with this name or from this file; for x86_64 unless another architecture is named.
 fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Arc<Baseline>> {
     let path = context.environment.current_dir.join(name);
     if !baseline::names().contains(&name) {
@@ -100,7 +100,7 @@ fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Arc<Baselin
         .ok_or_else(|| Error::usage(format!("the runtime {name} does not offer {arch}")))
 }
 
-/// The comments at the top of the table's text and of those that it is a change of.
+/// Returns the comments at the top of the baseline's text and of the baselines it is based on.
 fn sources(table: &Baseline) -> Vec<String> {
     let mut sources = Vec::new();
     let mut next = Some(table.runtime.clone());
@@ -115,7 +115,7 @@ fn sources(table: &Baseline) -> Vec<String> {
     sources
 }
 
-/// Reads a root and writes its table.
+/// Reads a root and writes its baseline.
 fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
     let (table, source, comment) = match &job.from {
         CaptureFrom::Root(root) => {
@@ -148,17 +148,18 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
 }
 
 fn read_probe(path: &Utf8Path) -> Result<Probe> {
-    const HELP: &str = "name a file with all that the script of `cargo lambda-bundle baseline probe` answered, and nothing else";
-    let text = disk::text(path, "a probe's list").map_err(|error| error.or_help(HELP))?;
-    Probe::parse(&text)
-        .map_err(|error| Error::new(format!("`{path}` is not what a probe lists")).because(error).help(HELP))
+    const HELP: &str = "name a file with the whole output of the script of `cargo lambda-bundle baseline probe`, and nothing else";
+    let text = disk::text(path, "a probe's output").map_err(|error| error.or_help(HELP))?;
+    Probe::parse(&text).map_err(|error| {
+        Error::new(format!("`{path}` is not the output of the probe script")).because(error).help(HELP)
+    })
 }
 
-/// Where a probe ran, as comments for the table's text.
+/// Describes where a probe ran, as comments for the baseline's text.
 fn probed_comment(probe: &Probe) -> String {
-    let of = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+    let fact = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
     let variables = probe.variables.iter().map(|(name, value)| format!("{name}={value}"));
-    let facts = [of("System:", &probe.system), of("Kernel:", &probe.kernel)];
+    let facts = [fact("System:", &probe.system), fact("Kernel:", &probe.kernel)];
     let lines = facts.into_iter().flatten().chain(variables);
     lines.map(|line| format!("# {line}\n")).collect()
 }

@@ -26,11 +26,11 @@ pub(super) struct BuildFiles {
 }
 
 impl BuildFiles {
-    /// Those of a program for `arch`; `objects` keeps what was parsed for another one.
+    /// Finds the files for `arch`. `objects` caches files that were parsed for another architecture.
     ///
     /// # Errors
     ///
-    /// The compiler of `--cc` cannot be asked.
+    /// If the compiler of `--cc` gives no directories.
     pub fn new(
         job: &BundleSettings,
         input: &ProgramInput,
@@ -61,16 +61,16 @@ impl BuildFiles {
         })
     }
 
-    /// The worlds that these files are.
+    /// Returns the build worlds of these files.
     pub fn worlds(&self) -> BuildWorlds<'_> {
         BuildWorlds { of: self, worlds: Default::default() }
     }
 }
 
-/// The build world, for programs of any C library.
+/// The build world, for programs of either C library.
 pub(super) struct BuildWorlds<'a> {
     of: &'a BuildFiles,
-    /// For glibc's programs, and for musl's.
+    /// The world for glibc's programs, and the one for musl's.
     worlds: [OnceCell<World<'a>>; 2],
 }
 
@@ -85,7 +85,7 @@ impl<'a> BuildWorlds<'a> {
     }
 }
 
-/// The directories that come before the system's: the user's, cargo's, rustc's where it matters.
+/// Returns the directories before the system's: the user's, cargo's, and rustc's if needed.
 fn library_dirs(job: &BundleSettings, input: &ProgramInput, environment: &Environment) -> Vec<Utf8PathBuf> {
     let mut directories = job.library_paths.clone();
     if let Some(artifact) = &input.program.cargo {

@@ -1,4 +1,4 @@
-//! Bundle and check: all programs, side by side.
+//! Bundle and check: all programs, in parallel.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -26,18 +26,18 @@ use crate::proof::Attached;
 use crate::settings::{BundleSettings, Context, Packages, Purpose, Settings};
 use crate::ui::Ui;
 
-/// A program that is selected: what was read of it, or why it could not be.
+/// A selected program: what was read of it, or the error.
 struct Selected<'a> {
     name: String,
     settings: &'a Settings,
     input: Result<ProgramInput>,
 }
 
-/// Answers for all programs of the packages.
+/// Bundles or checks all programs of the packages.
 ///
 /// # Errors
 ///
-/// What keeps all of them from an answer; what keeps the only one.
+/// If no program gets a result, or if there is only one program and it gets none.
 pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut Results) -> Result<()> {
     let baselines = Baselines::read(packages.iter().map(|package| &package.settings.target), context.now)?;
     for package in packages.iter() {
@@ -47,7 +47,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
     let files = StoredFiles::default();
     let programs = programs(packages)?;
     let is_one = programs.len() == 1;
-    // All are read before anything is written, to find two that would be written to one place.
+    // All programs are read before anything is written, to find two with the same output path.
     let mut selected = Vec::new();
     for program in programs {
         let (name, settings) = (program.name.clone(), settings_of(packages, &program));
@@ -107,7 +107,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
     }
     drop(inputs);
     let threads = context.threads.get().min(selected.len());
-    // Programs side by side first: their steps are many, and only some of them can be divided.
+    // Threads go to the programs first: each has many steps, and only some steps can be divided.
     shared_by_all.threads =
         NonZeroUsize::new(context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
     let verb = if matches!(shared.purpose, Purpose::Write(_)) { "Bundling" } else { "Checking" };
@@ -149,7 +149,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
     Ok(())
 }
 
-/// What one of several programs came to.
+/// The outcome for one of several programs.
 struct Finished {
     name: String,
     answer: Result<Option<summary::SummaryLine>>,
@@ -160,12 +160,12 @@ struct Finished {
 /// What all programs have in common.
 struct Shared<'a> {
     baselines: &'a Baselines,
-    /// By the layers that a package names.
+    /// The attached layers, by the paths that a package names.
     attached: BTreeMap<&'a [Utf8PathBuf], Attached>,
     context: &'a Context,
     files: &'a StoredFiles,
     objects: &'a Arc<Objects>,
-    /// For each program.
+    /// The number of threads for each program.
     threads: NonZeroUsize,
 }
 
@@ -187,7 +187,7 @@ impl Shared<'_> {
     }
 }
 
-/// Puts programs that are written to one place into one archive, where its kind allows several.
+/// Puts programs with the same output path into one archive, if that kind of bundle allows several.
 fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selected<'a>>> {
     let mut kept: Vec<Selected> = Vec::new();
     for selected in all {
@@ -207,7 +207,7 @@ fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selec
     Ok(kept)
 }
 
-/// Refuses two programs of which something would be written to one place.
+/// Refuses two programs that would write to the same path.
 fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result<()> {
     let mut outputs: BTreeMap<&Utf8Path, &str> = BTreeMap::new();
     for input in programs.filter(|input| input.output.is_some()) {

@@ -5,29 +5,29 @@ use crate::report::{ProgramReport, finding_reports, sort, verdict};
 use crate::settings::Output;
 use crate::ui::Ui;
 
-/// The findings as they count for this run.
+/// The findings with the severities of this run.
 pub(super) struct Conclusion {
-    /// Errors first.
+    /// All findings, errors first.
     pub findings: Vec<Finding>,
     /// Whether one of them makes the run fail.
     pub fails: bool,
 }
 
-/// Prints a program's findings, and keeps verdict and findings for the document.
+/// Prints a program's findings, and adds verdict and findings to the report.
 pub(super) fn conclude(
     report: &mut ProgramReport,
     findings: &Findings,
     output: &Output,
     ui: &Ui,
 ) -> Conclusion {
-    // The verdict is what Lambda would do; `--deny` only moves the exit status.
+    // The verdict is what Lambda would do; `--deny` changes only the exit status.
     report.verdict = verdict(findings.as_slice());
     let mut findings = weighed(findings, output);
     sort(&mut findings);
     report.findings = finding_reports(&findings);
     for (at, finding) in findings.iter().enumerate() {
         let mut shown = finding.clone();
-        // The same advice for several findings in a row is given once, after the last.
+        // If several findings in a row have the same help, it is printed once, after the last.
         let next = findings.get(at + 1);
         if next.is_some_and(|next| next.help == finding.help && next.severity == finding.severity) {
             shown.help = None;

@@ -1,4 +1,4 @@
-//! Config: every setting of the selected packages, and where its value is from.
+//! Config: every setting of the selected packages, and the source of its value.
 
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ struct Document {
 
 #[derive(Serialize)]
 struct PackageReport {
-    /// `null` where no manifest was asked.
+    /// `null` if no manifest was read.
     package: Option<String>,
     settings: Vec<SettingReport>,
 }
@@ -27,11 +27,11 @@ struct PackageReport {
 #[derive(Serialize)]
 struct SettingReport {
     name: String,
-    /// As in a manifest: `null` for what is not set.
+    /// The value as in a manifest; `null` if it is not set.
     value: serde_json::Value,
-    /// `flag`, `variable`, `package`, `workspace`, `cargo-lambda` or `default`.
+    /// One of `flag`, `variable`, `package`, `workspace`, `cargo-lambda` and `default`.
     from: &'static str,
-    /// The variable or the path of the manifest.
+    /// The name of the variable or the path of the manifest.
     source: Option<String>,
 }
 
@@ -53,12 +53,12 @@ pub(super) fn print(packages: &Packages, output: &Output, ui: &Ui) {
     }
 }
 
-/// The settings that have a variable: those that have none are the command line's own.
+/// The settings that can also be set by a variable; the others exist on the command line only.
 fn shown(package: &PackageSettings) -> impl Iterator<Item = &Setting> {
     package.values.iter().filter(|setting| setting.row.scope != SettingScope::Flag)
 }
 
-/// One line for each setting, in columns: name, value, where from.
+/// One line for each setting, in columns: name, value, source.
 fn lines(package: &PackageSettings) -> Vec<String> {
     let rows: Vec<[String; 3]> = shown(package)
         .map(|setting| {

@@ -1,4 +1,4 @@
-//! `verify --template`: what a deployment template says of a function, compared with the ZIP that it names.
+//! `verify --template`: compares what a deployment template says about a function with the ZIP that it names.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -9,25 +9,25 @@ use crate::error::{Error, Result};
 use crate::template::{self, Function, TemplateSetting, Zip};
 use crate::ui::Ui;
 
-/// A template that was read.
+/// A parsed template.
 pub(super) struct Template {
-    /// As the user named it.
+    /// The path as the user named it.
     path: Utf8PathBuf,
-    /// Its functions, each with the file or directory of its code where that is there, links followed.
+    /// Its functions, each with the file or directory of its code if that exists, links followed.
     functions: Vec<(Function, Option<Utf8PathBuf>)>,
 }
 
 impl Template {
     /// # Errors
     ///
-    /// A file that is no template, or has no function with a ZIP.
+    /// If the file is no template, or has no function with a ZIP.
     pub fn read(path: &Utf8Path) -> Result<Template> {
         const HELP: &str =
-            "name a SAM or CloudFormation template, or a file with what `terraform show -json` prints";
+            "name a SAM or CloudFormation template, or a file with the output of `terraform show -json`";
         let refused =
             |error: Error| Error::new(format!("`{path}` is not a template")).because(error).help(HELP);
         let text = disk::text(path, "a template").map_err(|error| error.or_help(HELP))?;
-        // CDK's list of what it writes beside the template.
+        // CDK's list of the files that it writes beside the template.
         let assets = path.as_str().strip_suffix(".template.json").map(|stack| format!("{stack}.assets.json"));
         let assets = assets.filter(|assets| disk::exists(Utf8Path::new(assets)));
         let assets = assets.map(|assets| disk::read(Utf8Path::new(&assets))).transpose()?;
@@ -38,18 +38,18 @@ impl Template {
         }
         let directory = path.parent().unwrap_or(Utf8Path::new(""));
         let located = functions.into_iter().map(|function| {
-            // What is not there, or not yet, is no ZIP of this run.
+            // Code that does not exist, or not yet, is no ZIP of this run.
             let at = function.code.value().and_then(|code| disk::canonicalize(&directory.join(code)).ok());
             (function, at)
         });
         Ok(Template { path: path.to_owned(), functions: located.collect() })
     }
 
-    /// The ZIPs that it names, each once; of a function without one it is said why.
+    /// Returns the ZIPs that the template names, each once. For each function without one, the reason is printed.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// If the template names no existing ZIP.
     pub fn archives(&self, ui: &Ui) -> Result<Vec<Utf8PathBuf>> {
         let mut archives: Vec<Utf8PathBuf> = Vec::new();
         for (function, at) in &self.functions {
@@ -62,21 +62,21 @@ impl Template {
                     continue;
                 }
                 (None, TemplateSetting::Unknown(why)) => why.clone(),
-                (None, code) => format!("{} is not there", code.value().unwrap_or_default()),
+                (None, code) => format!("{} does not exist", code.value().unwrap_or_default()),
             };
             ui.status("Skipping", &format!("{} of {}: {why}", function.name, self.path));
         }
         if archives.is_empty() {
-            return Err(Error::new(format!("`{}` names no ZIP that is there", self.path))
-                .help("name the ZIP, too: `verify bootstrap.zip --template FILE`"));
+            return Err(Error::new(format!("`{}` names no existing ZIP", self.path))
+                .help("also name the ZIP: `verify bootstrap.zip --template FILE`"));
         }
         Ok(archives)
     }
 
-    /// The functions whose code is this ZIP, else those whose code is the nearest directory that contains it.
+    /// Returns the functions whose code is this ZIP, else those whose code is the nearest directory that contains it.
     fn functions_of(&self, zip: &Utf8Path) -> Vec<&Function> {
         let Ok(zip) = disk::canonicalize(zip) else { return Vec::new() };
-        // Paths from the file up: the first that a function names.
+        // From the file upwards: the first path that a function names.
         let found = zip.ancestors().find_map(|path| {
             let of_path = self.functions.iter().filter(|(_, at)| at.as_deref() == Some(path));
             let of_path: Vec<&Function> = of_path.map(|(function, _)| function).collect();
@@ -85,8 +85,7 @@ impl Template {
         found.unwrap_or_default()
     }
 
-    /// The runtime to prove a ZIP for: that of its functions, if they have one that the command line does not
-    /// replace.
+    /// Returns the runtime to prove a ZIP for: its functions' runtime, unless the command line names one.
     pub fn runtime_of(&self, zip: &Utf8Path, configured: &str) -> Option<String> {
         let mut runtimes: Vec<&str> =
             self.functions_of(zip).iter().filter_map(|function| function.runtime.value()).collect();
@@ -97,7 +96,7 @@ impl Template {
         }
     }
 
-    /// What the template says of a ZIP and the ZIP does not, and what cannot be told.
+    /// Compares the template with a ZIP: reports differences, and values that cannot be resolved.
     pub fn findings(&self, zip: &Zip) -> Vec<Finding> {
         template::compare(self.path.as_str(), &self.functions_of(Utf8Path::new(zip.path)), zip)
     }

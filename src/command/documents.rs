@@ -1,4 +1,4 @@
-//! What a bundle ships: which packages its libraries are from, and the documents that list them.
+//! The contents of a bundle: the packages of its libraries, and the documents that list them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ pub(super) struct PackageIndex {
 }
 
 impl PackageIndex {
-    /// Asks the package databases of the build world.
+    /// Looks the libraries up in the package databases of the build world.
     pub(super) fn of(job: &BundleSettings, plan: &BundlePlan) -> PackageIndex {
         let packages = PackageDatabase::new(job.sysroot.as_deref());
         let files: BTreeSet<&str> = plan.shipped.iter().map(|library| library.source.as_str()).collect();
@@ -31,7 +31,7 @@ impl PackageIndex {
         PackageIndex { packages, by_source }
     }
 
-    /// Names them in the report, which names the files.
+    /// Adds the packages to the libraries in the report.
     pub(super) fn add_to(&self, libraries: &mut [Library]) {
         for library in libraries.iter_mut() {
             let package = library.source.as_ref().and_then(|source| self.by_source.get(source));
@@ -40,11 +40,11 @@ impl PackageIndex {
         }
     }
 
-    /// The parts of an archive, for its documents.
+    /// Lists the parts of an archive, for its documents.
     ///
     /// # Errors
     ///
-    /// A file is gone.
+    /// If a file no longer exists.
     pub(super) fn parts<'a>(
         &'a self,
         name: &'a str,
@@ -76,12 +76,12 @@ impl PackageIndex {
     }
 }
 
-/// Where the documents go.
+/// The paths of the documents.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DocumentPaths {
-    /// `--sbom`.
+    /// The path of `--sbom`.
     pub(super) sbom: Option<Utf8PathBuf>,
-    /// `--licenses`.
+    /// The path of `--licenses`.
     pub(super) licenses: Option<Utf8PathBuf>,
 }
 
@@ -90,11 +90,11 @@ impl DocumentPaths {
         self.sbom.is_some() || self.licenses.is_some()
     }
 
-    /// Writes the documents that were asked for; `seconds` is their time, since 1970.
+    /// Writes the requested documents. `seconds` is their timestamp, since 1970.
     ///
     /// # Errors
     ///
-    /// What the disk says.
+    /// If a file cannot be written.
     pub(super) fn write(
         &self,
         index: &PackageIndex,

@@ -1,4 +1,4 @@
-//! The entries of an archive: every file copied, stripped if asked, edited as the plan says.
+//! The entries of an archive: every file copied, stripped on request, and edited as planned.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use crate::repair::{self, Edits};
 use crate::report;
 use crate::tools::strip;
 
-/// What goes into an archive.
+/// The entries of an archive, and what happened to them.
 #[derive(Default)]
 pub(super) struct Entries {
     /// The entries, in their order.
     pub entries: Vec<Entry>,
-    /// What was edited.
+    /// The edits that were made.
     pub edits: Vec<report::Edit>,
-    /// What could not be.
+    /// Findings about files that could not be edited.
     pub refusals: Vec<Finding>,
-    /// The debug symbols that were stripped, and where they go.
+    /// The stripped debug symbols, each with the path to write them to.
     pub debug_files: Vec<(Utf8PathBuf, Vec<u8>)>,
 }
 
-/// The entries of a planned bundle.
+/// Makes the entries of a planned bundle.
 ///
 /// # Errors
 ///
-/// A file is gone, or `strip` failed on one.
+/// If a file no longer exists, or if `strip` fails.
 pub(super) fn entries(job: &ProgramJob, input: &ProgramInput, planned: &Planned) -> Result<Entries> {
     let mut entries = Entries::default();
     let Planned { plan, included } = planned;
@@ -90,7 +90,7 @@ impl Entries {
         }
     }
 
-    /// Adds a file after its edits; as it is, with a finding, where it cannot be edited.
+    /// Adds a file after its edits. If it cannot be edited, it is added unchanged, with a finding.
     fn add_edited(&mut self, original: Original, mode: Mode) -> Result<()> {
         let Original { mut content, edits, entry_name, name } = original;
         if let Some(edits) = edits {
@@ -106,7 +106,7 @@ impl Entries {
         Ok(())
     }
 
-    /// The content of the copy of the file at `path`, before it is edited.
+    /// Reads the file at `path`, before any edit.
     fn copy(
         &mut self,
         job: &ProgramJob,
@@ -130,21 +130,20 @@ impl Entries {
         Ok(Content::File(Arc::new(stripped.bytes)))
     }
 
-    /// What the entries take when they are unpacked.
+    /// The unzipped size of the entries.
     pub fn n_bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.content.n_bytes()).sum()
     }
 
-    /// Writes the debug symbols to their places.
+    /// Writes the debug symbols to their paths.
     ///
     /// # Errors
     ///
-    /// What the disk says.
+    /// If a file cannot be written.
     pub fn write_debug_files(&self) -> Result<()> {
         for (path, bytes) in &self.debug_files {
-            disk::write::replace_with(path, bytes).map_err(|error| {
-                error.help("name a directory that you may write with `--debug-symbols <DIR>`")
-            })?;
+            disk::write::replace_with(path, bytes)
+                .map_err(|error| error.help("name a writable directory with `--debug-symbols <DIR>`"))?;
         }
         Ok(())
     }
@@ -154,8 +153,8 @@ impl Entries {
 struct Original<'a> {
     content: Content,
     edits: Option<&'a Edits>,
-    /// Its name in the archive.
+    /// The name in the archive.
     entry_name: &'a str,
-    /// Its name in messages.
+    /// The name in messages.
     name: &'a str,
 }

@@ -1,4 +1,4 @@
-//! `explain` and `size`: what is known of one program, shown.
+//! `explain` and `size`: show what is known about one program.
 
 use super::conclude::conclude;
 use super::program::{Answer, ProgramJob};
@@ -10,12 +10,11 @@ use crate::settings::{Explain, Form};
 use crate::text::printable;
 use crate::ui::Ui;
 
-/// Explains how the libraries that are asked for come to be where they are. Returns whether the
-/// run fails.
+/// Explains why the requested libraries are found where they are. Returns whether the run fails.
 ///
 /// # Errors
 ///
-/// The program needs no library of that name.
+/// If the program needs no library of that name.
 pub(super) fn explain(
     job: &ProgramJob,
     subject: &Subject,
@@ -29,7 +28,7 @@ pub(super) fn explain(
     program.explanations = report::explain(subject, plan, &program.libraries, picks);
     if program.explanations.is_empty() && wanted.is_some() {
         let known: Vec<&str> = program.libraries.iter().map(|library| library.soname.as_str()).collect();
-        let error = Error::new(format!("`{}` needs no such library", subject.name));
+        let error = Error::new(format!("`{}` needs no library of that name", subject.name));
         return Err(match known.is_empty() {
             true => error.help("it is a static program; there is nothing to explain"),
             false => error.help(format!("it needs: {}", known.join(", "))),
@@ -47,7 +46,7 @@ pub(super) fn explain(
     Ok(concluded.fails)
 }
 
-/// Prints the explanation in a form for people.
+/// Prints the explanation as text.
 fn print(job: &ProgramJob, subject: &Subject, plan: &BundlePlan, form: Form, program: &ProgramReport) {
     let lines: Vec<String> = match form {
         Form::Text => program.explanations.iter().flat_map(|explanation| explanation.lines()).collect(),
@@ -59,7 +58,7 @@ fn print(job: &ProgramJob, subject: &Subject, plan: &BundlePlan, form: Form, pro
     }
 }
 
-/// Shows how big the files of the bundle are. Returns whether the run fails.
+/// Shows the sizes of the bundle's files. Returns whether the run fails.
 pub(super) fn sizes(job: &ProgramJob, unzipped_bytes: u64, answer: &mut Answer) -> bool {
     answer.findings.extend(audit::size_finding(unzipped_bytes, &answer.report.name));
     if !job.settings.output.is_document() {

@@ -1,15 +1,15 @@
-//! Nothing changed, nothing written: what a run remembers of an archive that it wrote.
+//! Skips writing an archive that is up to date, using a record of the last one written.
 //!
-//! Every run plans and audits anew, so a library that has come or gone, a setting and a later table all count
-//! without being remembered, and findings are said again. Only compressing, writing and proving are left out, where
-//! the entries are those of the archive that is there. Entries are compared by a hash of their contents, never by
-//! time, and so is the archive: one that somebody changed is written again.
+//! Every run plans and audits anew, so changed libraries, settings and baselines all count without being recorded,
+//! and findings are reported again. Only compressing, writing and proving are skipped, if the existing archive has
+//! the same entries. Entries and the archive itself are compared by a hash of their contents, never by time: an
+//! archive that somebody changed is written again.
 //!
-//! There is one record for each place of an archive. One that cannot be read or is no record is not there; one that
-//! cannot be written only costs the next run its time.
+//! There is one record for each output path. An unreadable or damaged record counts as missing; if a record cannot be
+//! written, the next run only takes longer.
 //!
-//! Records of a project go with its target directory. In the user's cache directory, which nobody clears, a new record
-//! removes those that were written long before it.
+//! A project's records are in its target directory. The user's cache directory is never cleared, so a new record
+//! there removes those that are too old.
 
 use std::io::Write;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::archive::{self, COMPRESSOR, Content, Digest, Entry, Mode, Tally};
 use crate::disk;
 use crate::environment::Environment;
 
-/// What is known of an archive without its bytes.
+/// What is known about an archive without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Written {
     pub zipped_bytes: u64,
@@ -31,31 +31,31 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// Of an archive that was just written.
+    /// Describes an archive that was just written.
     pub fn of<W: Write>(tally: Tally<W>) -> Written {
         let (zipped_bytes, digest, hash) = tally.finish();
         Written { zipped_bytes, digest, hash }
     }
 }
 
-/// The place of a record.
+/// The file of a record.
 pub(super) struct Fingerprint {
     path: Utf8PathBuf,
-    /// What decides the archive's bytes.
+    /// The hash of everything that decides the archive's bytes.
     key: u128,
-    /// It is in the user's cache directory.
+    /// Whether the record is in the user's cache directory.
     is_users: bool,
 }
 
-/// More than any record has.
+/// Upper limit of a record's size, in bytes.
 const LONGEST: u64 = 4096;
 
-/// How long a record is kept at least. Without it an archive is only written again.
+/// Minimum age before a record is removed. Without its record, an archive is only written again.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 impl Fingerprint {
-    /// The record for the archive at `output`; below the target directory of the program's project, else in the
-    /// user's cache directory. `None` if there is no such directory.
+    /// Returns the record for the archive at `output`: below the target directory of the program's project, else in
+    /// the user's cache directory. `None` if there is no such directory.
     pub fn new(
         output: &Utf8Path,
         target_directory: Option<&Utf8Path>,
@@ -71,9 +71,9 @@ impl Fingerprint {
         Some(Fingerprint { path, key: key(entries, options), is_users: target_directory.is_none() })
     }
 
-    /// What is known of the archive at `output`, if it is there and is what would be written.
+    /// Returns what is known about the archive at `output`, if it exists and is up to date.
     pub fn find(&self, output: &Utf8Path) -> Option<Written> {
-        // Whatever goes wrong here goes wrong again, and is said, where the archive is written.
+        // Errors are ignored: they come back, with a message, when the archive is written.
         let size = disk::size(&self.path).ok().filter(|size| *size < LONGEST)?;
         let text = String::from_utf8(disk::read(&self.path).ok()?).ok()?;
         let written = self.parse(&text).filter(|_| text.len() as u64 == size)?;
@@ -82,10 +82,10 @@ impl Fingerprint {
         (size == written.zipped_bytes && is_same()).then_some(written)
     }
 
-    /// Remembers an archive.
+    /// Writes the record of an archive.
     pub fn keep(&self, written: &Written) {
         let is_new = !disk::exists(&self.path);
-        // Another run may write here, too: the last one stays, and it is whole.
+        // Another run may write here, too: the last record stays, and it is complete.
         let _ = disk::write::replace_with(&self.path, self.text(written).as_bytes());
         if is_new && self.is_users {
             let is_record =
@@ -94,7 +94,7 @@ impl Fingerprint {
         }
     }
 
-    /// Five lines and a sum over them.
+    /// The record's text: five lines, and a checksum of them.
     fn text(&self, written: &Written) -> String {
         let Written { zipped_bytes, digest, hash } = written;
         let body = format!(
@@ -105,19 +105,19 @@ impl Fingerprint {
         format!("{body}sum {sum:032x}\n")
     }
 
-    /// What a record says; `None` if it is of other entries, or not ours.
+    /// Parses a record. `None` if it is for other entries, or damaged.
     fn parse(&self, text: &str) -> Option<Written> {
         let mut values = text.lines().skip(1).map(|line| line.split_once(' ').map(|(_, value)| value));
         let mut value = || values.next().flatten();
         let (_key, archive, bytes, sha256) = (value()?, value()?, value()?, value()?);
         let hash = u128::from_str_radix(archive, 16).ok()?;
         let written = Written { zipped_bytes: bytes.parse().ok()?, digest: Digest::from_hex(sha256)?, hash };
-        // Written again it must be the same to the byte; that holds the key and the sum to what they are, too.
+        // The parsed record must give the same bytes again, so the key and the checksum are compared, too.
         (self.text(&written) == text).then_some(written)
     }
 }
 
-/// What decides the bytes of an archive: the program that writes it, how, and the entries.
+/// Hashes everything that decides an archive's bytes: this tool's version, the options, and the entries.
 fn key(entries: &[Entry], options: &archive::Options) -> u128 {
     let mut hasher = Xxh3::new();
     let mut put = |bytes: &[u8]| {
@@ -127,7 +127,7 @@ fn key(entries: &[Entry], options: &archive::Options) -> u128 {
     put(env!("CARGO_PKG_VERSION").as_bytes());
     put(option_env!("LAMBDA_BUNDLE_COMMIT").unwrap_or_default().as_bytes());
     put(COMPRESSOR.as_bytes());
-    // The number of threads is no part of it: the bytes are the same for any.
+    // The number of threads is left out: the bytes do not depend on it.
     put(format!("{:?} {:?}", options.compression, options.stamp).as_bytes());
     for entry in entries {
         put(entry.name.as_bytes());
@@ -146,7 +146,7 @@ fn key(entries: &[Entry], options: &archive::Options) -> u128 {
     hasher.digest128()
 }
 
-/// Where programs keep what they can make again.
+/// The user's directory for data that programs can make again.
 ///
 /// Source: the XDG Base Directory Specification; a relative path in the variable does not count.
 fn user_directory(environment: &Environment) -> Option<Utf8PathBuf> {

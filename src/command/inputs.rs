@@ -1,4 +1,4 @@
-//! What a run reads, which nothing that it writes may replace.
+//! Refuses outputs that would overwrite an input of the run.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::settings::{Packages, Settings};
 
-/// A file, or with `--format dir` a directory, that will be written.
+/// A path that will be written: a file, or a directory with `--format dir`.
 pub(super) struct OutputPlace<'a> {
     pub path: &'a Utf8Path,
-    /// The flag that names another one.
+    /// The flag that names another path.
     pub flag: &'static str,
 }
 
-/// Where the bundle of a program and the documents about it go.
+/// Returns the paths of a program's bundle and of the documents about it.
 pub(super) fn places(input: &ProgramInput) -> impl Iterator<Item = OutputPlace<'_>> {
     let all = [
         (&input.output, "-o <FILE>"),
@@ -27,7 +27,7 @@ pub(super) fn places(input: &ProgramInput) -> impl Iterator<Item = OutputPlace<'
     all.into_iter().filter_map(|(path, flag)| Some(OutputPlace { path: path.as_deref()?, flag }))
 }
 
-/// The files that a program's bundle is made of and that were named, but for its libraries.
+/// Returns the named files that a program's bundle is made of, without its libraries.
 pub(super) fn named<'a>(
     input: &'a ProgramInput,
     settings: &'a Settings,
@@ -38,11 +38,11 @@ pub(super) fn named<'a>(
     programs.chain(files).chain(layers).chain(&settings.target.baseline).map(Utf8PathBuf::as_path)
 }
 
-/// Files that are read. Each is looked at once, and only where something is at a place that will be written.
+/// The files that are read. They are looked up once, and only if something exists at an output path.
 pub(super) struct Inputs<'a> {
     paths: Vec<&'a Utf8Path>,
     by_id: OnceCell<BTreeMap<disk::FileId, &'a Utf8Path>>,
-    /// By the path with all links followed.
+    /// The files by their paths with all links followed.
     by_path: OnceCell<BTreeMap<Utf8PathBuf, &'a Utf8Path>>,
 }
 
@@ -51,24 +51,24 @@ impl<'a> Inputs<'a> {
         Inputs { paths: paths.collect(), by_id: OnceCell::new(), by_path: OnceCell::new() }
     }
 
-    /// Refuses a place that is one of the files, by whatever path and through links, or a directory that has one.
+    /// Refuses an output that is an input by any path or link, or a directory that contains one.
     ///
     /// # Errors
     ///
-    /// It is.
+    /// If it is refused.
     pub(super) fn check(&self, place: &OutputPlace) -> Result<()> {
         match self.at(place.path) {
             None => Ok(()),
             Some(input) => Err(Error::usage(format!(
-                "`{}` would be written in the place of `{input}`, which the bundle is made of",
+                "`{}` would overwrite `{input}`, which is part of the bundle",
                 place.path
             ))
-            .help(format!("name another one: `{}`", place.flag))),
+            .help(format!("name another path with `{}`", place.flag))),
         }
     }
 
     fn at(&self, path: &Utf8Path) -> Option<&'a Utf8Path> {
-        // What is not there cannot be lost.
+        // A path where nothing exists overwrites nothing.
         let found = disk::FileId::of(path)?;
         if !disk::is_directory(path) {
             let id = |path: &&'a Utf8Path| Some((disk::FileId::of(path)?, *path));
@@ -81,13 +81,13 @@ impl<'a> Inputs<'a> {
         let directory = disk::canonicalize(path).ok()?;
         let real = |path: &&'a Utf8Path| Some((disk::canonicalize(path).ok()?, *path));
         let by_path = self.by_path.get_or_init(|| self.paths.iter().filter_map(real).collect());
-        // Paths are in the order of their parts: what is below a directory follows it.
+        // Paths are ordered by component: what is below a directory follows it.
         let (input, named) = by_path.range(directory.clone()..).next()?;
         input.starts_with(&directory).then_some(*named)
     }
 }
 
-/// All named files of these programs.
+/// Returns the named files of all these programs.
 pub(super) fn of_all<'a>(
     programs: impl Iterator<Item = &'a ProgramInput>,
     packages: &'a Packages,

@@ -13,15 +13,15 @@ use crate::layout::{BundleKind, MOST_LAYERS};
 use crate::proof::{Attached, UnpackedFile, layer_files, own_members};
 use crate::ui::Ui;
 
-/// Reads the layers in the order in which they are attached.
+/// Reads the layers in their order.
 ///
 /// # Errors
 ///
-/// More than five, and one that cannot be read.
+/// If there are more than five, or if one cannot be read.
 pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
     if layers.len() > MOST_LAYERS {
         return Err(Error::usage(format!(
-            "{} layers are attached, and Lambda takes {MOST_LAYERS}",
+            "{} layers are attached, but Lambda allows {MOST_LAYERS}",
             layers.len()
         ))
         .help("merge some of them into one"));
@@ -33,7 +33,7 @@ pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
         let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
         let see = |_, bytes| UnpackedFile::of_layer(bytes);
         let read = archive::read_each(layer.as_str(), vec![&mut file], &Limits::default(), see)
-            .map_err(|error| error.or_help("name a whole ZIP archive"))?;
+            .map_err(|error| error.or_help("name a complete ZIP archive"))?;
         unzipped_bytes += read.unzipped_bytes;
         attached.files.extend(layer_files(&read));
         for member in own_members(&read, BundleKind::Layer) {

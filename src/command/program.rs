@@ -1,4 +1,4 @@
-//! One program: planned, judged, and shown, explained or written.
+//! One program: planned and audited, then shown, explained or written.
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -38,7 +38,7 @@ use crate::ui::Ui;
 use crate::workspace;
 use crate::world::{Object, OpenFile};
 
-/// One program of a run, and what its steps look at.
+/// One program of a run, with what its steps need.
 pub(super) struct ProgramJob<'a> {
     pub bundle: &'a BundleSettings,
     pub settings: &'a Settings,
@@ -52,20 +52,20 @@ pub(super) struct ProgramJob<'a> {
     pub threads: NonZeroUsize,
 }
 
-/// What is said of a program on one runtime.
+/// The result for a program on one runtime.
 pub(super) struct Answer {
     pub report: ProgramReport,
     pub findings: Findings,
-    /// The packages of what is shipped, where somebody looks at them.
+    /// The packages of the shipped files, if the report shows them.
     pub packages: Option<PackageIndex>,
 }
 
 impl ProgramJob<'_> {
-    /// Answers for each runtime; the line is the configured runtime's.
+    /// Runs the job for each runtime. The returned line is for the configured runtime.
     ///
     /// # Errors
     ///
-    /// What kept the program from an answer.
+    /// If the program gets no result.
     pub fn run(&self, input: &ProgramInput, results: &mut Results) -> Result<Option<summary::SummaryLine>> {
         let files = self.build_files(input)?;
         let build = files.worlds();
@@ -86,23 +86,23 @@ impl ProgramJob<'_> {
         Ok(line)
     }
 
-    /// The libraries that a function would ship, before a layer takes some of them.
+    /// Returns the libraries that a function would ship before a layer takes some of them.
     ///
     /// # Errors
     ///
-    /// A file is gone.
+    /// If a file no longer exists.
     pub fn first_plan(&self, input: &ProgramInput) -> Result<Vec<plan::Shipped>> {
         let files = self.build_files(input)?;
         let name = &input.program.name;
         let arch = arch_of(&input.facts, &self.settings.target);
         match self.baselines.world(&self.settings.target, self.configured(), arch, name) {
             Ok(lambda) => Ok(self.plan(input, &lambda, &files.worlds())?.plan.shipped),
-            // A runtime without this architecture is a finding later.
+            // A runtime without this architecture becomes a finding later.
             Err(_) => Ok(Vec::new()),
         }
     }
 
-    /// The runtime whose findings decide the exit status.
+    /// Returns the runtime whose findings decide the exit status.
     fn configured(&self) -> &str {
         self.baselines.configured(&self.settings.target)
     }
@@ -136,7 +136,7 @@ impl ProgramJob<'_> {
         plan::check_names(path.as_str(), &planned.plan, &self.layout, &input.included)?;
         let subject = self.subject(input, &lambda, &planned);
         self.judge(input, &subject, &planned, &mut answer);
-        // Of the other runtimes only whether the program starts is reported.
+        // For the other runtimes, only whether the program starts is reported.
         if decides {
             answer.findings.extend(lint(&subject, &planned, self.bundle.kind, path));
         }
@@ -165,7 +165,7 @@ impl ProgramJob<'_> {
         Ok(Answered { report: answer.report, decides, fails: fails && decides })
     }
 
-    /// What is said before any world is looked at.
+    /// Starts the answer with what is known before any world is read.
     fn answer(&self, input: &ProgramInput, runtime: &str) -> Answer {
         let ProgramInput { program, path, facts, .. } = input;
         let mut findings = Findings::default();
@@ -234,7 +234,7 @@ impl ProgramJob<'_> {
         }
     }
 
-    /// Audits the plan, and lists its libraries.
+    /// Audits the plan, and lists its libraries in the report.
     fn judge(&self, input: &ProgramInput, subject: &Subject, planned: &Planned, answer: &mut Answer) {
         let name = &input.program.name;
         let Answer { report, findings, packages } = answer;
@@ -253,7 +253,7 @@ impl ProgramJob<'_> {
             report.rebound.extend(report::rebound(name, rebound));
         }
         report::add_sources(&mut report.libraries, &planned.plan, &self.layout);
-        // The databases are read where somebody looks at what they say.
+        // The package databases are read only if their content is shown.
         let is_shown = self.settings.output.is_document() || self.ui.is_verbose();
         if is_shown || input.documents.any() {
             let index = PackageIndex::of(self.bundle, &planned.plan);
@@ -274,7 +274,7 @@ impl ProgramJob<'_> {
         let name = &input.program.name;
         self.list(answer, lambda);
         if planned.edits() {
-            // What cannot be edited is said here as well; the entries are of no other use.
+            // The entries are made only for the findings about files that cannot be edited.
             self.entries(input, planned, answer)?;
         }
         let included = input.included.iter().map(|file| file.content.n_bytes()).sum::<u64>();
@@ -292,7 +292,7 @@ impl ProgramJob<'_> {
         }
     }
 
-    /// Says how big the bundle's files are; the bytes unzipped.
+    /// Adds the sizes of the bundle's files to the report. Returns the unzipped size.
     fn measure(&self, input: &ProgramInput, planned: &Planned, answer: &mut Answer) -> Result<u64> {
         let sizes = sizes(self.bundle, &planned.plan, input, &self.context.environment)?;
         self.ui.status("Measuring", &format!("{}: {}", input.program.name, sizes.line()));
@@ -304,7 +304,7 @@ impl ProgramJob<'_> {
         Ok(unzipped_bytes)
     }
 
-    /// The archive's entries; what was edited goes to the report, what could not be to the findings.
+    /// Makes the archive's entries. Edits go to the report, refused edits to the findings.
     fn entries(
         &self,
         input: &ProgramInput,
@@ -327,13 +327,13 @@ impl ProgramJob<'_> {
     }
 }
 
-/// Where the files of a bundle go.
+/// Returns the paths of a bundle's files on Lambda.
 pub(super) fn layout(bundle: &BundleSettings, input: &ProgramInput) -> Layout {
     let name = &input.program.name;
     let has_bootstrap = input.included.iter().any(|file| file.name == archive::BOOTSTRAP);
     match bundle.kind {
         BundleKind::Function => Layout::function(),
-        // A custom runtime: Lambda starts /opt/bootstrap where a function has none.
+        // A custom runtime: Lambda starts /opt/bootstrap if the function has none.
         BundleKind::Layer if input.others.is_empty() && !has_bootstrap => {
             Layout::layer(bundle.kind, archive::BOOTSTRAP, name)
         }
@@ -341,18 +341,18 @@ pub(super) fn layout(bundle: &BundleSettings, input: &ProgramInput) -> Layout {
     }
 }
 
-/// An included object as it is audited: in the words for a file that another tool built.
-fn included_subject<'a>(included: &'a plan::PlannedInclude, of: &Subject<'a>) -> Subject<'a> {
+/// Returns an included object as a subject of the audit, worded as a file that another tool built.
+fn included_subject<'a>(included: &'a plan::PlannedInclude, subject: &Subject<'a>) -> Subject<'a> {
     Subject {
         name: included.name(),
         program: included.facts(),
         owner: audit::Owner::Binary,
         build: included.build(),
-        ..*of
+        ..*subject
     }
 }
 
-/// Whether a program runs on one of several runtimes; if not, the first reason.
+/// Describes whether a program runs on one of several runtimes; if not, with the first reason.
 fn runs_on(report: &ProgramReport) -> String {
     let word = match report.verdict {
         "starts" => "yes",
@@ -398,7 +398,7 @@ fn headline(
     format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
 }
 
-/// The lints' findings about a program and what is shipped with it.
+/// Runs the lints on a program and the files shipped with it.
 fn lint(subject: &Subject, planned: &Planned, kind: BundleKind, program: &Utf8Path) -> Vec<Finding> {
     let program = file(subject.name, subject.program, program);
     let shipped = planned.plan.shipped.iter().filter(|library| library.link_to.is_none());
@@ -407,7 +407,7 @@ fn lint(subject: &Subject, planned: &Planned, kind: BundleKind, program: &Utf8Pa
     lints::of_kind(lints::lint(subject, &planned.plan.walks, &program, &libraries), kind)
 }
 
-/// A file of this machine. One that has gone is an error to who ships it; here it has nothing to say.
+/// Describes a file of this machine to the lints. If it no longer exists, they skip it; writing the bundle fails.
 fn file<'a>(name: &str, facts: &'a ElfFacts, path: &'a Utf8Path) -> File<'a> {
     let size = disk::size(path).unwrap_or(0);
     File::new(name, facts, size, |range| Cow::Owned(disk::read_part(path, range).unwrap_or_default()))

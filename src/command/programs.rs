@@ -1,4 +1,4 @@
-//! The programs to bundle: found, read, and what they write given its place.
+//! Finds and reads the programs to bundle, and the paths of what is written for each.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use crate::ui::Ui;
 use crate::workspace;
 use crate::world::Opened;
 
-/// A program to bundle, whoever built it.
+/// A program to bundle, from cargo or from `--binary`.
 #[derive(Clone)]
 pub(super) struct Program {
     pub name: String,
     pub path: Utf8PathBuf,
-    /// What cargo knows of it; `None` for `--binary`.
+    /// Facts from cargo; `None` for `--binary`.
     pub cargo: Option<workspace::BuiltProgram>,
 }
 
@@ -47,26 +47,26 @@ impl Program {
     }
 }
 
-/// A program with what its file says and what goes with it.
+/// A program with the contents of its file and what is bundled with it.
 pub(super) struct ProgramInput {
     pub program: Program,
-    /// Links followed.
+    /// The path, links followed.
     pub path: Utf8PathBuf,
     pub facts: Arc<ElfFacts>,
-    /// What goes into its bundle beside it and its libraries.
+    /// The included files.
     pub included: Vec<Included>,
-    /// Where its bundle goes; `None` if none is written.
+    /// The path of its bundle; `None` if none is written.
     pub output: Option<Utf8PathBuf>,
-    /// Where its debug symbols go, and those of its libraries.
+    /// The directory for the debug symbols of the program and its libraries.
     pub debug_symbols: Option<Utf8PathBuf>,
-    /// Where the documents about it go.
+    /// The paths of the documents about it.
     pub documents: DocumentPaths,
-    /// The other programs of its archive. They are among `included`, too.
+    /// The other programs of its archive. They are in `included`, too.
     pub others: Vec<Program>,
 }
 
 impl ProgramInput {
-    /// Puts another program into the same archive.
+    /// Adds another program to the same archive.
     pub fn add(&mut self, program: &Program, content: Content, kind: BundleKind) {
         self.included.push(Included {
             name: Layout::program_of(kind, &program.name),
@@ -105,7 +105,7 @@ pub(super) fn programs(packages: &Packages) -> Result<Vec<Program>> {
     }
 }
 
-/// Reads a program and what goes into its bundle beside it.
+/// Reads a program and the files to include in its bundle.
 pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) -> Result<ProgramInput> {
     let facts =
         disk::elf(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
@@ -145,7 +145,7 @@ fn check_kind(program: &Program, facts: &ElfFacts, will_write: bool) -> Result<(
         ObjectType::Other(_) => Err(Error::new(format!("`{path}` is an ELF file, but not a program"))),
         _ if will_write && facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
             Err(Error::new(format!("`{path}` is a shared library, not a program"))
-                .help("name a program; `check --binary` takes a library, too"))
+                .help("name a program; `check --binary` also takes a library"))
         }
         _ => Ok(()),
     }
@@ -178,13 +178,13 @@ fn output_path(
     if destination.format == Format::Dir {
         return path;
     }
-    // `-o app.zip` where that is a directory is a mistake, and is said to be one when it is written.
+    // `-o app.zip` is a mistake if that is a directory; writing reports it.
     let is_directory =
         destination.is_directory || (path.extension() != Some("zip") && disk::is_directory(&path));
     if is_directory { path.join(file) } else { path }
 }
 
-/// A path with its placeholders filled.
+/// Fills a path's placeholders.
 fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBuf {
     let cargo = program.cargo.as_ref();
     let values = [
@@ -196,13 +196,13 @@ fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBu
     settings::fill(pattern, &values)
 }
 
-/// The directories of libraries that cargo knows of.
+/// Returns the library directories that cargo knows for the program.
 pub(super) fn library_dirs_of(program: &Program) -> impl Iterator<Item = Utf8PathBuf> {
     let directories = program.cargo.iter().flat_map(|artifact| &artifact.library_dirs);
     directories.map(|directory| directory.path.clone())
 }
 
-/// The settings of the program's package.
+/// Returns the settings of the program's package.
 pub(super) fn settings_of<'a>(packages: &'a Packages, program: &Program) -> &'a Settings {
     match &program.cargo {
         Some(artifact) => packages.of(&artifact.manifest_dir),
@@ -210,7 +210,7 @@ pub(super) fn settings_of<'a>(packages: &'a Packages, program: &Program) -> &'a 
     }
 }
 
-/// Adds what to do about a file that the user named and that could not be read.
+/// Adds help to an error about a file that the user named and that could not be read.
 pub(super) fn unreadable(error: Error, otherwise: &str) -> Error {
     use std::error::Error as _;
     let denied = error
@@ -218,7 +218,7 @@ pub(super) fn unreadable(error: Error, otherwise: &str) -> Error {
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())
         .is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied);
     error.or_help(if denied {
-        "let this user read it (`chmod +r`), or run as one who may"
+        "let this user read it (`chmod +r`), or run as a user who may read it"
     } else {
         otherwise
     })
@@ -241,15 +241,15 @@ pub(super) fn unreadable_program(path: &Utf8Path, error: ElfError) -> Error {
                 _ => error.help("name the file of a built program"),
             }
         }
-        ElfError::TooShort => Error::new(format!("`{path}` is cut off: it is shorter than an ELF header"))
+        ElfError::TooShort => Error::new(format!("`{path}` is truncated: it is shorter than an ELF header"))
             .help("build it again"),
         malformed => Error::new(format!("could not read `{path}` as an ELF file"))
             .because(malformed)
-            .help("build it again, or copy it again: it is not what a linker wrote"),
+            .help("build it again, or copy it again: the file is damaged"),
     }
 }
 
-/// cargo-lambda's settings are not ours: what is taken from them is said.
+/// Prints which of cargo-lambda's settings are used, as they are not this tool's own.
 pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
     for setting in &package.values {
         if let SettingOrigin::CargoLambda(path) = &setting.origin {
@@ -266,11 +266,11 @@ pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
     }
 }
 
-/// The files to include, as they are named in the bundle.
+/// Collects the files to include, named as in the bundle.
 ///
 /// # Errors
 ///
-/// What [`disk::include::collect`] says.
+/// The errors of [`disk::include::collect`].
 pub(super) fn collect(job: &BundleSettings) -> Result<Vec<Included>> {
     let mut included = Vec::new();
     for selector in &job.includes {
@@ -279,7 +279,7 @@ pub(super) fn collect(job: &BundleSettings) -> Result<Vec<Included>> {
     Ok(included)
 }
 
-/// The included files as the loader will meet them.
+/// Returns the included files as the loader will find them.
 pub(super) fn included_members(included: &[Included], layout: &Layout) -> Vec<Member> {
     let member = |file: &Included| {
         let content = match &file.content {
@@ -299,16 +299,17 @@ pub(super) fn included_members(included: &[Included], layout: &Layout) -> Vec<Me
     included.iter().map(member).collect()
 }
 
-/// The programs and libraries among the included files, of which `members` has the facts, one for each.
+/// Returns the programs and libraries among the included files. `members` has one entry for each file, with its
+/// facts.
 ///
 /// # Errors
 ///
-/// A file has gone.
+/// If a file no longer exists.
 pub(super) fn included_objects(included: &[Included], members: &[Member]) -> Result<Vec<IncludedObject>> {
     let mut objects = Vec::new();
     for (file, member) in included.iter().zip(members) {
         let MemberContent::Object(facts) = &member.content else { continue };
-        // An object file is data to everyone but a linker.
+        // Only a linker reads object files; to everything else they are data.
         if matches!(facts.object_type, ObjectType::Other(_)) {
             continue;
         }

@@ -1,28 +1,28 @@
-//! What a run found, program by program.
+//! The results of a run, program by program.
 
 use crate::error::Error;
 use crate::report::{ArchiveReport, ProgramReport};
 
-/// What a run found, program by program.
+/// The results of a run, program by program.
 #[derive(Default)]
 pub(super) struct Results {
     pub programs: Vec<Answered>,
-    /// The layer that was written for several of them.
+    /// The layer that was written for several programs.
     pub split_layer: Option<ArchiveReport>,
-    /// What kept some of several programs from an answer; already shown.
+    /// The errors of programs without a result, if there are several programs. They have been printed.
     pub errors: Vec<Error>,
 }
 
-/// The answer for one program on one runtime.
+/// The result for one program on one runtime.
 pub(super) struct Answered {
     pub report: ProgramReport,
-    /// Whether it is for the configured runtime, which decides the exit status.
+    /// Whether the runtime is the configured one, which decides the exit status.
     pub decides: bool,
     /// Whether a finding makes the run fail.
     pub fails: bool,
 }
 
-/// Several errors as one, for the document.
+/// Joins several errors into one, for the document.
 pub(super) fn together(errors: &[Error]) -> Option<Error> {
     let line = |error: &Error| {
         let causes = error.causes().into_iter();
@@ -31,5 +31,5 @@ pub(super) fn together(errors: &[Error]) -> Option<Error> {
     let mut lines = errors.iter().rev().map(line);
     let last = Error::new(lines.next()?);
     let chain = lines.fold(last, |cause, line| Error::new(line).because(cause));
-    Some(Error::new(format!("could not answer for {} programs", errors.len())).because(chain))
+    Some(Error::new(format!("no result for {} programs", errors.len())).because(chain))
 }

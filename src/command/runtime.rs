@@ -17,7 +17,7 @@ use crate::lambda::LambdaWorld;
 use crate::settings::Target;
 use crate::ui::Ui;
 
-/// The embedded baselines that were asked for; none where a runtime has no such architecture.
+/// The embedded baselines in use; `None` if a runtime does not offer the architecture.
 type Embedded = BTreeMap<(String, Arch), Option<Arc<Baseline>>>;
 
 /// The baselines of a run.
@@ -28,11 +28,11 @@ pub(super) struct Baselines {
 }
 
 impl Baselines {
-    /// Reads the files that are named.
+    /// Reads the files of `--baseline`.
     ///
     /// # Errors
     ///
-    /// As [`read_file`].
+    /// The errors of [`read_file`].
     pub fn read<'a>(targets: impl IntoIterator<Item = &'a Target>, now: SystemTime) -> Result<Baselines> {
         let mut files = BTreeMap::new();
         for path in targets.into_iter().filter_map(|target| target.baseline.as_ref()) {
@@ -43,7 +43,7 @@ impl Baselines {
         Ok(Baselines { files, embedded: Mutex::default() })
     }
 
-    /// The runtimes to look at.
+    /// Returns the runtimes to check.
     pub fn runtimes<'a>(&'a self, target: &'a Target) -> Vec<&'a str> {
         match self.file(target) {
             Some(file) => vec![file.name()],
@@ -51,12 +51,13 @@ impl Baselines {
         }
     }
 
-    /// The runtime whose findings decide the exit status.
+    /// Returns the runtime whose findings decide the exit status.
     pub fn configured<'a>(&'a self, target: &'a Target) -> &'a str {
         self.file(target).map_or(&target.configured, BaselineFile::name)
     }
 
-    /// The Lambda world of a runtime for the program `name`; a finding if that runtime has no such architecture.
+    /// Returns the Lambda world of a runtime for the program `name`, or a finding if that runtime lacks the
+    /// architecture.
     pub fn world(
         &self,
         target: &Target,
@@ -97,23 +98,23 @@ impl Baselines {
     }
 }
 
-/// Reads the file of a baseline.
+/// Reads a baseline file.
 ///
 /// # Errors
 ///
-/// A file that is none, with the line that is wrong.
+/// If the file is no baseline; the error names the wrong line.
 pub(super) fn read_file(path: &Utf8Path, now: SystemTime) -> Result<BaselineFile> {
-    const HELP: &str = "name a file that `cargo lambda-bundle baseline capture` wrote, or a list of library paths, one a line";
+    const HELP: &str = "name a file that `cargo lambda-bundle baseline capture` wrote, or a list of library paths, one per line";
     let text = disk::text(path, "a baseline").map_err(|error| error.or_help(HELP))?;
     BaselineFile::parse(path.as_str(), text, &date::day(now)).map_err(|error| error.help(HELP))
 }
 
-/// The architecture to look the runtime up with: the program's, else the asserted one.
+/// Returns the architecture to look up the runtime with: the program's, else that of `--arch`.
 pub(super) fn arch_of(facts: &ElfFacts, target: &Target) -> Arch {
     facts.arch().or(target.arch).unwrap_or(Arch::X86_64)
 }
 
-/// With `-v`: how old the table of the runtime is.
+/// Prints how old the runtime's baseline is, with `-v`.
 pub(super) fn say_age(lambda: &LambdaWorld, now: SystemTime, ui: &Ui) {
     if ui.is_verbose() {
         let recorded = &lambda.baseline.recorded;

@@ -1,4 +1,4 @@
-//! How big the files of a bundle are.
+//! The sizes of a bundle's files.
 
 use camino::Utf8Path;
 
@@ -12,11 +12,11 @@ use crate::report::{FileSize, Sizes};
 use crate::settings::{BundleSettings, Purpose};
 use crate::tools::strip;
 
-/// Sizes of what the plan ships; nothing but headers is read.
+/// Measures the planned files; only headers are read.
 ///
 /// # Errors
 ///
-/// A file is gone. With `--strip`, also that nothing is there to strip with.
+/// If a file no longer exists. With `--strip`, also if no `strip` tool is found.
 pub(super) fn sizes(
     job: &BundleSettings,
     plan: &BundlePlan,

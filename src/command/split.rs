@@ -1,4 +1,4 @@
-//! A layer for the libraries that several functions ship (`--split-layer`).
+//! The layer for libraries that several functions ship (`--split-layer`).
 
 use std::collections::BTreeMap;
 
@@ -16,31 +16,31 @@ use crate::settings::Format;
 use crate::text;
 use crate::ui::Ui;
 
-/// Where the layer goes: to `layers` beside the directory of the first function's bundle.
+/// Returns the path of the layer: in `layers`, beside the directory of the first function's bundle.
 pub(super) fn output(first: &Utf8Path, name: &str, format: Format) -> Utf8PathBuf {
-    let around = first.parent().map(|directory| directory.parent().unwrap_or(directory));
+    let parent = first.parent().map(|directory| directory.parent().unwrap_or(directory));
     let file = match format {
         Format::Zip => format!("{name}.zip"),
         Format::Dir => name.to_owned(),
     };
-    around.unwrap_or(Utf8Path::new(".")).join("layers").join(file)
+    parent.unwrap_or(Utf8Path::new(".")).join("layers").join(file)
 }
 
-/// What a layer means to the functions.
+/// The layer as its functions see it.
 #[derive(Default)]
 pub(super) struct Split {
-    /// Its files as the functions will meet them.
+    /// Its files as the functions will find them.
     pub members: Vec<Member>,
-    /// The bytes they take.
+    /// The unzipped size of its files.
     pub unzipped_bytes: u64,
-    /// What was written.
+    /// The written layer, if it was written.
     pub archive: Option<ArchiveReport>,
 }
 
 /// The layer to write.
 pub(super) struct SplitLayer<'a> {
     pub name: &'a str,
-    /// Where it goes; none if it is only planned.
+    /// The path to write; `None` if the layer is only planned.
     pub output: Option<&'a Utf8Path>,
     pub writing: &'a Writing,
     pub files: &'a StoredFiles,
@@ -49,18 +49,18 @@ pub(super) struct SplitLayer<'a> {
 }
 
 impl SplitLayer<'_> {
-    /// Writes the layer, if there is anything for it.
+    /// Writes the layer, if it would contain anything.
     ///
-    /// In it is what at least two of the functions ship to `lib/` unedited, the same file under the same name. What one
-    /// function alone needs stays with it, as does what is edited for it.
+    /// It contains each library that at least two functions ship to `lib/` unedited, as the same file under the same
+    /// name. Libraries of one function, and edited ones, stay with their functions.
     ///
     /// # Errors
     ///
-    /// Functions of two architectures; a library that is gone.
+    /// If the libraries are for two architectures, or if one no longer exists.
     pub(super) fn write(&self, plans: Vec<Vec<Shipped>>) -> Result<Split> {
         let shared = shared(plans);
         if shared.is_empty() {
-            self.ui.status("Splitting", "nothing: no library is shipped by two of the functions");
+            self.ui.status("Splitting", "nothing: no two functions ship the same library");
             return Ok(Split::default());
         }
         let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();
@@ -75,7 +75,7 @@ impl SplitLayer<'_> {
         let mut members = Vec::new();
         for library in &shared {
             let entry_name = library.entry_name(&layout);
-            // What a link leads to may be in one function only.
+            // The target of a link may be in one function only.
             let target =
                 library.link_to.as_ref().filter(|target| shared.iter().any(|other| other.name == **target));
             let (content, member) = match target {
@@ -106,7 +106,7 @@ impl SplitLayer<'_> {
     }
 }
 
-/// What at least two of the functions ship to `lib/` unedited, the same file under the same name.
+/// Returns what at least two functions ship to `lib/` unedited, as the same file under the same name.
 fn shared(plans: Vec<Vec<Shipped>>) -> Vec<Shipped> {
     let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
     for library in plans.into_iter().flatten() {

@@ -1,16 +1,16 @@
-//! The table at the end of a run over several programs.
+//! The table at the end of a run with several programs.
 
 use crate::report::ProgramReport;
 use crate::text;
 use crate::ui::Ui;
 
-/// What a run came to for one program.
+/// The line of one program.
 pub(super) struct SummaryLine {
     cells: [String; 5],
 }
 
 impl SummaryLine {
-    /// For a program that was looked at.
+    /// Makes the line of a program with a result.
     pub(super) fn of(artifact: &ProgramReport) -> SummaryLine {
         let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
         let (zipped, unzipped) = match &artifact.archive {
@@ -24,10 +24,10 @@ impl SummaryLine {
         }
     }
 
-    /// For one that could not be answered for.
+    /// Makes the line of a program without a result.
     pub(super) fn unanswered(name: &str) -> SummaryLine {
         let none = || "-".to_owned();
-        SummaryLine { cells: [name.to_owned(), "no answer".to_owned(), none(), none(), none()] }
+        SummaryLine { cells: [name.to_owned(), "no result".to_owned(), none(), none(), none()] }
     }
 }
 

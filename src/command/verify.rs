@@ -1,4 +1,4 @@
-//! Verify: audit archives made by any tool, with the walks that prove our own.
+//! Verify: audits archives that any tool made, with the walks that prove this tool's own.
 
 use std::io::{Seek, SeekFrom};
 
@@ -39,7 +39,7 @@ struct Deployment<'a> {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, or is no archive or template.
+/// If a file cannot be read, or is no archive or template.
 pub(super) fn run(
     job: &Verify,
     output: &Output,
@@ -61,7 +61,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// A ZIP that was read.
+/// A parsed ZIP.
 struct Read {
     archive: ReadArchive<UnpackedFile>,
     zipped_bytes: u64,
@@ -75,7 +75,7 @@ impl Read {
         let see = |_, bytes| UnpackedFile::new(BOOTSTRAP, bytes, true);
         let archive =
             archive::read_each(path.as_str(), vec![&mut file], &Limits::default(), see).map_err(|error| {
-                error.or_help("name a whole ZIP archive; if this was one, make it or copy it again")
+                error.or_help("name a complete ZIP archive; if this was one, create or copy it again")
             })?;
         let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -143,7 +143,7 @@ impl Deployment<'_> {
         Ok(Answered { report, decides: true, fails })
     }
 
-    /// The runtime to prove a ZIP for: the template's for it, if the command line does not name another.
+    /// Returns the runtime to prove a ZIP for: the template's, unless the command line names one.
     fn runtime_of(&self, path: &Utf8Path) -> String {
         let configured = self.baselines.configured(&self.job.target);
         let of_template = self.template.as_ref().and_then(|template| template.runtime_of(path, configured));
@@ -154,10 +154,10 @@ impl Deployment<'_> {
 fn verdict(verdict: &str, is_started: bool) -> &'static str {
     match (verdict, is_started) {
         ("starts", true) => "starts",
-        ("starts", false) => "holds together",
+        ("starts", false) => "loads",
         ("fails", true) => "does not start",
-        ("fails", false) => "does not hold together",
+        ("fails", false) => "does not load",
         (_, true) => "may start",
-        (_, false) => "may hold together",
+        (_, false) => "may load",
     }
 }

@@ -1,4 +1,4 @@
-//! The written bundle: an archive or a directory, read back and proved before it takes its place.
+//! The written bundle: an archive or a directory that is read back and proved before it is moved to its place.
 
 use std::cell::OnceCell;
 use std::num::NonZeroUsize;
@@ -28,12 +28,12 @@ use crate::ui::Ui;
 /// How bundles are written.
 pub(super) struct Writing {
     pub format: Format,
-    /// For archives.
+    /// The options for archives.
     pub options: archive::Options,
 }
 
 impl Writing {
-    /// As the settings say.
+    /// Takes the options from the settings.
     pub fn new(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing {
         let (format, compression) = match &bundle.purpose {
             Purpose::Write(destination) => (destination.format, destination.compression),
@@ -55,22 +55,22 @@ pub(super) struct Bundle<'a> {
     pub output: &'a Utf8Path,
 }
 
-/// What becomes of a bundle that is written and not yet in its place.
+/// What happens to a bundle that was written beside its place.
 pub(super) enum Commit {
     /// It is removed.
     Removed,
-    /// It takes its place, whatever it is.
+    /// It is moved to its place without a proof.
     Placed,
-    /// It takes its place if it holds what is expected of it.
+    /// It is moved to its place if the proof finds nothing.
     PlacedIfItHolds,
 }
 
 impl Bundle<'_> {
-    /// Compresses, concludes, and writes if the conclusion allows it. Returns whether the run fails.
+    /// Compresses and concludes, then writes if the conclusion allows it. Returns whether the run fails.
     ///
     /// # Errors
     ///
-    /// A place that is one of the files the bundle is made of; what [`replace`] says.
+    /// If the output would overwrite an input of the bundle, and the errors of [`replace`].
     pub fn write(&self, entries: &Entries, answer: &mut Answer) -> Result<bool> {
         let Bundle { job, input, planned, destination, output, .. } = *self;
         let name = &input.program.name;
@@ -83,7 +83,7 @@ impl Bundle<'_> {
         let is_known = known.is_some();
         let is_hopeless = fails(&answer.findings, &job.settings.output) && !destination.write_anyway;
         let mut run_fails = false;
-        // What is found when it is written is said with the rest.
+        // Findings made while writing are reported with the others.
         let mut decide = |written: Option<&Written>| {
             let zipped_bytes = written.map(|written| written.zipped_bytes);
             let too_large = zipped_bytes.and_then(|bytes| audit::direct_upload_finding(bytes, name));
@@ -93,7 +93,7 @@ impl Bundle<'_> {
                 return Ok(Commit::Removed);
             }
             entries.write_debug_files()?;
-            // With errors it is written because the user wants it anyway.
+            // If there are errors, it is written only because the user asked for it anyway.
             Ok(if run_fails { Commit::Placed } else { Commit::PlacedIfItHolds })
         };
         let (is_placed, written) = if is_known || is_hopeless {
@@ -108,7 +108,7 @@ impl Bundle<'_> {
             return Ok(run_fails);
         }
         if is_known {
-            job.ui.status("Fresh", &format!("{name}: what is there is what would be written"));
+            job.ui.status("Fresh", &format!("{name}: the bundle is up to date"));
         } else if let (Some(written), Some(fingerprint)) = (&written, fingerprint.filter(|_| !run_fails)) {
             fingerprint.keep(written);
         }
@@ -134,7 +134,7 @@ impl Bundle<'_> {
     fn expected(&self) -> Expected<'_> {
         let bundle = self.job.bundle;
         Expected {
-            // Without its program a function is a bag of libraries, as a layer is.
+            // Without its program a function is only libraries, like a layer.
             kind: if bundle.libraries_only { BundleKind::Layer } else { bundle.kind },
             lambda: self.lambda,
             libs: &self.planned.plan.libs,
@@ -142,7 +142,7 @@ impl Bundle<'_> {
         }
     }
 
-    /// Refuses to write over a file that the bundle is made of, now that its libraries are known.
+    /// Refuses to overwrite a file that the bundle is made of, now that its libraries are known.
     fn check_places(&self, entries: &Entries) -> Result<()> {
         let libraries = self.planned.plan.shipped.iter().map(|library| Utf8Path::new(&library.source));
         let inputs = Inputs::new(libraries.chain(inputs::named(self.input, self.job.settings)));
@@ -151,7 +151,7 @@ impl Bundle<'_> {
         entries.debug_files.iter().try_for_each(|(path, _)| inputs.check(&OutputPlace { path, flag }))
     }
 
-    /// Says what was written: the program if it is in there, its libraries, and what was included.
+    /// Prints what was written: the program if it is included, its libraries, and the included files.
     fn finished(&self, report: &ProgramReport) {
         let Some(archive) = &report.archive else { return };
         let plan = &self.planned.plan;
@@ -194,14 +194,15 @@ fn another_place(format: Format) -> &'static str {
     }
 }
 
-/// Writes the bundle beside its place, asks `decide` about it, reads it back, proves it, and only then moves it there.
+/// Writes the bundle beside its place, calls `decide`, reads the bundle back, proves it, and only then moves it
+/// there.
 ///
-/// Returns whether it is there, and what is known of an archive. With nothing expected of it no program is looked for:
+/// Returns whether it was moved, and what is known about an archive. Without `expected` no program is looked for:
 /// libraries are proved with the functions that use them.
 ///
 /// # Errors
 ///
-/// Entries that no archive can have; what a disk says; a bundle that does not hold; what `decide` says.
+/// If no archive can have these entries, if a file cannot be written, if the proof fails, and the errors of `decide`.
 pub(super) fn replace(
     output: &Utf8Path,
     entries: &[Entry],
@@ -223,13 +224,14 @@ pub(super) fn replace(
             && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned))
             && !differs.load(Ordering::Relaxed);
         if !same && read.unpacked {
-            return Err(Error::new("what was read back is not what was written").help(CHANGED));
+            return Err(Error::new("the bundle that was read back differs from the one that was written")
+                .help(CHANGED));
         }
         let expected = expected.filter(|_| matches!(commit, Commit::PlacedIfItHolds));
         match expected.and_then(|expected| prove(output.as_str(), read, expected)) {
             None => Ok(()),
             Some(finding) => {
-                let message = format!("the written bundle does not hold: {}", finding.message);
+                let message = format!("the written bundle fails its proof: {}", finding.message);
                 Err(Error::new(message).help(CHANGED))
             }
         }
@@ -241,7 +243,7 @@ pub(super) fn replace(
             |file| {
                 let mut tally = Tally::new(file);
                 archive::write(entries, &writing.options, &mut tally)?;
-                let _ = known.set(Written::of(tally)); // it is filled once
+                let _ = known.set(Written::of(tally)); // it is set only once
                 Ok(())
             },
             |written| {
@@ -266,7 +268,7 @@ pub(super) fn replace(
 
 const CHANGED: &str = "a file changed while it was read; run it again";
 
-/// Whether an entry that was read is the planned one, but for the bytes of a file.
+/// Whether an entry that was read is the planned one, apart from the bytes of a file.
 fn is_same(read: &archive::ReadEntry<UnpackedFile>, planned: &Entry) -> bool {
     read.name == planned.name
         && match &read.kind {
@@ -278,7 +280,7 @@ fn is_same(read: &archive::ReadEntry<UnpackedFile>, planned: &Entry) -> bool {
         }
 }
 
-/// What the report says of a bundle that was written.
+/// Describes a written bundle for the report.
 pub(super) fn archive_report(
     output: &Utf8Path,
     kind: BundleKind,

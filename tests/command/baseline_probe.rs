@@ -136,7 +136,7 @@ fn a_probe_captures_what_a_capture_of_its_root_does() {
         fs::write(dir.path().join("cut"), &answer[..end]).unwrap();
         run(dir.path(), "baseline capture --from-probe cut")
             .exits(101)
-            .says(&["cut` is not what a probe lists", "line "]);
+            .says(&["cut` is not the output of the probe script", "line "]);
     }
 }
 
@@ -164,9 +164,9 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
         fs::write(dir.join("list"), text).unwrap();
         let ran = run(dir, "baseline capture --from-probe list").exits(101);
         ran.says(&[
-            "list` is not what a probe lists",
+            "list` is not the output of the probe script",
             expected,
-            "help: name a file with all that the script",
+            "help: name a file with the whole output of the script",
         ]);
     }
     let good = small();

@@ -167,7 +167,7 @@ fn a_binary_that_is_no_elf_program() {
             "zip` is a ZIP archive, not an ELF program\n",
             "help: audit an archive with `cargo lambda-bundle verify ",
         ),
-        ("head", "head` is cut off: it is shorter than an ELF header\n", "help: build it again\n"),
+        ("head", "head` is truncated: it is shorter than an ELF header\n", "help: build it again\n"),
         ("half", "half` as an ELF file\n  caused by: ", "help: build it again, or copy it again"),
         (
             "corrupt",
@@ -222,7 +222,7 @@ fn files_that_may_not_be_read_or_written() {
         let Some(mut nobody) = as_nobody(&scene) else { return };
         scene.refuses_run(ERROR, nobody.args(arguments.split(' ')), texts);
     };
-    let help = "help: let this user read it (`chmod +r`), or run as one who may\n";
+    let help = "help: let this user read it (`chmod +r`), or run as a user who may read it\n";
     run(
         "--binary app -o /tmp/never.zip",
         &["could not read `", "/app`\n  caused by: Permission denied", help],
@@ -279,7 +279,7 @@ fn archives_that_are_none() {
     run(scene.path(), "--binary app -o whole.zip").exits(0);
     let whole = fs::read(scene.path().join("whole.zip")).unwrap();
     scene.file("text", "hello\n").file("empty", "").file("half.zip", &whole[..whole.len() / 2]);
-    let help = "help: name a whole ZIP archive; if this was one, make it or copy it again\n";
+    let help = "help: name a complete ZIP archive; if this was one, create or copy it again\n";
     for (path, message, help) in [
         ("text", "error: `text` is not a ZIP archive: it does not begin like one\n", help),
         ("empty", "error: `empty` is not a ZIP archive: it is empty\n", help),

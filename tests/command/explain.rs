@@ -73,7 +73,7 @@ fn a_missing_library_is_explained_with_what_was_tried() {
 fn a_library_that_is_not_needed_lists_what_is() {
     let Some(dir) = scene() else { return };
     run(dir.path(), &format!("explain libfnord.so {PATHS}")).exits(101).says(&[
-        "error: `app` needs no such library\n",
+        "error: `app` needs no library of that name\n",
         "help: it needs: ld-linux-x86-64.so.2, libc.so.6, libdeep.so.1, libtop.so.1\n",
     ]);
 }

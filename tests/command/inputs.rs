@@ -42,9 +42,9 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn refuses(dir: &Path, words: &str, output: &str, input: &str) {
     let before = files(dir);
     let ran = run(dir, &format!("{words} --library-path libs --allow not-a-runtime"));
-    let ran = ran.exits(2).says(&["would be written in the place of `", "help: name another one: `"]);
-    let line = ran.stderr.lines().find(|line| line.contains("in the place of")).unwrap();
-    let (first, second) = line.split_once(" would be written in the place of ").unwrap();
+    let ran = ran.exits(2).says(&["would overwrite `", "help: name another path with `"]);
+    let line = ran.stderr.lines().find(|line| line.contains("would overwrite")).unwrap();
+    let (first, second) = line.split_once(" would overwrite ").unwrap();
     assert!(first.contains(output) && second.contains(input), "{ran}");
     assert_eq!(files(dir), before);
 }

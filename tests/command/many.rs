@@ -90,7 +90,7 @@ fn one_failing_function_does_not_hide_the_others() {
     scene.file("target/release/f02", "#!/bin/sh\n");
     let ran = scene.run("--workspace --message-format json").exits(101);
     assert_eq!(scene.written(), names(starting.iter().copied().filter(|at| *at != 2)));
-    assert_eq!(summary(&ran)[3], "f02 no answer - - -");
+    assert_eq!(summary(&ran)[3], "f02 no result - - -");
     let document = ran.json();
     assert_eq!((document["artifacts"].as_array().unwrap().len(), failing(&document).len()), (19, 2));
     let message = document["error"]["message"].as_str().unwrap();
@@ -104,7 +104,7 @@ fn one_failing_function_does_not_hide_the_others() {
     scene.manifest(6, "output = \"dir.zip\"");
     let ran = scene.run("--workspace --message-format json").exits(101);
     let document = ran.json();
-    assert_eq!(document["error"]["message"], "could not answer for 3 programs");
+    assert_eq!(document["error"]["message"], "no result for 3 programs");
     let causes: Vec<&str> =
         document["error"]["causes"].as_array().unwrap().iter().map(|cause| cause.as_str().unwrap()).collect();
     for (cause, text) in

@@ -91,7 +91,7 @@ fn three_functions_share_libpq_through_a_layer() {
 fn functions_that_share_nothing_get_no_layer() {
     let scene = Scene::new();
     let ran = scene.run("-p f00 -p f01 --split-layer shared").exits(0);
-    ran.says(&["Splitting nothing: no library is shipped by two of the functions"]);
+    ran.says(&["Splitting nothing: no two functions ship the same library"]);
     assert!(!scene.path().join("target/lambda-bundle/layers").exists());
 }
 

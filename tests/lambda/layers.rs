@@ -148,10 +148,7 @@ fn a_layer_is_a_custom_runtime() {
     let made = artifact(&scene.run(&format!("{layer} -o plain.zip")).exits(0));
     assert_eq!(json!([made["role"], made["archive"]["kind"]]), json!(["bootstrap", "layer"]));
     assert_eq!(scene.names("plain.zip"), ["bootstrap", "lib/libtop.so.1"]);
-    scene
-        .run("verify --kind layer plain.zip")
-        .exits(0)
-        .says(&["plain.zip holds together on provided.al2023"]);
+    scene.run("verify --kind layer plain.zip").exits(0).says(&["plain.zip loads on provided.al2023"]);
     let root = al2023();
     root.unpack_layer(&scene.zip("plain.zip"));
     assert!(start(&root, "/opt/bootstrap").starts_with("top 1\nexe /opt/bootstrap\n"));
@@ -253,7 +250,7 @@ fn what_an_attached_layer_has_is_not_shipped() {
 
     let six = "--attached-layer one.zip ".repeat(6);
     for command in ["--binary app", "verify app.zip"] {
-        scene.run(&format!("{command} {six}")).exits(2).says(&["6 layers are attached, and Lambda takes 5"]);
+        scene.run(&format!("{command} {six}")).exits(2).says(&["6 layers are attached, but Lambda allows 5"]);
     }
     scene
         .run("--kind extension --binary app --attached-layer one.zip")

@@ -113,7 +113,7 @@ fn which_functions_have_the_zip() {
         "out/x86.zip starts on provided.al2023",
         "out/arm.zip starts on provided.al2023",
         "Skipping Dir of template.yaml: its code is the directory ",
-        "Skipping Gone of template.yaml: out/gone.zip is not there\n",
+        "Skipping Gone of template.yaml: out/gone.zip does not exist\n",
         "Skipping Far of template.yaml: its code is in S3\n",
     ]);
     let without = template.replace("out/../out/x86.zip", "other.zip");
@@ -126,7 +126,7 @@ fn which_functions_have_the_zip() {
     ]);
     verify(&dir, &without, "out/x86.zip --deny template-unknown").exits(1);
     let none = format!("Resources:\n{}", function("Far", "CodeUri: s3://bucket/key"));
-    verify(&dir, &none, "").exits(101).says(&["error: `template.yaml` names no ZIP that is there\n"]);
+    verify(&dir, &none, "").exits(101).says(&["error: `template.yaml` names no existing ZIP\n"]);
 }
 
 #[test]
