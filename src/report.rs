@@ -1,8 +1,8 @@
 //! Plans, walks and findings as JSON and as lines of text.
 //!
 //! The JSON types live here and nowhere else: the core's types stay free to change. Fields are added,
-//! never changed, within a version. Text is written without colour and without control characters;
-//! [`crate::ui`] adds the former and relies on the latter.
+//! never changed, within a version. Text is written without colour and without control characters; [`crate::ui`] adds
+//! colour and relies on the rest.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -33,22 +33,22 @@ pub use size::{FileSize, SectionSize, Sizes};
 /// The document of one run.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
-    /// What the document is.
+    /// The name of the schema.
     pub schema: &'static str,
-    /// Its version.
+    /// The version of the schema.
     pub version: u32,
     /// One element per program and runtime.
     pub artifacts: &'a [&'a ProgramReport],
     /// The layer of `--split-layer`, if it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_layer: Option<&'a ArchiveReport>,
-    /// Why the run could not answer, on exit status 101.
+    /// Why the run has no result, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
 
 impl Report<'_> {
-    /// A document of these artifacts.
+    /// Makes a document of these artifacts.
     pub fn new<'a>(
         artifacts: &'a [&'a ProgramReport],
         split_layer: Option<&'a ArchiveReport>,
@@ -57,19 +57,19 @@ impl Report<'_> {
         Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
     }
 
-    /// The document as JSON text, with a newline at its end.
+    /// Returns the document as JSON text, with a newline at its end.
     pub fn to_json(&self) -> String {
         json(self)
     }
 }
 
-/// A document as JSON text, with a newline at its end. What could drive a terminal is escaped.
+/// Returns a document as JSON text, with a newline at its end. Control characters are escaped.
 pub fn json(document: &impl Serialize) -> String {
     let raw = serde_json::to_string_pretty(document)
         .unwrap_or_else(|error| unreachable!("strings, numbers and lists always become JSON: {error}"));
     let mut text = String::with_capacity(raw.len() + 1);
     for character in raw.chars() {
-        // A newline is between the strings; those are within, and in the basic plane.
+        // Newlines stand only between strings; hidden characters only within, and they are in the basic plane.
         if character != '\n' && is_hidden(character) {
             let _ = write!(text, "\\u{:04x}", character as u32);
         } else {
@@ -80,19 +80,19 @@ pub fn json(document: &impl Serialize) -> String {
     text
 }
 
-/// Why a run could not answer.
+/// Why a run has no result.
 #[derive(Debug, Serialize)]
 pub struct Failure {
-    /// What failed.
+    /// The error's message.
     pub message: String,
-    /// Why, outermost first.
+    /// The causes, outermost first.
     pub causes: Vec<String>,
-    /// What to do.
+    /// The error's help.
     pub help: Option<String>,
 }
 
 impl Failure {
-    /// What the error says.
+    /// Takes over an error's texts.
     pub fn of(error: &Error) -> Failure {
         Failure {
             message: error.to_string(),
@@ -101,7 +101,7 @@ impl Failure {
         }
     }
 
-    /// All of it, a line each.
+    /// Returns message, causes and help, one per line.
     fn lines(&self) -> String {
         let mut lines = self.message.clone();
         for cause in &self.causes {
@@ -114,14 +114,14 @@ impl Failure {
     }
 }
 
-/// What the report says of one program on one runtime.
+/// The report about one program on one runtime.
 #[derive(Debug, Clone, Serialize)]
 pub struct ProgramReport {
     /// The program's name.
     pub name: String,
-    /// Its package.
+    /// The cargo package.
     pub package: Option<String>,
-    /// The file that was looked at.
+    /// The path of the file.
     pub path: String,
     /// The target triple it was built for.
     pub target: Option<String>,
@@ -129,11 +129,11 @@ pub struct ProgramReport {
     pub profile: Option<String>,
     /// The runtime.
     pub runtime: String,
-    /// The day of the table of what the runtime holds.
+    /// The date of the runtime's baseline.
     pub baseline_recorded: Option<String>,
-    /// Lambda's architecture of the program.
+    /// The program's architecture, as Lambda names it.
     pub arch: Option<String>,
-    /// How it reaches its libraries.
+    /// How the program is linked.
     pub linkage: Option<&'static str>,
     /// The C library it was linked with.
     pub libc: Option<&'static str>,
@@ -141,29 +141,29 @@ pub struct ProgramReport {
     pub interpreter: Option<String>,
     /// `starts`, `fails` or `unknown`.
     pub verdict: &'static str,
-    /// What the program is in the bundle.
+    /// The role of the program in the bundle.
     pub role: &'static str,
     /// The whole closure.
     pub libraries: Vec<Library>,
     /// The findings, errors first.
     pub findings: Vec<FindingReport>,
-    /// The files to bundle and their debug information; `null` where none were looked at.
+    /// Sizes of the files to bundle and of their debug information; `null` if none were measured.
     pub sizes: Option<Sizes>,
-    /// What is edited in the bundle's copies.
+    /// The edits of the bundle's copies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
-    /// References of the bundle's copies that are bound otherwise than they were linked.
+    /// References of the bundle's copies that are bound differently from how they were linked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rebound: Vec<RebindingReport>,
     /// The archive that was written or read.
     pub archive: Option<ArchiveReport>,
-    /// With `explain`: how each library came to be where it is.
+    /// With `explain`: how each library was found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<Explanation>,
 }
 
 impl ProgramReport {
-    /// The report of the program `name` at `path`, before anything is found; its facts where its file was read.
+    /// Starts the report of the program `name` at `path`; with its facts if its file was read.
     pub fn new(name: &str, path: &str, runtime: &str, facts: Option<&ElfFacts>) -> ProgramReport {
         let of_lambda = facts.filter(|facts| facts.arch().is_some());
         ProgramReport {
@@ -191,7 +191,7 @@ impl ProgramReport {
     }
 }
 
-/// What a program is in the bundle, by its name there.
+/// The role of a program in the bundle, by its name there.
 pub fn role(name: &str) -> &'static str {
     match name {
         BOOTSTRAP => "bootstrap",
@@ -200,7 +200,7 @@ pub fn role(name: &str) -> &'static str {
     }
 }
 
-/// What is edited in one file of the bundle.
+/// The edits of one file of the bundle.
 #[derive(Debug, Clone, Serialize)]
 pub struct Edit {
     /// Its name in the archive.
@@ -209,21 +209,21 @@ pub struct Edit {
     pub interpreter: Option<String>,
     /// The new DT_RPATH.
     pub rpath: Option<String>,
-    /// DT_RUNPATH and the old DT_RPATH are gone.
+    /// Whether DT_RUNPATH and the old DT_RPATH are removed.
     pub drops_paths: bool,
-    /// Needs that became others, old and new.
+    /// Renamed needs, old and new.
     pub renamed: Vec<(String, String)>,
-    /// New needs.
+    /// Added needs.
     pub added: Vec<String>,
-    /// Version nodes that are no longer asked for.
+    /// Symbol versions that are no longer needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unversioned: Vec<String>,
-    /// What the file gives up for it.
+    /// What the file loses by the edits.
     pub gives_up: Vec<String>,
 }
 
 impl Edit {
-    /// The report of edits that were made.
+    /// Makes the report of edits that were made.
     pub fn new(object: &str, edits: &Edits, lost: &[Lost]) -> Edit {
         Edit {
             object: object.to_owned(),
@@ -239,7 +239,7 @@ impl Edit {
         }
     }
 
-    /// For people.
+    /// Describes the edits in one line of text.
     pub fn line(&self) -> String {
         let mut parts = Vec::new();
         parts.extend(self.interpreter.iter().map(|path| format!("interpreter {path}")));
@@ -265,22 +265,22 @@ impl Edit {
     }
 }
 
-/// One reference that is bound otherwise than it was linked.
+/// One reference that is bound differently from how it was linked.
 #[derive(Debug, Clone, Serialize)]
 pub struct RebindingReport {
-    /// The program's name or the library's.
+    /// The name of the program or of the library.
     pub object: String,
-    /// The symbol as the file had it.
+    /// The symbol as the file names it.
     pub symbol: String,
-    /// The version node that it was linked to.
+    /// The symbol version that it was linked with.
     pub from: String,
-    /// The symbol that meets it; `null` if nothing does: a weak reference may be null.
+    /// The symbol it is bound to; `null` if there is none: a weak reference may be null.
     pub to: Option<String>,
-    /// What has that symbol: `runtime` or `bundle`; `null` if nothing does.
+    /// Where that symbol is: `runtime` or `bundle`; `null` if there is none.
     pub by: Option<&'static str>,
 }
 
-/// What a plan rebinds, for JSON.
+/// Lists the references that a plan rebinds, for JSON.
 pub fn rebound(program: &str, files: &[ReboundFile]) -> Vec<RebindingReport> {
     let of_file = |file: &ReboundFile| {
         let object = file.library.as_deref().unwrap_or(program).to_owned();
@@ -300,42 +300,42 @@ pub fn rebound(program: &str, files: &[ReboundFile]) -> Vec<RebindingReport> {
 /// One finding.
 #[derive(Debug, Clone, Serialize)]
 pub struct FindingReport {
-    /// Its kind.
+    /// Its code.
     pub code: &'static str,
-    /// How bad.
+    /// Its severity.
     pub severity: &'static str,
     /// The object it is about.
     pub object: String,
     /// The library it is about.
     pub soname: Option<String>,
-    /// Version nodes.
+    /// The symbol versions it is about.
     pub versions: Vec<String>,
-    /// Symbols that ask for them.
+    /// The symbols that need these versions.
     pub symbols: Vec<String>,
-    /// From the program to the object.
+    /// The objects from the program to the one it is about.
     pub chain: Vec<String>,
-    /// What is the matter.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The next step.
     pub help: Option<String>,
 }
 
-/// One archive, or one directory with what would be in it.
+/// One archive, or one directory with the same contents.
 #[derive(Debug, Clone, Serialize)]
 pub struct ArchiveReport {
-    /// Where it is.
+    /// Its path.
     pub path: String,
     /// `function`, `layer` or `extension`.
     pub kind: &'static str,
-    /// `zip`, or `dir` for its contents as files in a directory.
+    /// `zip`, or `dir` for a directory.
     pub format: &'static str,
-    /// Size of the file; a directory has none.
+    /// Size of the file; `null` for a directory.
     pub zipped_bytes: Option<u64>,
     /// Size of its contents.
     pub unzipped_bytes: u64,
-    /// SHA-256 of the file, hexadecimal; a directory has none.
+    /// SHA-256 of the file, hexadecimal; `null` for a directory.
     pub sha256: Option<String>,
-    /// SHA-256 of the file, base64: Lambda's `CodeSha256`; a directory has none.
+    /// SHA-256 of the file in base64: Lambda's `CodeSha256`; `null` for a directory.
     pub code_sha256: Option<String>,
     /// Its members.
     pub entries: Vec<EntryReport>,
@@ -353,7 +353,7 @@ pub struct EntryReport {
 }
 
 impl ArchiveReport {
-    /// The report of these entries at `path`, as files in a directory.
+    /// Makes the report of these entries at `path`, as files in a directory.
     pub fn planned(path: &str, kind: BundleKind, entries: &[Entry]) -> ArchiveReport {
         let entry = |entry: &Entry| EntryReport {
             name: entry.name.clone(),
@@ -375,7 +375,7 @@ impl ArchiveReport {
         }
     }
 
-    /// The report of an archive that was read.
+    /// Makes the report of an archive that was read.
     pub fn read<T>(path: &str, kind: BundleKind, read: &ReadArchive<T>) -> ArchiveReport {
         let entry = |entry: &ReadEntry<T>| EntryReport {
             name: entry.name.clone(),
@@ -389,7 +389,7 @@ impl ArchiveReport {
         }
     }
 
-    /// The same, as a ZIP of this size and digest.
+    /// Turns the report into that of a ZIP with this size and digest.
     #[must_use]
     pub fn zipped(self, zipped_bytes: u64, digest: Digest) -> ArchiveReport {
         ArchiveReport {
@@ -402,7 +402,7 @@ impl ArchiveReport {
     }
 }
 
-/// Sorts findings as they are shown: errors, warnings, notes; each by code, object, library.
+/// Sorts findings for display: errors, warnings, notes; each by code, object, library.
 pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         (a.severity, a.code, &a.object, &a.soname).cmp(&(b.severity, b.code, &b.object, &b.soname))

@@ -1,4 +1,4 @@
-//! Tables of runtimes as JSON and as text: a list of them, one in full, the difference of two.
+//! Baselines as JSON and as text: a list of them, one in full, or the difference of two.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -13,23 +13,23 @@ use crate::error::Error;
 /// The document of `baseline list`, `baseline show` and `baseline diff`.
 #[derive(Debug, Serialize)]
 pub struct BaselineReport {
-    /// What the document is.
+    /// The name of the schema.
     pub schema: &'static str,
-    /// Its version.
+    /// The version of the schema.
     pub version: u32,
-    /// The tables that were asked for; of a list without their objects.
+    /// The baselines; in a list without their objects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<BaselineTable>,
-    /// What two tables differ in.
+    /// The difference of two baselines.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
-    /// Why the run could not answer, on exit status 101.
+    /// Why the run has no result, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
 }
 
 impl BaselineReport {
-    /// A document that says nothing yet.
+    /// Makes an empty document.
     pub fn new() -> BaselineReport {
         BaselineReport {
             schema: "cargo-lambda-bundle/baseline",
@@ -40,12 +40,12 @@ impl BaselineReport {
         }
     }
 
-    /// A document of what kept the run from an answer.
+    /// Makes a document of the error that stopped the run.
     pub fn failed(error: &Error) -> BaselineReport {
         BaselineReport { error: Some(Failure::of(error)), ..BaselineReport::new() }
     }
 
-    /// The document as JSON text, with a newline at its end.
+    /// Returns the document as JSON text, with a newline at its end.
     pub fn to_json(&self) -> String {
         super::json(self)
     }
@@ -57,52 +57,52 @@ impl Default for BaselineReport {
     }
 }
 
-/// One table.
+/// One baseline.
 #[derive(Debug, Serialize)]
 pub struct BaselineTable {
     /// The runtime.
     pub name: String,
-    /// The table that it is a change of.
+    /// The baseline that it is based on.
     pub root: Option<String>,
     /// Its architecture.
     pub arch: &'static str,
-    /// Whether its functions are a `bootstrap`; `null` for a table from a file.
+    /// Whether its functions are a `bootstrap`; `null` for a baseline file.
     pub starts_bootstrap: Option<bool>,
-    /// The day of the research or of the capture.
+    /// The date of the research or of the capture.
     pub recorded: String,
-    /// How many days ago that was.
+    /// The age of the baseline in days.
     pub age_days: u64,
-    /// The glibc that every image has.
+    /// The glibc version that every image has.
     pub glibc: String,
-    /// Whether an object that is not listed is absent.
+    /// Whether objects that are not listed are absent.
     pub complete: bool,
-    /// The dates of its end.
+    /// The runtime's end of support.
     pub deprecated: Option<String>,
     /// No new functions from this day on.
     pub create_blocked: Option<String>,
     /// No updates from this day on.
     pub update_blocked: Option<String>,
-    /// How many objects it has.
+    /// The number of objects.
     pub n_objects: usize,
-    /// How many of them are doubtful.
+    /// The number of doubtful objects.
     pub n_doubtful: usize,
-    /// The rest; left out in a list.
+    /// The details; left out in a list.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub facts: Option<TableFacts>,
 }
 
-/// What a table has beside its summary.
+/// The details of a baseline.
 #[derive(Debug, Serialize)]
 pub struct TableFacts {
     /// PT_INTERP paths that exist.
     pub interpreters: Vec<String>,
-    /// The directories built into its loader.
+    /// The default directories of its loader.
     pub default_dirs: Vec<String>,
     /// The values of LD_LIBRARY_PATH to expect.
     pub library_paths: Vec<String>,
-    /// The comment at the top of its text, then that of its root and so on: where it is from.
+    /// The sources: the comment at the top of its text, then the comments of the baselines it is based on.
     pub sources: Vec<String>,
-    /// The evidence codes and what they stand for.
+    /// The evidence codes and their meanings.
     pub evidence: Vec<SourceReport>,
     /// The objects, by SONAME.
     pub objects: Vec<ObjectReport>,
@@ -136,7 +136,7 @@ pub struct ObjectReport {
     pub codes: Vec<String>,
     /// The first image that has it.
     pub since: Option<String>,
-    /// The version nodes of every image; `null` if not known.
+    /// The symbol versions that every image has; `null` if not known.
     pub nodes: Option<Vec<String>>,
     /// Nodes that later images have: node and image.
     pub later: Vec<(String, String)>,
@@ -145,21 +145,21 @@ pub struct ObjectReport {
 /// What two tables differ in.
 #[derive(Debug, Serialize)]
 pub struct Difference {
-    /// The first table: name and architecture.
+    /// The first baseline: name and architecture.
     pub a: String,
-    /// The second.
+    /// The second baseline.
     pub b: String,
-    /// Lines of the header that differ: what, in the first, in the second.
+    /// Header lines that differ: key, value in the first, value in the second.
     pub header: Vec<(&'static str, String, String)>,
     /// SONAMEs that only the first has.
     pub only_a: Vec<String>,
     /// SONAMEs that only the second has.
     pub only_b: Vec<String>,
-    /// Objects of both that differ: SONAME, what, in the first, in the second.
+    /// Objects of both that differ: SONAME, property, value in the first, value in the second.
     pub changed: Vec<(String, &'static str, String, String)>,
 }
 
-/// A table for the report; with its objects if `sources`, the comments of its texts, are given.
+/// Makes a baseline's report; with its objects if `sources`, the comments of its texts, are given.
 pub fn table(
     baseline: &Baseline,
     starts_bootstrap: Option<bool>,
@@ -219,7 +219,7 @@ fn object(object: &SystemObject) -> ObjectReport {
     }
 }
 
-/// A list of tables, one a line, architectures of one runtime together.
+/// Lists baselines, one per line, the architectures of a runtime together.
 pub fn list_text(tables: &[BaselineTable]) -> String {
     let mut rows = vec![
         ["runtime", "arch", "glibc", "objects", "recorded", "deprecated", "based on"].map(str::to_owned),
@@ -247,7 +247,7 @@ pub fn list_text(tables: &[BaselineTable]) -> String {
     columns(&rows)
 }
 
-/// One table in full.
+/// Shows one baseline in full.
 pub fn show_text(table: &BaselineTable) -> String {
     let mut text = format!("{} ({})\n", table.name, table.arch);
     let mut line = |key: &str, value: &str| {
@@ -327,11 +327,11 @@ fn object_line(object: &ObjectReport) -> String {
     text
 }
 
-/// What two tables differ in.
+/// Compares two baselines.
 pub fn difference(a: &Baseline, b: &Baseline) -> Difference {
     let label = |table: &Baseline| format!("{} ({})", table.runtime, table.arch);
-    let names = |of: &Baseline, other: &Baseline| -> Vec<String> {
-        let only = of.objects().iter().filter(|object| other.object(&object.soname).is_none());
+    let names = |baseline: &Baseline, other: &Baseline| -> Vec<String> {
+        let only = baseline.objects().iter().filter(|object| other.object(&object.soname).is_none());
         only.map(|object| object.soname.clone()).collect()
     };
     let header = [
@@ -382,7 +382,7 @@ fn file(object: &SystemObject) -> String {
     object.file.clone().unwrap_or_else(|| object.soname.clone())
 }
 
-/// The nodes that `object` has and `other` lacks; those of later images with a `?`.
+/// Returns the symbol versions that `object` has and `other` lacks; those of later images with a `?`.
 fn nodes(object: &SystemObject, other: &SystemObject) -> String {
     fn all(object: &SystemObject) -> Option<Vec<String>> {
         let Nodes::Known { floor, later, .. } = &object.nodes else { return None };
@@ -400,15 +400,15 @@ fn nodes(object: &SystemObject, other: &SystemObject) -> String {
     }
 }
 
-/// A difference for people: `-` lines are the first table's, `+` lines the second's.
+/// Prints a difference as text: `-` lines are the first baseline's, `+` lines the second's.
 pub fn difference_text(difference: &Difference) -> String {
     let Difference { a, b, header, only_a, only_b, changed } = difference;
     let mut text = format!("- {a}\n+ {b}\n");
     let both = header.iter().map(|(what, in_a, in_b)| (String::new(), *what, in_a, in_b));
     let both = both
         .chain(changed.iter().map(|(soname, what, in_a, in_b)| (format!("{soname}: "), *what, in_a, in_b)));
-    for (of, what, in_a, in_b) in both {
-        let _ = write!(text, "\n{of}{what}\n  - {in_a}\n  + {in_b}\n");
+    for (object, what, in_a, in_b) in both {
+        let _ = write!(text, "\n{object}{what}\n  - {in_a}\n  + {in_b}\n");
     }
     for (sign, names) in [('-', only_a), ('+', only_b)] {
         if !names.is_empty() {
@@ -424,7 +424,7 @@ pub fn difference_text(difference: &Difference) -> String {
     text
 }
 
-/// Rows as aligned columns; the last one has no padding.
+/// Aligns rows in columns; the last column has no padding.
 fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);

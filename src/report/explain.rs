@@ -12,12 +12,12 @@ use crate::plan::NotShipped;
 use crate::text::printable;
 use crate::world::Object;
 
-/// How one library came to be where it is, in both worlds.
+/// How one library is found in both worlds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Explanation {
     /// The name that was needed.
     pub soname: String,
-    /// From the program to the library, by the needs that first loaded each.
+    /// The objects from the program to the library, each the first to need the next.
     pub chain: Vec<String>,
     /// Every object that needs it.
     pub needed_by: Vec<String>,
@@ -32,26 +32,26 @@ pub struct Explanation {
 /// One search for one name.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct SearchReport {
-    /// What was found.
+    /// The path that was found.
     pub path: Option<String>,
-    /// By which rule.
+    /// The rule that found it.
     pub rule: Option<&'static str>,
-    /// What was passed over before, in order.
+    /// The paths that were tried before, in order.
     pub passed_over: Vec<PassedOver>,
 }
 
-/// One path that was passed over.
+/// One path that was tried and passed over.
 #[derive(Debug, Clone, Serialize)]
 pub struct PassedOver {
     /// The path.
     pub path: String,
-    /// By which rule it was looked at.
+    /// The rule that led to it.
     pub rule: &'static str,
     /// Why it was passed over.
     pub why: String,
 }
 
-/// The explanations for the libraries that `wanted` picks, in the order of `libraries`.
+/// Explains the libraries that `wanted` picks, in the order of `libraries`.
 pub fn explain(
     subject: &Subject,
     plan: &BundlePlan,
@@ -149,7 +149,7 @@ fn reason(subject: &Subject, library: &Library) -> String {
 }
 
 impl Explanation {
-    /// The explanation as lines of text.
+    /// Returns the explanation as lines of text.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.soname.clone()];
         lines.push(format!("  chain      {}", self.chain.join(" -> ")));
@@ -163,21 +163,18 @@ impl Explanation {
             };
             lines.push(format!("  {title:<9}  {found}"));
             for passed in &search.passed_over {
-                lines.push(format!(
-                    "             passed over {} ({}): {}",
-                    passed.path, passed.rule, passed.why
-                ));
+                lines.push(format!("             tried {} ({}): {}", passed.path, passed.rule, passed.why));
             }
         }
-        lines.push(format!("  so         {}", self.reason));
+        lines.push(format!("  result     {}", self.reason));
         lines
     }
 }
 
-/// Deeper trees are cut: nobody reads them, and the recursion has an end.
+/// Maximum depth of a printed tree; it also bounds the recursion.
 const DEEPEST: usize = 100;
 
-/// The closure on Lambda as a tree, every object's needs shown once.
+/// Prints the closure on Lambda as a tree; every object's needs are shown once.
 pub fn tree(subject: &Subject, plan: &BundlePlan, libraries: &[Library]) -> String {
     let mut text = format!("{}\n", subject.name);
     if let Some(walked) = plan.walks.first() {
@@ -237,7 +234,7 @@ fn origin(subject: &Subject, closure: &Closure, libraries: &[Library], index: us
     }
 }
 
-/// A closure on Lambda as a Mermaid graph: one edge per library and who needs it.
+/// Prints a closure on Lambda as a Mermaid graph: one edge from each object to each library that it needs.
 pub fn graph(program: &str, libraries: &[Library]) -> String {
     let mut text = String::from("graph LR\n");
     // The other programs of an archive are no libraries, but need some.
@@ -269,7 +266,7 @@ pub fn graph(program: &str, libraries: &[Library]) -> String {
     text
 }
 
-/// A label that cannot end its string: Mermaid takes HTML entities.
+/// Escapes a label so that it cannot end its string: Mermaid takes HTML entities.
 fn quoted(label: &str) -> String {
     printable(label).replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")
 }

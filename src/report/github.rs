@@ -6,7 +6,7 @@ use super::{Failure, FindingReport, ProgramReport, graph};
 
 use crate::text::{printable, size};
 
-/// One workflow command for each finding, and one for what kept the run from an answer.
+/// Makes one workflow command for each finding, and one for the error that stopped the run.
 ///
 /// Source: "Workflow commands for GitHub Actions"; the escapes are those of `packages/core/src/command.ts` in
 /// `actions/toolkit`.
@@ -20,7 +20,7 @@ pub fn commands(artifacts: &[&ProgramReport], failure: Option<&Failure>, with_no
         }
     }
     if let Some(failure) = failure {
-        push(&mut text, "error", "cargo lambda-bundle could not answer", &failure.lines());
+        push(&mut text, "error", "cargo lambda-bundle has no result", &failure.lines());
     }
     text
 }
@@ -43,7 +43,7 @@ fn push(text: &mut String, command: &str, title: &str, message: &str) {
     let _ = writeln!(text, "::{command} title={title}::{}", data(&lines.join("\n")));
 }
 
-/// The Markdown of a run: a table of the programs, then the findings and the closure of each.
+/// Makes the Markdown of a run: a table of the programs, then the findings and the closure of each.
 pub fn summary(artifacts: &[&ProgramReport], failure: Option<&Failure>) -> String {
     let mut text = String::from("## cargo lambda-bundle\n\n");
     if !artifacts.is_empty() {
@@ -101,7 +101,7 @@ fn details(text: &mut String, artifact: &ProgramReport) {
     }
 }
 
-/// Text that stays in its cell. Code spans in it stay code spans.
+/// Escapes text so that it stays in its cell. Code spans in it stay code spans.
 fn cell(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

@@ -22,30 +22,30 @@ pub struct Library {
     pub soname: String,
     /// `bundle`, `baseline`, `layer`, `missing` or `excluded`.
     pub from: &'static str,
-    /// What the build world's loader opens for that name.
+    /// The file that the build world's loader opens for that name.
     pub build_path: Option<String>,
-    /// Of a library in the bundle: the file that was taken, links resolved. It is another than `build_path` where that
-    /// one does not fit.
+    /// For a library in the bundle: the file that was copied, links resolved. It differs from `build_path` if that
+    /// file does not fit.
     pub source: Option<String>,
-    /// Where it is on Lambda.
+    /// Its path on Lambda.
     pub lambda_path: Option<String>,
-    /// Whether our copy displaces the system's.
+    /// Whether the bundle's copy displaces the runtime's.
     pub pinned: bool,
-    /// By which rule the loader finds it.
+    /// The loader's rule that finds it.
     pub rule: Option<&'static str>,
     /// The objects that need it.
     pub needed_by: Vec<String>,
-    /// How it is known that the system has it.
+    /// The evidence that the runtime has it.
     pub evidence: Option<&'static str>,
-    /// Of a library in the bundle: the package that the file is from, if known.
+    /// For a library in the bundle: the package of the file, if known.
     pub package: Option<String>,
     /// The version of that package.
     pub package_version: Option<String>,
 }
 
-/// The closure of a program, sorted by name.
+/// Lists the closure of a program, sorted by name.
 ///
-/// It is that of the first variant: doubtful libraries absent, Lambda's usual LD_LIBRARY_PATH.
+/// It is the closure of the first variant: doubtful libraries are absent, LD_LIBRARY_PATH is Lambda's usual value.
 pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
     let Some(walked) = walks.first() else { return Vec::new() };
     let closure = &walked.closure;
@@ -103,7 +103,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
     libraries.into_values().collect()
 }
 
-/// Names the files that were taken for the libraries of a plan.
+/// Adds the files that were copied for the libraries of a plan.
 pub fn add_sources(libraries: &mut [Library], plan: &BundlePlan, layout: &Layout) {
     let path = |shipped: &Shipped| layout.path(&shipped.entry_name(layout));
     let sources: BTreeMap<String, &str> =
@@ -133,10 +133,10 @@ fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> 
     closure.needed_by(index).into_iter().map(|by| label(subject, closure, by)).collect()
 }
 
-/// A line of the listing: a verb and what it is about.
+/// A line of the listing: a verb and its object.
 pub type Line = (&'static str, String);
 
-/// One line per library that is shipped or used, and why.
+/// Makes one line per library that is shipped or used, with the reason.
 pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line> {
     let runtime = &lambda.baseline.runtime;
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);

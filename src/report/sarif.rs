@@ -7,7 +7,7 @@ use crate::audit::pages::page;
 use crate::audit::{Code, Severity};
 use crate::text::{percent_encoded, printable};
 
-/// The document of a run; paths below `current_dir` are relative to it.
+/// Makes the document of a run; paths below `current_dir` are relative to it.
 ///
 /// Source: OASIS "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
 pub fn document(artifacts: &[&ProgramReport], failure: Option<&Failure>, current_dir: &str) -> String {
@@ -45,14 +45,14 @@ fn rule(code: Code) -> Value {
             code.meaning(),
             code = code.as_str()
         ) },
-        // A reader that shows no Markdown shows its text, which reads well as it is.
+        // A viewer without Markdown shows the text, which is readable as it is.
         "help": { "text": page(code), "markdown": page(code) },
         "defaultConfiguration": { "level": level(code.severity()) },
     })
 }
 
 fn level(severity: Severity) -> &'static str {
-    severity.as_str() // SARIF has the same words.
+    severity.as_str() // SARIF uses the same words.
 }
 
 fn result(artifact: &ProgramReport, finding: &FindingReport, current_dir: &str) -> Value {
@@ -86,7 +86,7 @@ fn clean(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// A path as a URI reference: relative below the current directory, else with `file:`.
+/// Returns a path as a URI reference: relative below the current directory, else with `file:`.
 fn uri(path: &str, current_dir: &str) -> String {
     let below = path.strip_prefix(current_dir).and_then(|rest| rest.strip_prefix('/'));
     match below {

@@ -1,6 +1,6 @@
-//! What a bundle ships, as a CycloneDX 1.6 document and as a collection of licence texts.
+//! The contents of a bundle, as a CycloneDX 1.6 document and as a collection of licence texts.
 //!
-//! The crates inside the program are not in it: a linked program does not say which they were.
+//! The crates inside the program are not listed: a linked program does not record them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,28 +18,28 @@ pub struct BundlePart<'a> {
     pub name: &'a str,
     /// SHA-256 of the stored bytes, hexadecimal.
     pub sha256: String,
-    /// What it is.
+    /// Its kind.
     pub kind: PartKind<'a>,
 }
 
-/// What a file of a bundle is.
+/// The kinds of files in a bundle.
 pub enum PartKind<'a> {
-    /// The program. Has its name.
+    /// The program, by its name.
     Program(&'a str),
     /// A library from the build world.
     Library {
         /// The name that was needed.
         soname: &'a str,
-        /// The package that its file is from.
+        /// The package of its file.
         package: Option<&'a Package>,
-        /// Its build-id, hexadecimal.
+        /// The library's build-id, hexadecimal.
         build_id: Option<String>,
     },
     /// Any other file.
     File,
 }
 
-/// The document; the same for the same bundle. `seconds` since 1970 is its time, if it shall have one.
+/// Makes the document, which depends on the bundle only. `seconds` since 1970 is its timestamp, if it has one.
 ///
 /// Source: CycloneDX 1.6, JSON.
 pub fn document(
@@ -119,7 +119,7 @@ fn component(part: &BundlePart, distribution: &Distribution) -> Value {
     component
 }
 
-/// Who needs which of the bundle's libraries.
+/// Lists which part needs which of the bundle's libraries.
 fn dependencies(parts: &[BundlePart], libraries: &[Library]) -> Vec<Value> {
     let names = |part: &BundlePart| match part.kind {
         PartKind::Program(name) => vec![name.to_owned(), part.name.to_owned()],
@@ -140,13 +140,13 @@ fn dependencies(parts: &[BundlePart], libraries: &[Library]) -> Vec<Value> {
     dependencies.collect()
 }
 
-/// The licence texts of the shipped libraries, by package; `text_of` reads a file of the root they are from.
+/// Collects the licence texts of the shipped libraries, by package; `text_of` reads a file of the build world's root.
 pub fn licenses(parts: &[BundlePart], text_of: impl Fn(&str) -> Option<String>) -> String {
     let mut text = String::from(
         "The licences of the shipped libraries, as the documentation of their packages has them.\n",
     );
     let mut common: BTreeSet<String> = BTreeSet::new();
-    let mut told: Vec<&str> = Vec::new();
+    let mut printed: Vec<&str> = Vec::new();
     let shipped = || {
         parts.iter().filter_map(|part| match &part.kind {
             PartKind::Library { package, .. } => Some((part.name, *package)),
@@ -158,10 +158,10 @@ pub fn licenses(parts: &[BundlePart], text_of: impl Fn(&str) -> Option<String>) 
             title(&mut text, name, "its package is not known");
             continue;
         };
-        if told.contains(&&*package.name) {
+        if printed.contains(&&*package.name) {
             continue;
         }
-        told.push(&package.name);
+        printed.push(&package.name);
         let is_its = |other: &Option<&Package>| other.is_some_and(|other| other.name == package.name);
         let files: Vec<&str> = shipped().filter(|(_, other)| is_its(other)).map(|(name, _)| name).collect();
         let version = package.version.as_deref().unwrap_or("of unknown version");

@@ -1,4 +1,4 @@
-//! How big a program and its libraries are, and how much of that only a debugger reads.
+//! The sizes of a program and its libraries, and how much of them is debug information.
 
 use serde::Serialize;
 
@@ -8,33 +8,33 @@ use crate::text::size as people;
 /// The files of a bundle before anything is stripped or edited. Sizes in bytes.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Sizes {
-    /// All files together.
+    /// The size of all files.
     pub bytes: u64,
-    /// Of them debug information.
+    /// The part that is debug information.
     pub debug_bytes: u64,
-    /// Of them `.symtab` and its names, which `--strip` keeps.
+    /// The part that is `.symtab` and its names, which `--strip` keeps.
     pub symbol_bytes: u64,
-    /// Whether the debug information is left out of the bundle (`--strip`).
+    /// Whether debug information is left out of the bundle (`--strip`).
     pub stripped: bool,
     /// The program, then the libraries by name.
     pub files: Vec<FileSize>,
 }
 
-/// One of them.
+/// The size of one file.
 #[derive(Debug, Clone, Serialize)]
 pub struct FileSize {
     /// Its name in the bundle.
     pub name: String,
     /// Its size in bytes.
     pub bytes: u64,
-    /// Of them debug information.
+    /// The part that is debug information.
     pub debug_bytes: u64,
-    /// Of them `.symtab` and its names.
+    /// The part that is `.symtab` and its names.
     pub symbol_bytes: u64,
-    /// Of them behind the end of the ELF file, where some programs keep a payload; `--strip` leaves such a file as it
-    /// is.
+    /// The part after the end of the ELF file, where some programs keep a payload. `--strip` does not change files
+    /// with such a part.
     pub tail_bytes: u64,
-    /// With `size`: its sections, in the file's order.
+    /// With `size`: the file's sections, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<SectionSize>,
 }
@@ -51,7 +51,7 @@ pub struct SectionSize {
 }
 
 impl FileSize {
-    /// A file of which no section is known yet.
+    /// A file without any sections yet.
     pub fn new(name: &str, bytes: u64, tail_bytes: u64) -> FileSize {
         let name = name.to_owned();
         FileSize { name, bytes, tail_bytes, debug_bytes: 0, symbol_bytes: 0, sections: Vec::new() }
@@ -59,7 +59,7 @@ impl FileSize {
 }
 
 impl Sizes {
-    /// Adds a file with its sections; keeps those one by one if asked.
+    /// Adds a file with its sections; lists these only if `keeps_sections`.
     pub fn add(&mut self, mut file: FileSize, sections: &[Section], keeps_sections: bool) {
         let bytes = file.bytes;
         let debug_bytes = bytes_for(sections, Purpose::Debug, bytes);
@@ -82,26 +82,26 @@ impl Sizes {
         self.files.push(file);
     }
 
-    /// Debug information that `--strip` takes out.
+    /// Returns the size of the debug information that `--strip` removes.
     pub fn strippable_bytes(&self) -> u64 {
         self.files.iter().filter(|file| file.tail_bytes == 0).map(|file| file.debug_bytes).sum()
     }
 
-    /// What `--strip` leaves as it is, a line for each file.
+    /// Returns a line for each file that `--strip` does not change.
     pub fn kept_lines(&self) -> impl Iterator<Item = String> {
         let is_kept = |file: &&FileSize| self.stripped && file.debug_bytes > 0 && file.tail_bytes > 0;
         self.files.iter().filter(is_kept).map(|file| {
             let (name, tail) = (&file.name, people(file.tail_bytes));
-            format!("{name} unstripped: {tail} behind the end of its ELF file would be lost")
+            format!("{name} unstripped: {tail} after the end of its ELF file would be lost")
         })
     }
 
-    /// What is unpacked on Lambda, about: stripping moves some bytes beside.
+    /// The approximate unzipped size on Lambda: stripping changes a few other bytes, too.
     pub fn unzipped_bytes(&self) -> u64 {
         if self.stripped { self.bytes - self.strippable_bytes() } else { self.bytes }
     }
 
-    /// One line of text.
+    /// Describes the sizes in one line of text.
     pub fn line(&self) -> String {
         let Sizes { bytes, debug_bytes, .. } = *self;
         if debug_bytes == 0 {
@@ -124,7 +124,7 @@ impl Sizes {
         }
     }
 
-    /// What takes the room, as bar charts: the files, then the program's sections; the biggest first.
+    /// Draws bar charts of the sizes: the files, then the program's sections, largest first.
     pub fn chart(&self) -> Vec<String> {
         let files = self.files.iter().map(|file| (file.name.as_str(), file.bytes, "")).collect();
         let mut lines = bars("files", self.bytes, files);
@@ -142,7 +142,7 @@ impl Sizes {
     }
 }
 
-/// One chart: a title, the biggest rows, and what else there is of the total.
+/// Draws one chart: a title, the largest rows, and the rest of the total.
 fn bars(title: &str, total: u64, mut rows: Vec<(&str, u64, &str)>) -> Vec<String> {
     const SHOWN: usize = 15;
     const WIDTH: u64 = 32;
@@ -157,7 +157,7 @@ fn bars(title: &str, total: u64, mut rows: Vec<(&str, u64, &str)>) -> Vec<String
     let width = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0).min(NAME);
     let mut lines = vec![format!("{title}, {}", people(total))];
     for (name, bytes, what) in rows {
-        // Sections of a hostile file may be said to be bigger than it.
+        // The section headers of a hostile file may give sizes larger than the file.
         let part =
             |whole: u64| (bytes.min(total) as f64 / total.max(1) as f64 * whole as f64).round() as usize;
         let bar = "#".repeat(part(WIDTH).max(1));

@@ -42,14 +42,14 @@ fn a_library_is_explained_step_by_step() {
         \x20 chain      app -> libtop.so.1 -> libdeep.so.1\n\
         \x20 needed by  libtop.so.1\n\
         \x20 build      {at}/second/libdeep.so.1, by ld-library-path\n\
-        \x20            passed over {at}/first/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            tried {at}/first/libdeep.so.1 (ld-library-path): not there\n\
         \x20 lambda     /var/task/lib/libdeep.so.1, by ld-library-path\n\
-        \x20            passed over /lib64/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            passed over /usr/lib64/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            passed over /var/runtime/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            passed over /var/runtime/lib/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            passed over /var/task/libdeep.so.1 (ld-library-path): not there\n\
-        \x20 so         shipped: provided.al2023 (x86_64) lacks it\n"
+        \x20            tried /lib64/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            tried /usr/lib64/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            tried /var/runtime/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            tried /var/runtime/lib/libdeep.so.1 (ld-library-path): not there\n\
+        \x20            tried /var/task/libdeep.so.1 (ld-library-path): not there\n\
+        \x20 result     shipped: provided.al2023 (x86_64) lacks it\n"
     ));
 }
 
@@ -61,8 +61,8 @@ fn a_missing_library_is_explained_with_what_was_tried() {
     for text in [
         "  chain      app -> libtop.so.1\n",
         "  build      not found\n",
-        &format!("passed over {at}/first/libtop.so.1 (ld-library-path): not there\n"),
-        "  so         missing: neither provided.al2023 (x86_64) nor this machine has it\n",
+        &format!("tried {at}/first/libtop.so.1 (ld-library-path): not there\n"),
+        "  result     missing: neither provided.al2023 (x86_64) nor this machine has it\n",
     ] {
         assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
     }

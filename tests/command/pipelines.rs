@@ -74,7 +74,7 @@ fn the_summary_is_added_to_what_is_there() {
 fn a_summary_of_an_error_says_why() {
     let dir = scene(&[]);
     let ran = github(dir.path(), "check --binary gone").exits(101);
-    assert!(ran.stdout.starts_with("::error title=cargo lambda-bundle could not answer::`"), "{ran}");
+    assert!(ran.stdout.starts_with("::error title=cargo lambda-bundle has no result::`"), "{ran}");
     let summary = std::fs::read_to_string(dir.path().join("summary.md")).unwrap();
     assert!(summary.contains("No answer:\n\n```text\n") && summary.contains("does not exist"), "{summary}");
 }

@@ -123,7 +123,7 @@ fn strip_leaves_a_program_with_a_payload_as_it_is() {
     let said = run(dir, &format!("{words} --force -o app.zip --message-format json")).exits(0);
     said.json();
     let ran = run(dir, &format!("check {words}")).exits(0);
-    let ran = ran.says(&["Keeping app unstripped: 20 bytes behind the end of its ELF file would be lost\n"]);
+    let ran = ran.says(&["Keeping app unstripped: 20 bytes after the end of its ELF file would be lost\n"]);
     assert!(!ran.stderr.contains("information, left out\n"), "{ran}");
     assert_eq!(start(dir, &format!("{words} --libc bundle"), &[]), FOUND);
 }
