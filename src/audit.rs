@@ -1,7 +1,8 @@
 //! From walks to findings: what would break on Lambda.
 //!
-//! The same function reads the walks of a plan and of anybody's ZIP. A finding is an answer about the user's
-//! program, collected and never thrown. What several variants of the Lambda world show is one finding.
+//! The same function audits the walks of a plan and those of anybody's ZIP. A finding is a result about the user's
+//! program: it is collected, never returned as an error. Several variants of the Lambda world that show the same
+//! problem give one finding.
 
 mod edits;
 mod finding;
@@ -36,21 +37,21 @@ pub use runtime::{arch_assertion, arch_not_offered, runtime_findings, stale_bina
 
 pub use finding::{Code, Finding, FindingKey, Findings, Severity};
 
-/// What is audited, and what can be said to its owner.
+/// The program to audit, with what the messages need.
 pub struct Subject<'a> {
     /// The program's name in messages.
     pub name: &'a str,
-    /// Its facts.
+    /// The facts of its file.
     pub program: &'a ElfFacts,
-    /// Where it will run.
+    /// The runtime it is for.
     pub lambda: &'a LambdaWorld,
-    /// Whose words the help uses.
+    /// The program's origin, which decides the words of the help.
     pub owner: Owner<'a>,
     /// The files of the bundle, and those of attached layers.
     pub members: &'a [Member],
     /// The paths of attached layers' files among them.
     pub attached: &'a BTreeSet<String>,
-    /// What the build world says of it.
+    /// The libraries as the build world has them.
     pub build: &'a BuildSide,
 }
 
@@ -72,15 +73,15 @@ pub enum Owner<'a> {
     Archive,
 }
 
-/// Reads all walks of one program.
+/// Audits all walks of one program.
 pub fn audit(subject: &Subject, walks: &[Walked]) -> Vec<Finding> {
     let mut findings = Findings::default();
     program_findings(subject, &mut findings);
     versions::refused_pins(subject, &mut findings);
-    // Without an interpreter nothing is loaded: that a library could be found would help nobody.
+    // Without an interpreter nothing is loaded, so findings about libraries would not help.
     let walks = if subject.program.linkage() == Linkage::Broken { &[] } else { walks };
     for walked in walks {
-        // What else is wrong with a library that no process here can load does not matter.
+        // Further problems of a library that no process of this runtime can load do not matter.
         if is_foreign(subject, walked, 0) {
             findings.add(foreign::other_libc(subject, walked, 0));
             continue;
@@ -130,7 +131,7 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
             .help("name the root of the system it was built on with `--sysroot DIR`"),
         );
     }
-    // A program of another machine does not start, whatever else is the matter.
+    // A program for another machine does not start, so nothing else matters.
     if program.arch() == Some(lambda.arch())
         && program.linkage() != Linkage::SharedLibrary
         && let Some(fault) = program.program_fault()
@@ -172,7 +173,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     for need in &closure.needs {
         match &need.outcome {
             Outcome::Loaded(_) => {}
-            // Reported as what its object is.
+            // This need is reported with the object that has it.
             Outcome::Missing(_) if is_foreign(subject, walked, need.by) && Musl::answers(&need.name) => {}
             Outcome::Missing(attempts) => {
                 findings.add(missing::missing_library(subject, walked, need));
@@ -218,8 +219,8 @@ fn object_findings(
     let label = label(subject, closure, index);
     match &object.file.object {
         Object::Elf(elf) => {
-            // A static program relocates itself, and so does a loader (`_dl_start` in glibc's elf/rtld.c); everything
-            // else is left to the loader.
+            // A static program relocates itself, and so does a loader (`_dl_start` in glibc's elf/rtld.c). For
+            // everything else the loader does it.
             let is_loader = object.rule == Rule::Interpreter;
             let loaded = !is_loader && (index > 0 || elf.linkage() == Linkage::Dynamic);
             let uses_glibc = walked.libc() == Libc::Glibc;
@@ -302,18 +303,18 @@ fn object_findings(
     }
 }
 
-/// Whether an object is linked to another C library than that of the process.
+/// Whether an object is linked to another C library than the one in the process.
 fn is_foreign(subject: &Subject, walked: &Walked, index: usize) -> bool {
     if index == 0 && subject.program.linkage() != Linkage::SharedLibrary {
         return false;
     }
-    let its = walked.closure.objects[index].file.object.elf().and_then(ElfFacts::needed_libc);
-    its.is_some_and(|its| its != walked.libc())
+    let needed = walked.closure.objects[index].file.object.elf().and_then(ElfFacts::needed_libc);
+    needed.is_some_and(|libc| libc != walked.libc())
 }
 
-/// The bundle's file of this SONAME, if the walk took the system's for its place in the path.
+/// Returns the bundle's file with this SONAME, if the walk took the runtime's because it comes earlier in the path.
 fn shadowed_copy(subject: &Subject, soname: &str, rule: Rule) -> Option<String> {
-    // A doubtful library is shipped on purpose, and noted as such.
+    // A doubtful library is shipped on purpose, and there is a note about it.
     if rule != Rule::LdLibraryPath || subject.lambda.certainty(soname) != Certainty::Present {
         return None;
     }
@@ -352,7 +353,7 @@ fn version_skew(
     )
     .soname(&system.soname);
     if lambda.certainty(&system.soname) == Certainty::Doubtful {
-        // Two doubts: whether it is there, and whether that matters.
+        // A note only: even the presence of the library is doubtful.
         finding.severity = Severity::Note;
     }
     if subject.build.may_edit {
@@ -362,15 +363,15 @@ fn version_skew(
     Some(finding)
 }
 
-/// `1.2.11` of `libz.so.1.2.11`.
+/// Returns the version at the end of a file name: `1.2.11` for `libz.so.1.2.11`.
 fn file_version(path: &str) -> Option<&str> {
     file_name(path).split_once(".so.").map(|(_, version)| version)
 }
 
-/// Compares the first two of dotted numbers; anything else is not newer.
+/// Compares the first two numbers of dotted versions; anything else counts as not newer.
 ///
-/// The third is a revision, which brings no new functions: by libtool's rules ("Updating library version
-/// information" in its manual) as by those of semantic versions.
+/// The third number is a revision, which adds no functions: by libtool's rules ("Updating library version
+/// information" in its manual) and by semantic versioning.
 fn is_newer(ours: &str, theirs: &str) -> bool {
     let numbers = |text: &str| text.split('.').take(2).map(str::parse::<u64>).collect::<Result<Vec<_>, _>>();
     match (numbers(ours), numbers(theirs)) {
@@ -379,7 +380,7 @@ fn is_newer(ours: &str, theirs: &str) -> bool {
     }
 }
 
-/// How a message calls an object: the program's name, else the name that was needed.
+/// Returns the name of an object in messages: the program's name, else the name that was needed.
 pub fn label(subject: &Subject, closure: &Closure, index: usize) -> String {
     match index {
         0 => subject.name.to_owned(),
@@ -390,7 +391,7 @@ pub fn label(subject: &Subject, closure: &Closure, index: usize) -> String {
     }
 }
 
-/// The labels from the program to an object; empty for the program itself.
+/// Returns the labels from the program to an object; none for the program itself.
 fn chain(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
     if index == 0 {
         return Vec::new();
@@ -398,7 +399,7 @@ fn chain(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
     closure.chain(index).into_iter().map(|index| label(subject, closure, index)).collect()
 }
 
-/// A file of the bundle by its name in the archive.
+/// Returns a file's name in the archive.
 fn member_name(path: &str) -> &str {
     ["/var/task/", "/opt/"].iter().find_map(|root| path.strip_prefix(root)).unwrap_or(path)
 }

@@ -1,9 +1,9 @@
-//! Files that cannot be edited as the plan means them to be.
+//! Findings about files that cannot be edited as planned.
 
 use crate::audit::{Code, Finding};
 use crate::repair::{Edits, Refusal};
 
-/// The file `name` must be edited, and the editor refuses it.
+/// Reports that the editor refuses the file `name`.
 pub fn not_editable(name: &str, edits: &Edits, refusal: &Refusal) -> Finding {
     let aim = match edits.unbind.is_empty() {
         true => "the bundle's libraries load first",

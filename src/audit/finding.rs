@@ -1,20 +1,20 @@
-//! Findings: their kinds, their names, their severities.
+//! Findings: their codes, names and severities.
 
 use std::collections::BTreeSet;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The program does not start, or the archive is refused.
     Error,
-    /// It starts, as far as can be told; somebody should look.
+    /// It starts, as far as is known, but the finding needs attention.
     Warning,
     /// Worth knowing.
     Note,
 }
 
 impl Severity {
-    /// The word of the JSON contract.
+    /// Returns the word for JSON, which is part of the contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Error => "error",
@@ -39,12 +39,12 @@ macro_rules! codes {
                 match self { $(Code::$variant => $text),+ }
             }
 
-            /// What it means, in one sentence.
+            /// Returns the meaning, in one sentence.
             pub fn meaning(self) -> &'static str {
                 match self { $(Code::$variant => $doc),+ }
             }
 
-            /// The severity unless `--deny` or `--allow` moves it.
+            /// Returns the severity without `--deny` and `--allow`.
             pub fn severity(self) -> Severity {
                 match self { $(Code::$variant => Severity::$severity),+ }
             }
@@ -92,39 +92,39 @@ codes! {
 }
 
 impl Code {
-    /// The code of this name.
+    /// Returns the code with this name.
     pub fn from_name(name: &str) -> Option<Code> {
         Code::ALL.iter().copied().find(|code| code.as_str() == name)
     }
 }
 
-/// One answer about the user's program.
+/// One result about the user's program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind.
+    /// Its code.
     pub code: Code,
-    /// How bad.
+    /// Its severity.
     pub severity: Severity,
     /// The object it is about: the program's name or a library's.
     pub object: String,
-    /// The library it is about, where there is one.
+    /// The library it is about, if any.
     pub soname: Option<String>,
-    /// Version nodes, sorted.
+    /// The symbol versions it is about, sorted.
     pub versions: Vec<String>,
-    /// Symbols that ask for those nodes, sorted.
+    /// The symbols that need these versions, sorted.
     pub symbols: Vec<String>,
-    /// From the program to `object`, by needs; empty for the program itself.
+    /// The objects from the program to `object`, by needs; empty for the program itself.
     pub chain: Vec<String>,
-    /// What is the matter: one sentence, lowercase, no final period.
+    /// The problem: one sentence, lowercase, no final period.
     pub message: String,
-    /// One thing to do.
+    /// One next step.
     pub help: Option<String>,
-    /// It leaves open whether the program starts.
+    /// Whether it leaves open if the program starts.
     pub leaves_open: bool,
 }
 
 impl Finding {
-    /// A finding about an object with the code's own severity.
+    /// Makes a finding about an object, with the code's own severity.
     pub fn new(code: Code, object: impl Into<String>, message: impl Into<String>) -> Finding {
         Finding {
             code,
@@ -140,7 +140,7 @@ impl Finding {
         }
     }
 
-    /// What the finding says; a second one with the same key says nothing new.
+    /// Returns the key. A second finding with the same key is a duplicate.
     pub fn key(&self) -> FindingKey {
         FindingKey {
             code: self.code,
@@ -152,7 +152,7 @@ impl Finding {
         }
     }
 
-    /// Adds one thing to do.
+    /// Adds one next step.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Finding {
         self.help = Some(help.into());
@@ -167,9 +167,9 @@ impl Finding {
     }
 }
 
-/// What makes two findings one: several variants of the Lambda world, or two programs, may show the same.
+/// The identity of a finding: several variants of the Lambda world, or two programs, may show the same problem.
 ///
-/// The severity counts: a call that fails later must not hide a reference that fails at start.
+/// The severity is part of it: a call that fails later must not hide a reference that fails at start.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FindingKey {
     code: Code,
@@ -180,7 +180,7 @@ pub struct FindingKey {
     symbols: Vec<String>,
 }
 
-/// The findings of a run about one program: one list.
+/// The findings of a run about one program, without duplicates.
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
@@ -188,19 +188,19 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding unless one that says the same is there.
+    /// Adds a finding unless it is a duplicate.
     pub fn add(&mut self, finding: Finding) {
         if self.known.insert(finding.key()) {
             self.list.push(finding);
         }
     }
 
-    /// Adds each finding unless one that says the same is there: what two programs show of one library is one finding.
+    /// Adds each finding unless it is a duplicate, such as one library's finding from two programs.
     pub fn merge(&mut self, findings: impl IntoIterator<Item = Finding>) {
         findings.into_iter().for_each(|finding| self.add(finding));
     }
 
-    /// Adds all of them, each of which says something of its own.
+    /// Adds all findings without a check for duplicates.
     pub fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
             self.known.insert(finding.key());
@@ -208,12 +208,12 @@ impl Findings {
         }
     }
 
-    /// All of them, in the order in which they were added.
+    /// Returns all findings, in the order in which they were added.
     pub fn into_vec(self) -> Vec<Finding> {
         self.list
     }
 
-    /// All of them, in the order in which they were added.
+    /// Returns all findings, in the order in which they were added.
     pub fn as_slice(&self) -> &[Finding] {
         &self.list
     }

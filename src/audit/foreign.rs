@@ -1,18 +1,18 @@
 //! Files for another machine or another C library than the process that opens them.
 //!
-//! Packages ship a library in several builds, and take the one that fits when they run: npm's `prebuilds/` and
-//! `@scope/name-linux-x64-musl` do. A build that does not fit is a warning where one that does is beside it.
+//! Packages ship a library in several builds, and load the one that fits: npm's `prebuilds/` and
+//! `@scope/name-linux-x64-musl` do. A build that does not fit is only a warning if one that fits is beside it.
 
 use super::{Code, Finding, Severity, Subject, chain, label, member_name};
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{MemberContent, Walked};
 
-/// An object that is linked to another C library than that of the process.
+/// Reports an object that is linked to another C library than the one in the process.
 pub(super) fn other_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding {
     let closure = &walked.closure;
     let label = label(subject, closure, index);
     let own = walked.libc().as_str();
-    let its = closure.objects[index]
+    let linked = closure.objects[index]
         .file
         .object
         .elf()
@@ -24,8 +24,8 @@ pub(super) fn other_libc(subject: &Subject, walked: &Walked, index: usize) -> Fi
         _ => format!("`{}` to {own}", subject.name),
     };
     let message = match index {
-        0 => format!("`{label}` is linked to {its}, and {process}; it cannot be loaded"),
-        _ => format!("`{label}` is linked to {its}, {process}; one process cannot have both"),
+        0 => format!("`{label}` is linked to {linked}, and {process}; it cannot be loaded"),
+        _ => format!("`{label}` is linked to {linked}, {process}; one process cannot have both"),
     };
     let mut finding = Finding::new(Code::LibcMixed, &label, message);
     finding.chain = chain(subject, closure, index);
@@ -35,7 +35,8 @@ pub(super) fn other_libc(subject: &Subject, walked: &Walked, index: usize) -> Fi
     weighed(subject, finding.help(format!("put the build of `{label}` for {own} in its place")))
 }
 
-/// A finding about a library that nothing is known to load: a warning if the bundle has another build of it.
+/// Turns a finding about a library that nothing is known to load into a warning if the bundle has another build of
+/// it.
 pub(super) fn weighed(subject: &Subject, finding: Finding) -> Finding {
     if subject.program.is_program() {
         return finding;
@@ -49,7 +50,7 @@ pub(super) fn weighed(subject: &Subject, finding: Finding) -> Finding {
     }
 }
 
-/// The bundle's file that is another build of this library, and fits.
+/// Returns the bundle's file that is another build of this library and fits.
 fn other_build<'a>(subject: &Subject<'a>, code: Code) -> Option<&'a str> {
     let family = family(subject.name);
     let is_same =
@@ -66,7 +67,7 @@ fn other_build<'a>(subject: &Subject<'a>, code: Code) -> Option<&'a str> {
     })
 }
 
-/// The words of a path that do not tell one build from another.
+/// Returns the words of a path that are the same for all builds.
 fn family(path: &str) -> Vec<String> {
     const BUILD: [&str; 24] = [
         "linux",

@@ -1,9 +1,9 @@
-//! Objects that ld.so refuses since they ask for more than the processor has.
+//! Objects that ld.so refuses because they need a better processor.
 
 use super::{Code, Finding, Findings, Severity, Subject, chain, label};
 use crate::lambda::Walked;
 
-/// Adds a finding for each object that is for better processors than that of the walk.
+/// Adds a finding for each object that needs a better processor than the walk assumes.
 pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
     let closure = &walked.closure;
     for index in (0..closure.objects.len()).filter(|index| walked.refuses_level(*index)) {

@@ -24,7 +24,7 @@ pub(super) fn libc_bundled(subject: &Subject, walked: &Walked) -> Finding {
     .help("bundle again when that C library gets a security fix")
 }
 
-/// A library of the system's in a process with another C library.
+/// Reports a library of the runtime in a process with the bundle's C library.
 pub(super) fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding {
     let label = label(subject, &walked.closure, index);
     let mut finding = Finding::new(
@@ -47,9 +47,9 @@ pub(super) fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) 
     finding
 }
 
-/// What GLIBC_PRIVATE holds may change with any build of glibc, though the node is always there: what the runtime has
-/// today it may lack tomorrow. Of a captured runtime the symbols are those of its files, and whether a listed runtime
-/// has them is for [`symbols`].
+/// Reports GLIBC_PRIVATE symbols. The version is always there, but its symbols may change with any build of glibc:
+/// the runtime may lack tomorrow what it has today. For a captured runtime the symbols are those of its files;
+/// [`symbols`] reports those that a listed runtime lacks.
 pub(super) fn private_symbols(
     subject: &Subject,
     closure: &Closure,
@@ -106,7 +106,7 @@ pub(super) fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
         }
         (Owner::Binary, Libc::Musl) => "link it statically to musl, or ship musl with `--libc bundle`".to_owned(),
         (Owner::Archive, Libc::Musl) => "link it statically to musl".to_owned(),
-        // The plan sets the runtime's interpreter where that has the same name.
+        // The plan sets the runtime's interpreter if it has the same name.
         (Owner::Cargo { .. } | Owner::Binary, _) => "ship its C library with `--libc bundle`".to_owned(),
         (Owner::Archive, _) => {
             format!("link it with the interpreter `{}`", lambda.baseline.interpreters[0])
@@ -114,7 +114,7 @@ pub(super) fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
     })
 }
 
-/// A file at PT_INTERP that the kernel would run in the program's place and that loads nothing, such as a library.
+/// Reports a file at PT_INTERP that the kernel would start but that loads nothing, such as a library.
 pub(super) fn interpreter_is_no_loader(subject: &Subject, closure: &Closure) -> Option<Finding> {
     let path = subject.program.interpreter.as_deref()?;
     let object =
@@ -124,7 +124,7 @@ pub(super) fn interpreter_is_no_loader(subject: &Subject, closure: &Closure) -> 
         Object::System(system) if system.facts.is_none() => {
             lambda.baseline.interpreters.iter().any(|known| file_name(known) == system.soname)
         }
-        // A loader is loaded by nobody: it names no interpreter, as libc.so.6 does, and needs nothing.
+        // A loader has no interpreter, unlike libc.so.6, and needs nothing.
         other => other.elf().is_none_or(|elf| {
             let is_loadable = !matches!(elf.object_type, ObjectType::Other(_));
             is_loadable

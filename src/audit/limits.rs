@@ -1,13 +1,13 @@
-//! Lambda's limits for what a bundle takes.
+//! Lambda's size limits.
 
 use crate::archive;
 use crate::audit::{Code, Finding};
 use crate::text;
 
-/// Lambda's limit for a ZIP in the request itself.
+/// Lambda's limit for a ZIP inside the request, in bytes.
 const DIRECT_UPLOAD_LIMIT: u64 = 52_428_800;
 
-/// A finding if the contents are over Lambda's limit.
+/// Returns a finding if the contents exceed Lambda's limit.
 pub fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
     (unzipped_bytes > archive::LAMBDA_UNZIPPED_BYTES).then(|| {
         Finding::new(
@@ -23,7 +23,7 @@ pub fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
     })
 }
 
-/// A finding if the ZIP cannot be part of the request that uploads it.
+/// Returns a finding if the ZIP is too large for the request that uploads it.
 pub fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Finding> {
     (zipped_bytes > DIRECT_UPLOAD_LIMIT).then(|| {
         Finding::new(

@@ -1,12 +1,12 @@
-//! Lints: what the loader does not care about and the function will.
+//! Lints: problems that the loader ignores and the function will meet.
 //!
-//! The walks prove that a program starts. What is here may fail later: at the first request to the network, or
-//! for the lack of a file that no ELF header names. Lints look for traces in the bytes of the program and of
-//! the bundle's libraries, so each is a warning or a note, never an error; each says what it saw.
+//! The walks prove that a program starts. The lints report what may fail later: at the first request to the network,
+//! or for lack of a file that no ELF header names. They look for traces in the bytes of the program and of the
+//! bundle's libraries, so each finding is a warning or a note, never an error, and says what was seen.
 //!
-//! Bytes come from a callback, and are asked for only where the facts of a file say that they matter: checking
-//! a bundle reads nothing but the headers of most libraries. A program is searched once, piece by piece, for all the
-//! texts that lints ask it for; a lint that looks closer has all its bytes.
+//! Bytes come from a callback, which is called only if a file's facts say that they matter: checking a bundle reads
+//! only the headers of most libraries. A program is searched once, piece by piece, for all texts of all lints; a lint
+//! that needs more reads all bytes.
 
 mod ca_bundle;
 mod cpu;
@@ -32,18 +32,18 @@ use crate::paths::file_name;
 
 /// An ELF file of the bundle.
 pub struct File<'a> {
-    /// How messages call it: the program's name, else the name that is needed.
+    /// The name in messages: the program's name, else the name that is needed.
     pub name: String,
-    /// Its facts.
+    /// The facts of the file.
     pub facts: &'a ElfFacts,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
     bytes: OnceCell<Cow<'a, [u8]>>,
     marks: OnceCell<[bool; MARKS.len()]>,
     read: Box<dyn Fn(Range<u64>) -> Cow<'a, [u8]> + 'a>,
 }
 
-/// The texts that are looked for.
+/// The texts to search for.
 const MARKS: [&str; 7] = [
     ca_bundle::PLACE,
     ca_bundle::OPENSSL,
@@ -55,7 +55,7 @@ const MARKS: [&str; 7] = [
 ];
 
 impl<'a> File<'a> {
-    /// A file of which `read` gives the bytes that are asked for; fewer where they cannot be had.
+    /// Describes a file. `read` returns the requested bytes, or fewer if they cannot be read.
     pub fn new(
         name: impl Into<String>,
         facts: &'a ElfFacts,
@@ -70,7 +70,7 @@ impl<'a> File<'a> {
         self.bytes.get_or_init(|| (self.read)(0..self.size))
     }
 
-    /// Whether it holds one of [`MARKS`].
+    /// Whether the file contains this one of [`MARKS`].
     fn holds(&self, mark: &str) -> bool {
         let marks = self.marks.get_or_init(|| {
             let pieces = self.pieces(64);
@@ -79,15 +79,16 @@ impl<'a> File<'a> {
         MARKS.iter().zip(marks).any(|(known, found)| *known == mark && *found)
     }
 
-    /// The first text, as C ends it, that holds `wanted` and is it.
-    fn c_string(&self, wanted: &str, is_it: impl Fn(&str) -> bool) -> Option<String> {
+    /// Returns the first NUL-terminated text that contains `wanted` and for which `is_match` is true.
+    fn c_string(&self, wanted: &str, is_match: impl Fn(&str) -> bool) -> Option<String> {
         self.pieces(text::MAX_TEXT).find_map(|(piece, own)| {
             let mut found = text::c_strings(&piece, own, wanted);
-            found.find(|text| is_it(text)).map(str::to_owned)
+            found.find(|text| is_match(text)).map(str::to_owned)
         })
     }
 
-    /// All of it, piece by piece, each with `more` bytes of those around it, and where it is in them.
+    /// Returns the file in pieces, each with `more` bytes on either side, and the position of the piece in these
+    /// bytes.
     fn pieces(&self, more: usize) -> impl Iterator<Item = (Cow<'a, [u8]>, Range<usize>)> {
         const PIECE: u64 = 1 << 18;
         (0..self.size).step_by(PIECE as usize).map(move |start| {
@@ -97,19 +98,19 @@ impl<'a> File<'a> {
         })
     }
 
-    /// Whether it asks another object for this function.
+    /// Whether the file imports this function.
     fn imports(&self, function: &str) -> bool {
         let symbols = &self.facts.symbols;
         symbols.iter().any(|symbol| !symbol.defined && symbols.name_bytes(symbol) == function.as_bytes())
     }
 
-    /// Whether the name is that of a library, whatever its version: `libz` for `libz.so.1`.
+    /// Whether this is the name of the library `stem` in any version: `libz` matches `libz.so.1`.
     fn is_library(&self, stem: &str) -> bool {
         self.name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(".so") || rest.starts_with('-'))
     }
 }
 
-/// What the lints look at.
+/// The files and walks that the lints examine.
 struct Scene<'a, 'f> {
     subject: &'a Subject<'a>,
     walks: &'a [Walked],
@@ -118,7 +119,7 @@ struct Scene<'a, 'f> {
 }
 
 impl<'f> Scene<'_, 'f> {
-    /// The program and the bundle's libraries.
+    /// Returns the program and the bundle's libraries.
     fn files(&self) -> impl Iterator<Item = &File<'f>> {
         std::iter::once(self.program).chain(self.libraries)
     }
@@ -127,7 +128,7 @@ impl<'f> Scene<'_, 'f> {
         std::ptr::eq(file.facts, self.program.facts)
     }
 
-    /// Whether a library of this name is in the process, in the bundle or on the runtime.
+    /// Whether the process, the bundle or the runtime has a library of this name.
     fn has(&self, soname: &str) -> bool {
         let loaded = |walked: &Walked| {
             walked.closure.objects.iter().any(|object| object.names.iter().any(|name| name == soname))
@@ -137,20 +138,20 @@ impl<'f> Scene<'_, 'f> {
             || self.subject.lambda.certainty(soname) == Certainty::Present
     }
 
-    /// Whether the bundle has a file with such a path.
-    fn has_member(&self, is_it: impl Fn(&str) -> bool) -> bool {
-        self.subject.members.iter().any(|member| is_it(&member.path))
+    /// Whether the bundle has a file with a matching path.
+    fn has_member(&self, is_match: impl Fn(&str) -> bool) -> bool {
+        self.subject.members.iter().any(|member| is_match(&member.path))
     }
 }
 
-/// What the program and the bundle's libraries show; `walks` are those that were audited.
+/// Runs all lints on the program and the bundle's libraries; `walks` are the audited ones.
 pub fn lint<'f>(
     subject: &Subject,
     walks: &[Walked],
     program: &File<'f>,
     libraries: &[File<'f>],
 ) -> Vec<Finding> {
-    // Of another machine's program nothing but its header is read.
+    // Of a program for another architecture only the header was parsed.
     if program.facts.arch() != Some(subject.lambda.arch()) {
         return Vec::new();
     }
@@ -164,7 +165,7 @@ pub fn lint<'f>(
     findings
 }
 
-/// Only a function asks for requests by itself.
+/// Keeps the findings for this kind of bundle: only a function asks for requests by itself.
 pub fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
     findings.retain(|finding| kind == BundleKind::Function || finding.code != Code::NotARuntime);
     findings

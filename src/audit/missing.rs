@@ -82,7 +82,7 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
     finding
 }
 
-/// A file of that name that was met and is no answer, and what it is.
+/// Returns a file with the needed name that the loader found and skipped, and why.
 pub(super) fn passed_over(need: &Need) -> Option<(&str, String)> {
     let Outcome::Missing(attempts) = &need.outcome else { return None };
     let met = attempts.iter().find(|attempt| {
@@ -91,14 +91,14 @@ pub(super) fn passed_over(need: &Need) -> Option<(&str, String)> {
     Some((member_name(&met.path), met.why.describe()))
 }
 
-/// A file of the bundle that the search met and could not read.
+/// Returns the bundle's file that the search found but could not read.
 pub(super) fn unreadable_member(need: &Need) -> Option<&str> {
     let Outcome::Missing(attempts) = &need.outcome else { return None };
     let met = attempts.iter().find(|attempt| attempt.why == Passed::Unreadable)?;
     Some(member_name(&met.path))
 }
 
-/// The bundle's file of the needed name, if no directory that was searched has it.
+/// Returns the bundle's file with the needed name, if it is in no directory that was searched.
 pub(super) fn member_off_the_path<'a>(subject: &Subject<'a>, need: &Need) -> Option<&'a str> {
     let Outcome::Missing(attempts) = &need.outcome else { return None };
     let member = subject.members.iter().find(|member| file_name(&member.path) == need.name)?;

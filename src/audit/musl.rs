@@ -1,5 +1,5 @@
-//! What musl's loader does not do and glibc's does: packed relative relocations before 1.2.4, indirect functions,
-//! static thread-local storage of libraries that come later, a look at where segments can be mapped.
+//! What glibc's loader supports and musl's does not: packed relative relocations before 1.2.4, indirect functions,
+//! static thread-local storage of libraries that are opened later, segments whose offset and address disagree.
 //!
 //! Source: `do_relocs`, `do_relr_relocs` and `map_library` in musl's ldso/dynlink.c.
 
@@ -9,7 +9,7 @@ use crate::elf::{Alignment, ElfFacts, Libc, Linkage};
 use crate::lambda::Walked;
 use crate::loader::Rule;
 
-/// Adds a finding for each object of a process of musl that needs one of them.
+/// Adds a finding for each object in a process of musl that needs one of these.
 pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
     if walked.libc() != Libc::Musl {
         return;
@@ -22,7 +22,7 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
             continue;
         }
         let name = label(subject, closure, index);
-        let of = |code, message| Finding {
+        let make = |code, message| Finding {
             chain: chain(subject, closure, index),
             ..Finding::new(code, &name, message)
         };
@@ -30,32 +30,33 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
             let message = format!(
                 "`{name}` has packed relative relocations (DT_RELR), which the bundle's musl ignores, because it is older than 1.2.4: it crashes at start"
             );
-            findings.add(of(Code::RelrUnsupported, message).help(RELR_HELP));
+            findings.add(make(Code::RelrUnsupported, message).help(RELR_HELP));
         }
         if index > 0 && elf.alignment >= Alignment::Broken {
             let message = format!(
                 "`{name}` has a segment whose address and offset do not agree modulo the page size; musl maps other bytes there, and the program crashes"
             );
-            findings.add(of(Code::NotElf, message).help("link it with `-z max-page-size=4096`".to_owned()));
+            findings.add(make(Code::NotElf, message).help("link it with `-z max-page-size=4096`".to_owned()));
         }
         if elf.is_beyond_musl {
             let message = format!(
                 "`{name}` has a relocation of a type that musl's loader does not know, as of an indirect function (`ifunc`); it ends with \"unsupported relocation type\""
             );
-            findings.add(of(Code::NotElf, message).help(format!("build `{name}` for musl, without `ifunc`")));
+            findings
+                .add(make(Code::NotElf, message).help(format!("build `{name}` for musl, without `ifunc`")));
         }
         if reaches_what_comes_later(walked, index, elf) {
             let message = format!(
                 "`{name}` wants static thread-local storage when it is opened, which musl has for what is loaded at start alone; dlopen fails with \"initial-exec TLS resolves to dynamic definition\""
             );
             let help = format!("link `{name}` to the program, so that it is loaded at start");
-            findings.add(of(Code::StaticTls, message).help(help));
+            findings.add(make(Code::StaticTls, message).help(help));
         }
     }
 }
 
-/// Whether an opened library reaches thread-local storage by a fixed distance that is its own, or that of another
-/// library which was opened with it.
+/// Whether an opened library uses static thread-local storage of its own, or of another library that is opened with
+/// it.
 fn reaches_what_comes_later(walked: &Walked, index: usize, elf: &ElfFacts) -> bool {
     let objects = &walked.closure.objects;
     let Some(opening) = objects[index].opening.filter(|_| elf.tls.is_static) else { return false };
@@ -65,7 +66,7 @@ fn reaches_what_comes_later(walked: &Walked, index: usize, elf: &ElfFacts) -> bo
         || (reaches_others(elf) && with_it.any(|other| other.file.object.elf().is_some_and(has_some)))
 }
 
-/// Whether a musl is from before 1.2.4, which brought DT_RELR and took away the names of large files.
+/// Whether a musl is older than 1.2.4, which added DT_RELR and removed the names for large files.
 ///
 /// Source: WHATSNEW of musl, 1.2.4.
 fn is_before_1_2_4(libc: &ElfFacts) -> bool {

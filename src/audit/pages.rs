@@ -1,4 +1,4 @@
-//! One page of explanation for each kind of finding, as `explain --finding CODE` prints it.
+//! One page of explanation for each code, as `explain --finding CODE` prints it.
 
 use super::Code;
 
@@ -18,8 +18,8 @@ pages! {
     "template-unknown" "direct-upload-limit"
 }
 
-/// What a kind of finding means, why Lambda does that, how to see it, what to do: Markdown. Empty if nobody has
-/// written it, which a test forbids.
+/// Returns the page of a code in Markdown: its meaning, the cause, how to see it, what to do. A test checks that no
+/// page is empty.
 pub fn page(code: Code) -> &'static str {
     PAGES.iter().find(|(name, _)| *name == code.as_str()).map_or("", |(_, page)| page)
 }

@@ -1,4 +1,4 @@
-//! Findings about references that are bound to what the runtime's glibc has.
+//! Findings about references that are bound to older versions in the runtime's glibc.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::{Code, Finding, Severity};
 use crate::lambda::LambdaWorld;
 use crate::plan::{BoundTo, Rebound, ReboundFile};
 
-/// One finding for each file: a note if nothing can differ, else a warning that says what.
+/// Makes one finding for each file: a note if the behaviour is the same, else a warning that names the references.
 pub fn rebound_findings(program: &str, lambda: &LambdaWorld, files: &[ReboundFile]) -> Vec<Finding> {
     files.iter().map(|file| finding(file.library.as_deref().unwrap_or(program), lambda, file)).collect()
 }

@@ -1,4 +1,4 @@
-//! Findings that need no walk: the age of what is known of a runtime, AWS's dates for it, and the program's own
+//! Findings that need no walk: the age of the baseline, AWS's dates for the runtime, and the program's own
 //! architecture and age.
 
 use crate::audit::{Code, Finding};
@@ -6,7 +6,7 @@ use crate::baseline::{Baseline, DEFAULT_RUNTIME, names, runtimes};
 use crate::date;
 use crate::elf::{Arch, ElfFacts};
 
-/// A finding if the program is not for the asserted architecture.
+/// Returns a finding if the program is not for the architecture of `--arch`.
 pub fn arch_assertion(facts: &ElfFacts, wanted: Option<Arch>, name: &str) -> Option<Finding> {
     let (wanted, arch) = (wanted?, facts.arch()?);
     (wanted != arch).then(|| {
@@ -22,7 +22,7 @@ pub fn arch_assertion(facts: &ElfFacts, wanted: Option<Arch>, name: &str) -> Opt
     })
 }
 
-/// The runtime, or the baseline in its place, is not for the program's architecture.
+/// Reports that the runtime, or the baseline in its place, does not offer the program's architecture.
 pub fn arch_not_offered(name: &str, arch: Arch, runtime: &str, is_file: bool) -> Finding {
     let what = if is_file { "baseline" } else { "runtime" };
     let message = format!("`{name}` is for {arch}, which the {what} {runtime} does not offer");
@@ -32,16 +32,16 @@ pub fn arch_not_offered(name: &str, arch: Arch, runtime: &str, is_file: bool) ->
     })
 }
 
-/// A warning that `source` is newer than the program `name` at `path`, which was built from it.
+/// Warns that `source` is newer than the program `name` at `path`, which was built from it.
 pub fn stale_binary(name: &str, path: &str, source: &str) -> Finding {
     let message = format!("`{source}` is newer than `{path}`, which was built from it");
     Finding::new(Code::StaleBinary, name, message).help("build it again, or let `--build` do it")
 }
 
-/// AWS changes images every few weeks; libraries and version nodes come and go over years.
+/// AWS changes images every few weeks; libraries and symbol versions come and go over years.
 const DAYS_UNTIL_OLD: u64 = 365;
 
-/// Findings about the runtime itself; `today` is a day like `2026-11-21`.
+/// Returns the findings about the runtime itself; `today` is a date like `2026-11-21`.
 pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if date::days_between(&baseline.recorded, today) > DAYS_UNTIL_OLD {

@@ -1,4 +1,4 @@
-//! Findings about symbols: the references of a walk that are not known to be met.
+//! Findings about symbols: references of a walk that are not known to be satisfied.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::lambda::Walked;
 use crate::loader::{Undefined, Unmet};
 use crate::world::Object;
 
-/// What one finding is about: the references of an object to one library that fail in the same way.
+/// The key of one finding: an object's references to one library that fail in the same way.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Group {
     by: usize,
@@ -17,7 +17,7 @@ struct Group {
     at_start: bool,
 }
 
-/// Adds one finding for each object, library that it expects the symbols of, and fault.
+/// Adds one finding for each object, expected library and fault.
 pub(super) fn symbol_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
     let mut groups: BTreeMap<Group, Vec<&Undefined>> = BTreeMap::new();
     for undefined in &walked.undefined {
@@ -76,7 +76,7 @@ fn severity(subject: &Subject, group: &Group) -> Severity {
         {
             Severity::Note
         }
-        // Whoever made an archive had a build world that would tell; here there is none.
+        // An archive's author had the files that would answer this; they are not available here.
         Unmet::Unknown(_) if matches!(subject.owner, Owner::Archive) => Severity::Note,
         Unmet::Unknown(_) => Severity::Warning,
         _ if group.at_start => Severity::Error,
@@ -84,7 +84,7 @@ fn severity(subject: &Subject, group: &Group) -> Severity {
     }
 }
 
-/// What the sentence of a finding is made of.
+/// The parts of a finding's sentence.
 struct Words<'a> {
     by: &'a str,
     named: &'a str,
@@ -98,7 +98,7 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
         true => "it fails at start",
         false => "it fails when the first of them is called",
     };
-    let of = match &group.file {
+    let origin = match &group.file {
         Some(file) => format!("of `{file}`"),
         None => "of some library".to_owned(),
     };
@@ -108,10 +108,10 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             format!("`{by}` leaves {named} to the program that opens it; no library it loads defines it")
         }
         Unmet::Nowhere if is_of_system(walked, group.by) => format!(
-            "`{by}` of {} needs {named} {of}, which the file in the place of the runtime's own does not define; {when}",
+            "`{by}` of {} needs {named} {origin}, which the file in the place of the runtime's own does not define; {when}",
             subject.lambda.label()
         ),
-        Unmet::Nowhere => format!("`{by}` needs {named} {of}, which no library it loads defines; {when}"),
+        Unmet::Nowhere => format!("`{by}` needs {named} {origin}, which no library it loads defines; {when}"),
         Unmet::Unknown(libraries) => format!(
             "`{by}` needs {named}, and whether {} of {} defines it is not known",
             libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or "),

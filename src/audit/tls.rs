@@ -1,27 +1,27 @@
-//! Libraries that are opened at run time and want their thread-local storage in the block that was made at start.
+//! Libraries that are opened at run time and need thread-local storage in the block that is allocated at start.
 
 use super::{Code, Finding, Findings, Severity, Subject, chain, label};
 use crate::elf::{ElfFacts, Libc, Uses};
 use crate::lambda::Walked;
 use crate::world::Object;
 
-/// What glibc leaves in that block for libraries that come later, in bytes.
+/// The bytes that glibc reserves in that block for libraries that are opened later.
 ///
 /// Source: TLS_STATIC_SURPLUS, 64 + 16 * 100, in elf/dl-tls.c of glibc 2.17 and 2.26; 2.34 computes it from its
 /// tunables, to the same number by default (`_dl_tls_static_surplus_init`).
 const SURPLUS: u64 = 1664;
-/// What rounding the block up may leave beside that: its alignment less one byte. 48 were seen with glibc 2.36.
+/// The bytes that rounding up the block may add: its alignment less one byte. 48 were seen with glibc 2.36.
 const ROUNDING: u64 = 63;
-/// The alignment of the block, unless what is loaded at start wants more (TCB_ALIGNMENT).
+/// The alignment of the block, unless an object that is loaded at start needs more (TCB_ALIGNMENT).
 const ALIGN: u64 = 64;
-/// How much of the surplus descriptors may take (rtld.optional_static_tls).
+/// The part of the surplus that TLS descriptors may use (rtld.optional_static_tls).
 const OPTIONAL: u64 = 512;
 
-/// Adds a finding for each library that finds no room left by those opened before it.
+/// Adds a finding for each opened library for which no space is left by the libraries opened before it.
 ///
 /// Source: `_dl_try_allocate_static_tls` in glibc's elf/dl-reloc.c.
 pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
-    // musl makes room for each library anew, see `audit::musl`.
+    // musl allocates space for each library separately, see `audit::musl`.
     if walked.libc() == Libc::Musl {
         return;
     }
@@ -63,7 +63,7 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
     }
 }
 
-/// Whether an object reaches the storage of another by a fixed distance.
+/// Whether an object accesses another object's thread-local storage at a fixed offset.
 pub(super) fn reaches_others(elf: &ElfFacts) -> bool {
     let is_reference = |uses: Uses, is_defined: bool| uses.has(Uses::TLS) && !is_defined;
     elf.tls.is_static && elf.symbols.iter().any(|symbol| is_reference(symbol.uses, symbol.defined))

@@ -1,4 +1,4 @@
-//! Findings about version nodes and symbols: who needs what of whom, and what helps.
+//! Findings about symbol versions: which object needs which versions of which library, and what to do.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::plan::{Asked, Conflict, WhyNot};
 use crate::world::Object;
 
 pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
-    // One finding per needing object, answering object and kind of answer.
+    // One finding per needing object, providing object and kind of answer.
     let mut groups: BTreeMap<(usize, Code, Severity, String), Vec<&VersionCheck>> = BTreeMap::new();
     let mut damaged: BTreeMap<(usize, usize), Vec<&VersionCheck>> = BTreeMap::new();
     for check in &walked.checks {
-        // The library itself is missing, and that has been said.
+        // The library itself is missing, which is reported already.
         let absent = walked
             .closure
             .needs
@@ -32,7 +32,7 @@ pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mu
             VersionAnswer::NotThere | VersionAnswer::NoSuchFile => (Code::VersionTooNew, Severity::Warning),
             VersionAnswer::Later(_) => (Code::VersionRecent, Severity::Warning),
             VersionAnswer::Uncertain | VersionAnswer::Unknown => (Code::VersionUnknown, Severity::Warning),
-            // ld.so prints "no version information available" and goes on.
+            // ld.so prints "no version information available" and continues.
             VersionAnswer::NoVersions => (Code::VersionUnknown, Severity::Note),
         };
         match damaged_record(&walked.closure, check).filter(|_| severity == Severity::Error) {
@@ -59,8 +59,8 @@ pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mu
     }
 }
 
-/// The object whose version record an editor broke, if that is why a need is not met: it changed the name of a node
-/// and left the old name's hash beside it.
+/// Returns the object whose version record an editor damaged, if that is why a need is not met: the editor changed
+/// the name of a version and kept the old name's hash.
 fn damaged_record(closure: &Closure, check: &VersionCheck) -> Option<usize> {
     let need = &check.need;
     if !need.has_right_hash() {
@@ -72,7 +72,7 @@ fn damaged_record(closure: &Closure, check: &VersionCheck) -> Option<usize> {
     elf.verdef.iter().any(|def| is_meant(def) && !def.has_right_hash()).then_some(answering)
 }
 
-/// Needs that nothing meets because of a record in `file` that no linker wrote: an older library would not help.
+/// Reports needs that nothing meets because a record in `file` is damaged: an older library would not help.
 fn damaged_finding(
     subject: &Subject,
     closure: &Closure,
@@ -103,7 +103,7 @@ fn damaged_finding(
     finding
 }
 
-/// Both needs: what the program's side wants, and what the system's side may want.
+/// Reports both needs: what the program's side needs, and what the runtime's side may need.
 fn repair_conflict(
     subject: &Subject,
     walked: &Walked,
@@ -135,7 +135,7 @@ fn repair_conflict(
     finding
 }
 
-/// Wishes (`--bundle-lib`) that cannot be granted, and files that take a SONAME which they must not have.
+/// Reports refused pins (`--bundle-lib`), and files that take a SONAME that they must not have.
 pub(super) fn refused_pins(subject: &Subject, findings: &mut Findings) {
     let lambda = subject.lambda.label();
     for (soname, conflict) in &subject.build.conflicts {
@@ -163,7 +163,7 @@ pub(super) fn refused_pins(subject: &Subject, findings: &mut Findings) {
     }
 }
 
-/// Why our copy cannot take the place of the system's.
+/// Explains why the bundle's copy cannot take the place of the runtime's.
 fn why_not(subject: &Subject, conflict: &Conflict) -> String {
     let soname = &conflict.soname;
     let lambda = subject.lambda.label();
@@ -186,7 +186,7 @@ fn why_not(subject: &Subject, conflict: &Conflict) -> String {
     }
 }
 
-/// Files of an archive in the place of one of the runtime's for the runtime's own libraries, too.
+/// Reports an archive's files that the runtime's own libraries get in place of the runtime's.
 pub(super) fn takers(subject: &Subject, walked: &Walked, findings: &mut Findings) {
     for taker in crate::plan::doubtful_takers(subject.lambda, walked, subject.members) {
         let (by_label, soname) = (taker.name, taker.soname);
@@ -277,7 +277,7 @@ fn version_finding(
     finding.chain = chain(subject, closure, by);
     if severity == Severity::Error || code == Code::VersionRecent {
         finding.help = match finding.versions.as_slice() {
-            // It is how the linker says that it packed the relocations, whatever glibc it linked against.
+            // The linker marks packed relocations with this version, whatever glibc it links against.
             [only] if only == "GLIBC_ABI_DT_RELR" && by == 0 => Some(RELR_HELP.to_owned()),
             _ => Some(version_help(subject, walked, by, &by_label, file, &finding.versions)),
         };
@@ -285,7 +285,7 @@ fn version_finding(
     finding
 }
 
-/// What helps depends on who needs the version: the program can be rebuilt, a library must be replaced.
+/// Chooses the help by the object that needs the version: the program can be rebuilt, a library must be replaced.
 fn version_help(
     subject: &Subject,
     walked: &Walked,
@@ -316,7 +316,7 @@ fn version_help(
         (Owner::Archive, 0, false) => {
             format!("build it against the `{file}` of the runtime, or an older one")
         }
-        // What `--repair auto` would have done, the linker can do.
+        // The linker can do what `--repair auto` would have done.
         (Owner::Cargo { .. }, 0, false) if !subject.build.may_edit => format!(
             "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
             crate::layout::Layout::function().pinned_path()
@@ -348,7 +348,7 @@ fn bundling_helps(subject: &Subject, file: &str, versions: &[String]) -> bool {
     is_glibc_part(file) && versions.iter().all(offers)
 }
 
-/// The commands that build the program for an older glibc, or for musl where that has all it needs.
+/// Returns the commands that build the program for an older glibc, or for musl if musl has all it needs.
 fn rebuild(subject: &Subject) -> String {
     let Owner::Cargo { target, profile, package } = subject.owner else {
         unreachable!("only cargo's programs are built by cargo");

@@ -3,20 +3,20 @@
 use super::{File, Scene};
 use crate::audit::{Code, Finding};
 
-/// Where Amazon Linux has them.
+/// The path of the certificates on Amazon Linux.
 const BUNDLE: &str = "/etc/pki/tls/certs/ca-bundle.crt";
-/// Directories with a `cert.pem` on Amazon Linux; the second is a link to the first's.
+/// Directories with a `cert.pem` on Amazon Linux; the second links to the file in the first.
 const THERE: [&str; 2] = ["/etc/pki/tls", "/etc/ssl"];
-/// Debian's name of the file.
+/// The path of the file on Debian.
 const DEBIAN: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Where Amazon Linux has certificates.
+/// The directory of the certificates on Amazon Linux.
 pub(super) const PLACE: &str = "/etc/pki/tls";
 
-/// A file of OpenSSL's source, in its messages.
+/// A file of OpenSSL's source, which its messages name.
 pub(super) const OPENSSL: &str = "ssl/ssl_lib.c";
 
-/// The functions that have OpenSSL look where it was built to.
+/// The functions that make OpenSSL read its built-in directory.
 const OPENSSL_DEFAULT: [&str; 5] = [
     "SSL_CTX_set_default_verify_paths",
     "SSL_CTX_set_default_verify_file",
@@ -24,11 +24,11 @@ const OPENSSL_DEFAULT: [&str; 5] = [
     "X509_STORE_set_default_paths",
     "X509_STORE_set_default_paths_ex",
 ];
-/// The function that has GnuTLS do so.
+/// The function that makes GnuTLS do so.
 const GNUTLS_DEFAULT: [&str; 1] = ["gnutls_certificate_set_x509_system_trust"];
 
 pub fn lint(scene: &Scene) -> Vec<Finding> {
-    // Who knows the place tells the library, as the `openssl-probe` crate does.
+    // A program that contains the path sets it itself, as `openssl-probe` does.
     if scene.program.holds(PLACE) {
         return Vec::new();
     }
@@ -37,14 +37,14 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
 
 fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
     let asks = |functions: &[&str]| {
-        // libssl passes the question on to libcrypto for others.
+        // libssl only passes the call on to libcrypto.
         let mut askers = scene.files().filter(|asker| !asker.is_library("libssl"));
         askers.any(|asker| functions.iter().any(|function| asker.imports(function)))
     };
     if file.is_library("libcrypto") && asks(&OPENSSL_DEFAULT) {
         return openssl(file, format!("OpenSSL in `{}`", file.name));
     }
-    // libcrypto has the path, whether anybody connects or not; then libssl is there.
+    // libcrypto contains the path whether anything connects or not; a program that connects has libssl, too.
     if scene.is_program(file) && file.holds(OPENSSL) {
         return openssl(file, format!("OpenSSL, which is linked into `{}`,", file.name));
     }

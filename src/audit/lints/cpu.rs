@@ -6,7 +6,7 @@ use crate::elf::Arch;
 use crate::lambda::Walked;
 use crate::loader::Loaded;
 
-/// Values of GCC's `-march` that are beyond x86-64-v3, by their starts.
+/// Prefixes of GCC's `-march` values that are beyond x86-64-v3.
 ///
 /// Source: "x86 Options" in the manual of GCC 14.
 const X86_BEYOND: &[&str] = &[
@@ -37,7 +37,7 @@ const X86_BEYOND: &[&str] = &[
     "znver5",
 ];
 
-/// Values of GCC's `-march` and `-mcpu` that are beyond Armv8.2, which Graviton2 has, by their starts.
+/// Prefixes of GCC's `-march` and `-mcpu` values that are beyond Armv8.2, which Graviton2 has.
 ///
 /// Source: "AArch64 Options" in the manual of GCC 14.
 const ARM_BEYOND: &[&str] = &[
@@ -92,13 +92,13 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
     findings
 }
 
-/// Whether a file's notes ask for more than all processors have, and no walk has the answer: ld.so refuses it, or it is
-/// in a directory that is only searched where the processor is good enough.
+/// Whether a file's notes ask for more than all processors have, and no walk answers it. A walk does if ld.so refuses
+/// the file, or if the file is in a directory that is searched only on better processors.
 fn is_open_question(scene: &Scene, file: &File) -> bool {
     let place_in = |walked: &Walked| {
-        let is_it =
+        let is_this_file =
             |object: &Loaded| object.file.object.elf().is_some_and(|elf| std::ptr::eq(elf, file.facts));
-        walked.closure.objects.iter().position(is_it)
+        walked.closure.objects.iter().position(is_this_file)
     };
     let mut loading = scene.walks.iter().filter_map(|walked| Some((walked, place_in(walked)?))).peekable();
     let is_known = loading.peek().is_some()
@@ -118,9 +118,9 @@ fn finding(file: &File, what: &str) -> Finding {
     Finding::new(Code::CpuLevel, &file.name, message).help(help)
 }
 
-/// The first option that GCC noted of a compilation and that is in the list; `native` is noted as what it meant.
+/// Returns the first listed option that GCC recorded for a compilation; for `native` GCC records the real processor.
 ///
-/// GCC alone does: neither rustc nor clang leaves a trace of its target's processor.
+/// Only GCC does this: rustc and clang leave no trace of the target processor.
 fn compiled_for(file: &File, beyond: &[&str]) -> Option<String> {
     let option = |text: &str| {
         let mut words = text.strip_prefix("GNU ")?.split_whitespace();
@@ -136,5 +136,5 @@ fn compiled_for(file: &File, beyond: &[&str]) -> Option<String> {
         .find_map(|mark| option(&file.c_string(mark, |text| option(text).is_some())?))
 }
 
-/// How GCC notes the processor that it compiles for.
+/// The options by which GCC records the processor that it compiles for.
 pub(super) const OPTIONS: [&str; 2] = [" -march=", " -mcpu="];

@@ -4,17 +4,17 @@ use super::{File, Scene};
 use crate::audit::{Code, Finding, Severity};
 use crate::elf::Libc;
 
-/// A library with what it wants.
+/// A library and the files it needs.
 struct Companion {
     /// The library's name up to its version.
     stem: &'static str,
-    /// What it wants, and where it looks.
+    /// What it needs, and where it looks.
     wants: &'static str,
-    /// A part of the path of a file in the bundle that shows that it was brought.
+    /// A part of a path in the bundle that shows that the files are included.
     sign: &'static str,
-    /// How to bring it.
+    /// How to include them.
     help: &'static str,
-    /// It does nothing useful without; else some of its functions do.
+    /// Whether the library is useless without them; else only some of its functions are.
     is_vital: bool,
 }
 
@@ -28,7 +28,7 @@ const fn row(
     Companion { stem, wants, sign, help, is_vital }
 }
 
-/// Debian's paths stand for those of other systems.
+/// The paths are Debian's; other systems have similar ones.
 const TABLE: &[Companion] = &[
     row(
         "libproj",
@@ -88,7 +88,7 @@ const TABLE: &[Companion] = &[
     ),
 ];
 
-/// glibc's iconv knows Unicode, ASCII and Latin 1 (as of 2.3x) by itself; the rest are modules.
+/// glibc's iconv has Unicode, ASCII and Latin 1 (as of 2.3x) built in; the rest are modules.
 const GCONV: Companion = row(
     "libc",
     "modules for character sets beyond Unicode (`/usr/lib/*/gconv`)",
@@ -97,7 +97,7 @@ const GCONV: Companion = row(
     true,
 );
 
-/// The stand-in for ICU's data is a few pages, the data itself some 30 MB.
+/// The size limit of ICU's stub for its data: it has a few pages, the data itself some 30 MB.
 const ICU_STUB_BYTES: u64 = 1 << 20;
 const ICU: Companion = row(
     "libicudata",
@@ -132,7 +132,7 @@ fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
     }
     let message = format!("`{}` wants {}, which the bundle does not have", library.name, companion.wants);
     let mut finding = Finding::new(Code::CompanionData, &library.name, message).help(companion.help);
-    // Who asks for a library by name uses it; what another library brings may lie idle.
+    // A library that the program itself needs is used; one that another library brings may not be.
     let is_asked_for = scene.program.facts.needed.contains(&library.name) || companion.stem == GCONV.stem;
     if !(companion.is_vital && is_asked_for) {
         finding.severity = Severity::Note;

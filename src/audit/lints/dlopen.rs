@@ -1,4 +1,4 @@
-//! `dlopen`: libraries that are opened at run time, which no header names, and which nothing ships.
+//! `dlopen`: libraries that are opened at run time, which no header names and nothing ships.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::audit::{Code, Finding, Severity};
 use crate::baseline::is_glibc_part;
 use crate::elf;
 
-/// One entry of a note, as the UAPI group's specification has it.
+/// One entry of a note, as the UAPI group's specification defines it.
 #[derive(Deserialize)]
 struct NoteEntry {
     soname: Vec<String>,
@@ -25,10 +25,10 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
 
 fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
     let entries: Vec<NoteEntry> =
-        // A note of another form informs nobody.
+        // A note in another format is ignored.
         file.facts.dlopen_notes.iter().filter_map(|note| serde_json::from_str::<Vec<NoteEntry>>(note).ok()).flatten().collect();
     if !entries.is_empty() {
-        // Who writes notes names all that is opened.
+        // A file with notes names all libraries that it opens.
         return by_notes(scene, file, entries);
     }
     if !file.imports("dlopen") {
@@ -44,7 +44,7 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
         .flat_map(library_names)
         .filter(|name| !needed(name))
         .collect();
-    // Of several versions of a library, one is enough.
+    // One of several versions of a library is enough.
     let mut by_stem: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for name in &names {
         let stem = name.split(".so").next().unwrap_or(name);
@@ -102,10 +102,10 @@ fn quoted(names: &[&str]) -> String {
 
 /// More names than any program opens.
 const MAX_NAMES: usize = 256;
-/// Longer names are none.
+/// Longer names are ignored.
 const MAX_NAME: usize = 64;
 
-/// Names such as `libz.so.1`, in C's texts and in Rust's, which follow each other without a mark.
+/// Finds names such as `libz.so.1`, also in Rust's texts, which follow each other without a separator.
 fn library_names(constants: &[u8]) -> impl Iterator<Item = String> {
     memchr::memmem::find_iter(constants, b".so.").filter_map(|at| name_around(constants, at)).take(MAX_NAMES)
 }
@@ -115,7 +115,7 @@ fn name_around(constants: &[u8], at: usize) -> Option<String> {
     let head = &constants[at.saturating_sub(MAX_NAME)..at];
     let start = head.iter().rposition(|byte| !of_name(byte));
     let head = &head[start.map_or(0, |at| at + 1)..];
-    // Behind a mark the name is whole; else another text may stand before it.
+    // After a separator the name is complete; else another text may stand before it.
     let is_whole = start.is_some() && head.starts_with(b"lib");
     let begin = if is_whole { 0 } else { memchr::memmem::rfind(head, b"lib")? };
     let stem = std::str::from_utf8(&head[begin..]).ok().filter(|stem| stem.len() > "lib".len())?;

@@ -5,12 +5,12 @@ use crate::audit::{Code, Finding};
 use crate::baseline;
 use crate::elf::Linkage;
 
-/// What every client of the Runtime API has: the variable with its address, the path of its requests.
+/// The texts in every client of the Runtime API: the variable with its address, and the path of its requests.
 ///
 /// Source: "Using the Lambda runtime API" in AWS's developer guide.
 pub(super) const SIGNS: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "2018-06-01/runtime"];
 
-/// What packs a program so that its texts cannot be read.
+/// The mark of a packer, after which a program's texts cannot be read.
 pub(super) const PACKED: &str = "UPX!";
 
 pub fn lint(scene: &Scene) -> Option<Finding> {
@@ -18,7 +18,7 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     if program.facts.linkage() == Linkage::SharedLibrary {
         return None;
     }
-    // Where a language's own program asks for requests, others are its tools.
+    // If a language's own program asks for requests, other programs are its tools.
     if !baseline::starts_bootstrap(&scene.subject.lambda.baseline.runtime) {
         return None;
     }
@@ -26,7 +26,8 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     if has_sign(program) || program.holds(PACKED) {
         return None;
     }
-    // A library that asks in the program's place is called by it, and finds the address in the environment.
+    // A library that asks in the program's place is called by the program, and reads the address from the
+    // environment.
     let is_called =
         |library: &&File| program.facts.needed.contains(&library.name) && library.imports("getenv");
     let mut libraries = scene.libraries.iter().filter(is_called);

@@ -4,26 +4,27 @@ use crate::archive::Content;
 use crate::audit::{Code, Finding};
 use crate::include::{self, Included};
 
-/// So much of a file is looked at for secrets.
+/// The number of bytes of a file that are searched for secrets.
 const SEARCHED: u64 = 1 << 18;
 
-/// Warns of files that nobody named and that look like secrets, here or by the names of the directories they are from.
+/// Warns of files that nobody named and that look like secrets, by their content or by the names of their
+/// directories.
 pub fn secrets(included: &[Included], name: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut known: Vec<(&str, &str)> = Vec::new();
     for file in included.iter().filter(|file| !file.is_named) {
-        // Keys stand in the front of files. One that has gone is an error to who ships it.
+        // Keys are at the start of files. A missing file is reported when the bundle is written.
         let bytes = match &file.content {
             Content::Link(_) => Default::default(),
             content => content.read(0..content.n_bytes().min(SEARCHED)).unwrap_or_default(),
         };
         let bytes = &*bytes;
-        // `--include .aws=conf`: the name of what was asked for may not be in the archive.
+        // `--include .aws=conf`: the directory that was named may not appear in the archive.
         let n_parts = file.name.split('/').count() + 1;
         let start = file.source.as_str().rmatch_indices('/').nth(n_parts - 1).map_or(0, |(at, _)| at);
         let by_source = || include::suspicious_part(&file.source.as_str()[start..], bytes);
         let Some(part) = include::suspicious_part(&file.name, bytes).or_else(by_source) else { continue };
-        // A repository has thousands of files; one is enough.
+        // A repository has thousands of files; one finding is enough.
         if known.contains(&(&file.by, part)) {
             continue;
         }

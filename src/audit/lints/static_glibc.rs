@@ -4,7 +4,7 @@ use super::{Scene, text};
 use crate::audit::{Code, Finding};
 use crate::elf::{self, Libc, Linkage, sections};
 
-/// Functions that ask the name service switch, which loads its modules with dlopen.
+/// Functions that use the name service switch, which loads its modules with dlopen.
 ///
 /// Source: the functions for which GNU ld warns ("in statically linked applications requires at runtime the
 /// shared libraries from the glibc version used for linking"), the reentrant forms left out.
@@ -26,8 +26,8 @@ const NSS: &[&str] = &[
     "getnetbyname",
 ];
 
-/// Loads its modules of character sets in the same way. (`dlopen` itself is in every static program: stdio
-/// brings it.)
+/// iconv loads its character set modules in the same way. (`dlopen` itself is in every static program, because of
+/// stdio.)
 const ICONV: &str = "iconv_open";
 
 pub fn lint(scene: &Scene) -> Option<Finding> {
@@ -58,7 +58,7 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     )
 }
 
-/// The functions that `.symtab` names.
+/// Returns these functions if `.symtab` has them.
 fn functions(bytes: &[u8]) -> Vec<&'static str> {
     let known = |name: &[u8]| {
         let name = name.strip_suffix(b"_r").unwrap_or(name);
@@ -67,7 +67,7 @@ fn functions(bytes: &[u8]) -> Vec<&'static str> {
     sections::defined_symbols(bytes).filter_map(known).collect()
 }
 
-/// Whether the texts of the name service switch are there, also in a stripped program.
+/// Whether the texts of the name service switch are present; a stripped program has them, too.
 fn asks_nss(bytes: &[u8]) -> bool {
     let has = |wanted| elf::constants(bytes).iter().any(|constants| text::holds(constants, wanted));
     has("/etc/nsswitch.conf") && has("libnss_")

@@ -2,22 +2,22 @@
 
 use std::ops::Range;
 
-/// Longer texts are not looked at as a whole.
+/// Only this many bytes of a longer text are examined.
 pub const MAX_TEXT: usize = 4096;
-/// More finds than these are not looked at.
+/// At most this many matches are examined.
 const MAX_FINDS: usize = 4096;
 
-/// Whether the bytes hold this.
+/// Whether the bytes contain this text.
 pub fn holds(bytes: &[u8], wanted: &str) -> bool {
     memchr::memmem::find(bytes, wanted.as_bytes()).is_some()
 }
 
-/// Which of some texts, of which none is a part of another, the pieces hold; one pass over the bytes.
+/// Which of some texts the pieces contain, in one pass; no text may be a part of another.
 pub fn which<'a, const N: usize>(
     texts: [&str; N],
     pieces: impl Iterator<Item = std::borrow::Cow<'a, [u8]>>,
 ) -> [bool; N] {
-    // There is none for processors without vector instructions.
+    // The packed searcher does not exist for processors without vector instructions.
     let searcher = aho_corasick::packed::Searcher::new(texts);
     let mut found = [false; N];
     for piece in pieces {
@@ -40,7 +40,7 @@ pub fn which<'a, const N: usize>(
     found
 }
 
-/// The texts, as C ends them, that hold `wanted` in a place `within` these: from the NUL before it to the one behind it.
+/// Returns the NUL-terminated texts that contain `wanted` in a place `within` these bytes.
 pub fn c_strings<'a>(
     bytes: &'a [u8],
     within: Range<usize>,
