@@ -13,6 +13,7 @@
 mod faults;
 mod notes;
 mod read;
+pub(crate) mod records;
 mod relocations;
 pub mod sections;
 mod symbols;

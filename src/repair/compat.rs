@@ -11,7 +11,30 @@
 //! versions is only for files that a version need names (`check_match` in elf/dl-lookup.c), and no need names this
 //! object.
 
+use std::ops::Range;
+
+use goblin::elf::header::{
+    EI_CLASS, EI_DATA, EI_VERSION, ELFCLASS64, ELFDATA2LSB, ELFMAG, EV_CURRENT, SELFMAG,
+};
+use goblin::elf64::dynamic::{
+    DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_HASH, DT_NEEDED, DT_NULL, DT_RELA, DT_RELAENT, DT_RELASZ,
+    DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMENT, DT_SYMTAB, Dyn, SIZEOF_DYN,
+};
+use goblin::elf64::header::{ET_DYN, Header, SIZEOF_EHDR};
+use goblin::elf64::program_header::{
+    PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_STACK, PT_LOAD, ProgramHeader, SIZEOF_PHDR,
+};
+use goblin::elf64::reloc::{R_AARCH64_GLOB_DAT, R_X86_64_GLOB_DAT, Rela};
+use goblin::elf64::section_header::{
+    SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, SHT_DYNAMIC, SHT_DYNSYM, SHT_HASH, SHT_PROGBITS, SHT_RELA,
+    SHT_STRTAB, SIZEOF_SHDR, SectionHeader,
+};
+use goblin::elf64::sym::{SIZEOF_SYM, STB_GLOBAL, STT_FUNC, Sym};
+use scroll::Endian;
+use scroll::ctx::{SizeWith, TryIntoCtx};
+
 use crate::elf::Arch;
+use crate::elf::records::encode;
 
 /// The SONAME and file name of the object.
 pub const COMPAT: &str = "liblambda-bundle-compat.so.1";
@@ -50,9 +73,13 @@ const PAGE: u64 = 0x1_0000;
 /// The space for code: the slots are this and [`PAGE`] after its start.
 const CODE_SIZE: u64 = 0x400;
 
-const SYMBOL: u64 = 24;
-const RELOCATION: u64 = 24;
+const SYMBOL: u64 = SIZEOF_SYM as u64;
+const RELOCATION: u64 = size_of::<Rela>() as u64;
 const BUCKETS: u32 = 16;
+const SEGMENTS: usize = 4;
+
+/// The index of the section with the code.
+const TEXT: u16 = 5;
 
 /// Returns the bytes of the object.
 pub fn compat_object(arch: Arch) -> Vec<u8> {
@@ -60,74 +87,109 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
         Arch::X86_64 => include_bytes!("compat/x86_64.bin"),
         Arch::Arm64 => include_bytes!("compat/aarch64.bin"),
     };
-    let mut file = Writer { bytes: vec![0; 64 + 56 * 4], sections: Vec::new() };
+    let mut file = Writer { bytes: vec![0; SIZEOF_EHDR + SIZEOF_PHDR * SEGMENTS], sections: Vec::new() };
     let mut strings = Strings { bytes: vec![0] };
     let (soname, libc) = (strings.add(COMPAT), strings.add("libc.so.6"));
-    let names: Vec<u64> = CALLED.iter().map(|name| strings.add(name)).collect();
-    let functions: Vec<u64> = FUNCTIONS.iter().map(|function| strings.add(function.name)).collect();
+    let names: Vec<u32> = CALLED.iter().map(|name| strings.add(name)).collect();
+    let functions: Vec<u32> = FUNCTIONS.iter().map(|function| strings.add(function.name)).collect();
 
-    let hash = file.begin(Kind { name: ".hash", kind: 5, flags: 2, link: 2, info: 0, entry: 4 }, 8);
-    file.words(&hash_table());
+    let hash = file.begin(".hash", section(SHT_HASH, SHF_ALLOC, 2, 0), 8);
+    for word in hash_table() {
+        file.append(word);
+    }
     let count = 1 + CALLED.len() + FUNCTIONS.len();
     let symbols =
-        file.begin(Kind { name: ".dynsym", kind: 11, flags: 2, link: 3, info: 1, entry: SYMBOL }, 8);
+        file.begin(".dynsym", SectionHeader { sh_info: 1, ..section(SHT_DYNSYM, SHF_ALLOC, 3, SYMBOL) }, 8);
     let code_at = (symbols + SYMBOL * count as u64 + strings.bytes.len() as u64 + 2 * RELOCATION + 8)
         .next_multiple_of(64);
-    file.bytes.extend([0; SYMBOL as usize]);
-    for name in &names {
-        file.words(&[*name as u32, 0x12, 0, 0, 0, 0]);
+    file.append(Sym::default());
+    let function = Sym { st_info: STB_GLOBAL << 4 | STT_FUNC, ..Sym::default() };
+    for name in names {
+        file.append(Sym { st_name: name, ..function });
     }
     let places = places(arch);
-    for (index, name) in functions.iter().enumerate() {
-        let end =
-            places.iter().copied().filter(|place| *place > places[index]).min().unwrap_or(code.len() as u64);
-        // STB_GLOBAL, STT_FUNC; the code is in the fifth section.
-        file.words(&[*name as u32, 0x12 | 5 << 16, (code_at + places[index]) as u32, 0]);
-        file.words(&[(end - places[index]) as u32, 0]);
+    for (name, place) in functions.into_iter().zip(&places) {
+        let end = places.iter().filter(|other| *other > place).min().copied().unwrap_or(code.len() as u64);
+        file.append(Sym {
+            st_name: name,
+            st_shndx: TEXT,
+            st_value: code_at + place,
+            st_size: end - place,
+            ..function
+        });
     }
-    let strings_at = file.begin(Kind { name: ".dynstr", kind: 3, flags: 2, link: 0, info: 0, entry: 0 }, 1);
+    let strings_at = file.begin(".dynstr", section(SHT_STRTAB, SHF_ALLOC, 0, 0), 1);
     file.bytes.extend(&strings.bytes);
     let slots = PAGE + code_at + CODE_SIZE;
-    let relocations =
-        file.begin(Kind { name: ".rela.dyn", kind: 4, flags: 2, link: 2, info: 0, entry: 24 }, 8);
-    let glob_dat: u64 = match arch {
-        Arch::X86_64 => 6,
-        Arch::Arm64 => 1025,
+    let relocations = file.begin(".rela.dyn", section(SHT_RELA, SHF_ALLOC, 2, RELOCATION), 8);
+    let glob_dat = match arch {
+        Arch::X86_64 => R_X86_64_GLOB_DAT,
+        Arch::Arm64 => R_AARCH64_GLOB_DAT,
     };
     for index in 0..CALLED.len() as u64 {
-        file.longs(&[slots + index * 8, (index + 1) << 32 | glob_dat, 0]);
+        let r_info = (index + 1) << 32 | u64::from(glob_dat);
+        file.append(Rela { r_offset: slots + index * 8, r_info, r_addend: 0 });
     }
-    let start = file.begin(Kind { name: ".text", kind: 1, flags: 6, link: 0, info: 0, entry: 0 }, 64);
+    let start = file.begin(".text", section(SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, 0), 64);
     debug_assert_eq!(start, code_at, "the symbols are right");
     file.bytes.extend(code);
     let code_end = file.end();
 
     file.bytes.resize((code_at + CODE_SIZE) as usize, 0);
-    let data = file.begin(Kind { name: ".got", kind: 1, flags: 3, link: 0, info: 0, entry: 8 }, 8);
-    file.longs(&[0, 0]);
-    let dynamic = file.begin(Kind { name: ".dynamic", kind: 6, flags: 3, link: 3, info: 0, entry: 16 }, 8);
-    file.longs(&[1, libc, 14, soname, 4, hash, 5, strings_at, 6, symbols]);
-    file.longs(&[10, strings.bytes.len() as u64, 11, SYMBOL]);
-    file.longs(&[7, relocations, 8, RELOCATION * CALLED.len() as u64, 9, RELOCATION]);
-    // DF_BIND_NOW and DF_1_NOW, then the end.
-    file.longs(&[30, 8, 0x6fff_fffb, 1, 0, 0]);
+    let data = file.begin(".got", section(SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 0, 8), 8);
+    for _ in CALLED {
+        file.append(0u64);
+    }
+    let dynamic =
+        file.begin(".dynamic", section(SHT_DYNAMIC, SHF_ALLOC | SHF_WRITE, 3, SIZEOF_DYN as u64), 8);
+    let entries = [
+        (DT_NEEDED, libc.into()),
+        (DT_SONAME, soname.into()),
+        (DT_HASH, hash),
+        (DT_STRTAB, strings_at),
+        (DT_SYMTAB, symbols),
+        (DT_STRSZ, strings.bytes.len() as u64),
+        (DT_SYMENT, SYMBOL),
+        (DT_RELA, relocations),
+        (DT_RELASZ, RELOCATION * CALLED.len() as u64),
+        (DT_RELAENT, RELOCATION),
+        (DT_FLAGS, DF_BIND_NOW),
+        (DT_FLAGS_1, DF_1_NOW),
+        (DT_NULL, 0),
+    ];
+    for (d_tag, d_val) in entries {
+        file.append(Dyn { d_tag, d_val });
+    }
     let end = file.end();
 
     let segments = [
-        Segment { kind: 1, flags: 5, offset: 0, address: 0, size: code_end, align: PAGE },
-        Segment { kind: 1, flags: 6, offset: data, address: PAGE + data, size: end - data, align: PAGE },
-        Segment {
-            kind: 2,
-            flags: 6,
-            offset: dynamic,
-            address: PAGE + dynamic,
-            size: end - dynamic,
-            align: 8,
-        },
-        // PT_GNU_STACK: the stack is not executable.
-        Segment { kind: 0x6474_e551, flags: 6, offset: 0, address: 0, size: 0, align: 16 },
+        segment(PT_LOAD, PF_R | PF_X, 0..code_end, 0, PAGE),
+        segment(PT_LOAD, PF_R | PF_W, data..end, PAGE, PAGE),
+        segment(PT_DYNAMIC, PF_R | PF_W, dynamic..end, PAGE, 8),
+        // The stack is not executable.
+        segment(PT_GNU_STACK, PF_R | PF_W, 0..0, 0, 16),
     ];
-    file.finish(arch, &segments, data)
+    file.finish(arch, segments, data)
+}
+
+/// A section header without its name and places.
+fn section(sh_type: u32, flags: u32, sh_link: u32, sh_entsize: u64) -> SectionHeader {
+    SectionHeader { sh_type, sh_flags: flags.into(), sh_link, sh_entsize, ..SectionHeader::default() }
+}
+
+/// The header of a segment whose addresses are its offsets in the file and `distance`.
+fn segment(p_type: u32, p_flags: u32, file: Range<u64>, distance: u64, p_align: u64) -> ProgramHeader {
+    let (address, size) = (file.start + distance, file.end - file.start);
+    ProgramHeader {
+        p_type,
+        p_flags,
+        p_offset: file.start,
+        p_vaddr: address,
+        p_paddr: address,
+        p_filesz: size,
+        p_memsz: size,
+        p_align,
+    }
 }
 
 fn places(arch: Arch) -> Vec<u64> {
@@ -166,38 +228,17 @@ struct Strings {
 }
 
 impl Strings {
-    fn add(&mut self, text: &str) -> u64 {
-        let at = self.bytes.len() as u64;
+    fn add(&mut self, text: &str) -> u32 {
+        let at = self.bytes.len() as u32;
         self.bytes.extend(text.bytes().chain([0]));
         at
     }
 }
 
-/// The fields of a section header except places: name, `sh_type`, `sh_flags`, `sh_link`, `sh_info`, `sh_entsize`.
-struct Kind {
-    name: &'static str,
-    kind: u32,
-    flags: u64,
-    link: u32,
-    info: u32,
-    entry: u64,
-}
-
+/// A section. Its header gets its name and its address at the end.
 struct Section {
-    kind: Kind,
-    offset: u64,
-    align: u64,
-    /// One past the last byte of the section; 0 until the section is ended.
-    end: u64,
-}
-
-struct Segment {
-    kind: u32,
-    flags: u32,
-    offset: u64,
-    address: u64,
-    size: u64,
-    align: u64,
+    name: &'static str,
+    header: SectionHeader,
 }
 
 struct Writer {
@@ -207,62 +248,84 @@ struct Writer {
 
 impl Writer {
     /// Begins a section; returns its place in the file.
-    fn begin(&mut self, kind: Kind, align: u64) -> u64 {
+    fn begin(&mut self, name: &'static str, header: SectionHeader, align: u64) -> u64 {
         self.end();
         let offset = (self.bytes.len() as u64).next_multiple_of(align);
         self.bytes.resize(offset as usize, 0);
-        self.sections.push(Section { kind, offset, align, end: 0 });
+        self.sections.push(Section {
+            name,
+            header: SectionHeader { sh_offset: offset, sh_addralign: align, ..header },
+        });
         offset
     }
 
-    /// Ends the section that was begun last; returns its end.
+    /// Ends the section that was begun last, unless it was ended before; returns its end.
     fn end(&mut self) -> u64 {
         let end = self.bytes.len() as u64;
-        if let Some(section) = self.sections.last_mut().filter(|section| section.end == 0) {
-            section.end = end;
+        if let Some(Section { header, .. }) =
+            self.sections.last_mut().filter(|section| section.header.sh_size == 0)
+        {
+            header.sh_size = end - header.sh_offset;
         }
         end
     }
 
-    fn words(&mut self, words: &[u32]) {
-        self.bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-    }
-
-    fn longs(&mut self, longs: &[u64]) {
-        self.bytes.extend(longs.iter().flat_map(|long| long.to_le_bytes()));
+    fn append<T>(&mut self, record: T)
+    where
+        T: TryIntoCtx<Endian, Error = scroll::Error> + SizeWith<Endian>,
+    {
+        let at = self.bytes.len();
+        self.bytes.resize(at + T::size_with(&scroll::LE), 0);
+        encode(&mut self.bytes, at, record);
     }
 
     /// Writes the headers. Sections from `data` on are in the second segment.
-    fn finish(mut self, arch: Arch, segments: &[Segment], data: u64) -> Vec<u8> {
+    fn finish(mut self, arch: Arch, segments: [ProgramHeader; SEGMENTS], data: u64) -> Vec<u8> {
         let mut names = Strings { bytes: vec![0] };
         let names_at = self.bytes.len() as u64;
-        let mut headers: Vec<u64> = vec![0; 8];
-        for Section { kind, offset, align, end } in &self.sections {
-            let size = end - offset;
-            let address = if *offset >= data { PAGE + offset } else { *offset };
-            headers.extend([names.add(kind.name) | u64::from(kind.kind) << 32, kind.flags, address, *offset]);
-            headers.extend([size, u64::from(kind.link) | u64::from(kind.info) << 32, *align, kind.entry]);
+        let mut headers = vec![SectionHeader::default()];
+        for Section { name, header } in &self.sections {
+            let distance = if header.sh_offset >= data { PAGE } else { 0 };
+            let sh_addr = header.sh_offset + distance;
+            headers.push(SectionHeader { sh_name: names.add(name), sh_addr, ..*header });
         }
-        let name = names.add(".shstrtab");
-        headers.extend([name | 3 << 32, 0, 0, names_at, names.bytes.len() as u64, 0, 1, 0]);
+        let sh_name = names.add(".shstrtab");
+        headers.push(SectionHeader {
+            sh_name,
+            sh_offset: names_at,
+            sh_size: names.bytes.len() as u64,
+            sh_addralign: 1,
+            ..section(SHT_STRTAB, 0, 0, 0)
+        });
         self.bytes.extend(&names.bytes);
         let table = (self.bytes.len() as u64).next_multiple_of(8);
         self.bytes.resize(table as usize, 0);
-        self.longs(&headers);
-
-        let count = self.sections.len() as u64 + 2;
-        let mut head = Writer { bytes: Vec::new(), sections: Vec::new() };
-        // 64 bits, little-endian, version 1; ET_DYN.
-        head.longs(&[0x0001_0102_464c_457f, 0, 3 | u64::from(arch.machine()) << 16 | 1 << 32, 0, 64, table]);
-        head.longs(&[
-            64 << 32 | 56 << 48,
-            segments.len() as u64 | 64 << 16 | count << 32 | (count - 1) << 48,
-        ]);
-        for Segment { kind, flags, offset, address, size, align } in segments {
-            head.longs(&[u64::from(*kind) | u64::from(*flags) << 32, *offset, *address, *address]);
-            head.longs(&[*size, *size, *align]);
+        let n_sections = headers.len() as u16;
+        for header in headers {
+            self.append(header);
         }
-        self.bytes[..head.bytes.len()].copy_from_slice(&head.bytes);
+        let mut head = Header {
+            e_type: ET_DYN,
+            e_machine: arch.machine(),
+            e_version: EV_CURRENT.into(),
+            e_phoff: SIZEOF_EHDR as u64,
+            e_shoff: table,
+            e_ehsize: SIZEOF_EHDR as u16,
+            e_phentsize: SIZEOF_PHDR as u16,
+            e_phnum: SEGMENTS as u16,
+            e_shentsize: SIZEOF_SHDR as u16,
+            e_shnum: n_sections,
+            e_shstrndx: n_sections - 1,
+            ..Header::default()
+        };
+        head.e_ident[..SELFMAG].copy_from_slice(ELFMAG);
+        head.e_ident[EI_CLASS] = ELFCLASS64;
+        head.e_ident[EI_DATA] = ELFDATA2LSB;
+        head.e_ident[EI_VERSION] = EV_CURRENT;
+        encode(&mut self.bytes, 0, head);
+        for (index, segment) in segments.into_iter().enumerate() {
+            encode(&mut self.bytes, SIZEOF_EHDR + index * SIZEOF_PHDR, segment);
+        }
         self.bytes
     }
 }

@@ -1,22 +1,20 @@
 //! The entries of .dynamic and the strings after them, with the edits.
 
-use super::image::{DT_NEEDED, Image, u16_at, u32_at};
+use goblin::elf64::dynamic::{
+    DF_1_NOW, DF_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, DT_RELACOUNT, DT_RPATH, DT_RUNPATH, DT_VERNEED,
+    Dyn,
+};
+
+use crate::elf::records::decode;
+
+use super::image::Image;
 use super::rebind::NewName;
 use super::{Edits, Lost, Refusal};
-
-const DT_RPATH: u64 = 15;
-const DT_RUNPATH: u64 = 29;
-const DT_FLAGS: u64 = 30;
-const DT_RELACOUNT: u64 = 0x6fff_fff9;
-const DT_FLAGS_1: u64 = 0x6fff_fffb;
-const DT_VERNEED: u64 = 0x6fff_fffe;
-const DF_BIND_NOW: u64 = 0x8;
-const DF_1_NOW: u64 = 0x1;
 
 /// The new contents of .dynamic, .dynstr and DT_VERNEED.
 pub(super) struct Plan {
     /// The entries without DT_NULL. DT_STRTAB and DT_STRSZ are still the old ones.
-    pub entries: Vec<(u64, u64)>,
+    pub entries: Vec<Dyn>,
     /// Whether the entries fit in the place of the old ones.
     pub in_place: bool,
     /// Strings to be added after the old ones.
@@ -34,29 +32,29 @@ pub(super) fn plan(image: &Image, edits: &Edits, renamed: &[NewName]) -> Result<
 
     for (from, to) in &edits.rename_needed {
         // The names are compared with the original: a name that another rename set is not renamed again.
-        let places = (0..image.entries.len())
-            .filter(|&place| image.entries[place].0 == DT_NEEDED && strings.is(image.entries[place].1, from));
-        let places: Vec<usize> = places.collect();
+        let is_it = |entry: &Dyn| entry.d_tag == DT_NEEDED && strings.is(entry.d_val, from);
+        let places: Vec<usize> =
+            (0..image.entries.len()).filter(|&place| is_it(&image.entries[place])).collect();
         if places.is_empty() {
             return Err(Refusal::NotNeeded(from.clone()));
         }
         let offset = strings.offset(to)?;
         for place in places {
-            entries[place].1 = offset.into();
+            entries[place].d_val = offset.into();
         }
         names.extend(version_files_named(image, &strings, from)?.into_iter().map(|at| (at, offset)));
     }
     if edits.rpath.is_some() || edits.drop_runpath {
-        let is_path = |entry: &(u64, u64)| matches!(entry.0, DT_RPATH | DT_RUNPATH);
+        let is_path = |entry: &Dyn| matches!(entry.d_tag, DT_RPATH | DT_RUNPATH);
         let place = entries.iter().position(is_path);
         entries.retain(|entry| !is_path(entry));
         if let Some(rpath) = &edits.rpath {
-            let entry = (DT_RPATH, strings.offset(rpath)?.into());
+            let entry = Dyn { d_tag: DT_RPATH, d_val: strings.offset(rpath)?.into() };
             entries.insert(place.unwrap_or_else(|| behind_needed(&entries)), entry);
         }
     }
     for name in &edits.add_needed {
-        let entry = (DT_NEEDED, strings.offset(name)?.into());
+        let entry = Dyn { d_tag: DT_NEEDED, d_val: strings.offset(name)?.into() };
         entries.insert(behind_needed(&entries), entry);
     }
 
@@ -68,28 +66,28 @@ pub(super) fn plan(image: &Image, edits: &Edits, renamed: &[NewName]) -> Result<
     Ok(Plan { entries, in_place, new_strings: strings.new, names, lost })
 }
 
-/// The index after the last DT_NEEDED. ld.so ignores the order of entries, readers of `readelf -d` do not.
-fn behind_needed(entries: &[(u64, u64)]) -> usize {
-    entries.iter().rposition(|(tag, _)| *tag == DT_NEEDED).map_or(0, |place| place + 1)
+/// The index after the last DT_NEEDED. ld.so ignores the order of entries, readers of `readelf -d` do.
+fn behind_needed(entries: &[Dyn]) -> usize {
+    entries.iter().rposition(|entry| entry.d_tag == DT_NEEDED).map_or(0, |place| place + 1)
 }
 
 /// The entries for the place of the old ones, without dispensable entries; or all of them, to be moved.
-fn fit(entries: Vec<(u64, u64)>, capacity: usize) -> (Vec<(u64, u64)>, bool, Vec<Lost>) {
+fn fit(entries: Vec<Dyn>, capacity: usize) -> (Vec<Dyn>, bool, Vec<Lost>) {
     if entries.len() <= capacity {
         return (entries, true, Vec::new());
     }
     let mut fewer = entries.clone();
-    fewer.retain(|(tag, _)| *tag != DT_RELACOUNT);
+    fewer.retain(|entry| entry.d_tag != DT_RELACOUNT);
     let lost = if fewer.len() < entries.len() { vec![Lost::RelativeCount] } else { Vec::new() };
     if fewer.len() > capacity && now_twice(&fewer) {
-        fewer.retain(|(tag, _)| *tag != DT_FLAGS);
+        fewer.retain(|entry| entry.d_tag != DT_FLAGS);
     }
     if fewer.len() <= capacity { (fewer, true, lost) } else { (entries, false, vec![Lost::DynamicInPlace]) }
 }
 
 /// Whether DT_FLAGS repeats DT_FLAGS_1.
-fn now_twice(entries: &[(u64, u64)]) -> bool {
-    let values = |wanted| entries.iter().filter(move |(tag, _)| *tag == wanted).map(|(_, value)| *value);
+fn now_twice(entries: &[Dyn]) -> bool {
+    let values = |tag| entries.iter().filter(move |entry| entry.d_tag == tag).map(|entry| entry.d_val);
     values(DT_FLAGS).all(|flags| flags == DF_BIND_NOW)
         && values(DT_FLAGS_1).next_back().is_some_and(|flags| flags & DF_1_NOW != 0)
 }
@@ -97,19 +95,18 @@ fn now_twice(entries: &[(u64, u64)]) -> bool {
 /// The places of the `vn_file` values that name `name`.
 fn version_files_named(image: &Image, strings: &Strings, name: &str) -> Result<Vec<usize>, Refusal> {
     let mut places = Vec::new();
-    let table = image.entries.iter().rev().find(|(tag, _)| *tag == DT_VERNEED);
-    let Some(&(_, mut address)) = table else { return Ok(places) };
+    let Some(mut address) = image.value(DT_VERNEED) else { return Ok(places) };
     // The table was read before, so it has an end.
     loop {
         let entry = image
             .file_range(address, 16)
             .ok_or(Refusal::Layout("its version needs are not in the file"))?
             .start;
-        debug_assert_eq!(u16_at(image.bytes, entry), 1, "the format that was read before");
-        if strings.is(u32_at(image.bytes, entry + 4).into(), name) {
+        debug_assert_eq!(decode::<u16, _>(image.bytes, entry), 1, "the format that was read before");
+        if strings.is(decode::<u32, _>(image.bytes, entry + 4).into(), name) {
             places.push(entry + 4);
         }
-        match u32_at(image.bytes, entry + 12) {
+        match decode::<u32, _>(image.bytes, entry + 12) {
             0 => return Ok(places),
             next => address = address.saturating_add(next.into()),
         }

@@ -1,22 +1,18 @@
 //! The writer of the edited file.
 
+use goblin::elf64::dynamic::{DT_STRSZ, DT_STRTAB, Dyn, SIZEOF_DYN};
+use goblin::elf64::header::Header;
+use goblin::elf64::program_header::{PF_R, PF_W, PT_INTERP, PT_LOAD, PT_PHDR, ProgramHeader, SIZEOF_PHDR};
+use goblin::elf64::section_header::{SHT_DYNAMIC, SHT_NOTE, SHT_PROGBITS, SHT_STRTAB};
+
 use crate::elf::Arch;
+use crate::elf::records::{decode, encode};
 
 use super::dynamic::Plan;
-use super::image::{
-    DT_STRSZ, DT_STRTAB, Header, Image, PT_INTERP, PT_LOAD, PT_PHDR, SEGMENT_HEADER, Section, put_u64,
-};
+use super::image::{self, Image, SEGMENT_HEADER, Section};
 use super::slot::{self, Grown, NotesNow, Slot};
 use super::tail;
 use super::{Edited, Refusal};
-
-const PF_W: u32 = 2;
-const PF_R: u32 = 4;
-
-const SHT_PROGBITS: u32 = 1;
-const SHT_STRTAB: u32 = 3;
-const SHT_DYNAMIC: u32 = 6;
-const SHT_NOTE: u32 = 7;
 
 /// The smallest page.
 const FILE_ALIGN: u64 = 4096;
@@ -53,14 +49,14 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
 
         // Parts with an alignment come first.
         if !in_place {
-            let size = (entries.len() as u64 + 1) * 16;
+            let size = (entries.len() as u64 + 1) * SIZEOF_DYN as u64;
             // Filled in below, once the strings have their places.
             new.align(16);
             let place = new.push(&vec![0; size as usize]);
             dynamic = place.offset as usize;
             let header = &mut headers[image.dynamic_header];
-            moved.push(Moved::whole(SHT_DYNAMIC, header.address, place, size));
-            *header = header.moved(place.offset, place.address, size);
+            moved.push(Moved::whole(SHT_DYNAMIC, header.p_vaddr, place, size));
+            *header = image::moved(header, place.offset, place.address, size);
         }
         if let Slot::Grow(grown) = &slot {
             move_notes(image, grown, &mut new, &mut headers, &mut moved);
@@ -70,10 +66,10 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
             new.push(&new_strings);
             let size = (image.strings.len() + new_strings.len()) as u64;
             moved.push(Moved::whole(SHT_STRTAB, image.strings_address, place, size));
-            for (tag, value) in &mut entries {
-                match *tag {
-                    DT_STRTAB => *value = place.address,
-                    DT_STRSZ => *value = size,
+            for entry in &mut entries {
+                match entry.d_tag {
+                    DT_STRTAB => entry.d_val = place.address,
+                    DT_STRSZ => entry.d_val = size,
                     _ => {}
                 }
             }
@@ -86,8 +82,8 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
                 None => image.segment(header),
             };
             let (place, size) = (new.push(path), path.len() as u64);
-            moved.push(Moved::whole(SHT_PROGBITS, header.address, place, size));
-            headers[index] = header.moved(place.offset, place.address, size);
+            moved.push(Moved::whole(SHT_PROGBITS, header.p_vaddr, place, size));
+            headers[index] = image::moved(header, place.offset, place.address, size);
         }
 
         let load = new.header(if in_place { PF_R } else { PF_R | PF_W }, image.arch)?;
@@ -96,20 +92,23 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
                 headers.remove(index);
             }
             Slot::Grow(_) => {
-                for header in headers.iter_mut().filter(|header| header.kind == PT_PHDR) {
-                    header.file_size = header.file_size.saturating_add(SEGMENT_HEADER);
-                    header.memory_size = header.memory_size.saturating_add(SEGMENT_HEADER);
+                for header in headers.iter_mut().filter(|header| header.p_type == PT_PHDR) {
+                    header.p_filesz = header.p_filesz.saturating_add(SEGMENT_HEADER);
+                    header.p_memsz = header.p_memsz.saturating_add(SEGMENT_HEADER);
                 }
             }
             Slot::Extend(index) => {
                 let old = headers.remove(index);
-                headers.insert(index, Header { flags: old.flags | load.flags, align: old.align, ..load });
+                headers.insert(
+                    index,
+                    ProgramHeader { p_flags: old.p_flags | load.p_flags, p_align: old.p_align, ..load },
+                );
             }
         }
         if written_again.is_none() {
             // It comes after all others and has the highest address: kernel 5.10 and ld.so 2.34 require PT_LOADs to
             // ascend.
-            let last = headers.iter().rposition(|header| header.kind == PT_LOAD).map_or(0, |last| last + 1);
+            let last = headers.iter().rposition(|header| header.p_type == PT_LOAD).map_or(0, |last| last + 1);
             headers.insert(last, load);
         }
         segment = Some(new);
@@ -117,19 +116,20 @@ pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Res
 
     let mut bytes = with_segment(image.bytes, segment.as_ref());
     // The count may have grown by one; `room` has checked that it fits.
-    bytes[56..58].copy_from_slice(&(headers.len() as u16).to_le_bytes());
-    for (index, header) in headers.iter().enumerate() {
-        header.write(&mut bytes, image.table as usize + index * SEGMENT_HEADER as usize);
+    let mut file: Header = decode(&bytes, 0);
+    file.e_phnum = headers.len() as u16;
+    encode(&mut bytes, 0, file);
+    for (index, header) in headers.into_iter().enumerate() {
+        encode(&mut bytes, image.table as usize + index * SIZEOF_PHDR, header);
     }
     let spare = if in_place { image.entries.len().saturating_sub(entries.len()) } else { 0 };
-    let ends = std::iter::repeat_n((0, 0), spare + 1);
-    for (index, (tag, value)) in entries.into_iter().chain(ends).enumerate() {
-        put_u64(&mut bytes, dynamic + index * 16, tag);
-        put_u64(&mut bytes, dynamic + index * 16 + 8, value);
+    let ends = std::iter::repeat_n(Dyn::default(), spare + 1);
+    for (index, entry) in entries.into_iter().chain(ends).enumerate() {
+        encode(&mut bytes, dynamic + index * SIZEOF_DYN, entry);
     }
-    for (at, value) in names {
+    for (at, offset) in names {
         let at = written_again.as_ref().map_or(at, |again| again.place(at as u64) as usize);
-        bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        encode(&mut bytes, at, offset);
     }
     for section in &image.sections {
         if let Some(again) = &written_again {
@@ -166,24 +166,24 @@ fn move_notes(
     image: &Image,
     grown: &Grown,
     new: &mut Segment,
-    headers: &mut [Header],
+    headers: &mut [ProgramHeader],
     moved: &mut Vec<Moved>,
 ) {
     let Some((index, now)) = &grown.note_header else { return };
     let old = headers[*index];
     let size = grown.notes.end - grown.notes.start;
     let place = new.push(&image.bytes[grown.notes.start as usize..grown.notes.end as usize]);
-    moved.push(Moved { kind: SHT_NOTE, from: old.address, span: size, place, size: None });
+    moved.push(Moved { kind: SHT_NOTE, from: old.p_vaddr, span: size, place, size: None });
     headers[*index] = match now {
-        NotesNow::Copy => old.moved(place.offset, place.address, size),
+        NotesNow::Copy => image::moved(&old, place.offset, place.address, size),
         NotesNow::From(offset) => {
-            let skip = offset - old.offset;
-            Header {
-                offset: old.offset + skip,
-                address: old.address.wrapping_add(skip),
-                physical: old.physical.wrapping_add(skip),
-                file_size: old.file_size - skip,
-                memory_size: old.memory_size.saturating_sub(skip),
+            let skip = offset - old.p_offset;
+            ProgramHeader {
+                p_offset: old.p_offset + skip,
+                p_vaddr: old.p_vaddr.wrapping_add(skip),
+                p_paddr: old.p_paddr.wrapping_add(skip),
+                p_filesz: old.p_filesz - skip,
+                p_memsz: old.p_memsz.saturating_sub(skip),
                 ..old
             }
         }
@@ -192,38 +192,42 @@ fn move_notes(
 
 /// The last PT_LOAD with its .bss, written again after the end of the file.
 struct WrittenAgain {
-    load: Header,
+    load: ProgramHeader,
     offset: u64,
 }
 
 impl WrittenAgain {
-    fn behind(image: &Image, load: &Header) -> Result<WrittenAgain, Refusal> {
-        let align = load.align.max(FILE_ALIGN);
+    fn behind(image: &Image, load: &ProgramHeader) -> Result<WrittenAgain, Refusal> {
+        let align = load.p_align.max(FILE_ALIGN);
         let start = (image.bytes.len() as u64).checked_next_multiple_of(align).ok_or(Refusal::NoAddress)?;
-        Ok(WrittenAgain { load: *load, offset: start + load.address % align })
+        Ok(WrittenAgain { load: *load, offset: start + load.p_vaddr % align })
     }
 
     /// The new place of a byte of the file.
     fn place(&self, offset: u64) -> u64 {
-        if self.load.range().contains(&offset) { offset - self.load.offset + self.offset } else { offset }
+        if image::range(&self.load).contains(&offset) {
+            offset - self.load.p_offset + self.offset
+        } else {
+            offset
+        }
     }
 
     fn covers(&self, address: u64) -> bool {
-        (self.load.address..=self.load.address + self.load.memory_size).contains(&address)
+        (self.load.p_vaddr..=self.load.p_vaddr + self.load.p_memsz).contains(&address)
     }
 
-    fn shift_headers(&self, headers: &mut [Header]) {
-        for header in headers.iter_mut().filter(|header| header.kind != PT_LOAD) {
-            if header.memory_size > 0 && self.covers(header.address) {
-                header.offset = header.offset.wrapping_sub(self.load.offset).wrapping_add(self.offset);
+    fn shift_headers(&self, headers: &mut [ProgramHeader]) {
+        for header in headers.iter_mut().filter(|header| header.p_type != PT_LOAD) {
+            if header.p_memsz > 0 && self.covers(header.p_vaddr) {
+                header.p_offset = header.p_offset.wrapping_sub(self.load.p_offset).wrapping_add(self.offset);
             }
         }
     }
 
     fn shift_section(&self, section: &Section, bytes: &mut [u8]) {
-        if section.allocated && self.covers(section.address) {
-            let offset = section.offset.wrapping_sub(self.load.offset).wrapping_add(self.offset);
-            put_u64(bytes, section.at + 24, offset);
+        if section.is_allocated() && self.covers(section.header.sh_addr) {
+            let offset = section.header.sh_offset.wrapping_sub(self.load.p_offset).wrapping_add(self.offset);
+            section.update(bytes, |header| header.sh_offset = offset);
         }
     }
 }
@@ -248,8 +252,8 @@ impl Segment {
         let mut align = segment_align(image.arch);
         let mut end = 0;
         for (_, load) in image.of_kind(PT_LOAD) {
-            align = align.max(load.align);
-            end = end.max(load.address + load.memory_size);
+            align = align.max(load.p_align);
+            end = end.max(load.p_vaddr + load.p_memsz);
         }
         let start = end.checked_next_multiple_of(align);
         let address = start.and_then(|start| start.checked_add(offset % segment_align(image.arch)));
@@ -258,10 +262,10 @@ impl Segment {
     }
 
     /// An existing segment with its .bss as zeros, so that it can grow.
-    fn again(image: &Image, load: &Header, again: &WrittenAgain) -> Segment {
+    fn again(image: &Image, load: &ProgramHeader, again: &WrittenAgain) -> Segment {
         let mut bytes = image.segment(load).to_vec();
-        bytes.resize(load.memory_size as usize, 0);
-        Segment { offset: again.offset, address: load.address, bytes }
+        bytes.resize(load.p_memsz as usize, 0);
+        Segment { offset: again.offset, address: load.p_vaddr, bytes }
     }
 
     /// Fills the segment with zeros up to the next multiple.
@@ -278,18 +282,18 @@ impl Segment {
         Place { offset: self.offset + at, address: self.address + at }
     }
 
-    fn header(&self, flags: u32, arch: Arch) -> Result<Header, Refusal> {
+    fn header(&self, flags: u32, arch: Arch) -> Result<ProgramHeader, Refusal> {
         let size = self.bytes.len() as u64;
         self.address.checked_add(size).filter(|end| *end <= ADDRESS_END).ok_or(Refusal::NoAddress)?;
-        Ok(Header {
-            kind: PT_LOAD,
-            flags,
-            offset: self.offset,
-            address: self.address,
-            physical: self.address,
-            file_size: size,
-            memory_size: size,
-            align: segment_align(arch),
+        Ok(ProgramHeader {
+            p_type: PT_LOAD,
+            p_flags: flags,
+            p_offset: self.offset,
+            p_vaddr: self.address,
+            p_paddr: self.address,
+            p_filesz: size,
+            p_memsz: size,
+            p_align: segment_align(arch),
         })
     }
 }
@@ -319,17 +323,20 @@ impl Moved {
     }
 
     fn covers(&self, section: &Section) -> bool {
-        section.allocated
-            && section.kind == self.kind
-            && section.address >= self.from
-            && section.address - self.from < self.span
+        let header = &section.header;
+        section.is_allocated()
+            && header.sh_type == self.kind
+            && header.sh_addr >= self.from
+            && header.sh_addr - self.from < self.span
     }
 
     /// Updates a section header. Tools use it: readelf, gdb and strip find the strings through section headers.
     fn write(&self, section: &Section, bytes: &mut [u8]) {
-        let skip = section.address - self.from;
-        put_u64(bytes, section.at + 16, self.place.address + skip);
-        put_u64(bytes, section.at + 24, self.place.offset + skip);
-        put_u64(bytes, section.at + 32, self.size.unwrap_or(section.size));
+        let skip = section.header.sh_addr - self.from;
+        section.update(bytes, |header| {
+            header.sh_addr = self.place.address + skip;
+            header.sh_offset = self.place.offset + skip;
+            header.sh_size = self.size.unwrap_or(section.header.sh_size);
+        });
     }
 }

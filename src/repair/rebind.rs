@@ -28,20 +28,19 @@
 
 use std::collections::BTreeSet;
 
+use goblin::elf64::dynamic::{DT_SYMTAB, DT_VERDEF, DT_VERNEED, DT_VERNEEDNUM, DT_VERSYM, Dyn, SIZEOF_DYN};
+use goblin::elf64::section_header::SHT_GNU_VERNEED;
+use goblin::elf64::sym::SIZEOF_SYM;
+
+use crate::elf::records::{decode, encode};
 use crate::elf::{ElfFacts, Offer, Rebound, Symbol, SymbolTable};
 
-use super::image::{Image, put_u64, u16_at, u32_at};
+use super::image::Image;
 use super::{Edits, Refusal, VersionNode};
 
-pub(super) const DT_SYMTAB: u64 = 6;
-const DT_VERSYM: u64 = 0x6fff_fff0;
-const DT_VERDEF: u64 = 0x6fff_fffc;
-const DT_VERNEED: u64 = 0x6fff_fffe;
-const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
-
-/// The size of a Verneed, a Vernaux, and a symbol.
+/// The sizes of a Verneed, which is also that of a Vernaux, and of a symbol.
 const RECORD: u64 = 16;
-const SYMBOL: u64 = 24;
+const SYMBOL: u64 = SIZEOF_SYM as u64;
 
 /// The number of records that are read at most. DT_VERSYM has 15 bits for an index.
 const MOST_RECORDS: usize = 0x8000;
@@ -55,7 +54,7 @@ const MOST_RECORDS: usize = 0x8000;
 pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<Vec<u8>, Refusal> {
     let indices = indices(facts, &edits.unbind)?;
     let mut bytes = image.bytes.to_vec();
-    if let Some(table) = value(image, DT_VERSYM) {
+    if let Some(table) = image.value(DT_VERSYM) {
         let size = (facts.symbols.iter().len() as u64 + 1) * 2;
         let outside = Refusal::Layout("its symbol versions are not in the file");
         let at = image.file_range(table, size).ok_or(outside)?.start;
@@ -66,7 +65,7 @@ pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<V
             if symbol.defined {
                 return Err(Refusal::Layout("it defines a symbol under a version that it needs"));
             }
-            put_u16(&mut bytes, at + (index + 1) * 2, 1);
+            encode(&mut bytes, at + (index + 1) * 2, 1u16);
         }
     }
     let mut needs = read_needs(image)?;
@@ -104,11 +103,6 @@ fn is_among(nodes: &[VersionNode], file: &str, node: &str) -> bool {
     nodes.iter().any(|known| known.file == file && known.node == node)
 }
 
-/// The value of the last entry with a tag, which ld.so takes.
-fn value(image: &Image, wanted: u64) -> Option<u64> {
-    image.entries.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value)
-}
-
 /// The place of a record.
 #[derive(Clone, Copy)]
 struct Place {
@@ -138,21 +132,21 @@ fn read_needs(image: &Image) -> Result<Vec<Need>, Refusal> {
         let range = range.ok_or(Refusal::Layout("its version needs are not in the file"))?;
         Ok(Place { address, at: range.start })
     };
-    let mut next = value(image, DT_VERNEED);
+    let mut next = image.value(DT_VERNEED);
     while let Some(address) = next {
         let place = record(address)?;
         let mut nodes = Vec::new();
-        let mut node_at = address.saturating_add(u32_at(image.bytes, place.at + 8).into());
-        for _ in 0..u16_at(image.bytes, place.at + 2) {
+        let mut node_at = address.saturating_add(decode::<u32, _>(image.bytes, place.at + 8).into());
+        for _ in 0..decode::<u16, _>(image.bytes, place.at + 2) {
             let place = record(node_at)?;
-            nodes.push(Node { place, index: u16_at(image.bytes, place.at + 6) });
-            match u32_at(image.bytes, place.at + 12) {
+            nodes.push(Node { place, index: decode(image.bytes, place.at + 6) });
+            match decode::<u32, _>(image.bytes, place.at + 12) {
                 0 => break,
                 step => node_at = node_at.saturating_add(step.into()),
             }
         }
         needs.push(Need { place, nodes });
-        let step = u32_at(image.bytes, place.at + 12);
+        let step: u32 = decode(image.bytes, place.at + 12);
         next = (step != 0).then(|| address.saturating_add(step.into()));
     }
     Ok(needs)
@@ -165,17 +159,17 @@ fn write_needs(bytes: &mut [u8], image: &Image, first: Option<Place>, needs: &[N
     for (index, (need, place)) in needs.iter().zip(&places).enumerate() {
         let head = image.bytes[need.place.at..][..RECORD as usize].to_vec();
         bytes[place.at..][..RECORD as usize].copy_from_slice(&head);
-        put_u16(bytes, place.at + 2, need.nodes.len() as u16);
+        encode(bytes, place.at + 2, need.nodes.len() as u16);
         let first_node = need.nodes.first().map(|node| node.place);
-        put_u32(bytes, place.at + 8, step(*place, first_node)?);
-        put_u32(
+        encode(bytes, place.at + 8, step(*place, first_node)?);
+        encode(
             bytes,
             place.at + 12,
             step(*place, places.get(index + 1).filter(|_| index + 1 < needs.len()).copied())?,
         );
         for (index, node) in need.nodes.iter().enumerate() {
             let next = need.nodes.get(index + 1).map(|node| node.place);
-            put_u32(bytes, node.place.at + 12, step(node.place, next)?);
+            encode(bytes, node.place.at + 12, step(node.place, next)?);
         }
     }
     Ok(())
@@ -190,11 +184,10 @@ fn step(from: Place, to: Option<Place>) -> Result<u32, Refusal> {
 
 /// Writes the number of records to .dynamic and the section headers, or removes the entries.
 fn write_counts(bytes: &mut [u8], image: &Image, count: usize) {
-    const SHT_GNU_VERNEED: u32 = 0x6fff_fffe;
-    for section in image.sections.iter().filter(|section| section.kind == SHT_GNU_VERNEED) {
-        put_u32(bytes, section.at + 44, count as u32);
+    for section in image.sections.iter().filter(|section| section.header.sh_type == SHT_GNU_VERNEED) {
+        section.update(bytes, |header| header.sh_info = count as u32);
     }
-    let defines = value(image, DT_VERDEF).is_some();
+    let defines = image.value(DT_VERDEF).is_some();
     let goes = |tag: u64| {
         count == 0
             && match tag {
@@ -203,12 +196,13 @@ fn write_counts(bytes: &mut [u8], image: &Image, count: usize) {
                 _ => false,
             }
     };
-    let kept = image.entries.iter().filter(|(tag, _)| !goes(*tag)).copied();
-    let ends = std::iter::repeat((0, 0));
-    for (index, (tag, value)) in kept.chain(ends).take(image.entries.len()).enumerate() {
-        let value = if tag == DT_VERNEEDNUM { count as u64 } else { value };
-        put_u64(bytes, image.dynamic + index * 16, tag);
-        put_u64(bytes, image.dynamic + index * 16 + 8, value);
+    let kept = image.entries.iter().filter(|entry| !goes(entry.d_tag)).copied();
+    let ends = std::iter::repeat(Dyn::default());
+    for (index, mut entry) in kept.chain(ends).take(image.entries.len()).enumerate() {
+        if entry.d_tag == DT_VERNEEDNUM {
+            entry.d_val = count as u64;
+        }
+        encode(bytes, image.dynamic + index * SIZEOF_DYN, entry);
     }
 }
 
@@ -230,7 +224,7 @@ pub(super) fn renamed_symbols<'a>(
         return Ok(places);
     }
     let outside = Refusal::Layout("its symbols are not in the file");
-    let table = value(image, DT_SYMTAB).ok_or(outside.clone())?;
+    let table = image.value(DT_SYMTAB).ok_or(outside.clone())?;
     let size = (facts.symbols.iter().len() as u64 + 1) * SYMBOL;
     let start = image.file_range(table, size).ok_or(outside)?.start;
     for (index, symbol) in facts.symbols.iter().enumerate() {
@@ -240,7 +234,7 @@ pub(super) fn renamed_symbols<'a>(
                     "its address of a function that would be renamed may be used by other files",
                 ));
             }
-            places.push(NewName { place: start + (index + 1) * SYMBOL as usize, name: to });
+            places.push(NewName { place: start + (index + 1) * SIZEOF_SYM, name: to });
         }
     }
     Ok(places)
@@ -286,12 +280,4 @@ pub(super) fn same_symbols(before: &SymbolTable, after: &SymbolTable) -> bool {
             .iter()
             .zip(after.iter())
             .all(|(one, other)| one.is_like(other) && before.name_bytes(one) == after.name_bytes(other))
-}
-
-fn put_u16(bytes: &mut [u8], at: usize, value: u16) {
-    bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
-}
-
-fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
-    bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }

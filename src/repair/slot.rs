@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use crate::elf::Arch;
+use goblin::elf::note::{NT_GNU_ABI_TAG, NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0, Nhdr32};
+use goblin::elf64::program_header::{PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_PHDR, ProgramHeader};
+use goblin::elf64::section_header::{SHT_NOBITS, SHT_NOTE};
 
-use super::image::{
-    Header, Image, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_PHDR, SEGMENT_HEADER, overlap, u32_at,
-};
+use crate::elf::Arch;
+use crate::elf::records::decode;
+
+use super::image::{Image, SEGMENT_HEADER, overlap, range};
 use super::{Lost, Refusal};
 
 /// A place for one more PT_LOAD.
@@ -47,7 +50,7 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     if image.arch == Arch::X86_64
         && let Some((index, _)) = image
             .of_kind(PT_GNU_PROPERTY)
-            .find(|(_, property)| image.of_kind(PT_NOTE).any(|(_, note)| note.range() == property.range()))
+            .find(|(_, property)| image.of_kind(PT_NOTE).any(|(_, note)| range(note) == range(property)))
     {
         return Ok((Slot::Replace(index), Vec::new()));
     }
@@ -72,13 +75,13 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
 /// The last PT_LOAD, unless it has the program header table, which must not move.
 fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
     let (index, load) = image.of_kind(PT_LOAD).last()?;
-    let has_table = overlap(&load.range(), &(image.table..image.table_end()));
-    let bss = load.memory_size - load.file_size;
+    let has_table = overlap(&range(load), &(image.table..image.table_end()));
+    let bss = load.p_memsz - load.p_filesz;
     (!has_table && bss <= MOST_BSS).then(|| (Slot::Extend(index), Vec::new()))
 }
 
 /// The losses if a PT_NOTE is replaced.
-fn cost(image: &Image, header: &Header) -> Vec<Lost> {
+fn cost(image: &Image, header: &ProgramHeader) -> Vec<Lost> {
     let mut lost: Vec<Lost> =
         notes(image, header).iter().filter_map(|note| note.kind.cost(image, header)).collect();
     lost.sort();
@@ -95,12 +98,12 @@ enum NoteKind {
 }
 
 impl NoteKind {
-    fn cost(self, image: &Image, header: &Header) -> Option<Lost> {
+    fn cost(self, image: &Image, header: &ProgramHeader) -> Option<Lost> {
         match self {
             NoteKind::BuildId => Some(Lost::BuildIdNote),
             NoteKind::AbiTag => Some(Lost::KernelCheck),
             NoteKind::Property => {
-                let twice = image.of_kind(PT_GNU_PROPERTY).any(|(_, other)| other.range() == header.range());
+                let twice = image.of_kind(PT_GNU_PROPERTY).any(|(_, other)| range(other) == range(header));
                 (!twice).then_some(Lost::OtherNote)
             }
             NoteKind::Other => Some(Lost::OtherNote),
@@ -114,27 +117,30 @@ struct Note {
 }
 
 /// The notes of a PT_NOTE; no reader sees notes after a broken one.
-fn notes(image: &Image, header: &Header) -> Vec<Note> {
+fn notes(image: &Image, header: &ProgramHeader) -> Vec<Note> {
     let bytes = image.segment(header);
-    let align = if header.align == 8 { 8 } else { 4 };
+    let align = if header.p_align == 8 { 8 } else { 4 };
     let mut notes = Vec::new();
     let mut at = 0;
-    while let Some(head) = bytes.get(at..).and_then(|rest| rest.get(..12)) {
-        let (name_size, size) = (u32_at(head, 0) as usize, u32_at(head, 4) as usize);
+    // The three fields have 32 bits in 64-bit files, too; goblin's `Nhdr64` has 64.
+    const HEAD: usize = size_of::<Nhdr32>();
+    while let Some(head) = bytes.get(at..).and_then(|rest| rest.get(..HEAD)) {
+        let head: Nhdr32 = decode(head, 0);
+        let (name_size, size) = (head.n_namesz as usize, head.n_descsz as usize);
         // 32-bit sizes: the sums fit into 64 bits.
-        let content = (at + 12 + name_size).next_multiple_of(align);
-        let Some(name) = bytes.get(at + 12..at + 12 + name_size) else { break };
+        let content = (at + HEAD + name_size).next_multiple_of(align);
+        let Some(name) = bytes.get(at + HEAD..at + HEAD + name_size) else { break };
         if content + size > bytes.len() {
             break;
         }
         let end = (content + size).next_multiple_of(align).min(bytes.len());
-        let kind = match (name, u32_at(head, 8)) {
-            (b"GNU\0", 1) => NoteKind::AbiTag,
-            (b"GNU\0", 3) => NoteKind::BuildId,
-            (b"GNU\0", 5) => NoteKind::Property,
+        let kind = match (name, head.n_type) {
+            (b"GNU\0", NT_GNU_ABI_TAG) => NoteKind::AbiTag,
+            (b"GNU\0", NT_GNU_BUILD_ID) => NoteKind::BuildId,
+            (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => NoteKind::Property,
             _ => NoteKind::Other,
         };
-        notes.push(Note { kind, range: header.offset + at as u64..header.offset + end as u64 });
+        notes.push(Note { kind, range: header.p_offset + at as u64..header.p_offset + end as u64 });
         at = end;
     }
     notes
@@ -148,12 +154,12 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
     let (_, interpreter) = image.of_kind(PT_INTERP).next()?;
     // The kernel and ld.so read the table in memory.
     let mapped = |range: Range<u64>| range.start <= image.table && wanted.end <= range.end;
-    if !image.of_kind(PT_LOAD).any(|(_, load)| mapped(load.range())) || image.headers.len() >= 0xfffe {
+    if !image.of_kind(PT_LOAD).any(|(_, load)| mapped(range(load))) || image.headers.len() >= 0xfffe {
         return None;
     }
-    let touched = |header: &Header| overlap(&header.range(), &wanted);
+    let touched = |header: &ProgramHeader| overlap(&range(header), &wanted);
     let ours = |kind| matches!(kind, PT_LOAD | PT_INTERP | PT_NOTE);
-    if image.headers.iter().any(|header| !ours(header.kind) && touched(header)) {
+    if image.headers.iter().any(|header| !ours(header.p_type) && touched(header)) {
         return None;
     }
     let mut note_headers = image.of_kind(PT_NOTE).filter(|(_, header)| touched(header));
@@ -165,7 +171,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
 
     // There are no gaps except the zeros of an alignment: a longer run of zeros may be the start of a table.
     let mut at = wanted.start;
-    for range in std::iter::once(interpreter.range()).chain(notes.iter().map(|note| note.range.clone())) {
+    for range in std::iter::once(range(interpreter)).chain(notes.iter().map(|note| note.range.clone())) {
         if at >= wanted.end {
             break;
         }
@@ -191,7 +197,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
     match staying.first() {
         Some(first) if !with_build_id => {
             let grown = Grown {
-                notes: header.offset..first.range.start,
+                notes: header.p_offset..first.range.start,
                 note_header: Some((index, NotesNow::From(first.range.start))),
             };
             let mut lost: Vec<Lost> =
@@ -203,20 +209,19 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
         // All notes move: readers of PT_NOTE find them in the copy.
         _ => {
             let lost = if with_build_id { vec![Lost::BuildIdInCore] } else { Vec::new() };
-            Some((Grown { notes: header.range(), note_header: Some((index, NotesNow::Copy)) }, lost))
+            Some((Grown { notes: range(header), note_header: Some((index, NotesNow::Copy)) }, lost))
         }
     }
 }
 
 /// Whether the section headers, if any, have no other section there.
 fn sections_allow(image: &Image, wanted: &Range<u64>) -> bool {
-    const SHT_NOTE: u32 = 7;
-    const SHT_NOBITS: u32 = 8;
-    let interpreter = |offset| image.of_kind(PT_INTERP).any(|(_, header)| header.offset == offset);
+    let interpreter = |offset| image.of_kind(PT_INTERP).any(|(_, header)| header.p_offset == offset);
     image.sections.iter().all(|section| {
-        let range = section.offset..section.offset.saturating_add(section.size);
-        matches!(section.kind, SHT_NOTE | SHT_NOBITS)
-            || interpreter(section.offset)
+        let header = &section.header;
+        let range = header.sh_offset..header.sh_offset.saturating_add(header.sh_size);
+        matches!(header.sh_type, SHT_NOTE | SHT_NOBITS)
+            || interpreter(header.sh_offset)
             || !overlap(&range, wanted)
     })
 }

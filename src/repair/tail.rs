@@ -8,7 +8,13 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use super::image::{FILE_HEADER, SECTION_HEADER, SEGMENT_HEADER, u16_at, u32_at, u64_at};
+use goblin::elf64::header::Header;
+use goblin::elf64::program_header::{ProgramHeader, SIZEOF_PHDR};
+use goblin::elf64::section_header::{SHT_NOBITS, SHT_NULL, SIZEOF_SHDR, SectionHeader};
+
+use crate::elf::records::decode;
+
+use super::image::{FILE_HEADER, SECTION_HEADER, SEGMENT_HEADER};
 
 /// The number of bytes after the last byte that a header of the ELF file names; 0 for a file that is no 64-bit
 /// little-endian ELF file.
@@ -28,39 +34,38 @@ pub fn length<E>(size: u64, mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, 
     if !header.starts_with(b"\x7fELF\x02\x01") {
         return Ok(0);
     }
+    let header: Header = decode(&header, 0);
     let mut end = FILE_HEADER;
-    let (segments, n_segments) = (u64_at(&header, 32), u64::from(u16_at(&header, 56)));
-    if u64::from(u16_at(&header, 54)) == SEGMENT_HEADER
-        && let Some(range) = table(size, segments, n_segments, SEGMENT_HEADER)
+    if u64::from(header.e_phentsize) == SEGMENT_HEADER
+        && let Some(range) = table(size, header.e_phoff, header.e_phnum.into(), SEGMENT_HEADER)
     {
         end = end.max(range.end);
-        for raw in read(range)?.chunks_exact(SEGMENT_HEADER as usize) {
-            end = end.max(u64_at(raw, 8).saturating_add(u64_at(raw, 32)));
+        for raw in read(range)?.chunks_exact(SIZEOF_PHDR) {
+            let segment: ProgramHeader = decode(raw, 0);
+            end = end.max(segment.p_offset.saturating_add(segment.p_filesz));
         }
     }
-    let sections = u64_at(&header, 40);
-    if sections != 0 && u64::from(u16_at(&header, 58)) == SECTION_HEADER {
-        let mut n_sections = u64::from(u16_at(&header, 60));
+    let sections = header.e_shoff;
+    if sections != 0 && u64::from(header.e_shentsize) == SECTION_HEADER {
+        let mut n_sections = u64::from(header.e_shnum);
         // A number that does not fit into e_shnum is the size of the first section.
         if n_sections == 0
             && let Some(first) = table(size, sections, 1, SECTION_HEADER)
         {
-            n_sections = u64_at(&read(first)?, 32);
+            n_sections = decode::<SectionHeader, _>(&read(first)?, 0).sh_size;
         }
         if let Some(range) = table(size, sections, n_sections, SECTION_HEADER) {
             end = end.max(range.end);
-            for raw in read(range)?.chunks_exact(SECTION_HEADER as usize).skip(1) {
-                if !matches!(u32_at(raw, 4), SHT_NULL | SHT_NOBITS) {
-                    end = end.max(u64_at(raw, 24).saturating_add(u64_at(raw, 32)));
+            for raw in read(range)?.chunks_exact(SIZEOF_SHDR).skip(1) {
+                let section: SectionHeader = decode(raw, 0);
+                if !matches!(section.sh_type, SHT_NULL | SHT_NOBITS) {
+                    end = end.max(section.sh_offset.saturating_add(section.sh_size));
                 }
             }
         }
     }
     Ok(size.saturating_sub(end))
 }
-
-const SHT_NULL: u32 = 0;
-const SHT_NOBITS: u32 = 8;
 
 /// The range of a table; `None` if it is not in the file.
 fn table(size: u64, offset: u64, count: u64, entry_size: u64) -> Option<Range<u64>> {
