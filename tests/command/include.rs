@@ -479,13 +479,13 @@ fn a_build_for_musl_stays_as_it_is_beside_the_bundles_glibc() {
     let scene = Scene::new();
     let library = "int foo(void) { return 0; }";
     for name in ["libc.musl-x86_64.so.1", "libother.so.1"] {
-        CC.compile(scene.path(), library, name, &format!("-shared -fPIC -nostdlib -Wl,-soname,{name}"));
+        scene.c(library, name, &format!("-shared -fPIC -nostdlib -Wl,-soname,{name}"));
     }
-    fs::create_dir(scene.path().join("b")).unwrap();
+    scene.dir("b");
     let path = "-Wl,-rpath,/usr/lib/x";
     let linked = "-shared -fPIC -nostdlib -Wl,--no-as-needed libc.musl-x86_64.so.1 libother.so.1";
-    CC.compile(scene.path(), library, "b/x.musl.node", &format!("{linked} {path}"));
-    CC.compile(scene.path(), library, "b/x.glibc.node", &format!("-shared -fPIC {path}"));
+    scene.c(library, "b/x.musl.node", &format!("{linked} {path}"));
+    scene.c(library, "b/x.glibc.node", &format!("-shared -fPIC {path}"));
     let ran = scene.run("--include b=n --libc bundle --library-path . --message-format json").exits(0);
     let artifact = &ran.json()["artifacts"][0];
     let edits = artifact["edits"].as_array().unwrap();
@@ -494,7 +494,7 @@ fn a_build_for_musl_stays_as_it_is_beside_the_bundles_glibc() {
     // Nor does a library come for its sake.
     let entries = artifact["archive"]["entries"].as_array().unwrap();
     assert!(entries.iter().all(|entry| !entry["name"].as_str().unwrap().contains("libother")), "{ran}");
-    let sizes = |name: &str| fs::metadata(scene.path().join(name)).unwrap().len();
+    let sizes = |name: &str| fs::metadata(scene.at(name)).unwrap().len();
     let musl = entries.iter().find(|entry| entry["name"] == "n/x.musl.node").unwrap();
     assert_eq!(musl["size"], sizes("b/x.musl.node"));
 }
