@@ -476,7 +476,7 @@ fn a_library_for_musl_is_no_library_of_its_own_libc() {
 
 #[test]
 fn a_build_for_musl_stays_as_it_is_beside_the_bundles_glibc() {
-    let scene = Scene::new();
+    let scene = scene();
     let library = "int foo(void) { return 0; }";
     for name in ["libc.musl-x86_64.so.1", "libother.so.1"] {
         scene.c(library, name, &format!("-shared -fPIC -nostdlib -Wl,-soname,{name}"));
@@ -486,7 +486,7 @@ fn a_build_for_musl_stays_as_it_is_beside_the_bundles_glibc() {
     let linked = "-shared -fPIC -nostdlib -Wl,--no-as-needed libc.musl-x86_64.so.1 libother.so.1";
     scene.c(library, "b/x.musl.node", &format!("{linked} {path}"));
     scene.c(library, "b/x.glibc.node", &format!("-shared -fPIC {path}"));
-    let ran = scene.run("--include b=n --libc bundle --library-path . --message-format json").exits(0);
+    let ran = bundle(&scene, "--include b=n --libc bundle --library-path . --message-format json").exits(0);
     let artifact = &ran.json()["artifacts"][0];
     let edits = artifact["edits"].as_array().unwrap();
     let edited: Vec<_> = edits.iter().map(|edit| edit["object"].as_str().unwrap()).collect();

@@ -27,6 +27,7 @@ mod recipes;
 mod runtimes;
 mod settings;
 mod shipped;
+mod snapshots;
 mod split;
 mod strip;
 mod traced;
