@@ -6,64 +6,29 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::support::command::{Ran, bundle_cmd, finish};
-use crate::support::compile::CC;
+use crate::support::command::{Ran, finish};
 use crate::support::elf::Object;
+use crate::support::scene::{NEEDS_TOP, Scene};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A program and a library, as a compiler makes them.
-struct Scene {
-    dir: TempDir,
+/// A program and a library, as a compiler makes them, and the directory of records.
+fn scene() -> Scene {
+    Scene::with_top("").with_own_records()
 }
 
-impl Scene {
-    fn new() -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
-        let library = "-shared -fPIC -Wl,-soname,libtop.so.1";
-        CC.compile(scene.path(), "int top(void) { return 0; }", "libs/libtop.so.1", library);
-        CC.compile(
-            scene.path(),
-            "int top(void); int main(void) { return top(); }",
-            "app",
-            "libs/libtop.so.1",
-        );
-        scene
+/// Runs to one of the exits there are, soon, without a panic.
+#[track_caller]
+fn answers(scene: &Scene, what: &str, words: &str) -> Ran {
+    let ran = finish(scene.command(words).timeout(Duration::from_secs(30)));
+    assert!(matches!(ran.code, Some(0 | 1 | 2 | 101)), "{what}: {words}: {ran}");
+    assert!(!ran.stderr.contains("panicked"), "{what}: {words}: {ran}");
+    for text in [&ran.stdout, &ran.stderr] {
+        check_printable(what, text);
     }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.file(name)).unwrap()
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::create_dir_all(self.file(name).parent().unwrap()).unwrap();
-        fs::write(self.file(name), bytes).unwrap();
-    }
-
-    /// Runs to one of the exits there are, soon, without a panic.
-    #[track_caller]
-    fn run(&self, what: &str, words: &str) -> Ran {
-        let mut command = bundle_cmd(self.path());
-        command.env("XDG_CACHE_HOME", self.file("cache")).timeout(Duration::from_secs(30));
-        let ran = finish(command.args(words.split_whitespace()));
-        assert!(matches!(ran.code, Some(0 | 1 | 2 | 101)), "{what}: {words}: {ran}");
-        assert!(!ran.stderr.contains("panicked"), "{what}: {words}: {ran}");
-        for text in [&ran.stdout, &ran.stderr] {
-            check_printable(what, text);
-        }
-        ran
-    }
+    ran
 }
 
 /// Checks that nothing in a text drives a terminal or turns it around.
@@ -86,19 +51,19 @@ fn random(end: usize) -> impl Iterator<Item = usize> {
 
 #[test]
 fn an_archive_that_is_cut_off_is_no_archive() {
-    let scene = Scene::new();
-    scene.run("whole", "--binary app --library-path libs -o app.zip").exits(0);
+    let scene = scene();
+    answers(&scene, "whole", "--binary app --library-path libs -o app.zip").exits(0);
     let whole = scene.read("app.zip");
     for end in (0..whole.len()).step_by(64).chain([whole.len() - 1]) {
-        scene.write("cut.zip", &whole[..end]);
-        scene.run(&format!("{end} bytes"), "verify cut.zip").exits(101).says(&["`cut.zip` is not a"]);
+        scene.file("cut.zip", &whole[..end]);
+        answers(&scene, &format!("{end} bytes"), "verify cut.zip").exits(101).says(&["`cut.zip` is not a"]);
     }
 }
 
 #[test]
 fn an_archive_with_any_byte_changed_is_answered_and_its_files_are_what_they_were() {
-    let scene = Scene::new();
-    scene.run("whole", "--binary app --library-path libs -o app.zip").exits(0);
+    let scene = scene();
+    answers(&scene, "whole", "--binary app --library-path libs -o app.zip").exits(0);
     let whole = scene.read("app.zip");
     let mut n_refused = 0;
     let mut numbers = random(1 << 30);
@@ -106,8 +71,8 @@ fn an_archive_with_any_byte_changed_is_answered_and_its_files_are_what_they_were
         let (at, bit) = (numbers.next().unwrap() % whole.len(), numbers.next().unwrap() % 8);
         let mut changed = whole.clone();
         changed[at] ^= 1 << bit;
-        scene.write("changed.zip", &changed);
-        let ran = scene.run(&format!("bit {bit} of byte {at}"), "verify changed.zip");
+        scene.file("changed.zip", &changed);
+        let ran = answers(&scene, &format!("bit {bit} of byte {at}"), "verify changed.zip");
         n_refused += usize::from(ran.code != Some(0));
     }
     // Nearly all bytes are compressed data, whose checksum tells.
@@ -116,7 +81,7 @@ fn an_archive_with_any_byte_changed_is_answered_and_its_files_are_what_they_were
 
 #[test]
 fn a_program_or_library_with_any_byte_changed_is_answered() {
-    let scene = Scene::new();
+    let scene = scene();
     let (app, library) = (scene.read("app"), scene.read("libs/libtop.so.1"));
     // The first page has the headers, and most of what the loader reads.
     let mut numbers = random(1 << 30);
@@ -128,32 +93,32 @@ fn a_program_or_library_with_any_byte_changed_is_answered() {
                 let at = numbers.next().unwrap() % end;
                 changed[at] = (numbers.next().unwrap() >> 8) as u8;
             }
-            scene.write(name, &changed);
+            scene.file(name, &changed);
             let words = match round % 5 {
                 0 => "explain --binary app --library-path libs",
                 1 => "--binary app --library-path libs -o app.zip",
                 2 => "size --binary app --library-path libs",
                 _ => "check --binary app --library-path libs",
             };
-            let ran = scene.run(&format!("round {round}, {name}"), words);
+            let ran = answers(&scene, &format!("round {round}, {name}"), words);
             if round % 5 == 1 && ran.code == Some(0) {
-                scene.run(&format!("round {round}, {name}"), "verify app.zip").exits(0);
+                answers(&scene, &format!("round {round}, {name}"), "verify app.zip").exits(0);
             }
-            scene.write(name, whole);
+            scene.file(name, whole);
         }
     }
 }
 
 #[test]
 fn what_fuzzing_kept_is_answered() {
-    let scene = Scene::new();
+    let scene = scene();
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let mut n_inputs = 0;
     for (kind, words) in [("elf", "check --binary input"), ("zip", "verify input")] {
         for found in fs::read_dir(corpus.join(kind)).unwrap() {
             let path = found.unwrap().path();
-            fs::copy(&path, scene.file("input")).unwrap();
-            scene.run(&path.display().to_string(), words);
+            fs::copy(&path, scene.at("input")).unwrap();
+            answers(&scene, &path.display().to_string(), words);
             n_inputs += 1;
         }
     }
@@ -167,7 +132,7 @@ const RAW: &str = "\u{1b}[31m\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\rx\n::error::y";
 
 #[test]
 fn names_reach_no_report_raw() {
-    let scene = Scene::new();
+    let scene = scene();
     let soname = format!("lib{RAW}.so");
     let library = Object::library(&*soname).needs("libc.so.6").defines("f", Some("V\u{1b}[5m"));
     let app = Object::program()
@@ -177,11 +142,11 @@ fn names_reach_no_report_raw() {
         .verneed(&*soname, &["W\u{1b}[5m"])
         .rpath(format!("/home/{RAW}:$ORIGIN/libs"))
         .imports(format!("symbol{RAW}"), None);
-    scene.write("app", app.bytes());
-    fs::write(scene.file("libs").join(&soname), library.bytes()).unwrap();
-    fs::create_dir(scene.file("files")).unwrap();
-    fs::write(scene.file("files").join(format!(".env.{RAW}")), "x").unwrap();
-    let summary = scene.file("summary.md");
+    scene.file("app", app.bytes());
+    fs::write(scene.at("libs").join(&soname), library.bytes()).unwrap();
+    fs::create_dir(scene.at("files")).unwrap();
+    fs::write(scene.at("files").join(format!(".env.{RAW}")), "x").unwrap();
+    let summary = scene.at("summary.md");
     for words in [
         "check --binary app --include files",
         "check --binary app --include files -vv",
@@ -201,8 +166,8 @@ fn names_reach_no_report_raw() {
         "verify out.zip --message-format github",
         "verify out.zip --message-format sarif",
     ] {
-        let mut command = bundle_cmd(scene.path());
-        command.env("GITHUB_STEP_SUMMARY", &summary).env("XDG_CACHE_HOME", scene.file("cache"));
+        let mut command = scene.command("");
+        command.env("GITHUB_STEP_SUMMARY", &summary);
         let ran = finish(command.args(words.split_whitespace()));
         assert!(matches!(ran.code, Some(0 | 1 | 101)), "{words}: {ran}");
         // Not even a line of its own, which GitHub would take for a command.
@@ -212,7 +177,7 @@ fn names_reach_no_report_raw() {
         }
     }
     for file in ["summary.md", "sbom.json", "licenses.txt"] {
-        check_printable(file, &fs::read_to_string(scene.file(file)).unwrap());
+        check_printable(file, &fs::read_to_string(scene.at(file)).unwrap());
     }
 }
 
@@ -239,17 +204,17 @@ fn metadata(scene: &Scene) -> Value {
 
 #[test]
 fn names_in_metadata_lead_nowhere_else() {
-    let scene = Scene::new();
+    let scene = scene();
     let bundle = |value: &Value, words: &str| {
-        scene.write("metadata.json", value.to_string());
-        scene.run("metadata", &format!("--metadata-path metadata.json --library-path libs {words}"))
+        scene.file("metadata.json", value.to_string());
+        answers(&scene, "metadata", &format!("--metadata-path metadata.json --library-path libs {words}"))
     };
-    scene.write("target/release/app", scene.read("app"));
-    fs::create_dir_all(scene.file("target/evil")).unwrap();
-    scene.write("target/evil/app", scene.read("app"));
+    scene.file("target/release/app", scene.read("app"));
+    fs::create_dir_all(scene.at("target/evil")).unwrap();
+    scene.file("target/evil/app", scene.read("app"));
     let honest = metadata(&scene);
     bundle(&honest, "-o out/{bin}-{package}.zip").exits(0);
-    assert!(scene.file("out/app-app.zip").exists());
+    assert!(scene.at("out/app-app.zip").exists());
     for name in ["../evil/app", "/etc/app", "..", ".", "", "a\\b", "app\u{1b}[31m", "a\nb", "sub/app"] {
         for place in ["/packages/0/name", "/packages/0/targets/0/name"] {
             let mut value = honest.clone();
@@ -258,17 +223,17 @@ fn names_in_metadata_lead_nowhere_else() {
             assert!(ran.stderr.starts_with("error: `"), "{place} {name:?}: {ran}");
         }
     }
-    assert_eq!(fs::read_dir(scene.file("out")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(scene.at("out")).unwrap().count(), 1);
 }
 
 #[test]
 fn metadata_of_any_form_is_answered() {
-    let scene = Scene::new();
-    scene.write("target/release/app", scene.read("app"));
+    let scene = scene();
+    scene.file("target/release/app", scene.read("app"));
     let honest = metadata(&scene);
     let check = |what: &str, text: &str| {
-        scene.write("metadata.json", text);
-        scene.run(what, "check --metadata-path metadata.json --library-path libs")
+        scene.file("metadata.json", text);
+        answers(&scene, what, "check --metadata-path metadata.json --library-path libs")
     };
     check("honest", &honest.to_string()).exits(0);
     let deep = "[".repeat(100_000);
@@ -314,17 +279,17 @@ fn pointers(value: &Value, at: String, paths: &mut Vec<String>) {
 
 #[test]
 fn a_library_from_a_directory_of_someones_is_shipped_by_its_path() {
-    let scene = Scene::new();
+    let scene = scene();
     // The loader of this machine would take it, too: it is what the program was linked to find.
-    let elsewhere = scene.file("home/someone/lib");
+    let elsewhere = scene.at("home/someone/lib");
     fs::create_dir_all(&elsewhere).unwrap();
-    fs::rename(scene.file("libs/libtop.so.1"), elsewhere.join("libtop.so.1")).unwrap();
+    fs::rename(scene.at("libs/libtop.so.1"), elsewhere.join("libtop.so.1")).unwrap();
     let link = format!("{0}/libtop.so.1 -Wl,-rpath,{0}", elsewhere.display());
-    CC.compile(scene.path(), "int top(void); int main(void) { return top(); }", "app", &link);
-    let ran = scene.run("RPATH", "--binary app -o app.zip").exits(0);
+    scene.c(NEEDS_TOP, "app", &link);
+    let ran = answers(&scene, "RPATH", "--binary app -o app.zip").exits(0);
     let line = ran.line("Shipping", "libtop.so.1");
     assert!(line.ends_with(&format!("from {}/libtop.so.1", elsewhere.display())), "{line}");
-    let ran = scene.run("RPATH", "--binary app -o app.zip --message-format json").exits(0);
+    let ran = answers(&scene, "RPATH", "--binary app -o app.zip --message-format json").exits(0);
     let path = &ran.json()["artifacts"][0]["libraries"][2]["build_path"];
     assert_eq!(path.as_str(), elsewhere.join("libtop.so.1").to_str(), "{ran}");
 }

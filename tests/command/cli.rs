@@ -2,76 +2,20 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::command::{Ran, bundle_cmd, command, finish, run};
-use crate::support::compile::CC;
+use crate::support::command::{command, finish};
+use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A directory, and whether a run left anything in it.
-struct Scene {
-    dir: TempDir,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        Scene { dir: tempfile::tempdir().unwrap() }
-    }
-
-    /// A scene with a program `app` that starts on every runtime that has its glibc.
-    fn with_program() -> Scene {
-        let scene = Scene::new();
-        CC.compile(scene.path(), "int main(void) { return 0; }", "app", "");
-        scene
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn file(&self, path: &str, bytes: impl AsRef<[u8]>) -> &Scene {
-        let path = self.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-        self
-    }
-
-    /// Every path below the directory.
-    fn paths(&self) -> BTreeSet<String> {
-        let mut paths = BTreeSet::new();
-        let mut pending = vec![self.path().to_owned()];
-        while let Some(directory) = pending.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                paths.insert(path.strip_prefix(self.path()).unwrap().to_str().unwrap().to_owned());
-                if path.is_dir() && !path.is_symlink() {
-                    pending.push(path);
-                }
-            }
-        }
-        paths
-    }
-
-    /// Runs a command that must end with this exit status, say these things and one error, and leave nothing.
-    #[track_caller]
-    fn refuses(&self, code: i32, arguments: &str, texts: &[&str]) -> Ran {
-        self.refuses_run(code, bundle_cmd(self.path()).args(arguments.split_whitespace()), texts)
-    }
-
-    #[track_caller]
-    fn refuses_run(&self, code: i32, command: &mut assert_cmd::Command, texts: &[&str]) -> Ran {
-        let before = self.paths();
-        let ran = finish(command).exits(code).says(texts);
-        let errors = ran.stderr.lines().filter(|line| line.starts_with("error")).count();
-        assert_eq!(errors, 1, "{ran}");
-        assert_eq!(self.paths(), before, "left behind: {ran}");
-        ran
-    }
+/// A program `app` that starts on every runtime that has its glibc.
+fn with_program() -> Scene {
+    let scene = Scene::new();
+    scene.c(EMPTY, "app", "");
+    scene
 }
 
 const ERROR: i32 = 101;
@@ -136,8 +80,8 @@ fn no_binary_built_and_binaries_of_other_systems() {
 
 #[test]
 fn a_binary_that_is_no_elf_program() {
-    let scene = Scene::with_program();
-    let program = fs::read(scene.path().join("app")).unwrap();
+    let scene = with_program();
+    let program = scene.read("app");
     let mut corrupt = program.clone();
     corrupt[0x20..0x28].fill(0xff); // e_phoff
     scene
@@ -150,8 +94,8 @@ fn a_binary_that_is_no_elf_program() {
         .file("head", &program[..40])
         .file("half", &program[..2000])
         .file("corrupt", corrupt);
-    fs::create_dir(scene.path().join("dir")).unwrap();
-    fifo(&scene.path().join("fifo"));
+    scene.dir("dir");
+    scene.fifo("fifo");
     for (path, message, help) in [
         ("mac", "mac` is a macOS binary (Mach-O), not an ELF program\n", LINUX_HELP),
         ("win.exe", "win.exe` is a Windows binary (PE), not an ELF program\n", LINUX_HELP),
@@ -182,18 +126,13 @@ fn a_binary_that_is_no_elf_program() {
     }
 }
 
-fn fifo(path: &Path) {
-    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
-    assert!(made.success());
-}
-
 /// Runs the binary as a user without rights, in `scene`, which that user may enter.
 #[track_caller]
 fn as_nobody(scene: &Scene) -> Option<assert_cmd::Command> {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(scene.path(), open.clone()).unwrap();
     // The build directory may be closed to others; this one is not.
-    let binary = scene.path().join("cargo-lambda-bundle");
+    let binary = scene.at("cargo-lambda-bundle");
     tools::copy_program(env!("CARGO_BIN_EXE_cargo-lambda-bundle"), &binary);
     fs::set_permissions(&binary, open).unwrap();
     if !is_root() {
@@ -213,11 +152,11 @@ fn is_root() -> bool {
 
 #[test]
 fn files_that_may_not_be_read_or_written() {
-    let scene = Scene::with_program();
-    fs::set_permissions(scene.path().join("app"), fs::Permissions::from_mode(0o000)).unwrap();
+    let scene = with_program();
+    scene.mode("app", 0o000);
     scene.file("locked/old.zip", "old").file("closed.zip", "PK");
-    fs::set_permissions(scene.path().join("closed.zip"), fs::Permissions::from_mode(0o000)).unwrap();
-    fs::set_permissions(scene.path().join("locked"), fs::Permissions::from_mode(0o555)).unwrap();
+    scene.mode("closed.zip", 0o000);
+    scene.mode("locked", 0o555);
     let run = |arguments: &str, texts: &[&str]| {
         let Some(mut nobody) = as_nobody(&scene) else { return };
         scene.refuses_run(ERROR, nobody.args(arguments.split(' ')), texts);
@@ -228,7 +167,7 @@ fn files_that_may_not_be_read_or_written() {
         &["could not read `", "/app`\n  caused by: Permission denied", help],
     );
     run("verify closed.zip", &["could not read `closed.zip`\n  caused by: Permission denied", help]);
-    fs::set_permissions(scene.path().join("app"), fs::Permissions::from_mode(0o755)).unwrap();
+    scene.mode("app", 0o755);
     for target in ["locked/old.zip", "locked/new/x.zip"] {
         run(
             &format!("--binary app -o {target}"),
@@ -239,16 +178,16 @@ fn files_that_may_not_be_read_or_written() {
             ],
         );
     }
-    fs::set_permissions(scene.path().join("locked"), fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(fs::read(scene.path().join("locked/old.zip")).unwrap(), b"old");
+    scene.mode("locked", 0o755);
+    assert_eq!(scene.read("locked/old.zip"), b"old");
 }
 
 #[test]
 fn outputs_that_cannot_be_written() {
-    let scene = Scene::with_program();
-    fs::create_dir(scene.path().join("dir.zip")).unwrap();
+    let scene = with_program();
+    scene.dir("dir.zip");
     scene.file("file", "");
-    fifo(&scene.path().join("fifo"));
+    scene.fifo("fifo");
     for (output, message, help) in [
         ("dir.zip", "dir.zip`: it is a directory\n", "help: name a file in it: `-o "),
         ("file/out.zip", "file/out.zip`\n", "help: name another file with `-o <FILE>`\n"),
@@ -262,22 +201,22 @@ fn outputs_that_cannot_be_written() {
     }
     scene.refuses_run(
         USAGE,
-        bundle_cmd(scene.path()).args(["--binary", "app", "-o", ""]),
+        scene.command("").args(["--binary", "app", "-o", ""]),
         &["error: `-o` names no file\n", "help: name a file or a directory: `-o <PATH>`\n"],
     );
     // A directory gets the usual name.
-    fs::create_dir(scene.path().join("dir")).unwrap();
-    run(scene.path(), "--binary app -o dir").exits(0);
-    assert!(scene.path().join("dir/bootstrap.zip").is_file());
+    scene.dir("dir");
+    scene.run("--binary app -o dir").exits(0);
+    assert!(scene.at("dir/bootstrap.zip").is_file());
 }
 
 #[test]
 fn archives_that_are_none() {
-    let scene = Scene::with_program();
-    fs::create_dir(scene.path().join("dir")).unwrap();
-    fifo(&scene.path().join("fifo"));
-    run(scene.path(), "--binary app -o whole.zip").exits(0);
-    let whole = fs::read(scene.path().join("whole.zip")).unwrap();
+    let scene = with_program();
+    scene.dir("dir");
+    scene.fifo("fifo");
+    scene.run("--binary app -o whole.zip").exits(0);
+    let whole = scene.read("whole.zip");
     scene.file("text", "hello\n").file("empty", "").file("half.zip", &whole[..whole.len() / 2]);
     let help = "help: name a complete ZIP archive; if this was one, create or copy it again\n";
     for (path, message, help) in [
@@ -303,8 +242,8 @@ fn archives_that_are_none() {
 
 #[test]
 fn wrong_usage() {
-    let scene = Scene::with_program();
-    fs::copy(scene.path().join("app"), scene.path().join("other")).unwrap();
+    let scene = with_program();
+    scene.copy("app", "other");
     for (arguments, texts) in [
         (
             "--binary app --runtime provided.al2024",
@@ -348,14 +287,14 @@ fn wrong_usage() {
     ] {
         scene.refuses(USAGE, arguments, texts).prints("");
     }
-    let ran = run(scene.path(), "--binary app --binary other -o out/{bin}-{arch}.zip").exits(0);
+    let ran = scene.run("--binary app --binary other -o out/{bin}-{arch}.zip").exits(0);
     assert_eq!(ran.stdout.lines().count(), 2, "{ran}");
-    assert!(scene.path().join("out/other-x86_64.zip").is_file());
+    assert!(scene.at("out/other-x86_64.zip").is_file());
 }
 
 #[test]
 fn directories_that_are_not_there() {
-    let scene = Scene::with_program();
+    let scene = with_program();
     for flag in ["--library-path", "--sysroot"] {
         let message = format!("error: `{flag} {}/nowhere` is not a directory\n", scene.path().display());
         scene.refuses(ERROR, &format!("--binary app {flag} nowhere"), &[&message]);
@@ -429,16 +368,11 @@ fn check_archive(archive: &Value) {
 #[test]
 fn the_json_document_of_each_command() {
     let scene = Scene::new();
-    CC.compile(
-        scene.path(),
-        "int top(void) { return 0; }",
-        "libs/libtop.so.1",
-        "-shared -Wl,-soname,libtop.so.1",
-    );
-    CC.compile(scene.path(), "int top(void); int main(void) { return top(); }", "app", "libs/libtop.so.1");
+    scene.c("int top(void) { return 0; }", "libs/libtop.so.1", "-shared -Wl,-soname,libtop.so.1");
+    scene.c("int top(void); int main(void) { return top(); }", "app", "libs/libtop.so.1");
     let shared = "--message-format json -q";
 
-    let ran = run(scene.path(), &format!("--binary app --library-path libs -o app.zip {shared}")).exits(0);
+    let ran = scene.run(&format!("--binary app --library-path libs -o app.zip {shared}")).exits(0);
     assert_eq!(ran.stderr, "");
     let document = ran.json();
     let [artifact] = &check_document(&document)[..] else { panic!("{ran}") };
@@ -462,14 +396,14 @@ fn the_json_document_of_each_command() {
     assert_eq!(artifact["sizes"]["bytes"], artifact["archive"]["unzipped_bytes"]);
     assert_eq!(artifact["sizes"]["files"][1]["name"], "libtop.so.1");
 
-    let ran = run(scene.path(), &format!("check --binary app {shared}")).exits(1);
+    let ran = scene.run(&format!("check --binary app {shared}")).exits(1);
     let document = ran.json();
     let [artifact] = &check_document(&document)[..] else { panic!("{ran}") };
     assert_eq!((&artifact["verdict"], &artifact["archive"]), (&"fails".into(), &Value::Null));
     assert_eq!(artifact["findings"][0]["code"], "missing-library");
     assert_eq!(artifact["findings"][0]["soname"], "libtop.so.1");
 
-    let ran = run(scene.path(), &format!("verify app.zip {shared}")).exits(0);
+    let ran = scene.run(&format!("verify app.zip {shared}")).exits(0);
     assert_eq!(ran.stderr, "");
     let document = ran.json();
     let [artifact] = &check_document(&document)[..] else { panic!("{ran}") };
@@ -479,23 +413,16 @@ fn the_json_document_of_each_command() {
 
 #[test]
 fn stdout_has_data_only() {
-    let scene = Scene::with_program();
+    let scene = with_program();
     let zip = scene.path().canonicalize().unwrap().join("app.zip");
-    let ran =
-        run(scene.path(), "--binary app -o app.zip -q").exits(0).prints(&format!("{}\n", zip.display()));
+    let ran = scene.run("--binary app -o app.zip -q").exits(0).prints(&format!("{}\n", zip.display()));
     assert_eq!(ran.stderr, "");
-    let ran = run(scene.path(), "verify app.zip -q").exits(0).prints("");
+    let ran = scene.run("verify app.zip -q").exits(0).prints("");
     assert_eq!(ran.stderr, "");
-    let ran = run(scene.path(), "check --binary app -q").exits(0).prints("");
+    let ran = scene.run("check --binary app -q").exits(0).prints("");
     assert_eq!(ran.stderr, "");
-    run(scene.path(), "check --binary app -v")
-        .exits(0)
-        .prints("")
-        .says(&["Checking app for provided.al2023"]);
-    run(scene.path(), "verify app.zip")
-        .exits(0)
-        .prints("")
-        .says(&["Finished app.zip starts on provided.al2023"]);
+    scene.run("check --binary app -v").exits(0).prints("").says(&["Checking app for provided.al2023"]);
+    scene.run("verify app.zip").exits(0).prints("").says(&["Finished app.zip starts on provided.al2023"]);
 }
 
 #[test]

@@ -2,42 +2,32 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-use crate::support::command::run;
-use crate::support::compile::CC;
+use crate::support::scene::{NEEDS_TOP, Scene};
 use crate::support::tools;
 use serde_json::json;
-use tempfile::TempDir;
 
 /// A program that needs `libtop.so.1`, which needs `libdeep.so.1`; the directory `first` has neither,
 /// `second` has both.
-fn scene() -> Option<TempDir> {
+fn scene() -> Option<Scene> {
     if !tools::require("cc", "gcc") {
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let library = |name: &str, source: &str, more: &str| {
-        CC.compile(
-            dir.path(),
-            source,
-            &format!("second/{name}"),
-            &format!("-shared -fPIC -Wl,-soname,{name} {more}"),
-        );
-    };
-    library("libdeep.so.1", "int deep(void) { return 1; }", "");
-    library("libtop.so.1", "int deep(void); int top(void) { return deep(); }", "second/libdeep.so.1");
-    std::fs::create_dir(dir.path().join("first")).unwrap();
-    let source = "int top(void); int main(void) { return top(); }";
-    CC.compile(dir.path(), source, "app", "second/libtop.so.1 -Wl,-rpath-link,second");
-    Some(dir)
+    let scene = Scene::new();
+    scene.library("second/libdeep.so.1", "int deep(void) { return 1; }", "");
+    let top = "int deep(void); int top(void) { return deep(); }";
+    scene.library("second/libtop.so.1", top, "second/libdeep.so.1");
+    scene.dir("first");
+    scene.c(NEEDS_TOP, "app", "second/libtop.so.1 -Wl,-rpath-link,second");
+    Some(scene)
 }
 
 const PATHS: &str = "--binary app --library-path first --library-path second";
 
 #[test]
 fn a_library_is_explained_step_by_step() {
-    let Some(dir) = scene() else { return };
-    let at = dir.path().display();
-    run(dir.path(), &format!("explain libdeep.so.1 {PATHS}")).exits(0).prints(&format!(
+    let Some(scene) = scene() else { return };
+    let at = scene.path().display();
+    scene.run(&format!("explain libdeep.so.1 {PATHS}")).exits(0).prints(&format!(
         "libdeep.so.1\n\
         \x20 chain      app -> libtop.so.1 -> libdeep.so.1\n\
         \x20 needed by  libtop.so.1\n\
@@ -55,9 +45,9 @@ fn a_library_is_explained_step_by_step() {
 
 #[test]
 fn a_missing_library_is_explained_with_what_was_tried() {
-    let Some(dir) = scene() else { return };
-    let at = dir.path().display();
-    let ran = run(dir.path(), "explain libtop.so.1 --binary app --library-path first").exits(1);
+    let Some(scene) = scene() else { return };
+    let at = scene.path().display();
+    let ran = scene.run("explain libtop.so.1 --binary app --library-path first").exits(1);
     for text in [
         "  chain      app -> libtop.so.1\n",
         "  build      not found\n",
@@ -71,8 +61,8 @@ fn a_missing_library_is_explained_with_what_was_tried() {
 
 #[test]
 fn a_library_that_is_not_needed_lists_what_is() {
-    let Some(dir) = scene() else { return };
-    run(dir.path(), &format!("explain libfnord.so {PATHS}")).exits(101).says(&[
+    let Some(scene) = scene() else { return };
+    scene.run(&format!("explain libfnord.so {PATHS}")).exits(101).says(&[
         "error: `app` needs no library of that name\n",
         "help: it needs: ld-linux-x86-64.so.2, libc.so.6, libdeep.so.1, libtop.so.1\n",
     ]);
@@ -80,8 +70,8 @@ fn a_library_that_is_not_needed_lists_what_is() {
 
 #[test]
 fn the_closure_is_a_tree() {
-    let Some(dir) = scene() else { return };
-    run(dir.path(), &format!("explain {PATHS}")).exits(0).prints(
+    let Some(scene) = scene() else { return };
+    scene.run(&format!("explain {PATHS}")).exits(0).prints(
         "app\n\
          ├── libtop.so.1 [bundle, ld-library-path]\n\
          │   └── libdeep.so.1 [bundle, ld-library-path]\n\
@@ -91,8 +81,8 @@ fn the_closure_is_a_tree() {
 
 #[test]
 fn the_closure_is_a_graph() {
-    let Some(dir) = scene() else { return };
-    run(dir.path(), &format!("explain --form mermaid {PATHS}")).exits(0).prints(
+    let Some(scene) = scene() else { return };
+    scene.run(&format!("explain --form mermaid {PATHS}")).exits(0).prints(
         "graph LR\n\
         \x20 n0[\"app\"]:::program\n\
         \x20 n1[\"ld-linux-x86-64.so.2\"]:::runtime\n\
@@ -111,9 +101,8 @@ fn the_closure_is_a_graph() {
 
 #[test]
 fn explanations_are_in_the_json_document() {
-    let Some(dir) = scene() else { return };
-    let document =
-        run(dir.path(), &format!("explain libdeep* {PATHS} --message-format json")).exits(0).json();
+    let Some(scene) = scene() else { return };
+    let document = scene.run(&format!("explain libdeep* {PATHS} --message-format json")).exits(0).json();
     let explanation = &document["artifacts"][0]["explanations"][0];
     assert_eq!(explanation["soname"], "libdeep.so.1");
     assert_eq!(explanation["chain"], json!(["app", "libtop.so.1", "libdeep.so.1"]));

@@ -3,25 +3,24 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
-use std::path::Path;
 
-use crate::support::command::{Ran, run};
+use crate::support::command::Ran;
 use crate::support::elf::Object;
-use tempfile::TempDir;
+use crate::support::scene::Scene;
 
 /// A directory with `app`, which needs libc, libz and libcurl, an empty root, and this baseline.
-fn scene(baseline: impl AsRef<[u8]>) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+fn scene(baseline: impl AsRef<[u8]>) -> Scene {
+    let scene = Scene::new();
     let app = Object::program().needs("libc.so.6").needs("libz.so.1").needs("libcurl.so.4");
     let app = app.verneed("libc.so.6", &["GLIBC_2.2.5"]);
-    fs::write(dir.path().join("app"), app.bytes()).unwrap();
-    fs::create_dir(dir.path().join("empty")).unwrap();
-    fs::write(dir.path().join("mine.txt"), baseline).unwrap();
-    dir
+    scene.file("app", app.bytes());
+    scene.dir("empty");
+    scene.file("mine.txt", baseline);
+    scene
 }
 
-fn check(dir: &Path, more: &str) -> Ran {
-    run(dir, &format!("check --binary app --sysroot empty --baseline mine.txt {more}"))
+fn check(scene: &Scene, more: &str) -> Ran {
+    scene.run(&format!("check --binary app --sysroot empty --baseline mine.txt {more}"))
 }
 
 /// As `du -a /lib64 /usr/lib64 | cut -f2` prints it where /lib64 is a link to usr/lib64.
@@ -37,8 +36,8 @@ const LIST: &str = "\
 
 #[test]
 fn a_list_of_paths_is_compared_by_name() {
-    let dir = scene(LIST);
-    let ran = check(dir.path(), "-v").exits(1).says(&[
+    let scene = scene(LIST);
+    let ran = check(&scene, "-v").exits(1).says(&[
         "Checking app for mine.txt (x86_64)",
         "error[missing-library]: `app` needs `libcurl.so.4`, which neither mine.txt (x86_64) nor this machine has\n",
         "warning[version-unknown]: `app` needs GLIBC_2.2.5; whether the `libc.so.6` of mine.txt (x86_64) has it is not known\n",
@@ -46,8 +45,8 @@ fn a_list_of_paths_is_compared_by_name() {
     ]);
     assert_eq!(ran.listed("Using"), ["ld-linux-x86-64.so.2", "libc.so.6", "libz.so.1"]);
 
-    fs::write(dir.path().join("mine.txt"), format!("{LIST}/usr/lib64/libcurl.so.4\r\n# the end\n")).unwrap();
-    let ran = check(dir.path(), "--message-format json").exits(0);
+    scene.file("mine.txt", format!("{LIST}/usr/lib64/libcurl.so.4\r\n# the end\n"));
+    let ran = check(&scene, "--message-format json").exits(0);
     let artifact = &ran.json()["artifacts"][0];
     assert_eq!((&artifact["verdict"], &artifact["runtime"]), (&"unknown".into(), &"mine.txt".into()));
     let curl =
@@ -56,26 +55,24 @@ fn a_list_of_paths_is_compared_by_name() {
     let notes = artifact["findings"].as_array().unwrap().iter().filter(|it| it["code"] == "names-only");
     assert_eq!(notes.count(), 1);
     // The user's word counts here, too.
-    check(dir.path(), "--assume-missing libcurl*").exits(1).says(&["`app` needs `libcurl.so.4`"]);
-    run(dir.path(), "explain libz.so.1 --binary app --sysroot empty --baseline mine.txt").exits(0);
-    run(dir.path(), "baseline show mine.txt").exits(0);
+    check(&scene, "--assume-missing libcurl*").exits(1).says(&["`app` needs `libcurl.so.4`"]);
+    scene.run("explain libz.so.1 --binary app --sysroot empty --baseline mine.txt").exits(0);
+    scene.run("baseline show mine.txt").exits(0);
 }
 
 #[test]
 fn a_list_without_the_loader_starts_nothing() {
-    let dir = scene("/lib64/libc.so.6\n/lib64/libz.so.1\n/lib64/libcurl.so.4\n");
-    check(dir.path(), "").exits(1).says(&["error[interpreter-missing]: `app` names the interpreter"]);
+    let scene = scene("/lib64/libc.so.6\n/lib64/libz.so.1\n/lib64/libcurl.so.4\n");
+    check(&scene, "").exits(1).says(&["error[interpreter-missing]: `app` names the interpreter"]);
 }
 
 #[test]
 fn bundles_are_written_and_verified_for_a_list() {
-    let dir = scene(format!("{LIST}/usr/lib64/libcurl.so.4\n"));
-    run(dir.path(), "--binary app --sysroot empty --baseline mine.txt -o app.zip").exits(0);
-    run(dir.path(), "verify app.zip --baseline mine.txt").exits(0);
-    fs::write(dir.path().join("mine.txt"), LIST).unwrap();
-    run(dir.path(), "verify app.zip --baseline mine.txt")
-        .exits(1)
-        .says(&["`bootstrap` needs `libcurl.so.4`"]);
+    let scene = scene(format!("{LIST}/usr/lib64/libcurl.so.4\n"));
+    scene.run("--binary app --sysroot empty --baseline mine.txt -o app.zip").exits(0);
+    scene.run("verify app.zip --baseline mine.txt").exits(0);
+    scene.file("mine.txt", LIST);
+    scene.run("verify app.zip --baseline mine.txt").exits(1).says(&["`bootstrap` needs `libcurl.so.4`"]);
 }
 
 /// A change of an embedded table.
@@ -91,15 +88,15 @@ object libexpat.so.1
 
 #[test]
 fn a_table_of_ones_own_takes_the_place_of_the_runtimes() {
-    let dir = scene(CHANGE);
+    let scene = scene(CHANGE);
     let expat = Object::program().needs("libc.so.6").needs("libexpat.so.1");
-    fs::write(dir.path().join("app"), expat.bytes()).unwrap();
-    check(dir.path(), "").exits(0).says(&["`app` starts on mine (x86_64)"]);
-    run(dir.path(), "check --binary app --sysroot empty").exits(1).says(&["`app` needs `libexpat.so.1`"]);
-    let ran = run(dir.path(), "baseline diff provided.al2023 mine.txt").exits(0);
+    scene.file("app", expat.bytes());
+    check(&scene, "").exits(0).says(&["`app` starts on mine (x86_64)"]);
+    scene.run("check --binary app --sysroot empty").exits(1).says(&["`app` needs `libexpat.so.1`"]);
+    let ran = scene.run("baseline diff provided.al2023 mine.txt").exits(0);
     assert!(ran.stdout.ends_with("\n+ libexpat.so.1\n"), "{ran}");
-    fs::write(dir.path().join("app"), expat.arm64().bytes()).unwrap();
-    check(dir.path(), "").exits(1).says(&[
+    scene.file("app", expat.arm64().bytes());
+    check(&scene, "").exits(1).says(&[
         "error[wrong-arch]: `app` is for arm64, which the baseline mine does not offer\n",
         "help: capture a root of that architecture",
     ]);
@@ -109,10 +106,10 @@ fn a_table_of_ones_own_takes_the_place_of_the_runtimes() {
 fn files_that_are_no_baseline_are_refused_by_name_and_line() {
     #[track_caller]
     fn refuses(baseline: impl AsRef<[u8]>, texts: &[&str]) {
-        let dir = scene(baseline);
-        let ran = check(dir.path(), "").exits(101).says(texts);
+        let scene = scene(baseline);
+        let ran = check(&scene, "").exits(101).says(texts);
         assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error")).count(), 1, "{ran}");
-        let ran = check(dir.path(), "--message-format json").exits(101);
+        let ran = check(&scene, "--message-format json").exits(101);
         assert!(ran.json()["error"]["message"].as_str().unwrap().contains("mine.txt`"), "{ran}");
     }
     const NOT: &str = "mine.txt` is not a baseline\n";
@@ -152,12 +149,12 @@ fn files_that_are_no_baseline_are_refused_by_name_and_line() {
 
 #[test]
 fn a_directory_a_missing_and_a_huge_file_are_refused() {
-    let dir = scene("");
-    let with = |file: &str| run(dir.path(), &format!("check --binary app --baseline {file}")).exits(101);
+    let scene = scene("");
+    let with = |file: &str| scene.run(&format!("check --binary app --baseline {file}")).exits(101);
     with("empty").says(&["/empty` is a directory\n", "help: name a file that"]);
     with("nope").says(&["/nope` does not exist\n", "help: name a file that"]);
-    let huge = fs::File::create(dir.path().join("huge")).unwrap();
+    let huge = fs::File::create(scene.at("huge")).unwrap();
     huge.set_len(300 << 20).unwrap();
     with("huge").says(&["/huge` is too large for a baseline: 314.6 MB, and at most 268.4 MB\n", "help: "]);
-    run(dir.path(), "check --binary app --baseline mine.txt --runtime provided.al2").exits(2);
+    scene.run("check --binary app --baseline mine.txt --runtime provided.al2").exits(2);
 }

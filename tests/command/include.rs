@@ -5,102 +5,75 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 
-use crate::support::command::{Ran, bundle_cmd, command, finish};
-use crate::support::compile::CC;
+use crate::support::command::{Ran, command, finish};
+use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
 use serde_json::json;
-use tempfile::TempDir;
 
 /// A directory with a program `app` and some files to include.
-struct Scene {
-    dir: TempDir,
+fn scene() -> Scene {
+    let scene = Scene::new();
+    scene.c(EMPTY, "app", "");
+    for path in ["assets/a.txt", "assets/b.html", "assets/sub/c.txt", "assets/sub/deep/d.html", "one.txt"] {
+        scene.file(path, path);
+    }
+    scene
 }
 
-const EMPTY: &str = "int main(void) { return 0; }";
+fn bundle(scene: &Scene, arguments: &str) -> Ran {
+    scene.run(&format!("--binary app -o out.zip {arguments}"))
+}
 
-impl Scene {
-    fn new() -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
-        CC.compile(scene.path(), EMPTY, "app", "");
-        for path in ["assets/a.txt", "assets/b.html", "assets/sub/c.txt", "assets/sub/deep/d.html", "one.txt"]
-        {
-            scene.file(path, path);
-        }
-        scene
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn file(&self, path: &str, bytes: impl AsRef<[u8]>) -> &Scene {
-        let path = self.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-        self
-    }
-
-    fn link(&self, target: &str, path: &str) -> &Scene {
-        symlink(target, self.path().join(path)).unwrap();
-        self
-    }
-
-    fn run(&self, arguments: &str) -> Ran {
-        let arguments = format!("--binary app -o out.zip {arguments}");
-        finish(bundle_cmd(self.path()).args(arguments.split_whitespace()))
-    }
-
-    /// The entries beside `bootstrap`, as Python reads them: name, mode, content.
-    #[track_caller]
-    fn entries(&self) -> Vec<String> {
-        assert!(tools::require("python3", "python3"), "a test without its ZIP reader");
-        let script = "
+/// The entries beside `bootstrap`, as Python reads them: name, mode, content.
+#[track_caller]
+fn entries(scene: &Scene) -> Vec<String> {
+    assert!(tools::require("python3", "python3"), "a test without its ZIP reader");
+    let script = "
 import zipfile
 for entry in zipfile.ZipFile('out.zip').infolist():
     content = '' if entry.filename == 'bootstrap' else zipfile.ZipFile('out.zip').read(entry)
     text = 'ELF' if content[:4] == b'\\x7fELF' else content and content.decode()
     print(entry.filename, oct(entry.external_attr >> 16)[2:], text)";
-        let ran = finish(command("python3", self.path()).args(["-c", script])).exits(0);
-        let mut lines: Vec<String> = ran.stdout.lines().map(|line| line.trim_end().to_owned()).collect();
-        assert_eq!(lines.remove(0), "bootstrap 100755", "{ran}");
-        lines
-    }
+    let ran = finish(command("python3", scene.path()).args(["-c", script])).exits(0);
+    let mut lines: Vec<String> = ran.stdout.lines().map(|line| line.trim_end().to_owned()).collect();
+    assert_eq!(lines.remove(0), "bootstrap 100755", "{ran}");
+    lines
+}
 
-    /// What is in the archive for these arguments. A file's content here is the path it was made at.
-    #[track_caller]
-    fn check(&self, arguments: &str, expected: &[&str]) -> Ran {
-        let ran = self.run(arguments).exits(0);
-        assert_eq!(self.entries(), expected, "{arguments}");
-        ran
-    }
+/// What is in the archive for these arguments. A file's content here is the path it was made at.
+#[track_caller]
+fn check(scene: &Scene, arguments: &str, expected: &[&str]) -> Ran {
+    let ran = bundle(scene, arguments).exits(0);
+    assert_eq!(entries(scene), expected, "{arguments}");
+    ran
+}
 
-    #[track_caller]
-    fn refuses(&self, code: i32, arguments: &str, texts: &[&str]) {
-        let ran = self.run(arguments).exits(code).says(texts).prints("");
-        assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error")).count(), 1, "{ran}");
-        assert!(!self.path().join("out.zip").exists(), "{ran}");
-    }
+#[track_caller]
+fn refuses(scene: &Scene, code: i32, arguments: &str, texts: &[&str]) {
+    let ran = scene.refuses(code, &format!("--binary app -o out.zip {arguments}"), texts).prints("");
+    assert!(!scene.has("out.zip"), "{ran}");
 }
 
 #[test]
 fn names_follow_the_path_as_it_was_written_or_the_place() {
-    let scene = Scene::new();
-    scene.check("--include one.txt", &["one.txt 100644 one.txt"]);
-    scene.check("--include ./assets/../one.txt=x/y.txt", &["x/y.txt 100644 one.txt"]);
-    scene.check("--include one.txt=x/", &["x/one.txt 100644 one.txt"]);
-    scene.check("--include one.txt=.", &["one.txt 100644 one.txt"]);
-    scene.check(
+    let scene = scene();
+    check(&scene, "--include one.txt", &["one.txt 100644 one.txt"]);
+    check(&scene, "--include ./assets/../one.txt=x/y.txt", &["x/y.txt 100644 one.txt"]);
+    check(&scene, "--include one.txt=x/", &["x/one.txt 100644 one.txt"]);
+    check(&scene, "--include one.txt=.", &["one.txt 100644 one.txt"]);
+    check(
+        &scene,
         "--include assets/sub",
         &["assets/sub/c.txt 100644 assets/sub/c.txt", "assets/sub/deep/d.html 100644 assets/sub/deep/d.html"],
     );
-    scene.check("--include assets/sub/deep/=www", &["www/d.html 100644 assets/sub/deep/d.html"]);
-    scene.check("--include assets/sub/deep=", &["d.html 100644 assets/sub/deep/d.html"]);
-    let absolute = scene.path().join("one.txt");
-    scene.check(&format!("--include {}=x", absolute.display()), &["x 100644 one.txt"]);
-    scene.check(
+    check(&scene, "--include assets/sub/deep/=www", &["www/d.html 100644 assets/sub/deep/d.html"]);
+    check(&scene, "--include assets/sub/deep=", &["d.html 100644 assets/sub/deep/d.html"]);
+    let absolute = scene.at("one.txt");
+    check(&scene, &format!("--include {}=x", absolute.display()), &["x 100644 one.txt"]);
+    check(
+        &scene,
         "--include one.txt --include assets/a.txt=0",
         &["0 100644 assets/a.txt", "one.txt 100644 one.txt"],
     );
@@ -108,44 +81,48 @@ fn names_follow_the_path_as_it_was_written_or_the_place() {
 
 #[test]
 fn patterns_stay_in_a_directory_unless_they_say_otherwise() {
-    let scene = Scene::new();
-    scene.check("--include assets/*.txt", &["assets/a.txt 100644 assets/a.txt"]);
-    scene.check(
+    let scene = scene();
+    check(&scene, "--include assets/*.txt", &["assets/a.txt 100644 assets/a.txt"]);
+    check(
+        &scene,
         "--include assets/**/*.txt=t",
         &["t/a.txt 100644 assets/a.txt", "t/sub/c.txt 100644 assets/sub/c.txt"],
     );
-    scene.check("--include assets/*/*.txt=t", &["t/sub/c.txt 100644 assets/sub/c.txt"]);
-    scene.check(
+    check(&scene, "--include assets/*/*.txt=t", &["t/sub/c.txt 100644 assets/sub/c.txt"]);
+    check(
+        &scene,
         "--include assets/{a,b}.*",
         &["assets/a.txt 100644 assets/a.txt", "assets/b.html 100644 assets/b.html"],
     );
-    scene.check(
+    check(
+        &scene,
         "--include assets/**/[cd].*=",
         &["sub/c.txt 100644 assets/sub/c.txt", "sub/deep/d.html 100644 assets/sub/deep/d.html"],
     );
     // A directory that the pattern cannot reach into is not read.
     scene.file("target/x/fifo.txt", "");
-    fs::remove_file(scene.path().join("target/x/fifo.txt")).unwrap();
+    scene.remove("target/x/fifo.txt");
     assert!(tools::require("mkfifo", "coreutils"));
     finish(command("mkfifo", scene.path()).arg("target/x/fifo.txt")).exits(0);
-    scene.check("--include *.txt", &["one.txt 100644 one.txt"]);
-    fs::remove_file(scene.path().join("out.zip")).unwrap();
-    scene.refuses(101, "--include target/**", &["/target/x/fifo.txt` is not a regular file"]);
+    check(&scene, "--include *.txt", &["one.txt 100644 one.txt"]);
+    scene.remove("out.zip");
+    refuses(&scene, 101, "--include target/**", &["/target/x/fifo.txt` is not a regular file"]);
 }
 
 #[test]
 fn modes_are_by_content_never_by_disk() {
-    let scene = Scene::new();
-    CC.compile(scene.path(), "int f(void) { return 0; }", "tools/libf.so", "-shared -fPIC");
-    CC.compile(scene.path(), EMPTY, "tools/part.o", "-c");
-    fs::copy(scene.path().join("app"), scene.path().join("tools/helper")).unwrap();
+    let scene = scene();
+    scene.c("int f(void) { return 0; }", "tools/libf.so", "-shared -fPIC");
+    scene.c(EMPTY, "tools/part.o", "-c");
+    fs::copy(scene.at("app"), scene.at("tools/helper")).unwrap();
     scene.file("tools/run", "#!/bin/sh");
     scene.file("tools/data", "data");
     for (path, mode) in [("helper", 0o600), ("run", 0o644), ("data", 0o777)] {
-        let path = scene.path().join("tools").join(path);
+        let path = scene.at("tools").join(path);
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
-    scene.check(
+    check(
+        &scene,
         "--include tools",
         &[
             "tools/data 100644 data",
@@ -158,13 +135,13 @@ fn modes_are_by_content_never_by_disk() {
     // Another reader makes programs of them.
     assert!(tools::require("unzip", "unzip"));
     finish(command("unzip", scene.path()).args(["-q", "out.zip", "-d", "out"])).exits(0);
-    finish(&mut command(scene.path().join("out/tools/helper"), scene.path())).exits(0);
+    finish(&mut command(scene.at("out/tools/helper"), scene.path())).exits(0);
 }
 
 #[test]
 fn what_is_not_there_or_leaves_the_archive_is_refused() {
-    let scene = Scene::new();
-    fs::create_dir_all(scene.path().join("hollow/inside")).unwrap();
+    let scene = scene();
+    scene.dir("hollow/inside");
     let root = scene.path().display().to_string();
     for (include, texts) in [
         ("nope", &["`--include nope` matches nothing\n", "/nope` does not exist"][..]),
@@ -175,26 +152,27 @@ fn what_is_not_there_or_leaves_the_archive_is_refused() {
         ("/etc/passwd", &["`--include /etc/passwd` does not say where"]),
     ] {
         let code = if texts[0].contains("matches nothing") { 101 } else { 2 };
-        scene.refuses(code, &format!("--include {include}"), texts);
+        refuses(&scene, code, &format!("--include {include}"), texts);
     }
     for to in ["..", "../x", "a/../../x", "/x", "C:/x", "a\\b"] {
         let text = format!("`--include one.txt={to}` would leave the archive");
-        scene.refuses(2, &format!("--include one.txt={to}"), &[&text]);
+        refuses(&scene, 2, &format!("--include one.txt={to}"), &[&text]);
     }
-    scene.refuses(2, "--include assets/[", &["`--include assets/[` is not a pattern\n  caused by: "]);
+    refuses(&scene, 2, "--include assets/[", &["`--include assets/[` is not a pattern\n  caused by: "]);
     scene.file("assets/back\\slash", "");
-    scene.refuses(101, "--include assets", &["the entry `assets/back\\slash` has a backslash in its name"]);
-    fs::remove_file(scene.path().join("assets/back\\slash")).unwrap();
-    fs::write(scene.path().join("assets").join(OsStr::from_bytes(b"caf\xe9")), "").unwrap();
+    refuses(&scene, 101, "--include assets", &["the entry `assets/back\\slash` has a backslash in its name"]);
+    scene.remove("assets/back\\slash");
+    fs::write(scene.at("assets").join(OsStr::from_bytes(b"caf\xe9")), "").unwrap();
     let text = format!("the name `caf\\xe9` in `{root}/assets` is not UTF-8\nhelp: rename the file");
-    scene.refuses(101, "--include assets", &[&text]);
+    refuses(&scene, 101, "--include assets", &[&text]);
 }
 
 #[test]
 fn two_files_for_one_path_are_refused_with_both() {
-    let scene = Scene::new();
+    let scene = scene();
     let root = scene.path().display();
-    scene.refuses(
+    refuses(
+        &scene,
         101,
         "--include one.txt=x --include assets/a.txt=x",
         &[&format!(
@@ -204,18 +182,18 @@ fn two_files_for_one_path_are_refused_with_both() {
     );
     let text =
         format!("`bootstrap` in the archive: `{root}/app` and `{root}/one.txt` (of `--include one.txt`)");
-    scene.refuses(101, "--include one.txt=bootstrap", &[&text]);
+    refuses(&scene, 101, "--include one.txt=bootstrap", &[&text]);
     let text = "`x` would be a file and a directory in the archive: ";
-    scene.refuses(101, "--include one.txt=x --include assets/a.txt=x/y", &[text]);
+    refuses(&scene, 101, "--include one.txt=x --include assets/a.txt=x/y", &[text]);
     // Also where nothing is written.
     let check =
-        finish(bundle_cmd(scene.path()).args(["check", "--binary", "app", "--include", "one.txt=bootstrap"]));
+        finish(scene.command("").args(["check", "--binary", "app", "--include", "one.txt=bootstrap"]));
     check.exits(101).says(&["two files would be `bootstrap`"]);
 }
 
 #[test]
 fn links_are_followed_or_kept() {
-    let scene = Scene::new();
+    let scene = scene();
     scene.link("a.txt", "assets/l.txt").link("sub/deep", "assets/way").link("../b.html", "assets/sub/up");
     let followed = [
         "assets/a.txt 100644 assets/a.txt",
@@ -226,35 +204,33 @@ fn links_are_followed_or_kept() {
         "assets/sub/up 100644 assets/b.html",
         "assets/way/d.html 100644 assets/sub/deep/d.html",
     ];
-    scene.check("--include assets", &followed);
+    check(&scene, "--include assets", &followed);
     let mut kept = followed;
     kept[2] = "assets/l.txt 120777 a.txt";
     kept[5] = "assets/sub/up 120777 ../b.html";
     kept[6] = "assets/way 120777 sub/deep";
-    scene.check("--include assets --symlinks keep", &kept);
+    check(&scene, "--include assets --symlinks keep", &kept);
     // They are links to the reader that Lambda's unpacking is like.
     assert!(tools::require("unzip", "unzip"));
     finish(command("unzip", scene.path()).args(["-q", "out.zip", "-d", "out"])).exits(0);
-    assert_eq!(
-        fs::read_to_string(scene.path().join("out/assets/way/d.html")).unwrap(),
-        "assets/sub/deep/d.html"
-    );
-    fs::remove_file(scene.path().join("out.zip")).unwrap();
+    assert_eq!(scene.text("out/assets/way/d.html"), "assets/sub/deep/d.html");
+    scene.remove("out.zip");
 
     let outside = "which is not in what `--include assets` brings\nhelp: include what it leads to";
     for target in ["../one.txt", "/etc/passwd", "nowhere", "../../x"] {
         scene.link(target, "assets/bad");
         let text = format!("/assets/bad` leads to `{target}`, {outside}");
-        scene.refuses(101, "--include assets --symlinks keep", &["the link `", &text]);
-        fs::remove_file(scene.path().join("assets/bad")).unwrap();
+        refuses(&scene, 101, "--include assets --symlinks keep", &["the link `", &text]);
+        scene.remove("assets/bad");
     }
     scene.link("nowhere", "assets/bad");
-    scene.refuses(101, "--include assets", &["the link `", "/assets/bad` leads nowhere\nhelp: mend it"]);
-    scene.check("--include {\"from\":\"assets\",\"exclude\":[\"bad\",\"sub\",\"way\"]}", &followed[..3]);
-    fs::remove_file(scene.path().join("out.zip")).unwrap();
-    fs::remove_file(scene.path().join("assets/bad")).unwrap();
+    refuses(&scene, 101, "--include assets", &["the link `", "/assets/bad` leads nowhere\nhelp: mend it"]);
+    check(&scene, "--include {\"from\":\"assets\",\"exclude\":[\"bad\",\"sub\",\"way\"]}", &followed[..3]);
+    scene.remove("out.zip");
+    scene.remove("assets/bad");
     scene.link("..", "assets/sub/round");
-    scene.refuses(
+    refuses(
+        &scene,
         101,
         "--include assets",
         &["/assets/sub/round` leads back to a directory that it is in\nhelp: "],
@@ -263,7 +239,7 @@ fn links_are_followed_or_kept() {
 
 #[test]
 fn trees_without_end_and_files_beyond_measure_end() {
-    let scene = Scene::new();
+    let scene = scene();
     // Each directory leads to the next by two links: 2^40 paths.
     for at in 0..40 {
         scene.file(&format!("ladder/{at}/not-this"), "");
@@ -272,23 +248,24 @@ fn trees_without_end_and_files_beyond_measure_end() {
         }
     }
     scene.file("ladder/40/not-this", "");
-    scene.refuses(
+    refuses(
+        &scene,
         101,
         "--include ladder/0/**/*.txt",
         &["`--include ladder/0/**/*.txt` brings more than 65534 directories"],
     );
-    scene.refuses(101, "--include ladder/0", &["`--include ladder/0` brings more than 65534 "]);
-    fs::File::create(scene.path().join("huge")).unwrap().set_len(3 << 30).unwrap();
-    scene.refuses(101, "--include huge", &["`--include huge` brings more than 2147483647 bytes"]);
+    refuses(&scene, 101, "--include ladder/0", &["`--include ladder/0` brings more than 65534 "]);
+    fs::File::create(scene.at("huge")).unwrap().set_len(3 << 30).unwrap();
+    refuses(&scene, 101, "--include huge", &["`--include huge` brings more than 2147483647 bytes"]);
 }
 
 #[test]
 fn names_of_secrets_are_warned_of_unless_they_are_named() {
-    let scene = Scene::new();
+    let scene = scene();
     for path in ["conf/.env", "conf/.git/config", "conf/.git/HEAD", "conf/tls/server.pem", "conf/app.toml"] {
         scene.file(path, path);
     }
-    let ran = scene.run("--include conf --message-format json").exits(0);
+    let ran = bundle(&scene, "--include conf --message-format json").exits(0);
     let findings = &ran.json()["artifacts"][0]["findings"];
     let messages: Vec<&str> =
         findings.as_array().unwrap().iter().map(|finding| finding["message"].as_str().unwrap()).collect();
@@ -299,35 +276,30 @@ fn names_of_secrets_are_warned_of_unless_they_are_named() {
     }
     assert_eq!(findings[0]["code"], "suspicious-include");
     assert_eq!(findings[0]["severity"], "warning");
-    scene
-        .run("--include conf/.env --include conf/tls/server.pem")
+    bundle(&scene, "--include conf/.env --include conf/tls/server.pem")
         .exits(0)
         .keeps_silent_about(&["suspicious"]);
-    scene.run("--include conf/app.* --include assets").exits(0).keeps_silent_about(&["suspicious"]);
-    scene.run("--include conf/** --deny suspicious-include").exits(1);
+    bundle(&scene, "--include conf/app.* --include assets").exits(0).keeps_silent_about(&["suspicious"]);
+    bundle(&scene, "--include conf/** --deny suspicious-include").exits(1);
 }
 
 #[test]
 fn programs_among_them_bring_their_libraries() {
-    let scene = Scene::new();
-    CC.compile(
-        scene.path(),
-        "int top(void) { return 0; }",
-        "libs/libtop.so.1",
-        "-shared -fPIC -Wl,-soname,libtop.so.1",
-    );
+    let scene = scene();
+    scene.c("int top(void) { return 0; }", "libs/libtop.so.1", "-shared -fPIC -Wl,-soname,libtop.so.1");
     let needs = "int top(void); int main(void) { return top(); }";
-    CC.compile(scene.path(), needs, "tool", "libs/libtop.so.1");
+    scene.c(needs, "tool", "libs/libtop.so.1");
     let plugin = "int top(void); int host(void); int run(void) { return top() + host(); }";
-    CC.compile(scene.path(), plugin, "plugin.so", "-shared -fPIC libs/libtop.so.1");
+    scene.c(plugin, "plugin.so", "-shared -fPIC libs/libtop.so.1");
 
     let missing =
         "`bin/tool` needs `libtop.so.1`, which neither provided.al2023 (x86_64) nor this machine has";
-    scene.refuses(1, "--include tool=bin/", &["error[missing-library]: ", missing]);
-    scene.refuses(1, "--include plugin.so", &["`plugin.so` needs `libtop.so.1`"]);
+    refuses(&scene, 1, "--include tool=bin/", &["error[missing-library]: ", missing]);
+    refuses(&scene, 1, "--include plugin.so", &["`plugin.so` needs `libtop.so.1`"]);
 
     let found = "--library-path libs";
-    let ran = scene.check(
+    let ran = check(
+        &scene,
         &format!("--include tool=bin/ {found}"),
         &["bin/tool 100755 ELF", "lib/libtop.so.1 100644 ELF"],
     );
@@ -339,31 +311,33 @@ fn programs_among_them_bring_their_libraries() {
     );
     ran.says(&["bootstrap and 1 library, 1 included file"]);
     // A plugin's open symbols are its host's to define.
-    scene
-        .check(
-            &format!("--include plugin.so --include tool=bin/ {found}"),
-            &["bin/tool 100755 ELF", "lib/libtop.so.1 100644 ELF", "plugin.so 100644 ELF"],
-        )
-        .keeps_silent_about(&["undefined-symbol"]);
+    check(
+        &scene,
+        &format!("--include plugin.so --include tool=bin/ {found}"),
+        &["bin/tool 100755 ELF", "lib/libtop.so.1 100644 ELF", "plugin.so 100644 ELF"],
+    )
+    .keeps_silent_about(&["undefined-symbol"]);
     // One that is included in its place is not shipped again, neither for a tool nor for the program.
     let own = "--include libs/libtop.so.1=lib/ --include tool=bin/";
     let entries = ["bin/tool 100755 ELF", "lib/libtop.so.1 100644 ELF"];
-    scene.check(own, &entries);
-    scene.check(&format!("{own} {found}"), &entries).says(&["bootstrap and no libraries, 2 included files"]);
-    CC.compile(scene.path(), needs, "app", "libs/libtop.so.1");
-    scene.check("--include libs/libtop.so.1=lib/", &entries[1..]);
-    scene.check(&format!("--include libs/libtop.so.1=lib/ {found}"), &entries[1..]);
+    check(&scene, own, &entries);
+    check(&scene, &format!("{own} {found}"), &entries)
+        .says(&["bootstrap and no libraries, 2 included files"]);
+    scene.c(needs, "app", "libs/libtop.so.1");
+    check(&scene, "--include libs/libtop.so.1=lib/", &entries[1..]);
+    check(&scene, &format!("--include libs/libtop.so.1=lib/ {found}"), &entries[1..]);
     // The program and a tool share what is shipped.
-    scene.check(&format!("--include tool=bin/ {found}"), &entries);
+    check(&scene, &format!("--include tool=bin/ {found}"), &entries);
 }
 
 #[test]
 fn a_program_of_another_machine_is_found() {
-    let scene = Scene::new();
-    let mut arm = fs::read(scene.path().join("app")).unwrap();
+    let scene = scene();
+    let mut arm = scene.read("app");
     arm[18] = 183;
     scene.file("arm", arm);
-    scene.refuses(
+    refuses(
+        &scene,
         1,
         "--include arm=bin/",
         &["error[wrong-arch]: `bin/arm` is for arm64, the bundle for x86_64"],
@@ -372,22 +346,22 @@ fn a_program_of_another_machine_is_found() {
 
 #[test]
 fn same_input_same_bytes() {
-    let scene = Scene::new();
+    let scene = scene();
     let bytes = |arguments: &str| {
-        scene.run(arguments).exits(0);
-        fs::read(scene.path().join("out.zip")).unwrap()
+        bundle(&scene, arguments).exits(0);
+        scene.read("out.zip")
     };
     let first = bytes("--include assets --include one.txt");
-    fs::set_permissions(scene.path().join("one.txt"), fs::Permissions::from_mode(0o600)).unwrap();
-    fs::rename(scene.path().join("assets/a.txt"), scene.path().join("assets/z")).unwrap();
-    fs::rename(scene.path().join("assets/z"), scene.path().join("assets/a.txt")).unwrap();
+    scene.mode("one.txt", 0o600);
+    fs::rename(scene.at("assets/a.txt"), scene.at("assets/z")).unwrap();
+    fs::rename(scene.at("assets/z"), scene.at("assets/a.txt")).unwrap();
     assert!(bytes("--include one.txt --include assets") == first);
     assert!(bytes("--include one.txt=2.txt --include assets") != first);
 }
 
 #[test]
 fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
-    let scene = Scene::new();
+    let scene = scene();
     let package = "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
     let theirs = "[package.metadata.lambda.build]\ninclude = [\"x:assets/sub\", \"../f/one.txt\"]\n";
     let ours = r#"
@@ -399,22 +373,20 @@ fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
         ]"#;
     scene.file("f/src/main.rs", "fn main() {}").file("f/one.txt", "f/one.txt").file("f/assets/x.html", "");
     scene.file("f/assets/sub/c", "c").file("f/assets/sub/deep/d", "d").file("f/assets/a", "a");
-    fs::create_dir_all(scene.path().join("f/target/release")).unwrap();
-    fs::copy(scene.path().join("app"), scene.path().join("f/target/release/f")).unwrap();
+    scene.copy("app", "f/target/release/f");
     let run = |manifest: &str, arguments: &str| {
         scene.file("f/Cargo.toml", format!("{package}{manifest}"));
-        let arguments = format!("--manifest-path f/Cargo.toml -o out.zip {arguments}");
-        finish(bundle_cmd(scene.path()).args(arguments.split_whitespace()))
+        scene.run(&format!("--manifest-path f/Cargo.toml -o out.zip {arguments}"))
     };
     run(&format!("{ours}\n{theirs}"), "").exits(0).keeps_silent_about(&["cargo-lambda"]);
-    let entries = ["plain.txt 100644 f/one.txt", "www/a 100755 a", "www/sub/c 100755 c"];
-    assert_eq!(scene.entries(), entries);
+    let expected = ["plain.txt 100644 f/one.txt", "www/a 100755 a", "www/sub/c 100755 c"];
+    assert_eq!(entries(&scene), expected);
     run(ours, "--include one.txt").exits(0);
-    assert_eq!(scene.entries(), ["one.txt 100644 one.txt"]);
+    assert_eq!(entries(&scene), ["one.txt 100644 one.txt"]);
 
     let ran = run(&theirs.replace(", \"../f/one.txt\"", ""), "").exits(0);
     ran.says(&["Including assets/sub, as cargo-lambda's settings in f/Cargo.toml say"]);
-    assert_eq!(scene.entries(), ["x/c 100644 c", "x/deep/d 100644 d"]);
+    assert_eq!(entries(&scene), ["x/c 100644 c", "x/deep/d 100644 d"]);
     let text = "`--include ../f/one.txt` does not say where in the archive it goes (from cargo-lambda's settings in `f/Cargo.toml`)";
     run(theirs, "").exits(101).says(&[text]);
 
@@ -437,13 +409,13 @@ fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
     }
     let ran = run(ours, "--message-format json -q").exits(0);
     assert_eq!(ran.json()["artifacts"][0]["archive"]["entries"].as_array().unwrap().len(), 4);
-    let mut config = bundle_cmd(scene.path());
+    let mut config = scene.command("");
     let ran = finish(config.args(["config", "--manifest-path", "f/Cargo.toml", "--message-format", "json"]))
         .exits(0);
     let document = ran.json();
     let settings = document["packages"][0]["settings"].as_array().unwrap();
     let include = settings.iter().find(|setting| setting["name"] == "include").unwrap();
-    let directory = scene.path().join("f");
+    let directory = scene.at("f");
     assert_eq!(
         include["value"][0],
         json!({ "from": "one.txt", "to": "plain.txt", "directory": directory.to_str().unwrap() })
@@ -452,25 +424,24 @@ fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
 
 #[test]
 fn a_library_for_musl_is_no_library_of_its_own_libc() {
-    let scene = Scene::new();
+    let scene = scene();
     let library = "int foo(void) { return 0; }";
     let musl = "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1";
-    CC.compile(scene.path(), library, "libc.musl-x86_64.so.1", musl);
-    fs::create_dir(scene.path().join("b")).unwrap();
+    scene.c(library, "libc.musl-x86_64.so.1", musl);
+    scene.dir("b");
     let linked = "-shared -fPIC -nostdlib -Wl,--no-as-needed libc.musl-x86_64.so.1";
-    CC.compile(scene.path(), library, "b/x.musl.node", linked);
-    CC.compile(scene.path(), library, "b/x.glibc.node", "-shared -fPIC");
+    scene.c(library, "b/x.musl.node", linked);
+    scene.c(library, "b/x.glibc.node", "-shared -fPIC");
     let opened = "import ctypes, sys; ctypes.CDLL(sys.argv[1])";
     for (file, code) in [("b/x.glibc.node", 0), ("b/x.musl.node", 1)] {
-        let file = scene.path().join(file);
+        let file = scene.at(file);
         finish(command("python3", scene.path()).args(["-c", opened]).arg(file)).exits(code);
     }
 
     let says = "`n/x.node` is linked to musl, and a process on provided.al2023 (x86_64) has glibc";
-    scene.refuses(1, "--include b/x.musl.node=n/x.node", &["error[libc-mixed]", says]);
+    refuses(&scene, 1, "--include b/x.musl.node=n/x.node", &["error[libc-mixed]", says]);
     // Packages have a build for each, and take the one that fits.
-    scene
-        .check("--include b=n", &["n/x.glibc.node 100644 ELF", "n/x.musl.node 100644 ELF"])
+    check(&scene, "--include b=n", &["n/x.glibc.node 100644 ELF", "n/x.musl.node 100644 ELF"])
         .says(&["warning[libc-mixed]: `n/x.musl.node`", "`n/x.glibc.node` fits"]);
 }
 

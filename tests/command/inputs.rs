@@ -4,32 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::support::command::run;
-use crate::support::compile::CC;
+use crate::support::scene::{NEEDS_TOP, Scene};
 
 /// A program with a library and a file to include; links to them.
 #[track_caller]
-fn scene() -> tempfile::TempDir {
-    let temporary = tempfile::tempdir().unwrap();
-    let dir = temporary.path();
-    CC.compile(
-        dir,
-        "int top(void) { return 0; }",
-        "libs/libtop.so.1",
-        "-g -shared -fPIC -Wl,-soname,libtop.so.1",
-    );
-    for name in ["app", "other"] {
-        CC.compile(dir, "int top(void); int main(void) { return top(); }", name, "-g libs/libtop.so.1");
-    }
-    fs::write(dir.join("data.zip"), "data").unwrap();
-    symlink("app", dir.join("link")).unwrap();
-    symlink(".", dir.join("here")).unwrap();
-    fs::create_dir(dir.join("debug")).unwrap();
-    fs::copy(dir.join("app"), dir.join("debug/app.debug")).unwrap();
-    temporary
+fn scene() -> Scene {
+    let scene = Scene::with_top("-g");
+    scene.c(NEEDS_TOP, "other", "-g libs/libtop.so.1");
+    scene.file("data.zip", "data");
+    scene.link("app", "link");
+    scene.link(".", "here");
+    scene.copy("app", "debug/app.debug");
+    scene
 }
 
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -39,66 +27,59 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[track_caller]
-fn refuses(dir: &Path, words: &str, output: &str, input: &str) {
-    let before = files(dir);
-    let ran = run(dir, &format!("{words} --library-path libs --allow not-a-runtime"));
+fn refuses(scene: &Scene, words: &str, output: &str, input: &str) {
+    let before = files(scene.path());
+    let ran = scene.run(&format!("{words} --library-path libs --allow not-a-runtime"));
     let ran = ran.exits(2).says(&["would overwrite `", "help: name another path with `"]);
     let line = ran.stderr.lines().find(|line| line.contains("would overwrite")).unwrap();
     let (first, second) = line.split_once(" would overwrite ").unwrap();
     assert!(first.contains(output) && second.contains(input), "{ran}");
-    assert_eq!(files(dir), before);
+    assert_eq!(files(scene.path()), before);
 }
 
 #[test]
 fn no_output_replaces_an_input() {
     let scene = scene();
-    let dir = scene.path();
-    refuses(dir, "--binary app -o app", "/app`", "/app`");
-    refuses(dir, "--binary app -o libs/../app", "/app`", "/app`");
-    refuses(dir, "--binary app -o here/app", "/here/app`", "/app`");
-    refuses(dir, "--binary link -o link", "/link`", "/link`");
-    refuses(dir, "--binary link -o app", "/app`", "/link`");
-    refuses(dir, "--binary app -o libs/libtop.so.1", "/libtop.so.1`", "/libs/libtop.so.1`");
-    refuses(dir, "--binary app --include data.zip -o data.zip", "/data.zip`", "data.zip`");
-    refuses(dir, "--binary app -o out.zip --sbom libs/libtop.so.1", "/libtop.so.1`", "/libtop.so.1`");
-    refuses(dir, "--binary app -o out.zip --licenses app", "/app`", "/app`");
-    refuses(dir, "--binary app --binary other -o {bin}.zip --sbom ./{bin}", "app`", "app`");
-    refuses(dir, "--binary app --include libs=libs -o libs --format dir", "/libs`", "libs/libtop.so.1`");
+    refuses(&scene, "--binary app -o app", "/app`", "/app`");
+    refuses(&scene, "--binary app -o libs/../app", "/app`", "/app`");
+    refuses(&scene, "--binary app -o here/app", "/here/app`", "/app`");
+    refuses(&scene, "--binary link -o link", "/link`", "/link`");
+    refuses(&scene, "--binary link -o app", "/app`", "/link`");
+    refuses(&scene, "--binary app -o libs/libtop.so.1", "/libtop.so.1`", "/libs/libtop.so.1`");
+    refuses(&scene, "--binary app --include data.zip -o data.zip", "/data.zip`", "data.zip`");
+    refuses(&scene, "--binary app -o out.zip --sbom libs/libtop.so.1", "/libtop.so.1`", "/libtop.so.1`");
+    refuses(&scene, "--binary app -o out.zip --licenses app", "/app`", "/app`");
+    refuses(&scene, "--binary app --binary other -o {bin}.zip --sbom ./{bin}", "app`", "app`");
+    refuses(&scene, "--binary app --include libs=libs -o libs --format dir", "/libs`", "libs/libtop.so.1`");
     let debug = "--binary debug/app.debug --include app=x --strip --debug-symbols";
-    fs::rename(dir.join("app"), dir.join("app.debug.debug")).unwrap();
-    symlink("app.debug.debug", dir.join("app")).unwrap();
-    refuses(dir, &format!("{debug} . -o out.zip"), "/app.debug.debug`", "app");
+    fs::rename(scene.at("app"), scene.at("app.debug.debug")).unwrap();
+    scene.link("app.debug.debug", "app");
+    refuses(&scene, &format!("{debug} . -o out.zip"), "/app.debug.debug`", "app");
     // What was written before is no input.
     for _ in 0..2 {
-        run(dir, "--binary other --library-path libs --sbom out.json -o out.zip --force").exits(0);
+        scene.run("--binary other --library-path libs --sbom out.json -o out.zip --force").exits(0);
     }
 }
 
 #[test]
 fn a_name_that_is_not_utf8_is_a_finding() {
     let scene = scene();
-    let dir = scene.path();
-    CC.compile(
-        dir,
-        "int top(void) { return 0; }",
-        "libs/libtopp.so.1",
-        "-shared -fPIC -Wl,-soname,libtoXp.so.1",
-    );
-    CC.compile(dir, "int top(void); int main(void) { return top(); }", "app", "libs/libtopp.so.1");
+    scene.c("int top(void) { return 0; }", "libs/libtopp.so.1", "-shared -fPIC -Wl,-soname,libtoXp.so.1");
+    scene.c(NEEDS_TOP, "app", "libs/libtopp.so.1");
     for file in ["app", "libs/libtopp.so.1"] {
-        let mut bytes = fs::read(dir.join(file)).unwrap();
+        let mut bytes = scene.read(file);
         let at = bytes.windows(12).position(|found| found == b"libtoXp.so.1").unwrap();
         bytes[at + 5] = 0xff;
-        fs::write(dir.join(file), bytes).unwrap();
+        scene.file(file, bytes);
     }
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::OsStr::from_bytes(b"libto\xffp.so.1");
-    let _ = fs::copy(dir.join("libs/libtopp.so.1"), dir.join("libs").join(name));
+    let _ = fs::copy(scene.at("libs/libtopp.so.1"), scene.at("libs").join(name));
     for command in ["check --binary app", "--binary app -o out.zip"] {
-        run(dir, &format!("{command} --library-path libs")).exits(1).says(&[
+        scene.run(&format!("{command} --library-path libs")).exits(1).says(&[
             "error[missing-library]: `app` needs `libto\\xffp.so.1`, which provided.al2023 (x86_64) does not have and no archive can",
             "help: give the library another SONAME",
         ]);
     }
-    assert!(!dir.join("out.zip").exists());
+    assert!(!scene.has("out.zip"));
 }

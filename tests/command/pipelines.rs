@@ -4,26 +4,25 @@
 
 use std::path::Path;
 
-use crate::support::command::{Ran, bundle_cmd, finish, run};
+use crate::support::command::{Ran, bundle_cmd, finish};
 use crate::support::elf::Object;
+use crate::support::scene::Scene;
 use crate::support::{schema, tools};
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// A directory with `app`, a program that needs `libc.so.6` and these libraries, and an empty build world.
-fn scene(needed: &[&str]) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+fn scene(needed: &[&str]) -> Scene {
+    let scene = Scene::new();
     // As a function it names the Runtime API.
     let app = Object::program().needs("libc.so.6").text("AWS_LAMBDA_RUNTIME_API");
     let app = needed.iter().fold(app, |app, name| app.needs(name));
-    std::fs::write(dir.path().join("app"), app.bytes()).unwrap();
-    std::fs::create_dir(dir.path().join("empty")).unwrap();
-    dir
+    scene.file("app", app.bytes());
+    scene.dir("empty");
+    scene
 }
 
-fn github(dir: &Path, arguments: &str) -> Ran {
-    let mut command = bundle_cmd(dir);
-    command.args(arguments.split_whitespace()).args(["--message-format", "github"]);
+fn github(scene: &Scene, arguments: &str) -> Ran {
+    let mut command = scene.command(&format!("{arguments} --message-format github"));
     finish(command.env("GITHUB_STEP_SUMMARY", "summary.md"))
 }
 
@@ -31,8 +30,8 @@ const CHECK: &str = "check --binary app --sysroot empty";
 
 #[test]
 fn findings_are_annotations_and_stay_on_stderr() {
-    let dir = scene(&["libfoo.so.1"]);
-    let ran = github(dir.path(), CHECK).exits(1);
+    let scene = scene(&["libfoo.so.1"]);
+    let ran = github(&scene, CHECK).exits(1);
     assert_eq!(
         ran.stdout,
         "::error title=missing-library%3A app on provided.al2023::`app` needs `libfoo.so.1`, which neither \
@@ -44,20 +43,20 @@ fn findings_are_annotations_and_stay_on_stderr() {
 
 #[test]
 fn names_cannot_end_an_annotation_or_a_cell() {
-    let dir = scene(&["lib%0A,:\n::error::x|y`.so"]);
-    let ran = github(dir.path(), CHECK).exits(1);
+    let scene = scene(&["lib%0A,:\n::error::x|y`.so"]);
+    let ran = github(&scene, CHECK).exits(1);
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     assert!(ran.stdout.contains("`lib%250A,:\\x0a::error::x|y`.so`"), "{ran}");
-    let summary = std::fs::read_to_string(dir.path().join("summary.md")).unwrap();
+    let summary = scene.text("summary.md");
     assert!(summary.contains("lib%0A,:\\x0a::error::x\\|y`.so"), "{summary}");
 }
 
 #[test]
 fn the_summary_is_added_to_what_is_there() {
-    let dir = scene(&["libfoo.so.1"]);
-    std::fs::write(dir.path().join("summary.md"), "# Before\n").unwrap();
-    github(dir.path(), CHECK).exits(1);
-    let summary = std::fs::read_to_string(dir.path().join("summary.md")).unwrap();
+    let scene = scene(&["libfoo.so.1"]);
+    scene.file("summary.md", "# Before\n");
+    github(&scene, CHECK).exits(1);
+    let summary = scene.text("summary.md");
     for text in [
         "# Before\n## cargo lambda-bundle\n",
         "| `app` | provided.al2023 (x86_64) | fails | - | ",
@@ -72,25 +71,25 @@ fn the_summary_is_added_to_what_is_there() {
 
 #[test]
 fn a_summary_of_an_error_says_why() {
-    let dir = scene(&[]);
-    let ran = github(dir.path(), "check --binary gone").exits(101);
+    let scene = scene(&[]);
+    let ran = github(&scene, "check --binary gone").exits(101);
     assert!(ran.stdout.starts_with("::error title=cargo lambda-bundle has no result::`"), "{ran}");
-    let summary = std::fs::read_to_string(dir.path().join("summary.md")).unwrap();
+    let summary = scene.text("summary.md");
     assert!(summary.contains("No answer:\n\n```text\n") && summary.contains("does not exist"), "{summary}");
 }
 
 #[test]
 fn of_all_runtimes_only_the_configured_one_is_annotated() {
-    let dir = scene(&["libssl.so.3"]);
-    let ran = github(dir.path(), &format!("{CHECK} --runtime all")).exits(0);
+    let scene = scene(&["libssl.so.3"]);
+    let ran = github(&scene, &format!("{CHECK} --runtime all")).exits(0);
     assert_eq!(ran.stdout, "", "{ran}");
-    let summary = std::fs::read_to_string(dir.path().join("summary.md")).unwrap();
+    let summary = scene.text("summary.md");
     assert!(summary.contains("| `app` | provided.al2 (x86_64) | fails |"), "{summary}");
 }
 
 #[track_caller]
-fn sarif(dir: &Path, arguments: &str, code: i32) -> Value {
-    let ran = run(dir, &format!("{arguments} --message-format sarif")).exits(code);
+fn sarif(scene: &Scene, arguments: &str, code: i32) -> Value {
+    let ran = scene.run(&format!("{arguments} --message-format sarif")).exits(code);
     let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
     schema::check(&document, &schema::sarif());
     document
@@ -98,8 +97,8 @@ fn sarif(dir: &Path, arguments: &str, code: i32) -> Value {
 
 #[test]
 fn sarif_has_rules_and_places() {
-    let dir = scene(&["libfoo.so.1"]);
-    let document = sarif(dir.path(), CHECK, 1);
+    let scene = scene(&["libfoo.so.1"]);
+    let document = sarif(&scene, CHECK, 1);
     let run = &document["runs"][0];
     let result = &run["results"][0];
     assert_eq!(result["ruleId"], "missing-library");
@@ -118,8 +117,8 @@ fn sarif_has_rules_and_places() {
 
 #[test]
 fn sarif_says_why_there_is_no_answer() {
-    let dir = scene(&[]);
-    let document = sarif(dir.path(), "check --binary gone", 101);
+    let scene = scene(&[]);
+    let document = sarif(&scene, "check --binary gone", 101);
     let invocation = &document["runs"][0]["invocations"][0];
     assert_eq!(invocation["executionSuccessful"], false);
     let text = invocation["toolExecutionNotifications"][0]["message"]["text"].as_str().unwrap();
@@ -128,19 +127,19 @@ fn sarif_says_why_there_is_no_answer() {
 
 #[test]
 fn a_written_bundle_prints_nothing_beside_its_document() {
-    let dir = scene(&[]);
-    let document = sarif(dir.path(), "--binary app --sysroot empty -o app.zip", 0);
+    let scene = scene(&[]);
+    let document = sarif(&scene, "--binary app --sysroot empty -o app.zip", 0);
     assert_eq!(document["runs"][0]["results"].as_array().map(Vec::len), Some(0));
-    assert!(dir.path().join("app.zip").exists());
+    assert!(scene.has("app.zip"));
 }
 
 #[test]
 fn paths_elsewhere_are_whole_uris() {
-    let dir = scene(&["libfoo.so.1"]);
-    let place = dir.path().join("with space");
+    let scene = scene(&["libfoo.so.1"]);
+    let place = scene.at("with space");
     std::fs::create_dir_all(place.join("empty")).unwrap();
-    std::fs::rename(dir.path().join("app"), place.join("app")).unwrap();
-    let inner = dir.path().join("empty");
+    std::fs::rename(scene.at("app"), place.join("app")).unwrap();
+    let inner = scene.at("empty");
     let mut command = bundle_cmd(&inner);
     command.args(["check", "--sysroot", ".", "--message-format", "sarif", "--binary"]).arg(place.join("app"));
     let ran = finish(&mut command).exits(1);
@@ -153,8 +152,8 @@ fn paths_elsewhere_are_whole_uris() {
 
 #[test]
 fn the_schema_is_printed_as_it_is_published() {
-    let dir = tempfile::tempdir().unwrap();
-    run(dir.path(), "schema").exits(0).prints(cargo_lambda_bundle::cli::documents::SCHEMA);
+    let scene = Scene::new();
+    scene.run("schema").exits(0).prints(cargo_lambda_bundle::cli::documents::SCHEMA);
     assert!(jsonschema::meta::is_valid(
         &serde_json::from_str(cargo_lambda_bundle::cli::documents::SCHEMA).unwrap()
     ));
@@ -162,14 +161,14 @@ fn the_schema_is_printed_as_it_is_published() {
 
 #[test]
 fn every_shell_gets_completions_of_every_command() {
-    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        let ran = run(dir.path(), &format!("completions {shell}")).exits(0);
+        let ran = scene.run(&format!("completions {shell}")).exits(0);
         for word in ["cargo-lambda-bundle", "verify", "attached-layer"] {
             assert!(ran.stdout.contains(word), "{shell}: no {word}");
         }
     }
-    run(dir.path(), "completions fnord").exits(2);
+    scene.run("completions fnord").exits(2);
 }
 
 #[test]
@@ -177,41 +176,41 @@ fn bash_completes_a_flag() {
     if !tools::require("bash", "bash") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let script = run(dir.path(), "completions bash").exits(0).stdout;
-    std::fs::write(dir.path().join("completions"), script).unwrap();
+    let scene = Scene::new();
+    let script = scene.run("completions bash").exits(0).stdout;
+    scene.file("completions", script);
     let ask = "source ./completions; COMP_WORDS=(cargo-lambda-bundle verify --attached); COMP_CWORD=2; \
                _cargo__lambda__bundle cargo-lambda-bundle --attached verify; echo \"${COMPREPLY[@]}\"";
-    let mut bash = crate::support::command::command("bash", dir.path());
+    let mut bash = crate::support::command::command("bash", scene.path());
     finish(bash.args(["-c", ask])).exits(0).prints("--attached-layer\n");
 }
 
 #[test]
 fn the_manual_page_is_one_for_man() {
-    let dir = tempfile::tempdir().unwrap();
-    let page = run(dir.path(), "man").exits(0).stdout;
+    let scene = Scene::new();
+    let page = scene.run("man").exits(0).stdout;
     assert!(page.contains(".TH cargo-lambda-bundle 1"), "{page}");
     assert!(page.contains(".SH SYNOPSIS") && page.contains("\\-\\-sbom"), "{page}");
     // Whatever the variables say.
-    let mut command = bundle_cmd(dir.path());
+    let mut command = scene.command("");
     finish(command.arg("man").env("CARGO_LAMBDA_BUNDLE_FNORD", "1")).exits(0).prints(&page);
     if !tools::require("groff", "groff-base") {
         return;
     }
-    std::fs::write(dir.path().join("page.1"), page).unwrap();
+    scene.file("page.1", page);
     let ran = finish(
-        crate::support::command::command("groff", dir.path()).args(["-man", "-Tutf8", "-ww", "page.1"]),
+        crate::support::command::command("groff", scene.path()).args(["-man", "-Tutf8", "-ww", "page.1"]),
     );
     assert_eq!(ran.exits(0).stderr, "");
 }
 
 #[test]
 fn cargo_shows_its_help() {
-    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new();
     let bin = Path::new(env!("CARGO_BIN_EXE_cargo-lambda-bundle")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     for arguments in [&["lambda-bundle", "--help"][..], &["help", "lambda-bundle"]] {
-        let mut cargo = crate::support::command::command("cargo", dir.path());
+        let mut cargo = crate::support::command::command("cargo", scene.path());
         let ran = finish(cargo.args(arguments).env("PATH", &path)).exits(0);
         assert!(ran.stdout.contains("Usage: cargo lambda-bundle [OPTIONS]"), "{ran}");
         assert!(ran.stdout.contains("completions"), "{ran}");

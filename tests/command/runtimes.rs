@@ -2,28 +2,26 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::run;
 use crate::support::elf::Object;
+use crate::support::scene::Scene;
 use crate::support::tools;
-use tempfile::TempDir;
 
 /// A directory with `app`, a program that needs libc and these libraries.
-fn scene(needed: &[&str]) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+fn scene(needed: &[&str]) -> Scene {
+    let scene = Scene::new();
     let app = needed.iter().fold(Object::program().needs("libc.so.6"), |app, name| app.needs(name));
-    std::fs::write(dir.path().join("app"), app.bytes()).unwrap();
+    scene.file("app", app.bytes());
     // The build world has none of them.
-    std::fs::create_dir(dir.path().join("empty")).unwrap();
-    dir
+    scene.dir("empty");
+    scene
 }
 
 #[track_caller]
-fn check(dir: &Path, runtime: &str, soname: &str, expected: Option<(&str, &str)>) {
+fn check(scene: &Scene, runtime: &str, soname: &str, expected: Option<(&str, &str)>) {
     let ran =
-        run(dir, &format!("check --binary app --sysroot empty --message-format json --runtime {runtime}"));
+        scene.run(&format!("check --binary app --sysroot empty --message-format json --runtime {runtime}"));
     let artifact = &ran.json()["artifacts"][0];
     assert_eq!(artifact["runtime"], runtime);
     let library =
@@ -35,22 +33,21 @@ fn check(dir: &Path, runtime: &str, soname: &str, expected: Option<(&str, &str)>
 
 #[test]
 fn programs_find_what_the_root_of_the_language_has() {
-    let dir = scene(&["libcurl.so.4", "libssl.so.3", "libexpat.so.1"]);
-    let dir = dir.path();
-    check(dir, "provided.al2", "libcurl.so.4", Some(("/lib64/libcurl.so.4", "measured")));
-    check(dir, "python3.11", "libcurl.so.4", None);
-    check(dir, "java21", "libcurl.so.4", Some(("/lib64/libcurl.so.4", "derived")));
-    check(dir, "java21", "libssl.so.3", Some(("/lib64/libssl.so.3", "derived")));
-    check(dir, "nodejs22.x", "libssl.so.3", Some(("/var/lang/lib/libssl.so.3", "derived")));
-    check(dir, "provided.al2", "libexpat.so.1", None);
-    check(dir, "image:al2", "libexpat.so.1", Some(("/lib64/libexpat.so.1", "measured")));
-    check(dir, "image:al2023", "libexpat.so.1", None);
+    let scene = scene(&["libcurl.so.4", "libssl.so.3", "libexpat.so.1"]);
+    check(&scene, "provided.al2", "libcurl.so.4", Some(("/lib64/libcurl.so.4", "measured")));
+    check(&scene, "python3.11", "libcurl.so.4", None);
+    check(&scene, "java21", "libcurl.so.4", Some(("/lib64/libcurl.so.4", "derived")));
+    check(&scene, "java21", "libssl.so.3", Some(("/lib64/libssl.so.3", "derived")));
+    check(&scene, "nodejs22.x", "libssl.so.3", Some(("/var/lang/lib/libssl.so.3", "derived")));
+    check(&scene, "provided.al2", "libexpat.so.1", None);
+    check(&scene, "image:al2", "libexpat.so.1", Some(("/lib64/libexpat.so.1", "measured")));
+    check(&scene, "image:al2023", "libexpat.so.1", None);
 }
 
 #[test]
 fn all_runtimes_have_a_line_each() {
-    let dir = scene(&["libssl.so.3"]);
-    let ran = run(dir.path(), "check --binary app --sysroot empty --runtime all").exits(0);
+    let scene = scene(&["libssl.so.3"]);
+    let ran = scene.run("check --binary app --sysroot empty --runtime all").exits(0);
     let lines: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("     Runs on ")).collect();
     let lacks = |runtime: &str| {
         format!(
@@ -64,24 +61,24 @@ fn all_runtimes_have_a_line_each() {
 
 #[test]
 fn a_runtime_without_the_architecture_is_a_no() {
-    let dir = scene(&[]);
-    std::fs::write(dir.path().join("arm"), Object::program().arm64().needs("libc.so.6").bytes()).unwrap();
-    run(dir.path(), "check --binary arm --sysroot empty --runtime all")
+    let scene = scene(&[]);
+    scene.file("arm", Object::program().arm64().needs("libc.so.6").bytes());
+    scene.run("check --binary arm --sysroot empty --runtime all")
         .says(&["     Runs on provided (arm64): no, `arm` is for arm64, which the runtime provided does not offer\n"])
         .keeps_silent_about(&["error[wrong-arch]"]);
 }
 
 #[test]
 fn a_function_on_a_language_runtime_is_a_usage_error() {
-    let dir = scene(&[]);
+    let scene = scene(&[]);
     for runtime in ["python3.13", "nodejs22.x", "java8"] {
-        run(dir.path(), &format!("--binary app --runtime {runtime}")).exits(2).says(&[
+        scene.run(&format!("--binary app --runtime {runtime}")).exits(2).says(&[
             &format!("error: `--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it\n"),
             "help: name a runtime that does: provided, provided.al2, provided.al2023, image:al2, image:al2023\n",
         ]);
-        assert!(!dir.path().join("target").exists());
+        assert!(!scene.has("target"));
     }
-    run(dir.path(), "explain libc.so.6 --binary app --sysroot empty --runtime python3.13").exits(0);
+    scene.run("explain libc.so.6 --binary app --sysroot empty --runtime python3.13").exits(0);
 }
 
 #[test]
@@ -89,15 +86,16 @@ fn verify_knows_them_too() {
     if !tools::require("zip", "zip") {
         return;
     }
-    let dir = scene(&["libcurl.so.4"]);
-    std::fs::rename(dir.path().join("app"), dir.path().join("bootstrap")).unwrap();
+    let scene = scene(&["libcurl.so.4"]);
+    std::fs::rename(scene.at("app"), scene.at("bootstrap")).unwrap();
     let zip = Command::new("sh")
         .args(["-c", "chmod 755 bootstrap && zip -q a.zip bootstrap"])
-        .current_dir(dir.path())
+        .current_dir(scene.path())
         .status();
     assert!(zip.unwrap().success());
-    run(dir.path(), "verify a.zip --runtime ruby3.4").exits(0);
-    run(dir.path(), "verify a.zip --runtime ruby3.2")
+    scene.run("verify a.zip --runtime ruby3.4").exits(0);
+    scene
+        .run("verify a.zip --runtime ruby3.2")
         .exits(1)
         .says(&["error[missing-library]: `bootstrap` needs `libcurl.so.4`, which neither ruby3.2 (x86_64)"]);
 }
@@ -108,14 +106,14 @@ fn a_function_of_a_language_has_no_bootstrap() {
     if !tools::require("zip", "zip") {
         return;
     }
-    let dir = scene(&[]);
+    let scene = scene(&[]);
     let verify = |addon: Object, more: &str| {
-        std::fs::write(dir.path().join("addon.node"), addon.bytes()).unwrap();
-        std::fs::write(dir.path().join("index.mjs"), "export const handler = async () => 1;\n").unwrap();
+        scene.file("addon.node", addon.bytes());
+        scene.file("index.mjs", "export const handler = async () => 1;\n");
         let mut zip = Command::new("zip");
-        let zip = zip.args(["-q", "a.zip", "index.mjs", "addon.node"]).current_dir(dir.path());
+        let zip = zip.args(["-q", "a.zip", "index.mjs", "addon.node"]).current_dir(scene.path());
         assert!(zip.status().unwrap().success());
-        run(dir.path(), &format!("verify a.zip --runtime {more}"))
+        scene.run(&format!("verify a.zip --runtime {more}"))
     };
     let addon = |needed: &str| Object::library("addon.node").needs(needed);
     verify(addon("libcrypto.so.3"), "nodejs22.x")
@@ -134,8 +132,9 @@ fn a_function_of_a_language_has_no_bootstrap() {
 
 #[test]
 fn the_end_of_a_language_runtime_is_said_without_naming_another() {
-    let dir = scene(&[]);
-    run(dir.path(), "check --binary app --sysroot empty --runtime nodejs18.x")
+    let scene = scene(&[]);
+    scene
+        .run("check --binary app --sysroot empty --runtime nodejs18.x")
         .exits(0)
         .says(&["warning[runtime-deprecated]: AWS deprecated the runtime nodejs18.x on 2025-09-01"])
         .keeps_silent_about(&["move to"]);
@@ -143,11 +142,11 @@ fn the_end_of_a_language_runtime_is_said_without_naming_another() {
 
 #[test]
 fn unknown_names_list_the_nearest_first() {
-    let dir = scene(&[]);
+    let scene = scene(&[]);
     for (name, first) in
         [("nodejs22", "nodejs22.x"), ("python3.9.1", "python3.9"), ("image:al3", "image:al2")]
     {
-        run(dir.path(), &format!("check --binary app --runtime {name}")).exits(2).says(&[
+        scene.run(&format!("check --binary app --runtime {name}")).exits(2).says(&[
             &format!("error: `--runtime {name}` is not a known runtime\n"),
             &format!("help: one of: {first}, "),
         ]);

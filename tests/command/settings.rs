@@ -2,63 +2,30 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-use std::fs;
-
-use crate::support::command::{Ran, bundle_cmd, finish};
+use crate::support::scene::Scene;
 use cargo_lambda_bundle::settings::table::{Row, SettingScope, rows};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-/// A workspace of the packages `a` and `b`, each with one binary, and a way to run in it.
-struct Scene {
-    dir: TempDir,
-    variables: Vec<(String, String)>,
+/// A workspace of the packages `a` and `b`, each with one binary. Each text is the `lambda-bundle` table of a manifest.
+fn workspace(workspace: &str, a: &str, b: &str) -> Scene {
+    let scene = Scene::new();
+    let header =
+        "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"2\"\n[workspace.metadata.lambda-bundle]\n";
+    scene.file("Cargo.toml", format!("{header}{workspace}\n"));
+    for (name, table) in [("a", a), ("b", b)] {
+        let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+        let manifest = format!("{package}[package.metadata.lambda-bundle]\n{table}\n");
+        scene.file(format!("{name}/Cargo.toml"), &manifest);
+        scene.file(format!("{name}/src/main.rs"), "fn main() {}\n");
+    }
+    scene
 }
 
-impl Scene {
-    /// Each text is the `lambda-bundle` table of a manifest.
-    fn new(workspace: &str, a: &str, b: &str) -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap(), variables: Vec::new() };
-        let header =
-            "[workspace]\nmembers = [\"a\", \"b\"]\nresolver = \"2\"\n[workspace.metadata.lambda-bundle]\n";
-        scene.file("Cargo.toml", &format!("{header}{workspace}\n"));
-        for (name, table) in [("a", a), ("b", b)] {
-            let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
-            let manifest = format!("{package}[package.metadata.lambda-bundle]\n{table}\n");
-            scene.file(&format!("{name}/Cargo.toml"), &manifest);
-            scene.file(&format!("{name}/src/main.rs"), "fn main() {}\n");
-        }
-        scene
-    }
-
-    fn file(&self, path: &str, text: &str) {
-        let path = self.dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn var(mut self, name: &str, value: &str) -> Scene {
-        self.variables.push((format!("CARGO_LAMBDA_BUNDLE_{name}"), value.to_owned()));
-        self
-    }
-
-    fn run(&self, arguments: &str) -> Ran {
-        let mut command = bundle_cmd(self.dir.path());
-        finish(command.args(arguments.split_whitespace()).envs(self.variables.clone()))
-    }
-
-    /// The value of a setting of package `a`, and where it is from.
-    #[track_caller]
-    fn setting(&self, arguments: &str, name: &str) -> (Value, String, Value) {
-        let ran = self.run(&format!("config -p a --message-format json {arguments}")).exits(0);
-        of(&ran.json()["packages"][0], name)
-    }
-
-    #[track_caller]
-    fn refuses(&self, code: i32, arguments: &str, text: &str) {
-        let ran = self.run(arguments).exits(code).says(&[text]).prints("");
-        assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error")).count(), 1, "{ran}");
-    }
+/// The value of a setting of package `a`, and where it is from.
+#[track_caller]
+fn setting(scene: &Scene, arguments: &str, name: &str) -> (Value, String, Value) {
+    let ran = scene.run(&format!("config -p a --message-format json {arguments}")).exits(0);
+    of(&ran.json()["packages"][0], name)
 }
 
 #[track_caller]
@@ -76,80 +43,84 @@ fn answer(value: impl Into<Value>, from: &str, source: impl Into<Value>) -> (Val
 fn the_first_source_that_names_a_setting_wins() {
     let al2 = "runtime = \"provided.al2\"";
     let provided = "runtime = \"provided\"";
-    let scene = Scene::new("", "", "");
-    assert_eq!(scene.setting("", "runtime"), answer("provided.al2023", "default", Value::Null));
-    let scene = Scene::new(al2, "", "");
-    assert_eq!(scene.setting("", "runtime"), answer("provided.al2", "workspace", "Cargo.toml"));
-    let scene = Scene::new(al2, provided, "");
-    assert_eq!(scene.setting("", "runtime"), answer("provided", "package", "a/Cargo.toml"));
-    let scene = Scene::new(al2, provided, "").var("RUNTIME", "provided.al2");
+    let scene = workspace("", "", "");
+    assert_eq!(setting(&scene, "", "runtime"), answer("provided.al2023", "default", Value::Null));
+    let scene = workspace(al2, "", "");
+    assert_eq!(setting(&scene, "", "runtime"), answer("provided.al2", "workspace", "Cargo.toml"));
+    let scene = workspace(al2, provided, "");
+    assert_eq!(setting(&scene, "", "runtime"), answer("provided", "package", "a/Cargo.toml"));
+    let scene = workspace(al2, provided, "").var("CARGO_LAMBDA_BUNDLE_RUNTIME", "provided.al2");
     let variable = "CARGO_LAMBDA_BUNDLE_RUNTIME";
-    assert_eq!(scene.setting("", "runtime"), answer("provided.al2", "variable", variable));
+    assert_eq!(setting(&scene, "", "runtime"), answer("provided.al2", "variable", variable));
     let flag = answer("provided.al2023", "flag", Value::Null);
-    assert_eq!(scene.setting("--runtime provided.al2023", "runtime"), flag);
+    assert_eq!(setting(&scene, "--runtime provided.al2023", "runtime"), flag);
     // As for cargo, an empty variable is none.
-    let scene = Scene::new(al2, "", "").var("RUNTIME", "");
-    assert_eq!(scene.setting("", "runtime").1, "workspace");
+    let scene = workspace(al2, "", "").var("CARGO_LAMBDA_BUNDLE_RUNTIME", "");
+    assert_eq!(setting(&scene, "", "runtime").1, "workspace");
 }
 
 #[test]
 fn a_list_replaces_the_lists_under_it() {
-    let scene = Scene::new("lib = [\"w\"]\nallow = [\"shadowed\"]", "lib = [\"p\", \"q\"]", "");
-    assert_eq!(scene.setting("", "lib").0, json!(["p", "q"]));
-    assert_eq!(scene.setting("", "allow").0, json!(["shadowed"]));
-    assert_eq!(scene.setting("--lib f", "lib").0, json!(["f"]));
-    let scene = Scene::new("lib = \"one\"", "", "");
-    assert_eq!(scene.setting("", "lib").0, json!(["one"]));
-    let scene = scene.var("LIB", "x  y").var("EXCLUDE_LIB", "[\"a b\", \"c\"]").var("ASSUME_MISSING", "[x]*");
-    assert_eq!(scene.setting("", "lib").0, json!(["x", "y"]));
-    assert_eq!(scene.setting("", "exclude-lib").0, json!(["a b", "c"]));
-    assert_eq!(scene.setting("", "assume-missing").0, json!(["[x]*"]));
+    let scene = workspace("lib = [\"w\"]\nallow = [\"shadowed\"]", "lib = [\"p\", \"q\"]", "");
+    assert_eq!(setting(&scene, "", "lib").0, json!(["p", "q"]));
+    assert_eq!(setting(&scene, "", "allow").0, json!(["shadowed"]));
+    assert_eq!(setting(&scene, "--lib f", "lib").0, json!(["f"]));
+    let scene = workspace("lib = \"one\"", "", "");
+    assert_eq!(setting(&scene, "", "lib").0, json!(["one"]));
+    let scene = scene
+        .var("CARGO_LAMBDA_BUNDLE_LIB", "x  y")
+        .var("CARGO_LAMBDA_BUNDLE_EXCLUDE_LIB", "[\"a b\", \"c\"]")
+        .var("CARGO_LAMBDA_BUNDLE_ASSUME_MISSING", "[x]*");
+    assert_eq!(setting(&scene, "", "lib").0, json!(["x", "y"]));
+    assert_eq!(setting(&scene, "", "exclude-lib").0, json!(["a b", "c"]));
+    assert_eq!(setting(&scene, "", "assume-missing").0, json!(["[x]*"]));
     // An empty list is a value, too.
-    assert_eq!(Scene::new("lib = [\"w\"]", "lib = []", "").setting("", "lib").1, "package");
+    assert_eq!(setting(&workspace("lib = [\"w\"]", "lib = []", ""), "", "lib").1, "package");
 }
 
 #[test]
 fn a_switch_of_a_higher_source_can_be_off() {
-    let scene = Scene::new("build = true\nquiet = true", "build = false\nquiet = false", "");
-    assert_eq!(scene.setting("", "build"), answer(false, "package", "a/Cargo.toml"));
-    assert_eq!(scene.setting("", "quiet").0, false);
-    assert_eq!(scene.setting("--build", "build"), answer(true, "flag", Value::Null));
-    let scene = scene.var("BUILD", "1");
-    assert_eq!(scene.setting("", "build").0, true);
-    let scene = Scene::new("verbose = 2", "", "");
-    assert_eq!(scene.setting("", "verbose"), answer(2, "workspace", "Cargo.toml"));
-    assert_eq!(scene.setting("-v", "verbose"), answer(1, "flag", Value::Null));
+    let scene = workspace("build = true\nquiet = true", "build = false\nquiet = false", "");
+    assert_eq!(setting(&scene, "", "build"), answer(false, "package", "a/Cargo.toml"));
+    assert_eq!(setting(&scene, "", "quiet").0, false);
+    assert_eq!(setting(&scene, "--build", "build"), answer(true, "flag", Value::Null));
+    let scene = scene.var("CARGO_LAMBDA_BUNDLE_BUILD", "1");
+    assert_eq!(setting(&scene, "", "build").0, true);
+    let scene = workspace("verbose = 2", "", "");
+    assert_eq!(setting(&scene, "", "verbose"), answer(2, "workspace", "Cargo.toml"));
+    assert_eq!(setting(&scene, "-v", "verbose"), answer(1, "flag", Value::Null));
 }
 
 #[test]
 fn a_setting_gives_way_to_a_higher_one_that_excludes_it() {
-    let scene = Scene::new("verbose = 1\nprofile = \"lambda\"\nfeatures = [\"x\"]", "", "");
-    assert_eq!(scene.setting("-q", "verbose"), answer(0, "default", Value::Null));
-    assert_eq!(scene.setting("", "profile").0, "lambda");
-    assert_eq!(scene.setting("--release", "profile"), answer(Value::Null, "default", Value::Null));
-    assert_eq!(scene.setting("", "features").0, json!([]));
-    assert_eq!(scene.setting("--build", "features").0, json!(["x"]));
+    let scene = workspace("verbose = 1\nprofile = \"lambda\"\nfeatures = [\"x\"]", "", "");
+    assert_eq!(setting(&scene, "-q", "verbose"), answer(0, "default", Value::Null));
+    assert_eq!(setting(&scene, "", "profile").0, "lambda");
+    assert_eq!(setting(&scene, "--release", "profile"), answer(Value::Null, "default", Value::Null));
+    assert_eq!(setting(&scene, "", "features").0, json!([]));
+    assert_eq!(setting(&scene, "--build", "features").0, json!(["x"]));
     // Of one source both cannot be had.
-    let scene = Scene::new("verbose = 1\nquiet = true", "", "");
-    scene.refuses(101, "check -p a", "cannot be used with");
+    let scene = workspace("verbose = 1\nquiet = true", "", "");
+    scene.refuses(101, "check -p a", &["cannot be used with"]).prints("");
 }
 
 #[test]
 fn paths_start_at_the_manifest_that_has_them() {
-    let scene =
-        Scene::new("sysroot = \"root\"", "library-path = [\"libs\", \"/abs\"]\noutput = \"out/\"", "");
-    let root = scene.dir.path().to_str().unwrap().to_owned();
-    assert_eq!(scene.setting("", "sysroot").0, format!("{root}/root"));
-    assert_eq!(scene.setting("", "library-path").0, json!([format!("{root}/a/libs"), "/abs"]));
-    assert_eq!(scene.setting("", "output").0, format!("{root}/a/out/"));
-    let scene = Scene::new("sysroot = \"root\"", "", "").var("SYSROOT", "elsewhere");
-    let root = scene.dir.path().display();
-    scene.refuses(101, "check -p a", &format!("`--sysroot {root}/elsewhere` is not a directory"));
+    let scene = workspace("sysroot = \"root\"", "library-path = [\"libs\", \"/abs\"]\noutput = \"out/\"", "");
+    let root = scene.path().to_str().unwrap().to_owned();
+    assert_eq!(setting(&scene, "", "sysroot").0, format!("{root}/root"));
+    assert_eq!(setting(&scene, "", "library-path").0, json!([format!("{root}/a/libs"), "/abs"]));
+    assert_eq!(setting(&scene, "", "output").0, format!("{root}/a/out/"));
+    let scene = workspace("sysroot = \"root\"", "", "").var("CARGO_LAMBDA_BUNDLE_SYSROOT", "elsewhere");
+    let root = scene.path().display();
+    scene
+        .refuses(101, "check -p a", &[&format!("`--sysroot {root}/elsewhere` is not a directory")])
+        .prints("");
 }
 
 #[test]
 fn each_package_has_its_own() {
-    let scene = Scene::new("deny = [\"shadowed\"]", "lib = [\"liba.so\"]", "runtime = \"provided.al2\"");
+    let scene = workspace("deny = [\"shadowed\"]", "lib = [\"liba.so\"]", "runtime = \"provided.al2\"");
     let document = scene.run("config --workspace --message-format json").exits(0).json();
     let [a, b] = &document["packages"].as_array().unwrap()[..] else { panic!("{document}") };
     assert_eq!((&a["package"], &b["package"]), (&json!("a"), &json!("b")));
@@ -157,19 +128,17 @@ fn each_package_has_its_own() {
     assert_eq!((of(a, "runtime").0, of(b, "runtime").0), (json!("provided.al2023"), json!("provided.al2")));
     assert_eq!((of(a, "deny").1, of(b, "deny").1), ("workspace".to_owned(), "workspace".to_owned()));
     // What is not selected is not asked.
-    let scene = Scene::new("", "", "nonsense = 1");
+    let scene = workspace("", "", "nonsense = 1");
     scene.run("config -p a").exits(0);
-    scene.refuses(101, "config --workspace", "unknown key `nonsense`");
+    scene.refuses(101, "config --workspace", &["unknown key `nonsense`"]).prints("");
 }
 
 #[test]
 fn packages_agree_on_what_a_run_has_once() {
-    let scene = Scene::new("", "profile = \"dev\"", "");
-    scene.refuses(
-        101,
-        "check --workspace",
-        "packages `a` and `b` do not agree on `profile`, of which a run has one\nhelp: say `--profile`",
-    );
+    let scene = workspace("", "profile = \"dev\"", "");
+    let text =
+        "packages `a` and `b` do not agree on `profile`, of which a run has one\nhelp: say `--profile`";
+    scene.refuses(101, "check --workspace", &[text]).prints("");
     scene.run("config --workspace --profile dev").exits(0);
 }
 
@@ -203,15 +172,15 @@ fn what_is_unknown_or_of_the_wrong_type_is_refused_with_its_place() {
         ("env = [\"X\"]", format!("`--env X` has no `=` (from {table})")),
         ("deny = [\"x\"]", format!("`--deny x` names no finding (from {table})")),
     ] {
-        Scene::new("", line, "").refuses(101, "check -p a", &text);
+        workspace("", line, "").refuses(101, "check -p a", &[&text]).prints("");
     }
-    let scene = Scene::new("runtme = 1", "", "");
-    scene.refuses(101, "check -p a", "in `[workspace.metadata.lambda-bundle]` of `Cargo.toml`");
+    let scene = workspace("runtme = 1", "", "");
+    scene.refuses(101, "check -p a", &["in `[workspace.metadata.lambda-bundle]` of `Cargo.toml`"]).prints("");
     scene.file("a/Cargo.toml", "[package]\nname = \"a\"\nversion = \"0.1.0\"\nmetadata.lambda-bundle = 1\n");
     scene.file("Cargo.toml", "[workspace]\nmembers = [\"a\"]\nresolver = \"2\"\n");
     let text =
         "`lambda-bundle` in `a/Cargo.toml` is `1`, expected a table, `[package.metadata.lambda-bundle]`";
-    scene.refuses(101, "check -p a", text);
+    scene.refuses(101, "check -p a", &[text]).prints("");
 }
 
 #[test]
@@ -232,13 +201,16 @@ fn variables_are_held_to_the_same_rules() {
             "`--runtime x` is not a known runtime (from the variable `CARGO_LAMBDA_BUNDLE_RUNTIME`)",
         ),
     ] {
-        Scene::new("", "", "").var(name, value).refuses(2, "check -p a", text);
+        workspace("", "", "")
+            .var(&format!("CARGO_LAMBDA_BUNDLE_{name}"), value)
+            .refuses(2, "check -p a", &[text])
+            .prints("");
     }
 }
 
 #[test]
 fn without_cargo_variables_count_and_manifests_do_not() {
-    let scene = Scene::new("nonsense = 1", "", "").var("RUNTIME", "provided.al2");
+    let scene = workspace("nonsense = 1", "", "").var("CARGO_LAMBDA_BUNDLE_RUNTIME", "provided.al2");
     let ran = scene.run("config --binary x --message-format json").exits(0);
     let package = &ran.json()["packages"][0];
     assert_eq!(package["package"], Value::Null);
@@ -247,7 +219,8 @@ fn without_cargo_variables_count_and_manifests_do_not() {
 
 #[test]
 fn config_prints_a_table() {
-    let scene = Scene::new("runtime = \"provided.al2\"", "lib = [\"x\"]", "").var("COLOR", "never");
+    let scene = workspace("runtime = \"provided.al2\"", "lib = [\"x\"]", "")
+        .var("CARGO_LAMBDA_BUNDLE_COLOR", "never");
     let ran = scene.run("config -p a --sysroot /r").exits(0).says(&[]);
     assert_eq!(ran.stderr, "");
     let line = |name: &str| {
@@ -264,7 +237,7 @@ fn config_prints_a_table() {
 
 #[test]
 fn errors_before_the_job_are_in_the_document() {
-    let scene = Scene::new("nonsense = 1", "", "").var("MESSAGE_FORMAT", "json");
+    let scene = workspace("nonsense = 1", "", "").var("CARGO_LAMBDA_BUNDLE_MESSAGE_FORMAT", "json");
     let ran = scene.run("check -p a").exits(101);
     assert!(ran.json()["error"]["message"].as_str().unwrap().starts_with("unknown key `nonsense`"), "{ran}");
 }

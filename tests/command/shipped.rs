@@ -5,18 +5,17 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::{bundle_cmd, finish, run};
-use crate::support::compile::CC;
+use crate::support::command::finish;
 use crate::support::elf::Object;
+use crate::support::scene::Scene;
 use crate::support::{schema, tools};
 use serde_json::{Value, json};
 use sha2::Digest as _;
-use tempfile::TempDir;
 
 const BUNDLE: &str = "--binary app -o app.zip --sbom {bin}.cdx.json --licenses licenses.txt";
 
 /// A directory with `app`, which needs libpq of this Debian and `libown.so.1`, which no package owns.
-fn scene() -> Option<TempDir> {
+fn scene() -> Option<Scene> {
     if !tools::require("cc", "gcc")
         || !tools::require("dpkg-query", "dpkg")
         || !tools::require("unzip", "unzip")
@@ -24,12 +23,12 @@ fn scene() -> Option<TempDir> {
     {
         return None;
     }
-    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new();
     let own = "-shared -fPIC -Wl,-soname,libown.so.1 -Wl,--build-id=0x0123456789abcdef";
-    CC.compile(dir.path(), "int own(void) { return 0; }", "own/libown.so.1", own);
+    scene.c("int own(void) { return 0; }", "own/libown.so.1", own);
     let source = "int own(void); int PQlibVersion(void); int main(void) { return own() + PQlibVersion(); }";
-    CC.compile(dir.path(), source, "app", "own/libown.so.1 -lpq");
-    Some(dir)
+    scene.c(source, "app", "own/libown.so.1 -lpq");
+    Some(scene)
 }
 
 fn read(dir: &Path, name: &str) -> Value {
@@ -45,9 +44,9 @@ fn component<'a>(document: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn the_sbom_names_packages_and_the_stored_bytes() {
-    let (Some(dir), Some(schema)) = (scene(), schema::cyclonedx()) else { return };
-    let at = dir.path();
-    run(at, &format!("{BUNDLE} --library-path own")).exits(0);
+    let (Some(scene), Some(schema)) = (scene(), schema::cyclonedx()) else { return };
+    let at = scene.path();
+    scene.run(&format!("{BUNDLE} --library-path own")).exits(0);
     let document = read(at, "app.cdx.json");
     schema::check(&document, &schema);
 
@@ -72,7 +71,7 @@ fn the_sbom_names_packages_and_the_stored_bytes() {
     assert!(unzipped.unwrap().success());
     let all = document["components"].as_array().unwrap().iter().chain([&document["metadata"]["component"]]);
     for component in all {
-        let bytes = std::fs::read(at.join("out").join(component["bom-ref"].as_str().unwrap())).unwrap();
+        let bytes = std::fs::read(scene.at("out").join(component["bom-ref"].as_str().unwrap())).unwrap();
         let digest: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(component["hashes"], json!([{ "alg": "SHA-256", "content": digest }]));
     }
@@ -83,15 +82,15 @@ fn the_sbom_names_packages_and_the_stored_bytes() {
 
 #[test]
 fn the_sbom_is_the_same_again_and_dated_only_if_told() {
-    let Some(dir) = scene() else { return };
-    let at = dir.path();
+    let Some(scene) = scene() else { return };
+    let at = scene.path();
     let bundle = || {
-        run(at, &format!("{BUNDLE} --library-path own")).exits(0);
-        std::fs::read(at.join("app.cdx.json")).unwrap()
+        scene.run(&format!("{BUNDLE} --library-path own")).exits(0);
+        scene.read("app.cdx.json")
     };
     assert!(bundle() == bundle());
     assert!(read(at, "app.cdx.json")["metadata"].get("timestamp").is_none());
-    let mut command = bundle_cmd(at);
+    let mut command = scene.command("");
     command.args(format!("{BUNDLE} --library-path own").split_whitespace());
     finish(command.env("SOURCE_DATE_EPOCH", "1700000000")).exits(0);
     assert_eq!(read(at, "app.cdx.json")["metadata"]["timestamp"], "2023-11-14T22:13:20Z");
@@ -99,9 +98,9 @@ fn the_sbom_is_the_same_again_and_dated_only_if_told() {
 
 #[test]
 fn licence_texts_are_gathered_with_those_they_refer_to() {
-    let Some(dir) = scene() else { return };
-    run(dir.path(), &format!("{BUNDLE} --library-path own")).exits(0);
-    let text = std::fs::read_to_string(dir.path().join("licenses.txt")).unwrap();
+    let Some(scene) = scene() else { return };
+    scene.run(&format!("{BUNDLE} --library-path own")).exits(0);
+    let text = scene.text("licenses.txt");
     let libpq = std::fs::read_to_string("/usr/share/doc/libpq5/copyright").unwrap();
     assert!(text.contains(libpq.trim_end()), "{text}");
     assert!(text.contains("\n==== lib/libown.so.1: its package is not known ====\n"), "{text}");
@@ -111,17 +110,17 @@ fn licence_texts_are_gathered_with_those_they_refer_to() {
 
 #[test]
 fn packages_are_in_the_json_and_with_v() {
-    let Some(dir) = scene() else { return };
+    let Some(scene) = scene() else { return };
     let check = "check --binary app --library-path own";
-    let document = run(dir.path(), &format!("{check} --message-format json")).exits(0).json();
+    let document = scene.run(&format!("{check} --message-format json")).exits(0).json();
     let libraries = document["artifacts"][0]["libraries"].as_array().unwrap();
     let library = |name: &str| libraries.iter().find(|library| library["soname"] == name).unwrap();
     assert_eq!(library("libpq.so.5")["package"], "libpq5");
     assert_eq!(library("libown.so.1")["package"], Value::Null);
     assert_eq!(library("libc.so.6")["package"], Value::Null, "it is not shipped");
     let version = library("libpq.so.5")["package_version"].as_str().unwrap();
-    run(dir.path(), &format!("{check} -v")).exits(0).says(&[&format!(" (libpq5 {version})\n")]);
-    run(dir.path(), check).exits(0).keeps_silent_about(&["(libpq5"]);
+    scene.run(&format!("{check} -v")).exits(0).says(&[&format!(" (libpq5 {version})\n")]);
+    scene.run(check).exits(0).keeps_silent_about(&["(libpq5"]);
 }
 
 /// A root with a library that a package of `database` owns: its path and text.
@@ -141,10 +140,10 @@ fn sysroot(dir: &Path, files: &[(&str, &str)]) {
 
 #[track_caller]
 fn check_sysroot(files: &[(&str, &str)], purl: &str, license: Option<&str>) {
-    let dir = tempfile::tempdir().unwrap();
-    sysroot(dir.path(), files);
-    run(dir.path(), &format!("{BUNDLE} --sysroot root")).exits(0);
-    let document = read(dir.path(), "app.cdx.json");
+    let scene = Scene::new();
+    sysroot(scene.path(), files);
+    scene.run(&format!("{BUNDLE} --sysroot root")).exits(0);
+    let document = read(scene.path(), "app.cdx.json");
     let found = component(&document, "lib/libfoo.so.1");
     assert_eq!(found["purl"], purl, "{found:#}");
     let name = found["licenses"].as_array().map(|licenses| licenses[0]["license"]["name"].as_str().unwrap());
@@ -175,32 +174,32 @@ fn the_databases_of_a_sysroot_are_asked() {
 
 #[test]
 fn a_copyright_link_does_not_leave_the_sysroot() {
-    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new();
     sysroot(
-        dir.path(),
+        scene.path(),
         &[
             ("var/lib/dpkg/info/libfoo1.list", "/usr/lib64/libfoo.so.1\n"),
             ("var/lib/dpkg/status", "Package: libfoo1\nArchitecture: amd64\nVersion: 1\n"),
             ("usr/share/doc/libfoo-common/copyright", "the text in the root\n"),
         ],
     );
-    let outside = dir.path().join("usr/share/doc/libfoo-common");
+    let outside = scene.at("usr/share/doc/libfoo-common");
     std::fs::create_dir_all(&outside).unwrap();
     std::fs::write(outside.join("copyright"), "the text outside\n").unwrap();
-    let doc = dir.path().join("root/usr/share/doc/libfoo1");
+    let doc = scene.at("root/usr/share/doc/libfoo1");
     std::os::unix::fs::symlink("../../../../usr/share/doc/libfoo-common", doc).unwrap();
-    run(dir.path(), &format!("{BUNDLE} --sysroot root")).exits(0);
-    let text = std::fs::read_to_string(dir.path().join("licenses.txt")).unwrap();
+    scene.run(&format!("{BUNDLE} --sysroot root")).exits(0);
+    let text = scene.text("licenses.txt");
     assert!(text.contains("==== lib/libfoo.so.1: libfoo1 1 ====\n\nthe text in the root\n"), "{text}");
 }
 
 #[test]
 fn two_programs_do_not_share_an_sbom() {
-    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new();
     for name in ["one", "two"] {
-        std::fs::write(dir.path().join(name), Object::program().needs("libc.so.6").bytes()).unwrap();
+        scene.file(name, Object::program().needs("libc.so.6").bytes());
     }
-    run(dir.path(), "--binary one --binary two --sbom all.json").exits(2).says(&[
+    scene.run("--binary one --binary two --sbom all.json").exits(2).says(&[
         "the lists of `one` and `two` would both be written to",
         "help: tell them apart: `--sbom {bin}",
     ]);

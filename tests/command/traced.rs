@@ -7,17 +7,16 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::command::{command, finish};
-use crate::support::compile::CC;
+use crate::support::scene::Scene;
 use crate::support::tools;
-use tempfile::TempDir;
 
 const TOOL: &str = env!("CARGO_BIN_EXE_cargo-lambda-bundle");
 
 /// A cargo project with a built program and a library that leave a file behind if they are ever started.
-fn scene() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+fn scene() -> Scene {
+    let scene = Scene::new();
     let trap = |name: &str| {
-        let file = dir.path().join(format!("{name}-was-run"));
+        let file = scene.at(format!("{name}-was-run"));
         format!(
             "#include <fcntl.h>\n#include <unistd.h>\n__attribute__((constructor)) static void trap(void) {{
                  close(open(\"{}\", O_CREAT | O_WRONLY, 0644)); }}\n",
@@ -25,23 +24,18 @@ fn scene() -> TempDir {
         )
     };
     let library = trap("library") + "int top(void) { return 0; }";
-    CC.compile(dir.path(), &library, "libs/libtop.so.1", "-g -shared -fPIC -Wl,-soname,libtop.so.1");
+    scene.c(&library, "libs/libtop.so.1", "-g -shared -fPIC -Wl,-soname,libtop.so.1");
     let program = trap("program") + "int top(void); int main(void) { return top(); }";
-    CC.compile(
-        dir.path(),
-        &program,
-        "target/release/app",
-        "-g libs/libtop.so.1 -Wl,-rpath,$ORIGIN/../../libs",
-    );
-    fs::create_dir(dir.path().join("src")).unwrap();
-    fs::write(dir.path().join("src/main.rs"), "fn main() {}\n").unwrap();
+    scene.c(&program, "target/release/app", "-g libs/libtop.so.1 -Wl,-rpath,$ORIGIN/../../libs");
+    scene.dir("src");
+    scene.file("src/main.rs", "fn main() {}\n");
     let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
-    fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
-    fs::create_dir(dir.path().join("files")).unwrap();
+    scene.file("Cargo.toml", manifest);
+    scene.dir("files");
     for (from, to) in [("target/release/app", "files/tool"), ("libs/libtop.so.1", "files/plugin.so")] {
-        tools::copy_program(dir.path().join(from), dir.path().join(to));
+        tools::copy_program(scene.at(from), scene.at(to));
     }
-    dir
+    scene
 }
 
 /// The programs, by their file names, that the tool started with these words.
@@ -79,8 +73,8 @@ fn nothing_is_started_that_was_not_asked_for() {
     if !tools::require("strace", "strace") {
         return;
     }
-    let dir = scene();
-    let dir = dir.path();
+    let scene = scene();
+    let dir = scene.path();
     let app = "--binary target/release/app";
     let rows = [
         format!("{app} -o out.zip --include files --sbom sbom.json --licenses licenses.txt"),
@@ -110,8 +104,8 @@ fn of_a_project_cargo_is_asked_and_nobody_else() {
     if !tools::require("strace", "strace") {
         return;
     }
-    let dir = scene();
-    let dir = dir.path();
+    let scene = scene();
+    let dir = scene.path();
     // Which compiler there is, cargo asks of its own accord.
     let cargo = ["cargo", "rustc", "rustup"];
     for words in ["-o out.zip", "check", "size", "explain", "config", "--kind layer -o layer.zip"] {

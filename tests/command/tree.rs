@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::support::command::{Ran, command, finish, run};
-use crate::support::compile::CC;
+use crate::support::command::{Ran, command, finish};
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
-use crate::support::tools;
+use crate::support::scene::Scene;
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::json;
-use tempfile::TempDir;
 
 /// What a tree has: for each path the mode with the bytes, or where the link leads.
 type Tree = BTreeMap<String, (u32, Vec<u8>)>;
@@ -41,16 +39,12 @@ fn tree(root: &Path) -> Tree {
 }
 
 /// A program that needs `libtop.so.1`, and included files with a link.
-fn scene() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let flags = "-shared -fPIC -Wl,-soname,libtop.so.1";
-    CC.compile(dir.path(), "int top(void) { return 0; }", "libs/libtop.so.1", flags);
-    CC.compile(dir.path(), "int top(void); int main(void) { return top(); }", "app", "libs/libtop.so.1");
-    fs::create_dir_all(dir.path().join("data/deep")).unwrap();
-    fs::write(dir.path().join("data/deep/file"), "data").unwrap();
-    fs::write(dir.path().join("data/run.sh"), "#!/bin/sh\n").unwrap();
-    symlink("deep/file", dir.path().join("data/link")).unwrap();
-    dir
+fn scene() -> Scene {
+    let scene = Scene::with_top("");
+    scene.file("data/deep/file", "data");
+    scene.file("data/run.sh", "#!/bin/sh\n");
+    scene.link("deep/file", "data/link");
+    scene
 }
 
 const APP: &str = "--binary app --library-path libs --include data --symlinks keep";
@@ -68,19 +62,19 @@ fn a_tree_is_what_unzip_makes_of_the_archive() {
     if !lambda_root::require(Arch::X86_64) {
         return;
     }
-    let dir = scene();
-    run(dir.path(), &format!("{APP} -o app.zip")).exits(0);
+    let scene = scene();
+    scene.run(&format!("{APP} -o app.zip")).exits(0);
     let unzip = "umask 022; exec unzip -q app.zip -d unzipped";
-    finish(command("sh", dir.path()).args(["-c", unzip])).exits(0);
+    finish(command("sh", scene.path()).args(["-c", unzip])).exits(0);
     // Modes are not left to the umask.
     let bundle = format!("umask 077; exec \"$0\" {APP} --format dir");
     let ran =
-        finish(command("sh", dir.path()).args(["-c", &bundle, env!("CARGO_BIN_EXE_cargo-lambda-bundle")]));
-    let place = dir.path().join("target/lambda-bundle/app/tree");
+        finish(command("sh", scene.path()).args(["-c", &bundle, env!("CARGO_BIN_EXE_cargo-lambda-bundle")]));
+    let place = scene.at("target/lambda-bundle/app/tree");
     let ran = ran.exits(0).prints(&format!("{}\n", place.display()));
     ran.keeps_silent_about(&["CodeSha256", " zipped"]);
     let written = tree(&place);
-    assert_eq!(written, tree(&dir.path().join("unzipped")));
+    assert_eq!(written, tree(&scene.at("unzipped")));
     assert_eq!(
         written.keys().collect::<Vec<_>>(),
         [
@@ -99,9 +93,9 @@ fn a_tree_is_what_unzip_makes_of_the_archive() {
     finish(command("cp", &place).args(["-a", "."]).arg(root.path("var/task"))).exits(0);
     assert!(root.start("/var/task/bootstrap", &[]).status.success());
 
-    let ran = run(dir.path(), &format!("{APP} --format dir -o out --message-format json")).exits(0);
+    let ran = scene.run(&format!("{APP} --format dir -o out --message-format json")).exits(0);
     let archive = ran.json()["artifacts"][0]["archive"].clone();
-    assert_eq!(archive["path"], json!(dir.path().join("out")));
+    assert_eq!(archive["path"], json!(scene.at("out")));
     let facts = ["format", "zipped_bytes", "sha256", "code_sha256", "kind"].map(|key| archive[key].clone());
     assert_eq!(json!(facts), json!(["dir", null, null, null, "function"]));
     assert_eq!(archive["entries"].as_array().unwrap().len(), 5);
@@ -109,13 +103,13 @@ fn a_tree_is_what_unzip_makes_of_the_archive() {
 
 #[test]
 fn a_tree_is_replaced_whole_or_stays() {
-    let dir = scene();
-    let out = dir.path().join("out");
-    let write = |more: &str| -> Ran { run(dir.path(), &format!("{APP} --format dir -o out {more}")) };
+    let scene = scene();
+    let out = scene.at("out");
+    let write = |more: &str| -> Ran { scene.run(&format!("{APP} --format dir -o out {more}")) };
     write("").exits(0);
     let before = tree(&out);
     // It would not start: nothing is written.
-    run(dir.path(), "--binary app --format dir -o out").exits(1).says(&["error[missing-library]"]);
+    scene.run("--binary app --format dir -o out").exits(1).says(&["error[missing-library]"]);
     assert_eq!(tree(&out), before);
 
     // What is there may be older and less, but nothing that is not of the bundle.
@@ -143,39 +137,39 @@ fn a_tree_is_replaced_whole_or_stays() {
     }
     // A library that is no longer needed is such a file, too.
     write("--exclude-lib libtop.so.1 --assume-present libtop.so.1").exits(101).says(&["it has `lib`, which"]);
-    assert_eq!(names(dir.path()), ["app", "data", "libs", "out"]);
+    assert_eq!(names(scene.path()), ["app", "data", "libs", "out"]);
 
-    fs::write(dir.path().join("file"), "").unwrap();
-    run(dir.path(), &format!("{APP} --format dir -o file")).exits(101).says(&["it is not a directory"]);
-    symlink("out", dir.path().join("link")).unwrap();
-    run(dir.path(), &format!("{APP} --format dir -o link")).exits(101).says(&["it is not a directory"]);
+    scene.file("file", "");
+    scene.run(&format!("{APP} --format dir -o file")).exits(101).says(&["it is not a directory"]);
+    scene.link("out", "link");
+    scene.run(&format!("{APP} --format dir -o link")).exits(101).says(&["it is not a directory"]);
     for place in ["file/below", "/proc/none/out"] {
-        let error = format!("error: could not write `{}`", dir.path().join(place).display());
-        run(dir.path(), &format!("{APP} --format dir -o {place}")).exits(101).says(&[&error]);
+        let error = format!("error: could not write `{}`", scene.at(place).display());
+        scene.run(&format!("{APP} --format dir -o {place}")).exits(101).says(&[&error]);
     }
-    assert_eq!(names(dir.path()), ["app", "data", "file", "libs", "link", "out"]);
+    assert_eq!(names(scene.path()), ["app", "data", "file", "libs", "link", "out"]);
 }
 
 #[test]
 fn layers_and_extensions_have_trees_of_their_own() {
-    let dir = scene();
-    tools::copy_program(dir.path().join("app"), dir.path().join("other"));
+    let scene = scene();
+    scene.copy("app", "other");
     let both = "--binary app --binary other --library-path libs --format dir";
-    run(dir.path(), &format!("{both} --split-layer shared")).exits(0);
-    let bundles = dir.path().join("target/lambda-bundle");
+    scene.run(&format!("{both} --split-layer shared")).exits(0);
+    let bundles = scene.at("target/lambda-bundle");
     let keys = |place: &str| tree(&bundles.join(place)).into_keys().collect::<Vec<_>>();
     assert_eq!(keys("layers/shared"), ["lib", "lib/libtop.so.1"]);
     assert_eq!(keys("app/tree"), ["bootstrap"]);
     assert_eq!(keys("other/tree"), ["bootstrap"]);
-    run(dir.path(), &format!("{both} --kind extension -o both")).exits(0);
+    scene.run(&format!("{both} --kind extension -o both")).exits(0);
     assert_eq!(
-        tree(&dir.path().join("both")).into_keys().collect::<Vec<_>>(),
+        tree(&scene.at("both")).into_keys().collect::<Vec<_>>(),
         ["extensions", "extensions/app", "extensions/other", "lib", "lib/libtop.so.1"]
     );
-    run(dir.path(), "--binary app --library-path libs --format dir --kind layer").exits(0);
+    scene.run("--binary app --library-path libs --format dir --kind layer").exits(0);
     assert_eq!(keys("layers/app"), ["bootstrap", "lib", "lib/libtop.so.1"]);
-    run(dir.path(), "--binary app --library-path libs --format dir --kind extension").exits(0);
+    scene.run("--binary app --library-path libs --format dir --kind extension").exits(0);
     assert_eq!(keys("extensions/app"), ["extensions", "extensions/app", "lib", "lib/libtop.so.1"]);
     // Two functions do not share one.
-    run(dir.path(), &format!("{both} -o out")).exits(2).says(&["would both be written to"]);
+    scene.run(&format!("{both} -o out")).exits(2).says(&["would both be written to"]);
 }

@@ -1,26 +1,25 @@
 //! `verify --template`: templates that fit their ZIPs, and those that do not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-use std::fs;
-
-use crate::support::command::{Ran, run};
+use crate::support::command::Ran;
 use crate::support::elf::Object;
+use crate::support::scene::Scene;
 
 /// A directory with out/x86.zip and out/arm.zip, functions for either architecture.
-fn scene() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
+fn scene() -> Scene {
+    let scene = Scene::new();
     let program = || Object::static_program().text("AWS_LAMBDA_RUNTIME_API");
-    fs::create_dir_all(dir.path().join("out")).unwrap();
+    scene.dir("out");
     for (name, program) in [("x86", program()), ("arm", program().arm64())] {
-        fs::write(dir.path().join(name), program.bytes()).unwrap();
-        run(dir.path(), &format!("--binary {name} -o out/{name}.zip")).exits(0);
+        scene.file(name, program.bytes());
+        scene.run(&format!("--binary {name} -o out/{name}.zip")).exits(0);
     }
-    dir
+    scene
 }
 
-fn verify(dir: &tempfile::TempDir, template: &str, arguments: &str) -> Ran {
-    fs::write(dir.path().join("template.yaml"), template).unwrap();
-    run(dir.path(), &format!("verify --template template.yaml {arguments}"))
+fn verify(scene: &Scene, template: &str, arguments: &str) -> Ran {
+    scene.file("template.yaml", template);
+    scene.run(&format!("verify --template template.yaml {arguments}"))
 }
 
 fn function(name: &str, properties: &str) -> String {
@@ -31,7 +30,7 @@ const SILENT: [&str; 2] = ["template-mismatch", "template-unknown"];
 
 #[test]
 fn architectures() {
-    let dir = scene();
+    let scene = scene();
     let template = |architectures: &str, code: &str| {
         let properties = format!("CodeUri: {code}, Runtime: provided.al2023{architectures}");
         format!(
@@ -40,7 +39,7 @@ fn architectures() {
         )
     };
     let check = |architectures: &str, name: &str| {
-        verify(&dir, &template(architectures, &format!("out/{name}.zip")), &format!("out/{name}.zip"))
+        verify(&scene, &template(architectures, &format!("out/{name}.zip")), &format!("out/{name}.zip"))
     };
     check("", "x86").exits(0).keeps_silent_about(&SILENT);
     check(", Architectures: [arm64]", "arm").exits(0).keeps_silent_about(&SILENT);
@@ -57,7 +56,7 @@ fn architectures() {
         .exits(0)
         .says(&["warning[template-unknown]: the architecture of `Orders` of `template.yaml` is not known: it is `!Ref Open`\n"])
         .keeps_silent_about(&["template-mismatch"]);
-    let ran = verify(&dir, &template("", "out/arm.zip"), "out/arm.zip --message-format json").exits(1);
+    let ran = verify(&scene, &template("", "out/arm.zip"), "out/arm.zip --message-format json").exits(1);
     let artifact = &ran.json()["artifacts"][0];
     assert_eq!(
         (&artifact["verdict"], &artifact["findings"][0]["code"]),
@@ -67,11 +66,11 @@ fn architectures() {
 
 #[test]
 fn runtimes() {
-    let dir = scene();
+    let scene = scene();
     let check = |runtime: &str, more: &str| {
         let template =
             format!("Resources:\n{}", function("Orders", &format!("CodeUri: out/x86.zip{runtime}")));
-        verify(&dir, &template, &format!("out/x86.zip {more}"))
+        verify(&scene, &template, &format!("out/x86.zip {more}"))
     };
     check(", Runtime: provided.al2023", "")
         .exits(0)
@@ -93,13 +92,13 @@ fn runtimes() {
     check(", Runtime: !Ref R", "").exits(0).says(&["warning[template-unknown]: the runtime of `Orders` of `template.yaml` is not known: it is `!Ref R`\n"]);
     check("", "").exits(0).says(&["is not known: it has no `Runtime`\n"]);
     // A captured table has a name of its own.
-    fs::write(dir.path().join("mine.txt"), "/lib64/libc.so.6\n").unwrap();
+    scene.file("mine.txt", "/lib64/libc.so.6\n");
     check(", Runtime: provided.al2023", "--baseline mine.txt").exits(0).keeps_silent_about(&SILENT);
 }
 
 #[test]
 fn which_functions_have_the_zip() {
-    let dir = scene();
+    let scene = scene();
     let template = format!(
         "Globals: {{Function: {{Runtime: provided.al2023}}}}\nResources:\n{}{}{}{}{}",
         function("X", "CodeUri: ./out/../out/x86.zip"),
@@ -109,7 +108,7 @@ fn which_functions_have_the_zip() {
         function("Far", "CodeUri: s3://bucket/key"),
     );
     // All that it names; the directory is of neither, since both have a function of their own.
-    verify(&dir, &template, "").exits(0).keeps_silent_about(&SILENT).says(&[
+    verify(&scene, &template, "").exits(0).keeps_silent_about(&SILENT).says(&[
         "out/x86.zip starts on provided.al2023",
         "out/arm.zip starts on provided.al2023",
         "Skipping Dir of template.yaml: its code is the directory ",
@@ -117,23 +116,23 @@ fn which_functions_have_the_zip() {
         "Skipping Far of template.yaml: its code is in S3\n",
     ]);
     let without = template.replace("out/../out/x86.zip", "other.zip");
-    verify(&dir, &without, "out/x86.zip")
+    verify(&scene, &without, "out/x86.zip")
         .exits(1)
         .says(&["`bootstrap` is for x86_64, and `Dir` of `template.yaml` is for arm64\n"]);
     let without = without.replace("CodeUri: out,", "CodeUri: other,");
-    verify(&dir, &without, "out/x86.zip").exits(0).says(&[
+    verify(&scene, &without, "out/x86.zip").exits(0).says(&[
         "warning[template-unknown]: no function of `template.yaml` can be told to have the code `out/x86.zip`\n",
     ]);
-    verify(&dir, &without, "out/x86.zip --deny template-unknown").exits(1);
+    verify(&scene, &without, "out/x86.zip --deny template-unknown").exits(1);
     let none = format!("Resources:\n{}", function("Far", "CodeUri: s3://bucket/key"));
-    verify(&dir, &none, "").exits(101).says(&["error: `template.yaml` names no existing ZIP\n"]);
+    verify(&scene, &none, "").exits(101).says(&["error: `template.yaml` names no existing ZIP\n"]);
 }
 
 #[test]
 fn plans_of_terraform_and_output_of_cdk() {
-    let dir = scene();
+    let scene = scene();
     let json = |text: &str| text.replace('\'', "\"");
-    let ran = run(dir.path(), "verify out/arm.zip --message-format json").exits(0);
+    let ran = scene.run("verify out/arm.zip --message-format json").exits(0);
     let hash = ran.json()["artifacts"][0]["archive"]["code_sha256"].as_str().unwrap().to_owned();
     let plan = |architecture: &str, hash: &str| {
         json(&format!(
@@ -143,52 +142,53 @@ fn plans_of_terraform_and_output_of_cdk() {
                'source_code_hash': '{hash}'}}}}]}}}}}}"
         ))
     };
-    verify(&dir, &plan("arm64", &hash), "").exits(0).keeps_silent_about(&SILENT);
-    verify(&dir, &plan("x86_64", &hash), "")
+    verify(&scene, &plan("arm64", &hash), "").exits(0).keeps_silent_about(&SILENT);
+    verify(&scene, &plan("x86_64", &hash), "")
         .exits(1)
         .says(&["and `aws_lambda_function.orders` of `template.yaml` is for x86_64\n"]);
-    verify(&dir, &plan("arm64", "AAAA"), "").exits(1).says(&["arm.zip` is not the ZIP that `aws_lambda_function.orders` of `template.yaml` was planned with: its hash is another\n"]);
-    fs::create_dir(dir.path().join("cdk.out")).unwrap();
-    fs::copy(dir.path().join("out/arm.zip"), dir.path().join("cdk.out/asset.1.zip")).unwrap();
+    verify(&scene, &plan("arm64", "AAAA"), "").exits(1).says(&["arm.zip` is not the ZIP that `aws_lambda_function.orders` of `template.yaml` was planned with: its hash is another\n"]);
+    scene.dir("cdk.out");
+    scene.copy("out/arm.zip", "cdk.out/asset.1.zip");
     let stack = json(
         "{'Resources': {'Orders1': {'Type': 'AWS::Lambda::Function',
           'Properties': {'Code': {'S3Bucket': 'b', 'S3Key': '1.zip'}, 'Runtime': 'provided.al2023'},
           'Metadata': {'aws:asset:path': 'asset.1.zip', 'aws:asset:property': 'Code'}}}}",
     );
-    fs::write(dir.path().join("cdk.out/App.template.json"), &stack).unwrap();
-    run(dir.path(), "verify --template cdk.out/App.template.json")
+    scene.file("cdk.out/App.template.json", &stack);
+    scene
+        .run("verify --template cdk.out/App.template.json")
         .exits(1)
         .says(&["and `Orders1` of `cdk.out/App.template.json` is for x86_64 by default\n"]);
     // Without the path in the stack, its list of assets has it.
-    fs::write(dir.path().join("cdk.out/App.template.json"), stack.replace("aws:asset:path", "x")).unwrap();
-    run(dir.path(), "verify --template cdk.out/App.template.json")
+    scene.file("cdk.out/App.template.json", stack.replace("aws:asset:path", "x"));
+    scene
+        .run("verify --template cdk.out/App.template.json")
         .exits(101)
         .says(&["Skipping Orders1 of cdk.out/App.template.json: its code is in S3\n"]);
     let assets = "{'files': {'1': {'source': {'path': 'asset.1.zip', 'packaging': 'file'},
         'destinations': {'current': {'bucketName': 'b', 'objectKey': '1.zip'}}}}}";
-    fs::write(dir.path().join("cdk.out/App.assets.json"), json(assets)).unwrap();
-    run(dir.path(), "verify --template cdk.out/App.template.json")
+    scene.file("cdk.out/App.assets.json", json(assets));
+    scene
+        .run("verify --template cdk.out/App.template.json")
         .exits(1)
         .says(&["and `Orders1` of `cdk.out/App.template.json` is for x86_64 by default\n"]);
 }
 
 #[test]
 fn what_is_no_template_is_refused() {
-    let dir = scene();
+    let scene = scene();
     for (text, expected) in [
         ("a: [", "caused by: it is not YAML\n"),
         ("{", "caused by: it is not JSON\n"),
         ("a: b", "caused by: it has no `Resources`"),
     ] {
-        verify(&dir, text, "out/x86.zip")
+        verify(&scene, text, "out/x86.zip")
             .exits(101)
             .says(&["error: `template.yaml` is not a template\n", expected]);
     }
-    verify(&dir, "Resources: {B: {Type: AWS::S3::Bucket}}", "out/x86.zip")
+    verify(&scene, "Resources: {B: {Type: AWS::S3::Bucket}}", "out/x86.zip")
         .exits(101)
         .says(&["error: `template.yaml` has no function whose code is a ZIP\n"]);
-    run(dir.path(), "verify --template nothing.yaml")
-        .exits(101)
-        .says(&["error: `nothing.yaml` does not exist\n"]);
-    run(dir.path(), "verify").exits(2);
+    scene.run("verify --template nothing.yaml").exits(101).says(&["error: `nothing.yaml` does not exist\n"]);
+    scene.run("verify").exits(2);
 }

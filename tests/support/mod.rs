@@ -27,6 +27,7 @@ pub mod readme;
 #[cfg(target_os = "linux")]
 pub mod real_loader;
 pub mod runtime_api;
+pub mod scene;
 pub mod schema;
 pub mod tools;
 pub mod workspace;
