@@ -42,7 +42,7 @@ mod search;
 pub use self::displaced::doubtful_takers;
 pub use self::included::{IncludedObject, Planned, PlannedInclude, plan_all};
 pub use self::names::check_names;
-pub use self::rebind::{BoundTo, Rebound, ReboundFile};
+pub use self::rebind::{BoundTo, Rebound, ReboundFile, not_rebindable};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
 use crate::baseline::is_glibc_part;
-use crate::elf::VersionDefinition;
+use crate::elf::{VersionDefinition, version};
 use crate::lambda::Walked;
 use crate::loader::{Closure, Outcome, VersionAnswer, VersionCheck};
-use crate::plan::{Asked, Conflict, WhyNot};
+use crate::plan::{Asked, Conflict, WhyNot, not_rebindable};
 use crate::world::Object;
 
 pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mut Findings) {
@@ -46,17 +46,29 @@ pub(super) fn version_findings(subject: &Subject, walked: &Walked, findings: &mu
         findings.add(damaged_finding(subject, &walked.closure, by, file, &checks));
     }
     for ((by, code, severity, file), checks) in groups {
-        let conflict = subject
-            .build
-            .conflicts
-            .get(&file)
-            .filter(|_| (code, severity) == (Code::VersionTooNew, Severity::Error));
-        if let Some(conflict) = conflict {
-            findings.add(repair_conflict(subject, walked, by, &file, &checks, conflict));
-            continue;
-        }
-        findings.add(version_finding(subject, walked, by, code, severity, &file, &checks));
+        let unmet = Unmet::new(subject, walked, by, &file, &checks);
+        let conflict = subject.build.conflicts.get(&file);
+        let is_error = (code, severity) == (Code::VersionTooNew, Severity::Error);
+        findings.add(match conflict.filter(|_| is_error) {
+            Some(conflict) => unmet.repair_conflict(conflict),
+            None => unmet.finding(code, severity),
+        });
     }
+}
+
+/// What one object needs of one library, with one kind of answer.
+struct Unmet<'a> {
+    subject: &'a Subject<'a>,
+    walked: &'a Walked,
+    /// The index of the object.
+    by: usize,
+    /// Its name in messages.
+    label: String,
+    /// The name of the library in the object's version needs.
+    file: &'a str,
+    checks: &'a [&'a VersionCheck],
+    /// The version nodes, the oldest first.
+    versions: Vec<String>,
 }
 
 /// Returns the object whose version record an editor damaged, if that is why a need is not met: the editor changed
@@ -82,7 +94,7 @@ fn damaged_finding(
 ) -> Finding {
     let (by_label, file_label) = (label(subject, closure, by), label(subject, closure, file));
     let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
-    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
+    versions.sort_by(|a, b| version::compare(a, b));
     versions.dedup();
     let needed = &checks[0].need.file;
     let whose = if file == by { "its own record of versions" } else { "that library's record of versions" };
@@ -100,38 +112,6 @@ fn damaged_finding(
     ));
     finding.versions = versions;
     finding.chain = chain(subject, closure, by);
-    finding
-}
-
-/// Reports both needs: what the program's side needs, and what the runtime's side may need.
-fn repair_conflict(
-    subject: &Subject,
-    walked: &Walked,
-    by: usize,
-    file: &str,
-    checks: &[&VersionCheck],
-    conflict: &Conflict,
-) -> Finding {
-    let by_label = label(subject, &walked.closure, by);
-    let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
-    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
-    versions.dedup();
-    let mut finding = Finding::new(
-        Code::RepairConflict,
-        &by_label,
-        format!(
-            "`{by_label}` needs {} of `{file}`, which the copy of {} does not have, and ours cannot take its place: {}",
-            versions.join(", "),
-            subject.lambda.label(),
-            why_not(subject, conflict)
-        ),
-    )
-    .soname(file)
-    .help(format!(
-        "link to a `{file}` as old as the runtime's, or bundle one that is newer than both: name it with `--library-path DIR`"
-    ));
-    finding.versions = versions;
-    finding.chain = chain(subject, &walked.closure, by);
     finding
 }
 
@@ -203,139 +183,172 @@ pub(super) fn takers(subject: &Subject, walked: &Walked, findings: &mut Findings
     }
 }
 
-fn version_finding(
-    subject: &Subject,
-    walked: &Walked,
-    by: usize,
-    code: Code,
-    severity: Severity,
-    file: &str,
-    checks: &[&VersionCheck],
-) -> Finding {
-    let (closure, lambda) = (&walked.closure, subject.lambda);
-    let by_label = label(subject, closure, by);
-    let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
-    versions.sort_by(|a, b| crate::elf::version::compare(a, b));
-    versions.dedup();
-    let symbols = match closure.objects[by].file.object.elf() {
-        Some(elf) => elf.symbols_needing(file, &versions),
-        None => Vec::new(),
-    };
-    let wanted = versions.join(", ");
-    let answering = checks[0].object;
-    let whose = match answering.map(|index| &closure.objects[index].file.object) {
-        Some(Object::System(_)) | None => format!("the `{file}` of {}", lambda.label()),
-        Some(_) => format!("the bundle's `{file}`"),
-    };
-    let highest = match answering.map(|index| &closure.objects[index].file.object) {
-        Some(Object::System(system)) => {
-            let mut families: Vec<&str> =
-                versions.iter().map(|node| crate::elf::version::family(node)).collect();
-            families.dedup();
-            let known: Vec<&str> = families.iter().filter_map(|family| system.highest(family)).collect();
-            if known.is_empty() { String::new() } else { format!(" (it has up to {})", known.join(", ")) }
-        }
-        _ => String::new(),
-    };
-    let message = match (code, severity) {
-        (Code::VersionTooNew, Severity::Error) if checks[0].answer == VersionAnswer::NoSuchFile => format!(
-            "`{by_label}` asks for {wanted} of `{file}`, but needs no library of that name; ld.so stops with an assertion"
-        ),
-        (Code::VersionTooNew, Severity::Error) => {
-            format!("`{by_label}` needs {wanted}, which {whose} does not have{highest}")
-        }
-        (Code::VersionTooNew, _) => {
-            format!(
-                "`{by_label}` asks weakly for {wanted}, which {whose} does not have{highest}; ld.so prints a line and goes on"
-            )
-        }
-        (Code::VersionRecent, _) => {
-            let mut images: Vec<&str> = checks
-                .iter()
-                .filter_map(|check| match &check.answer {
-                    VersionAnswer::Later(image) => Some(image.as_str()),
-                    _ => None,
-                })
-                .collect();
-            images.sort_unstable();
-            images.dedup();
-            format!(
-                "`{by_label}` needs {wanted}, which {whose} has only since image {}; a function that is pinned to an older one does not start",
-                images.join(", ")
-            )
-        }
-        (Code::VersionUnknown, Severity::Note) => format!(
-            "`{by_label}` asks for {wanted}, and {whose} has no version nodes; ld.so prints \"no version information available\" and goes on"
-        ),
-        _ => format!("`{by_label}` needs {wanted}; whether {whose} has it is not known"),
-    };
-    let mut finding = Finding::new(code, &by_label, message).soname(file);
-    finding.severity = severity;
-    finding.leaves_open = (code, severity) == (Code::VersionUnknown, Severity::Warning);
-    finding.versions = versions;
-    finding.symbols = symbols;
-    finding.chain = chain(subject, closure, by);
-    if severity == Severity::Error || code == Code::VersionRecent {
-        finding.help = match finding.versions.as_slice() {
-            // The linker marks packed relocations with this version, whatever glibc it links against.
-            [only] if only == "GLIBC_ABI_DT_RELR" && by == 0 => Some(RELR_HELP.to_owned()),
-            _ => Some(version_help(subject, walked, by, &by_label, file, &finding.versions)),
-        };
+impl<'a> Unmet<'a> {
+    fn new(
+        subject: &'a Subject,
+        walked: &'a Walked,
+        by: usize,
+        file: &'a str,
+        checks: &'a [&'a VersionCheck],
+    ) -> Unmet<'a> {
+        let mut versions: Vec<String> = checks.iter().map(|check| check.need.node.clone()).collect();
+        versions.sort_by(|a, b| version::compare(a, b));
+        versions.dedup();
+        Unmet { subject, walked, by, label: label(subject, &walked.closure, by), file, checks, versions }
     }
-    finding
-}
 
-/// Chooses the help by the object that needs the version: the program can be rebuilt, a library must be replaced.
-fn version_help(
-    subject: &Subject,
-    walked: &Walked,
-    by: usize,
-    by_label: &str,
-    file: &str,
-    versions: &[String],
-) -> String {
-    let glibc = &subject.lambda.baseline.glibc;
-    let is_glibc = is_glibc_part(file);
-    if walked.own_interpreter().is_some() {
-        return match subject.owner {
-            Owner::Archive => {
-                format!("replace the bundle's `{file}` by the one that `{by_label}` was built with")
-            }
-            _ => format!("name the root of the system that `{by_label}` was built on with `--sysroot DIR`"),
-        };
+    /// Reports both needs: what the program's side needs, and what the runtime's side may need.
+    fn repair_conflict(self, conflict: &Conflict) -> Finding {
+        let Unmet { subject, file, label, .. } = &self;
+        let message = format!(
+            "`{label}` needs {} of `{file}`, which the copy of {} does not have, and ours cannot take its place: {}",
+            self.versions.join(", "),
+            subject.lambda.label(),
+            why_not(subject, conflict)
+        );
+        let finding = Finding::new(Code::RepairConflict, label, message).soname(*file).help(format!(
+            "link to a `{file}` as old as the runtime's, or bundle one that is newer than both: name it with `--library-path DIR`"
+        ));
+        Finding { chain: chain(subject, &self.walked.closure, self.by), versions: self.versions, ..finding }
     }
-    let bundle = match bundling_helps(subject, file, versions) {
-        true => "; or ship this machine's glibc with it: `--libc bundle`",
-        false => "",
-    };
-    match (subject.owner, by, is_glibc) {
-        (Owner::Cargo { .. }, 0, true) => format!("{}{bundle}", rebuild(subject)),
-        (_, 0, true) => {
-            format!("build it against glibc {glibc} or older, or link it statically to musl{bundle}")
+
+    fn finding(self, code: Code, severity: Severity) -> Finding {
+        let finding = Finding::new(code, &self.label, self.message(code, severity)).soname(self.file);
+        let help = match self.versions.as_slice() {
+            _ if severity != Severity::Error && code != Code::VersionRecent => None,
+            // The linker marks packed relocations with this version, whatever glibc it links against.
+            [only] if only == "GLIBC_ABI_DT_RELR" && self.by == 0 => Some(RELR_HELP.to_owned()),
+            _ => Some(self.help()),
+        };
+        Finding {
+            severity,
+            leaves_open: (code, severity) == (Code::VersionUnknown, Severity::Warning),
+            symbols: self.symbols(code),
+            chain: chain(self.subject, &self.walked.closure, self.by),
+            versions: self.versions,
+            help,
+            ..finding
         }
-        (Owner::Archive, 0, false) => {
-            format!("build it against the `{file}` of the runtime, or an older one")
+    }
+
+    /// The symbols that ask for the versions; where the others could be rebound, only those that could not.
+    fn symbols(&self, code: Code) -> Vec<String> {
+        let Some(elf) = self.walked.closure.objects[self.by].file.object.elf() else { return Vec::new() };
+        let all = elf.symbols_needing(self.file, &self.versions);
+        if code != Code::VersionTooNew || !self.subject.build.may_edit || !is_glibc_part(self.file) {
+            return all;
         }
-        // The linker can do what `--repair auto` would have done.
-        (Owner::Cargo { .. }, 0, false) if !subject.build.may_edit => format!(
-            "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
-            crate::layout::Layout::function().pinned_path()
-        ),
-        (_, 0, false) => format!(
-            "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
-        ),
-        (Owner::Archive, _, true) => {
-            format!("replace `{by_label}` by one that was built against glibc {glibc} or older")
+        let kept = not_rebindable(elf, self.subject.lambda, &all);
+        if kept.is_empty() { all } else { kept }
+    }
+
+    /// The object that answers, if one does.
+    fn answering(&self) -> Option<&Object> {
+        let index = self.checks[0].object?;
+        Some(&self.walked.closure.objects[index].file.object)
+    }
+
+    fn message(&self, code: Code, severity: Severity) -> String {
+        let Unmet { label, file, checks, .. } = self;
+        let lambda = self.subject.lambda;
+        let wanted = self.versions.join(", ");
+        let whose = match self.answering() {
+            Some(Object::System(_)) | None => format!("the `{file}` of {}", lambda.label()),
+            Some(_) => format!("the bundle's `{file}`"),
+        };
+        match (code, severity) {
+            (Code::VersionTooNew, Severity::Error) if checks[0].answer == VersionAnswer::NoSuchFile => {
+                format!(
+                    "`{label}` asks for {wanted} of `{file}`, but needs no library of that name; ld.so stops with an assertion"
+                )
+            }
+            (Code::VersionTooNew, Severity::Error) => {
+                format!("`{label}` needs {wanted}, which {whose} does not have{}", self.highest())
+            }
+            (Code::VersionTooNew, _) => format!(
+                "`{label}` asks weakly for {wanted}, which {whose} does not have{}; ld.so prints a line and goes on",
+                self.highest()
+            ),
+            (Code::VersionRecent, _) => format!(
+                "`{label}` needs {wanted}, which {whose} has only since image {}; a function that is pinned to an older one does not start",
+                self.images().join(", ")
+            ),
+            (Code::VersionUnknown, Severity::Note) => format!(
+                "`{label}` asks for {wanted}, and {whose} has no version nodes; ld.so prints \"no version information available\" and goes on"
+            ),
+            _ => format!("`{label}` needs {wanted}; whether {whose} has it is not known"),
         }
-        (Owner::Archive, ..) => {
-            format!("replace `{by_label}` by one that was built against an older `{file}`")
+    }
+
+    /// The highest nodes of the same families that the runtime's library has.
+    fn highest(&self) -> String {
+        let Some(Object::System(system)) = self.answering() else { return String::new() };
+        let mut families: Vec<&str> = self.versions.iter().map(|node| version::family(node)).collect();
+        families.dedup();
+        let known: Vec<&str> = families.iter().filter_map(|family| system.highest(family)).collect();
+        if known.is_empty() { String::new() } else { format!(" (it has up to {})", known.join(", ")) }
+    }
+
+    /// The images of the runtime since which the nodes are there.
+    fn images(&self) -> Vec<&str> {
+        let later = |check: &&'a VersionCheck| match &check.answer {
+            VersionAnswer::Later(image) => Some(image.as_str()),
+            _ => None,
+        };
+        let mut images: Vec<&str> = self.checks.iter().filter_map(later).collect();
+        images.sort_unstable();
+        images.dedup();
+        images
+    }
+
+    /// Chooses the help by the object that needs the version: the program can be rebuilt, a library must be replaced.
+    fn help(&self) -> String {
+        let Unmet { subject, file, label: by_label, .. } = self;
+        let glibc = &subject.lambda.baseline.glibc;
+        let is_glibc = is_glibc_part(file);
+        if self.walked.own_interpreter().is_some() {
+            return match subject.owner {
+                Owner::Archive => {
+                    format!("replace the bundle's `{file}` by the one that `{by_label}` was built with")
+                }
+                _ => {
+                    format!("name the root of the system that `{by_label}` was built on with `--sysroot DIR`")
+                }
+            };
         }
-        (_, _, true) => format!(
-            "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`{bundle}"
-        ),
-        _ => format!(
-            "take `{by_label}` from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
-        ),
+        let bundle = match bundling_helps(subject, file, &self.versions) {
+            true => "; or ship this machine's glibc with it: `--libc bundle`",
+            false => "",
+        };
+        match (subject.owner, self.by, is_glibc) {
+            (Owner::Cargo { .. }, 0, true) => format!("{}{bundle}", rebuild(subject)),
+            (_, 0, true) => {
+                format!("build it against glibc {glibc} or older, or link it statically to musl{bundle}")
+            }
+            (Owner::Archive, 0, false) => {
+                format!("build it against the `{file}` of the runtime, or an older one")
+            }
+            // The linker can do what `--repair auto` would have done.
+            (Owner::Cargo { .. }, 0, false) if !subject.build.may_edit => format!(
+                "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
+                crate::layout::Layout::function().pinned_path()
+            ),
+            (_, 0, false) => format!(
+                "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
+            ),
+            (Owner::Archive, _, true) => {
+                format!("replace `{by_label}` by one that was built against glibc {glibc} or older")
+            }
+            (Owner::Archive, ..) => {
+                format!("replace `{by_label}` by one that was built against an older `{file}`")
+            }
+            (_, _, true) => format!(
+                "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`{bundle}"
+            ),
+            _ => format!(
+                "take `{by_label}` from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
+            ),
+        }
     }
 }
 

@@ -275,6 +275,24 @@ fn met_by(
     rebinding::has_one(exports, &to).then_some((BoundTo::Runtime(to), known.differs))
 }
 
+/// The symbols among `names`, references of a file to nodes that the runtime's glibc lacks, that keep the file from
+/// being rebound.
+pub fn not_rebindable(facts: &ElfFacts, lambda: &LambdaWorld, names: &[String]) -> Vec<String> {
+    let Some(exports) = baseline::exports(&lambda.baseline.glibc, lambda.arch()) else {
+        return names.to_vec();
+    };
+    let around = Around::empty(lambda, true);
+    let is_met = |symbol: &Symbol, name: &str| {
+        !symbol.defined && met_by(symbol, name.as_bytes(), &around, &exports).is_some()
+    };
+    let mut symbols: BTreeMap<String, &Symbol> = BTreeMap::new();
+    for symbol in facts.symbols.iter() {
+        symbols.entry(facts.symbols.name(symbol).into_owned()).or_insert(symbol);
+    }
+    let stays = |name: &&String| !symbols.get(*name).is_some_and(|symbol| is_met(symbol, name));
+    names.iter().filter(stays).cloned().collect()
+}
+
 /// Whether the file does not provide the function's address to other files under the old name.
 fn lends_no_address(symbol: &Symbol) -> bool {
     symbol.offer == Offer::Nothing
