@@ -180,13 +180,16 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
     let changed = |from: &str, to: &str| good.replacen(from, to, 1);
     let check = |text: &str, expected: &str| check(dir.path(), text, expected);
     check("", "line 1: expected `cargo-lambda-bundle-probe 1`");
-    check("{\"errorMessage\": \"Task timed out after 3.00 seconds\"}", "line 1: it is not");
-    check(&changed("probe 1", "probe 2"), "line 1: it is not");
+    check(
+        "{\"errorMessage\": \"Task timed out after 3.00 seconds\"}",
+        "line 1: expected `cargo-lambda-bundle-probe 1`",
+    );
+    check(&changed("probe 1", "probe 2"), "line 1: expected `cargo-lambda-bundle-probe 1`");
     check(&changed("end\n", ""), "line 12: the text stops here, without the line `end`");
     check(&format!("{good}\nmore"), "line 14: there is a line after `end`");
     check(&changed("recorded 2026-11-24\n", ""), "line 12: the text has no `recorded` line");
-    check(&changed("glibc 2.34\n", ""), "there was no `glibc`");
-    check(&changed("default-dir /lib64\n", ""), "there was no `default-dir`");
+    check(&changed("glibc 2.34\n", ""), "the text has no `glibc` line");
+    check(&changed("default-dir /lib64\n", ""), "the text has no `default-dir` line");
     check(&changed("2.34", "two"), "line 4: `glibc` is a release like 2.34, not `two`");
     check(&changed("\tusr/lib64", ""), "line 5: expected `link PATH`, a tab and the target");
     check(&changed("glibc", "fnord"), "line 4: `fnord` is not a key of a probe");

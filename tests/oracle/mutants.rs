@@ -223,11 +223,17 @@ const REFUSED_IN_ANY_CASE: &[(&str, &[&str])] = &[
     ),
     (
         "ld.so knows no ends of tables, and may find what harms nobody behind them",
-        &["lies outside", "has no end", "outside the file", "of ``", "unknown format", "no entry for"],
+        &["lies outside", "has no end", "outside the file", "of ``", "unknown format", "without an entry"],
     ),
     (
         "what would fail is not used, by this program",
-        &["mapped over", "may be neither read", "no DT_PLTREL", "not writable", "not in executable code"],
+        &[
+            "mapped over",
+            "may be neither read",
+            "no DT_PLTREL",
+            "change read-only memory",
+            "not in executable code",
+        ],
     ),
 ];
 
