@@ -1,4 +1,4 @@
-//! The command line, as it is typed. What it means together is for [`crate::settings`].
+//! The command line as it is typed. [`crate::settings`] interprets it.
 
 pub mod documents;
 
@@ -11,9 +11,8 @@ use crate::include::Include;
 
 /// Check a program against AWS Lambda's libraries and write a ZIP that starts there.
 ///
-/// Without a subcommand it writes one bundle per selected program to
-/// `target/lambda-bundle/<bin>/bootstrap.zip`, or, if anything would keep the program from starting, says
-/// what and writes nothing.
+/// Without a subcommand it writes one bundle per selected program to `target/lambda-bundle/<bin>/bootstrap.zip`. If a
+/// program would not start, it prints the reason and writes nothing.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo lambda-bundle",
@@ -24,19 +23,19 @@ use crate::include::Include;
     after_help = EXAMPLES
 )]
 pub struct Cli {
-    /// What to do, if not to bundle.
+    /// The subcommand, if any.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The flags of bundling.
+    /// The options of bundling.
     #[command(flatten)]
     pub bundle: BundleArgs,
 }
 
-/// `LAMBDA_BUNDLE_COMMIT` is the commit and its date; `.ci/release` sets it. A build without it is of a package or of
-/// somebody's working tree, and depends on no repository.
+/// The commit and its date are in `LAMBDA_BUNDLE_COMMIT`, which `.ci/release` sets. Other builds, such as from a
+/// package or a working tree, name no commit.
 static VERSION: LazyLock<String> = LazyLock::new(|| version(option_env!("LAMBDA_BUNDLE_COMMIT")));
 
-/// With the compressor, because it decides the bytes of an archive, too.
+/// The version names the compressor, because it decides the bytes of an archive, too.
 fn version(commit: Option<&str>) -> String {
     let known = commit.into_iter().chain([crate::archive::COMPRESSOR]).collect::<Vec<_>>();
     format!("{} ({})", env!("CARGO_PKG_VERSION"), known.join(", "))
@@ -53,36 +52,37 @@ Examples:
 Every flag that is no selection has a variable (CARGO_LAMBDA_BUNDLE_RUNTIME) and a key in
 [package.metadata.lambda-bundle] and [workspace.metadata.lambda-bundle]; `config` shows them.
 
-Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 could not answer.";
+Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.";
 
-/// What to do beside bundling.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say what bundling would do and what would break; write nothing.
+    /// Show what bundling would do and which problems it would find; write nothing.
     Check(CheckArgs),
-    /// Say why a library is shipped, used or missing, or what a finding means; else show the closure as a tree.
+    /// Explain why a library is shipped, used or missing, or what a finding means; without arguments, print the
+    /// dependency tree.
     Explain(ExplainArgs),
-    /// Show what takes the room: libraries, the program's sections, debug information; write nothing.
+    /// Show what takes up space: libraries, the program's sections, debug information; write nothing.
     Size(CheckArgs),
     /// Audit ZIP archives made by any tool.
     Verify(VerifyArgs),
-    /// Print every setting of the selected packages, and where its value is from.
+    /// Print every setting of the selected packages, and the source of its value.
     Config(BundleArgs),
-    /// Show what is known of the runtimes: what each of them holds, from where, and how old that is.
+    /// Show the baselines of the runtimes: what each runtime offers, from which source, and how old that is.
     Baseline {
-        /// What to show.
+        /// The subcommand.
         #[command(subcommand)]
         command: BaselineCommand,
     },
-    /// What the tool says of itself.
+    /// The documents about the tool.
     #[command(flatten)]
     Print(PrintCommand),
 }
 
-/// What is printed without asking for any settings.
+/// The documents that need no settings.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum PrintCommand {
-    /// Print the JSON Schema of what `--message-format json` prints.
+    /// Print the JSON Schema of `--message-format json`.
     Schema,
     /// Print completions of `cargo-lambda-bundle` for a shell.
     Completions {
@@ -94,25 +94,25 @@ pub enum PrintCommand {
     Man,
 }
 
-/// What to do with the tables of runtimes.
+/// The subcommands of `baseline`.
 #[derive(Debug, Subcommand)]
 pub enum BaselineCommand {
     /// List the runtimes.
     List(BaselineListArgs),
-    /// Show one in full: its sources, its libraries and their version nodes.
+    /// Show one baseline in full: its sources, its libraries and their symbol versions.
     Show(BaselineShowArgs),
-    /// Show what two differ in.
+    /// Show the differences between two baselines.
     Diff(BaselineDiffArgs),
-    /// Read a root file system (an unpacked image, `/` inside a container), or what a probe listed on Lambda, into
-    /// a file for `--baseline`.
+    /// Turn a root file system (an unpacked image, `/` inside a container), or the output of a probe, into a file for
+    /// `--baseline`.
     Capture(BaselineCaptureArgs),
-    /// Print a `bootstrap` script that, run once as a function of your own, lists what its runtime has; how is said
-    /// at its top.
+    /// Print a `bootstrap` script that lists the contents of its runtime, when it runs once as a function of your
+    /// own; its first lines explain how.
     Probe(BaselineListArgs),
 }
 
 impl BaselineCommand {
-    /// The output flags of any of them.
+    /// Returns the output options of any subcommand.
     pub fn output(&self) -> &OutputArgs {
         match self {
             BaselineCommand::List(args) => &args.output,
@@ -124,7 +124,7 @@ impl BaselineCommand {
     }
 }
 
-/// The flags of `baseline list` and `baseline probe`.
+/// The options of `baseline list` and `baseline probe`.
 #[derive(Debug, Args)]
 pub struct BaselineListArgs {
     #[command(flatten)]
@@ -132,7 +132,7 @@ pub struct BaselineListArgs {
     pub output: OutputArgs,
 }
 
-/// The flags of `baseline show`.
+/// The options of `baseline show`.
 #[derive(Debug, Args)]
 pub struct BaselineShowArgs {
     /// The runtime.
@@ -146,7 +146,7 @@ pub struct BaselineShowArgs {
     pub output: OutputArgs,
 }
 
-/// The flags of `baseline diff`.
+/// The options of `baseline diff`.
 #[derive(Debug, Args)]
 pub struct BaselineDiffArgs {
     /// The first runtime.
@@ -163,46 +163,46 @@ pub struct BaselineDiffArgs {
     pub output: OutputArgs,
 }
 
-/// The flags of bundling.
+/// The options of bundling.
 #[derive(Debug, Args)]
 pub struct BundleArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub check: CheckArgs,
 
-    /// Where to write: a file, or a directory that gets `bootstrap.zip`; with `--format dir`, the directory. May
-    /// hold {bin}, {package}, {arch} and {target}.
+    /// Path to write: a file, or a directory for `bootstrap.zip`; with `--format dir`, the directory. May contain
+    /// {bin}, {package}, {arch} and {target}.
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     pub output: Option<Utf8PathBuf>,
 
-    /// What to write: a ZIP archive, or its contents as files in a directory.
+    /// Write a ZIP archive, or its contents as files in a directory.
     #[arg(long, value_name = "FORMAT", default_value = "zip", help_heading = "Output")]
     pub format: FormatArg,
 
-    /// How hard to compress. The bytes depend on it, not on the number of cores.
+    /// Compression level. The bytes depend on it, but not on the number of cores.
     #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
     pub compression: CompressionArg,
 
-    /// Write the bundle even though the one that is there is what would be written.
+    /// Rewrite the bundle even if it is up to date.
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
-    /// Write what the bundle ships to this file, too, as a CycloneDX 1.6 document. May hold {bin}, {package},
-    /// {arch} and {target}.
+    /// Also write a list of the bundle's contents to this file, as a CycloneDX 1.6 document. May contain {bin},
+    /// {package}, {arch} and {target}.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub sbom: Option<Utf8PathBuf>,
 
-    /// Write the licence texts of the libraries that the bundle ships to this file, too, as this machine's package
-    /// documentation has them. May hold {bin}, {package}, {arch} and {target}.
+    /// Also write the licence texts of the shipped libraries to this file, from this machine's package documentation.
+    /// May contain {bin}, {package}, {arch} and {target}.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub licenses: Option<Utf8PathBuf>,
 
-    /// Write the bundle even though it would not start; the exit status stays 1.
+    /// Write the bundle even if it would not start; the exit status stays 1.
     #[arg(long, help_heading = "Output")]
     pub write_anyway: bool,
 }
 
-/// What bundling and checking have in common.
+/// The options that bundling and checking share.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -219,7 +219,7 @@ pub struct CheckArgs {
     pub output: OutputArgs,
 }
 
-/// Which programs.
+/// The options that select programs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
 pub struct SelectionArgs {
@@ -247,7 +247,7 @@ pub struct SelectionArgs {
     /// Profile the program was built with [default: release].
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// The release profile, which is the default.
+    /// Use the release profile, which is the default.
     #[arg(short, long, conflicts_with = "profile")]
     pub release: bool,
     /// Directory of build results.
@@ -256,7 +256,7 @@ pub struct SelectionArgs {
     /// Path to Cargo.toml.
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<Utf8PathBuf>,
-    /// File with what `cargo metadata --format-version 1` prints here, in place of running cargo.
+    /// Read saved output of `cargo metadata --format-version 1` instead of running cargo.
     #[arg(long, value_name = "FILE", conflicts_with = "manifest_path")]
     pub metadata_path: Option<Utf8PathBuf>,
     /// Require that Cargo.lock is up to date.
@@ -265,22 +265,22 @@ pub struct SelectionArgs {
     /// Run cargo without network access.
     #[arg(long)]
     pub offline: bool,
-    /// The same as `--locked --offline`.
+    /// Same as `--locked --offline`.
     #[arg(long)]
     pub frozen: bool,
-    /// Run `cargo build` first and take the programs it names.
+    /// Run `cargo build` first, and bundle the programs that it builds.
     #[arg(long, conflicts_with = "binaries")]
     pub build: bool,
     /// Features for `--build`.
     #[arg(short = 'F', long, value_name = "FEATURES", requires = "build")]
     pub features: Vec<String>,
-    /// All features, for `--build`.
+    /// Build with all features, for `--build`.
     #[arg(long, requires = "build")]
     pub all_features: bool,
-    /// No default features, for `--build`.
+    /// Build without default features, for `--build`.
     #[arg(long, requires = "build")]
     pub no_default_features: bool,
-    /// Program from any toolchain, by its path; needs no cargo project (repeatable).
+    /// Program from any toolchain, by its path; no cargo project is needed (repeatable).
     #[arg(
         long = "binary",
         value_name = "PATH",
@@ -292,25 +292,25 @@ pub struct SelectionArgs {
     pub binaries: Vec<Utf8PathBuf>,
 }
 
-/// Where it will run.
+/// The options about the runtime.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Lambda")]
 pub struct LambdaArgs {
-    /// Lambda runtime: provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a
-    /// language runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
+    /// Lambda runtime: provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a language
+    /// runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
     #[arg(long, value_name = "NAME", default_value = crate::baseline::DEFAULT_RUNTIME)]
     pub runtime: String,
-    /// File with what the system has, in place of a runtime's table: one that `baseline capture` wrote, or a
-    /// plain list of library paths, one a line.
+    /// Baseline file to use instead of the runtime's: written by `baseline capture`, or a plain list of library
+    /// paths, one per line.
     #[arg(long, value_name = "FILE", conflicts_with = "runtime")]
     pub baseline: Option<Utf8PathBuf>,
-    /// Architecture of the function; the program decides, this asserts it.
+    /// Fail unless the program is built for this architecture.
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<ArchArg>,
-    /// SONAMEs that the runtime has, whatever the tables say (glob, repeatable).
+    /// SONAMEs that the runtime has, whatever the baseline says (glob, repeatable).
     #[arg(long, value_name = "GLOB")]
     pub assume_present: Vec<String>,
-    /// SONAMEs that the runtime lacks, whatever the tables say (glob, repeatable).
+    /// SONAMEs that the runtime lacks, whatever the baseline says (glob, repeatable).
     #[arg(long, value_name = "GLOB")]
     pub assume_missing: Vec<String>,
     /// Environment variable of the function; LD_LIBRARY_PATH decides which libraries load.
@@ -318,97 +318,97 @@ pub struct LambdaArgs {
     pub env: Vec<String>,
 }
 
-/// What goes into it.
+/// The options about the contents.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Content")]
 pub struct ContentArgs {
-    /// What to make: a function, a layer with the program and its libraries, or an extension. Several
-    /// extensions or programs of layers that go to one `-o FILE` share the archive.
+    /// Make a function, a layer with the program and its libraries, or an extension. Several extensions, or several
+    /// programs of layers, with the same `-o FILE` share the archive.
     #[arg(long, value_name = "KIND", default_value = "function")]
     pub kind: KindArg,
-    /// The libraries alone, for a layer or a directory.
+    /// Ship only the libraries, for a layer or a directory.
     #[arg(long)]
     pub libraries_only: bool,
-    /// Layer that is attached to the function, by its ZIP: what it has is not shipped (repeatable).
+    /// ZIP of a layer that is attached to the function: its libraries are not shipped (repeatable).
     #[arg(long = "attached-layer", value_name = "ZIP")]
     pub attached_layers: Vec<Utf8PathBuf>,
-    /// Put the libraries that several of the functions ship into a layer of this name, beside the functions.
+    /// Put libraries that several of the functions ship into a layer of this name, beside the functions.
     #[arg(long, value_name = "NAME")]
     pub split_layer: Option<String>,
-    /// Library the program opens at run time, by its SONAME (repeatable).
+    /// Also ship a library that the program loads with dlopen, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME")]
     pub libs: Vec<String>,
-    /// File, directory or pattern of files to put into the bundle, and where (repeatable).
+    /// File, directory or pattern of files to include in the bundle, and their place (repeatable).
     #[arg(long = "include", value_name = "SRC[=DEST]")]
     pub includes: Vec<Include>,
-    /// What becomes of symbolic links among the included files.
+    /// How to treat symbolic links among the included files.
     #[arg(long, value_name = "HOW", default_value = "follow")]
     pub symlinks: SymlinksArg,
     /// SONAMEs that are never shipped (glob, repeatable).
     #[arg(long = "exclude-lib", value_name = "GLOB")]
     pub exclude_libs: Vec<String>,
-    /// SONAMEs whose copy of this machine is used, though the runtime has one that would do (glob, repeatable).
+    /// Ship this machine's copy even if the runtime has the library (SONAME glob, repeatable).
     #[arg(long = "bundle-lib", value_name = "GLOB")]
     pub bundle_libs: Vec<String>,
-    /// Whose C library the program uses: the runtime's, or this machine's, shipped with all that uses it.
+    /// Use the runtime's C library, or ship this machine's with all libraries that use it.
     #[arg(long, value_name = "WHOSE", default_value = "system")]
     pub libc: LibcArg,
-    /// Whether copies of ELF files may be edited so that a library that fits displaces the runtime's own.
+    /// Allow edits of ELF file copies, so that a library that fits displaces the runtime's own.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub repair: RepairArg,
-    /// Leave debug information out of the bundle's copies, with the target's `strip` or `llvm-strip`; names of
-    /// functions stay, for backtraces.
+    /// Remove debug information from the bundle's copies, with the target's `strip` or `llvm-strip`; function names
+    /// stay, for backtraces.
     #[arg(long)]
     pub strip: bool,
-    /// Keep what `--strip` takes out as `<name>.debug` in this directory, for debuggers. May hold {bin},
-    /// {package}, {arch} and {target}.
+    /// Keep what `--strip` removes as `<name>.debug` in this directory, for debuggers. May contain {bin}, {package},
+    /// {arch} and {target}.
     #[arg(long, value_name = "DIR", requires = "strip")]
     pub debug_symbols: Option<Utf8PathBuf>,
-    /// Directory to look for libraries in, before the system's (repeatable).
+    /// Directory to search for libraries before the system's (repeatable).
     #[arg(long = "library-path", value_name = "DIR")]
     pub library_paths: Vec<Utf8PathBuf>,
-    /// C compiler the program was linked with; its library directories are looked in, too.
+    /// C compiler the program was linked with; its library directories are searched, too.
     #[arg(long, value_name = "CC")]
     pub cc: Option<String>,
-    /// Root of the system the program was built for, in place of this machine's.
+    /// Root of the system the program was built for, instead of this machine's.
     #[arg(long, value_name = "DIR")]
     pub sysroot: Option<Utf8PathBuf>,
 }
 
-/// How results are shown.
+/// The options about the report.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Format of the report: text on stderr, or that and GitHub's annotations, or one document on stdout.
+    /// Report format: text on stderr; the same with GitHub annotations; or one document on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub message_format: MessageFormat,
-    /// Findings with this code become errors (repeatable).
+    /// Turn findings with this code into errors (repeatable).
     #[arg(long, value_name = "CODE")]
     pub deny: Vec<String>,
-    /// Warnings with this code become notes (repeatable).
+    /// Turn warnings with this code into notes (repeatable).
     #[arg(long, value_name = "CODE")]
     pub allow: Vec<String>,
-    /// Print only findings and paths, and with `--build` let cargo be quiet.
+    /// Print only findings and paths, and run cargo quietly with `--build`.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: notes, chains, symbols; twice, with `--build`, what cargo runs.
+    /// Print more: notes, chains, symbols; twice, with `--build`, also cargo's commands.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Colour: auto, always, never.
+    /// Use colour: auto, always, never.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: ColorArg,
 }
 
-/// The flags of `explain`.
+/// The options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The library, by the name that is needed (glob).
+    /// Library, by the name that is needed (glob).
     #[arg(value_name = "LIB")]
     pub lib: Option<String>,
-    /// Form of the answer [default: text with LIB, tree without].
+    /// Output format [default: text with LIB, tree without].
     #[arg(long, value_name = "FORM")]
     pub form: Option<FormArg>,
-    /// Print what a kind of finding means, why Lambda does that, and what to do; no program is looked at.
+    /// Print what a finding means, its cause, and what to do; no program is read.
     #[arg(long, value_name = "CODE", conflicts_with = "lib")]
     pub finding: Option<String>,
     #[command(flatten)]
@@ -427,26 +427,26 @@ pub enum FormArg {
     Mermaid,
 }
 
-/// The flags of `verify`.
+/// The options of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The archives [default with --template: those that it names].
+    /// Archives [default with --template: those that it names].
     #[arg(required_unless_present = "template", value_name = "ZIP")]
     pub archives: Vec<Utf8PathBuf>,
-    /// Deployment template whose functions must be for what the archives hold: SAM or CloudFormation (YAML, JSON, CDK's
-    /// output), or what `terraform show -json` prints.
+    /// Deployment template to compare with the archives: SAM or CloudFormation (YAML, JSON, CDK's output), or the
+    /// output of `terraform show -json`.
     #[arg(long, value_name = "FILE", help_heading = "Content")]
     pub template: Option<Utf8PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub lambda: LambdaArgs,
-    /// Library the program opens at run time, by its SONAME (repeatable).
+    /// Library that the program loads with dlopen, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME", help_heading = "Content")]
     pub libs: Vec<String>,
-    /// Layer that is attached to the function, by its ZIP, in the order of attachment (repeatable).
+    /// ZIP of a layer that is attached to the function, in the order of attachment (repeatable).
     #[arg(long = "attached-layer", value_name = "ZIP", help_heading = "Lambda")]
     pub attached_layers: Vec<Utf8PathBuf>,
-    /// What the archive is [default: an extension if it has only those, else a function].
+    /// Kind of the archives [default: an extension if it has only those, else a function].
     #[arg(long, value_name = "KIND", help_heading = "Content")]
     pub kind: Option<KindArg>,
     #[command(flatten)]
@@ -454,22 +454,22 @@ pub struct VerifyArgs {
     pub output: OutputArgs,
 }
 
-/// The flags of `baseline capture`.
+/// The options of `baseline capture`.
 #[derive(Debug, Args)]
 pub struct BaselineCaptureArgs {
     /// Directory of the root file system.
     #[arg(long, value_name = "DIR", required_unless_present = "from_probe")]
     pub root: Option<Utf8PathBuf>,
-    /// What the script of `baseline probe` answered, in place of a root.
+    /// Output of the script of `baseline probe`, instead of a root.
     #[arg(long, value_name = "FILE", conflicts_with = "root")]
     pub from_probe: Option<Utf8PathBuf>,
     /// File to write [default: stdout].
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     pub file: Option<Utf8PathBuf>,
-    /// What reports call it, in place of a runtime's name.
+    /// Name for reports, in place of a runtime's name.
     #[arg(long, value_name = "NAME", default_value = "captured")]
     pub name: String,
-    /// Its architecture [default: that of the loader it has, x86_64 first].
+    /// Its architecture [default: that of its loader, x86_64 first].
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<ArchArg>,
     #[command(flatten)]
@@ -491,18 +491,18 @@ pub enum ArchArg {
 /// `--symlinks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SymlinksArg {
-    /// The bundle has what they lead to.
+    /// Include the files that the links point to.
     Follow,
-    /// The bundle has the links; they must lead to what the same include brings.
+    /// Include the links themselves; their targets must come with the same include.
     Keep,
 }
 
 /// `--repair`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RepairArg {
-    /// Where that makes the program start, and hurts no other library.
+    /// Edit if the program starts that way, and no other library is harmed.
     Auto,
-    /// Never: a library of the runtime that does not fit is an error.
+    /// Never edit: a library of the runtime that does not fit is an error.
     Never,
 }
 
@@ -520,9 +520,9 @@ pub enum KindArg {
 /// `--libc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LibcArg {
-    /// The runtime's.
+    /// Use the runtime's.
     System,
-    /// The one of the system that the program was built on.
+    /// Ship that of the system that the program was built on.
     Bundle,
 }
 
@@ -531,14 +531,14 @@ pub enum LibcArg {
 pub enum FormatArg {
     /// An archive to upload.
     Zip,
-    /// The same tree as files: for an image, for `sam build`, to look at.
+    /// The same contents as files: for an image, for `sam build`, or for inspection.
     Dir,
 }
 
 /// `--compression`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompressionArg {
-    /// Half the time, larger by about a twelfth.
+    /// Half the time, about a twelfth larger.
     Fast,
     /// Smaller and faster than `zip -9`.
     Default,
