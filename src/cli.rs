@@ -44,13 +44,14 @@ fn version(commit: Option<&str>) -> String {
 const EXAMPLES: &str = "\
 Examples:
   cargo lambda-bundle --build                      build the package and bundle its program
-  cargo lambda-bundle check --bin orders           say what would happen, write nothing
+  cargo lambda-bundle check --bin orders           show what would happen, write nothing
   cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
-  cargo lambda-bundle explain libssl.so.3          why is it shipped, or not
+  cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not
   cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
 
-Every flag that is no selection has a variable (CARGO_LAMBDA_BUNDLE_RUNTIME) and a key in
-[package.metadata.lambda-bundle] and [workspace.metadata.lambda-bundle]; `config` shows them.
+Every option that does not select programs can also be set by an environment variable (such as
+CARGO_LAMBDA_BUNDLE_RUNTIME), and by a key in [package.metadata.lambda-bundle] or
+[workspace.metadata.lambda-bundle]; `config` shows them.
 
 Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.";
 
