@@ -242,9 +242,9 @@ fn trees_without_end_and_files_beyond_measure_end() {
     let scene = scene();
     // Each directory leads to the next by two links: 2^40 paths.
     for at in 0..40 {
-        scene.file(&format!("ladder/{at}/not-this"), "");
+        scene.file(format!("ladder/{at}/not-this"), "");
         for link in ["a", "b"] {
-            scene.link(&format!("../{}", at + 1), &format!("ladder/{at}/{link}"));
+            scene.link(format!("../{}", at + 1), format!("ladder/{at}/{link}"));
         }
     }
     scene.file("ladder/40/not-this", "");
