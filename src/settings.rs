@@ -1,7 +1,7 @@
-//! From the command line, variables and manifests to final values. Defaults and options end here.
+//! From the command line, variables and manifests to final values. Options and defaults end here.
 //!
-//! [`table`] has what settings there are, `sources` what each source says of them; [`resolve`] asks the
-//! sources in their order, once for each package, and turns each answer into [`Settings`].
+//! [`table`] lists the settings, `sources` reads each source's values; [`resolve`] merges the sources in their order,
+//! once for each package, and turns the result into [`Settings`].
 
 pub mod table;
 
@@ -29,22 +29,22 @@ pub use output::Output;
 pub use resolve::{first_output, resolve};
 pub use sources::{CommandLine, Setting, SettingOrigin};
 
-/// What the process was given beside its arguments.
+/// The inputs of the process besides its arguments.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Variables and current directory.
     pub environment: Environment,
-    /// The clock; for ages and dates in the report only.
+    /// The time, for ages and dates in the report only.
     pub now: SystemTime,
-    /// How many threads may work at once.
+    /// The number of threads that may work at once.
     pub threads: NonZeroUsize,
 }
 
-/// Everything a run does.
+/// The final settings of a run.
 pub struct Resolved<'a> {
-    /// What it does.
+    /// The job.
     pub job: Job<'a>,
-    /// How the results are shown, on which all packages agree.
+    /// The settings of the report, on which all packages agree.
     pub output: Output,
 }
 
@@ -56,163 +56,163 @@ pub enum Job<'a> {
     Verify(Verify),
     /// Print the settings.
     Config(Packages<'a>),
-    /// Print what a kind of finding means.
+    /// Print the page of a finding's code.
     Page(Code),
-    /// Show what the tables hold.
+    /// Show the contents of baselines.
     Baseline(BaselineJob),
 }
 
 /// The packages whose programs are bundled.
 pub struct Packages<'a> {
-    /// The one that stands for the run as a whole; the first.
+    /// The first package, whose settings stand for the run as a whole.
     first: PackageSettings,
-    /// The others, sorted by directory.
+    /// The other packages, sorted by directory.
     rest: Vec<PackageSettings>,
-    /// The project that they are from.
+    /// The project of the packages.
     pub project: Option<Chosen<'a>>,
 }
 
 /// The settings of one package's programs.
 pub struct PackageSettings {
-    /// Its name; none where no manifest is asked.
+    /// The package's name; `None` if no manifest was read.
     pub name: Option<String>,
-    /// The directory of its manifest, absolute; empty where no manifest was asked.
+    /// The absolute directory of its manifest; empty if no manifest was read.
     pub directory: Utf8PathBuf,
-    /// Final values.
+    /// The final values.
     pub settings: Settings,
-    /// Where they came from.
+    /// The values with their sources.
     pub values: Vec<Setting>,
 }
 
 impl Packages<'_> {
-    /// All of them, sorted by directory.
+    /// Returns all packages, sorted by directory.
     pub fn iter(&self) -> impl Iterator<Item = &PackageSettings> {
         [&self.first].into_iter().chain(&self.rest)
     }
 
-    /// The settings of the run as a whole, on which all packages agree.
+    /// Returns the settings of the run as a whole, on which all packages agree.
     pub fn shared(&self) -> &Settings {
         &self.first.settings
     }
 
-    /// The settings of the package whose manifest is in this directory.
+    /// Returns the settings of the package whose manifest is in this directory.
     pub fn of(&self, directory: &Utf8Path) -> &Settings {
         let package = self.iter().find(|package| package.directory == directory);
         package.map_or_else(|| self.shared(), |package| &package.settings)
     }
 }
 
-/// Everything a run does with the programs of one package.
+/// The settings for the programs of one package.
 pub struct Settings {
-    /// What their bundles are.
+    /// The contents and the place of their bundles.
     pub bundle: BundleSettings,
-    /// Where the programs will run.
+    /// The runtime they are for.
     pub target: Target,
-    /// How the results are shown.
+    /// The settings of the report.
     pub output: Output,
 }
 
-/// What to show of the tables.
+/// What to show of the baselines.
 #[derive(Debug)]
 pub enum BaselineJob {
-    /// All of them, one a line.
+    /// List all, one per line.
     List,
-    /// One in full.
+    /// Show one in full.
     Show {
-        /// Its runtime.
+        /// The runtime.
         name: String,
-        /// Its architecture, if not x86_64.
+        /// The architecture, if not x86_64.
         arch: Option<Arch>,
     },
-    /// What two differ in.
+    /// Show the differences between two.
     Diff {
-        /// The runtime of the first.
+        /// The first runtime.
         a: String,
-        /// The runtime of the second.
+        /// The second runtime.
         b: String,
-        /// Their architecture, if not x86_64.
+        /// The architecture of both, if not x86_64.
         arch: Option<Arch>,
     },
-    /// Read a root file system.
+    /// Turn a root file system into a baseline file.
     Capture(Capture),
     /// Print the script that lists a runtime from inside.
     Probe,
 }
 
-/// Where a root is read from, absolute.
+/// The source of a captured baseline, absolute.
 #[derive(Debug)]
 pub enum CaptureFrom {
     /// A directory.
     Root(Utf8PathBuf),
-    /// The file with a probe's answer.
+    /// The file with a probe's output.
     Probe(Utf8PathBuf),
 }
 
-/// What to read, and where to write it.
+/// The options of `baseline capture`.
 #[derive(Debug)]
 pub struct Capture {
-    /// What to read.
+    /// The source to read.
     pub from: CaptureFrom,
     /// The file to write; `None` for stdout.
     pub output: Option<Utf8PathBuf>,
-    /// What the table calls its runtime.
+    /// The runtime's name in the baseline.
     pub name: String,
-    /// The architecture, if it is not the root's first.
+    /// The architecture; `None` for that of the root's loader.
     pub arch: Option<Arch>,
-    /// The day to write into it, if it is not that of the run.
+    /// The date to write into the baseline; `None` for today.
     pub stamp: Option<SystemTime>,
 }
 
-/// What to audit.
+/// The options of `verify`.
 #[derive(Debug)]
 pub struct Verify {
-    /// Where the archives' programs will run.
+    /// The runtime the archives are for.
     pub target: Target,
-    /// The archives; none for those that the template names.
+    /// The archives; empty for those that the template names.
     pub archives: Vec<Utf8PathBuf>,
     /// The deployment template to compare them with.
     pub template: Option<Utf8PathBuf>,
-    /// Libraries the programs open at run time.
+    /// Libraries that the programs open at run time.
     pub libs: Vec<String>,
-    /// Layers that are attached, in that order.
+    /// Attached layers, in their order.
     pub attached_layers: Vec<Utf8PathBuf>,
-    /// What the archives are, if the user says.
+    /// The kind of the archives, if it is set.
     pub kind: Option<BundleKind>,
 }
 
-/// What to bundle.
+/// The options of bundling.
 pub struct BundleSettings {
-    /// The shape of the bundle.
+    /// The kind of the bundle.
     pub kind: BundleKind,
-    /// The libraries alone.
+    /// Whether to ship only the libraries.
     pub libraries_only: bool,
-    /// Layers that are attached, in that order, absolute.
+    /// Attached layers in their order, absolute.
     pub attached_layers: Vec<Utf8PathBuf>,
-    /// The name of a layer for what several functions ship.
+    /// The name of the layer for libraries that several functions ship.
     pub split_layer: Option<String>,
     /// The programs.
     pub programs: Programs,
-    /// Libraries they open at run time.
+    /// Libraries that the programs open at run time.
     pub libs: Vec<String>,
-    /// Files that go into the bundle beside them.
+    /// Files to include in the bundle.
     pub includes: Vec<Selector>,
-    /// Symbolic links among these stay links.
+    /// Whether symbolic links among the included files stay links.
     pub keep_links: bool,
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
-    /// SONAMEs whose copy of ours is used, though the runtime's would do.
+    /// SONAMEs whose copy on this machine is shipped even if the runtime has the library.
     pub pin: Patterns,
     /// Whether copies of ELF files may be edited.
     pub may_edit: bool,
-    /// Whose C library the program uses.
+    /// The C library that the program uses.
     pub libc: LibcSource,
-    /// Debug information stays out of the copies.
+    /// Whether debug information is removed from the copies.
     pub strip: bool,
-    /// Where it is kept instead, absolute, with placeholders as in `-o`.
+    /// The directory for removed debug information, absolute, with placeholders as in `-o`.
     pub debug_symbols: Option<Utf8PathBuf>,
-    /// Directories of libraries, absolute.
+    /// Directories to search for libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
-    /// The compiler whose library directories count.
+    /// The compiler whose library directories are searched, too.
     pub cc: Option<String>,
     /// The root of the build world, absolute; `None` for this machine's.
     pub sysroot: Option<Utf8PathBuf>,
@@ -220,45 +220,45 @@ pub struct BundleSettings {
     pub purpose: Purpose,
     /// The time of every archive entry.
     pub stamp: Timestamp,
-    /// The same in seconds since 1970, if it was named.
+    /// The same in seconds since 1970, if SOURCE_DATE_EPOCH is set.
     pub epoch: Option<u64>,
 }
 
 /// The programs of a run.
 #[derive(Debug)]
 pub enum Programs {
-    /// Built by cargo.
+    /// Programs that cargo built.
     Cargo(Box<Selection>),
-    /// Named by their paths, absolute.
+    /// Programs by their paths, absolute.
     Binaries(Vec<Utf8PathBuf>),
 }
 
-/// What becomes of a plan.
+/// The purpose of a plan.
 #[derive(Debug)]
 pub enum Purpose {
-    /// It is written.
+    /// Write the bundle.
     Write(Destination),
-    /// It is shown.
+    /// Show what would be written.
     Check,
-    /// The sizes of its files are shown.
+    /// Show the sizes of its files.
     Size,
-    /// Some of it is explained.
+    /// Explain some of its libraries.
     Explain(Explain),
 }
 
-/// What is explained.
+/// The options of `explain`.
 #[derive(Debug)]
 pub struct Explain {
-    /// The libraries; all of them if there is no pattern.
+    /// The libraries to explain; `None` for all.
     pub wanted: Option<Patterns>,
-    /// How.
+    /// The output format.
     pub form: Form,
 }
 
-/// How a closure is explained.
+/// The output formats of `explain`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// The searches, step by step.
+    /// Text: the searches, step by step.
     Text,
     /// A tree of needs.
     Tree,
@@ -266,28 +266,28 @@ pub enum Form {
     Mermaid,
 }
 
-/// Where bundles are written.
+/// The destination of bundles.
 #[derive(Debug)]
 pub struct Destination {
-    /// `-o`, made absolute; `None` for the default below the target directory.
+    /// The value of `-o`, made absolute; `None` for the default below the target directory.
     pub pattern: Option<Utf8PathBuf>,
-    /// `-o` named a directory by a slash at its end.
+    /// Whether `-o` ends with a slash, and so names a directory.
     pub is_directory: bool,
-    /// What is written there.
+    /// The format of the bundle.
     pub format: Format,
-    /// `--force`.
+    /// The flag `--force`.
     pub force: bool,
-    /// `--write-anyway`.
+    /// The flag `--write-anyway`.
     pub write_anyway: bool,
-    /// How hard to compress.
+    /// The compression level.
     pub compression: Compression,
-    /// Where the list of what is shipped goes, absolute, with placeholders as in `-o`.
+    /// The path of the list of contents, absolute, with placeholders as in `-o`.
     pub sbom: Option<Utf8PathBuf>,
-    /// Where the licence texts go, in the same form.
+    /// The path of the licence texts, in the same form.
     pub licenses: Option<Utf8PathBuf>,
 }
 
-/// The forms of a written bundle.
+/// The formats of a written bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A ZIP archive.
@@ -296,26 +296,26 @@ pub enum Format {
     Dir,
 }
 
-/// Where programs will run.
+/// The runtime that programs are for.
 #[derive(Debug, Default)]
 pub struct Target {
-    /// The runtimes to look at; more than one only for a check of all.
+    /// The runtimes to check; several only for a check of all.
     pub runtimes: Vec<String>,
     /// The runtime whose findings decide the exit status.
     pub configured: String,
-    /// The asserted architecture.
+    /// The architecture of `--arch`.
     pub arch: Option<Arch>,
     /// LD_LIBRARY_PATH of the function, if the user sets it.
     pub library_path: Option<String>,
-    /// LD_BIND_NOW is set (`--env`).
+    /// Whether LD_BIND_NOW is set (`--env`).
     pub binds_now: bool,
-    /// LD_PRELOAD (`--env`), split.
+    /// The libraries in LD_PRELOAD (`--env`).
     pub preload: Vec<String>,
-    /// The file whose table takes the place of the runtime's, absolute.
+    /// The baseline file to use instead of the runtime's, absolute.
     pub baseline: Option<Utf8PathBuf>,
-    /// SONAMEs that are there.
+    /// SONAMEs that the runtime is assumed to have.
     pub assume_present: Patterns,
-    /// SONAMEs that are not there.
+    /// SONAMEs that the runtime is assumed to lack.
     pub assume_missing: Patterns,
 }
 

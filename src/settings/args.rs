@@ -1,4 +1,4 @@
-//! From a command line that says everything to final values.
+//! From a complete command line to final values.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,20 +25,20 @@ use super::{
     Output, Programs, Purpose, Settings, Target, Verify,
 };
 
-/// What one command line comes to.
+/// The result of one command line.
 pub(super) enum Single {
-    /// Something with the programs of a package.
+    /// A job with the programs of a package.
     Package(Box<Settings>),
-    /// Something else.
+    /// Any other job.
     Other(Box<Job<'static>>, Output),
 }
 
-/// Final values for a command line that says everything.
+/// Turns a complete command line into final values.
 pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
     let package = |settings| Ok(Single::Package(Box::new(settings)));
     let other = |job, output| Ok(Single::Other(Box::new(job), output));
     match cli.command {
-        // `config` is held to the same rules as the run that it tells of.
+        // `config` follows the same rules as the run that it describes.
         None => package(written(cli.bundle, context)?),
         Some(Command::Config(bundle)) => package(written(bundle, context)?),
         Some(Command::Check(check)) => package(bundle(check, Purpose::Check, context)?),
@@ -72,7 +72,7 @@ pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
             let job = Job::Verify(Verify { target, archives, template, libs, attached_layers, kind });
             other(job, Output::new(&output, context)?)
         }
-        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
+        Some(Command::Print(_)) => unreachable!("documents are printed without settings"),
         Some(Command::Baseline { command }) => {
             let output = Output::new(command.output(), context)?;
             other(Job::Baseline(baseline_job(command, context)?), output)
@@ -117,7 +117,7 @@ impl From<ArchArg> for Arch {
     }
 }
 
-/// The settings of a run that writes bundles.
+/// Returns the settings of a run that writes bundles.
 pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
     let BundleArgs { check, output, format, compression, force, write_anyway, sbom, licenses } = args;
     let compression = match compression {
@@ -182,18 +182,18 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         (
             !is_function && !content.attached_layers.is_empty(),
             "--attached-layer",
-            "layers are attached to functions",
+            "layers can only be attached to functions",
         ),
-        (!is_function && content.split_layer.is_some(), "--split-layer", "it splits functions"),
+        (!is_function && content.split_layer.is_some(), "--split-layer", "it only splits functions"),
         (
             content.split_layer.is_some() && content.attached_layers.len() >= MOST_LAYERS,
             "--split-layer",
-            "as many layers are attached as Lambda takes",
+            "no further layer can be attached",
         ),
         (
             content.libraries_only && content.split_layer.is_some(),
             "--split-layer",
-            "it writes the functions, too",
+            "it also writes the functions",
         ),
         (
             content.libraries_only && content.libc == LibcArg::Bundle,
@@ -202,8 +202,8 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         ),
     ];
     if let Some((_, flag, why)) = out_of_place.iter().find(|(is, ..)| *is) {
-        return Err(Error::usage(format!("`{flag}` does not go with the other flags: {why}"))
-            .help(format!("leave out `{flag}`, or see `cargo lambda-bundle --help`")));
+        return Err(Error::usage(format!("`{flag}` cannot be used with the other options: {why}"))
+            .help(format!("remove `{flag}`, or see `cargo lambda-bundle --help`")));
     }
     let libc = match content.libc {
         LibcArg::System => LibcSource::System,
@@ -212,13 +212,13 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
     if !may_edit && (libc == LibcSource::Bundle || !content.bundle_libs.is_empty()) {
         let flag = if libc == LibcSource::Bundle { "--libc bundle" } else { "--bundle-lib" };
         return Err(Error::usage(format!(
-            "`{flag}` edits copies of the ELF files, which `--repair never` rules out"
+            "`{flag}` edits copies of the ELF files, which `--repair never` forbids"
         ))
-        .help("leave out `--repair never`"));
+        .help("remove `--repair never`"));
     }
     if let Some(part) = content.bundle_libs.iter().find(|name| baseline::is_glibc_part(name)) {
         return Err(Error::usage(format!(
-            "`--bundle-lib {part}` is a part of glibc, which comes whole or not at all"
+            "`--bundle-lib {part}` is a part of glibc, which can only be bundled as a whole"
         ))
         .help("bundle all of it: `--libc bundle`"));
     }
@@ -257,26 +257,26 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
     Ok(Settings { bundle, target, output: Output::new(&output, context)? })
 }
 
-/// What an include of the command line says, or one of a manifest, which has its directory.
+/// Reads an include of the command line, or of a manifest, which adds its directory.
 pub(super) fn include(include: Include, context: &Context) -> Result<Selector> {
     Selector::new(&Include { directory: context.environment.current_dir.join(&include.directory), ..include })
 }
 
-/// A function of a language runtime is no program of its own.
+/// Reports that a language runtime starts no program of its own for a function.
 pub(super) fn no_bootstrap(runtime: &str) -> Error {
     let known: Vec<&str> =
         baseline::names().into_iter().filter(|name| baseline::starts_bootstrap(name)).collect();
     Error::usage(format!(
         "`--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it"
     ))
-    .help(format!("name a runtime that does: {}", known.join(", ")))
+    .help(format!("name a runtime that starts one: {}", known.join(", ")))
 }
 
 pub(super) fn stamp(context: &Context) -> Result<Timestamp> {
     epoch(context)?.map_or(Ok(Timestamp::default()), Timestamp::from_epoch)
 }
 
-/// SOURCE_DATE_EPOCH, in seconds.
+/// Returns SOURCE_DATE_EPOCH, in seconds.
 pub(super) fn epoch(context: &Context) -> Result<Option<u64>> {
     let Some(value) = context.environment.text("SOURCE_DATE_EPOCH") else { return Ok(None) };
     value.parse().map(Some).map_err(|cause| {
@@ -307,9 +307,9 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         match variable.split_once('=') {
             Some((name, value)) if starts_nothing(name, value) => {
                 return Err(Error::usage(format!(
-                    "with `--env {variable}` ld.so prints what it knows, and the program does not start"
+                    "with `--env {variable}` ld.so prints information instead of starting the program"
                 ))
-                .help(format!("leave out `{name}`")));
+                .help(format!("remove `{name}`")));
             }
             Some(("LD_LIBRARY_PATH", value)) => library_path = Some(value.to_owned()),
             // Source: ld.so(8).
@@ -339,7 +339,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     })
 }
 
-/// Whether ld.so ends at a variable before it starts a program.
+/// Whether a variable makes ld.so end before it starts a program.
 ///
 /// Source: `process_envvars` and `process_dl_debug` in glibc's elf/rtld.c.
 fn starts_nothing(name: &str, value: &str) -> bool {
@@ -358,7 +358,7 @@ pub(super) fn bundle_kind(arg: KindArg) -> BundleKind {
     }
 }
 
-/// The output flags of any command line.
+/// Returns the output options of any command line.
 pub(super) fn output_args(cli: &Cli) -> &OutputArgs {
     match &cli.command {
         None => &cli.bundle.check.output,
@@ -367,6 +367,6 @@ pub(super) fn output_args(cli: &Cli) -> &OutputArgs {
         Some(Command::Verify(verify)) => &verify.output,
         Some(Command::Config(config)) => &config.check.output,
         Some(Command::Baseline { command }) => command.output(),
-        Some(Command::Print(_)) => unreachable!("it is printed without settings"),
+        Some(Command::Print(_)) => unreachable!("documents are printed without settings"),
     }
 }

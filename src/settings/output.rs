@@ -1,4 +1,4 @@
-//! How results are shown.
+//! The settings of the report.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,23 @@ use crate::error::{Error, Result};
 
 use super::Context;
 
-/// How results are shown.
+/// The settings of the report.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// What the report is written as. Tables of runtimes and settings are text or JSON.
+    /// The format of the report. Baselines and settings are printed as text or JSON.
     pub format: MessageFormat,
     /// 0 quiet, 1 normal, 2 and more verbose.
     pub verbosity: u8,
-    /// Colour; `None` for when stderr is a terminal.
+    /// Whether to use colour; `None` to use it if stderr is a terminal.
     pub color: Option<bool>,
-    /// Whether a bar may show what a run that takes long is at, on a terminal.
+    /// Whether a long run may show a progress bar on a terminal.
     pub may_show_progress: bool,
     deny: BTreeSet<Code>,
     allow: BTreeSet<Code>,
 }
 
 impl Output {
-    /// The output settings of a run whose other arguments may be wrong.
+    /// Returns the output settings, even if other arguments of the run are wrong.
     pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
         let verbosity = verbosity(args);
         Ok(Output {
@@ -37,17 +37,17 @@ impl Output {
         })
     }
 
-    /// JSON on stdout.
+    /// Whether stdout has JSON.
     pub fn is_json(&self) -> bool {
         self.format == MessageFormat::Json
     }
 
-    /// One document on stdout, and nothing else.
+    /// Whether stdout has one document and nothing else.
     pub fn is_document(&self) -> bool {
         matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
     }
 
-    /// Moves severities as `--deny` and `--allow` say. An error stays one.
+    /// Changes severities by `--deny` and `--allow`. Errors stay errors.
     pub fn weigh(&self, findings: &mut [Finding]) {
         for finding in findings {
             if self.deny.contains(&finding.code) {
@@ -59,7 +59,7 @@ impl Output {
     }
 }
 
-/// Flag, then CARGO_TERM_COLOR, then NO_COLOR and CLICOLOR_FORCE, then the terminal.
+/// Decides by the flag, then CARGO_TERM_COLOR, then NO_COLOR and CLICOLOR_FORCE, then the terminal.
 pub(super) fn color(arg: ColorArg, context: &Context) -> Option<bool> {
     let word = match arg {
         ColorArg::Always => "always",
@@ -75,7 +75,7 @@ pub(super) fn color(arg: ColorArg, context: &Context) -> Option<bool> {
     }
 }
 
-/// As cargo decides it, but for the terminal: CARGO_TERM_PROGRESS_WHEN, else not in CI and not on a dumb terminal.
+/// Decides like cargo, apart from the terminal: CARGO_TERM_PROGRESS_WHEN, else not in CI and not on a dumb terminal.
 pub(super) fn may_show_progress(context: &Context) -> bool {
     match context.environment.text("CARGO_TERM_PROGRESS_WHEN") {
         Some("never") => false,
@@ -91,7 +91,7 @@ pub(super) fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
 pub(super) fn code(flag: &str, name: &str) -> Result<Code> {
     Code::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        Error::usage(format!("`{flag} {name}` names no finding"))
+        Error::usage(format!("`{flag} {name}` is not the code of a finding"))
             .help(format!("one of: {}", known.join(", ")))
     })
 }

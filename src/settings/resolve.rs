@@ -1,4 +1,4 @@
-//! The sources in their order, once for each package.
+//! Merges the sources in their order, once for each package.
 
 use camino::Utf8PathBuf;
 
@@ -11,31 +11,31 @@ use super::sources::{blame, cargo_lambda, manifest, merge, variables};
 use super::table::SettingScope;
 use super::{CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved};
 
-/// The output settings that flags and variables name: for what is said before any manifest is read.
+/// Returns the output settings from flags and variables, for messages before any manifest is read.
 ///
 /// # Errors
 ///
-/// A value that is wrong; [`resolve`] says so, too.
+/// If a value is wrong; [`resolve`] reports that, too.
 pub fn first_output(line: &CommandLine, context: &Context) -> Result<Output> {
     let (cli, _) = merge(line, &[&variables(context)?])?;
     Output::new(output_args(&cli), context)
 }
 
-/// Final values for each package whose programs are selected, from all sources.
+/// Returns final values for each package with selected programs, from all sources.
 ///
-/// Manifests are asked where cargo is: not for `--binary` and not for `verify`.
+/// Manifests are read only if cargo is run: not for `--binary` and not for `verify`.
 ///
 /// # Errors
 ///
-/// A source that says something unknown or wrong, packages that do not agree on what a run has once, and what
-/// keeps cargo from reading the project.
+/// If a source has unknown or wrong values, if packages disagree on a setting that must be the same for the run, or
+/// if cargo cannot read the project.
 pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<'a>> {
     let variables = variables(context)?;
     let (cli, values) = merge(line, &[&variables])?;
     let is_config = matches!(cli.command, Some(Command::Config(_)));
     let with_packages = |packages| if is_config { Job::Config(packages) } else { Job::Bundle(packages) };
     let selection = cargo_selection(&cli);
-    // What is wrong on the command line alone is said without asking cargo.
+    // Errors on the command line alone are reported without running cargo.
     let alone = match settings(cli, context).map_err(|error| blame(error, &values))? {
         Single::Package(settings) => settings,
         Single::Other(job, output) => return Ok(Resolved { job: *job, output }),
@@ -53,7 +53,7 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
         let own = manifest(&package, context)?;
         let theirs = [cargo_lambda(&package, context), cargo_lambda(&project.workspace(), context)];
         let (cli, values) = merge(line, &[&variables, &own, &below, &theirs[0], &theirs[1]])?;
-        // The command line is the same for all of them, and with it what is done.
+        // The command line is the same for all packages, and so is the kind of job.
         let Single::Package(settings) = settings(cli, context).map_err(|error| blame(error, &values))? else {
             continue;
         };
@@ -73,7 +73,7 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     Ok(Resolved { job: with_packages(packages), output })
 }
 
-/// Holds packages to one value of what a run has once.
+/// Checks that packages agree on the settings that a run has once.
 pub(super) fn must_agree(packages: &[PackageSettings]) -> Result<()> {
     let Some((first, rest)) = packages.split_first() else { return Ok(()) };
     for other in rest {
@@ -85,17 +85,17 @@ pub(super) fn must_agree(packages: &[PackageSettings]) -> Result<()> {
             let name = |package: &PackageSettings| package.name.clone().unwrap_or_default();
             let key = &one.row.name;
             return Err(Error::new(format!(
-                "packages `{}` and `{}` do not agree on `{key}`, of which a run has one",
+                "packages `{}` and `{}` do not agree on `{key}`, which must be the same for the whole run",
                 name(first),
                 name(other)
             ))
-            .help(format!("say `--{key}`, or select packages that agree with `-p`")));
+            .help(format!("set `--{key}`, or select packages that agree with `-p`")));
         }
     }
     Ok(())
 }
 
-/// What cargo is asked for; `None` for a run without cargo.
+/// Returns what to ask cargo for; `None` for a run without cargo.
 pub(super) fn cargo_selection(cli: &Cli) -> Option<Selection> {
     let check = match &cli.command {
         None => &cli.bundle.check,

@@ -1,11 +1,11 @@
-//! Where values come from: flags, then variables, then the package's manifest, then the workspace's.
+//! The sources of values: flags, then variables, then the package's manifest, then the workspace's.
 //!
-//! For each setting the first source that names it wins, with all of its value: a list replaces the lists
-//! under it. What lower sources say is then put to the flags, as if it had been typed, and clap reads the
-//! whole; so there is one definition of each setting, in [`crate::cli`], and one way to its value. A lower
-//! source gives way to a higher one also where flags exclude each other (`--release` over `profile = "x"`).
+//! The first source that sets a setting wins, with all of its value: a list replaces the lists of lower sources.
+//! Values of lower sources are then added to the flags as if they had been typed, and clap parses the whole. So each
+//! setting is defined once, in [`crate::cli`], and parsed in one way. A higher source also wins over a lower one if
+//! their flags exclude each other: `--release` on the command line overrides `profile = "x"` in a manifest.
 //!
-//! Paths in a manifest start at its directory, all others at the current one.
+//! Paths in a manifest are relative to its directory, all others to the current directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,69 +23,69 @@ use crate::include::Include;
 use crate::nearest::nearest;
 use crate::workspace::Manifest;
 
-/// The arguments of the process, read by clap.
+/// The arguments of the process, parsed by clap.
 pub struct CommandLine {
     words: Vec<OsString>,
     matches: ArgMatches,
-    /// What clap read them by; it takes time to build.
+    /// The definition that clap parsed them with; it takes time to build.
     command: clap::Command,
 }
 
 impl CommandLine {
-    /// Reads the arguments. For wrong usage and for `--help` it ends the process, as clap does.
+    /// Parses the arguments. On wrong usage and on `--help` it ends the process, like clap.
     pub fn parse(words: Vec<OsString>) -> CommandLine {
         let mut command = Cli::command();
         let matches = command.try_get_matches_from_mut(&words).unwrap_or_else(|error| error.exit());
         CommandLine { words, matches, command }
     }
 
-    /// The document about the tool itself that it asks for, whatever the settings are.
+    /// Returns the requested document about the tool itself, which needs no settings.
     pub fn print(&self) -> Option<PrintCommand> {
-        // Another subcommand is an error to it, and means that none of these was asked for.
+        // Any other subcommand is an error here, and means that no document was requested.
         PrintCommand::from_arg_matches(&self.matches).ok()
     }
 }
 
-/// Who named a value.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettingOrigin {
     /// A flag.
     Flag,
-    /// An environment variable. Has its name.
+    /// An environment variable, by its name.
     Variable(String),
-    /// The package's manifest. Has its path.
+    /// The package's manifest, by its path.
     Package(String),
-    /// The workspace's manifest. Has its path.
+    /// The workspace's manifest, by its path.
     Workspace(String),
-    /// cargo-lambda's settings in a manifest. Has its path.
+    /// cargo-lambda's settings in a manifest, by its path.
     CargoLambda(String),
-    /// Nobody.
+    /// No source: the default.
     Default,
 }
 
 /// A setting with its value, as `config` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The row of the table.
+    /// The definition of the setting.
     pub row: Row,
-    /// The values as they would be typed; none for what is off or not set.
+    /// The values as they would be typed; empty if the setting is off or not set.
     pub values: Vec<String>,
-    /// Who named it.
+    /// The source of the value.
     pub origin: SettingOrigin,
 }
 
-/// What one source says, checked: values in the words of the command line, by setting.
+/// The checked values of one source: words as on the command line, by setting.
 pub(super) struct SettingSource {
     values: BTreeMap<String, (Vec<String>, SettingOrigin)>,
 }
 
-/// The variables. Empty ones count as not set.
+/// Reads the variables. Empty ones count as not set.
 ///
 /// # Errors
 ///
-/// An unknown variable with our prefix, one of a setting that has none, and a value of the wrong type.
+/// If a variable with this tool's prefix is unknown or has no meaning, or if a value has the wrong type.
 pub(super) fn variables(context: &Context) -> Result<SettingSource> {
-    // Most runs have none of these variables, and the table takes time to build.
+    // Most runs have none of these variables, and the rows take time to build.
     let rows = std::cell::LazyCell::new(rows);
     let mut values = BTreeMap::new();
     for (key, value) in &context.environment.vars {
@@ -96,12 +96,12 @@ pub(super) fn variables(context: &Context) -> Result<SettingSource> {
             let error = Error::usage(format!("the variable `{name}` is unknown"));
             return Err(match nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => error.help(format!("did you mean `{near}`?")),
-                None => error.help("see what there is with `cargo lambda-bundle config`, or unset it"),
+                None => error.help("list the settings with `cargo lambda-bundle config`, or unset it"),
             });
         };
         if row.scope == SettingScope::Flag {
             return Err(Error::usage(format!("the variable `{name}` has no meaning"))
-                .help(format!("say `--{}` on the command line", row.name)));
+                .help(format!("use `--{}` on the command line", row.name)));
         }
         let Some(value) = value.to_str() else {
             return Err(Error::usage(format!("the variable `{name}` is not UTF-8")));
@@ -116,7 +116,7 @@ pub(super) fn variables(context: &Context) -> Result<SettingSource> {
     Ok(SettingSource { values })
 }
 
-/// The words of a variable's value; else what was expected.
+/// Splits a variable's value into words; the error says what was expected.
 fn variable_words(row: &Row, text: &str) -> std::result::Result<Vec<String>, String> {
     let value = match &row.kind {
         ValueKind::Switch => match text {
@@ -126,7 +126,7 @@ fn variable_words(row: &Row, text: &str) -> std::result::Result<Vec<String>, Str
         },
         ValueKind::Count => text.parse::<u8>().map_err(|_| expected(row))?.into(),
         ValueKind::One(_) => text.into(),
-        // As in cargo's own variables; an array where a value has white space in it.
+        // As in cargo's own variables; a JSON array if a value contains white space.
         ValueKind::List(_) => match serde_json::from_str(text) {
             Ok(array @ Value::Array(_)) => array,
             _ => text.split_whitespace().collect(),
@@ -135,11 +135,11 @@ fn variable_words(row: &Row, text: &str) -> std::result::Result<Vec<String>, Str
     words(row, &value, None).ok_or_else(|| expected(row))
 }
 
-/// What a manifest says in its `lambda-bundle` table.
+/// Reads a manifest's `lambda-bundle` table.
 ///
 /// # Errors
 ///
-/// An unknown key, one of a setting that no manifest can have, and a value of the wrong type.
+/// If a key is unknown or has no meaning in a manifest, or if a value has the wrong type.
 pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<SettingSource> {
     let kind = if manifest.package.is_some() { "package" } else { "workspace" };
     let table_name = format!("[{kind}.metadata.lambda-bundle]");
@@ -173,9 +173,9 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Setting
                 .help(help))
         };
         match row.scope {
-            SettingScope::Flag => return misplaced(format!("say `--{key}` on the command line")),
+            SettingScope::Flag => return misplaced(format!("use `--{key}` on the command line")),
             SettingScope::Variable => {
-                return misplaced(format!("say `--{key}`, or set `{}`", row.variable()));
+                return misplaced(format!("use `--{key}`, or set `{}`", row.variable()));
             }
             SettingScope::Run | SettingScope::Package => {}
         }
@@ -195,15 +195,15 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Setting
     Ok(SettingSource { values })
 }
 
-/// What a manifest tells cargo-lambda to include, which is the same to us.
+/// Reads the includes that a manifest sets for cargo-lambda, which are used here, too.
 ///
-/// What is wrong there is for cargo-lambda to say.
+/// Errors there are for cargo-lambda to report.
 pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> SettingSource {
     let path = manifest.directory.join("Cargo.toml");
     let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(&path);
     let list = manifest.metadata.pointer("/lambda/build/include").and_then(Value::as_array);
     let words = list.into_iter().flatten().filter_map(Value::as_str).filter_map(|text| {
-        // Source: cargo-lambda 1.9, where the place comes first: `DEST:SRC`.
+        // Source: cargo-lambda 1.9, where the destination comes first: `DEST:SRC`.
         let (to, from) = match text.split_once(':') {
             Some((to, from)) => (Some(to), from),
             None => (None, text),
@@ -218,8 +218,8 @@ pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> SettingSou
     SettingSource { values }
 }
 
-/// A value as it would be typed after the flag; `None` if it is of another type. A switch that is off and a
-/// count of 0 have no words.
+/// Returns a value as it would be typed after the flag; `None` if its type is wrong. A switch that is off and a count
+/// of 0 give no words.
 fn words(row: &Row, value: &Value, directory: Option<&Utf8Path>) -> Option<Vec<String>> {
     let one = |values: &Values, value: &Value| {
         if *values == Values::Include {
@@ -247,7 +247,7 @@ fn words(row: &Row, value: &Value, directory: Option<&Utf8Path>) -> Option<Vec<S
     }
 }
 
-/// An include as it would be typed: as JSON, with the directory that it starts from.
+/// Returns an include as it would be typed: as JSON, with the directory it is relative to.
 fn include(value: &Value, directory: Option<&Utf8Path>) -> Option<String> {
     let include: Include = match value {
         Value::String(text) => text.parse().ok()?,
@@ -262,7 +262,7 @@ fn expected(row: &Row) -> String {
         Values::Text => text.to_owned(),
         Values::Path => path.to_owned(),
         Values::Include => {
-            "an array of paths and of tables with `from` and, if need be, `to`, `mode`, `exclude`".to_owned()
+            "an array of paths and of tables with `from` and optionally `to`, `mode`, `exclude`".to_owned()
         }
         Values::Choice(choices) => {
             let choices: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
@@ -288,7 +288,7 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// The command line with what it leaves open filled in from `sources`, highest first.
+/// Completes the command line with values from `sources`, highest first.
 pub(super) fn merge(line: &CommandLine, sources: &[&SettingSource]) -> Result<(Cli, Vec<Setting>)> {
     let root = &line.command;
     let (at, command, matches) = match line.matches.subcommand() {
@@ -296,7 +296,7 @@ pub(super) fn merge(line: &CommandLine, sources: &[&SettingSource]) -> Result<(C
         Some((name, matches)) => (2, root.find_subcommand(name).unwrap_or(root), matches),
         None => (1, root, &line.matches),
     };
-    // With the rank of its source: 0 for a flag.
+    // Each setting has the rank of its source: 0 for a flag.
     let mut chosen: Vec<(usize, Setting)> = Vec::new();
     for row in rows_of(command) {
         let typed = matches.value_source(&row.id) == Some(ValueSource::CommandLine);
@@ -348,7 +348,7 @@ fn typed_values(row: &Row, matches: &ArgMatches) -> Vec<String> {
     raw.map(|value| value.to_string_lossy().into_owned()).collect()
 }
 
-/// Puts aside what a higher source excludes, and what means nothing for want of a switch.
+/// Drops settings that a higher source excludes, and those that need a switch that is off.
 fn give_way(chosen: &mut [(usize, Setting)]) {
     let is_set = |(_, setting): &(usize, Setting)| {
         setting.origin != SettingOrigin::Default && !setting.values.is_empty()
@@ -376,7 +376,7 @@ fn give_way(chosen: &mut [(usize, Setting)]) {
     }
 }
 
-/// Adds to an error about a flag who named its value, if that was not the command line.
+/// Adds to an error about a flag the source of its value, if that was not the command line.
 pub(super) fn blame(error: Error, settings: &[Setting]) -> Error {
     let text = error.to_string();
     let is_named = |setting: &&Setting| {

@@ -1,10 +1,10 @@
-//! The table of settings: one row for each flag, read off the definitions in [`crate::cli`].
+//! The settings: one row for each flag, read from the definitions in [`crate::cli`].
 //!
-//! To add a setting, add the flag there: its long name is the key, `CARGO_LAMBDA_BUNDLE_<NAME>` the variable, and
-//! its type what values are held to (`bool`, a count, an enum, `Utf8PathBuf` for paths, `Include`, anything else
-//! text; a `Vec` of these for lists). README's table of keys gets a line, and a test says so. Only a flag that is not
-//! for each package by itself has a row in `SCOPES`, and only one that means nothing without another has
-//! one in `ONLY_WITH`.
+//! To add a setting, add the flag there: its long name is the key, `CARGO_LAMBDA_BUNDLE_<NAME>` the variable, and its
+//! type decides the values (`bool`, a count, an enum, `Utf8PathBuf` for paths, `Include`, anything else text; a `Vec`
+//! of these for lists). README's table of keys needs a line, which a test checks. Only a flag that cannot differ
+//! between packages needs a row in `SCOPES`, and only one that means nothing without another needs a row in
+//! `ONLY_WITH`.
 
 use std::any::TypeId;
 
@@ -13,16 +13,16 @@ use clap::{Arg, ArgAction, Command};
 
 use crate::include::Include;
 
-/// Where a setting may be said.
+/// Where a setting may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SettingScope {
-    /// On the command line only: it decides which manifests are read, or which programs the run is about.
+    /// Only on the command line: it decides which manifests are read, or which programs the run is about.
     Flag,
-    /// Also in a variable, but in no manifest: cargo is told before it reads one.
+    /// Also in a variable, but in no manifest: cargo needs it before it reads one.
     Variable,
     /// Everywhere, with one value for the whole run: all packages must agree.
     Run,
-    /// Everywhere, for each package by itself.
+    /// Everywhere, separately for each package.
     Package,
 }
 
@@ -62,16 +62,16 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("write-anyway", SettingScope::Flag),
 ];
 
-/// Settings that are put aside where a switch is off. As a flag, the first is wrong usage without the second.
+/// Settings that are dropped if a switch is off. As a flag, the first is wrong usage without the second.
 pub(super) const ONLY_WITH: &[(&str, &str)] =
     &[("all-features", "build"), ("features", "build"), ("no-default-features", "build")];
 
-/// What values a setting takes.
+/// The values that a setting takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueKind {
     /// On or off.
     Switch,
-    /// How many times.
+    /// A number of repetitions.
     Count,
     /// One value.
     One(Values),
@@ -79,14 +79,14 @@ pub enum ValueKind {
     List(Values),
 }
 
-/// What a value is.
+/// The type of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Values {
     /// Any text.
     Text,
     /// A path.
     Path,
-    /// What to include: text as after the flag, or a table.
+    /// An include: text as after the flag, or a table.
     Include,
     /// One of these.
     Choice(Vec<String>),
@@ -97,15 +97,15 @@ pub enum Values {
 pub struct Row {
     /// The flag without its dashes, which is the key in a manifest.
     pub name: String,
-    /// What it is to clap.
+    /// The id for clap.
     pub(super) id: String,
-    /// What values it takes.
+    /// The values it takes.
     pub kind: ValueKind,
-    /// Where it may be said.
+    /// Where it may be set.
     pub scope: SettingScope,
-    /// The value when nobody says one.
+    /// The default.
     pub default: Vec<String>,
-    /// Settings that cannot be had with it, by what they are to clap.
+    /// Conflicting settings, by their ids for clap.
     pub(super) conflicts: Vec<String>,
 }
 
@@ -142,21 +142,21 @@ impl Row {
         })
     }
 
-    /// Its environment variable.
+    /// Returns the name of its environment variable.
     pub fn variable(&self) -> String {
         format!("{VARIABLE_PREFIX}{}", self.name.replace('-', "_").to_ascii_uppercase())
     }
 }
 
-/// How the names of our variables begin.
+/// The prefix of this tool's variables.
 pub(super) const VARIABLE_PREFIX: &str = "CARGO_LAMBDA_BUNDLE_";
 
-/// The settings of one command, in the order of its help.
+/// Returns the settings of one command, in the order of its help.
 pub(super) fn rows_of(command: &Command) -> Vec<Row> {
     command.get_arguments().filter_map(|arg| Row::new(command, arg)).collect()
 }
 
-/// Every setting of every command, sorted by name.
+/// Returns every setting of every command, sorted by name.
 pub fn rows() -> Vec<Row> {
     let root = <crate::cli::Cli as clap::CommandFactory>::command();
     let mut rows = rows_of(&root);

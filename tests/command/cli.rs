@@ -256,9 +256,12 @@ fn wrong_usage() {
         ("--binary app --runtime all", &["error: `--runtime all` only goes with `check`\n", "help: "]),
         (
             "--binary app --deny nope",
-            &["error: `--deny nope` names no finding\n", "help: one of: missing-library, "],
+            &["error: `--deny nope` is not the code of a finding\n", "help: one of: missing-library, "],
         ),
-        ("--binary app --allow nope", &["error: `--allow nope` names no finding\n", "help: one of: "]),
+        (
+            "--binary app --allow nope",
+            &["error: `--allow nope` is not the code of a finding\n", "help: one of: "],
+        ),
         (
             "--binary app --assume-missing [",
             &["error: `--assume-missing [` is not a pattern\n", "caused by: "],
@@ -266,11 +269,11 @@ fn wrong_usage() {
         ("--binary app --env X", &["error: `--env X` has no `=`\n", "help: `--env X=VALUE`\n"]),
         (
             "--binary app --env LD_TRACE_LOADED_OBJECTS=",
-            &["the program does not start\n", "help: leave out `LD_TRACE_LOADED_OBJECTS`\n"],
+            &["instead of starting the program\n", "help: remove `LD_TRACE_LOADED_OBJECTS`\n"],
         ),
         (
             "--binary app --env LD_DEBUG=libs,help",
-            &["with `--env LD_DEBUG=libs,help` ld.so prints", "help: leave out `LD_DEBUG`\n"],
+            &["with `--env LD_DEBUG=libs,help` ld.so prints", "help: remove `LD_DEBUG`\n"],
         ),
         ("--binary app --nope", &["error: unexpected argument '--nope' found\n", "--help"]),
         ("--binary app --bin app", &["'--binary <PATH>' cannot be used with '--bin <NAME>'"]),

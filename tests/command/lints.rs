@@ -442,5 +442,7 @@ fn each_finding_has_a_page() {
         }
         assert!(ran.stderr.is_empty(), "{ran}");
     }
-    run(dir.path(), "explain --finding fnord").exits(2).says(&["`--finding fnord` names no finding"]);
+    run(dir.path(), "explain --finding fnord")
+        .exits(2)
+        .says(&["`--finding fnord` is not the code of a finding"]);
 }

@@ -74,7 +74,7 @@ fn a_function_on_a_language_runtime_is_a_usage_error() {
     for runtime in ["python3.13", "nodejs22.x", "java8"] {
         scene.run(&format!("--binary app --runtime {runtime}")).exits(2).says(&[
             &format!("error: `--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it\n"),
-            "help: name a runtime that does: provided, provided.al2, provided.al2023, image:al2, image:al2023\n",
+            "help: name a runtime that starts one: provided, provided.al2, provided.al2023, image:al2, image:al2023\n",
         ]);
         assert!(!scene.has("target"));
     }

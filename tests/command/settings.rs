@@ -137,7 +137,7 @@ fn each_package_has_its_own() {
 fn packages_agree_on_what_a_run_has_once() {
     let scene = workspace("", "profile = \"dev\"", "");
     let text =
-        "packages `a` and `b` do not agree on `profile`, of which a run has one\nhelp: say `--profile`";
+        "packages `a` and `b` do not agree on `profile`, which must be the same for the whole run\nhelp: set `--profile`";
     scene.refuses(101, "check --workspace", &[text]).prints("");
     scene.run("config --workspace --profile dev").exits(0);
 }
@@ -158,19 +158,19 @@ fn what_is_unknown_or_of_the_wrong_type_is_refused_with_its_place() {
         ("verbose = -1", format!("`verbose` in {table} is `-1`, expected a number from 0 to 255")),
         ("sysroot = {}", format!("`sysroot` in {table} is a table, expected a path in a string")),
         ("repair = \"x\"", format!("`repair` in {table} is `x`, expected one of `auto`, `never`")),
-        ("bin = [\"x\"]", format!("`bin` in {table} has no meaning in a manifest\nhelp: say `--bin`")),
+        ("bin = [\"x\"]", format!("`bin` in {table} has no meaning in a manifest\nhelp: use `--bin`")),
         (
             "target-dir = \"x\"",
             format!(
                 "`target-dir` in {table} has no meaning in a manifest\n\
-                 help: say `--target-dir`, or set `CARGO_LAMBDA_BUNDLE_TARGET_DIR`"
+                 help: use `--target-dir`, or set `CARGO_LAMBDA_BUNDLE_TARGET_DIR`"
             ),
         ),
         // What only the run itself can judge.
         ("runtime = \"x\"", format!("`--runtime x` is not a known runtime (from {table})")),
         ("assume-present = [\"[\"]", format!("`--assume-present [` is not a pattern (from {table})")),
         ("env = [\"X\"]", format!("`--env X` has no `=` (from {table})")),
-        ("deny = [\"x\"]", format!("`--deny x` names no finding (from {table})")),
+        ("deny = [\"x\"]", format!("`--deny x` is not the code of a finding (from {table})")),
     ] {
         workspace("", line, "").refuses(101, "check -p a", &[&text]).prints("");
     }
@@ -191,7 +191,7 @@ fn variables_are_held_to_the_same_rules() {
             "x",
             "the variable `CARGO_LAMBDA_BUNDLE_RUNTIM` is unknown\nhelp: did you mean `CARGO_LAMBDA_BUNDLE_RUNTIME`?",
         ),
-        ("BIN", "x", "the variable `CARGO_LAMBDA_BUNDLE_BIN` has no meaning\nhelp: say `--bin`"),
+        ("BIN", "x", "the variable `CARGO_LAMBDA_BUNDLE_BIN` has no meaning\nhelp: use `--bin`"),
         ("BUILD", "x", "the variable `CARGO_LAMBDA_BUNDLE_BUILD` is `x`, expected `true` or `false`"),
         ("REPAIR", "x", "`CARGO_LAMBDA_BUNDLE_REPAIR` is `x`, expected one of `auto`, `never`"),
         ("LIB", "[1]", "`CARGO_LAMBDA_BUNDLE_LIB` is `[1]`, expected a string or an array of strings"),
