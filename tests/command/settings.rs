@@ -136,8 +136,7 @@ fn each_package_has_its_own() {
 #[test]
 fn packages_agree_on_what_a_run_has_once() {
     let scene = workspace("", "profile = \"dev\"", "");
-    let text =
-        "packages `a` and `b` do not agree on `profile`, which must be the same for the whole run\nhelp: set `--profile`";
+    let text = "packages `a` and `b` do not agree on `profile`, which must be the same for the whole run\nhelp: set `--profile`";
     scene.refuses(101, "check --workspace", &[text]).prints("");
     scene.run("config --workspace --profile dev").exits(0);
 }
