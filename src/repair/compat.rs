@@ -93,7 +93,7 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
     let names: Vec<u32> = CALLED.iter().map(|name| strings.add(name)).collect();
     let functions: Vec<u32> = FUNCTIONS.iter().map(|function| strings.add(function.name)).collect();
 
-    let hash = file.begin(".hash", section(SHT_HASH, SHF_ALLOC, 2, 0), 8);
+    let hash = file.begin(".hash", section(SHT_HASH, SHF_ALLOC, 2, 4), 8);
     for word in hash_table() {
         file.append(word);
     }
