@@ -24,12 +24,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
+use goblin::elf64::dynamic::{self as tag, Dyn};
+use goblin::elf64::header::{EI_ABIVERSION, EI_OSABI};
+
 pub use faults::{Fault, Stops};
 pub use relocations::Uses;
 pub use symbols::{NamedSymbol, Offer, Rebound, Symbol, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
-use faults::{Dynamic, Faults};
+use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults};
 use read::{Image, Strings};
 
 use crate::paths::file_name;
@@ -257,19 +260,15 @@ pub struct ElfFacts {
 }
 
 /// DF_1_NODEFLIB: the default directories are not searched for this object's needs.
-pub const DF_1_NODEFLIB: u64 = 0x800;
+pub const DF_1_NODEFLIB: u64 = tag::DF_1_NODEFLIB;
 /// DF_1_NOOPEN: dlopen refuses this object.
-pub const DF_1_NOOPEN: u64 = 0x40;
+pub const DF_1_NOOPEN: u64 = tag::DF_1_NOOPEN;
 /// DF_1_PIE: this ET_DYN file is a program.
-pub const DF_1_PIE: u64 = 0x0800_0000;
+pub const DF_1_PIE: u64 = tag::DF_1_PIE;
 /// DF_1_NOW.
-pub const DF_1_NOW: u64 = 0x1;
-/// DF_TEXTREL: relocations change code.
-const DF_TEXTREL: u64 = 0x4;
-/// DF_STATIC_TLS: the object's thread-local storage must lie in the block that is made at start.
-const DF_STATIC_TLS: u64 = 0x10;
+pub const DF_1_NOW: u64 = tag::DF_1_NOW;
 /// DF_BIND_NOW.
-pub const DF_BIND_NOW: u64 = 0x8;
+pub const DF_BIND_NOW: u64 = tag::DF_BIND_NOW;
 
 impl ElfFacts {
     /// The file's architecture, if Lambda has it; `None` for any other machine, class or byte order.
@@ -615,8 +614,8 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
         class64: image.class64,
         little_endian: image.little_endian,
         machine: image.machine,
-        os_abi: image.head[7],
-        abi_version: image.head[8],
+        os_abi: image.header.e_ident[EI_OSABI],
+        abi_version: image.header.e_ident[EI_ABIVERSION],
         object_type: image.object_type,
         ..ElfFacts::default()
     };
@@ -667,17 +666,15 @@ const MAX_ENTRIES: usize = 4096;
 /// Reads the dynamic segment. Returns the fault of the relocations, if they have one.
 fn read_dynamic(
     image: &Image,
-    dynamic: &[(u64, u64)],
+    dynamic: &[Dyn],
     facts: &mut ElfFacts,
 ) -> Result<Option<&'static str>, ElfError> {
-    use goblin::elf::dynamic as tag;
-    const DT_RELRSZ: u64 = 35;
-    const DT_RELR: u64 = 36;
+    // goblin lacks these two.
     const DT_AUXILIARY: u64 = 0x7fff_fffd;
     const DT_FILTER: u64 = 0x7fff_ffff;
 
     // ld.so takes the last entry of a tag that may occur only once, too.
-    let value = |wanted: u64| dynamic.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
+    let value = |wanted: u64| dynamic.iter().rfind(|entry| entry.d_tag == wanted).map(|entry| entry.d_val);
     let strings = match value(tag::DT_STRTAB) {
         Some(address) => {
             let size = value(tag::DT_STRSZ).unwrap_or(0);
@@ -687,8 +684,8 @@ fn read_dynamic(
     };
     let strings = Strings::new(strings);
 
-    for &(tag, value) in dynamic {
-        let list = match tag {
+    for entry in dynamic {
+        let list = match entry.d_tag {
             tag::DT_NEEDED => &mut facts.needed,
             DT_AUXILIARY => &mut facts.auxiliary,
             DT_FILTER => &mut facts.filter,
@@ -697,7 +694,7 @@ fn read_dynamic(
         if list.len() == MAX_ENTRIES {
             return Err(ElfError::Malformed(format!("it needs more than {MAX_ENTRIES} libraries")));
         }
-        list.push(strings.text(value, "a needed name")?);
+        list.push(strings.text(entry.d_val, "a needed name")?);
     }
     let optional =
         |wanted: u64, what: &str| value(wanted).map(|offset| strings.text(offset, what)).transpose();
@@ -724,7 +721,6 @@ fn read_tables(
     strings: &Strings,
     facts: &mut ElfFacts,
 ) -> Result<Option<&'static str>, ElfError> {
-    use goblin::elf::dynamic as tag;
     if let Some(address) = value(tag::DT_VERNEED) {
         facts.verneed = versions::read_verneed(image, address, strings)?;
     }
@@ -743,7 +739,7 @@ fn read_tables(
         rela: table(tag::DT_RELA, tag::DT_RELASZ, Some(tag::DT_RELACOUNT)),
         rel: table(tag::DT_REL, tag::DT_RELSZ, Some(tag::DT_RELCOUNT)),
         jmprel: table(tag::DT_JMPREL, tag::DT_PLTRELSZ, None),
-        changes_code: value(tag::DT_TEXTREL).is_some() || facts.flags & DF_TEXTREL != 0,
+        changes_code: value(tag::DT_TEXTREL).is_some() || facts.flags & tag::DF_TEXTREL != 0,
         binds_now: facts.binds_now(),
     };
     let hashed = symbols::count(image, &tables)?;
@@ -751,7 +747,7 @@ fn read_tables(
         true => relocations::read(image, &tables)?,
         false => relocations::Relocations::default(),
     };
-    facts.tls.is_static = relocations.has_static_tls || facts.flags & DF_STATIC_TLS != 0;
+    facts.tls.is_static = relocations.has_static_tls || facts.flags & tag::DF_STATIC_TLS != 0;
     facts.tls.has_descriptors = relocations.has_tls_descriptors;
     facts.is_beyond_musl = relocations.is_beyond_musl;
     facts.symbols = symbols::read(image, &tables, hashed, &relocations.uses, strings.bytes())?;

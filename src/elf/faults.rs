@@ -10,10 +10,12 @@
 //! (elf/get-dynamic-info.h), `_ELF_DYNAMIC_DO_RELOC` (elf/dynamic-link.h), `_dl_setup_hash`, `call_init`
 //! (elf/dl-init.c), `_dl_check_map_versions` (elf/dl-version.c). `tests/mutants.rs` compares with real starts.
 
-use goblin::elf::dynamic as tag;
+use goblin::elf64::dynamic::{self as tag, Dyn};
+use goblin::elf64::header::{EI_ABIVERSION, EI_VERSION, EV_CURRENT};
 use goblin::elf64::program_header as segment;
+use goblin::elf64::reloc::SIZEOF_RELA;
 
-use super::read::{Image, u32, u64};
+use super::read::{Image, u32};
 use super::{Arch, ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses};
 
 use crate::paths::file_name;
@@ -81,12 +83,12 @@ impl Faults {
 
     /// Checks the ELF header as `open_verify` does. The texts are ld.so's.
     pub fn header(&mut self, image: &Image) {
-        let head = image.head;
-        if head[6] != 1 {
+        let ident = &image.header.e_ident;
+        if ident[EI_VERSION] != EV_CURRENT {
             self.add(Stops::Library, "ELF file version ident does not match current one");
-        } else if head[9..16].iter().any(|byte| *byte != 0) {
+        } else if ident[EI_ABIVERSION + 1..].iter().any(|byte| *byte != 0) {
             self.add(Stops::Library, "nonzero padding in e_ident");
-        } else if u32(head, 20) != 1 {
+        } else if image.header.e_version != u32::from(EV_CURRENT) {
             self.add(Stops::Library, "ELF file version does not match current one");
         }
     }
@@ -126,7 +128,7 @@ impl Faults {
         }
         if earlier.is_empty() {
             self.add(Stops::Program, "it has no loadable segment");
-        } else if !image.is_code(u64(image.head, 24)) {
+        } else if !image.is_code(image.header.e_entry) {
             self.add(Stops::Program, "its entry point is not in executable code");
         } else if image.with_references && is_image_of_klibc(image, facts)? {
             self.add(
@@ -191,7 +193,7 @@ impl Faults {
 
     /// Checks the address of the program headers, from which alone ld.so computes the address of its program.
     fn program_headers(&mut self, image: &Image) {
-        let table = image.address_of(u64(image.head, 32));
+        let table = image.address_of(image.header.e_phoff);
         match image.of_type(segment::PT_PHDR).last() {
             Some(header) if Some(header.p_vaddr) != table => {
                 self.add(Stops::Program, "its program headers are not where PT_PHDR says");
@@ -232,13 +234,13 @@ impl Faults {
         let value = |tag| dynamic.value(tag);
         if value(tag::DT_RELA).is_some() {
             match value(tag::DT_RELAENT) {
-                Some(24) => {}
+                Some(RELA_SIZE) => {}
                 Some(size) => self.add(Stops::Linking, format!("its DT_RELAENT is {size}, not 24")),
                 None => self.add(Stops::Linking, "it has DT_RELA but no DT_RELAENT"),
             }
             match (value(tag::DT_RELASZ), value(tag::DT_RELACOUNT)) {
                 (None, _) => self.add(Stops::Linking, "it has DT_RELA but no DT_RELASZ"),
-                (Some(size), Some(count)) if count > size / 24 => {
+                (Some(size), Some(count)) if count > size / RELA_SIZE => {
                     self.add(Stops::Linking, "its DT_RELACOUNT is larger than the number of its relocations");
                 }
                 _ => {}
@@ -346,20 +348,23 @@ impl Faults {
 
 /// The entries of a dynamic segment that the loader reads.
 pub(super) struct Dynamic<'a> {
-    pub entries: &'a [(u64, u64)],
+    pub entries: &'a [Dyn],
     pub binds_now: bool,
 }
 
 impl Dynamic<'_> {
     /// ld.so takes the last entry of a tag that may occur only once, too.
     pub fn value(&self, wanted: u64) -> Option<u64> {
-        self.entries.iter().rev().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value)
+        self.entries.iter().rfind(|entry| entry.d_tag == wanted).map(|entry| entry.d_val)
     }
 }
 
-const DT_RELRSZ: u64 = 35;
-const DT_RELR: u64 = 36;
+// goblin lacks these three.
+pub(super) const DT_RELRSZ: u64 = 35;
+pub(super) const DT_RELR: u64 = 36;
 const DT_RELRENT: u64 = 37;
+
+const RELA_SIZE: u64 = SIZEOF_RELA as u64;
 
 const OUTSIDE: &str = "a segment lies outside the address space";
 const SMALLER: &str = "a segment has more bytes in the file than in memory";
@@ -381,7 +386,7 @@ fn is_image_of_klibc(image: &Image, facts: &ElfFacts) -> Result<bool, ElfError> 
     if image.object_type != ObjectType::Exec || !at_its_place || !alone {
         return Ok(false);
     }
-    let code = match image.at_address(u64(image.head, 24), 12, "the entry point") {
+    let code = match image.at_address(image.header.e_entry, 12, "the entry point") {
         Err(ElfError::Malformed(_)) => return Ok(false),
         code => code?,
     };

@@ -3,9 +3,11 @@
 //! Notes decide nothing on Lambda by themselves, so a broken note is skipped, and so are notes beyond the limits:
 //! segments may overlap, and each is read to its end.
 
+use goblin::elf::note::{NT_GNU_ABI_TAG, NT_GNU_BUILD_ID, NT_GNU_PROPERTY_TYPE_0, Nhdr32};
 use goblin::elf64::program_header::{PT_GNU_PROPERTY, PT_NOTE};
 
 use super::read::{Image, u32};
+use super::records::decode;
 use super::{ElfError, ElfFacts};
 
 /// The number of segments with notes that are read at most; real files have fewer.
@@ -13,9 +15,7 @@ const MAX_SEGMENTS: usize = 64;
 /// The number of bytes of notes that are read at most; real segments have fewer.
 const MAX_BYTES: u64 = 65_536;
 
-const NT_GNU_ABI_TAG: u32 = 1;
-const NT_GNU_BUILD_ID: u32 = 3;
-const NT_GNU_PROPERTY_TYPE_0: u32 = 5;
+// goblin lacks these four.
 const GNU_PROPERTY_X86_ISA_1_NEEDED: u32 = 0xc000_8002;
 const GNU_PROPERTY_1_NEEDED: u32 = 0xb000_8000;
 const GNU_PROPERTY_1_NEEDED_INDIRECT_EXTERN_ACCESS: u32 = 1;
@@ -70,13 +70,15 @@ struct Note<'a> {
 
 /// Returns the first note and the bytes after it.
 fn next_note(bytes: &[u8], align: usize) -> Option<(Note<'_>, &[u8])> {
-    let head = bytes.get(..12)?;
-    let (name_size, size) = (u32(head, 0) as usize, u32(head, 4) as usize);
-    let name = bytes.get(12..12usize.checked_add(name_size)?)?;
-    let start = (12 + name_size).checked_next_multiple_of(align)?;
+    // The three fields have 32 bits in 64-bit files, too; goblin's `Nhdr64` has 64.
+    const HEAD: usize = size_of::<Nhdr32>();
+    let head: Nhdr32 = decode(bytes.get(..HEAD)?, 0);
+    let (name_size, size) = (head.n_namesz as usize, head.n_descsz as usize);
+    let name = bytes.get(HEAD..HEAD.checked_add(name_size)?)?;
+    let start = (HEAD + name_size).checked_next_multiple_of(align)?;
     let content = bytes.get(start..start.checked_add(size)?)?;
     let end = (start + size).checked_next_multiple_of(align)?.min(bytes.len());
-    Some((Note { name, kind: u32(head, 8), content }, &bytes[end..]))
+    Some((Note { name, kind: head.n_type, content }, &bytes[end..]))
 }
 
 /// The bits of one kind of property.

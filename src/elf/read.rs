@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 
-use goblin::elf64::header as header64;
+use goblin::elf64::dynamic::{DT_NULL, Dyn, SIZEOF_DYN};
+use goblin::elf64::header::{self, EI_CLASS, EI_DATA, Header};
 use goblin::elf64::program_header as segment;
 
+use super::records::decode;
 use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part, Tls};
 
 use crate::text;
@@ -17,8 +19,8 @@ pub(super) struct Image<'a> {
     pub with_references: bool,
     /// The parts of the file that were read.
     parts: &'a [Part<'a>],
-    /// The ELF header, and the bytes that were read after it.
-    pub head: &'a [u8],
+    /// The ELF header; of a 32-bit file only the first fields, up to `e_version`, are right.
+    pub header: Header,
     pub class64: bool,
     pub little_endian: bool,
     pub machine: u16,
@@ -29,37 +31,35 @@ pub(super) struct Image<'a> {
 impl<'a> Image<'a> {
     pub fn new(size: u64, parts: &'a [Part<'a>]) -> Result<Image<'a>, ElfError> {
         let bytes = parts.iter().find(|part| part.start == 0).map_or(&[][..], |part| part.bytes);
-        if !bytes.starts_with(b"\x7fELF") {
+        if !bytes.starts_with(header::ELFMAG) {
             return Err(ElfError::NotElf(OtherFormat::of(bytes)));
         }
-        if bytes.len() < header64::SIZEOF_EHDR {
+        if bytes.len() < header::SIZEOF_EHDR {
             return Err(ElfError::TooShort);
         }
-        let class64 = match bytes[4] {
-            header64::ELFCLASS => true,
-            1 => false,
+        let class64 = match bytes[EI_CLASS] {
+            header::ELFCLASS64 => true,
+            header::ELFCLASS32 => false,
             class => return Err(ElfError::Malformed(format!("its ELF class is {class}, not 1 or 2"))),
         };
-        let little_endian = match bytes[5] {
-            1 => true,
-            2 => false,
+        let little_endian = match bytes[EI_DATA] {
+            header::ELFDATA2LSB => true,
+            header::ELFDATA2MSB => false,
             data => return Err(ElfError::Malformed(format!("its ELF byte order is {data}, not 1 or 2"))),
         };
-        let half = |at: usize| {
-            let pair = [bytes[at], bytes[at + 1]];
-            if little_endian { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) }
-        };
+        // goblin goes by the byte order of the file.
+        let header: Header = decode(bytes, 0);
         let mut image = Image {
             size,
             with_references: true,
             parts,
-            head: bytes,
+            header,
             class64,
             little_endian,
-            machine: half(18),
-            object_type: match half(16) {
-                header64::ET_EXEC => ObjectType::Exec,
-                header64::ET_DYN => ObjectType::Dyn,
+            machine: header.e_machine,
+            object_type: match header.e_type {
+                header::ET_EXEC => ObjectType::Exec,
+                header::ET_DYN => ObjectType::Dyn,
                 other => ObjectType::Other(other),
             },
             segments: Vec::new(),
@@ -232,7 +232,7 @@ impl<'a> Image<'a> {
     /// The entries of PT_DYNAMIC up to DT_NULL; `None` if there is no such segment.
     ///
     /// ld.so reads them at the segment's address, not at its file offset.
-    pub fn dynamic(&self) -> Result<Option<Vec<(u64, u64)>>, ElfError> {
+    pub fn dynamic(&self) -> Result<Option<Vec<Dyn>>, ElfError> {
         let what = "the dynamic segment";
         let Some(header) = self.of_type(segment::PT_DYNAMIC).last() else { return Ok(None) };
         let no_end = |error| match error {
@@ -243,13 +243,13 @@ impl<'a> Image<'a> {
         let mut address = header.p_vaddr;
         self.at_address(address, 1, what)?;
         while entries.len() < MAX_DYNAMIC {
-            let entry = self.at_address(address, 16, what).map_err(no_end)?;
-            let (tag, value) = (u64(entry, 0), u64(entry, 8));
-            if tag == 0 {
+            let entry = self.at_address(address, SIZEOF_DYN as u64, what).map_err(no_end)?;
+            let entry: Dyn = decode(entry, 0);
+            if entry.d_tag == DT_NULL {
                 return Ok(Some(entries));
             }
-            entries.push((tag, value));
-            address = address.checked_add(16).ok_or_else(|| outside(what))?;
+            entries.push(entry);
+            address = address.checked_add(SIZEOF_DYN as u64).ok_or_else(|| outside(what))?;
         }
         Err(ElfError::Malformed("the dynamic segment has no end".into()))
     }
@@ -275,8 +275,7 @@ impl<'a> Image<'a> {
 
     fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {
         let malformed = |why: String| ElfError::Malformed(format!("its ELF header is broken: {why}"));
-        // e_phoff, e_phentsize, e_phnum.
-        let (offset, entry_size, count) = (u64(self.head, 32), u16(self.head, 54), u16(self.head, 56));
+        let (entry_size, count) = (self.header.e_phentsize, self.header.e_phnum);
         if count == 0 {
             return Ok(Vec::new());
         }
@@ -287,20 +286,8 @@ impl<'a> Image<'a> {
             return Err(malformed(format!("{count} program headers")));
         }
         let size = u64::from(count) * segment::SIZEOF_PHDR as u64;
-        let table = self.slice(offset, size, "the program header table")?;
-        Ok(table
-            .chunks_exact(segment::SIZEOF_PHDR)
-            .map(|raw| segment::ProgramHeader {
-                p_type: u32(raw, 0),
-                p_flags: u32(raw, 4),
-                p_offset: u64(raw, 8),
-                p_vaddr: u64(raw, 16),
-                p_paddr: u64(raw, 24),
-                p_filesz: u64(raw, 32),
-                p_memsz: u64(raw, 40),
-                p_align: u64(raw, 48),
-            })
-            .collect())
+        let table = self.slice(self.header.e_phoff, size, "the program header table")?;
+        Ok(table.chunks_exact(segment::SIZEOF_PHDR).map(|raw| decode(raw, 0)).collect())
     }
 }
 

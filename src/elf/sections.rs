@@ -5,10 +5,13 @@
 
 use std::ops::Range;
 
-use goblin::elf64::header::SIZEOF_EHDR;
-use goblin::elf64::section_header::{SHF_ALLOC, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR};
+use goblin::elf64::header::{Header, SIZEOF_EHDR};
+use goblin::elf64::section_header::{
+    SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR, SectionHeader,
+};
+use goblin::elf64::sym::{SIZEOF_SYM, Sym};
 
-use super::read::{u16, u32, u64};
+use super::records::decode;
 
 use crate::text;
 
@@ -58,28 +61,29 @@ pub fn sections<E>(
     if !header.starts_with(b"\x7fELF\x02\x01") {
         return Ok(Vec::new());
     }
-    // e_shoff, e_shentsize, e_shnum, e_shstrndx. From 65,280 sections on, which no linked file has, the last two are
-    // stored elsewhere.
-    let (offset, entry_size) = (u64(&header, 40), usize::from(u16(&header, 58)));
-    let (count, names) = (u16(&header, 60), usize::from(u16(&header, 62)));
-    let table = within(offset, u64::from(count) * SIZEOF_SHDR as u64);
-    let Some(table) = table.filter(|_| entry_size == SIZEOF_SHDR) else { return Ok(Vec::new()) };
-    let table = read(table)?;
-    let headers: Vec<&[u8]> = table.chunks_exact(SIZEOF_SHDR).collect();
-    let names = headers.get(names).and_then(|raw| within(u64(raw, 24), u64(raw, 32).min(MAX_NAMES)));
+    // From 65,280 sections on, which no linked file has, `e_shnum` and `e_shstrndx` are stored elsewhere.
+    let file: Header = decode(&header, 0);
+    let table = within(file.e_shoff, u64::from(file.e_shnum) * SIZEOF_SHDR as u64);
+    let Some(table) = table.filter(|_| usize::from(file.e_shentsize) == SIZEOF_SHDR) else {
+        return Ok(Vec::new());
+    };
+    let headers = decode_headers(&read(table)?);
+    let names = headers.get(usize::from(file.e_shstrndx));
+    let names = names.and_then(|header| within(header.sh_offset, header.sh_size.min(MAX_NAMES)));
     let Some(names) = names else { return Ok(Vec::new()) };
     let names = read(names)?;
-    let symbol_names = headers.iter().find(|raw| u32(raw, 4) == SHT_SYMTAB).map(|raw| u32(raw, 40) as usize);
+    let symbol_names =
+        headers.iter().find(|header| header.sh_type == SHT_SYMTAB).map(|header| header.sh_link as usize);
 
     let mut sections = Vec::new();
-    for (index, raw) in headers.iter().enumerate() {
-        let (kind, flags, length) = (u32(raw, 4), u64(raw, 8), u64(raw, 32));
-        if kind == SHT_NOBITS || length == 0 || within(u64(raw, 24), length).is_none() {
+    for (index, header) in headers.iter().enumerate() {
+        let (kind, length) = (header.sh_type, header.sh_size);
+        if kind == SHT_NOBITS || length == 0 || within(header.sh_offset, length).is_none() {
             continue;
         }
-        let name = names.get(u32(raw, 0) as usize..).unwrap_or_default();
+        let name = names.get(header.sh_name as usize..).unwrap_or_default();
         let name = &name[..memchr::memchr(0, name).unwrap_or(name.len()).min(MAX_NAME)];
-        let purpose = if flags & u64::from(SHF_ALLOC) != 0 {
+        let purpose = if header.sh_flags & u64::from(SHF_ALLOC) != 0 {
             Purpose::Loaded
         } else if is_debug(name) {
             Purpose::Debug
@@ -104,11 +108,11 @@ pub fn of(bytes: &[u8]) -> Vec<Section> {
 
 /// The names of the functions and variables that a file in memory defines in `.symtab`; none if it was stripped.
 pub fn defined_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    const SYMBOL_SIZE: usize = 24;
     let (table, names) = symbol_table(bytes).unwrap_or_default();
-    let defined = table.chunks_exact(SYMBOL_SIZE).filter(|raw| u16(raw, 6) != 0);
-    defined.filter_map(move |raw| {
-        let name = names.get(u32(raw, 0) as usize..)?;
+    let symbols = table.chunks_exact(SIZEOF_SYM).map(|raw| decode::<Sym, _>(raw, 0));
+    let defined = symbols.filter(|symbol| u32::from(symbol.st_shndx) != SHN_UNDEF);
+    defined.filter_map(move |symbol| {
+        let name = names.get(symbol.st_name as usize..)?;
         // No name that is searched for is longer.
         let name = &name[..name.len().min(MAX_NAME)];
         Some(&name[..memchr::memchr(0, name)?])
@@ -118,16 +122,21 @@ pub fn defined_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The contents of `.symtab` and of its string table.
 fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let header = bytes.get(..SIZEOF_EHDR).filter(|header| header.starts_with(b"\x7fELF\x02\x01"))?;
-    let (offset, entry_size, count) = (u64(header, 40), u16(header, 58), u16(header, 60));
+    let file: Header = decode(header, 0);
     let within =
         |offset: u64, length: u64| bytes.get(usize::try_from(offset).ok()?..)?.get(..length as usize);
-    let table = within(offset, u64::from(count) * SIZEOF_SHDR as u64)?;
-    let headers: Vec<&[u8]> =
-        table.chunks_exact(SIZEOF_SHDR).filter(|_| usize::from(entry_size) == SIZEOF_SHDR).collect();
-    let bytes_of = |raw: &[u8]| within(u64(raw, 24), u64(raw, 32));
-    let symtab = headers.iter().find(|raw| u32(raw, 4) == SHT_SYMTAB)?;
-    let names = headers.get(u32(symtab, 40) as usize)?;
+    if usize::from(file.e_shentsize) != SIZEOF_SHDR {
+        return None;
+    }
+    let headers = decode_headers(within(file.e_shoff, u64::from(file.e_shnum) * SIZEOF_SHDR as u64)?);
+    let bytes_of = |header: &SectionHeader| within(header.sh_offset, header.sh_size);
+    let symtab = headers.iter().find(|header| header.sh_type == SHT_SYMTAB)?;
+    let names = headers.get(symtab.sh_link as usize)?;
     Some((bytes_of(symtab)?, bytes_of(names)?))
+}
+
+fn decode_headers(table: &[u8]) -> Vec<SectionHeader> {
+    table.chunks_exact(SIZEOF_SHDR).map(|raw| decode(raw, 0)).collect()
 }
 
 /// The size of all names, and the length of one name, at most; real files have less. Entries may share their text.
