@@ -45,8 +45,10 @@ pub fn is_hidden(character: char) -> bool {
 ///
 /// A library whose file name has one of them is not found.
 pub fn from_bytes(bytes: &[u8]) -> String {
+    // Names of a linker's making are plain ASCII, and there are thousands of them.
+    let is_plain = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
     if let Ok(text) = std::str::from_utf8(bytes)
-        && !text.contains(char::is_control)
+        && (is_plain || !text.contains(char::is_control))
     {
         return text.to_owned();
     }

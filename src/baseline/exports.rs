@@ -181,12 +181,13 @@ impl Exports {
         let mut at = 0;
         std::iter::from_fn(move || {
             while let Some((list, rest)) = found.get_mut(at) {
-                let (line, behind) = rest.split_once('\n').unwrap_or((*rest, ""));
-                let (entry, libraries) = line.split_once(' ').unwrap_or((line, ""));
-                let matches = if exact { entry == key } else { entry.starts_with(&key) };
-                if matches {
-                    *rest = behind;
-                    return Some((*list, entry, libraries));
+                if rest.starts_with(&key) {
+                    let (line, behind) = rest.split_once('\n').unwrap_or((*rest, ""));
+                    let (entry, libraries) = line.split_once(' ').unwrap_or((line, ""));
+                    if !exact || entry == key {
+                        *rest = behind;
+                        return Some((*list, entry, libraries));
+                    }
                 }
                 at += 1;
             }

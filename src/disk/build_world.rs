@@ -334,9 +334,10 @@ fn built_in_directories(ld_so: &[u8]) -> Option<Vec<String>> {
     let is_directory = |text: &&[u8]| {
         text.starts_with(b"/") && text.ends_with(b"/") && memchr::memmem::find(text, b"/lib").is_some()
     };
-    let mut texts = ld_so.split(|byte| *byte == 0).skip_while(|text| !is_directory(text)).peekable();
-    texts.peek()?;
-    let directories = texts.take_while(is_directory);
+    let texts = |start: usize| ld_so[start..].split(|byte| *byte == 0);
+    let mut starts = memchr::memmem::find_iter(ld_so, b"\0/").map(|at| at + 1);
+    let first = starts.find(|start| texts(*start).next().is_some_and(|text| is_directory(&text)))?;
+    let directories = texts(first).take_while(is_directory);
     let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.trim_end_matches('/').to_owned());
     directories.map(text).collect()
 }
@@ -405,7 +406,7 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
         Arch::X86_64 => 0x0303,
         Arch::Arm64 => 0x0a03,
     };
-    let mut best: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+    let mut found: Vec<(&str, usize, &str)> = Vec::new();
     let Some(start) = memchr::memmem::find(bytes, MAGIC) else { return BTreeMap::new() };
     let bytes = &bytes[start..];
     let word = |at: usize| -> Option<u32> {
@@ -419,10 +420,10 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
     for entry in 0..count.min(bytes.len() / ENTRY) {
         let at = HEADER + entry * ENTRY;
         let (Some(flags), Some(key), Some(value)) = (word(at), word(at + 4), word(at + 8)) else { break };
-        let (Some(name), Some(path)) = (text(key), text(value)) else { continue };
         if flags != wanted {
             continue;
         }
+        let (Some(name), Some(path)) = (text(key), text(value)) else { continue };
         // Entries of hwcaps directories say so by a bit, older ones by a mask; which directory it is stands
         // in the path, too. Of the older kind the cache has the most specific one first.
         let (Some(low), Some(high)) = (word(at + 16), word(at + 20)) else { break };
@@ -437,14 +438,12 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
             (_, false, Some(_)) => hwcaps.len(),
             (_, _, None) => continue,
         };
-        match best.get(name) {
-            Some((known, _)) if *known <= rank => {}
-            _ => {
-                best.insert(name, (rank, path));
-            }
-        }
+        found.push((name, rank, path));
     }
-    best.into_iter().map(|(name, (_, path))| (name.to_owned(), path.to_owned())).collect()
+    // Of several of one rank the first of the cache counts.
+    found.sort_by_key(|(name, rank, _)| (*name, *rank));
+    found.dedup_by_key(|(name, ..)| *name);
+    found.into_iter().map(|(name, _, path)| (name.to_owned(), path.to_owned())).collect()
 }
 
 /// The directories of /etc/ld.so.conf, in order, includes where they stand. For roots without a cache.
