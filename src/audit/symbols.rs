@@ -121,12 +121,11 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             "`{by}` needs {named} with a symbol version of `{}`, which has no symbol versions at all; an assertion of ld.so fails",
             object(*index)
         ),
-        Unmet::NotThreadLocal(index) => {
-            format!(
-                "`{by}` needs {named} as thread-local storage, and `{}` defines it as other data; {when}",
-                object(*index)
-            )
-        }
+        Unmet::NotThreadLocal(index) => format!(
+            "`{by}` needs {named} as thread-local storage, and `{}` defines it as other data; {}",
+            object(*index),
+            if group.at_start { when } else { "it fails when it is used" }
+        ),
         Unmet::Protected(index) => format!(
             "`{by}` copies {named} of `{}`, or its address, which that library does not allow (it is protected); {when}",
             object(*index)

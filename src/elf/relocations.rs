@@ -55,6 +55,8 @@ impl Uses {
     pub const COPY: Uses = Uses(8);
     /// A module or an offset of thread-local storage.
     pub const TLS: Uses = Uses(16);
+    /// One of those on x86_64 for which ld.so looks for a place in the block that was made at start.
+    pub const TLS_PLACE: Uses = Uses(32);
 
     /// Whether no relocation names the symbol.
     pub fn is_empty(self) -> bool {
@@ -96,7 +98,8 @@ impl Uses {
             (EM_AARCH64, _) => Uses::DATA,
             (_, reloc::R_X86_64_COPY) => Uses::COPY,
             (_, reloc::R_X86_64_JUMP_SLOT) => Uses::SLOT,
-            (_, reloc::R_X86_64_DTPMOD64..=reloc::R_X86_64_TPOFF64 | reloc::R_X86_64_TLSDESC) => Uses::TLS,
+            (_, reloc::R_X86_64_DTPMOD64 | reloc::R_X86_64_DTPOFF64) => Uses::TLS,
+            (_, reloc::R_X86_64_TPOFF64 | reloc::R_X86_64_TLSDESC) => Uses::TLS.and(Uses::TLS_PLACE),
             _ => Uses::DATA,
         }
     }

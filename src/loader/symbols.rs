@@ -320,11 +320,15 @@ impl<'a> Scope<'a> {
             },
         };
         let Some(why) = why.filter(|_| self.is_to_be_judged(reference)) else { return Verdict::Met };
+        // For the place of an object without such storage ld.so divides by its alignment, 0: SIGFPE on x86_64. Of other
+        // references, and on arm64, only the use goes wrong (`_dl_try_allocate_static_tls` in elf/dl-reloc.c).
+        let is_for_later =
+            matches!(why, Unmet::NotThreadLocal(_)) && !reference.symbol.uses.has(Uses::TLS_PLACE);
         Verdict::Unmet(Undefined {
             by: reference.by,
             symbol: reference.elf.symbols.name(reference.symbol).into_owned(),
             version: version.and_then(|version| Some((version.file?.to_owned(), version.node.to_owned()))),
-            at_start: reference.at_start,
+            at_start: reference.at_start && !is_for_later,
             why,
         })
     }

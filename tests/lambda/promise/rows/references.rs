@@ -345,6 +345,16 @@ fn misfits() -> Vec<Scenario> {
             .library("lib/libfoo.so.1", plain, "")
             .program("extern __thread int data; int foo(void);", READS, "-fPIC new/libfoo.so.1")
             .fails("status 136"),
+        row("tls_reference_of_an_unused_function_to_plain_data")
+            .library("new/libfoo.so.1", &tls, "")
+            .library("lib/libfoo.so.1", plain, "")
+            .library(
+                "lib/libbar.so.1",
+                "extern __thread int data; int foo(void); int bar(void) { return foo(); } int unused(void) { return data; }",
+                "new/libfoo.so.1",
+            )
+            .program("int bar(void);", "bar()", "lib/libbar.so.1 -Wl,-rpath-link,new")
+            .arm64(),
         linked
             .named("plain_reference_to_a_tls_definition")
             .library("lib/libfoo.so.1", &tls, "")
