@@ -38,7 +38,7 @@ use crate::elf::{ElfFacts, Offer, Rebound, Symbol, SymbolTable};
 use super::image::Image;
 use super::{Edits, Refusal, VersionNode};
 
-/// The sizes of a Verneed, which is also that of a Vernaux, and of a symbol.
+/// The size of a Verneed or a Vernaux, and the size of a symbol.
 const RECORD: u64 = 16;
 const SYMBOL: u64 = SIZEOF_SYM as u64;
 
