@@ -1,16 +1,16 @@
-//! From cargo's words (package, binary, target, profile) to the paths of built programs.
+//! From cargo's terms (package, binary, target, profile) to the paths of built programs.
 //!
-//! cargo says what there is (`cargo metadata`) and its configuration says where builds go; this module
-//! looks there, then where `cargo lambda build` moves programs. It runs cargo and looks at files that cargo
-//! wrote, and writes nothing itself; `--build` has cargo write. What a program *is* (ELF, machine, linkage) is
-//! for `elf`; only its first bytes are looked at here, to tell a leftover of another machine from the answer.
+//! `cargo metadata` lists the programs and cargo's configuration says where builds go; this module looks there, then
+//! where `cargo lambda build` moves programs. It runs cargo and reads files that cargo wrote, but writes nothing
+//! itself; with `--build` cargo writes. `elf` examines the programs; here only the first bytes are read, to rule out
+//! files for another machine.
 //!
-//! Nothing is read from the process environment: an [`Environment`] carries the variables and the current
-//! directory, and cargo is started with exactly these. cargo's configuration is that of the current directory,
-//! also with `--manifest-path`, as in cargo.
+//! Nothing is read from the process environment: an [`Environment`] has the variables and the current directory, and
+//! cargo is started with exactly these. cargo's configuration is that of the current directory, also with
+//! `--manifest-path`, as in cargo.
 //!
-//! Invariants: only what was selected comes back, sorted by package and name, then in the order of the
-//! targets; every path is absolute; when two files could be meant, the answer is an error, never a choice.
+//! Invariants: only selected programs are returned, sorted by package and name, then in the order of the targets;
+//! every path is absolute; if two files could be meant, the result is an error, never a choice.
 
 mod build;
 mod files;
@@ -26,7 +26,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::environment::Environment;
 use crate::error::Result;
 
-/// What to bundle, in cargo's words, as given on the command line.
+/// The selection, in cargo's terms, as on the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// `-p`: names, globs, `name@version` or package ids.
@@ -43,13 +43,13 @@ pub struct Selection {
     pub examples: Vec<String>,
     /// `--target`: triples (a glibc suffix like `.2.34` is accepted), target files, `host-tuple`.
     pub targets: Vec<String>,
-    /// `--profile`; release unless said.
+    /// `--profile`; the default is release.
     pub profile: Option<String>,
     /// `--target-dir`.
     pub target_dir: Option<Utf8PathBuf>,
     /// `--manifest-path`.
     pub manifest_path: Option<Utf8PathBuf>,
-    /// `--metadata-path`: what `cargo metadata` printed, so that it need not be run.
+    /// `--metadata-path`: saved output of `cargo metadata`.
     pub metadata_path: Option<Utf8PathBuf>,
     /// `--locked`.
     pub locked: bool,
@@ -57,7 +57,7 @@ pub struct Selection {
     pub offline: bool,
     /// `--frozen`.
     pub frozen: bool,
-    /// `--build`: run `cargo build` first and take what it says it made.
+    /// `--build`: run `cargo build` first and take the programs from its messages.
     pub build: bool,
     /// `--features`, with `--build`.
     pub features: Vec<String>,
@@ -65,19 +65,19 @@ pub struct Selection {
     pub all_features: bool,
     /// `--no-default-features`, with `--build`.
     pub no_default_features: bool,
-    /// How much cargo says with `--build`: 0 nothing but what is wrong, 1 and 2 what it says by itself, 3 and
-    /// more what it runs.
+    /// cargo's verbosity with `--build`: 0 warnings and errors only, 1 and 2 its usual output, 3 and more also its
+    /// commands.
     pub verbosity: u8,
 }
 
-/// Who put the program where it was found.
+/// The tool that put the program where it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// cargo, in `<target dir>/[<triple>/]<profile dir>/[examples/]<name>`.
     Cargo,
     /// `cargo lambda build`, in `<target dir>/lambda`.
     CargoLambda,
-    /// cargo just now, for `--build`; the path is from its messages.
+    /// cargo in this run, for `--build`; the path is from its messages.
     Built,
 }
 
@@ -88,22 +88,22 @@ pub struct BuiltProgram {
     pub name: String,
     /// The package it belongs to.
     pub package: String,
-    /// Where it is, absolute.
+    /// The absolute path.
     pub path: Utf8PathBuf,
-    /// Who put it there.
+    /// The tool that put the program there.
     pub origin: Origin,
-    /// The triple, without a glibc suffix, or the name of a target file. None for a build without `--target`,
-    /// and for cargo-lambda's when no target was named.
+    /// The triple, without a glibc suffix, or the name of a target file. None for a build without `--target`, and for
+    /// cargo-lambda's if no target was named.
     pub target: Option<String>,
-    /// The profile. None for cargo-lambda's: its directory does not say.
+    /// The profile. None for cargo-lambda's: its directory does not tell.
     pub profile: Option<String>,
-    /// When the file was last written.
+    /// The modification time of the file.
     pub modified: SystemTime,
-    /// The first, in sorted order, of the sources it was built from that is newer than the program.
+    /// The first of the program's sources, in sorted order, that is newer than the program.
     pub newer_source: Option<Utf8PathBuf>,
-    /// Where the libraries it was linked to may be: what `cargo run` would put on the library path, in that
-    /// order, without rustc's own directory (see [`rustc_target_libdir`]), then the other directories that
-    /// build scripts gave to the linker. Existing directories, each once.
+    /// The directories of libraries it was linked to: what `cargo run` would put on the library path, in that order,
+    /// without rustc's own directory (see [`rustc_target_libdir`]), then the other directories that build scripts
+    /// gave to the linker. Existing directories, each once.
     pub library_dirs: Vec<LibraryDir>,
     /// The target directory.
     pub target_directory: Utf8PathBuf,
@@ -118,33 +118,33 @@ pub struct BuiltProgram {
 pub struct LibraryDir {
     /// The directory, absolute.
     pub path: Utf8PathBuf,
-    /// Why it counts.
+    /// The kind of the directory.
     pub origin: LibraryDirOrigin,
 }
 
-/// Why a directory may hold libraries of the program.
+/// The reason that a directory may hold libraries of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LibraryDirOrigin {
     /// A build script's `rustc-link-search` inside the target or build directory; `cargo run` has it on the
     /// library path.
     BuildScript {
-        /// The package whose build script named it.
+        /// The package of the build script.
         package: String,
     },
     /// The profile's directory, `<target dir>/[<triple>/]<profile dir>`.
     Profile,
     /// The profile's `deps`.
     Deps,
-    /// A build script's `rustc-link-search` elsewhere. Not on cargo's library path, but the linker looked there.
+    /// A build script's `rustc-link-search` elsewhere. Not on cargo's library path, but the linker searched it.
     LinkSearch {
-        /// The package whose build script named it.
+        /// The package of the build script.
         package: String,
     },
     /// rustc's library directory for the target, which has `libstd-*.so`.
     Rustc,
 }
 
-/// A project whose programs are selected, not yet looked for.
+/// A project with its selected programs, before they are located.
 pub struct Chosen<'a> {
     project: project::Project<'a>,
     programs: Vec<select::SelectedProgram>,
@@ -153,9 +153,9 @@ pub struct Chosen<'a> {
 /// A manifest with its `metadata` table; `null` if it has none.
 #[derive(Debug, Clone, Copy)]
 pub struct Manifest<'a> {
-    /// The name of its package; `None` for that of the workspace.
+    /// The name of the package; `None` for the workspace's manifest.
     pub package: Option<&'a str>,
-    /// The directory it is in, absolute.
+    /// The absolute directory of the manifest.
     pub directory: &'a Utf8Path,
     /// `package.metadata` or `workspace.metadata`.
     pub metadata: &'a serde_json::Value,
@@ -163,7 +163,7 @@ pub struct Manifest<'a> {
 
 /// Reads the project, with one `cargo metadata` at most, and selects its programs.
 ///
-/// Fails when cargo cannot read the project and when the selection matches nothing.
+/// Fails if cargo cannot read the project or if the selection matches nothing.
 pub fn choose<'a>(selection: &Selection, environment: &'a Environment) -> Result<Chosen<'a>> {
     let project = project::read(selection, environment)?;
     let programs = select::select(&project.metadata, selection, &environment.current_dir)?;
@@ -171,7 +171,7 @@ pub fn choose<'a>(selection: &Selection, environment: &'a Environment) -> Result
 }
 
 impl Chosen<'_> {
-    /// The manifests of the packages that have a selected program, sorted by directory.
+    /// Returns the manifests of the packages that have a selected program, sorted by directory.
     pub fn packages(&self) -> Vec<Manifest<'_>> {
         let mut packages: Vec<Manifest> = Vec::new();
         for package in self.project.metadata.workspace_packages() {
@@ -186,7 +186,7 @@ impl Chosen<'_> {
         packages
     }
 
-    /// The workspace's manifest. For a package that is its own workspace it is the package's.
+    /// Returns the workspace's manifest. If a package is its own workspace, it is the package's.
     pub fn workspace(&self) -> Manifest<'_> {
         let metadata = &self.project.metadata;
         Manifest {
@@ -196,11 +196,11 @@ impl Chosen<'_> {
         }
     }
 
-    /// The selected programs, built; one for each program and target.
+    /// Locates the built programs: one for each selected program and target.
     ///
-    /// `selection` may say more than the one that chose, but not other programs. Fails when a selected program
-    /// is not built (except one that was not named and has `required-features`), when two files could be
-    /// meant, and when `--build` fails. Each error says what was looked at and what to do next.
+    /// `selection` may differ from the one given to [`choose`], but not in its programs. Fails if a selected program
+    /// is not built (except one that was not named and has `required-features`), if two files could be meant, or if
+    /// `--build` fails. Each error names the paths that were tried and the next step.
     pub fn locate(&self, selection: &Selection) -> Result<Vec<BuiltProgram>> {
         let targets = project::targets(&self.project, selection)?;
         if selection.build {
@@ -211,15 +211,15 @@ impl Chosen<'_> {
     }
 }
 
-/// The selected programs, built: [`choose`], then [`Chosen::locate`].
+/// Selects and locates programs: [`choose`], then [`Chosen::locate`].
 pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<BuiltProgram>> {
     choose(selection, environment)?.locate(selection)
 }
 
-/// rustc's library directory for a target (None: the host), which has `libstd-*.so`.
+/// Returns rustc's library directory for a target (None: the host), which has `libstd-*.so`.
 ///
-/// Starts rustc, so it is for a program that needs such a library. None when rustc cannot be asked or does not
-/// know the target: then the library stays missing, and that is what gets reported.
+/// It starts rustc, so only programs that need such a library should call it. None if rustc fails or does not know
+/// the target: then the library is reported as missing.
 pub fn rustc_target_libdir(target: Option<&str>, environment: &Environment) -> Option<Utf8PathBuf> {
     project::rustc_target_libdir(target, environment)
 }

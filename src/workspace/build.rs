@@ -1,4 +1,4 @@
-//! `cargo build`: run for `--build`, and spelled out where a program is not built.
+//! Runs `cargo build` for `--build`, and suggests the command if a program is not built.
 
 use std::collections::BTreeSet;
 use std::io::BufReader;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 /// Runs `cargo build` with the selection and takes the paths from its messages.
 ///
-/// cargo's own output goes to stderr as it comes.
+/// cargo's own output goes to stderr immediately.
 pub(super) fn build(
     project: &Project,
     selection: &Selection,
@@ -56,7 +56,7 @@ pub(super) fn build(
         let paths = executables.iter().filter(|(other, _)| *other == program).map(|(_, path)| path);
         let mut built: Vec<(Option<String>, &Utf8PathBuf)> =
             paths.map(|path| (target_of(project, program, path), path)).collect();
-        // In the order of the flags; cargo's messages come in the order in which builds end.
+        // The order is that of the flags; cargo's messages come in the order in which builds end.
         built
             .sort_by_key(|(target, _)| targets.iter().position(|other| Some(&other.name) == target.as_ref()));
         if built.is_empty() {
@@ -66,7 +66,7 @@ pub(super) fn build(
             artifacts.push(artifact(project, selection, program, target, path, &runs)?);
         }
     }
-    // cargo passes over a binary whose required features are off, unless the binary was named.
+    // cargo skips a binary whose required features are off, unless the binary was named.
     if artifacts.is_empty() || absent.iter().any(|program| program.required_features.is_empty()) {
         let names: Vec<String> = absent.iter().map(|program| format!("`{}`", program.name)).collect();
         let error = Error::new(format!("`cargo {}` did not build {}", quoted(&words), names.join(", ")));
@@ -80,7 +80,7 @@ pub(super) fn build(
     Ok(artifacts)
 }
 
-/// The features that these programs require, as `--features` takes them.
+/// Returns the features that these programs require, in the form for `--features`.
 fn required_features(programs: &[&SelectedProgram]) -> String {
     let features = programs.iter().flat_map(|program| &program.required_features).map(String::as_str);
     features.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
@@ -104,14 +104,14 @@ fn run(project: &Project, words: &[String], verbosity: u8) -> Result<Vec<Message
     let messages: std::io::Result<Vec<Message>> = Message::parse_stream(BufReader::new(stdout)).collect();
     let status = child.wait().map_err(|error| failed().because(error))?;
     if !status.success() {
-        // cargo has said why, on stderr.
+        // cargo has printed the reason on stderr.
         return Err(failed().because(status.to_string()));
     }
     messages.map_err(|error| Error::new("could not read cargo's messages").because(error))
 }
 
-/// The target of an executable, which its message does not say: the directory between the target directory and
-/// the profile's.
+/// Returns the target of an executable, which its message lacks: the directory between the target directory and the
+/// profile's.
 fn target_of(project: &Project, program: &SelectedProgram, executable: &Utf8Path) -> Option<String> {
     let within = executable.strip_prefix(project.target_directory()).ok()?;
     let n_without_target = if program.is_example { 3 } else { 2 };
@@ -150,7 +150,7 @@ fn artifact(
     place::finish(project, program, found)
 }
 
-/// The arguments of `cargo build` that the selection means.
+/// Returns the arguments of `cargo build` for the selection.
 fn words(selection: &Selection) -> Vec<String> {
     let mut words = vec!["build".to_owned()];
     words.extend(profile_words(selection));
@@ -177,7 +177,7 @@ fn profile_words(selection: &Selection) -> Vec<String> {
     }
 }
 
-/// The arguments that do not depend on what was found.
+/// Returns the arguments that do not depend on the packages.
 fn common_words(selection: &Selection) -> Vec<String> {
     let mut words = Vec::new();
     for features in &selection.features {
@@ -199,7 +199,7 @@ fn common_words(selection: &Selection) -> Vec<String> {
     words
 }
 
-/// The command that builds these programs for these targets.
+/// Returns the command that builds these programs for these targets.
 pub(super) fn command_to_suggest(
     selection: &Selection,
     targets: &[&BuildTarget],
@@ -210,7 +210,7 @@ pub(super) fn command_to_suggest(
     let mut words = vec![if zig { "zigbuild" } else { "build" }.to_owned()];
     words.extend(profile_words(selection));
     if !selection.targets.is_empty() {
-        // What the configuration names, cargo takes without being told.
+        // cargo takes targets from the configuration without any flag.
         words.extend(targets.iter().flat_map(|target| ["--target".to_owned(), target.asked.clone()]));
     } else if targets.is_empty() && !cfg!(target_os = "linux") {
         words.extend(["--target".to_owned(), format!("{}-unknown-linux-gnu", std::env::consts::ARCH)]);
@@ -230,7 +230,7 @@ pub(super) fn command_to_suggest(
     format!("cargo {}", quoted(&words))
 }
 
-/// Words as a shell takes them.
+/// Quotes words for a shell.
 fn quoted(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
     let quote = |word: &String| match word.chars().all(plain) && !word.is_empty() {

@@ -1,4 +1,4 @@
-//! Looks at files; the only place of `workspace` that touches the file system.
+//! Reads files; the only part of `workspace` that uses the file system.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 
-/// What `look` yields, with "not there" as None.
+/// Turns "not found" into None.
 fn there<T>(path: &Utf8Path, look: io::Result<T>) -> Result<Option<T>> {
     match look {
         Ok(value) => Ok(Some(value)),
@@ -32,7 +32,7 @@ pub(super) fn is_dir(path: &Utf8Path) -> Result<bool> {
     Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_dir()))
 }
 
-/// When the file was last written; None without a file.
+/// Returns the modification time of a file; None without a file.
 pub(super) fn modified(path: &Utf8Path) -> Result<Option<SystemTime>> {
     match there(path, fs::metadata(path))? {
         Some(metadata) => there(path, metadata.modified()),
@@ -40,7 +40,7 @@ pub(super) fn modified(path: &Utf8Path) -> Result<Option<SystemTime>> {
     }
 }
 
-/// The directories in a directory, sorted; none when it does not exist.
+/// Returns the directories in a directory, sorted; none if it does not exist.
 ///
 /// Names that are not UTF-8 are left out: cargo refuses to work with them.
 pub(super) fn directories(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
@@ -60,7 +60,7 @@ pub(super) fn directories(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(directories)
 }
 
-/// The text of a file; None without a file. Bytes that are not UTF-8 are replaced: they can only be part of
+/// Returns the text of a file; None without a file. Bytes that are not UTF-8 are replaced: they can only be part of
 /// paths, which then do not exist.
 ///
 /// A FIFO is refused: reading it could wait for ever.
@@ -80,7 +80,7 @@ pub(super) fn same_bytes(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
     Ok(length(left)? == length(right)? && read(left)? == read(right)?)
 }
 
-/// The machine (`e_machine`) of an ELF file; None for any other file.
+/// Returns the machine (`e_machine`) of an ELF file; None for any other file.
 pub(super) fn elf_machine(path: &Utf8Path) -> Result<Option<u16>> {
     const IDENT_DATA: usize = 5;
     const MACHINE: usize = 18;

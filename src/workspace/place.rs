@@ -1,4 +1,4 @@
-//! Where built programs are: cargo's place, else cargo-lambda's.
+//! The places of built programs: cargo's, else cargo-lambda's.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ pub(super) fn locate(
             }
         }
     }
-    // `cargo build` passes over a binary whose required features are off, unless the binary was named.
+    // `cargo build` skips a binary whose required features are off, unless the binary was named.
     let may_miss = |it: &Missing| !it.program.named && !it.program.required_features.is_empty();
     if missing.iter().all(may_miss) && !artifacts.is_empty() {
         return Ok(artifacts);
@@ -56,7 +56,7 @@ pub(super) fn locate(
     Err(not_built(project, selection, &missing)?)
 }
 
-/// Where cargo puts it below a target directory or a triple's directory in it.
+/// Returns cargo's path for the program below a target directory or a triple's directory in it.
 fn path_below(
     directory: &Utf8Path,
     target: Option<&str>,
@@ -67,18 +67,18 @@ fn path_below(
     let directory = if program.is_example { directory.join("examples") } else { directory };
     let suffix = match target {
         Some(target) if target.contains("windows") => ".exe",
-        // Never the host's: a Linux program that was built on Windows has none.
+        // The host's suffix never counts: a Linux program that was built on Windows has none.
         Some(_) => "",
         None => std::env::consts::EXE_SUFFIX,
     };
     directory.join(format!("{}{suffix}", program.name))
 }
 
-/// The directories of targets in the target directory.
+/// Returns the directories of targets in the target directory.
 fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let mut directories = Vec::new();
     for path in files::directories(directory)? {
-        // A target directory within ours (`llvm-cov-target`) is not a target.
+        // A target directory within this one (`llvm-cov-target`) is not a target.
         if !files::is_file(&path.join(".rustc_info.json"))? {
             directories.push(path);
         }
@@ -86,8 +86,8 @@ fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(directories)
 }
 
-/// Whether a directory of the target directory has one directory for each function, which a function's name
-/// (`release`, `bootstrap`) must not turn into a profile or a program.
+/// Whether a directory of the target directory has one directory for each function: a function's name (`release`,
+/// `bootstrap`) must not be taken for a profile or a program.
 fn is_of_bundles(name: &str) -> bool {
     matches!(name, "lambda" | "lambda-bundle")
 }
@@ -137,13 +137,13 @@ fn in_cargos_place(
         let named = candidates.iter().find_map(|it| it.target.as_deref()).unwrap_or("TRIPLE");
         return Err(Error::new(format!("`{}` is built for several targets{}", program.name, paths.concat()))
             .help(format!(
-                "say which with `--target`, for example `--target {named}`, or build the one that is meant with `--build`"
+                "choose one with `--target`, for example `--target {named}`, or build the right one with `--build`"
             )));
     }
     Ok(candidates)
 }
 
-/// Lambda runs ELF only: with one among them, a macOS or Windows build cannot be what is meant.
+/// Drops files that are not ELF if there is an ELF file: Lambda cannot run a macOS or Windows build.
 fn drop_foreign(candidates: &mut Vec<BuiltFile>) -> Result<()> {
     let mut elf = Vec::new();
     for candidate in candidates.iter() {
@@ -156,7 +156,7 @@ fn drop_foreign(candidates: &mut Vec<BuiltFile>) -> Result<()> {
     Ok(())
 }
 
-/// The machine of a triple, as in an ELF header; None where Lambda has no such machine.
+/// Returns the machine of a triple, as in an ELF header; None if Lambda has no such machine.
 fn machine_of(target: &str) -> Option<u16> {
     const EM_X86_64: u16 = 62;
     const EM_AARCH64: u16 = 183;
@@ -167,7 +167,7 @@ fn machine_of(target: &str) -> Option<u16> {
     }
 }
 
-/// `cargo lambda build` moves programs to a directory that says neither target nor profile.
+/// Looks in the directory of `cargo lambda build`, which tells neither target nor profile.
 fn in_cargo_lambdas_place(
     project: &Project,
     target: Option<&BuildTarget>,
@@ -185,7 +185,7 @@ fn in_cargo_lambdas_place(
             continue;
         }
         if let (Some(target), Some(machine)) = (target, files::elf_machine(&path)?) {
-            // The file cannot say which of two targets of one machine it is for.
+            // The file cannot tell which of two targets of one machine it is for.
             let fits = |target: &BuildTarget| machine_of(&target.name) == Some(machine);
             if !fits(target) || targets.iter().filter(|target| fits(target)).count() > 1 {
                 continue;
@@ -197,7 +197,7 @@ fn in_cargo_lambdas_place(
     Ok(candidates)
 }
 
-/// The one that is meant: the first, if the others are copies of it.
+/// Returns the first candidate if the others are copies of it.
 fn choose(
     project: &Project,
     program: &SelectedProgram,
@@ -231,7 +231,7 @@ fn artifact(
     let profile = profile(selection);
     let mut dirs = vec![ProfileDirs::new(project, candidate.target.as_deref(), profile_dir(profile))];
     if candidate.origin == Origin::CargoLambda {
-        // It was built for some target and some profile, so all of them count, after the asked one.
+        // Any target and profile may have been used, so all of them count, after the requested one.
         let asked = dirs[0].clone();
         dirs.extend(all_profile_dirs(project)?.into_iter().filter(|other| *other != asked));
     }
@@ -257,7 +257,7 @@ fn dep_info_in(profile_dir: &Utf8Path, program: &SelectedProgram) -> Utf8PathBuf
     directory.join(format!("{}.d", program.name))
 }
 
-/// The file that was written last, of those that exist.
+/// Returns the existing file that was written last.
 fn newest(paths: impl Iterator<Item = Utf8PathBuf>) -> Result<Option<Utf8PathBuf>> {
     let mut newest = None;
     for path in paths {
@@ -268,7 +268,7 @@ fn newest(paths: impl Iterator<Item = Utf8PathBuf>) -> Result<Option<Utf8PathBuf
     Ok(newest.map(|(_, path)| path))
 }
 
-/// Every profile directory of the build directory, with and without a target.
+/// Returns every profile directory of the build directory, with and without a target.
 fn all_profile_dirs(project: &Project) -> Result<Vec<ProfileDirs>> {
     let mut found = Vec::new();
     for outer in target_dirs(project.build_directory())? {
@@ -297,7 +297,7 @@ pub(super) struct Found {
     pub(super) library_dirs: Vec<LibraryDir>,
 }
 
-/// What is left to say of a program that was found.
+/// Completes the description of a program that was found.
 pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found) -> Result<BuiltProgram> {
     let Some(modified) = files::modified(&found.path)? else {
         return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
@@ -327,7 +327,7 @@ pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found)
     })
 }
 
-/// The error for programs that are not built: the paths tried, what is there instead, the command that builds.
+/// Makes the error for programs that are not built: the paths tried, other builds, the command that builds.
 fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> Result<Error> {
     let mut names: Vec<&str> = missing.iter().map(|it| it.program.name.as_str()).collect();
     names.dedup();
@@ -343,19 +343,19 @@ fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> R
     }
     let mut seen = BTreeSet::new();
     for path in tried.iter().filter(|path| seen.insert(*path)) {
-        message.push_str(&format!("\n  looked at {}", project.shown(path)));
+        message.push_str(&format!("\n  tried {}", project.shown(path)));
     }
     others.retain(|path| !tried.contains(path));
     others.sort();
     others.dedup();
     for path in &others {
-        message.push_str(&format!("\n  there is {}, of another profile or target", project.shown(path)));
+        message.push_str(&format!("\n  found {}, for another profile or target", project.shown(path)));
     }
     zips.dedup();
     for zip in zips {
         if files::is_file(&zip)? {
             let zip = project.shown(&zip);
-            message.push_str(&format!("\n  there is {zip}: `cargo lambda-bundle verify {zip}` checks a ZIP"));
+            message.push_str(&format!("\n  found {zip}: `cargo lambda-bundle verify {zip}` checks a ZIP"));
         }
     }
 
@@ -368,7 +368,7 @@ fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> R
     Ok(Error::new(message).help(format!("run `{command}`")))
 }
 
-/// Builds of a program for any profile and target.
+/// Returns builds of a program for any profile and target.
 fn other_builds(project: &Project, program: &SelectedProgram) -> Result<Vec<Utf8PathBuf>> {
     let mut found = Vec::new();
     for outer in target_dirs(project.target_directory())? {

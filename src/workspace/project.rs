@@ -1,4 +1,4 @@
-//! What cargo says of the project: its metadata, its configuration, and the targets it builds for.
+//! The project as cargo describes it: its metadata, its configuration, and the targets it builds for.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,12 +20,13 @@ pub(super) struct Project<'a> {
 }
 
 impl Project<'_> {
-    /// Where programs go.
+    /// Returns the directory of programs.
     pub(super) fn target_directory(&self) -> &Utf8Path {
         &self.metadata.target_directory
     }
 
-    /// Where intermediate files go: build scripts' records and `deps`. cargo before 1.91 has one directory.
+    /// Returns the directory of intermediate files: build scripts' records and `deps`. Before cargo 1.91 it is the
+    /// same.
     pub(super) fn build_directory(&self) -> &Utf8Path {
         self.metadata.build_directory.as_deref().unwrap_or(&self.metadata.target_directory)
     }
@@ -35,7 +36,7 @@ impl Project<'_> {
         path.strip_prefix(&self.environment.current_dir).unwrap_or(path)
     }
 
-    /// cargo, to be started with exactly the environment we were given.
+    /// Returns a command for cargo with exactly the given environment.
     pub(super) fn command(&self) -> Command {
         self.environment.command(&self.cargo)
     }
@@ -52,7 +53,7 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
     Ok(Project { cargo, environment, metadata, config })
 }
 
-/// `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
+/// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
 fn cargo(environment: &Environment) -> Result<PathBuf> {
     match environment.var("CARGO") {
         Some(cargo) => Ok(PathBuf::from(cargo)),
@@ -79,10 +80,10 @@ fn metadata(cargo: &Path, selection: &Selection, environment: &Environment) -> R
 
     let mut command = words.cargo_command();
     environment.pin(&mut command);
-    // The text of an error becomes part of ours.
+    // The text of cargo's error becomes part of ours.
     command.env("CARGO_TERM_COLOR", "never");
     if let Some(target_dir) = &selection.target_dir {
-        // `cargo metadata` has no `--target-dir`; the variable comes right after it in cargo's order.
+        // `cargo metadata` has no `--target-dir`; the variable has the same effect and the next rank.
         command.env("CARGO_TARGET_DIR", current_dir.join(target_dir));
     }
     let output = command.output().map_err(|error| {
@@ -102,13 +103,13 @@ fn metadata(cargo: &Path, selection: &Selection, environment: &Environment) -> R
     Ok(metadata)
 }
 
-/// The metadata that somebody asked cargo for before.
+/// Reads saved metadata.
 fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection) -> Result<Metadata> {
     let help = "write it with `cargo metadata --format-version 1 --no-deps > FILE`";
     let text = files::text(&current_dir.join(path))?
         .ok_or_else(|| Error::new(format!("`{path}`, for `--metadata-path`, does not exist")).help(help))?;
     let mut metadata = MetadataCommand::parse(&text).map_err(|error| {
-        Error::new(format!("`{path}` is not what `cargo metadata` prints")).because(error).help(help)
+        Error::new(format!("`{path}` is not the output of `cargo metadata`")).because(error).help(help)
     })?;
     check(&metadata).map_err(|error| error.named_in(&format!("`{path}`")))?;
     if let Some(target_dir) = &selection.target_dir {
@@ -117,13 +118,13 @@ fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection)
     Ok(metadata)
 }
 
-/// What cargo holds itself to, and a file need not: names of packages and targets become names of files, which must not
-/// lead elsewhere, and default members are members.
+/// Checks what cargo guarantees and a file need not: names of packages and targets become file names, which must not
+/// lead to other directories, and default members are members.
 fn check(metadata: &Metadata) -> Result<()> {
     let defaults = &metadata.workspace_default_members;
     let is_member = |id| metadata.workspace_members.contains(id);
     if defaults.is_available() && !defaults.iter().all(is_member) {
-        return Err(Error::new("a default member of the workspace is no member of it"));
+        return Err(Error::new("a default member of the workspace is not a member"));
     }
     let leads_away = |name: &str| {
         matches!(name, "" | "." | "..") || name.contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
@@ -131,22 +132,22 @@ fn check(metadata: &Metadata) -> Result<()> {
     for package in metadata.workspace_packages() {
         let targets = package.targets.iter().map(|target| target.name.as_str());
         if let Some(name) = [package.name.as_str()].into_iter().chain(targets).find(|name| leads_away(name)) {
-            return Err(Error::new(format!("`{name}` is no name of a package or a target")));
+            return Err(Error::new(format!("`{name}` is not a valid name of a package or a target")));
         }
     }
     Ok(())
 }
 
 fn told_badly(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
-    Error::new("could not read what `cargo metadata` printed")
+    Error::new("could not read the output of `cargo metadata`")
         .because(error)
         .help("set `CARGO` to a working cargo, or name a built program with `--binary PATH`")
 }
 
-/// Why there is no metadata: no project here, or one that cargo cannot read.
+/// Makes the error for missing metadata: there is no project here, or cargo cannot read it.
 fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8], silent: String) -> Error {
     let text = String::from_utf8_lossy(stderr);
-    // Warnings come before the error, and the word `error` is already said by whoever prints ours.
+    // Warnings come before the error, and the word `error` is printed by this tool, too.
     let start = text.find("error: ").map_or(0, |at| at + "error: ".len());
     let cause = match text[start..].trim() {
         "" => silent,
@@ -156,7 +157,7 @@ fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8], sil
         return Error::new(format!("could not read the cargo project `{manifest_path}`")).because(cause);
     }
     let manifest = current_dir.ancestors().map(|directory| directory.join("Cargo.toml"));
-    // A directory that cannot be looked into is none that cargo found a manifest in.
+    // A directory that cannot be read has no manifest that cargo could have found.
     match manifest.into_iter().find(|path| files::is_file(path).unwrap_or(false)) {
         Some(manifest) => Error::new(format!("could not read the cargo project `{manifest}`")).because(cause),
         None => Error::new(format!("`{current_dir}` is not in a cargo project"))
@@ -165,9 +166,9 @@ fn no_metadata(current_dir: &Utf8Path, selection: &Selection, stderr: &[u8], sil
     }
 }
 
-/// cargo's configuration files from the current directory up and in `CARGO_HOME`, and its variables.
+/// Reads cargo's configuration files from the current directory up and in `CARGO_HOME`, and its variables.
 ///
-/// The `include` key is not followed (cargo-config2 0.1.45); a target it sets is then found by looking.
+/// The `include` key is not followed (cargo-config2 0.1.45); a target that it sets is then found by searching.
 fn config(cargo: &Path, environment: &Environment) -> Result<Config> {
     let current_dir = &environment.current_dir;
     let vars = environment.vars.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -185,10 +186,10 @@ fn config(cargo: &Path, environment: &Environment) -> Result<Config> {
         .map_err(|error| Error::new("could not read cargo's configuration").because(error))
 }
 
-/// A target as cargo was told it.
+/// A target as it was named to cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BuildTarget {
-    /// As given.
+    /// The target as given.
     pub(super) asked: String,
     /// The name of its directory: the triple, or the name of a target file.
     pub(super) name: String,
@@ -196,7 +197,7 @@ pub(super) struct BuildTarget {
     pub(super) has_libc_version: bool,
 }
 
-/// The targets that the flags, else the configuration names; empty for neither.
+/// Returns the targets from the flags, else from the configuration; empty if neither names any.
 pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<BuildTarget>> {
     let mut asked = selection.targets.clone();
     if asked.is_empty() {
@@ -221,9 +222,9 @@ pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<Bu
     Ok(targets)
 }
 
-/// The triple of the host, from `cargo -vV`.
+/// Returns the triple of the host, from `cargo -vV`.
 fn host_triple(project: &Project) -> Result<String> {
-    let failed = || Error::new("could not ask cargo for the triple of this machine");
+    let failed = || Error::new("could not get the triple of this machine from cargo");
     let output = project.command().arg("-vV").output().map_err(|error| failed().because(error))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
@@ -247,12 +248,12 @@ fn parse_target(asked: &str) -> BuildTarget {
     BuildTarget { asked: asked.to_owned(), name: name.to_owned(), has_libc_version: name != asked }
 }
 
-/// The profile that was asked for.
+/// Returns the selected profile.
 pub(super) fn profile(selection: &Selection) -> &str {
     selection.profile.as_deref().unwrap_or("release")
 }
 
-/// The directory of a profile. Source: "Build cache" in The Cargo Book.
+/// Returns the directory of a profile. Source: "Build cache" in The Cargo Book.
 pub(super) fn profile_dir(profile: &str) -> &str {
     match profile {
         "dev" | "test" => "debug",
@@ -261,9 +262,9 @@ pub(super) fn profile_dir(profile: &str) -> &str {
     }
 }
 
-/// Asks rustc for its library directory; None if it cannot say.
+/// Returns rustc's library directory; None if rustc fails.
 pub(super) fn rustc_target_libdir(target: Option<&str>, environment: &Environment) -> Option<Utf8PathBuf> {
-    // Each failure means that the directory is not known; the library it would have had is then reported.
+    // On any failure the directory is unknown, and the library it would contain is reported as missing.
     let cargo = cargo(environment).ok()?;
     let config = config(&cargo, environment).ok()?;
     let rustc = match config.build.rustc {

@@ -1,6 +1,6 @@
-//! What cargo wrote beside a program: its sources (`.d`), and what build scripts told the linker.
+//! Files that cargo wrote beside a program: its sources (`.d`), and the output of build scripts.
 //!
-//! cargo keeps no promise on these files, so their absence is no error: it only means knowing less.
+//! cargo gives no guarantee for these files, so their absence is no error: it only means less information.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -11,9 +11,9 @@ use super::project::Project;
 use super::{LibraryDir, LibraryDirOrigin, files};
 use crate::error::Result;
 
-/// The first source, in sorted order, that is newer than the program.
+/// Returns the first source, in sorted order, that is newer than the program.
 ///
-/// `dep_info` is the `.d` file that cargo wrote beside the program. `base` is where its relative paths start.
+/// `dep_info` is the `.d` file that cargo wrote beside the program. Its relative paths start at `base`.
 pub(super) fn newer_source(
     dep_info: &Utf8Path,
     base: &Utf8Path,
@@ -29,7 +29,7 @@ pub(super) fn newer_source(
     Ok(None)
 }
 
-/// The prerequisites in a `.d` file: `output: source source...`, with `\ ` for a space within a path.
+/// Returns the prerequisites in a `.d` file: `output: source source...`, with `\ ` for a space within a path.
 ///
 /// Source: `output_depinfo` in cargo, which escapes nothing else.
 fn sources(text: &str) -> Vec<String> {
@@ -51,7 +51,7 @@ fn sources(text: &str) -> Vec<String> {
     sources
 }
 
-/// What one build script run told the linker.
+/// The linker arguments from one run of a build script.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BuildScriptRun {
     pub(super) package: String,
@@ -59,7 +59,7 @@ pub(super) struct BuildScriptRun {
     pub(super) link_search: Vec<String>,
 }
 
-/// Build script runs, and who told.
+/// The source of build script runs.
 #[derive(Debug)]
 pub(super) enum Runs {
     /// cargo's messages: exactly the runs of this build.
@@ -68,7 +68,7 @@ pub(super) enum Runs {
     Recorded(Vec<BuildScriptRun>),
 }
 
-/// The build script runs recorded under profile directories (of the build directory), the newest first.
+/// Returns the build script runs recorded under profile directories (of the build directory), the newest first.
 ///
 /// A profile directory may hold runs of older builds, so the newest comes first. Two layouts:
 /// `build/<package>-<hash>/output`, and `build/<package>/<hash>/run/stdout` (cargo's
@@ -99,14 +99,14 @@ fn build_script_run(
     let (Some(modified), Some(text)) = (files::modified(&output)?, files::text(&output)?) else {
         return Ok(None);
     };
-    // The directory may have been moved or mounted elsewhere since (containers, caches): cargo notes which
-    // OUT_DIR the script was told, and puts the present one in its place.
+    // The directory may have been moved or mounted elsewhere since (containers, caches): cargo records the OUT_DIR
+    // that the script got, and replaces it by the present one.
     let told = files::text(&directory.join(root_output))?;
     let out_dir = directory.join("out");
     let link_search = link_search(&text).into_iter().map(|(kind, path)| {
         let moved = told.as_deref().and_then(|told| Utf8Path::new(path).strip_prefix(told.trim_end()).ok());
         let path = match moved {
-            // Joining nothing would add a slash.
+            // Joining an empty path would add a slash.
             Some(rest) if rest.as_str().is_empty() => out_dir.clone(),
             Some(rest) => out_dir.join(rest),
             None => Utf8PathBuf::from(path),
@@ -117,7 +117,7 @@ fn build_script_run(
     Ok(Some((modified, output, run)))
 }
 
-/// `rustc-link-search` and the `-L` of `rustc-flags`, as kind and path, in what a build script printed.
+/// Returns `rustc-link-search` and the `-L` of `rustc-flags`, as kind and path, from a build script's output.
 fn link_search(text: &str) -> Vec<(Option<&str>, &str)> {
     let mut found = Vec::new();
     for line in text.lines() {
@@ -142,7 +142,7 @@ fn link_search(text: &str) -> Vec<(Option<&str>, &str)> {
     found
 }
 
-/// `KIND=PATH`, or a path alone, which may have a `=` of its own.
+/// Splits `KIND=PATH`, or a path alone, which may contain `=`.
 fn split_kind(value: &str) -> (Option<&str>, &str) {
     match value.split_once('=') {
         Some((kind @ ("native" | "dependency" | "crate" | "framework" | "all"), path)) => (Some(kind), path),
@@ -150,7 +150,7 @@ fn split_kind(value: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// The package of a build script run, from its output directory.
+/// Returns the package of a build script run, from its output directory.
 pub(super) fn package_of_out_dir(out_dir: &Utf8Path) -> String {
     let mut names = out_dir.ancestors().skip(1).filter_map(Utf8Path::file_name);
     let (inner, outer) = (names.next().unwrap_or_default(), names.next().unwrap_or_default());
@@ -162,7 +162,7 @@ pub(super) fn package_of_out_dir(out_dir: &Utf8Path) -> String {
     package.to_owned()
 }
 
-/// The directories that may hold libraries of a program built in these profile directories.
+/// Returns the directories that may hold libraries of a program built in these profile directories.
 ///
 /// First what `cargo run` puts on the library path, in its order: link-search directories inside the target or
 /// build directory, the profile's directory, its `deps`. Then the other link-search directories: cargo keeps
@@ -191,8 +191,8 @@ pub(super) fn library_dirs(
         }
     }
     if let Runs::Reported(_) = runs {
-        // cargo keeps them in a set of strings that begin with the kind, so this is its order. Records are
-        // better off with the newest first.
+        // cargo keeps them in a set of strings that begin with the kind, so this is its order. Records are used with
+        // the newest first.
         inside.sort_by_key(|(value, _)| *value);
     }
     let mut inside: Vec<LibraryDir> = inside.into_iter().map(|(_, dir)| dir).collect();
@@ -218,7 +218,7 @@ pub(super) struct ProfileDirs {
 }
 
 impl ProfileDirs {
-    /// Those of a target (None: the host's) and the directory name of a profile.
+    /// Returns the directories of a target (None: the host's) and the directory name of a profile.
     pub(super) fn new(project: &Project, target: Option<&str>, profile_dir: &str) -> Self {
         let within = |directory: &Utf8Path| match target {
             Some(target) => directory.join(target).join(profile_dir),

@@ -1,4 +1,4 @@
-//! Which programs the selection means; cargo's rules on what `cargo metadata` says. Touches nothing.
+//! Selects programs by cargo's rules from the output of `cargo metadata`, without any other input.
 
 use std::collections::BTreeSet;
 
@@ -17,13 +17,13 @@ pub(super) struct SelectedProgram {
     pub(super) name: String,
     pub(super) is_example: bool,
     pub(super) package_id: PackageId,
-    /// Whether a flag names it, so that it must be there.
+    /// Whether a flag names it; then it must exist.
     pub(super) named: bool,
     pub(super) required_features: Vec<String>,
     pub(super) manifest_dir: Utf8PathBuf,
 }
 
-/// The programs that the selection means, sorted by package and name; at least one.
+/// Returns the selected programs, sorted by package and name; at least one.
 pub(super) fn select(
     metadata: &Metadata,
     selection: &Selection,
@@ -64,7 +64,7 @@ pub(super) fn select(
         }) {
             let kind = kind(program.is_example);
             return Err(Error::new(format!(
-                "packages `{}` and `{}` both have {kind} `{}`, and cargo writes both to one path",
+                "packages `{}` and `{}` both have {kind} `{}`, and cargo writes both to the same path",
                 program.package, other.package, program.name
             ))
             .help(format!("select one package with `-p`, for example `-p {}`", program.package)));
@@ -77,7 +77,7 @@ fn same(a: &SelectedProgram, b: &SelectedProgram) -> bool {
     (&a.package_id, &a.name, a.is_example) == (&b.package_id, &b.name, b.is_example)
 }
 
-/// The binaries and runnable examples of a package.
+/// Returns the binaries and runnable examples of a package.
 fn programs(package: &Package) -> Vec<SelectedProgram> {
     let manifest_dir = package.manifest_path.parent().unwrap_or(Utf8Path::new("/"));
     let program = |target: &cargo_metadata::Target| {
@@ -108,7 +108,7 @@ fn select_packages<'a>(
         return Ok(members.into_iter().filter(|package| !excluded.contains(&package.id)).collect());
     }
     if !selection.exclude.is_empty() {
-        return Err(Error::new("`--exclude` is for use with `--workspace`")
+        return Err(Error::new("`--exclude` needs `--workspace`")
             .help("add `--workspace`, or select packages with `-p`"));
     }
     if !selection.packages.is_empty() {
@@ -116,10 +116,10 @@ fn select_packages<'a>(
         return Ok(members.into_iter().filter(|package| selected.contains(&package.id)).collect());
     }
     if metadata.workspace_default_members.is_available() {
-        // cargo has worked out what `cargo build` would take here: the current package, else `default-members`.
+        // cargo has resolved what `cargo build` would take here: the current package, else `default-members`.
         return Ok(metadata.workspace_default_packages());
     }
-    // cargo before 1.71 does not say: the package around the current directory, else all.
+    // cargo before 1.71 does not resolve it: it is the package around the current directory, else all.
     let around = |package: &&&Package| {
         package.manifest_path.parent().is_some_and(|directory| current_dir.starts_with(directory))
     };
@@ -127,7 +127,7 @@ fn select_packages<'a>(
     Ok(current.map_or(members.clone(), |package| vec![*package]))
 }
 
-/// The ids of the packages that the specs of `flag` mean; each spec matches at least one.
+/// Returns the ids of the packages that the specs of `flag` match; each spec matches at least one.
 fn packages_of<'a>(
     metadata: &Metadata,
     members: &[&'a Package],
@@ -160,7 +160,7 @@ fn packages_of<'a>(
     Ok(selected)
 }
 
-/// Whether a package spec (a name or glob, `name@version`, a package id) means this package.
+/// Whether a package spec (a name or glob, `name@version`, a package id) matches this package.
 fn is_meant(spec: &str, package: &Package) -> Result<bool> {
     if spec.contains("://") {
         let id = package.id.repr.as_str();
@@ -173,13 +173,13 @@ fn is_meant(spec: &str, package: &Package) -> Result<bool> {
         None => (spec, None),
     };
     let fits = |version: &str| {
-        // A version may be cut short: `1` or `1.2`.
+        // A version may be shortened: `1` or `1.2`.
         format!("{}.", package.version).starts_with(&format!("{version}."))
     };
     Ok(Pattern::new(name)?.matches(package.name.as_str()) && version.is_none_or(fits))
 }
 
-/// A name or, with `*`, `?` or `[`, a glob.
+/// Parses a name or, with `*`, `?` or `[`, a glob.
 enum Pattern<'a> {
     Name(&'a str),
     Glob(GlobMatcher),
@@ -215,7 +215,7 @@ fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_examp
     let kind = kind(is_example);
     let error = Error::new(format!("no {kind} `{wanted}` in {}{}", named(packages), listing(metadata)));
 
-    // In a package that was not selected, as a program of the other kind, or under a name like it.
+    // The program may be in a package that was not selected, of the other kind, or under a similar name.
     if let Some(other) = there_is.iter().find(|other| other.name == wanted && other.is_example == is_example)
     {
         return error.help(format!("select its package: `-p {} {flag} {wanted}`", other.package));
@@ -243,13 +243,13 @@ fn no_binary(metadata: &Metadata, packages: &[&Package]) -> Error {
 fn named(packages: &[&Package]) -> String {
     let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     match names.len() {
-        0 => "no package at all".to_owned(),
+        0 => "no package".to_owned(),
         1 => format!("package {}", list(&names)),
         _ => format!("packages {}", list(&names)),
     }
 }
 
-/// One line for each package that has programs: what the user can select.
+/// Lists the programs that can be selected, one line for each package.
 fn listing(metadata: &Metadata) -> String {
     let mut lines = BTreeSet::new();
     for package in metadata.workspace_packages() {

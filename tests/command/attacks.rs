@@ -243,7 +243,7 @@ fn metadata_of_any_form_is_answered() {
     {
         check(what, text)
             .exits(101)
-            .says(&["`metadata.json` is not what `cargo metadata` prints\n", "help: "]);
+            .says(&["`metadata.json` is not the output of `cargo metadata`\n", "help: "]);
     }
     // Each value replaced by values of other types and forms.
     let mut paths = Vec::new();

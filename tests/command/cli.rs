@@ -50,7 +50,7 @@ fn no_binary_built_and_binaries_of_other_systems() {
         "",
         &[
             "error: `orders` is not built\n",
-            "looked at target/release/orders\n",
+            "tried target/release/orders\n",
             "help: run `cargo build --release",
         ],
     );

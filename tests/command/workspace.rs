@@ -224,7 +224,7 @@ fn metadata_from_a_file_takes_the_place_of_cargo() {
     fixture.check_error(from("none.json"), &["`none.json`, for `--metadata-path`, does not exist", help]);
     fixture.file("metadata.json", "{}");
     let error = find(&from("metadata.json"), &fixture.environment).unwrap_err();
-    assert_eq!(error.to_string(), "`metadata.json` is not what `cargo metadata` prints");
+    assert_eq!(error.to_string(), "`metadata.json` is not the output of `cargo metadata`");
 }
 
 #[test]
@@ -356,8 +356,8 @@ fn the_only_target_on_disk_is_meant_and_several_are_a_question() {
             "  target/release/orders",
             "  target/aarch64-unknown-linux-gnu/release/orders",
             "  target/x86_64-unknown-linux-gnu/release/orders",
-            "help: say which with `--target`, for example `--target aarch64-unknown-linux-gnu`, \
-             or build the one that is meant with `--build`",
+            "help: choose one with `--target`, for example `--target aarch64-unknown-linux-gnu`, \
+             or build the right one with `--build`",
         ],
     );
 }
@@ -433,11 +433,11 @@ fn a_program_that_is_not_built_shows_the_paths_and_the_command() {
         targets(&["x86_64-unknown-linux-gnu.2.34"]),
         &[
             "`orders` is not built",
-            "  looked at target/x86_64-unknown-linux-gnu/release/orders",
-            "  looked at target/lambda/orders/bootstrap",
-            "  looked at target/lambda/extensions/orders",
-            "  there is target/debug/orders, of another profile or target",
-            "  there is target/lambda/orders/bootstrap.zip: \
+            "  tried target/x86_64-unknown-linux-gnu/release/orders",
+            "  tried target/lambda/orders/bootstrap",
+            "  tried target/lambda/extensions/orders",
+            "  found target/debug/orders, for another profile or target",
+            "  found target/lambda/orders/bootstrap.zip: \
              `cargo lambda-bundle verify target/lambda/orders/bootstrap.zip` checks a ZIP",
             "help: run `cargo zigbuild --release --target x86_64-unknown-linux-gnu.2.34 -p orders --bin orders`",
         ],
@@ -454,10 +454,10 @@ fn each_selected_program_must_be_built() {
         Selection { locked: true, ..all() },
         &[
             "`a` is not built",
-            "  looked at target/release/a",
-            "  looked at target/*/release/a",
-            "  looked at target/lambda/a/bootstrap",
-            "  looked at target/lambda/extensions/a",
+            "  tried target/release/a",
+            "  tried target/*/release/a",
+            "  tried target/lambda/a/bootstrap",
+            "  tried target/lambda/extensions/a",
             "help: run `cargo build --release -p a --bin a --locked`",
         ],
     );
@@ -541,10 +541,7 @@ fn a_selection_without_a_match_lists_what_there_is() {
     );
     fixture.check_error(
         Selection { exclude: strings(&["a"]), ..all() },
-        &[
-            "`--exclude` is for use with `--workspace`",
-            "help: add `--workspace`, or select packages with `-p`",
-        ],
+        &["`--exclude` needs `--workspace`", "help: add `--workspace`, or select packages with `-p`"],
     );
 }
 
@@ -564,7 +561,7 @@ fn two_packages_with_one_binary_name_are_a_question() {
     fixture.check_error(
         all(),
         &[
-            "packages `a` and `b` both have binary `a`, and cargo writes both to one path",
+            "packages `a` and `b` both have binary `a`, and cargo writes both to the same path",
             "help: select one package with `-p`, for example `-p a`",
         ],
     );
