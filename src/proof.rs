@@ -1,7 +1,7 @@
-//! What an archive's programs and libraries come to on Lambda, read from the archive alone.
+//! Proves from an archive alone that its programs and libraries load on Lambda.
 //!
-//! The main program is walked as it would start. Every other ELF file that it does not load is walked by itself:
-//! a program as it would start, a library as the main program would open it.
+//! The main program is walked as it would start. Every other ELF file that it does not load is walked by itself: a
+//! program as it would start, a library as the main program would open it.
 
 mod archive;
 mod attached;
@@ -30,45 +30,45 @@ use self::unpacked::{LayerFile, bytes_of, facts_of, locked_directories};
 pub use self::attached::Attached;
 pub use self::unpacked::{UnpackedFile, layer_files, own_members};
 
-/// A program or library of an archive, and how it starts.
+/// A program or library of an archive that is walked by itself.
 pub struct EntryPoint {
-    /// Its name in the archive.
+    /// The name in the archive.
     pub name: String,
-    /// Its path on Lambda, links followed: `$ORIGIN` is where the file is.
+    /// The path on Lambda, links followed: `$ORIGIN` is the directory of the file.
     path: String,
-    /// What its file says.
+    /// The facts of its file.
     pub facts: Arc<ElfFacts>,
 }
 
-/// The archive as Lambda unpacks it, its main program found.
+/// An archive as Lambda unpacks it, with its main program.
 pub struct Unpacked<'a> {
     read: &'a ReadArchive<UnpackedFile>,
     kind: BundleKind,
     /// Whether the runtime starts a `bootstrap`.
     starts_bootstrap: bool,
     members: Vec<Member>,
-    /// The members, and the archive's directories, as the kernel meets them.
+    /// The members, and the archive's directories, as the kernel sees them.
     files: MemoryFiles,
     attached: &'a Attached,
     /// The main program: `bootstrap`, else the first extension or program.
     pub main: Option<EntryPoint>,
-    /// What is wrong with the archive itself.
+    /// Findings about the archive itself.
     pub findings: Vec<Finding>,
 }
 
-/// What a written archive is held to.
+/// What a written archive must fulfil.
 pub struct Expected<'a> {
-    /// What it is.
+    /// The kind of the bundle.
     pub kind: BundleKind,
-    /// Where its programs will run.
+    /// The runtime it is for.
     pub lambda: &'a LambdaWorld,
-    /// Names opened at run time.
+    /// Names that are opened at run time.
     pub libs: &'a [String],
     /// The layers that are attached to it.
     pub attached: &'a Attached,
 }
 
-/// Holds an archive that was read to what is expected of it: the first error, if there is one.
+/// Proves an archive that was read: returns the first error, if there is one.
 pub fn prove(path: &str, read: &ReadArchive<UnpackedFile>, expected: &Expected) -> Option<Finding> {
     let runtime = &expected.lambda.baseline.runtime;
     let unpacked = Unpacked::new(read, path, expected.kind, runtime, expected.attached);
@@ -76,7 +76,7 @@ pub fn prove(path: &str, read: &ReadArchive<UnpackedFile>, expected: &Expected) 
     findings.into_iter().chain(unpacked.findings).find(|finding| finding.severity == Severity::Error)
 }
 
-/// What an archive is by its names: extensions have a directory of their own.
+/// Returns the kind of an archive by its names: extensions have a directory of their own.
 pub fn kind_of(read: &ReadArchive<UnpackedFile>) -> BundleKind {
     let has = |start: &str| read.entries.iter().any(|entry| entry.name.starts_with(start));
     if !read.entries.iter().any(|entry| entry.name == BOOTSTRAP) && has("extensions/") {
@@ -86,7 +86,7 @@ pub fn kind_of(read: &ReadArchive<UnpackedFile>) -> BundleKind {
     }
 }
 
-/// Interpreters of scripts that are on every runtime: bash, under both its names.
+/// Interpreters of scripts that every runtime has: bash, under both its names.
 ///
 /// Source: the tools of AL1, AL2 and AL2023 roots; runtimes written in bash run on all of them.
 const SHELLS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash"];
@@ -96,12 +96,12 @@ struct Proved {
     with_lints: bool,
     findings: Findings,
     libraries: Vec<Library>,
-    /// The paths of all that is loaded.
+    /// The paths of everything that is loaded.
     loaded: BTreeSet<String>,
 }
 
 impl<'a> Unpacked<'a> {
-    /// Looks at what was read from `path`, which is for the runtime of this name.
+    /// Examines the archive that was read from `path`, for the runtime of this name.
     pub fn new(
         read: &'a ReadArchive<UnpackedFile>,
         path: &str,
@@ -127,14 +127,14 @@ impl<'a> Unpacked<'a> {
         unpacked
     }
 
-    /// The archive's entry that the kernel comes to by this name.
+    /// Returns the archive's entry that the kernel finds under this name, links followed.
     fn entry(&self, name: &str) -> Option<&'a ReadEntry<UnpackedFile>> {
         let path = self.files.real_path(&self.path(name)).ok()?;
         let name = path.strip_prefix(&format!("{}/", self.kind.root()))?;
         self.read.entries.iter().find(|entry| entry.name == name && entry.kind == Kind::File)
     }
 
-    /// What `bootstrap` is, where it is a link to a file of a layer, or one that leads nowhere.
+    /// Finds the main program if `bootstrap` is a link to a layer's file, and reports a link that leads nowhere.
     fn linked_main(&mut self, target: &str) {
         let lost = |code: Code, why: &str, help: &str| {
             let message = format!("`bootstrap` is a link to `{target}`, which cannot be started: {why}");
@@ -159,7 +159,7 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// A file of a layer that `bootstrap` is a link to.
+    /// Takes a layer's file, to which `bootstrap` is a link, as the main program.
     fn layer_main(&mut self, path: &str, file: &LayerFile) {
         self.findings.extend(not_executable(path, wanted_mode(&file.facts), file.mode));
         match &file.facts {
@@ -175,7 +175,7 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// A script that is the `bootstrap`.
+    /// Handles a script as the `bootstrap`.
     fn script_main(&mut self, script: &[u8]) {
         self.findings.extend(self.script_interpreter(script));
         self.main = self.first_program();
@@ -187,7 +187,7 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// Directories that Lambda's user may not enter, with programs or libraries in them.
+    /// Reports directories with programs or libraries that Lambda's user may not enter.
     fn check_directories(&mut self) {
         let main = self.main.as_ref().map(|main| self.name(&main.path).to_owned());
         let locked = locked_directories(self.read);
@@ -253,7 +253,7 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// Lambda starts each file that stands in `extensions/` of a layer.
+    /// Checks the files in `extensions/` of a layer: Lambda starts each of them.
     fn check_extensions(&mut self) {
         let mut findings = Vec::new();
         for name in self.extensions() {
@@ -261,7 +261,7 @@ impl<'a> Unpacked<'a> {
                 Some(Ok(facts)) => {
                     findings.extend(no_program(&facts).map(|what| cannot_start(name, what)));
                 }
-                // What a script starts is not known; that it may be started is.
+                // The programs that a script starts are unknown, but its mode can be checked.
                 Some(Err(ElfError::NotElf(OtherFormat::Script))) => {
                     findings.extend(self.mode_finding(name));
                 }
@@ -272,7 +272,7 @@ impl<'a> Unpacked<'a> {
         self.findings.extend(findings);
     }
 
-    /// The names of what Lambda starts as an extension.
+    /// Returns the names of the files that Lambda starts as extensions.
     fn extensions(&self) -> impl Iterator<Item = &str> {
         let is_started = |name: &&str| {
             name.strip_prefix("extensions/").is_some_and(|file| !file.is_empty() && !file.contains('/'))
@@ -280,7 +280,7 @@ impl<'a> Unpacked<'a> {
         self.names().filter(is_started).filter(|_| self.kind != BundleKind::Function)
     }
 
-    /// The architecture of the first file beside the main program.
+    /// Returns the architecture of the first file other than the main program.
     pub fn arch_of_others(&self) -> Option<Arch> {
         self.others(&BTreeSet::new()).first()?.facts.arch()
     }
@@ -289,7 +289,7 @@ impl<'a> Unpacked<'a> {
         self.read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.name.as_str())
     }
 
-    /// The first program; extensions before others.
+    /// Returns the first program; extensions come before others.
     fn first_program(&self) -> Option<EntryPoint> {
         let mut roots = self.others(&BTreeSet::new());
         roots.retain(|root| root.facts.linkage() != Linkage::SharedLibrary);
@@ -297,11 +297,11 @@ impl<'a> Unpacked<'a> {
         roots.into_iter().next()
     }
 
-    /// A finding if the interpreter that a script's first line names is not there, or may not be.
+    /// Returns a finding if the interpreter in a script's first line does not exist, or may not.
     fn script_interpreter(&self, script: &[u8]) -> Option<Finding> {
         let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let line = String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or_default());
-        // The kernel skips blanks in front of the path, and takes the rest of the line as one argument.
+        // The kernel skips blanks before the path, and takes the rest of the line as one argument.
         let line = line.trim_start_matches([' ', '\t']);
         let path = line.split([' ', '\t']).next().unwrap_or_default();
         if SHELLS.contains(&path) {
@@ -333,20 +333,20 @@ impl<'a> Unpacked<'a> {
         format!("{}/{name}", self.kind.root())
     }
 
-    /// A program or library of this name.
+    /// Describes a program or library of this name.
     fn root(&self, name: &str, facts: Arc<ElfFacts>) -> EntryPoint {
         let path = self.path(name);
         let path = self.files.real_path(&path).unwrap_or(path);
         EntryPoint { name: name.to_owned(), path, facts }
     }
 
-    /// A finding if Lambda may not execute an entry.
+    /// Returns a finding if Lambda may not execute an entry.
     fn mode_finding(&self, name: &str) -> Option<Finding> {
         let entry = self.entry(name)?;
         not_executable(name, wanted_mode(&facts_of(entry)), entry.mode)
     }
 
-    /// The bytes of the archive's file at a path on Lambda, where they were kept.
+    /// Returns the bytes of the archive's file at a path on Lambda, if they were kept.
     fn bytes(&self, path: &str) -> &'a [u8] {
         self.entry(self.name(path)).map_or(&[][..], bytes_of)
     }
@@ -355,17 +355,17 @@ impl<'a> Unpacked<'a> {
         path.strip_prefix(self.kind.root()).map_or(path, |rest| rest.trim_start_matches('/'))
     }
 
-    /// The files that the kernel executes to start a program.
+    /// Returns the files that the kernel executes to start a program.
     fn executed(&self, root: &EntryPoint) -> Vec<String> {
         let mut names = vec![root.name.clone()];
-        // A relative one starts at the current directory.
+        // A relative path starts at the current directory.
         names.extend(
             root.facts.interpreter.as_deref().map(|path| self.name(path).trim_start_matches("./").to_owned()),
         );
         names
     }
 
-    /// The ELF files beside the main program that it does not load, sorted by name.
+    /// Returns the ELF files that the main program does not load, sorted by name.
     fn others(&self, loaded: &BTreeSet<String>) -> Vec<EntryPoint> {
         let main = self.main.as_ref().map(|main| main.path.as_str());
         let mut roots: Vec<EntryPoint> = self
@@ -377,7 +377,7 @@ impl<'a> Unpacked<'a> {
                 MemberContent::Object(facts) => Some((self.name(&member.path), facts)),
                 MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
             })
-            // An object file is data to everyone but a linker.
+            // Only a linker reads object files; to everything else they are data.
             .filter(|(_, facts)| !matches!(facts.object_type, ObjectType::Other(_)))
             .map(|(name, facts)| self.root(name, facts.clone()))
             .collect();
@@ -385,7 +385,7 @@ impl<'a> Unpacked<'a> {
         roots
     }
 
-    /// Walks and audits all of it; the findings, and the libraries that are loaded. With the lints, if asked.
+    /// Walks and audits the whole archive. Returns the findings and the loaded libraries; with the lints, if asked.
     pub fn prove(
         &self,
         lambda: &LambdaWorld,
@@ -397,9 +397,9 @@ impl<'a> Unpacked<'a> {
             self.prove_one(main, lambda, libs, &mut proved);
         }
         let mut others = self.others(&proved.loaded);
-        // A library that a program loads is looked at with it.
+        // A library that a program loads is audited with that program.
         others.sort_by_key(|root| root.facts.linkage() == Linkage::SharedLibrary);
-        // A library of another machine under the name of one that is loaded was passed over by the loader.
+        // The loader skipped a library for another machine that has the name of a loaded one.
         let names: BTreeSet<String> =
             proved.loaded.iter().map(|path| paths::file_name(path).to_owned()).collect();
         let is_passed_over = |root: &EntryPoint| {
@@ -454,7 +454,7 @@ impl<'a> Unpacked<'a> {
             None => root.facts.clone(),
         };
         let mut walks = lambda.walks(&root.path, &facts, libs, &self.members);
-        // Who opens a plugin brings the symbols that it leaves open.
+        // The program that opens a plugin brings the symbols that the plugin leaves open.
         if !is_library {
             lambda.check_symbols(&mut walks, &BTreeMap::new());
         }
@@ -462,8 +462,8 @@ impl<'a> Unpacked<'a> {
     }
 }
 
-/// The lints' findings about the program at a path on Lambda, and the archive's libraries, of which `bytes` has
-/// the content by their paths.
+/// Runs the lints on the program at a path on Lambda and on the archive's libraries; `bytes` has their contents by
+/// path.
 fn lint_archive<'a>(
     subject: &Subject,
     walks: &[Walked],

@@ -8,13 +8,13 @@ use crate::audit::{Code, Finding};
 use crate::elf::{ElfError, ElfFacts, Linkage, ObjectType};
 use crate::paths;
 
-/// What others must be allowed to do with a file that is started: a script is read, too, by its interpreter; an
-/// ELF file is read by the kernel.
+/// Returns the mode bits that others need to start a file: its interpreter also reads a script, while the kernel
+/// reads an ELF file.
 pub(super) fn wanted_mode(facts: &std::result::Result<Arc<ElfFacts>, ElfError>) -> u32 {
     if facts.is_ok() { 0o001 } else { 0o005 }
 }
 
-/// A finding if Lambda may not start a file of this mode; the kernel says EACCES then.
+/// Returns a finding if Lambda may not start a file of this mode; the kernel then returns EACCES.
 pub(super) fn not_executable(name: &str, wanted: u32, mode: Option<u32>) -> Option<Finding> {
     let message = match mode {
         Some(mode) if mode & wanted == wanted => return None,
@@ -29,12 +29,12 @@ pub(super) fn not_executable(name: &str, wanted: u32, mode: Option<u32>) -> Opti
     )))
 }
 
-/// What an ELF file is that the kernel does not start, or that dies at once.
+/// Returns why the kernel cannot start this ELF file as a program, or why it would crash at once.
 pub(super) fn no_program(facts: &ElfFacts) -> Option<&'static str> {
     match facts.object_type {
         ObjectType::Other(1) => Some("it is an object file, not a program"),
         ObjectType::Other(_) => Some("it is an ELF file, but not a program"),
-        // Of another machine no more is known than its header.
+        // Of a file for another machine only the header was parsed.
         _ if facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
             Some("it is a shared library, not a program")
         }
@@ -54,7 +54,7 @@ pub(super) fn bootstrap_missing(path: &str, read: &ReadArchive<UnpackedFile>) ->
     match files.find(is_elsewhere) {
         Some(entry) => finding.help(format!("put `{}` at the root of the archive", entry.name)),
         None => finding.help(
-            "name the program `bootstrap`, or let `cargo lambda-bundle` write the archive; if it is a layer, say `--kind layer`",
+            "name the program `bootstrap`, or let `cargo lambda-bundle` write the archive; for a layer, use `--kind layer`",
         ),
     }
 }

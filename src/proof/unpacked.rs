@@ -1,4 +1,4 @@
-//! An archive's files as they stand where Lambda unpacks it.
+//! An archive's files as Lambda unpacks them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use crate::lambda::{Member, MemberContent};
 use crate::layout::BundleKind;
 use crate::world::Opened;
 
-/// What was seen of a file in an archive.
+/// A parsed file of an archive.
 pub struct UnpackedFile {
-    /// What it says as an ELF file.
+    /// The facts of the file, if it is an ELF file.
     pub facts: std::result::Result<Arc<ElfFacts>, ElfError>,
-    /// Its bytes, where they are kept.
+    /// The bytes, if they are kept.
     pub bytes: Option<Vec<u8>>,
 }
 
 impl UnpackedFile {
-    /// Looks at a file; its bytes are kept if asked, and where it is no ELF file and its text may matter.
+    /// Parses a file. Its bytes are kept on request, and if it is no ELF file but its text may matter.
     pub fn new(name: &str, bytes: Vec<u8>, keep: bool) -> UnpackedFile {
         let facts = elf::parse(&bytes).map(Arc::new);
         let may_be_script = facts.is_err() && name == BOOTSTRAP;
         UnpackedFile { facts, bytes: (keep || may_be_script).then_some(bytes) }
     }
 
-    /// Looks at a file of a layer, to which a `bootstrap` may be a link.
+    /// Parses a file of a layer, to which a `bootstrap` may be a link.
     pub fn of_layer(bytes: Vec<u8>) -> UnpackedFile {
         let is_script = bytes.starts_with(b"#!");
         UnpackedFile { facts: elf::parse(&bytes).map(Arc::new), bytes: is_script.then_some(bytes) }
     }
 }
 
-/// A layer's file as the kernel starts it: what it is, whether it may be, and the text of a script.
+/// A layer's file as the kernel starts it: its facts, its mode, and the text of a script.
 #[derive(Clone)]
 pub struct LayerFile {
     pub(super) facts: std::result::Result<Arc<ElfFacts>, ElfError>,
@@ -40,7 +40,7 @@ pub struct LayerFile {
     pub(super) script: Arc<[u8]>,
 }
 
-/// An archive's files as the loader will meet them where Lambda unpacks it.
+/// Returns an archive's files as the loader finds them where Lambda unpacks the archive.
 pub fn own_members(read: &ReadArchive<UnpackedFile>, kind: BundleKind) -> Vec<Member> {
     let locked = locked_directories(read);
     let is_locked = |name: &str| {
@@ -61,7 +61,7 @@ pub fn own_members(read: &ReadArchive<UnpackedFile>, kind: BundleKind) -> Vec<Me
     read.entries.iter().filter_map(member).collect()
 }
 
-/// A layer's files as the kernel starts them, by their paths on Lambda.
+/// Returns a layer's files as the kernel starts them, by their paths on Lambda.
 pub fn layer_files(read: &ReadArchive<UnpackedFile>) -> impl Iterator<Item = (String, LayerFile)> {
     read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| {
         let file = LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() };
@@ -69,7 +69,7 @@ pub fn layer_files(read: &ReadArchive<UnpackedFile>) -> impl Iterator<Item = (St
     })
 }
 
-/// The bytes of an entry, where they were kept.
+/// Returns the bytes of an entry, if they were kept.
 pub fn bytes_of(entry: &ReadEntry<UnpackedFile>) -> &[u8] {
     entry.content.as_ref().and_then(|seen| seen.bytes.as_deref()).unwrap_or_default()
 }
@@ -81,16 +81,16 @@ pub(super) fn facts_of(entry: &ReadEntry<UnpackedFile>) -> std::result::Result<A
     }
 }
 
-/// Lambda runs functions as a user of its own: what only the owner may read is not there for it.
+/// Whether Lambda's user may read an entry: functions run as a user of their own, so owner permissions do not count.
 ///
-/// Mode 0 is what tools leave that write none.
+/// Mode 0 means that the tool wrote no mode.
 pub(super) fn is_readable(entry: &ReadEntry<UnpackedFile>) -> bool {
     entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
 }
 
-/// The archive's directories that Lambda's user may not enter, with their modes.
+/// Returns the archive's directories that Lambda's user may not enter, with their modes.
 ///
-/// Mode 0 is what tools leave that write none.
+/// Mode 0 means that the tool wrote no mode.
 pub(super) fn locked_directories(read: &ReadArchive<UnpackedFile>) -> BTreeMap<&str, u32> {
     let directories = read.entries.iter().filter(|entry| entry.kind == Kind::Directory);
     let locked = directories.filter_map(|entry| Some((entry.name.as_str(), entry.mode?)));
