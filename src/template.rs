@@ -1,8 +1,8 @@
-//! What a deployment template says of its functions: SAM and CloudFormation (YAML or JSON), what CDK synthesises, and
-//! what `terraform show -json` prints of a plan or a state.
+//! The functions of a deployment template: SAM and CloudFormation (YAML or JSON), the output of CDK, and the output
+//! of `terraform show -json` for a plan or a state.
 //!
-//! A template is not evaluated. Of references only those to parameters with a `Default` are followed; what is left is
-//! [`TemplateSetting::Unknown`], with the text that stands there. Nothing is guessed.
+//! A template is not evaluated. Only references to parameters with a `Default` are followed; any other value is
+//! [`TemplateSetting::Unknown`], with its expression. Nothing is guessed.
 
 use serde_json::{Map, Value};
 
@@ -16,13 +16,13 @@ pub use compare::{Zip, compare};
 /// One function of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
-    /// Its logical name, or its address in Terraform.
+    /// The logical name, or the address in Terraform.
     pub name: String,
     /// The local file or directory with its code, relative to the template.
     pub code: TemplateSetting,
     /// The runtime's name.
     pub runtime: TemplateSetting,
-    /// `x86_64` or `arm64`, if the template is right.
+    /// The architecture: `x86_64` or `arm64`, if the template is right.
     pub architecture: TemplateSetting,
     /// Lambda's `CodeSha256` of the ZIP that a Terraform plan was made with.
     pub code_sha256: Option<String>,
@@ -31,16 +31,16 @@ pub struct Function {
 /// A value of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateSetting {
-    /// It stands there.
+    /// The value in the template.
     Known(String),
-    /// It does not, and this is what Lambda takes then, or the default of the parameter that does.
+    /// The template has no value: this is Lambda's default, or the default of the parameter it refers to.
     Default(String),
-    /// It cannot be told: why, or the expression.
+    /// The value is unknown; this is the reason, or the expression.
     Unknown(String),
 }
 
 impl TemplateSetting {
-    /// The value, if it can be told.
+    /// Returns the value, if it is known.
     pub fn value(&self) -> Option<&str> {
         match self {
             TemplateSetting::Known(value) | TemplateSetting::Default(value) => Some(value),
@@ -52,13 +52,13 @@ impl TemplateSetting {
 /// Lambda's own default. Source: `Architectures` in the CloudFormation reference of AWS::Lambda::Function.
 const DEFAULT_ARCHITECTURE: &str = "x86_64";
 
-/// The functions of a template whose code is a ZIP; those in images are left out.
+/// Returns the functions of a template whose code is a ZIP; those in images are left out.
 ///
 /// `assets` is the list of assets that CDK writes beside a stack's template, `<stack>.assets.json`.
 ///
 /// # Errors
 ///
-/// Text that is neither JSON nor YAML, or no template.
+/// If the text is neither JSON nor YAML, or no template.
 pub fn functions(text: &str, assets: Option<&str>) -> Result<Vec<Function>> {
     let value: Value = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| Error::new("it is not JSON").because(error))?
@@ -123,14 +123,14 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
     functions
 }
 
-/// Where CDK put a function's code, beside the template.
+/// Returns the path of a function's code that CDK recorded in the template.
 fn asset(resource: &Value) -> Option<&str> {
     let metadata = &resource["Metadata"];
     let of_code = metadata["aws:asset:property"].as_str().is_none_or(|property| property == "Code");
     metadata["aws:asset:path"].as_str().filter(|_| of_code)
 }
 
-/// The same by the list of assets, which has the key in S3 that a file will have.
+/// Returns the same from the list of assets, which has the S3 key of each file.
 fn asset_of_key<'a>(assets: &'a Value, key: &str) -> Option<&'a str> {
     let files = assets["files"].as_object()?.values();
     let goes_to = |file: &&Value| {
@@ -155,7 +155,7 @@ fn local_code(code: &Value, parameters: &Map<String, Value>) -> TemplateSetting 
     }
 }
 
-/// A value, with references to parameters that have a default followed.
+/// Reads a value; references to parameters with a default are followed.
 fn resolve(value: &Value, parameters: &Map<String, Value>) -> TemplateSetting {
     if let Some(text) = scalar(value) {
         return TemplateSetting::Known(text);
@@ -180,7 +180,7 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// `Fn::Sub`: `${Name}` is replaced, `${!Name}` is the text `${Name}`.
+/// Evaluates `Fn::Sub`: `${Name}` is replaced, `${!Name}` is the text `${Name}`.
 fn substitute(text: &str, value: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut result = String::new();
     let mut rest = text;
@@ -196,7 +196,7 @@ fn substitute(text: &str, value: impl Fn(&str) -> Option<String>) -> Option<Stri
     Some(result + rest)
 }
 
-/// An expression as a person writes it in YAML.
+/// Formats an expression as in YAML.
 fn shown(value: &Value) -> String {
     let single = value.as_object().filter(|object| object.len() == 1).and_then(|object| object.iter().next());
     match single {
@@ -208,7 +208,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// `planned_values` of a plan, `values` of a state.
+/// Reads `planned_values` of a plan, or `values` of a state.
 fn terraform(document: &Value) -> Vec<Function> {
     let (values, is_plan) = match document.get("planned_values") {
         Some(planned) => (planned, true),
@@ -233,7 +233,7 @@ fn terraform(document: &Value) -> Vec<Function> {
                 code: setting(&values["filename"], "filename"),
                 runtime: setting(&values["runtime"], "runtime"),
                 architecture: setting(&values["architectures"][0], "architectures"),
-                // A state tells of the last deployment, which this one may replace.
+                // In a state file the hash is the previous deployment's.
                 code_sha256: values["source_code_hash"].as_str().filter(|_| is_plan).map(str::to_owned),
             });
         }
@@ -247,7 +247,7 @@ mod tests {
 
     const PARAMETERS: &str = "Parameters: {Arch: {Type: String, Default: arm64}, Open: {Type: String}}\n";
 
-    /// Name, code, runtime, architecture; a default in parentheses, what is not known in angle brackets.
+    /// Checks name, code, runtime, architecture; a default is in parentheses, an unknown value in angle brackets.
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         check_with(text, None, expected);

@@ -1,28 +1,28 @@
-//! What a template says of functions, beside the ZIP that is their code.
+//! Compares a template's functions with the ZIP that is their code.
 
 use super::{Function, TemplateSetting};
 use crate::audit::{Code, Finding};
 use crate::baseline::{self, DEFAULT_RUNTIME};
 use crate::elf::Arch;
 
-/// A ZIP that was read.
+/// The facts of a ZIP.
 pub struct Zip<'a> {
-    /// Where it is.
+    /// The path of the ZIP.
     pub path: &'a str,
-    /// Its program.
+    /// The name of its program.
     pub program: &'a str,
-    /// The program's architecture, if it has one of Lambda's.
+    /// The program's architecture, if Lambda offers it.
     pub arch: Option<Arch>,
-    /// The runtime that it is proved for, if that is one of Lambda's.
+    /// The runtime that it was proved for, if that is one of Lambda's.
     pub runtime: Option<&'a str>,
-    /// Its CodeSha256.
+    /// The `CodeSha256` of the ZIP.
     pub code_sha256: &'a str,
 }
 
-/// What the template at `template` says of the functions of a ZIP and the ZIP does not, and what cannot be told.
+/// Reports differences between the template at `template` and a ZIP, and values that are unknown.
 pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Finding> {
     if functions.is_empty() {
-        let message = format!("no function of `{template}` can be told to have the code `{}`", zip.path);
+        let message = format!("no function of `{template}` is known to have the code `{}`", zip.path);
         let finding = Finding::new(Code::TemplateUnknown, zip.program, message);
         return vec![finding.help("compare the template with the archive by hand")];
     }
@@ -33,7 +33,7 @@ pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Findin
         findings.extend(runtime(&function.runtime, &of, zip));
         if function.code_sha256.as_ref().is_some_and(|planned| planned != zip.code_sha256) {
             let message =
-                format!("`{}` is not the ZIP that {of} was planned with: its hash is another", zip.path);
+                format!("`{}` is not the ZIP that {of} was planned with: the hash differs", zip.path);
             findings.push(mismatch(zip, message, "run `terraform plan` again".to_owned()));
         }
     }
@@ -73,7 +73,7 @@ fn runtime(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
     Some(mismatch(
         zip,
         format!("{of} has the runtime {wanted}, and `{}` was verified for {runtime}", zip.path),
-        format!("set the function's runtime to {runtime}, or say `--runtime {wanted}`"),
+        format!("set the function's runtime to {runtime}, or use `--runtime {wanted}`"),
     ))
 }
 

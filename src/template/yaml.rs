@@ -1,8 +1,8 @@
-//! YAML to the JSON that CloudFormation makes of it: `!Ref X` is `{"Ref": "X"}`, `!Sub x` is `{"Fn::Sub": "x"}`.
+//! Converts YAML to CloudFormation's JSON: `!Ref X` is `{"Ref": "X"}`, `!Sub x` is `{"Fn::Sub": "x"}`.
 //!
-//! Every scalar is text, since of a template only texts count here; an empty plain one is null. Of several documents
-//! the first counts, of several values for one key the last. Aliases stand for copies: there is a limit to what they
-//! add up to, and to how deep a document may go.
+//! Every scalar is text, since only texts matter in a template; an empty plain one is null. The first of several
+//! documents counts, and the last of several values for one key. Aliases are copied; the number of values and the
+//! depth of a document are limited.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 /// More values than any real template has; CloudFormation takes 1 MB of text.
 const MAX_VALUES: usize = 1 << 18;
 
-/// As deep as serde_json goes.
+/// The same depth as serde_json's limit.
 const MAX_DEPTH: usize = 128;
 
-/// A list or a mapping that is not yet at its end.
+/// A list or a mapping that is being read.
 struct Open {
     anchor: usize,
     function: Option<String>,
@@ -26,15 +26,15 @@ struct Open {
 
 enum YamlContent {
     List(Vec<Value>),
-    /// With the key whose value comes next.
+    /// The mapping, and the key whose value comes next.
     Mapping(Map<String, Value>, Option<String>),
 }
 
-/// The first document; null if there is none.
+/// Parses the first document; null if there is none.
 ///
 /// # Errors
 ///
-/// Text that is not YAML, with the place, and what is beyond the limits.
+/// If the text is not YAML, with the position, or exceeds the limits.
 pub(super) fn parse(text: &str) -> Result<Value> {
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: BTreeMap<usize, (Value, usize)> = BTreeMap::new();
@@ -89,7 +89,7 @@ pub(super) fn parse(text: &str) -> Result<Value> {
             None => return Ok(value),
             Some(YamlContent::List(items)) => items.push(value),
             Some(YamlContent::Mapping(entries, key)) => match key.take() {
-                // A key that is no text is none that counts.
+                // A key that is no text is ignored.
                 None => *key = Some(value.as_str().unwrap_or_default().to_owned()),
                 Some(key) => {
                     entries.insert(key, value);
@@ -100,7 +100,7 @@ pub(super) fn parse(text: &str) -> Result<Value> {
     Ok(Value::Null)
 }
 
-/// The function that a tag of CloudFormation's stands for.
+/// Returns the function for a tag of CloudFormation's.
 fn function(tag: &Tag) -> Option<String> {
     match (tag.handle.as_str(), tag.suffix.as_str()) {
         ("!", name @ ("Ref" | "Condition")) => Some(name.to_owned()),
@@ -116,7 +116,7 @@ fn call(function: Option<String>, value: Value) -> Value {
     }
 }
 
-/// How many values a value is, itself included.
+/// Counts the values inside a value, including itself.
 fn size(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),

@@ -83,7 +83,7 @@ fn runtimes() {
         .keeps_silent_about(&SILENT);
     check(", Runtime: provided.al2023", "--runtime provided.al2").exits(1).says(&[
         "error[template-mismatch]: `Orders` of `template.yaml` has the runtime provided.al2023, and `out/x86.zip` was verified for provided.al2\n",
-        "help: set the function's runtime to provided.al2, or say `--runtime provided.al2023`\n",
+        "help: set the function's runtime to provided.al2, or use `--runtime provided.al2023`\n",
     ]);
     check(", Runtime: nodejs22.x", "").exits(1).says(&[
         "error[template-mismatch]: `Orders` of `template.yaml` has the runtime nodejs22.x, which does not start a `bootstrap`\n",
@@ -121,7 +121,7 @@ fn which_functions_have_the_zip() {
         .says(&["`bootstrap` is for x86_64, and `Dir` of `template.yaml` is for arm64\n"]);
     let without = without.replace("CodeUri: out,", "CodeUri: other,");
     verify(&scene, &without, "out/x86.zip").exits(0).says(&[
-        "warning[template-unknown]: no function of `template.yaml` can be told to have the code `out/x86.zip`\n",
+        "warning[template-unknown]: no function of `template.yaml` is known to have the code `out/x86.zip`\n",
     ]);
     verify(&scene, &without, "out/x86.zip --deny template-unknown").exits(1);
     let none = format!("Resources:\n{}", function("Far", "CodeUri: s3://bucket/key"));
@@ -146,7 +146,7 @@ fn plans_of_terraform_and_output_of_cdk() {
     verify(&scene, &plan("x86_64", &hash), "")
         .exits(1)
         .says(&["and `aws_lambda_function.orders` of `template.yaml` is for x86_64\n"]);
-    verify(&scene, &plan("arm64", "AAAA"), "").exits(1).says(&["arm.zip` is not the ZIP that `aws_lambda_function.orders` of `template.yaml` was planned with: its hash is another\n"]);
+    verify(&scene, &plan("arm64", "AAAA"), "").exits(1).says(&["arm.zip` is not the ZIP that `aws_lambda_function.orders` of `template.yaml` was planned with: the hash differs\n"]);
     scene.dir("cdk.out");
     scene.copy("out/arm.zip", "cdk.out/asset.1.zip");
     let stack = json(
