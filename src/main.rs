@@ -1,7 +1,7 @@
 //! The `cargo lambda-bundle` command: parse, call, print, exit.
 //!
-//! Exit status: 0 done; 1 findings of severity error (nothing was written); 2 wrong usage; 101 could not
-//! answer, as cargo's own.
+//! Exit status: 0 done; 1 findings of severity error (nothing was written); 2 wrong usage; 101 no result, like
+//! cargo's own errors.
 
 #![expect(
     clippy::disallowed_methods,
@@ -64,19 +64,19 @@ fn run(line: &CommandLine, context: &Context) -> (Ui, Result<RunOutcome>) {
         }
         Err(error) => match settings::first_output(line, context) {
             Ok(output) => (ui(&output), command::unanswered(error, &output, context, &ui(&output))),
-            Err(_) => (Ui::new(1, None, false), Err(error)), // it is the same error
+            Err(_) => (Ui::new(1, None, false), Err(error)), // the same error again
         },
     }
 }
 
 fn context() -> Result<Context> {
     let current_dir = std::env::current_dir()
-        .map_err(|cause| Error::new("could not tell the current directory").because(cause))?;
+        .map_err(|cause| Error::new("could not find the current directory").because(cause))?;
     let current_dir = current_dir.clone().try_into().map_err(|error: camino::FromPathBufError| {
         Error::new(format!("the current directory `{}` is not UTF-8", current_dir.display())).because(error)
     })?;
     let environment = Environment { current_dir, vars: std::env::vars_os().collect() };
-    // Unknown is one: it costs time, not bytes.
+    // An unknown number counts as one: that costs time, but changes no bytes.
     let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
     Ok(Context { environment, now: SystemTime::now(), threads })
 }

@@ -1,4 +1,4 @@
-//! Programs of other makers that are started: a C compiler that is asked for its directories, a program that strips.
+//! External programs: a C compiler that names its library directories, and a program that strips.
 
 pub mod compiler;
 pub mod strip;

@@ -1,4 +1,4 @@
-//! The terminal: colour, status lines in cargo's manner, progress; stdout for data only.
+//! The terminal: colour, status lines like cargo's, progress; stdout is for data only.
 
 use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
@@ -12,34 +12,34 @@ use crate::error::{Error, Result};
 use crate::report::finding_details;
 use crate::text::printable;
 
-/// How to write to the terminal.
+/// The terminal's settings and state.
 pub struct Ui {
     verbosity: u8,
     color: anstream::ColorChoice,
     shows_progress: bool,
-    /// The width of the terminal; `None` if stderr is none.
+    /// The width of the terminal; `None` if stderr is no terminal.
     columns: Option<usize>,
     is_silent: bool,
-    /// What is at the bottom of the terminal.
+    /// The progress bar at the bottom of the terminal.
     bar: RefCell<Option<ProgressBar>>,
-    /// Why data got lost.
+    /// The error that stopped the output of data.
     lost: RefCell<Option<io::Error>>,
-    /// What is kept to be printed later; `None` if it is printed at once.
+    /// Output that is kept to be printed later; `None` if it is printed at once.
     kept: Option<RefCell<Vec<Kept>>>,
 }
 
-/// Something to print.
+/// One piece of output.
 enum Kept {
     Line(String),
     Data(String),
 }
 
-/// Work that a bar shows.
+/// Work with a progress bar.
 #[must_use]
 pub struct Progress<'a>(&'a Ui);
 
 impl Progress<'_> {
-    /// One more of all is done, the one of this name.
+    /// Counts one more item as done, and shows its name.
     pub fn done(&self, text: &str) {
         if let Some(bar) = &*self.0.bar.borrow() {
             bar.set_message(printable(text));
@@ -56,7 +56,7 @@ impl Drop for Progress<'_> {
     }
 }
 
-/// Work that is done sooner has no bar.
+/// Delay before a progress bar appears.
 const UNTIL_SHOWN: Duration = Duration::from_millis(500);
 
 const BETWEEN_TICKS: Duration = Duration::from_millis(200);
@@ -67,8 +67,8 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default().bold();
 
 impl Ui {
-    /// `color` is `None` for when stderr is a terminal; `verbosity` 0 prints findings only. Of a terminal,
-    /// `may_show_progress` is asked, too.
+    /// Sets the terminal up. Without `color`, colours are used if stderr is a terminal. `verbosity` 0 prints findings
+    /// only. A terminal shows progress only if `may_show_progress`.
     pub fn new(verbosity: u8, color: Option<bool>, may_show_progress: bool) -> Ui {
         let color = match color {
             Some(true) => anstream::ColorChoice::AlwaysAnsi,
@@ -81,12 +81,12 @@ impl Ui {
         Ui { verbosity, color, shows_progress, columns, is_silent: false, bar, lost, kept: None }
     }
 
-    /// Prints data only.
+    /// Makes a `Ui` that prints data only.
     pub fn silent() -> Ui {
         Ui { is_silent: true, ..Ui::new(0, Some(false), false) }
     }
 
-    /// One that prints as this one does, when it is given to [`Ui::replay`].
+    /// Makes a `Ui` that keeps its output for [`Ui::replay`] of this one.
     pub fn buffered(&self) -> Ui {
         Ui {
             shows_progress: false,
@@ -97,7 +97,7 @@ impl Ui {
         }
     }
 
-    /// Prints what was kept.
+    /// Prints the kept output of another `Ui`.
     pub fn replay(&self, ui: Ui) {
         for kept in ui.kept.into_iter().flat_map(RefCell::into_inner) {
             match kept {
@@ -112,7 +112,7 @@ impl Ui {
         self.verbosity > 1
     }
 
-    /// `    Checking orders`.
+    /// Prints a status line such as `    Checking orders`.
     pub fn status(&self, verb: &str, text: &str) {
         if self.verbosity > 0 {
             let text = self.wrapped(&printable(text), 13, 13);
@@ -120,12 +120,12 @@ impl Ui {
         }
     }
 
-    /// A finding with its details and its help.
+    /// Prints a finding with its details and its help.
     pub fn finding(&self, finding: &Finding) {
         let (style, word) = match finding.severity {
             Severity::Error => (ERROR, "error"),
             Severity::Warning => (WARNING, "warning"),
-            // A verdict that leaves something open says what.
+            // A finding that leaves the verdict open is always printed.
             Severity::Note if self.is_verbose() || finding.leaves_open => (NOTE, "note"),
             Severity::Note => return,
         };
@@ -145,7 +145,7 @@ impl Ui {
         self.line(&format!("{NOTE}help{NOTE:#}: {}", self.paragraph(text, "help: ".len())));
     }
 
-    /// Why the run could not answer.
+    /// Prints the error that stopped the run.
     pub fn error(&self, error: &Error) {
         self.line(&format!("{ERROR}error{ERROR:#}: {}", self.paragraph(&error.to_string(), "error: ".len())));
         for cause in error.causes() {
@@ -156,7 +156,7 @@ impl Ui {
         }
     }
 
-    /// A line of data on stdout. What cannot be written is an error of [`delivered`](Self::delivered).
+    /// Prints data on stdout. A failed write becomes the error of [`delivered`](Self::delivered).
     pub fn data(&self, text: &str) {
         if let Some(kept) = &self.kept {
             return kept.borrow_mut().push(Kept::Data(text.to_owned()));
@@ -165,7 +165,7 @@ impl Ui {
             let mut stdout = io::stdout();
             let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
             match written {
-                // A reader that has gone away (`| head`) is not our failure.
+                // A reader that closes the pipe early (`| head`) is no error.
                 Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
                     self.lost.borrow_mut().get_or_insert(cause);
                 }
@@ -174,7 +174,7 @@ impl Ui {
         });
     }
 
-    /// Whether all data reached stdout.
+    /// Checks that all data reached stdout.
     ///
     /// # Errors
     ///
@@ -183,12 +183,12 @@ impl Ui {
         match self.lost.take() {
             Some(cause) => Err(Error::new("could not write to the standard output")
                 .because(cause)
-                .help("run it again with the output where there is room")),
+                .help("run it again with its output on a disk with free space")),
             None => Ok(()),
         }
     }
 
-    /// Shows what is being worked on, as the bar at the bottom of a terminal, until what it returns is dropped.
+    /// Shows a progress bar at the bottom of a terminal until the returned value is dropped.
     ///
     /// It appears after half a second: most runs are over by then.
     pub fn progress(&self, verb: &str, text: &str, all: usize) -> Progress<'_> {
@@ -204,7 +204,7 @@ impl Ui {
             bar.set_prefix(verb.to_owned());
             bar.set_message(printable(text));
             let later = bar.downgrade();
-            // Where no thread can be started nothing can be shown later, and nothing has to be.
+            // If no thread can be started, no bar appears, and none is needed.
             let _ = std::thread::Builder::new().spawn(move || {
                 std::thread::sleep(UNTIL_SHOWN);
                 if let Some(bar) = later.upgrade().filter(|bar| !bar.is_finished()) {
@@ -226,24 +226,26 @@ impl Ui {
         }
         self.above_the_bar(|| {
             let mut stderr = anstream::AutoStream::new(std::io::stderr(), self.color);
-            // There is nowhere left to say that stderr is closed.
+            // If stderr is closed, the error cannot be reported anywhere.
             let _ = stderr.write_all(format!("{text}\n").as_bytes());
         });
     }
 
-    /// Text that starts in column `at`, for a terminal broken between words, later lines indented; else as it is.
+    /// Wraps text that starts in column `at` at the terminal's width, with later lines indented; without a terminal
+    /// it is unchanged.
     fn wrapped(&self, text: &str, at: usize, indent: usize) -> String {
         self.columns.map_or(text.to_owned(), |columns| wrap(text, columns, at, indent))
     }
 
-    /// Lines of a text that starts in column `at`, all but the first indented; each broken as the terminal needs it.
+    /// Formats lines that start in column `at`: all but the first are indented, and each is wrapped at the terminal's
+    /// width.
     fn paragraph(&self, text: &str, at: usize) -> String {
         let mut lines = text.lines().map(printable);
         let first = self.wrapped(&lines.next().unwrap_or_default(), at, 2);
         lines.fold(first, |text, line| format!("{text}\n    {}", self.wrapped(&line, 4, 6)))
     }
 
-    /// The bar makes room for a line.
+    /// Hides the bar while a line is printed.
     fn above_the_bar(&self, write: impl FnOnce()) {
         match &*self.bar.borrow() {
             Some(bar) => bar.suspend(write),
@@ -252,8 +254,8 @@ impl Ui {
     }
 }
 
-/// Breaks a line between words where it would pass the last column. Runs of spaces, which align, stay; so do
-/// literals in backticks, since a command must paste as one line.
+/// Breaks a line between words at the last column. Runs of spaces, which align columns, stay; so do literals in
+/// backticks, since a command must paste as one line.
 fn wrap(text: &str, columns: usize, at: usize, indent: usize) -> String {
     let mut wrapped = String::with_capacity(text.len());
     let mut column = at;

@@ -1,6 +1,6 @@
-//! Where a C compiler looks for libraries: `--cc CC` names the one the program was linked with.
+//! The library directories of a C compiler: `--cc CC` names the one that the program was linked with.
 //!
-//! The compiler is asked (`-print-search-dirs`), never given anything to compile.
+//! The compiler only prints them (`-print-search-dirs`); it compiles nothing.
 
 use camino::Utf8PathBuf;
 
@@ -8,9 +8,9 @@ use crate::environment::{Environment, run};
 use crate::error::{Error, Result};
 use crate::paths::normalize;
 
-/// The directories in which `cc` looks for libraries, in its order, each once.
+/// Returns the directories in which `cc` searches for libraries, in its order, without duplicates.
 ///
-/// GCC and Clang answer alike: a line `libraries: =DIR:DIR:...`.
+/// GCC and Clang print the same line: `libraries: =DIR:DIR:...`.
 pub fn search_directories(cc: &str, environment: &Environment) -> Result<Vec<Utf8PathBuf>> {
     let failed = || Error::new(format!("could not ask `{cc}` for its library directories"));
     let program = environment.find(cc).map_err(|cause| {

@@ -1,15 +1,16 @@
-//! `--strip`: debug information out of copies, by the target's own `strip`.
+//! `--strip`: removes debug information from copies, with the target's own `strip`.
 //!
-//! Only debug sections go (`--strip-debug`). `.symtab` stays, though the loader does not use it either: with it
-//! the backtrace of a panic still names functions, and it is a small part of what there is to save. Who wants
-//! it gone, too, says `strip = true` in the profile.
+//! Only debug sections are removed (`--strip-debug`). `.symtab` stays, although the loader does not use it: with it
+//! the backtrace of a panic still names functions, and it is small compared with debug information. To remove it,
+//! too, set `strip = true` in the profile.
 //!
-//! A file with bytes behind the end of its ELF part (see [`crate::repair::tail`]) stays as it is: every tool drops them,
-//! and put back behind a shorter file they would not be where a program that has kept their offset looks for them.
+//! A file with bytes after the end of its ELF part (see [`crate::repair::tail`]) is not changed: every tool drops
+//! these bytes. If they were put back after a shorter file, a program that has stored their offset would not find
+//! them.
 //!
-//! Stripping comes before the edits of [`crate::repair`]: tools that know nothing of an edit may move what it
-//! relies on. The tool sees a copy of the original; what it makes of it is compared with the original in all
-//! that the loader reads.
+//! Files are stripped before the edits of [`crate::repair`]: tools that do not know an edit may move what it relies
+//! on. The tool works on a copy of the original, and its result is compared with the original in everything that the
+//! loader reads.
 
 use std::path::PathBuf;
 
@@ -27,37 +28,37 @@ use crate::workspace;
 #[derive(Debug)]
 pub struct Tool {
     program: PathBuf,
-    /// It takes `INPUT OUTPUT` as `objcopy` does, and can add a debug link; else `-o OUTPUT INPUT` as `strip`.
+    /// Whether it takes `INPUT OUTPUT` and can add a debug link, like `objcopy`; `strip` takes `-o OUTPUT INPUT`.
     is_objcopy: bool,
-    /// LD_LIBRARY_PATH for it.
+    /// LD_LIBRARY_PATH for the tool.
     library_path: Option<Utf8PathBuf>,
 }
 
 /// A stripped file.
 #[derive(Debug)]
 pub struct Stripped {
-    /// The whole file.
+    /// The bytes of the file.
     pub bytes: Vec<u8>,
-    /// What was taken out, as a file for debuggers, if that was asked for.
+    /// The removed debug information as a file for debuggers, if it was requested.
     pub debug: Option<Vec<u8>>,
 }
 
-/// The file without debug information; `None` if it has none, or bytes behind its end.
+/// Strips a file. Returns `None` if it has no debug information, or bytes after its ELF part.
 ///
-/// `debug_file`: what was taken out is kept, and the stripped file names that file (`.gnu_debuglink`, a name
-/// without directories and a checksum). `name` is for messages. The file's architecture decides which tool is
-/// run; a file for another machine than Lambda's has none and stays as it is.
+/// With `debug_file` the removed part is kept, and the stripped file names that file (`.gnu_debuglink`: a name
+/// without directories and a checksum). `name` is for messages. The tool is chosen by the file's architecture; a file
+/// for no architecture of Lambda has no tool and is not changed.
 ///
 /// # Errors
 ///
-/// No tool is found, it fails, or what it wrote means something else to the loader.
+/// If no tool is found, if it fails, or if its result differs for the loader.
 pub fn strip(
     bytes: &[u8],
     name: &str,
     debug_file: Option<&str>,
     environment: &Environment,
 ) -> Result<Option<Stripped>> {
-    // What cannot be read as ELF is for the audit to tell.
+    // Files that are not valid ELF are reported by the audit.
     let Ok(before) = elf::parse(bytes) else { return Ok(None) };
     let Some(arch) = before.arch() else { return Ok(None) };
     let is_clean = sections::of(bytes).iter().all(|section| section.purpose != Purpose::Debug);
@@ -69,7 +70,7 @@ pub fn strip(
     scratch.write(ORIGINAL, bytes)?;
     let mut options = vec!["--strip-debug".to_owned()];
     if let Some(debug_file) = debug_file {
-        // With its directory: a name may begin like an option.
+        // The directory is part of the path, since a name may begin like an option.
         let debug_path = format!("./{debug_file}");
         run(&tool, &["--only-keep-debug".to_owned()], &debug_path, &scratch, name, environment)?;
         options.push(format!("--add-gnu-debuglink={debug_path}"));
@@ -77,12 +78,9 @@ pub fn strip(
     run(&tool, &options, STRIPPED, &scratch, name, environment)?;
     let stripped = scratch.read(STRIPPED)?;
     prove(&before, &stripped).map_err(|why| {
-        Error::new(format!(
-            "`{name}` as `{}` stripped it is not the same to the loader",
-            tool.program.display()
-        ))
-        .because(why)
-        .help(LEAVE_OUT)
+        Error::new(format!("`{}` changed what the loader reads of `{name}`", tool.program.display()))
+            .because(why)
+            .help(LEAVE_OUT)
     })?;
     let debug = debug_file.map(|debug_file| scratch.read(debug_file)).transpose()?;
     Ok(Some(Stripped { bytes: stripped, debug }))
@@ -90,16 +88,15 @@ pub fn strip(
 
 const ORIGINAL: &str = "original";
 const STRIPPED: &str = "stripped";
-const LEAVE_OUT: &str =
-    "leave out `--strip`, or let the linker do it: `strip = \"debuginfo\"` in the profile";
+const LEAVE_OUT: &str = "remove `--strip`, or let the linker strip: `strip = \"debuginfo\"` in the profile";
 
-/// The first tool on PATH that knows the architecture, else the one in rustc's own directory.
+/// Returns the first tool on PATH that knows the architecture, else the one in rustc's own directory.
 ///
-/// `strip` alone knows this machine's architecture only, and on macOS no ELF at all.
+/// Plain `strip` knows this machine's architecture only; on macOS it cannot read ELF.
 ///
 /// # Errors
 ///
-/// There is none.
+/// If no such tool is found.
 pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<Tool> {
     let word = if with_link { "objcopy" } else { "strip" };
     let triple = arch.gnu_name();
@@ -115,8 +112,8 @@ pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<To
             return Ok(Tool { program, is_objcopy: with_link, library_path: None });
         }
     }
-    // rustc brings a copy of llvm-objcopy, in `lib/rustlib/<host>/bin`. On Linux that has no RUNPATH to its
-    // libLLVM.so, which is in `lib`.
+    // rustc brings a copy of llvm-objcopy, in `lib/rustlib/<host>/bin`. On Linux it has no RUNPATH to its libLLVM.so,
+    // which is in `lib`.
     if let Some(libraries) = workspace::rustc_target_libdir(None, environment) {
         let program = libraries.with_file_name("bin").join("rust-objcopy");
         if let Ok(program) = environment.find(program) {
@@ -133,7 +130,7 @@ pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<To
         }))
 }
 
-/// Runs the tool on a copy of the original. Its messages name that copy, not a path of ours.
+/// Runs the tool on a copy of the original. The tool's messages name that copy, not the user's file.
 fn run(
     tool: &Tool,
     options: &[String],

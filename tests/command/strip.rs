@@ -316,7 +316,7 @@ fn a_tool_that_fails_leaves_nothing_behind() {
         &[
             "error: could not strip `app` with `",
             "caused by: strip: original: no room\n",
-            "help: leave out `--strip`",
+            "help: remove `--strip`",
         ],
     );
     check("exit 3", &["error: could not strip `app` with `", "caused by: exit status: 3\n"]);
@@ -328,7 +328,7 @@ fn a_tool_that_fails_leaves_nothing_behind() {
         format!("while read -r line; do :; done < /dev/null; exec /bin/cp {}/other \"$3\"", dir.display());
     check(
         &script,
-        &["error: `app` as `", "it is not the same to the loader\n", "caused by: what it needs changed\n"],
+        &["error: `", "changed what the loader reads of `app`\n", "caused by: what it needs changed\n"],
     );
 }
 
