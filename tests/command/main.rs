@@ -30,6 +30,7 @@ mod shipped;
 mod snapshots;
 mod split;
 mod strip;
+mod template;
 mod traced;
 mod tree;
 mod workspace;

@@ -11,5 +11,4 @@ mod floors;
 mod plan;
 mod properties;
 mod readme;
-mod template;
 mod world;
