@@ -11,6 +11,7 @@
 //! other files without reading more, so other faults in them do not matter.
 
 mod faults;
+mod hashes;
 mod notes;
 mod read;
 pub(crate) mod records;
@@ -742,7 +743,7 @@ fn read_tables(
         changes_code: value(tag::DT_TEXTREL).is_some() || facts.flags & tag::DF_TEXTREL != 0,
         binds_now: facts.binds_now(),
     };
-    let hashed = symbols::count(image, &tables)?;
+    let hashed = symbols::hashed(image, &tables)?;
     let relocations = match image.with_references {
         true => relocations::read(image, &tables)?,
         false => relocations::Relocations::default(),
@@ -750,6 +751,6 @@ fn read_tables(
     facts.tls.is_static = relocations.has_static_tls || facts.flags & tag::DF_STATIC_TLS != 0;
     facts.tls.has_descriptors = relocations.has_tls_descriptors;
     facts.is_beyond_musl = relocations.is_beyond_musl;
-    facts.symbols = symbols::read(image, &tables, hashed, &relocations.uses, strings.bytes())?;
+    facts.symbols = symbols::read(image, &tables, &hashed, &relocations.uses, strings.bytes())?;
     Ok(relocations.fault)
 }

@@ -316,30 +316,38 @@ impl Faults {
     /// is as long as the highest index in them.
     pub fn symbols(&mut self, image: &Image, facts: &ElfFacts) {
         let has_thread_local = image.of_type(segment::PT_TLS).any(|header| header.p_memsz > 0);
-        let mut symbols = facts.symbols.iter();
-        if !has_thread_local && symbols.any(|symbol| symbol.defined && symbol.thread_local == Some(true)) {
-            self.add(Stops::Linking, "it has thread-local symbols but no thread-local data");
-        }
-        let at_start = Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS);
-        let is_at_start = |symbol: &super::Symbol| {
-            !symbol.weak && (symbol.uses.has(at_start) || symbol.is_looked_up() && facts.binds_now())
-        };
-        let nameless = |symbol: &super::Symbol| {
-            let is_met = symbol.offer == Offer::Everything;
-            is_at_start(symbol) && !is_met && facts.symbols.name_bytes(symbol).is_empty()
-        };
-        if facts.symbols.iter().any(nameless) {
-            self.add(Stops::Linking, "a relocation refers to a symbol without a name");
-        }
         let needed = facts.verneed.iter().map(|need| need.index);
         let defined = facts.verdef.iter().map(|definition| definition.index);
         let highest = needed.chain(defined).map(|index| index & 0x7fff).max().unwrap_or(0);
+        let at_start = Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS);
+        let binds_now = facts.binds_now();
+        let (mut is_nameless, mut is_thread_local, mut beyond) = (false, false, None);
+        for symbol in facts.symbols.iter() {
+            is_thread_local |= symbol.defined && symbol.thread_local == Some(true);
+            if !symbol.weak && (symbol.uses.has(at_start) || binds_now && symbol.is_looked_up()) {
+                let is_met = symbol.offer == Offer::Everything;
+                is_nameless |= !is_met && facts.symbols.name_bytes(symbol).is_empty();
+                if beyond.is_none() && symbol.version & 0x7fff > highest.max(1) {
+                    beyond = Some(symbol);
+                }
+            }
+        }
+        if is_thread_local && !has_thread_local {
+            self.add(Stops::Linking, "it has thread-local symbols but no thread-local data");
+        }
+        if is_nameless {
+            self.add(Stops::Linking, "a relocation refers to a symbol without a name");
+        }
+        if facts.symbols.has_lost_reference() {
+            self.add(
+                Stops::Linking,
+                "a relocation refers to an undefined symbol that is local, hidden or protected",
+            );
+        }
         if highest > 0 && !facts.has_versym {
             self.add(Stops::Linking, "it has symbol versions but no DT_VERSYM");
         }
-        let is_beyond =
-            |symbol: &super::Symbol| is_at_start(symbol) && symbol.version & 0x7fff > highest.max(1);
-        if let Some(symbol) = facts.symbols.iter().find(|symbol| is_beyond(symbol)) {
+        if let Some(symbol) = beyond {
             let name = facts.symbols.name(symbol);
             self.add(Stops::Linking, format!("`{name}` has a symbol version without an entry"));
         }

@@ -209,7 +209,16 @@ impl Reader<'_> {
             if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
                 self.fault("its jump slots have a relocation of another type");
             }
-            self.place(u64(raw, 0), class);
+            let address = u64(raw, 0);
+            self.place(address, class);
+            if is_of_offset_table(self.image.machine, kind) {
+                if !address.is_multiple_of(8) {
+                    self.fault("an entry of the global offset table has an address that is not aligned");
+                }
+                if symbol == 0 {
+                    self.fault("a relocation refers to a symbol without a name");
+                }
+            }
             if symbol == 0 {
                 continue;
             }
@@ -327,6 +336,14 @@ fn is_beyond_musl(machine: u16, kind: u32) -> bool {
                 | reloc::R_X86_64_SIZE64
                 | R_X86_64_RELATIVE64
         ),
+    }
+}
+
+/// Whether a relocation puts the address of a symbol into the global offset table.
+fn is_of_offset_table(machine: u16, kind: u32) -> bool {
+    match machine {
+        EM_AARCH64 => matches!(kind, reloc::R_AARCH64_GLOB_DAT | reloc::R_AARCH64_JUMP_SLOT),
+        _ => matches!(kind, reloc::R_X86_64_GLOB_DAT | reloc::R_X86_64_JUMP_SLOT),
     }
 }
 

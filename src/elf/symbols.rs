@@ -14,6 +14,7 @@
 use std::borrow::Cow;
 
 use super::ElfError;
+use super::hashes::GnuHash;
 use super::read::{Image, outside, u16, u32, u64};
 use super::relocations::{Tables, Uses};
 
@@ -96,6 +97,7 @@ pub struct SymbolTable {
     strings: Vec<u8>,
     symbols: Vec<Symbol>,
     has_hash: bool,
+    has_lost_reference: bool,
 }
 
 impl SymbolTable {
@@ -158,6 +160,46 @@ impl SymbolTable {
         }
     }
 
+    /// Takes back the offer of each symbol that the loader does not find with this hash table.
+    ///
+    /// The table of a linker leads to all of its symbols. So only a sample is looked up, and all of them if a symbol of
+    /// the sample is not found. If there are few symbols, the sample is all of them.
+    fn leave_to(&mut self, hash: &GnuHash) {
+        /// At least this number of symbols of a large table.
+        const SAMPLE: usize = 16;
+        // The null symbol, of index 0, is not in the list.
+        let first = hash.first().saturating_sub(1).min(self.symbols.len());
+        for symbol in &mut self.symbols[..first] {
+            symbol.offer = Offer::Nothing;
+        }
+        let is_lost = |table: &SymbolTable, at: usize, chain: usize| {
+            let symbol = &table.symbols[at];
+            symbol.offer != Offer::Nothing && !hash.leads_to(table.name_bytes(symbol), at + 1, chain)
+        };
+        let step = ((self.symbols.len() - first) / SAMPLE).max(1);
+        let mut sample = (first..self.symbols.len()).step_by(step);
+        if !sample.any(|at| is_lost(self, at, hash.start_of_chain(at + 1))) {
+            return;
+        }
+        let mut chain = first + 1;
+        for at in first..self.symbols.len() {
+            if is_lost(self, at, chain) {
+                self.symbols[at].offer = Offer::Nothing;
+            }
+            if hash.is_end(at + 1) {
+                chain = at + 2;
+            }
+        }
+    }
+
+    /// Whether a relocation gets, before the program starts, the address of an undefined symbol that is local, hidden or
+    /// protected: ld.so takes the object's own, which is the address at which the object begins.
+    ///
+    /// Source: RESOLVE_MAP in glibc's elf/dl-reloc.c, `_dl_lookup_symbol_x` in elf/dl-lookup.c.
+    pub fn has_lost_reference(&self) -> bool {
+        self.has_lost_reference
+    }
+
     /// Whether the loader can find symbols in this table: without a hash table it finds none.
     pub fn has_hash(&self) -> bool {
         self.has_hash
@@ -166,7 +208,15 @@ impl SymbolTable {
 
 const SYMBOL_SIZE: usize = 24;
 
-/// The number of symbols that the hash tables reach.
+/// The hash tables of a file.
+pub(super) struct Hashed<'a> {
+    /// How many symbols they reach.
+    n_symbols: u64,
+    /// The table by which the loader searches.
+    gnu: Option<GnuHash<'a>>,
+}
+
+/// Reads the hash tables.
 ///
 /// The tables of the symbols are requested, too: if a part was not read, the parser starts again, and this is better
 /// before the relocations are read.
@@ -174,15 +224,18 @@ const SYMBOL_SIZE: usize = 24;
 /// # Errors
 ///
 /// If a table does not lie in the file, or [`ElfError::NotRead`].
-pub(super) fn count(image: &Image, tables: &Tables) -> Result<u64, ElfError> {
-    let count = match (tables.hash, tables.gnu_hash) {
-        _ if tables.symtab.is_none() => 0,
+pub(super) fn hashed<'a>(image: &Image<'a>, tables: &Tables) -> Result<Hashed<'a>, ElfError> {
+    if tables.symtab.is_none() {
+        return Ok(Hashed { n_symbols: 0, gnu: None });
+    }
+    let gnu = tables.gnu_hash.map(|address| GnuHash::read(image, address)).transpose()?;
+    let n_symbols = match (tables.hash, &gnu) {
         (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
-        (None, Some(hash)) => count_by_gnu_hash(image, hash)?,
+        (None, Some(gnu)) => gnu.n_symbols(),
         (None, None) => 0,
     };
-    parts(image, tables, count)?;
-    Ok(count)
+    parts(image, tables, n_symbols)?;
+    Ok(Hashed { n_symbols, gnu })
 }
 
 /// The records of `count` symbols, and their versions if there are any.
@@ -197,8 +250,7 @@ fn parts<'a>(image: &Image<'a>, tables: &Tables, count: u64) -> Result<(&'a [u8]
     Ok((table, versions))
 }
 
-/// Reads the table, of which `hashed` symbols are in hash tables. `strings` is the dynamic string table, `uses` are
-/// the uses that the relocations show.
+/// Reads the table. `strings` is the dynamic string table, `uses` are the uses that the relocations show.
 ///
 /// # Errors
 ///
@@ -207,12 +259,15 @@ fn parts<'a>(image: &Image<'a>, tables: &Tables, count: u64) -> Result<(&'a [u8]
 pub(super) fn read(
     image: &Image,
     tables: &Tables,
-    hashed: u64,
+    hashed: &Hashed,
     uses: &[Uses],
     strings: &[u8],
 ) -> Result<SymbolTable, ElfError> {
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
-    let (table, versions) = parts(image, tables, hashed.max(uses.len() as u64))?;
+    let (table, versions) = parts(image, tables, hashed.n_symbols.max(uses.len() as u64))?;
+    let mut has_lost_reference = false;
+    let address = Uses::DATA.and(Uses::CALL).and(Uses::COPY);
+    let at_start = if tables.binds_now { address.and(Uses::SLOT) } else { address };
     let mut symbols = Vec::with_capacity(table.len() / SYMBOL_SIZE);
     // Names may share their ends, and symbols may share a name; the limit of four times is more than any real table
     // has.
@@ -226,13 +281,20 @@ pub(super) fn read(
         left = left.checked_sub(length).ok_or_else(|| {
             ElfError::Malformed("the names of its symbols are longer than the string table allows".into())
         })?;
-        let mut symbol = of_record(raw, uses.get(index).copied().unwrap_or_default());
+        let uses = uses.get(index).copied().unwrap_or_default();
+        let mut symbol = of_record(raw, uses);
+        let is_own = symbol.uses.is_empty() || symbol.protected;
+        has_lost_reference |= !symbol.defined && !symbol.weak && is_own && uses.has(at_start);
         symbol.name = name;
         symbol.length = u32::try_from(length).map_err(|_| outside("a symbol's name"))?;
         symbol.version = if versions.is_empty() { 1 } else { u16(versions, index * 2) };
         symbols.push(symbol);
     }
-    Ok(SymbolTable { strings: strings.to_vec(), symbols, has_hash })
+    let mut table = SymbolTable { strings: strings.to_vec(), symbols, has_hash, has_lost_reference };
+    if let Some(hash) = &hashed.gnu {
+        table.leave_to(hash);
+    }
+    Ok(table)
 }
 
 /// A symbol from its `Elf64_Sym`, without its name and version.
@@ -270,29 +332,4 @@ fn of_record(raw: &[u8], uses: Uses) -> Symbol {
         is_beyond_musl: kind == STT_GNU_IFUNC || (value == 0 && kind != STT_TLS),
         uses: if other & STO_AARCH64_VARIANT_PCS != 0 { uses.without_delay() } else { uses },
     }
-}
-
-/// The index after the last symbol of the longest chain; symbols before `symoffset` are in no chain. If no chain has
-/// symbols, `symoffset`.
-fn count_by_gnu_hash(image: &Image, address: u64) -> Result<u64, ElfError> {
-    let what = "the GNU hash table";
-    let at = |skip: u64, size: u64| {
-        let address = address.checked_add(skip).ok_or_else(|| outside(what))?;
-        image.at_address(address, size, what)
-    };
-    // The values are sums of products of 32-bit numbers, which fit into 64 bits.
-    let head = at(0, 12)?;
-    let [buckets, first, bloom] = [0, 4, 8].map(|at| u64::from(u32(head, at)));
-    let bucket_table = 16 + bloom * 8;
-    let chain_table = bucket_table + buckets * 4;
-    let last = at(bucket_table, buckets * 4)?.chunks_exact(4).map(|word| u32(word, 0)).max();
-    let mut last = u64::from(last.unwrap_or(0));
-    // A bucket of 0 is empty, also in a table that begins at 0.
-    if last == 0 || last < first {
-        return Ok(first);
-    }
-    while u32(at(chain_table + (last - first) * 4, 4)?, 0) & 1 == 0 {
-        last += 1;
-    }
-    Ok(last + 1)
 }

@@ -207,8 +207,10 @@ const STARTS_AS_FAR_AS_CAN_BE_TOLD: &[(&str, &str)] = &[
         "a dynamic segment that ends early: the rest of it might be what a linker keeps free",
         "dynSYMENT.d_tag dynDEBUG.d_tag dynPLTGOT.d_tag dynPLTRELSZ.d_tag dynPLTREL.d_tag dynRELA.d_tag dynFLAGS.d_tag",
     ),
-    ("a hash table that does not lead to the symbols: all look-ups would have to be done", "gnu_hash."),
-    ("a symbol that was made local or hidden is the object's own, which is none", "sym.st_info sym.st_other"),
+    (
+        "a weak symbol that was made hidden is the object's own, which is none: most programs never use it",
+        "sym.st_other",
+    ),
     (
         "the version of a symbol that may be absent: ld.so reads behind its table, mostly without harm",
         "versym.",
@@ -233,6 +235,9 @@ const REFUSED_IN_ANY_CASE: &[(&str, &[&str])] = &[
             "no DT_PLTREL",
             "change read-only memory",
             "not in executable code",
+            "local, hidden or protected",
+            "not aligned",
+            "without a name",
         ],
     ),
 ];
@@ -260,8 +265,8 @@ fn mutants_start_if_we_say_so() {
     println!("{}", tally.summary());
     assert!(tally.total > 2000, "{} mutants", tally.total);
     assert!(tally.unexplained.is_empty(), "{:#?}", tally.unexplained);
-    assert!(tally.starts.len() < tally.total / 18, "{}", tally.summary());
-    assert!(tally.refused.len() < tally.total / 30, "{}", tally.summary());
+    assert!(tally.starts.len() < tally.total / 30, "{}", tally.summary());
+    assert!(tally.refused.len() < tally.total / 28, "{}", tally.summary());
 }
 
 /// The answers that differ.

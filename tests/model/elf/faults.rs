@@ -127,3 +127,63 @@ fn the_header_of_a_library_is_checked_as_the_loader_does() {
     check(built.clone().put_u32(20, 0), "ELF file version does not match current one");
     check(built.clone().put_u64(built.header(PT_DYNAMIC) + 32, 0), "object file has no dynamic section");
 }
+
+#[test]
+fn a_reference_to_an_undefined_symbol_of_the_file_itself_is_a_fault() {
+    let object = Object::program().needs("libc.so.6").imports("f", None);
+    let built = object.build();
+    // `st_info` and `st_other` of the first symbol.
+    let symbol = built.symbols + 24;
+    let fault = "a relocation refers to an undefined symbol that is local, hidden or protected";
+    for (at, byte) in [(symbol + 4, 2), (symbol + 5, 1), (symbol + 5, 2), (symbol + 5, 3)] {
+        check_faults(built.clone().put(at, [byte]).bytes, Some(fault), Some(fault));
+    }
+    let weak = Object::program().needs("libc.so.6").imports_weak("f", None).build();
+    check_faults(weak.put(symbol + 5, [2]).bytes, None, None);
+    // A definition of its own is what such a reference is for.
+    let own = Object::library("l").defines("d", None).build();
+    check_faults(own.clone().put(own.symbols + 24 + 5, [2]).bytes, None, None);
+}
+
+#[test]
+fn entries_of_the_offset_table_are_aligned_and_have_a_symbol() {
+    let built = Object::library("l").imports("f", None).build();
+    // R_X86_64_GLOB_DAT
+    let entry = built.clone().put_u32(built.relocations + 8, 6);
+    assert_eq!(elf::parse(&entry.bytes).unwrap().library_fault(), None);
+    let offset = u64::from_le_bytes(entry.bytes[entry.relocations..][..8].try_into().unwrap());
+    let check =
+        |built: Built, fault| assert_eq!(elf::parse(&built.bytes).unwrap().library_fault(), Some(fault));
+    check(
+        entry.clone().put_u64(entry.relocations, offset + 4),
+        "an entry of the global offset table has an address that is not aligned",
+    );
+    check(entry.clone().put_u32(entry.relocations + 12, 0), "a relocation refers to a symbol without a name");
+}
+
+#[test]
+fn a_symbol_that_the_hash_table_does_not_lead_to_is_not_offered() {
+    let offered = |built: &Built| -> Vec<String> {
+        let facts = elf::parse(&built.bytes).unwrap();
+        let symbols = facts.symbols.iter().filter(|symbol| symbol.offer == elf::Offer::Everything);
+        symbols.map(|symbol| facts.symbols.name(symbol).into_owned()).collect()
+    };
+    let mut object = Object::library("l").imports("f", None).hash(Hash::Gnu);
+    let mut all: Vec<String> = Vec::new();
+    // More than the sample of a large table.
+    for index in 0..100 {
+        all.push(format!("symbol{index:03}"));
+        object = object.defines(&all[index], None);
+    }
+    let built = object.build();
+    let (bloom, bucket) = (built.gnu_hash + 16, built.gnu_hash + 24);
+    let chain = |index: usize| bucket + 4 + 4 * index;
+    assert_eq!(offered(&built), all);
+    assert_eq!(offered(&built.clone().put_u64(bloom, 0)), [""; 0]);
+    assert_eq!(offered(&built.clone().put_u32(bucket, 0)).len(), 0);
+    // The symbols before that of the bucket, and behind the end of the chain.
+    assert_eq!(offered(&built.clone().put_u32(bucket, 50)), all[48..]);
+    let word = u32::from_le_bytes(built.bytes[chain(59)..][..4].try_into().unwrap());
+    assert_eq!(offered(&built.clone().put_u32(chain(59), word | 1)), all[..60]);
+    assert_eq!(offered(&built.clone().put_u32(chain(0), word)), all[1..]);
+}
