@@ -8,10 +8,11 @@
 //! `elf_machine_type_class` in sysdeps/x86_64/dl-machine.h and sysdeps/aarch64/dl-machine.h.
 
 use goblin::elf::header::{EM_AARCH64, EM_X86_64};
-use goblin::elf::reloc;
 use goblin::elf64::program_header::PF_W;
+use goblin::elf64::reloc::{self, Rel, r_sym, r_type};
 
-use super::read::{Image, outside, u64};
+use super::read::{Image, outside};
+use super::records::decode;
 use super::{ElfError, ObjectType, PAGE};
 
 /// The addresses of the tables that refer to symbols, from the dynamic segment.
@@ -105,8 +106,8 @@ impl Uses {
     }
 }
 
-const RELA_SIZE: u64 = 24;
-const REL_SIZE: u64 = 16;
+const RELA_SIZE: u64 = reloc::SIZEOF_RELA as u64;
+const REL_SIZE: u64 = reloc::SIZEOF_REL as u64;
 const TABLE: &str = "a relocation table";
 
 /// The contents of the relocation tables.
@@ -193,8 +194,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn table(&mut self, table: Table, record: u64, is_late: bool) -> Result<(), ElfError> {
         for raw in records(self.image, table, record)? {
-            let entry = u64(raw, 8);
-            let (symbol, kind) = (entry >> 32, entry as u32);
+            // A record with an addend begins like one without.
+            let Rel { r_offset, r_info } = decode(raw, 0);
+            let (symbol, kind) = (u64::from(r_sym(r_info)), r_type(r_info));
             let class = Class::of(self.image.machine, kind);
             match (self.image.machine, kind) {
                 (EM_AARCH64, reloc::R_AARCH64_TLS_TPREL) | (EM_X86_64, reloc::R_X86_64_TPOFF64) => {
@@ -209,10 +211,9 @@ impl Reader<'_> {
             if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
                 self.fault("its jump slots have a relocation of another type");
             }
-            let address = u64(raw, 0);
-            self.place(address, class);
+            self.place(r_offset, class);
             if is_of_offset_table(self.image.machine, kind) {
-                if !address.is_multiple_of(8) {
+                if !r_offset.is_multiple_of(8) {
                     self.fault("an entry of the global offset table has an address that is not aligned");
                 }
                 if symbol == 0 {
@@ -243,11 +244,12 @@ impl Reader<'_> {
         for index in [0, table.n_relative - 1] {
             let address = table.address.wrapping_add(index.saturating_mul(RELA_SIZE));
             let raw = self.image.at_address(address, RELA_SIZE, TABLE)?;
-            match u64(raw, 8) as u32 {
+            let Rel { r_offset, r_info } = decode(raw, 0);
+            match r_type(r_info) {
                 kind if !is_relative(self.image.machine, kind) => {
                     self.fault("its DT_RELACOUNT counts a relocation of another type");
                 }
-                _ => self.place(u64(raw, 0), Class::Other),
+                _ => self.place(r_offset, Class::Other),
             }
         }
         Ok(())
