@@ -21,13 +21,13 @@ pub mod scratch;
 pub mod stored;
 pub mod write;
 
-/// The bytes of a regular file.
+/// Reads a regular file.
 ///
-/// Pipes and devices are refused before they are opened, where reading could wait for ever.
+/// Pipes and devices are refused before they are opened, since reading could wait for ever.
 ///
 /// # Errors
 ///
-/// Also that it was written to in the meantime, see `State`.
+/// If the file cannot be read, or was written to in the meantime, see `State`.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
     let state = State::of(&file).map_err(|cause| failed(path, cause))?;
@@ -37,14 +37,14 @@ pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A captured Debian with a desktop, the largest text that users have, comes to some 20 MB.
+/// A captured Debian with a desktop, the largest text that users have, has some 20 MB.
 const LARGEST_TEXT: u64 = 256 << 20;
 
-/// The text of a file of the user's; `kind` is what it should be, as "a baseline".
+/// Reads a text file of the user's; `kind` describes it, such as "a baseline".
 ///
 /// # Errors
 ///
-/// As [`read`]; a file that is not UTF-8, has a NUL, or is larger than any of its kind. The caller adds the help.
+/// The errors of [`read`]; also if the file is not UTF-8, contains a NUL, or is too large. The caller adds the help.
 pub fn text(path: &Utf8Path, kind: &str) -> Result<String> {
     let n_bytes = size(path)?;
     if n_bytes > LARGEST_TEXT {
@@ -55,7 +55,7 @@ pub fn text(path: &Utf8Path, kind: &str) -> Result<String> {
     text.ok_or_else(|| Error::new(format!("`{path}` is not a text file")))
 }
 
-/// Which file a path leads to, links followed.
+/// The identity of a file, links followed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId {
     #[cfg(unix)]
@@ -65,7 +65,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// `None` if nothing is there.
+    /// Returns `None` if the file does not exist.
     pub fn of(path: &Utf8Path) -> Option<FileId> {
         #[cfg(unix)]
         {
@@ -78,14 +78,14 @@ impl FileId {
     }
 }
 
-/// By what a file is told to be the one that it was, with the bytes that it had.
+/// The state of a file, by which a later read recognises the same file with the same contents.
 ///
-/// A change within one tick of the file system's clock (some milliseconds) is not seen.
+/// A change within one tick of the file system's clock (some milliseconds) is not noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     bytes: u64,
     modified: SystemTime,
-    /// Device and inode, where there are such.
+    /// Device and inode, if the system has them.
     id: Option<(u64, u64)>,
 }
 
@@ -99,7 +99,7 @@ impl State {
         Ok(State { bytes: now.len(), modified: now.modified()?, id })
     }
 
-    /// Refuses a file that is another one, or was written to: bytes that were read may be of two files.
+    /// Refuses another file, or one that was written to: bytes that were read may be of two files.
     fn check(&self, file: &std::fs::File, path: &Utf8Path) -> Result<()> {
         let now = State::of(file).map_err(|cause| failed(path, cause))?;
         if now == *self { Ok(()) } else { Err(changed(path)) }
@@ -110,26 +110,26 @@ fn changed(path: &Utf8Path) -> Error {
     Error::new(format!("`{path}` changed while it was read")).help("run it again when nothing writes to it")
 }
 
-/// These bytes of a regular file.
+/// Reads a part of a regular file.
 pub fn read_part(path: &Utf8Path, range: Range<u64>) -> Result<Vec<u8>> {
     let (mut file, _) = open(path)?;
     read_range(&mut file, range).map_err(|cause| failed(path, cause))
 }
 
-/// Opens a regular file for reading, with its size in bytes.
+/// Opens a regular file for reading. Returns its size in bytes, too.
 pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
     let metadata = regular(path)?;
     let file = std::fs::File::open(path).map_err(|cause| failed(path, cause))?;
     Ok((file, metadata.len()))
 }
 
-/// What a regular file says as an ELF file. Of a large one only the parts that the loader looks at are read.
+/// Parses a regular file as ELF. Of a large one only the parts that the loader uses are read.
 pub fn elf(path: &Utf8Path) -> Result<std::result::Result<ElfFacts, ElfError>> {
     let size = regular(path)?.len();
     read_elf(path, size).map_err(|cause| failed(path, cause))
 }
 
-/// What a file of `size` bytes says, with no more of it in memory than that takes.
+/// Parses a file of `size` bytes with as little of it in memory as possible.
 fn read_elf(path: &Utf8Path, size: u64) -> io::Result<std::result::Result<ElfFacts, ElfError>> {
     let mut file = std::fs::File::open(path)?;
     elf::parse_ranges(size, |range| read_range(&mut file, range))
@@ -145,17 +145,17 @@ fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>
     Ok(bytes)
 }
 
-/// What the headers of a file say of its parts.
+/// The parts of a file by its headers.
 pub struct Parts {
     /// The size of the file in bytes.
     pub bytes: u64,
     /// Its ELF sections.
     pub sections: Vec<Section>,
-    /// The bytes behind the end of its ELF part.
+    /// The bytes after the end of its ELF part.
     pub tail_bytes: u64,
 }
 
-/// The parts of a regular file; only headers are read.
+/// Returns the parts of a regular file; only headers are read.
 pub fn parts(path: &Utf8Path) -> Result<Parts> {
     let (mut file, bytes) = open(path)?;
     let mut read = |range| read_range(&mut file, range);
@@ -164,17 +164,17 @@ pub fn parts(path: &Utf8Path) -> Result<Parts> {
     Ok(Parts { bytes, sections, tail_bytes })
 }
 
-/// The size of a regular file in bytes.
+/// Returns the size of a regular file in bytes.
 pub fn size(path: &Utf8Path) -> Result<u64> {
     regular(path).map(|metadata| metadata.len())
 }
 
-/// The path with all links followed.
+/// Returns the path with all links followed.
 pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
     paths::follow(path).map_err(|cause| failed(path, cause))
 }
 
-/// Whether anything is at the path.
+/// Whether the path exists.
 pub fn exists(path: &Utf8Path) -> bool {
     path.exists()
 }

@@ -1,11 +1,11 @@
 //! The build world: the files of this machine, or of a `--sysroot`, as the loader would open them.
 //!
-//! Paths of the world are those of the root it looks at, with one exception: a path below one of the named
-//! host directories (`--library-path`, cargo's directories, the program's own) is this machine's. With the
-//! host's own root the two are the same. In a sysroot absolute links stay inside it.
+//! Paths of the world are those of its root, with one exception: a path below one of the named host directories
+//! (`--library-path`, cargo's directories, the program's own) is this machine's. With the host's own root the two are
+//! the same. In a sysroot absolute links stay inside it.
 //!
-//! On Windows a host directory has a name in this world, [`super::paths::world_name`], and a sysroot is all there is
-//! of a root.
+//! On Windows a host directory has a name in this world, [`super::paths::world_name`], and only a sysroot can be the
+//! root.
 //!
 //! Nothing is executed; a file is opened, read and parsed once.
 
@@ -22,15 +22,15 @@ use crate::loader::{Glibc, Musl, Rules, hwcap_subdirectories};
 use crate::paths;
 use crate::world::{Files, Object, OpenFile, Opened};
 
-/// Files on a disk, as one world.
+/// The files of a disk as one world.
 pub struct DiskFiles {
     /// `None` for the host's own root.
     sysroot: Option<Utf8PathBuf>,
     /// Directories whose paths mean this machine, also with a sysroot.
     host_directories: Vec<HostDirectory>,
-    /// Directories in which a file counts under its SONAME too.
+    /// Directories in which a file is also found by its SONAME.
     soname_directories: Vec<HostDirectory>,
-    /// There is no host root on systems without ELF: then only the named directories exist.
+    /// On systems without ELF there is no host root: then only the named directories exist.
     has_root: bool,
     opened: RefCell<BTreeMap<String, Opened>>,
     objects: Arc<Objects>,
@@ -39,12 +39,12 @@ pub struct DiskFiles {
     names: ExactNames,
 }
 
-/// What was read of files: each is opened and parsed once, for all programs that load it.
+/// The files that were read: each is opened and parsed once, for all programs that load it.
 #[derive(Default)]
 pub struct Objects(Mutex<BTreeMap<Utf8PathBuf, Opened>>);
 
 impl Objects {
-    /// The file at a path without links.
+    /// Returns the file at a path without links.
     fn read(&self, source: &Utf8Path) -> Opened {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(opened) = known().get(source) {
@@ -57,10 +57,10 @@ impl Objects {
 }
 
 impl DiskFiles {
-    /// The root of this machine, or `sysroot`, with directories of this machine beside it.
+    /// Makes the world of this machine's root, or of `sysroot`, with directories of this machine added.
     ///
-    /// In `soname_directories` a file whose SONAME is asked for counts under that name: a build script
-    /// leaves `libfoo.so`, the program needs `libfoo.so.1`.
+    /// In `soname_directories` a file is also found by its SONAME: a build script leaves `libfoo.so`, the program
+    /// needs `libfoo.so.1`.
     pub fn new(
         sysroot: Option<&Utf8Path>,
         host_directories: Vec<Utf8PathBuf>,
@@ -79,13 +79,13 @@ impl DiskFiles {
         }
     }
 
-    /// This world, with what others have read of files in it.
+    /// Adds the files that other worlds have read.
     #[must_use]
     pub fn sharing(self, objects: Arc<Objects>) -> DiskFiles {
         DiskFiles { objects, ..self }
     }
 
-    /// Where a path of this world is on this machine, links in a sysroot followed.
+    /// Returns the path on this machine for a path of this world, links in a sysroot followed.
     fn locate(&self, path: &str) -> io::Result<Utf8PathBuf> {
         if let Some(at) = self.host_directories.iter().find_map(|directory| directory.locate(path)) {
             return Ok(at);
@@ -115,7 +115,7 @@ impl DiskFiles {
         self.objects.read(&source)
     }
 
-    /// The file beside `path` whose SONAME is the name asked for.
+    /// Returns the file beside `path` whose SONAME is the requested name.
     fn by_soname(&self, path: &str) -> Option<Utf8PathBuf> {
         let path = Utf8Path::new(path);
         let (directory, name) = (path.parent()?, path.file_name()?);
@@ -125,15 +125,16 @@ impl DiskFiles {
         sonames.get(name).cloned()
     }
 
-    /// The SONAMEs of the shared objects in a directory; of two files with one, the first by name.
+    /// Maps the SONAMEs of the shared objects in a directory to files; of two files with one SONAME, the first by
+    /// name.
     fn index_sonames(&self, directory: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
         let mut sonames = BTreeMap::new();
-        // A directory that cannot be read has no such file; the search says that it found none.
+        // An unreadable directory has no such file; the search reports that it found none.
         let Ok(entries) = directory.read_dir_utf8() else { return sonames };
         let mut files: Vec<Utf8PathBuf> = entries
             .flatten()
             .filter(|entry| entry.file_name().contains(".so"))
-            // The kernel is quick to refuse a long chain of links, to follow each by hand is not.
+            // The kernel refuses a long chain of links quickly; following each by hand is slow.
             .filter(|entry| entry.path().metadata().is_ok_and(|metadata| metadata.is_file()))
             .filter_map(|entry| follow(entry.path()).ok())
             .collect();
@@ -148,16 +149,16 @@ impl DiskFiles {
         sonames
     }
 
-    /// The bytes of a regular file of this world, or of the sysroot; `None` if it cannot be read.
+    /// Returns the bytes of a regular file of this world, or of the sysroot; `None` if it cannot be read.
     ///
-    /// A root may come from anyone: a FIFO in the place of its cache would hang.
+    /// A root may come from anyone: reading a FIFO in the place of its cache would never end.
     pub(super) fn read_text(&self, path: &str) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         self.regular(path)?.read_to_end(&mut bytes).ok()?;
         Some(bytes)
     }
 
-    /// A regular file of this world, opened; `None` if it cannot be read.
+    /// Opens a regular file of this world; `None` if it cannot be read.
     fn regular(&self, path: &str) -> Option<std::fs::File> {
         let located = self.locate(path).ok()?;
         located.metadata().ok().filter(std::fs::Metadata::is_file)?;
@@ -195,7 +196,7 @@ fn read_object(source: &Utf8Path) -> Opened {
         return Opened::Rejected("cannot read file data: it is a directory".into());
     }
     if !metadata.is_file() {
-        // A FIFO would hang, a device has no end. ld.so would fail on its content.
+        // Reading a FIFO may never end, and a device has no end. ld.so would fail on their contents.
         return not_a_file();
     }
     let facts = match super::read_elf(source, metadata.len()) {
@@ -210,7 +211,7 @@ fn read_object(source: &Utf8Path) -> Opened {
     facts.map_or_else(|error| Opened::refused(&error, metadata.len()), |facts| Opened::File(file(facts)))
 }
 
-/// What a loader gets of a pipe or a device.
+/// Returns what a loader gets for a pipe or a device.
 pub(super) fn not_a_file() -> Opened {
     Opened::Rejected("invalid ELF header: it is not a regular file".into())
 }
@@ -221,7 +222,7 @@ fn file_id(metadata: &std::fs::Metadata, _source: &Utf8Path) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Elsewhere a path without links is the identity; hard links count as two files.
+/// Elsewhere the path without links is the identity; hard links count as two files.
 #[cfg(not(unix))]
 fn file_id(_metadata: &std::fs::Metadata, source: &Utf8Path) -> (u64, u64) {
     use std::hash::{DefaultHasher, Hash, Hasher};
@@ -238,13 +239,13 @@ fn failed(error: &io::Error) -> Opened {
     match error.kind() {
         _ if is_absent(error) => Opened::Absent,
         io::ErrorKind::PermissionDenied => Opened::Unreadable,
-        // A name over NAME_MAX is in no directory; glibc goes on to the next one, too.
+        // A name over NAME_MAX is in no directory; glibc continues with the next one, too.
         io::ErrorKind::InvalidFilename => Opened::Absent,
         _ => Opened::Failed(error.to_string()),
     }
 }
 
-/// A path inside a root, every link followed inside that root.
+/// Returns a path inside a root with every link followed inside that root.
 pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf> {
     let within = |inside: &str| root.join(inside.trim_start_matches('/'));
     let link_at = |inside: &str| -> io::Result<Option<String>> {
@@ -258,7 +259,7 @@ pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf>
     }
 }
 
-/// The rules of the glibc that this world has, for programs of `arch`.
+/// Returns the rules of this world's glibc for programs of `arch`.
 ///
 /// With this machine's own root its CPU decides on hwcaps directories; for a sysroot the least CPU is assumed.
 pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
@@ -266,7 +267,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     let multiarch = format!("{gnu}-linux-gnu");
     let interpreter = arch.interpreters()[0];
     let mut default_dirs = Vec::new();
-    // A cross compiler's root on Debian and Fedora; only there if such a compiler is.
+    // The root of a cross compiler on Debian and Fedora; it exists only with such a compiler.
     let cross = format!("/usr/{multiarch}/lib");
     if files.sysroot.is_none() && files.is_directory(&cross) {
         default_dirs.push(cross.clone());
@@ -274,7 +275,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     let loaders = [interpreter.to_owned(), format!("{cross}/{}", paths::file_name(interpreter))];
     let built_in = loaders.iter().find_map(|path| built_in_directories(&files.read_text(path)?));
     let built_in = built_in.unwrap_or_else(|| {
-        // Debian builds its own into its ld.so; others have lib64.
+        // Debian compiles its own directories into its ld.so; others use lib64.
         if files.is_directory(&format!("/usr/lib/{multiarch}")) {
             vec![
                 format!("/lib/{multiarch}"),
@@ -288,7 +289,8 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     });
     let lib = lib_token(&built_in[0], arch);
     default_dirs.extend(built_in);
-    // Lambda's processors decide what is shipped, not this machine's: the same input gives the same bundle everywhere.
+    // Lambda's processors decide what is shipped, not this machine's: the same input gives the same bundle
+    // everywhere.
     let (isa_level, platform) = (3, arch.gnu_name());
     let libc = default_dirs
         .iter()
@@ -321,13 +323,13 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     }
 }
 
-/// `$LIB`, by the first directory that is compiled into the loader.
+/// Returns `$LIB`, by the first directory that is compiled into the loader.
 pub(super) fn lib_token(first: &str, arch: Arch) -> String {
     let multiarch = format!("{}-linux-gnu", arch.gnu_name());
     if first.ends_with(&multiarch) { format!("lib/{multiarch}") } else { paths::file_name(first).to_owned() }
 }
 
-/// The directories that are compiled into an ld.so: strings in a row, each with a slash at its end.
+/// Returns the directories that are compiled into an ld.so: strings in a row, each with a slash at its end.
 ///
 /// Source: `system_dirs` in elf/dl-load.c.
 fn built_in_directories(ld_so: &[u8]) -> Option<Vec<String>> {
@@ -342,17 +344,17 @@ fn built_in_directories(ld_so: &[u8]) -> Option<Vec<String>> {
     directories.map(text).collect()
 }
 
-/// Taken for the glibc of a root without one: the last that looks into every directory any version looks into.
+/// The glibc version for a root without one: the last version that searches every directory of all versions.
 const UNKNOWN_GLIBC: (u32, u32) = (2, 36);
 
-/// The version of a libc.so.6, from the text that it prints when it is run.
+/// Returns the version of a libc.so.6, from the text that it prints when it is run.
 ///
-/// Not the highest version node: 2.31 and 2.37 brought none to libc.so.6. The file is searched in pieces, since
-/// memory for all of it costs more than the search, and from its end, since the text is behind the code.
+/// The highest symbol version does not tell: 2.31 and 2.37 added none to libc.so.6. The file is searched in pieces,
+/// because memory for all of it costs more than the search, and from its end, because the text is after the code.
 fn glibc_version(mut libc: std::fs::File) -> Option<(u32, u32)> {
     const BANNER: &[u8] = b" release version 2.";
     const PIECE: u64 = 1 << 16;
-    // So much of the next piece that a text which begins in this one has its end.
+    // The overlap with the next piece: a text that begins in this one ends within it.
     const MORE: u64 = 64;
     let size = libc.metadata().ok()?.len();
     let mut bytes = Vec::new();
@@ -370,7 +372,7 @@ fn glibc_version(mut libc: std::fs::File) -> Option<(u32, u32)> {
     None
 }
 
-/// The rules of the musl that this world has.
+/// Returns the rules of this world's musl.
 pub fn musl_rules(files: &DiskFiles, arch: Arch) -> Musl {
     let path_file = format!("/etc/ld-musl-{}.path", arch.gnu_name());
     let system_dirs = match files.read_text(&path_file) {
@@ -384,7 +386,7 @@ pub fn musl_rules(files: &DiskFiles, arch: Arch) -> Musl {
     Musl { machine: arch.machine(), system_dirs }
 }
 
-/// The rules for a program linked to this C library.
+/// Returns the rules for a program linked to this C library.
 pub fn rules(files: &DiskFiles, arch: Arch, libc: elf::Libc) -> Rules {
     match libc {
         elf::Libc::Musl => Rules::Musl(musl_rules(files, arch)),
@@ -392,10 +394,10 @@ pub fn rules(files: &DiskFiles, arch: Arch, libc: elf::Libc) -> Rules {
     }
 }
 
-/// The entries of an ld.so.cache for this architecture: SONAME to path.
+/// Returns the entries of an ld.so.cache for this architecture: SONAME to path.
 ///
-/// Of several entries for one name the one in the first supported hwcaps directory counts, then the plain
-/// one. Source: sysdeps/generic/dl-cache.h and elf/dl-cache.c.
+/// Of several entries for one name the one in the first supported hwcaps directory counts, then the plain one.
+/// Source: sysdeps/generic/dl-cache.h and elf/dl-cache.c.
 pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, String> {
     const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
     const HEADER: usize = 48;
@@ -424,8 +426,8 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
             continue;
         }
         let (Some(name), Some(path)) = (text(key), text(value)) else { continue };
-        // Entries of hwcaps directories say so by a bit, older ones by a mask; which directory it is stands
-        // in the path, too. Of the older kind the cache has the most specific one first.
+        // Entries of hwcaps directories are marked by a bit, older ones by a mask; the path has the directory, too.
+        // Of the older kind the cache has the most specific one first.
         let (Some(low), Some(high)) = (word(at + 16), word(at + 20)) else { break };
         let directory = paths::parent(path);
         let is_in = |known: &String| {
@@ -440,13 +442,13 @@ pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<Strin
         };
         found.push((name, rank, path));
     }
-    // Of several of one rank the first of the cache counts.
+    // The cache's first entry of several with the same rank counts.
     found.sort_by_key(|(name, rank, _)| (*name, *rank));
     found.dedup_by_key(|(name, ..)| *name);
     found.into_iter().map(|(name, _, path)| (name.to_owned(), path.to_owned())).collect()
 }
 
-/// The directories of /etc/ld.so.conf, in order, includes where they stand. For roots without a cache.
+/// Returns the directories of /etc/ld.so.conf in order, with includes expanded. It is for roots without a cache.
 ///
 /// Source: `parse_conf` in glibc's elf/ldconfig.c.
 fn conf_directories(files: &DiskFiles) -> Vec<String> {
@@ -455,7 +457,7 @@ fn conf_directories(files: &DiskFiles) -> Vec<String> {
     conf.directories
 }
 
-/// What was read of the configuration so far.
+/// The configuration that was read so far.
 #[derive(Default)]
 struct Conf {
     directories: Vec<String>,
@@ -463,13 +465,14 @@ struct Conf {
     read: BTreeSet<String>,
 }
 
-/// How deep configuration files may include each other.
+/// Maximum depth of includes among configuration files.
 const MAX_INCLUDES: usize = 16;
 
-/// More configuration files than any system has. Through links a file has names without end.
+/// More configuration files than any system has. Through links a file can have endlessly many names.
 const MAX_CONF_FILES: usize = 1000;
 
-/// Each file is read once: files that include each other end, and a second time would add no directory.
+/// Each file is read once: then files that include each other come to an end, and a second time would add no
+/// directory.
 fn read_conf(files: &DiskFiles, path: &str, depth: usize, conf: &mut Conf) {
     if depth > MAX_INCLUDES || conf.read.len() == MAX_CONF_FILES || !conf.read.insert(path.to_owned()) {
         return;
@@ -494,18 +497,18 @@ fn read_conf(files: &DiskFiles, path: &str, depth: usize, conf: &mut Conf) {
     }
 }
 
-/// What one line of an ld.so.conf asks for.
+/// One line of an ld.so.conf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfLine<'a> {
-    /// Other files: patterns with white space between them, relative to the file's directory.
+    /// Includes: patterns with white space between them, relative to the file's directory.
     Include(&'a str),
     /// A directory, absolute, without slashes at its end.
     Directory(&'a str),
-    /// A comment, an empty line, or what no rule asks for (`hwcap`, a relative directory).
+    /// A comment, an empty line, or anything else without effect (`hwcap`, a relative directory).
     Nothing,
 }
 
-/// Takes one line of an ld.so.conf apart.
+/// Parses one line of an ld.so.conf.
 pub fn conf_line(line: &str) -> ConfLine<'_> {
     let line = line.split('#').next().unwrap_or("").trim();
     if let Some(patterns) = line.strip_prefix("include").filter(|rest| rest.starts_with([' ', '\t'])) {
@@ -514,7 +517,7 @@ pub fn conf_line(line: &str) -> ConfLine<'_> {
     if !line.starts_with('/') {
         return ConfLine::Nothing;
     }
-    // `=` and a C library's name may follow.
+    // A C library's name may follow after `=`.
     let directory = line.split('=').next().unwrap_or(line).trim_end();
     match directory.trim_end_matches('/') {
         "" => ConfLine::Directory("/"),
@@ -526,12 +529,12 @@ fn absolute_to(file: &str, path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", paths::parent(file)) }
 }
 
-/// The files of one directory that match a pattern in the last part of the path, sorted.
+/// Returns the files of one directory that match a pattern in the last part of the path, sorted.
 fn glob(files: &DiskFiles, pattern: &str) -> Vec<String> {
     let (directory, pattern) = (paths::parent(pattern), paths::file_name(pattern));
     let Ok(glob) = globset::Glob::new(pattern) else { return Vec::new() };
     let matcher = glob.compile_matcher();
-    // A directory that cannot be read has no such file, as for ldconfig.
+    // An unreadable directory has no such file; ldconfig does the same.
     let Ok(entries) = files.locate(directory).and_then(|at| at.read_dir_utf8()) else { return Vec::new() };
     let mut found: Vec<String> = entries
         .flatten()
@@ -542,7 +545,7 @@ fn glob(files: &DiskFiles, pattern: &str) -> Vec<String> {
     found
 }
 
-/// Adds what ldconfig would put in the cache for one directory: file names of shared objects.
+/// Adds the entries that ldconfig would make for one directory: file names of shared objects.
 fn add_directory(files: &DiskFiles, directory: &str, cache: &mut BTreeMap<String, String>) {
     let Ok(entries) = files.locate(directory).and_then(|at| at.read_dir_utf8()) else { return };
     for entry in entries.flatten() {

@@ -1,10 +1,10 @@
-//! Reads a root file system into a table: every shared object that its loader may come upon.
+//! Captures a root file system as a baseline: every shared object that its loader may find.
 //!
-//! Looked into are the loader's own directories, Lambda's library path without the function's and the layers'
-//! directories, what /etc/ld.so.cache names, and the directories that the RPATHs and RUNPATHs of the objects found
-//! there name, each with its hwcaps directories. Links are recorded as they are and followed inside the root.
-//! Nothing is executed, and nothing outside of the root is read. A root may also be what a probe listed from inside
-//! a runtime: then no file is read at all.
+//! It reads the loader's own directories, Lambda's library path without the directories of function and layers, the
+//! paths in /etc/ld.so.cache, and the directories in the RPATHs and RUNPATHs of the objects found there, each with
+//! its hwcaps directories. Links are recorded as they are and followed inside the root. Nothing is executed, and
+//! nothing outside of the root is read. A root may also be the list of a probe from inside a runtime: then no file is
+//! read at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,17 +20,17 @@ use crate::loader::hwcap_subdirectories;
 use crate::paths::{self, file_name, parent};
 use crate::world::{Files, Object, OpenFile, Opened};
 
-/// What a capture asks of a root. Paths are the root's own, absolute, and without links above their last part.
+/// A root to capture. Paths are the root's own, absolute, and without links above their last part.
 trait RootSource {
-    /// What stands at a path; `None` for nothing.
+    /// Returns the kind of file at a path; `None` if it does not exist.
     fn at(&self, path: &str) -> Option<Standing>;
-    /// The names in a directory; none of what cannot be listed, which has nothing for the loader, too.
+    /// Returns the names in a directory; none if it cannot be listed, since the loader finds nothing in it, either.
     fn names(&self, directory: &str) -> Vec<String>;
-    /// What a loader that opens a path gets.
+    /// Returns what a loader gets if it opens a path.
     fn open(&self, path: &str) -> Opened;
 }
 
-/// What stands at a path.
+/// The kind of file at a path.
 enum Standing {
     Link(String),
     Directory,
@@ -99,30 +99,30 @@ impl RootSource for Probe {
     }
 }
 
-/// What a root says of itself beside its files.
+/// The properties of a root besides its files.
 struct Described<'a> {
     name: &'a str,
     recorded: &'a str,
     arch: Arch,
     default_dirs: &'a [String],
-    /// `$LIB`.
+    /// The value of `$LIB`.
     lib: String,
-    /// Of its glibc, (major, minor).
+    /// The version of its glibc, (major, minor).
     release: (u32, u32),
-    /// /etc/ld.so.cache.
+    /// The contents of /etc/ld.so.cache.
     cache: Option<Vec<u8>>,
-    /// What `LD_LIBRARY_PATH` may be.
+    /// The possible values of `LD_LIBRARY_PATH`.
     library_paths: Vec<String>,
 }
 
-/// The table of the root file system in the directory `root`.
+/// Captures the root file system in the directory `root`.
 ///
-/// `name` is what the table calls its runtime, `recorded` the day, `YYYY-MM-DD`. Without `arch` it is the
-/// architecture that the root has an interpreter for, x86_64 first.
+/// `name` is the runtime's name in the baseline, `recorded` the date, `YYYY-MM-DD`. Without `arch` it is the first
+/// architecture for which the root has an interpreter, x86_64 before arm64.
 ///
 /// # Errors
 ///
-/// A root without glibc for that architecture.
+/// If the root has no glibc for that architecture.
 pub fn capture(root: &Utf8Path, name: &str, recorded: &str, arch: Option<Arch>) -> Result<Baseline> {
     let source = OnDisk { root, files: DiskFiles::new(Some(root), Vec::new(), Vec::new()) };
     let arch = find_arch(&source, root, arch)?;
@@ -141,12 +141,12 @@ pub fn capture(root: &Utf8Path, name: &str, recorded: &str, arch: Option<Arch>) 
     read(&source, root, described)
 }
 
-/// The table of the runtime that a probe ran in; `file` is where its list is from. The value of `LD_LIBRARY_PATH`
-/// that it had is the table's.
+/// Captures the runtime that a probe ran in; `file` has the probe's output. The probe's value of `LD_LIBRARY_PATH`
+/// becomes the baseline's.
 ///
 /// # Errors
 ///
-/// As [`capture`].
+/// The errors of [`capture`].
 pub fn capture_probe(probe: &Probe, file: &Utf8Path, name: &str, arch: Option<Arch>) -> Result<Baseline> {
     let arch = find_arch(probe, file, arch)?;
     let library_paths = match probe.variables.get("LD_LIBRARY_PATH") {
@@ -166,7 +166,7 @@ pub fn capture_probe(probe: &Probe, file: &Utf8Path, name: &str, arch: Option<Ar
     read(probe, file, described)
 }
 
-/// The architecture that a root has an interpreter for; `root` names it in messages.
+/// Returns the architecture that a root has an interpreter for; `root` names it in messages.
 fn find_arch(source: &dyn RootSource, root: &Utf8Path, arch: Option<Arch>) -> Result<Arch> {
     let wanted = arch.map_or(vec![Arch::X86_64, Arch::Arm64], |arch| vec![arch]);
     let found = wanted.iter().find(|arch| arch.interpreters().iter().any(|path| is_object(source, path)));
@@ -218,20 +218,20 @@ fn read(source: &dyn RootSource, root: &Utf8Path, described: Described<'_>) -> R
     Ok(table.with_root(Root { entries: reader.entries, cache, packages }))
 }
 
-/// A root as it is read.
+/// A root that is being read.
 struct RootReader<'a> {
     source: &'a dyn RootSource,
     arch: Arch,
-    /// `$LIB`.
+    /// The value of `$LIB`.
     lib: String,
     hwcaps: Vec<String>,
     entries: BTreeMap<String, RootEntry>,
-    /// Directories to look into.
+    /// Directories to read.
     pending: Vec<String>,
 }
 
 impl RootReader<'_> {
-    /// Looks into every pending directory, and into those that the objects there name.
+    /// Reads every pending directory, and those that the objects there name.
     fn read_directories(&mut self) {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         while let Some(directory) = self.pending.pop() {
@@ -269,7 +269,7 @@ impl RootReader<'_> {
                 }
                 Object::System(_) | Object::Unseen => None,
             },
-            // A directory is no file that could be refused, though it may have such a name.
+            // A directory is no file that the loader could refuse, though it may have such a name.
             Opened::Rejected(_) if matches!(self.source.at(&path), Some(Standing::Directory)) => None,
             Opened::Rejected(why) => Some(RootEntry::Refused(why)),
             Opened::Absent | Opened::Unreadable | Opened::Failed(_) => None,
@@ -286,14 +286,13 @@ impl RootReader<'_> {
         })
     }
 
-    /// The path with all links followed inside the root, each of them recorded; `None` if it leads nowhere.
+    /// Returns the path with all links followed inside the root, and records each link; `None` if it leads nowhere.
     fn follow(&mut self, path: &str) -> Option<String> {
         follow(self.source, path, &mut self.entries)
     }
 }
 
-/// The packages of objects that were read, as Amazon Linux has them by SONAME. A root does not say them in a form
-/// that is read here.
+/// Returns the packages of objects, as Amazon Linux has them by SONAME. The root's own package database is not read.
 fn packages(entries: &BTreeMap<String, RootEntry>, arch: Arch) -> BTreeMap<String, String> {
     let runtimes = baseline::runtimes().iter().rev();
     let tables: Vec<Baseline> = runtimes.filter_map(|name| baseline::embedded(name, arch)).collect();
@@ -309,7 +308,7 @@ fn packages(entries: &BTreeMap<String, RootEntry>, arch: Arch) -> BTreeMap<Strin
     entries.iter().filter_map(of_entry).collect()
 }
 
-/// The path with all links followed, each of them recorded; `None` if it leads nowhere or to the root.
+/// Returns the path with all links followed, and records each link; `None` if it leads nowhere or to the root.
 fn follow(source: &dyn RootSource, path: &str, entries: &mut BTreeMap<String, RootEntry>) -> Option<String> {
     struct Nowhere;
     let link_at = |at: &str| match source.at(at) {

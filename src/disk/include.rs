@@ -1,8 +1,7 @@
 //! Finds and reads the files of an include.
 //!
-//! Everything is found in sorted order, and what cannot be read is an error: a bundle has all that was asked
-//! for. Links are followed unless they are to be kept; a kept link must lead to something that the same include
-//! brings.
+//! Files are found in sorted order, and an unreadable file is an error: a bundle has everything that was requested.
+//! Links are followed unless they are to be kept; a kept link must lead to something in the same include.
 
 use std::io;
 
@@ -14,15 +13,15 @@ use crate::elf::{self, Linkage};
 use crate::error::{Error, Result};
 use crate::include::{Included, Selector};
 
-/// As many files as an archive holds, and so many directories; through links a tree may have no end.
+/// The number of files that an archive can have, also the limit for directories: through links a tree may be endless.
 const MAX_FILES: usize = 65_534;
 
-/// The files of one include, sorted by name; at least one.
+/// Collects the files of one include, sorted by name; at least one.
 ///
 /// # Errors
 ///
-/// Nothing is there, a name that is not UTF-8, a link that leads nowhere or around in a circle, what is neither a
-/// file nor a directory, and what cannot be read.
+/// If nothing matches, if a name is not UTF-8, if a link leads nowhere or in a circle, or if something is neither a
+/// file nor a directory, or cannot be read.
 pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
     let nothing = || Error::new(format!("`--include {}` matches nothing", selector.shown));
     let metadata = match std::fs::metadata(&selector.root) {
@@ -59,8 +58,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Reads a directory; `below` is its path below the root. There is no link in `path`, so that the paths
-    /// of what is reached by links on links stay short.
+    /// Reads a directory; `below` is its path below the root. `path` contains no link, so that the paths behind links
+    /// to links stay short.
     fn directory(&mut self, path: Utf8PathBuf, below: &str) -> Result<()> {
         self.n_directories += 1;
         if self.n_directories > MAX_FILES {
@@ -86,11 +85,11 @@ impl Walk<'_> {
         }
         let is_directory = match std::fs::metadata(path) {
             Ok(metadata) => metadata.is_dir(),
-            // Only what is taken has to lead somewhere.
+            // Only links that are included have to lead somewhere.
             Err(_) if !takes => return Ok(()),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::new(format!("the link `{path}` leads nowhere"))
-                    .help("mend it, or leave it out with `exclude`"));
+                    .help("repair it, or exclude it with `exclude`"));
             }
             Err(cause) => return Err(failed(path, cause)),
         };
@@ -101,7 +100,7 @@ impl Walk<'_> {
                 if self.around.contains(&meant) {
                     return Err(Error::new(format!("`{path}` leads back to a directory that it is in"))
                         .help(
-                            "leave it out with `exclude`, or keep links as they are with `--symlinks keep`",
+                            "exclude it with `exclude`, or keep links as they are with `--symlinks keep`",
                         ));
                 }
                 self.directory(meant, below)
@@ -146,13 +145,13 @@ impl Walk<'_> {
 
     fn too_much(&self, limit: &str) -> Error {
         Error::new(format!(
-            "`--include {}` brings more than {limit}: too many for a bundle",
+            "`--include {}` includes more than {limit}, which is too many for a bundle",
             self.selector.shown
         ))
     }
 }
 
-/// The names in a directory, sorted.
+/// Returns the names in a directory, sorted.
 fn names(path: &Utf8Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|cause| failed(path, cause))? {
@@ -162,14 +161,14 @@ fn names(path: &Utf8Path) -> Result<Vec<String>> {
                 "the name `{}` in `{path}` is not UTF-8",
                 name.as_encoded_bytes().escape_ascii()
             ))
-            .help("rename the file, or include other files than this directory")
+            .help("rename the file, or include single files instead of this directory")
         })?);
     }
     names.sort();
     Ok(names)
 }
 
-/// 0755 for what can be started.
+/// Returns mode 0755 for a file that can be started, else 0644.
 fn mode(file: &dyn Stored) -> Result<Mode> {
     let is_program = |facts: elf::ElfFacts| {
         !matches!(facts.object_type, elf::ObjectType::Other(_)) && facts.linkage() != Linkage::SharedLibrary
@@ -180,12 +179,12 @@ fn mode(file: &dyn Stored) -> Result<Mode> {
     Ok(if starts { Mode::Executable } else { Mode::Data })
 }
 
-/// Holds links to what the include brings: anything else is not there on Lambda.
+/// Refuses links to anything outside the include, which would not exist on Lambda.
 fn check_links(found: &[Included]) -> Result<()> {
     for link in found {
         let Content::Link(target) = &link.content else { continue };
         let meant = archive::link_target(&link.name, target);
-        // `found` is sorted: what is in a directory comes right after its name with a slash.
+        // `found` is sorted: the contents of a directory come right after its name with a slash.
         let is_there = |name: &str| {
             let below = format!("{name}/");
             let at = found.partition_point(|other| *other.name < *below);
@@ -194,10 +193,10 @@ fn check_links(found: &[Included]) -> Result<()> {
         };
         if !meant.as_deref().is_some_and(is_there) {
             return Err(Error::new(format!(
-                "the link `{}` leads to `{target}`, which is not in what `--include {}` brings",
+                "the link `{}` leads to `{target}`, which `--include {}` does not include",
                 link.source, link.by
             ))
-            .help("include what it leads to, or follow links: `--symlinks follow`"));
+            .help("include the target, or follow links: `--symlinks follow`"));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The package databases and documentation of a root, read without running its tools.
 //!
-//! What cannot be read is not known, which is an answer: a report without a package says so.
+//! A package that cannot be read is unknown; the report then names no package.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use crate::packages::{
     unmerged,
 };
 
-/// A root and what its packages are called.
+/// A root and its package database.
 pub struct PackageDatabase {
     root: Utf8PathBuf,
-    /// What system it is.
+    /// The kind of system.
     pub distribution: Distribution,
 }
 
 impl PackageDatabase {
-    /// Those of this machine, or of a `--sysroot`.
+    /// Describes this machine, or a `--sysroot`.
     pub fn new(sysroot: Option<&Utf8Path>) -> PackageDatabase {
         let root = sysroot.unwrap_or(Utf8Path::new("/"));
         let root = root.canonicalize_utf8().unwrap_or_else(|_| root.to_owned());
@@ -30,13 +30,13 @@ impl PackageDatabase {
         packages
     }
 
-    /// The text of a file of this root, links followed inside it.
+    /// Returns the text of a file of this root, links followed inside it.
     pub fn text(&self, path: &str) -> Option<String> {
         let bytes = super::read(&resolve_in(&self.root, path).ok()?).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// The packages that own these files of this machine, links followed, with the licences they name.
+    /// Returns the packages that own these files of this machine, links followed, with their licences.
     pub fn owners(&self, files: &BTreeSet<&str>) -> BTreeMap<String, Package> {
         let inside = |file: &str| {
             let rest = Utf8Path::new(file).strip_prefix(&self.root).ok()?;
@@ -62,7 +62,7 @@ impl PackageDatabase {
         for entry in entries.flatten() {
             let Some(package) = dpkg_package(entry.file_name()) else { continue };
             let Ok(bytes) = super::read(entry.path()) else { continue };
-            // Names that are not UTF-8 are no libraries that we could ship.
+            // Names that are not UTF-8 are not shipped.
             for line in String::from_utf8_lossy(&bytes).lines() {
                 if wanted.contains(unmerged(line)) {
                     owned.insert(unmerged(line).to_owned(), package.clone());

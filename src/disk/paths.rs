@@ -1,5 +1,5 @@
-//! Paths of this machine where it is not like the one that a loader runs on: Windows has drives and backslashes, and its
-//! disks, as those of a Mac, find `libGreet.so` for `libgreet.so`. On Linux all this does nothing.
+//! Paths of build machines that differ from Linux: Windows has drives and backslashes, and the disks of Windows and
+//! Mac find `libGreet.so` for `libgreet.so`. On Linux this module changes nothing.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +7,13 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The path with all links followed.
+/// Returns the path with all links followed.
 pub(super) fn follow(path: &Utf8Path) -> io::Result<Utf8PathBuf> {
     let path = path.canonicalize_utf8()?;
     Ok(if cfg!(windows) { plain(path.as_str()).into() } else { path })
 }
 
-/// A path of Windows in the form that all programs take, with slashes: `C:/app` for `\\?\C:\app`.
+/// Converts a path of Windows to the form that all programs accept, with slashes: `C:/app` for `\\?\C:\app`.
 fn plain(path: &str) -> String {
     let path = match path.strip_prefix(r"\\?\UNC\") {
         Some(share) => format!("//{share}"),
@@ -22,8 +22,8 @@ fn plain(path: &str) -> String {
     path.replace('\\', "/")
 }
 
-/// What an absolute path of this machine is called in the build world: the same, but on Windows, where a loader could
-/// not tell a drive's colon from that of a list of paths: `/C/app` for `C:\app`.
+/// Returns the build world's name of an absolute path of this machine. It is the same except on Windows, where a
+/// loader would take a drive's colon for the separator of a path list: `/C/app` for `C:\app`.
 pub fn world_name(path: &Utf8Path) -> String {
     if cfg!(windows) { without_drive(path.as_str()) } else { path.as_str().to_owned() }
 }
@@ -44,22 +44,22 @@ impl HostDirectory {
         HostDirectory { name: world_name(&path), path }
     }
 
-    /// Where the path of the world `path` is on this machine, if it is in this directory.
+    /// Returns the path on this machine of the world's path `path`, if it is in this directory.
     pub(super) fn locate(&self, path: &str) -> Option<Utf8PathBuf> {
         let rest = Utf8Path::new(path).strip_prefix(&self.name).ok()?;
-        // Joining nothing would add a slash.
+        // Joining an empty path would add a slash.
         Some(if rest == "" { self.path.clone() } else { self.path.join(rest) })
     }
 }
 
-/// The names in directories, as they are written.
+/// The names in directories, in their exact spelling.
 #[derive(Default)]
 pub(super) struct ExactNames {
     listings: RefCell<BTreeMap<Utf8PathBuf, BTreeSet<String>>>,
 }
 
 impl ExactNames {
-    /// Refuses a file whose name differs in case from what was asked for: Lambda would not find it.
+    /// Refuses a file whose name differs in case from the requested one: Lambda would not find it.
     pub(super) fn exact(&self, at: Utf8PathBuf) -> io::Result<Utf8PathBuf> {
         if cfg!(target_os = "linux") {
             return Ok(at);
@@ -67,7 +67,7 @@ impl ExactNames {
         let (Some(directory), Some(name)) = (at.parent(), at.file_name()) else { return Ok(at) };
         let mut listings = self.listings.borrow_mut();
         let names = listings.entry(directory.to_owned()).or_insert_with(|| {
-            // A directory that cannot be read has no file for us, and one that is not there has none.
+            // An unreadable or missing directory has no file to find.
             let Ok(entries) = directory.read_dir_utf8() else { return BTreeSet::new() };
             entries.flatten().map(|entry| entry.file_name().to_owned()).collect()
         });

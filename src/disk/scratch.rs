@@ -1,4 +1,4 @@
-//! A directory for the files that another program is to work on.
+//! A directory for the files that another program works on.
 #![expect(clippy::disallowed_methods, reason = "the module that writes files")]
 
 use std::io;
@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A new directory among the system's temporary files, for this user alone. It goes when this is dropped;
-/// after a kill it may stay behind as `lambda-bundle-<pid>-<n>`.
+/// A new temporary directory, for this user alone. It is removed on drop; after a kill it may stay behind as
+/// `lambda-bundle-<pid>-<n>`.
 pub struct Scratch {
     path: Utf8PathBuf,
 }
@@ -26,19 +26,19 @@ impl Scratch {
         let pid = std::process::id();
         let mut n = 0;
         loop {
-            // What is there already, whoever made it, is never used.
+            // An existing directory is never used, whoever made it.
             let path = parent.join(format!("lambda-bundle-{pid}-{n}"));
             match builder.create(&path) {
                 Ok(()) => return Ok(Scratch { path }),
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
                 Err(cause) => {
-                    return Err(failed().because(cause).help("name a directory with room with `TMPDIR`"));
+                    return Err(failed().because(cause).help("set `TMPDIR` to a directory with free space"));
                 }
             }
         }
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Utf8Path {
         &self.path
     }
@@ -49,11 +49,11 @@ impl Scratch {
         std::fs::write(&path, bytes).map_err(|cause| {
             Error::new(format!("could not write `{path}`"))
                 .because(cause)
-                .help("name a directory with room with `TMPDIR`")
+                .help("set `TMPDIR` to a directory with free space")
         })
     }
 
-    /// The bytes of a file in it.
+    /// Reads a file in it.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         super::read(&self.path.join(name))
     }
@@ -61,7 +61,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed stays among the temporary files, which the system clears.
+        // A file that cannot be removed stays among the temporary files, which the system clears.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }

@@ -1,4 +1,4 @@
-//! Files whose bytes are read when they are needed, piece by piece.
+//! Files whose bytes are read piece by piece when they are needed.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -12,16 +12,16 @@ use super::{State, changed, failed, open, read_range};
 use crate::archive::Stored;
 use crate::error::Result;
 
-/// What was read of files so far. Programs that ship one library share what is known of it.
+/// The files that were read so far. Programs that ship the same library share its hash.
 #[derive(Default)]
 pub struct StoredFiles(Mutex<BTreeMap<Utf8PathBuf, Arc<dyn Stored>>>);
 
 impl StoredFiles {
-    /// The regular file at `path`; it is read once, to know its hash.
+    /// Returns the regular file at `path`; it is read once for its hash.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// If it cannot be read.
     pub fn get(&self, path: &Utf8Path) -> Result<Arc<dyn Stored>> {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stored) = known().get(path) {
@@ -33,12 +33,12 @@ impl StoredFiles {
     }
 }
 
-/// The regular file at `path`, read once.
+/// Reads the regular file at `path` once.
 ///
 /// # Errors
 ///
-/// It cannot be read, or was written to in the meantime. Each later read of a part of it looks whether it is still the
-/// file that was hashed, see `State`.
+/// If it cannot be read, or was written to in the meantime. Each later read of a part checks that the file is still
+/// the one that was hashed, see `State`.
 pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
     let (mut file, _) = open(path)?;
     let state = State::of(&file).map_err(|cause| failed(path, cause))?;
@@ -65,7 +65,7 @@ struct StoredFile {
     path: Utf8PathBuf,
     n_bytes: u64,
     hash: u128,
-    /// When it was hashed.
+    /// The state of the file when it was hashed.
     state: State,
 }
 

@@ -1,4 +1,4 @@
-//! One file, or one directory of files, replaced as a whole, or left as it was.
+//! Replaces one file, or one directory of files, as a whole, or leaves it as it was.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that writes files")]
 
 use std::fs::{File, OpenOptions};
@@ -14,13 +14,13 @@ pub mod tree;
 
 use temporary::Held;
 
-/// Writes the file `path` with `fill`, if `check` wants it; says whether.
+/// Writes the file `path` with `fill`, if `check` returns true; returns that result.
 ///
-/// The bytes go to a new file beside it, which takes the place of `path` in one step when they are on
-/// disk and `check`, which gets the path of the new file, is content with them. Missing parent directories are made.
-/// On any error, and if it is not wanted, the old file is whole, and the new file and the directories made for it are
-/// gone. After a kill the new file may stay behind as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes
-/// into its directory.
+/// The bytes go to a new file beside `path`. It takes the place of `path` in one step, after its bytes are on disk
+/// and `check`, which gets its path, returns true. Missing parent directories are made. On any error, and if `check`
+/// returns false, the old file is unchanged, and the new file and the directories made for it are removed. After a
+/// kill the new file may stay behind as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes into its
+/// directory.
 ///
 /// A symbolic link at `path` is replaced, not followed. Errors name `path`.
 pub fn replace(
@@ -40,7 +40,7 @@ pub fn replace(
     file.sync_all().map_err(|cause| failed(path, cause))?;
     drop(file);
 
-    // It opens the file again, and sees what another program would.
+    // `check` opens the file again, and sees what another program would.
     if !check(&temporary).map_err(|error| wrap(path, error))? {
         return Ok(false);
     }
@@ -51,7 +51,7 @@ pub fn replace(
     Ok(true)
 }
 
-/// The directory that the path is in.
+/// Returns the parent directory of the path.
 fn parent(path: &Utf8Path) -> &Utf8Path {
     match path.parent() {
         Some(parent) if parent != "" => parent,
@@ -59,7 +59,7 @@ fn parent(path: &Utf8Path) -> &Utf8Path {
     }
 }
 
-/// [`replace`] with these bytes.
+/// Calls [`replace`] with these bytes.
 pub fn replace_with(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
     let fill = |file: &mut File| {
         file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
@@ -67,17 +67,17 @@ pub fn replace_with(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
     replace(path, fill, |_| Ok(true)).map(drop)
 }
 
-/// Adds text to the end of a file that others write to, too.
+/// Appends text to a file that other processes write to, too.
 pub fn append(path: &Utf8Path, text: &str) -> Result<()> {
     let mut open = OpenOptions::new();
     let file = open.create(true).append(true).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|cause| failed(path, cause))
 }
 
-/// Removes the files beside `newest` that were written `age` before it, of those whose name is meant.
+/// Removes files beside `newest` that were written `age` before it and whose name `is_meant` accepts.
 ///
-/// Time is that of the file system, so that a wrong clock removes nothing that it has just written. What cannot be
-/// looked at or removed stays.
+/// Times are the file system's, so a wrong clock does not remove a file that was just written. Files that cannot be
+/// examined or removed stay.
 pub fn remove_older(newest: &Utf8Path, age: Duration, is_meant: impl Fn(&str) -> bool) {
     let modified = |path: &Utf8Path| {
         let metadata = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
@@ -92,7 +92,7 @@ pub fn remove_older(newest: &Utf8Path, age: Duration, is_meant: impl Fn(&str) ->
     }
 }
 
-/// Refuses what a rename would destroy (`-o /dev/null`) or cannot replace.
+/// Refuses a file that a rename would destroy (`-o /dev/null`) or cannot replace.
 fn refuse_special(path: &Utf8Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => {
@@ -102,8 +102,8 @@ fn refuse_special(path: &Utf8Path) -> Result<()> {
         Ok(found) if !found.is_file() => {
             Err(Error::new(format!("could not write `{path}`: it is not a regular file")))
         }
-        // What stands in the way here (no permission, a file as a parent) also stops the next steps,
-        // which say more about it.
+        // An obstacle here (no permission, a file as a parent) also stops the next steps, which report it in more
+        // detail.
         Ok(_) | Err(_) => match path.file_name() {
             Some(_) => Ok(()),
             None => Err(Error::new(format!("could not write `{path}`: it names no file"))),
@@ -111,7 +111,7 @@ fn refuse_special(path: &Utf8Path) -> Result<()> {
     }
 }
 
-/// A new file with a name of its own.
+/// Creates a file with a new name.
 fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File, Held)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -125,11 +125,11 @@ fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File, Held)> 
     .map(|(path, (file, held))| (path, file, held))
 }
 
-/// What to take away again if the write does not come to its end, also by a panic.
+/// Removes what an unfinished write has made, also after a panic.
 #[derive(Default)]
 struct Unfinished {
     file: Option<Utf8PathBuf>,
-    /// Directories made here, outermost first.
+    /// Directories that were made, outermost first.
     directories: Vec<Utf8PathBuf>,
 }
 
@@ -140,7 +140,7 @@ impl Unfinished {
         for at in missing.into_iter().rev() {
             match std::fs::create_dir(at) {
                 Ok(()) => self.directories.push(at.to_owned()),
-                // Another run made it in the meantime; it is not ours to remove.
+                // Another run made it in the meantime, so it is not removed here.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && at.is_dir() => {}
                 Err(cause) => {
                     let why = Error::new(format!("could not make the directory `{at}`"));
@@ -159,8 +159,7 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // The error that brought us here is the one to report. A directory that something else has
-        // been put into stays, as it should.
+        // The original error is the one to report. A directory that contains other files by now stays.
         if let Some(file) = &self.file {
             let _ = std::fs::remove_file(file);
         }
@@ -182,16 +181,16 @@ fn failed_because(
     let error = Error::new(format!("could not write `{path}`")).because(cause);
     match kind {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            error.help("name a file that you may write")
+            error.help("name a writable file")
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            error.help("make room there, or name a file where there is some")
+            error.help("free some space there, or name a file on another disk")
         }
         _ => error,
     }
 }
 
-/// An error of `fill` or `check`, under the name of the file.
+/// Adds the name of the file to an error of `fill` or `check`.
 fn wrap(path: &Utf8Path, error: Error) -> Error {
     let help = error.help_text().map(str::to_owned);
     let mut cause = std::error::Error::source(&error);
@@ -209,8 +208,8 @@ fn wrap(path: &Utf8Path, error: Error) -> Error {
 
 /// Makes the rename last through a power cut.
 fn sync_directory(directory: &Utf8Path) {
-    // The new file is in place and its bytes are on disk. Some file systems (network, FUSE) refuse to
-    // sync a directory, and after a power cut they have the old file or the new one.
+    // The new file is in place and its bytes are on disk. Some file systems (network, FUSE) refuse to sync a
+    // directory; after a power cut they have the old file or the new one.
     #[cfg(unix)]
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     #[cfg(not(unix))]

@@ -174,7 +174,7 @@ fn files_that_may_not_be_read_or_written() {
             &[
                 &format!("could not write `{}/{target}`\n", scene.path().display()),
                 "Permission denied",
-                "help: name a file that you may write\n",
+                "help: name a writable file\n",
             ],
         );
     }

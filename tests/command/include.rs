@@ -216,7 +216,7 @@ fn links_are_followed_or_kept() {
     assert_eq!(scene.text("out/assets/way/d.html"), "assets/sub/deep/d.html");
     scene.remove("out.zip");
 
-    let outside = "which is not in what `--include assets` brings\nhelp: include what it leads to";
+    let outside = "which `--include assets` does not include\nhelp: include the target";
     for target in ["../one.txt", "/etc/passwd", "nowhere", "../../x"] {
         scene.link(target, "assets/bad");
         let text = format!("/assets/bad` leads to `{target}`, {outside}");
@@ -224,7 +224,7 @@ fn links_are_followed_or_kept() {
         scene.remove("assets/bad");
     }
     scene.link("nowhere", "assets/bad");
-    refuses(&scene, 101, "--include assets", &["the link `", "/assets/bad` leads nowhere\nhelp: mend it"]);
+    refuses(&scene, 101, "--include assets", &["the link `", "/assets/bad` leads nowhere\nhelp: repair it"]);
     check(&scene, "--include {\"from\":\"assets\",\"exclude\":[\"bad\",\"sub\",\"way\"]}", &followed[..3]);
     scene.remove("out.zip");
     scene.remove("assets/bad");
@@ -252,11 +252,11 @@ fn trees_without_end_and_files_beyond_measure_end() {
         &scene,
         101,
         "--include ladder/0/**/*.txt",
-        &["`--include ladder/0/**/*.txt` brings more than 65534 directories"],
+        &["`--include ladder/0/**/*.txt` includes more than 65534 directories"],
     );
-    refuses(&scene, 101, "--include ladder/0", &["`--include ladder/0` brings more than 65534 "]);
+    refuses(&scene, 101, "--include ladder/0", &["`--include ladder/0` includes more than 65534 "]);
     fs::File::create(scene.at("huge")).unwrap().set_len(3 << 30).unwrap();
-    refuses(&scene, 101, "--include huge", &["`--include huge` brings more than 2147483647 bytes"]);
+    refuses(&scene, 101, "--include huge", &["`--include huge` includes more than 2147483647 bytes"]);
 }
 
 #[test]

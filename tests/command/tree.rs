@@ -126,10 +126,7 @@ fn a_tree_is_replaced_whole_or_stays() {
         }
         fs::write(out.join("bootstrap"), "old").unwrap();
         write("").exits(101).says(&[
-            &format!(
-                "error: could not write `{}`: it has `{name}`, which is not of this bundle",
-                out.display()
-            ),
+            &format!("error: `{}` contains `{name}`, which is not part of this bundle", out.display()),
             "help: name another directory with `-o <DIR>`, or remove this one",
         ]);
         assert_eq!(fs::read(out.join("bootstrap")).unwrap(), b"old");

@@ -1,8 +1,8 @@
-//! Names for what is not finished, `.lambda-bundle-<pid>-<n>.tmp`, and their end after a kill.
+//! Temporary names, `.lambda-bundle-<pid>-<n>.tmp`, and their removal after a kill.
 //!
-//! Whoever makes such a file or directory holds a lock on it (`flock`), which the kernel lets go when the process ends,
-//! however it ends. So what nobody holds is left over, and the next run that writes into the directory removes it. No
-//! process id is asked whether it lives: it may be one of another container, or of another machine.
+//! The process that makes such a file or directory holds a lock on it (`flock`), which the kernel releases when the
+//! process ends. So a file without a lock is left over, and the next run that writes into the directory removes it.
+//! Process ids are not checked: a process may be in another container, or on another machine.
 //!
 //! On a file system without such locks, and on Windows, nothing is removed.
 #![allow(
@@ -20,17 +20,18 @@ use camino::{Utf8Path, Utf8PathBuf};
 const START: &str = ".lambda-bundle-";
 const END: &str = ".tmp";
 
-/// What `make` makes under a name in the directory that nothing has yet.
+/// Calls `make` with an unused name in the directory.
 pub(super) fn make<T>(
     directory: &Utf8Path,
     mut make: impl FnMut(&Utf8Path) -> io::Result<T>,
 ) -> io::Result<(Utf8PathBuf, T)> {
-    // No name comes back in one process: a run that sweeps could take the next file for the one that it looked at.
+    // No name is used twice in one process: a run that sweeps could remove the next file instead of the one it
+    // examined.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const TRIES: u32 = 1000;
 
-    // Not made from the target's name, which may have no room for more. A name in use is another container's with the
-    // same process id.
+    // The name does not contain the target's, which may be too long for that. A name in use belongs to a process with
+    // the same id in another container.
     let pid = std::process::id();
     let mut tries = 0;
     loop {
@@ -44,12 +45,12 @@ pub(super) fn make<T>(
     }
 }
 
-/// Keeps a file or directory from being swept, until it is dropped.
+/// Protects a file or directory from being swept, until it is dropped.
 pub(super) struct Held(#[expect(dead_code, reason = "the lock goes with it")] Option<File>);
 
 #[cfg(unix)]
 impl Held {
-    /// Holds a file that was just made.
+    /// Locks a file that was just made.
     ///
     /// # Errors
     ///
@@ -58,11 +59,11 @@ impl Held {
         Held::new(file.try_clone()?)
     }
 
-    /// Holds a directory that was just made.
+    /// Locks a directory that was just made.
     ///
     /// # Errors
     ///
-    /// As of [`Held::file`].
+    /// The errors of [`Held::file`].
     pub(super) fn directory(path: &Utf8Path) -> io::Result<Held> {
         match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(io::ErrorKind::AlreadyExists.into()),
@@ -76,7 +77,7 @@ impl Held {
         match lock(&file) {
             Err(rustix::io::Errno::WOULDBLOCK) => Err(io::ErrorKind::AlreadyExists.into()),
             Ok(()) if file.metadata()?.nlink() == 0 => Err(io::ErrorKind::AlreadyExists.into()),
-            // Without locks nobody sweeps, either.
+            // Without locks no run sweeps, either.
             Ok(()) | Err(_) => Ok(Held(Some(file))),
         }
     }
@@ -99,7 +100,7 @@ fn lock(file: &File) -> rustix::io::Result<()> {
     rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
 }
 
-/// Removes what killed runs left in the directory. Each directory is looked at once by a process.
+/// Removes files that killed runs left in the directory. A process reads each directory once.
 #[cfg(unix)]
 pub(super) fn sweep(directory: &Utf8Path) {
     use std::collections::BTreeSet;
@@ -109,7 +110,7 @@ pub(super) fn sweep(directory: &Utf8Path) {
     if !SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.to_owned()) {
         return;
     }
-    // What cannot be listed or removed harms nobody, and the next run tries again.
+    // Files that cannot be listed or removed do no harm, and the next run tries again.
     let Ok(listing) = std::fs::read_dir(directory) else { return };
     for found in listing.flatten() {
         if found.file_name().to_str().is_some_and(is_ours) {
@@ -134,11 +135,11 @@ fn remove_unheld(path: &std::path::Path) -> io::Result<()> {
 
     let kind = std::fs::symlink_metadata(path)?.file_type();
     if !kind.is_file() && !kind.is_dir() {
-        return Ok(()); // Not made here, and a FIFO would hang.
+        return Ok(()); // Only files and directories are made here; opening a FIFO would hang.
     }
     let file = File::open(path)?;
     lock(&file)?;
-    // It may have been moved to its place in the meantime, and its name given to another.
+    // It may have been moved to its place in the meantime, and its name given to another file.
     let (held, there) = (file.metadata()?, std::fs::symlink_metadata(path)?);
     if (held.dev(), held.ino()) != (there.dev(), there.ino()) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! A directory of files replaced as a whole, or left as it was.
+//! Replaces a directory of files as a whole, or leaves it as it was.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that writes files")]
 
 use std::collections::BTreeSet;
@@ -14,15 +14,16 @@ use crate::error::{Error, Result};
 
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
 ///
-/// The files go to a new directory beside it, which changes places with `path` when all are on disk and `check` is
-/// content with them; then the old one goes. On any error the old one stays. After a kill one of the two may stay behind
-/// as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes beside it. `path` may hold nothing but files of the
-/// names of `entries`, and nothing else is ever removed.
+/// The files go to a new directory beside `path`. The two change places after all files are on disk and `check`
+/// returns true; then the old one is removed. On any error the old one stays. After a kill one of the two may stay
+/// behind as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes beside it. `path` may contain only files
+/// with the names of `entries`, and nothing else is ever removed.
 ///
-/// The entries have passed [`crate::archive::check_plan`]. Modes are those of the entries whatever the umask is, links
-/// stay links. Errors name `path`.
-/// Of each file that is read back `keep` makes what `check` gets to see; if that does not want it, nothing changes. Says
-/// whether it does.
+/// The entries have passed [`crate::archive::check_plan`]. Modes are those of the entries whatever the umask is,
+/// links stay links. Errors name `path`.
+///
+/// `keep` maps each file read back to what `check` sees. If `check` returns false, nothing changes. Returns whether
+/// the directory was replaced.
 pub fn replace<T>(
     path: &Utf8Path,
     entries: &[Entry],
@@ -43,7 +44,7 @@ pub fn replace<T>(
 
     match std::fs::rename(&new.path, path) {
         Ok(()) => new.keep(),
-        // What is there now is the old one, or that of another run. It goes when this is dropped.
+        // The temporary directory now contains the old files, or those of another run. It is removed on drop.
         Err(_) if path.is_dir() => exchange(&new.path, path)?,
         Err(cause) => return Err(failed(path, cause)),
     }
@@ -52,13 +53,13 @@ pub fn replace<T>(
     Ok(true)
 }
 
-/// Puts `new` in the place of the directory `path`, and that in the place of `new`.
+/// Exchanges the directory `path` with `new`.
 fn exchange(new: &Utf8Path, path: &Utf8Path) -> Result<()> {
     match exchange_at_once(new, path) {
         Err(cause) if cause.kind() == io::ErrorKind::Unsupported => {}
         done => return done.map_err(|cause| failed(path, cause)),
     }
-    // A kill between the next two leaves the old one aside. For that it has a name that is not swept.
+    // A kill between the next two steps leaves the old directory aside, under a name that is not swept.
     let aside = new.with_extension("old");
     std::fs::rename(path, &aside).map_err(|cause| failed(path, cause))?;
     if let Err(cause) = std::fs::rename(new, path) {
@@ -71,7 +72,7 @@ fn exchange(new: &Utf8Path, path: &Utf8Path) -> Result<()> {
     std::fs::rename(&aside, new).map_err(|cause| failed(path, cause))
 }
 
-/// In one step; `Unsupported` where that cannot be had.
+/// Exchanges both in one step; `Unsupported` if the system cannot.
 #[cfg(any(target_os = "linux", target_vendor = "apple"))]
 fn exchange_at_once(new: &Utf8Path, path: &Utf8Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -79,7 +80,7 @@ fn exchange_at_once(new: &Utf8Path, path: &Utf8Path) -> io::Result<()> {
 
     renameat_with(CWD, new.as_std_path(), CWD, path.as_std_path(), RenameFlags::EXCHANGE).map_err(|error| {
         match error {
-            // Of the last one overlays are capable.
+            // Overlay file systems may return the last of these errors.
             Errno::NOSYS | Errno::INVAL | Errno::NOTSUP | Errno::XDEV => io::ErrorKind::Unsupported.into(),
             error => error.into(),
         }
@@ -91,11 +92,11 @@ fn exchange_at_once(_: &Utf8Path, _: &Utf8Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// What the directory has beside files of these names would be lost.
+/// Refuses a directory with files that are not in the bundle, which would be lost.
 fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<()> {
     let could_not = format!("could not write `{path}`");
     if path.file_name().is_none() {
-        return Err(Error::new(format!("{could_not}: it names no directory of its own")));
+        return Err(Error::new(format!("{could_not}: it does not name a directory")));
     }
     match path.symlink_metadata() {
         Ok(found) if found.is_dir() => {}
@@ -122,20 +123,22 @@ fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<()> {
                 false => &files,
             };
             if !known.contains(name.as_str()) {
-                return Err(Error::new(format!("{could_not}: it has `{name}`, which is not of this bundle"))
-                    .help("name another directory with `-o <DIR>`, or remove this one"));
+                return Err(Error::new(format!(
+                    "`{path}` contains `{name}`, which is not part of this bundle"
+                ))
+                .help("name another directory with `-o <DIR>`, or remove this one"));
             }
         }
     }
     Ok(())
 }
 
-/// The directories of the entries, those that hold others first.
+/// Returns the directories of the entries, parents first.
 fn directories(entries: &[Entry]) -> BTreeSet<&str> {
     entries.iter().flat_map(|entry| entry.name.match_indices('/').map(|(at, _)| &entry.name[..at])).collect()
 }
 
-/// A directory with these entries, or some of them; they go when this is dropped.
+/// A directory with these entries, or some of them; they are removed on drop.
 struct Tree<'a> {
     path: Utf8PathBuf,
     _held: Held,
@@ -143,7 +146,7 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// A new directory with a name of its own.
+    /// Creates a directory with a new name.
     fn beside(around: &Utf8Path, entries: &'a [Entry]) -> io::Result<Tree<'a>> {
         let (path, held) = temporary::make(around, |path| {
             std::fs::create_dir(path)?;
@@ -152,7 +155,7 @@ impl<'a> Tree<'a> {
         Ok(Tree { path, _held: held, entries })
     }
 
-    /// Errors are about the `path` it is for.
+    /// Writes the entries. Errors are about the `path` that they are for.
     fn fill(&self, path: &Utf8Path) -> Result<()> {
         let directories = directories(self.entries);
         let make = |at: &Utf8Path| std::fs::create_dir(at).and_then(|()| set_mode(at, 0o755));
@@ -180,7 +183,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// What is on disk.
+    /// Reads the entries back from disk.
     fn read<T>(&self, keep: impl Fn(usize, Vec<u8>) -> T) -> io::Result<ReadArchive<T>> {
         let read = |(at, entry)| self.read_one(entry, |bytes| keep(at, bytes));
         let entries = self.entries.iter().enumerate().map(read).collect::<io::Result<Vec<_>>>()?;
@@ -200,7 +203,7 @@ impl<'a> Tree<'a> {
         Ok(ReadEntry { name: entry.name.clone(), mode, kind, size, compressed_size: size, content })
     }
 
-    /// Nothing is there any more.
+    /// Forgets the entries, which are no longer here.
     fn keep(mut self) {
         self.path = Utf8PathBuf::new();
     }
@@ -211,8 +214,8 @@ impl Drop for Tree<'_> {
         if self.path == "" {
             return;
         }
-        // By name: what someone else has put there in the meantime stays, with its directory. An error that brought us
-        // here is the one to report.
+        // Entries are removed by name: files that someone else has added in the meantime stay, with their directory.
+        // The original error is the one to report.
         for entry in self.entries {
             let _ = std::fs::remove_file(self.path.join(&entry.name));
         }
@@ -238,7 +241,7 @@ fn link(target: &str, at: &Utf8Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, at)
 }
 
-/// There are no such modes here; who copies the directory to Linux has to set them.
+/// There are no such modes here; whoever copies the directory to Linux has to set them.
 #[cfg(not(unix))]
 fn set_mode(_: &Utf8Path, _: u32) -> io::Result<()> {
     Ok(())
@@ -251,5 +254,5 @@ fn mode(_: &std::fs::Metadata, entry: &Entry) -> u32 {
 
 #[cfg(not(unix))]
 fn link(_: &str, _: &Utf8Path) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no such links; write a ZIP archive"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no symbolic links; write a ZIP archive"))
 }
