@@ -125,7 +125,7 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
                 Code::InterpreterMissing,
                 name,
                 format!(
-                    "`{name}` names the interpreter `{path}`, which `--libc bundle` would ship and this machine does not have"
+                    "`{name}` names the interpreter `{path}`, which `--libc bundle` would ship but this machine does not have"
                 ),
             )
             .help("name the root of the system it was built on with `--sysroot DIR`"),
@@ -138,7 +138,7 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
     {
         findings.add(
             Finding::new(Code::NotElf, name, format!("`{name}` does not start: {fault}"))
-                .help("build it again, or leave out the tool that edited it"),
+                .help("build it again, without the tool that edited it"),
         );
     }
     if program.linkage() == Linkage::Broken {
@@ -150,7 +150,7 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
                 Code::BrokenStaticPie,
                 name,
                 format!(
-                    "`{name}` is linked as a static program but needs {libraries}; nothing loads {them}, and the program crashes at start"
+                    "`{name}` is linked as a static program but needs {libraries}; nothing loads {them}, so the program crashes at start"
                 ),
             )
             .help(format!("link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or build for a `-gnu` target")),
@@ -255,11 +255,11 @@ fn object_findings(
                         Code::LibcMixed,
                         &label,
                         format!(
-                            "`{label}` is a part of glibc and would load beside the other parts of {}; they work only from one build",
+                            "`{label}` is a part of glibc and would load beside other parts from {}; all parts must come from the same build",
                             lambda.label()
                         ),
                     )
-                    .help(format!("take `{label}` out of the bundle")),
+                    .help(format!("remove `{label}` from the bundle")),
                 );
             }
         }
@@ -274,7 +274,7 @@ fn object_findings(
                         Code::Shadowed,
                         subject.name,
                         format!(
-                            "`{ours}` is in the bundle, but {} loads its own copy, which is earlier in LD_LIBRARY_PATH",
+                            "`{ours}` is in the bundle, but {} loads its own copy, which comes first in LD_LIBRARY_PATH",
                             lambda.label()
                         ),
                     )
@@ -294,7 +294,7 @@ fn object_findings(
                 Code::DoubtfulLibrary,
                 subject.name,
                 format!(
-                    "whether {} has `{soname}` is doubtful; the bundle has one, and starts either way",
+                    "it is doubtful whether {} has `{soname}`; the bundle has a copy, and starts either way",
                     lambda.label()
                 ),
             )
@@ -357,7 +357,7 @@ fn version_skew(
         finding.severity = Severity::Note;
     }
     if subject.build.may_edit {
-        finding.help = Some(format!("ship this machine's in its place: `--bundle-lib {}`", system.soname));
+        finding.help = Some(format!("ship this machine's copy: `--bundle-lib {}`", system.soname));
     }
     finding.chain = chain(subject, &walked.closure, index);
     Some(finding)

@@ -7,9 +7,9 @@ use crate::repair::{Edits, Refusal};
 pub fn not_editable(name: &str, edits: &Edits, refusal: &Refusal) -> Finding {
     let aim = match edits.unbind.is_empty() {
         true => "the bundle's libraries load first",
-        false => "it takes what the runtime's glibc has",
+        false => "its references are bound to the runtime's glibc",
     };
-    let message = format!("`{name}` must be edited so that {aim}, and cannot be: {refusal}");
+    let message = format!("`{name}` must be edited so that {aim}, but cannot be: {refusal}");
     Finding::new(Code::NotEditable, name, message)
         .help("link it again with another linker (`-C link-arg=-fuse-ld=bfd`)")
 }

@@ -10,10 +10,11 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
         let name = label(subject, closure, index);
         let level = walked.variant.processor.isa_level;
         let message = format!(
-            "`{name}` is marked as for better processors than x86-64-v{level}, and Lambda's may have no more; there ld.so says \"CPU ISA level is lower than required\""
+            "`{name}` is marked as needing more than x86-64-v{level}, but Lambda's processors may have no more; there ld.so reports \"CPU ISA level is lower than required\""
         );
-        let mut finding = Finding::new(Code::CpuLevel, &name, message)
-            .help("compile for what all of them have: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C");
+        let mut finding = Finding::new(Code::CpuLevel, &name, message).help(
+            "compile for all of Lambda's processors: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
+        );
         finding.severity = Severity::Error;
         finding.chain = chain(subject, closure, index);
         findings.add(finding);

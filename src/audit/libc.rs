@@ -37,7 +37,9 @@ pub(super) fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) 
         ),
     );
     finding.help = match subject.build.not_shipped.get(&label) {
-        Some(NotShipped::Excluded) => Some(format!("leave out the `--exclude-lib` that matches `{label}`")),
+        Some(NotShipped::Excluded) => {
+            Some(format!("remove the `--exclude-lib` pattern that matches `{label}`"))
+        }
         _ if matches!(subject.owner, Owner::Archive) => {
             Some("let `cargo lambda-bundle --libc bundle` write the archive".to_owned())
         }
@@ -138,7 +140,7 @@ pub(super) fn interpreter_is_no_loader(subject: &Subject, closure: &Closure) -> 
             Code::InterpreterMissing,
             subject.name,
             format!(
-                "`{}` names the interpreter `{path}`, which is no loader; it crashes at start",
+                "`{}` names the interpreter `{path}`, which is not a loader; it crashes at start",
                 subject.name
             ),
         )

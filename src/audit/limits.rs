@@ -14,12 +14,12 @@ pub fn size_finding(unzipped_bytes: u64, name: &str) -> Option<Finding> {
             Code::SizeLimit,
             name,
             format!(
-                "`{name}` is {} unzipped; Lambda takes {} with layers",
+                "`{name}` is {} unzipped; Lambda allows {} with layers",
                 text::size(unzipped_bytes),
                 text::size(archive::LAMBDA_UNZIPPED_BYTES)
             ),
         )
-        .help("leave debug information out with `--strip`, or use a container image")
+        .help("remove debug information with `--strip`, or use a container image")
     })
 }
 
@@ -30,7 +30,7 @@ pub fn direct_upload_finding(zipped_bytes: u64, name: &str) -> Option<Finding> {
             Code::DirectUploadLimit,
             name,
             format!(
-                "`{name}` is {} zipped; a direct upload takes {}",
+                "`{name}` is {} zipped; a direct upload may have {}",
                 text::size(zipped_bytes),
                 text::size(DIRECT_UPLOAD_LIMIT)
             ),

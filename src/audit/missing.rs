@@ -33,11 +33,11 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
         ),
         Some(NotShipped::Excluded) => (
             format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
-            Some(format!("leave out the `--exclude-lib` that matches `{soname}`")),
+            Some(format!("remove the `--exclude-lib` pattern that matches `{soname}`")),
         ),
         Some(NotShipped::GlibcPart) => (
             format!(
-                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; it works only with a glibc of its own build"
+                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; all parts of glibc must come from the same build"
             ),
             Some(format!("build against glibc {} or older", subject.lambda.baseline.glibc)),
         ),
@@ -47,9 +47,9 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
         ),
         Some(NotShipped::Name) => (
             format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can: the name is not UTF-8, or has a backslash"
+                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can contain: the name is not UTF-8, or has a backslash"
             ),
-            Some("give the library another SONAME (`-Wl,-soname,NAME`), and link again what needs it".to_owned()),
+            Some("give the library another SONAME (`-Wl,-soname,NAME`), and relink the objects that need it".to_owned()),
         ),
         Some(NotShipped::Refused(path, reason)) => (
             format!(
@@ -73,7 +73,7 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
         ),
     };
     let message = match passed_over(need) {
-        Some((path, why)) => format!("{message}; `{path}` is passed over: it is {why}"),
+        Some((path, why)) => format!("{message}; `{path}` is skipped: it is {why}"),
         None => message,
     };
     let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);

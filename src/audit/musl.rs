@@ -40,14 +40,14 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
         }
         if elf.is_beyond_musl {
             let message = format!(
-                "`{name}` has a relocation of a type that musl's loader does not know, as of an indirect function (`ifunc`); it ends with \"unsupported relocation type\""
+                "`{name}` has a relocation of a type that musl's loader does not know, such as for an indirect function (`ifunc`); loading fails with \"unsupported relocation type\""
             );
             findings
                 .add(make(Code::NotElf, message).help(format!("build `{name}` for musl, without `ifunc`")));
         }
         if reaches_what_comes_later(walked, index, elf) {
             let message = format!(
-                "`{name}` wants static thread-local storage when it is opened, which musl has for what is loaded at start alone; dlopen fails with \"initial-exec TLS resolves to dynamic definition\""
+                "`{name}` needs static thread-local storage when it is opened, but musl has it only for libraries that are loaded at start; dlopen fails with \"initial-exec TLS resolves to dynamic definition\""
             );
             let help = format!("link `{name}` to the program, so that it is loaded at start");
             findings.add(make(Code::StaticTls, message).help(help));

@@ -39,7 +39,7 @@ fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
         finding.severity = Severity::Note;
     } else {
         finding.help = Some(format!(
-            "allow it (`--allow glibc-rebound`) if that does not matter: a program built against glibc {glibc} does the same"
+            "allow it (`--allow glibc-rebound`) if the difference does not matter: a program built against glibc {glibc} does the same"
         ));
     }
     finding.versions = versions;
@@ -50,7 +50,7 @@ fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
 fn takes(rebound: &Rebound) -> String {
     let symbol = &rebound.symbol;
     match &rebound.to {
-        BoundTo::Null => format!("nothing for `{symbol}`, which it asks for weakly"),
+        BoundTo::Null => format!("nothing for `{symbol}`, a weak reference"),
         BoundTo::Runtime(name) if name == symbol => format!("the runtime's `{name}`"),
         BoundTo::Runtime(name) => format!("`{name}` for `{symbol}`"),
         BoundTo::Supplied => format!("`{symbol}` of `{}`", crate::repair::COMPAT),

@@ -13,10 +13,10 @@ pub fn arch_assertion(facts: &ElfFacts, wanted: Option<Arch>, name: &str) -> Opt
         Finding::new(
             Code::WrongArch,
             name,
-            format!("`{name}` is for {arch}, but `--arch {wanted}` was asked for"),
+            format!("`{name}` is for {arch}, but `--arch {wanted}` is set"),
         )
         .help(format!(
-            "build it with `--target {}-unknown-linux-gnu`, or say `--arch {arch}` if that is the function's",
+            "build it with `--target {}-unknown-linux-gnu`, or use `--arch {arch}` if the function has that",
             wanted.gnu_name()
         ))
     })
@@ -35,7 +35,7 @@ pub fn arch_not_offered(name: &str, arch: Arch, runtime: &str, is_file: bool) ->
 /// Warns that `source` is newer than the program `name` at `path`, which was built from it.
 pub fn stale_binary(name: &str, path: &str, source: &str) -> Finding {
     let message = format!("`{source}` is newer than `{path}`, which was built from it");
-    Finding::new(Code::StaleBinary, name, message).help("build it again, or let `--build` do it")
+    Finding::new(Code::StaleBinary, name, message).help("build it again, or use `--build`")
 }
 
 /// AWS changes images every few weeks; libraries and symbol versions come and go over years.
@@ -46,7 +46,7 @@ pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Fin
     let mut findings = Vec::new();
     if date::days_between(&baseline.recorded, today) > DAYS_UNTIL_OLD {
         let message = format!(
-            "what is known of {} was recorded on {}, over a year ago; its images may have changed",
+            "the baseline of {} was recorded on {}, over a year ago; its images may have changed",
             baseline.runtime, baseline.recorded
         );
         let finding = Finding::new(Code::BaselineOld, name, message);
@@ -65,7 +65,7 @@ pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Fin
             baseline.runtime
         );
         let finding = Finding::new(Code::NamesOnly, name, message);
-        findings.push(finding.help("`cargo lambda-bundle baseline capture` reads all of it from a root"));
+        findings.push(finding.help("`cargo lambda-bundle baseline capture` reads full facts from a root"));
         return findings;
     }
     if !passed(&lifecycle.deprecated) {

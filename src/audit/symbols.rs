@@ -108,12 +108,12 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             format!("`{by}` leaves {named} to the program that opens it; no library it loads defines it")
         }
         Unmet::Nowhere if is_of_system(walked, group.by) => format!(
-            "`{by}` of {} needs {named} {origin}, which the file in the place of the runtime's own does not define; {when}",
+            "`{by}` of {} needs {named} {origin}, which the file that replaces the runtime's own does not define; {when}",
             subject.lambda.label()
         ),
         Unmet::Nowhere => format!("`{by}` needs {named} {origin}, which no library it loads defines; {when}"),
         Unmet::Unknown(libraries) => format!(
-            "`{by}` needs {named}, and whether {} of {} defines it is not known",
+            "`{by}` needs {named}; it is unknown whether {} of {} defines it",
             libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or "),
             subject.lambda.label()
         ),
@@ -122,12 +122,12 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             object(*index)
         ),
         Unmet::NotThreadLocal(index) => format!(
-            "`{by}` needs {named} as thread-local storage, and `{}` defines it as other data; {}",
+            "`{by}` needs {named} as thread-local storage, but `{}` defines it as other data; {}",
             object(*index),
             if group.at_start { when } else { "it fails when it is used" }
         ),
         Unmet::Protected(index) => format!(
-            "`{by}` copies {named} of `{}`, or its address, which that library does not allow (it is protected); {when}",
+            "`{by}` copies {named} of `{}`, or its address, which that library forbids (it is protected); {when}",
             object(*index)
         ),
     }

@@ -77,7 +77,7 @@ fn finding(subject: &Subject, walked: &Walked, index: usize, left: u64, is_misal
         false => format!("{} bytes", tls.n_bytes),
     };
     let message = format!(
-        "`{name}` wants {wanted} of static thread-local storage when it is opened, and {left} bytes are left; dlopen fails with \"cannot allocate memory in static TLS block\""
+        "`{name}` needs {wanted} of static thread-local storage when it is opened, but {left} bytes are left; dlopen fails with \"cannot allocate memory in static TLS block\""
     );
     let mut finding = Finding::new(Code::StaticTls, &name, message)
         .help(format!("link `{name}` to the program, so that it is loaded at start"));

@@ -99,12 +99,12 @@ fn damaged_finding(
     let needed = &checks[0].need.file;
     let whose = if file == by { "its own record of versions" } else { "that library's record of versions" };
     let message = format!(
-        "`{by_label}` needs {} of `{needed}`, and ld.so does not find it: {whose} is damaged, a name in it has the hash of another name",
+        "`{by_label}` needs {} of `{needed}`, but ld.so does not find it: {whose} is damaged, since a name in it has the hash of another name",
         versions.join(", ")
     );
     let again = match (subject.owner, file) {
         (Owner::Cargo { .. }, 0) => "build it again",
-        (_, 0) => "build it again, or take it from where it came from",
+        (_, 0) => "build it again, or get the original file",
         _ => "install it again",
     };
     let mut finding = Finding::new(Code::VersionTooNew, &by_label, message).soname(needed).help(format!(
@@ -123,13 +123,13 @@ pub(super) fn refused_pins(subject: &Subject, findings: &mut Findings) {
         let (message, help) = match &conflict.asked {
             Asked::Need => continue,
             Asked::Wish if conflict.why == WhyNot::NoLeave => (
-                format!("our `{soname}` cannot take the place of that of {lambda}: {why}"),
-                format!("leave out `--repair never`, or the `--bundle-lib` that matches `{soname}`"),
+                format!("this machine's `{soname}` cannot replace that of {lambda}: {why}"),
+                format!("remove `--repair never`, or the `--bundle-lib` that matches `{soname}`"),
             ),
             Asked::Wish => (
-                format!("our `{soname}` cannot take the place of that of {lambda}: {why}"),
+                format!("this machine's `{soname}` cannot replace that of {lambda}: {why}"),
                 format!(
-                    "leave out the `--bundle-lib` that matches `{soname}`, or name a newer one with `--library-path DIR`"
+                    "remove the `--bundle-lib` that matches `{soname}`, or name a newer copy with `--library-path DIR`"
                 ),
             ),
             Asked::File(file) => (
@@ -149,7 +149,7 @@ fn why_not(subject: &Subject, conflict: &Conflict) -> String {
     let lambda = subject.lambda.label();
     let ours = conflict.ours.as_ref().unwrap_or(soname);
     match &conflict.why {
-        WhyNot::NoCopy => format!("`{soname}` would have to come with it, and this machine has none"),
+        WhyNot::NoCopy => format!("`{soname}` would have to be replaced, too, and this machine has no copy"),
         WhyNot::TooNew => format!("`{ours}` itself needs versions that {lambda} does not have"),
         WhyNot::Older => format!("`{ours}` may be older than the copy that {lambda}'s other libraries use"),
         WhyNot::Lacks(lacks) => {
@@ -171,7 +171,7 @@ pub(super) fn takers(subject: &Subject, walked: &Walked, findings: &mut Findings
     for taker in crate::plan::doubtful_takers(subject.lambda, walked, subject.members) {
         let (by_label, soname) = (taker.name, taker.soname);
         let message = format!(
-            "`{by_label}` is loaded as `{soname}` for the libraries of {} as well, and may lack what they need of theirs",
+            "`{by_label}` is also loaded as `{soname}` by the libraries of {}, and may lack what they need",
             subject.lambda.label()
         );
         let mut finding = Finding::new(Code::RepairConflict, &by_label, message)
@@ -201,13 +201,13 @@ impl<'a> Unmet<'a> {
     fn repair_conflict(self, conflict: &Conflict) -> Finding {
         let Unmet { subject, file, label, .. } = &self;
         let message = format!(
-            "`{label}` needs {} of `{file}`, which the copy of {} does not have, and ours cannot take its place: {}",
+            "`{label}` needs {} of `{file}`, which the copy of {} does not have, and this machine's copy cannot replace it: {}",
             self.versions.join(", "),
             subject.lambda.label(),
             why_not(subject, conflict)
         );
         let finding = Finding::new(Code::RepairConflict, label, message).soname(*file).help(format!(
-            "link to a `{file}` as old as the runtime's, or bundle one that is newer than both: name it with `--library-path DIR`"
+            "link to a `{file}` as old as the runtime's, or bundle a copy that is newer than both, with `--library-path DIR`"
         ));
         Finding { chain: chain(subject, &self.walked.closure, self.by), versions: self.versions, ..finding }
     }
@@ -259,14 +259,14 @@ impl<'a> Unmet<'a> {
         match (code, severity) {
             (Code::VersionTooNew, Severity::Error) if checks[0].answer == VersionAnswer::NoSuchFile => {
                 format!(
-                    "`{label}` asks for {wanted} of `{file}`, but needs no library of that name; ld.so stops with an assertion"
+                    "`{label}` needs {wanted} of `{file}`, but no library of that name; ld.so stops with an assertion"
                 )
             }
             (Code::VersionTooNew, Severity::Error) => {
                 format!("`{label}` needs {wanted}, which {whose} does not have{}", self.highest())
             }
             (Code::VersionTooNew, _) => format!(
-                "`{label}` asks weakly for {wanted}, which {whose} does not have{}; ld.so prints a line and goes on",
+                "`{label}` has a weak need for {wanted}, which {whose} does not have{}; ld.so prints a warning and continues",
                 self.highest()
             ),
             (Code::VersionRecent, _) => format!(
@@ -274,9 +274,9 @@ impl<'a> Unmet<'a> {
                 self.images().join(", ")
             ),
             (Code::VersionUnknown, Severity::Note) => format!(
-                "`{label}` asks for {wanted}, and {whose} has no version nodes; ld.so prints \"no version information available\" and goes on"
+                "`{label}` needs {wanted}, but {whose} has no symbol versions; ld.so prints \"no version information available\" and continues"
             ),
-            _ => format!("`{label}` needs {wanted}; whether {whose} has it is not known"),
+            _ => format!("`{label}` needs {wanted}; it is unknown whether {whose} has it"),
         }
     }
 
@@ -309,7 +309,7 @@ impl<'a> Unmet<'a> {
         if self.walked.own_interpreter().is_some() {
             return match subject.owner {
                 Owner::Archive => {
-                    format!("replace the bundle's `{file}` by the one that `{by_label}` was built with")
+                    format!("replace the bundle's `{file}` with the one that `{by_label}` was built with")
                 }
                 _ => {
                     format!("name the root of the system that `{by_label}` was built on with `--sysroot DIR`")
@@ -330,17 +330,17 @@ impl<'a> Unmet<'a> {
             }
             // The linker can do what `--repair auto` would have done.
             (Owner::Cargo { .. }, 0, false) if !subject.build.may_edit => format!(
-                "leave out `--repair never`, or let the program look for ours first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
+                "remove `--repair never`, or let the program search this machine's copies first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
                 crate::layout::Layout::function().pinned_path()
             ),
             (_, 0, false) => format!(
                 "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
             ),
             (Owner::Archive, _, true) => {
-                format!("replace `{by_label}` by one that was built against glibc {glibc} or older")
+                format!("replace `{by_label}` with one that was built against glibc {glibc} or older")
             }
             (Owner::Archive, ..) => {
-                format!("replace `{by_label}` by one that was built against an older `{file}`")
+                format!("replace `{by_label}` with one that was built against an older `{file}`")
             }
             (_, _, true) => format!(
                 "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`{bundle}"

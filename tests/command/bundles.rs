@@ -500,7 +500,7 @@ fn a_static_pie_with_a_needed_library_crashes() {
         dir.path().display()
     );
     check(CC, "void _start(void) {}", &link, "", &[("broken-static-pie", "app", "")]).exits(1).says(&[
-        "`app` is linked as a static program but needs `libtop.so.1`; nothing loads it, and the program crashes at start\n",
+        "`app` is linked as a static program but needs `libtop.so.1`; nothing loads it, so the program crashes at start\n",
         "help: link the library statically",
     ]);
 }
@@ -599,8 +599,8 @@ fn a_weak_version_need_only_warns() {
     set_weak(&mut bytes, "GLIBC_2.36");
     fs::write(dir.path().join("app"), bytes).unwrap();
     let ran = run(dir.path(), "--binary app -o app.zip").exits(0).says(&[
-        "warning[version-too-new]: `app` asks weakly for GLIBC_2.36, which the `libc.so.6` of provided.al2023 \
-         (x86_64) does not have (it has up to GLIBC_2.34); ld.so prints a line and goes on\n",
+        "warning[version-too-new]: `app` has a weak need for GLIBC_2.36, which the `libc.so.6` of provided.al2023 \
+         (x86_64) does not have (it has up to GLIBC_2.34); ld.so prints a warning and continues\n",
     ]);
     assert!(dir.path().join("app.zip").exists(), "{ran}");
 }
@@ -679,7 +679,7 @@ fn the_first_runtime_has_no_arm64() {
     ]);
     check(compiler, EMPTY, "", "--arch x86_64", &[("wrong-arch", "app", "")])
         .exits(1)
-        .says(&["`app` is for arm64, but `--arch x86_64` was asked for\n"]);
+        .says(&["`app` is for arm64, but `--arch x86_64` is set\n"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_list_of_paths_is_compared_by_name() {
     let ran = check(&scene, "-v").exits(1).says(&[
         "Checking app for mine.txt (x86_64)",
         "error[missing-library]: `app` needs `libcurl.so.4`, which neither mine.txt (x86_64) nor this machine has\n",
-        "warning[version-unknown]: `app` needs GLIBC_2.2.5; whether the `libc.so.6` of mine.txt (x86_64) has it is not known\n",
+        "warning[version-unknown]: `app` needs GLIBC_2.2.5; it is unknown whether the `libc.so.6` of mine.txt (x86_64) has it\n",
         "note[names-only]: `mine.txt` lists names only: what its libraries define and need is not known, and what it does not list is taken as absent\n",
     ]);
     assert_eq!(ran.listed("Using"), ["ld-linux-x86-64.so.2", "libc.so.6", "libz.so.1"]);

@@ -272,7 +272,10 @@ fn names_of_secrets_are_warned_of_unless_they_are_named() {
     let expected = ["conf/.env", "conf/.git/HEAD", "conf/tls/server.pem"];
     assert_eq!(messages.len(), expected.len(), "{ran}");
     for (message, name) in messages.iter().zip(expected) {
-        assert_eq!(*message, format!("`--include conf` brings `{name}`; such files mostly hold secrets"));
+        assert_eq!(
+            *message,
+            format!("`--include conf` includes `{name}`; such files usually contain secrets")
+        );
     }
     assert_eq!(findings[0]["code"], "suspicious-include");
     assert_eq!(findings[0]["severity"], "warning");

@@ -259,7 +259,7 @@ fn processors_that_lambda_may_not_have() {
     let level = ["warning cpu-level app"];
     let refused = ["error cpu-level app"];
     check_c(source, "-Wl,-z,x86-64-v4", &refused, &["CPU ISA level is lower than required"]);
-    check_c(source, "-static -Wl,-z,x86-64-v4", &level, &["its notes ask for x86-64-v4"]);
+    check_c(source, "-static -Wl,-z,x86-64-v4", &level, &["its notes require x86-64-v4"]);
     check_c(source, "-Wl,-z,x86-64-v3", &[], &[]);
     check_c(source, "-g -march=skylake-avx512", &level, &["compiled with `-march=skylake-avx512`"]);
     check_c(source, "-g -march=haswell", &[], &[]);
@@ -334,7 +334,7 @@ fn a_library_that_wants_its_database() {
     let dir = tempfile::tempdir().unwrap();
     let source = "void *magic_open(int); int main(void) { return magic_open(0) != 0; }";
     CC.compile(dir.path(), source, "app", "-l:libmagic.so.1");
-    let said = ["`libmagic.so.1` wants the database `magic.mgc`", "set `MAGIC=/var/task/share/magic.mgc`"];
+    let said = ["`libmagic.so.1` needs the database `magic.mgc`", "set `MAGIC=/var/task/share/magic.mgc`"];
     check(dir.path(), "", &["warning companion-data libmagic.so.1"], &said);
     std::fs::write(dir.path().join("magic.mgc"), "data").unwrap();
     check(dir.path(), "--include magic.mgc=share/", &[], &[]);
@@ -366,7 +366,7 @@ fn the_empty_stand_in_for_icu() {
     let source = "extern const char icudt72_dat[]; int main(void) { return icudt72_dat[0]; }";
     CC.compile(dir.path(), source, "app", "-Wl,--no-as-needed -l:libicudata.so.72 -no-pie -fPIC");
     let stub = ["warning companion-data libicudata.so.72"];
-    check(dir.path(), "--library-path stub", &stub, &["the library is the empty stand-in"]);
+    check(dir.path(), "--library-path stub", &stub, &["the library is the empty stub"]);
     check(dir.path(), "", &[], &[]);
 }
 
@@ -394,7 +394,7 @@ fn a_program_that_asks_for_no_requests() {
     let dir = tempfile::tempdir().unwrap();
     let source = "int main(void) { return 0; }";
     CC.compile_as_is(dir.path(), source, "app", "");
-    check(dir.path(), "", NOT_A_RUNTIME, &["`app` shows no sign of Lambda's Runtime API"]);
+    check(dir.path(), "", NOT_A_RUNTIME, &["`app` does not use Lambda's Runtime API"]);
     run(dir.path(), "check --binary app --allow not-a-runtime").exits(0).keeps_silent_about(&["warning"]);
     run(dir.path(), "check --binary app --deny not-a-runtime").exits(1).says(&["error[not-a-runtime]"]);
     // A language's runtime asks for itself; images and tables of the user's own start a `bootstrap`.

@@ -121,5 +121,5 @@ fn the_split_layer_counts_towards_the_limit() {
     let both = "check -p f03 -p f13 --library-path libs --split-layer shared";
     scene.run(both).exits(0);
     let ran = scene.run(&format!("{both} --include data")).exits(1);
-    ran.says(&["error[size-limit]: `f03` is 262.1 MB unzipped; Lambda takes 262.1 MB with layers"]);
+    ran.says(&["error[size-limit]: `f03` is 262.1 MB unzipped; Lambda allows 262.1 MB with layers"]);
 }

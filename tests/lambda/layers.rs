@@ -270,7 +270,7 @@ fn attached_layers_count_towards_the_limit() {
     data.set_len(262_140_000).unwrap();
     finish(command("zip", scene.path()).args(["-q", "-1", "data.zip", "data"])).exits(0);
     let layer = "--attached-layer data.zip";
-    let over = &["error[size-limit]", "262.2 MB unzipped; Lambda takes 262.1 MB with layers"];
+    let over = &["error[size-limit]", "262.2 MB unzipped; Lambda allows 262.1 MB with layers"];
     scene.run(&format!("--binary app --library-path libs -o app.zip {layer}")).exits(1).says(over);
     assert!(!scene.zip("app.zip").exists());
     scene.run(&format!("check --binary app --library-path libs {layer}")).exits(1).says(over);

@@ -57,7 +57,7 @@ fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
     };
     let path = file.c_string(DEBIAN, |text| text == DEBIAN)?;
     Some(finding(file, &format!("{what} in `{}`", file.name), &path).help(format!(
-        "let the program name `{BUNDLE}` ({setting}); `SSL_CERT_FILE={BUNDLE}` does only where it looks there itself"
+        "let the program set `{BUNDLE}` ({setting}); `SSL_CERT_FILE={BUNDLE}` works only if it reads that variable itself"
     )))
 }
 
@@ -71,7 +71,7 @@ fn openssl(file: &File, what: String) -> Option<Finding> {
 
 fn finding(file: &File, what: &str, path: &str) -> Finding {
     let message = format!(
-        "{what} looks for certificates in `{path}`, which Amazon Linux does not have; no server's certificate can be verified"
+        "{what} looks for certificates in `{path}`, which Amazon Linux does not have, so no server's certificate can be verified"
     );
     Finding::new(Code::CaBundle, &file.name, message)
 }

@@ -69,10 +69,7 @@ const ARM_BEYOND: &[&str] = &[
 
 pub fn lint(scene: &Scene) -> Vec<Finding> {
     let by_note = scene.files().filter(|file| is_open_question(scene, file)).map(|file| {
-        finding(
-            file,
-            "its notes ask for x86-64-v4 or more, and Lambda's processors may have no more than x86-64-v3",
-        )
+        finding(file, "its notes require x86-64-v4 or more, but Lambda's processors may have only x86-64-v3")
     });
     let compiled = scene.program.facts.arch().and_then(|arch| {
         let (beyond, level) = match arch {
@@ -81,7 +78,7 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
         };
         let option = compiled_for(scene.program, beyond)?;
         let what = format!(
-            "its debug information says that a part was compiled with `{option}`, and Lambda's processors may have no more than {level}"
+            "according to its debug information a part was compiled with `{option}`, but Lambda's processors may have only {level}"
         );
         Some(finding(scene.program, &what))
     });
@@ -111,9 +108,9 @@ fn finding(file: &File, what: &str) -> Finding {
     let message = format!("`{}` may end with an illegal instruction: {what}", file.name);
     let help = match file.facts.arch() {
         Some(Arch::Arm64) => {
-            "compile for what all of them have: `-C target-cpu=neoverse-n1`, `-mcpu=neoverse-n1` for C"
+            "compile for all of Lambda's processors: `-C target-cpu=neoverse-n1`, `-mcpu=neoverse-n1` for C"
         }
-        _ => "compile for what all of them have: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
+        _ => "compile for all of Lambda's processors: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
     };
     Finding::new(Code::CpuLevel, &file.name, message).help(help)
 }

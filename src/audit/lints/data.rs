@@ -101,7 +101,7 @@ const GCONV: Companion = row(
 const ICU_STUB_BYTES: u64 = 1 << 20;
 const ICU: Companion = row(
     "libicudata",
-    "its data: the library is the empty stand-in",
+    "its data: the library is the empty stub",
     "icudt",
     "include the file `icudt*.dat` of the same version and set `ICU_DATA` to its directory in /var/task",
     true,
@@ -130,7 +130,7 @@ fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
     if scene.has_member(|path| path.contains(companion.sign)) {
         return None;
     }
-    let message = format!("`{}` wants {}, which the bundle does not have", library.name, companion.wants);
+    let message = format!("`{}` needs {}, which the bundle does not have", library.name, companion.wants);
     let mut finding = Finding::new(Code::CompanionData, &library.name, message).help(companion.help);
     // A library that the program itself needs is used; one that another library brings may not be.
     let is_asked_for = scene.program.facts.needed.contains(&library.name) || companion.stem == GCONV.stem;

@@ -35,10 +35,10 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "`{}` shows no sign of Lambda's Runtime API (it never names AWS_LAMBDA_RUNTIME_API); as a function's `bootstrap` it would answer no request",
+        "`{}` does not use Lambda's Runtime API (it never names AWS_LAMBDA_RUNTIME_API); as a function's `bootstrap` it would answer no request",
         program.name
     );
     Some(Finding::new(Code::NotARuntime, &program.name, message).help(
-        "call the `lambda_runtime` crate's `run` in `main`; if a layer asks on its behalf, such as Lambda Web Adapter, say `--allow not-a-runtime`",
+        "call the `lambda_runtime` crate's `run` in `main`; if a layer does this for it, such as Lambda Web Adapter, use `--allow not-a-runtime`",
     ))
 }

@@ -33,7 +33,10 @@ pub fn secrets(included: &[Included], name: &str) -> Vec<Finding> {
             Finding::new(
                 Code::SuspiciousInclude,
                 name,
-                format!("`--include {}` brings `{}`; such files mostly hold secrets", file.by, file.name),
+                format!(
+                    "`--include {}` includes `{}`; such files usually contain secrets",
+                    file.by, file.name
+                ),
             )
             .help(format!("leave it out (`exclude = [\"{part}\"]`), or include it by its own path")),
         );

@@ -43,12 +43,12 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     let uses = if !functions.is_empty() {
         format!("uses {} of glibc", functions.join(", "))
     } else if asks_nss(program.bytes()) {
-        "looks names up with glibc (it names /etc/nsswitch.conf and libnss_*)".to_owned()
+        "resolves names with glibc (it names /etc/nsswitch.conf and libnss_*)".to_owned()
     } else {
         return None;
     };
     let message = format!(
-        "`{}` is static and {uses}, which may open modules of the runtime's glibc {}; they work only with the build they are of",
+        "`{}` is static and {uses}, which may open modules of the runtime's glibc {}; these work only with their own build of glibc",
         program.name, scene.subject.lambda.baseline.glibc
     );
     Some(
