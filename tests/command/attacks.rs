@@ -56,7 +56,9 @@ fn an_archive_that_is_cut_off_is_no_archive() {
     let whole = scene.read("app.zip");
     for end in (0..whole.len()).step_by(64).chain([whole.len() - 1]) {
         scene.file("cut.zip", &whole[..end]);
-        answers(&scene, &format!("{end} bytes"), "verify cut.zip").exits(101).says(&["`cut.zip` is not a"]);
+        let is_what = if end == 0 { "not a ZIP archive" } else { "a truncated or damaged ZIP archive" };
+        let message = format!("`cut.zip` is {is_what}");
+        answers(&scene, &format!("{end} bytes"), "verify cut.zip").exits(101).says(&[&message]);
     }
 }
 

@@ -627,7 +627,7 @@ fn a_doubtful_library_is_shipped_and_noted() {
     let ran = check(CC, EMPTY, link, "-v", &[("doubtful-library", "app", "liblz4.so.1")]).exits(0);
     let line = ran.line("Shipping", "liblz4.so.1");
     assert!(line.contains("needed by app; perhaps not on provided.al2023; from /"), "{line}");
-    ran.says(&["note[doubtful-library]: whether provided.al2023 (x86_64) has `liblz4.so.1` is doubtful"]);
+    ran.says(&["note[doubtful-library]: it is doubtful whether provided.al2023 (x86_64) has `liblz4.so.1`"]);
 }
 
 #[test]
