@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
-use crate::loader::{Closure, Musl, Outcome, Passed, Rule};
+use crate::loader::{Closure, Musl, Outcome, Rule, SkipReason};
 use crate::paths::file_name;
 use crate::plan::BuildSide;
 use crate::world::Object;
@@ -178,7 +178,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
             Outcome::Missing(attempts) => {
                 findings.add(missing::missing_library(subject, walked, need));
                 for attempt in attempts {
-                    if let Passed::WrongMachine(machine) = &attempt.why {
+                    if let SkipReason::WrongMachine(machine) = &attempt.why {
                         let object = member_name(&attempt.path);
                         findings.add(
                             Finding::new(

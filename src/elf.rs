@@ -30,7 +30,7 @@ use goblin::elf64::header::{EI_ABIVERSION, EI_OSABI};
 
 pub use faults::{Fault, Stops};
 pub use relocations::Uses;
-pub use symbols::{NamedSymbol, Offer, Rebound, Symbol, SymbolTable};
+pub use symbols::{NamedSymbol, Offer, Symbol, SymbolChange, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
 use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults};

@@ -21,7 +21,7 @@ mod versions;
 pub use glibc::{Glibc, hwcap_subdirectories};
 pub use musl::Musl;
 pub use opened::OpenedLibrary;
-pub use symbols::{Known, Undefined, Unmet, undefined_symbols};
+pub use symbols::{Known, Undefined, UnmetReference, undefined_symbols};
 pub use versions::{VersionAnswer, VersionCheck, check_versions};
 
 use std::cell::Cell;
@@ -137,12 +137,12 @@ pub struct Attempt {
     /// The path.
     pub path: String,
     /// The reason for which it was passed over.
-    pub why: Passed,
+    pub why: SkipReason,
 }
 
 /// Why a path was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Passed {
+pub enum SkipReason {
     /// No file is there.
     Absent,
     /// No permission to read it.
@@ -157,18 +157,18 @@ pub enum Passed {
     Failed(String),
 }
 
-impl Passed {
+impl SkipReason {
     /// The reason, for messages.
     pub fn describe(&self) -> String {
         match self {
-            Passed::Absent => "not there".to_owned(),
-            Passed::Unreadable => "no permission to read it".to_owned(),
-            Passed::WrongClass => "a 32-bit object".to_owned(),
-            Passed::WrongMachine(machine) => format!("an object for {machine}"),
-            Passed::NewerKernel((major, minor, patch)) => {
+            SkipReason::Absent => "not there".to_owned(),
+            SkipReason::Unreadable => "no permission to read it".to_owned(),
+            SkipReason::WrongClass => "a 32-bit object".to_owned(),
+            SkipReason::WrongMachine(machine) => format!("an object for {machine}"),
+            SkipReason::NewerKernel((major, minor, patch)) => {
                 format!("an object for kernel {major}.{minor}.{patch} and later")
             }
-            Passed::Failed(why) => why.clone(),
+            SkipReason::Failed(why) => why.clone(),
         }
     }
 }
@@ -534,11 +534,11 @@ impl Search<'_> {
             () => return false,
         };
         let (rule, path) = (Rule::DefaultDir, name.chars().take(LONGEST_NAME).collect());
-        self.attempts.push(Attempt { rule, path, why: Passed::Failed(why.to_owned()) });
+        self.attempts.push(Attempt { rule, path, why: SkipReason::Failed(why.to_owned()) });
         true
     }
 
-    fn pass(&mut self, rule: Rule, path: String, why: Passed) {
+    fn pass(&mut self, rule: Rule, path: String, why: SkipReason) {
         self.budget.set(self.budget.get().saturating_sub(path.len() + size_of::<Attempt>()));
         self.attempts.push(Attempt { rule, path, why });
     }

@@ -48,7 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::draft::{Draft, Needing};
-use self::pins::{GivenUp, Pinning};
+use self::pins::{Conflicts, Pinning};
 use self::search::{BuildSearch, Candidate};
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
@@ -316,7 +316,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
         displaced: BTreeSet::new(),
         may_rebind: request.may_edit,
     };
-    let mut given_up = GivenUp::new();
+    let mut given_up = Conflicts::new();
     let (mut draft, walks) = loop {
         match grow(request, lambda, &mut search, &given_up) {
             Ok(grown) => break grown,
@@ -374,8 +374,8 @@ fn grow(
     request: &Request,
     lambda: &LambdaWorld,
     search: &mut BuildSearch,
-    given_up: &GivenUp,
-) -> Result<(Draft, Vec<Walked>), GivenUp> {
+    given_up: &Conflicts,
+) -> Result<(Draft, Vec<Walked>), Conflicts> {
     let mut draft = Draft::default();
     search.displaced.clear();
     if request.is_opened_in_vain() {

@@ -22,7 +22,7 @@
 //! symbols, versions. New entries of .dynamic take spare DT_NULL entries (GNU ld, gold and mold leave some),
 //! then the place of DT_RELACOUNT, a hint (LLD leaves none spare), then that of a DT_FLAGS which repeats
 //! DT_FLAGS_1. If they do not fit, .dynamic moves too, and the new segment is writable, because ld.so writes
-//! into .dynamic. The slot of the PT_LOAD is the slot that costs least, see [`Lost`]. Without a slot (musl's
+//! into .dynamic. The slot of the PT_LOAD is the slot that costs least, see [`GivenUp`]. Without a slot (musl's
 //! GNU toolchain writes no notes) the last PT_LOAD is written again after the end of the file, its .bss as
 //! zeros, and grows there. Edits that bring no new string (a DT_RUNPATH that becomes DT_RPATH) need no segment at all.
 //!
@@ -93,13 +93,13 @@ pub struct VersionNode {
 pub struct Edited {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// What the edit removed, in the order of [`Lost`].
-    pub lost: Vec<Lost>,
+    /// What the edit removed, in the order of [`GivenUp`].
+    pub lost: Vec<GivenUp>,
 }
 
 /// Something that an edited file no longer has or does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lost {
+pub enum GivenUp {
     /// No PT_NOTE covers the build-id: crash reporters that walk program headers, and readers of a core file without
     /// the program, do not find it. `readelf -n`, `file` and gdb do, through the section header.
     BuildIdNote,
@@ -116,15 +116,15 @@ pub enum Lost {
     DynamicInPlace,
 }
 
-impl fmt::Display for Lost {
+impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Lost::BuildIdNote => "the program header of the build-id",
-            Lost::BuildIdInCore => "the build-id's place in core files",
-            Lost::KernelCheck => "the loader's check for a kernel that is too old",
-            Lost::OtherNote => "the program header of a note",
-            Lost::RelativeCount => "the count of relative relocations, a hint",
-            Lost::DynamicInPlace => "the write protection of the dynamic section",
+            GivenUp::BuildIdNote => "the program header of the build-id",
+            GivenUp::BuildIdInCore => "the build-id's place in core files",
+            GivenUp::KernelCheck => "the loader's check for a kernel that is too old",
+            GivenUp::OtherNote => "the program header of a note",
+            GivenUp::RelativeCount => "the count of relative relocations, a hint",
+            GivenUp::DynamicInPlace => "the write protection of the dynamic section",
         })
     }
 }
@@ -194,11 +194,11 @@ pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Edited, Refusal> {
     if before.is_program() && before.interpreter.is_none() {
         return Err(Refusal::Static);
     }
-    let mut image = image::Image::read(bytes, arch)?;
+    let mut image = image::EditedFile::read(bytes, arch)?;
     let unbound;
     if !edits.unbind.is_empty() {
         unbound = rebind::unbind(&image, &before, edits)?;
-        image = image::Image::read(&unbound, arch)?;
+        image = image::EditedFile::read(&unbound, arch)?;
     }
     let renamed = rebind::renamed_symbols(&image, &before, edits)?;
     let planned = dynamic::plan(&image, edits, &renamed)?;

@@ -23,7 +23,7 @@ use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::layout::BundleKind;
 use crate::plan::{BoundTo, Rebound, ReboundFile};
-use crate::repair::{Edits, Lost};
+use crate::repair::{Edits, GivenUp};
 use crate::text::{is_hidden, shortened};
 
 pub use explain::{Explanation, explain, graph, tree};
@@ -224,7 +224,7 @@ pub struct Edit {
 
 impl Edit {
     /// Makes the report of edits that were made.
-    pub fn new(object: &str, edits: &Edits, lost: &[Lost]) -> Edit {
+    pub fn new(object: &str, edits: &Edits, lost: &[GivenUp]) -> Edit {
         Edit {
             object: object.to_owned(),
             interpreter: edits.interpreter.clone(),

@@ -98,14 +98,14 @@ pub trait Files {
 /// A file system in memory. Adding a file creates its directories.
 #[derive(Debug, Default, Clone)]
 pub struct MemoryFiles {
-    nodes: BTreeMap<String, Node>,
+    nodes: BTreeMap<String, MemoryNode>,
     n_files: u64,
     /// Cached answers to [`Files::is_directory`] since the last change: each search asks for the same directories.
     directories: RefCell<BTreeMap<String, bool>>,
 }
 
 #[derive(Debug, Clone)]
-enum Node {
+enum MemoryNode {
     Directory,
     /// A directory in which nothing can be looked up.
     Locked,
@@ -129,31 +129,31 @@ impl MemoryFiles {
     /// Adds a path that opens with the given result.
     pub fn add_opened(&mut self, path: &str, opened: Opened) {
         self.add_parents(path);
-        self.nodes.insert(path.to_owned(), Node::File(opened));
+        self.nodes.insert(path.to_owned(), MemoryNode::File(opened));
     }
 
     /// Adds a link at a path; a relative target starts at the link's directory.
     pub fn add_link(&mut self, path: &str, target: &str) {
         self.add_parents(path);
-        self.nodes.insert(path.to_owned(), Node::Link(target.to_owned()));
+        self.nodes.insert(path.to_owned(), MemoryNode::Link(target.to_owned()));
     }
 
     /// Adds an empty directory at a path.
     pub fn add_directory(&mut self, path: &str) {
         self.add_parents(path);
-        self.nodes.insert(path.to_owned(), Node::Directory);
+        self.nodes.insert(path.to_owned(), MemoryNode::Directory);
     }
 
     /// Adds a directory that the process may not enter: every path through it opens with EACCES.
     pub fn add_locked(&mut self, path: &str) {
         self.add_parents(path);
-        self.nodes.insert(path.to_owned(), Node::Locked);
+        self.nodes.insert(path.to_owned(), MemoryNode::Locked);
     }
 
     fn add_parents(&mut self, path: &str) {
         self.directories.get_mut().clear();
         for (at, _) in path.match_indices('/').filter(|(at, _)| *at > 0) {
-            self.nodes.entry(path[..at].to_owned()).or_insert(Node::Directory);
+            self.nodes.entry(path[..at].to_owned()).or_insert(MemoryNode::Directory);
         }
     }
 
@@ -167,12 +167,12 @@ impl MemoryFiles {
     }
 
     /// The node that a path leads to with all links followed, and its own path; `Err` with the kernel's error.
-    fn resolve<'a>(&'a self, path: &'a str) -> Result<(String, &'a Node), Opened> {
+    fn resolve<'a>(&'a self, path: &'a str) -> Result<(String, &'a MemoryNode), Opened> {
         // The rest of the path, below the rest of the targets of links on the way.
         let mut rest: Vec<&str> = vec![path];
         let mut at = String::with_capacity(path.len() + 1);
         let mut links = 0;
-        let mut node = &Node::Directory;
+        let mut node = &MemoryNode::Directory;
         while let Some(left) = rest.pop() {
             let part = match left.split_once('/') {
                 Some((part, behind)) => {
@@ -182,13 +182,13 @@ impl MemoryFiles {
                 None => left,
             };
             match node {
-                Node::Directory => {}
+                MemoryNode::Directory => {}
                 // Source: link_path_walk in fs/namei.c of the kernel: looking up a name, also `.` and `..`, needs the
                 // right to search the directory. A slash at the end looks up nothing.
-                Node::Locked if part.is_empty() => {}
-                Node::Locked => return Err(Opened::Unreadable),
+                MemoryNode::Locked if part.is_empty() => {}
+                MemoryNode::Locked => return Err(Opened::Unreadable),
                 // `file/`, `file/.` and `file/..` are ENOTDIR, too.
-                Node::Link(_) | Node::File(_) => return Err(Opened::Absent),
+                MemoryNode::Link(_) | MemoryNode::File(_) => return Err(Opened::Absent),
             }
             match part {
                 "" | "." => continue,
@@ -202,13 +202,13 @@ impl MemoryFiles {
             at.push('/');
             at.push_str(part);
             node = self.nodes.get(&at).ok_or(Opened::Absent)?;
-            if let Node::Link(target) = node {
+            if let MemoryNode::Link(target) = node {
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(Opened::Failed("too many levels of symbolic links".into()));
                 }
                 at.truncate(if target.starts_with('/') { 0 } else { parent });
-                node = &Node::Directory;
+                node = &MemoryNode::Directory;
                 rest.push(target);
             }
         }
@@ -219,11 +219,11 @@ impl MemoryFiles {
 impl Files for MemoryFiles {
     fn open(&self, path: &str) -> Opened {
         match self.resolve(path) {
-            Ok((_, Node::File(opened))) => opened.clone(),
-            Ok((_, Node::Directory | Node::Locked)) => {
+            Ok((_, MemoryNode::File(opened))) => opened.clone(),
+            Ok((_, MemoryNode::Directory | MemoryNode::Locked)) => {
                 Opened::Rejected("cannot read file data: it is a directory".into())
             }
-            Ok((_, Node::Link(_))) => unreachable!("resolve follows every link"),
+            Ok((_, MemoryNode::Link(_))) => unreachable!("resolve follows every link"),
             Err(opened) => opened,
         }
     }
@@ -232,7 +232,7 @@ impl Files for MemoryFiles {
         if let Some(known) = self.directories.borrow().get(path) {
             return *known;
         }
-        let is = matches!(self.resolve(path), Ok((_, Node::Directory | Node::Locked)));
+        let is = matches!(self.resolve(path), Ok((_, MemoryNode::Directory | MemoryNode::Locked)));
         self.directories.borrow_mut().insert(path.to_owned(), is);
         is
     }

@@ -2,7 +2,7 @@
 
 use super::{Code, Finding, Owner, Subject, chain, label, member_name};
 use crate::lambda::{Certainty, Walked};
-use crate::loader::{Need, Outcome, Passed};
+use crate::loader::{Need, Outcome, SkipReason};
 use crate::paths;
 use crate::paths::file_name;
 use crate::plan::NotShipped;
@@ -86,7 +86,10 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
 pub(super) fn passed_over(need: &Need) -> Option<(&str, String)> {
     let Outcome::Missing(attempts) = &need.outcome else { return None };
     let met = attempts.iter().find(|attempt| {
-        matches!(attempt.why, Passed::WrongClass | Passed::WrongMachine(_) | Passed::NewerKernel(_))
+        matches!(
+            attempt.why,
+            SkipReason::WrongClass | SkipReason::WrongMachine(_) | SkipReason::NewerKernel(_)
+        )
     })?;
     Some((member_name(&met.path), met.why.describe()))
 }
@@ -94,7 +97,7 @@ pub(super) fn passed_over(need: &Need) -> Option<(&str, String)> {
 /// Returns the bundle's file that the search found but could not read.
 pub(super) fn unreadable_member(need: &Need) -> Option<&str> {
     let Outcome::Missing(attempts) = &need.outcome else { return None };
-    let met = attempts.iter().find(|attempt| attempt.why == Passed::Unreadable)?;
+    let met = attempts.iter().find(|attempt| attempt.why == SkipReason::Unreadable)?;
     Some(member_name(&met.path))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Code, Finding, Findings, Owner, Severity, Subject, chain, label};
 use crate::elf::Linkage;
 use crate::lambda::Walked;
-use crate::loader::{Undefined, Unmet};
+use crate::loader::{Undefined, UnmetReference};
 use crate::world::Object;
 
 /// The key of one finding: an object's references to one library that fail in the same way.
@@ -13,7 +13,7 @@ use crate::world::Object;
 struct Group {
     by: usize,
     file: Option<String>,
-    why: Unmet,
+    why: UnmetReference,
     at_start: bool,
 }
 
@@ -50,10 +50,10 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     let message = message(subject, walked, group, &Words { by: &by_label, named: &named, severity });
     let mut finding = Finding::new(Code::UndefinedSymbol, &by_label, message);
     finding.severity = severity;
-    finding.leaves_open = matches!(group.why, Unmet::Unknown(_));
+    finding.leaves_open = matches!(group.why, UnmetReference::Unknown(_));
     finding.help = match (&group.why, severity) {
-        (Unmet::Nowhere, Severity::Error) if !is_of_system(walked, group.by) => help(subject, &by_label),
-        (Unmet::Unknown(_), _) => Some(
+        (UnmetReference::Nowhere, Severity::Error) if !is_of_system(walked, group.by) => help(subject, &by_label),
+        (UnmetReference::Unknown(_), _) => Some(
             "capture the runtime's libraries once (`cargo lambda-bundle baseline capture`) and name the file with `--baseline FILE`".to_owned(),
         ),
         _ => None,
@@ -71,14 +71,14 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
 fn severity(subject: &Subject, group: &Group) -> Severity {
     match &group.why {
         // The program that opens a library brings the symbols that the library leaves open.
-        Unmet::Nowhere | Unmet::Unknown(_)
+        UnmetReference::Nowhere | UnmetReference::Unknown(_)
             if group.file.is_none() && subject.program.linkage() == Linkage::SharedLibrary =>
         {
             Severity::Note
         }
         // An archive's author had the files that would answer this; they are not available here.
-        Unmet::Unknown(_) if matches!(subject.owner, Owner::Archive) => Severity::Note,
-        Unmet::Unknown(_) => Severity::Warning,
+        UnmetReference::Unknown(_) if matches!(subject.owner, Owner::Archive) => Severity::Note,
+        UnmetReference::Unknown(_) => Severity::Warning,
         _ if group.at_start => Severity::Error,
         _ => Severity::Warning,
     }
@@ -104,29 +104,31 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
     };
     let object = |index: usize| label(subject, &walked.closure, index);
     match &group.why {
-        Unmet::Nowhere if *severity == Severity::Note => {
+        UnmetReference::Nowhere if *severity == Severity::Note => {
             format!("`{by}` leaves {named} to the program that opens it; no library it loads defines it")
         }
-        Unmet::Nowhere if is_of_system(walked, group.by) => format!(
+        UnmetReference::Nowhere if is_of_system(walked, group.by) => format!(
             "`{by}` of {} needs {named} {origin}, which the file that replaces the runtime's own does not define; {when}",
             subject.lambda.label()
         ),
-        Unmet::Nowhere => format!("`{by}` needs {named} {origin}, which no library it loads defines; {when}"),
-        Unmet::Unknown(libraries) => format!(
+        UnmetReference::Nowhere => {
+            format!("`{by}` needs {named} {origin}, which no library it loads defines; {when}")
+        }
+        UnmetReference::Unknown(libraries) => format!(
             "`{by}` needs {named}; it is unknown whether {} of {} defines it",
             libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or "),
             subject.lambda.label()
         ),
-        Unmet::NoVersionTable(index) => format!(
+        UnmetReference::NoVersionTable(index) => format!(
             "`{by}` needs {named} with a symbol version of `{}`, which has no symbol versions at all; an assertion of ld.so fails",
             object(*index)
         ),
-        Unmet::NotThreadLocal(index) => format!(
+        UnmetReference::NotThreadLocal(index) => format!(
             "`{by}` needs {named} as thread-local storage, but `{}` defines it as other data; {}",
             object(*index),
             if group.at_start { when } else { "it fails when it is used" }
         ),
-        Unmet::Protected(index) => format!(
+        UnmetReference::Protected(index) => format!(
             "`{by}` copies {named} of `{}`, or its address, which that library forbids (it is protected); {when}",
             object(*index)
         ),

@@ -14,12 +14,12 @@ use crate::elf::version;
 /// The export lists of one runtime's glibc, and of GCC's libraries.
 #[derive(Debug, Clone, Copy)]
 pub struct Exports {
-    lists: [List; 4],
+    lists: [ExportList; 4],
 }
 
 /// One embedded list.
 #[derive(Debug, Clone, Copy)]
-struct List {
+struct ExportList {
     text: &'static str,
     /// The library of every line, if the lines name no library.
     library: Option<&'static str>,
@@ -74,10 +74,10 @@ pub fn exports(glibc: &str, arch: Arch) -> Option<Exports> {
     let common = include_str!("libstdc++-6.0.33.exports");
     Some(Exports {
         lists: [
-            List { text, library: None },
-            List { text: libgcc, library: None },
-            List { text: common, library: Some(LIBSTDCXX) },
-            List { text: libstdcxx, library: Some(LIBSTDCXX) },
+            ExportList { text, library: None },
+            ExportList { text: libgcc, library: None },
+            ExportList { text: common, library: Some(LIBSTDCXX) },
+            ExportList { text: libstdcxx, library: Some(LIBSTDCXX) },
         ],
     })
 }
@@ -174,7 +174,7 @@ impl Exports {
     pub fn definitions(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = Export> {
         let key = [symbol, node.unwrap_or_default()].join("@");
         let exact = node.is_some();
-        let mut found: Vec<(List, &'static str)> = self.lists[lists_of(symbol, node)]
+        let mut found: Vec<(ExportList, &'static str)> = self.lists[lists_of(symbol, node)]
             .iter()
             .map(|list| (*list, &list.text[list.first_at_least(&key)..]))
             .collect();
@@ -231,7 +231,7 @@ fn lines(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str
     text.lines().map(|line| line.split_once(' ').unwrap_or((line, "")))
 }
 
-impl List {
+impl ExportList {
     /// The exports in one line; the head of the lists explains the `~`.
     fn exports(self, entry: &'static str, libraries: &'static str) -> impl Iterator<Item = Export> {
         let node = entry.split_once('@').map_or("", |(_, node)| node);

@@ -35,7 +35,7 @@ pub enum Rebinding {
 
 /// The rebinding of one function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownSymbol {
     /// The way in which the reference is met.
     pub by: Rebinding,
     /// How the behaviour can differ; `None` if it cannot.
@@ -95,9 +95,9 @@ pub const SUPPLIED: &[&str] = &[
 ];
 
 /// The rebinding of a function; `None` for a function that is not listed.
-pub fn known(name: &str) -> Option<Known> {
+pub fn known(name: &str) -> Option<KnownSymbol> {
     let has = |list: &[&str], name: &str| list.contains(&name);
-    let known = |by, differs| Some(Known { by, differs });
+    let known = |by, differs| Some(KnownSymbol { by, differs });
     if let Some(rest) = name.strip_prefix("__isoc23_") {
         const BINARY: &str =
             "numbers are read by the rules of C99: with base 0 or 2, `0b101` is 0 and the rest is left";
@@ -156,7 +156,7 @@ mod tests {
         assert!(all().len() >= 4);
         for (release, exports) in all() {
             for name in INTEGERS.iter().chain(SCANS) {
-                let Some(Known { by: Rebinding::Renamed(to), .. }) = known(&format!("__isoc23_{name}"))
+                let Some(KnownSymbol { by: Rebinding::Renamed(to), .. }) = known(&format!("__isoc23_{name}"))
                 else {
                     panic!("{name} is renamed");
                 };

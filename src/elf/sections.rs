@@ -17,7 +17,7 @@ use crate::text;
 
 /// The purpose of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
+pub enum SectionPurpose {
     /// The section is in memory while the program runs.
     Loaded,
     /// Debug information: line tables, types, variables. `strip --strip-debug` removes it.
@@ -36,7 +36,7 @@ pub struct Section {
     /// The section's size in the file.
     pub bytes: u64,
     /// The section's purpose.
-    pub purpose: Purpose,
+    pub purpose: SectionPurpose,
 }
 
 /// The sections of a 64-bit little-endian ELF file of `size` bytes, in the file's order; empty for any other file.
@@ -84,13 +84,13 @@ pub fn sections<E>(
         let name = names.get(header.sh_name as usize..).unwrap_or_default();
         let name = &name[..memchr::memchr(0, name).unwrap_or(name.len()).min(MAX_NAME)];
         let purpose = if header.sh_flags & u64::from(SHF_ALLOC) != 0 {
-            Purpose::Loaded
+            SectionPurpose::Loaded
         } else if is_debug(name) {
-            Purpose::Debug
+            SectionPurpose::Debug
         } else if kind == SHT_SYMTAB || (kind == SHT_STRTAB && Some(index) == symbol_names) {
-            Purpose::Symbols
+            SectionPurpose::Symbols
         } else {
-            Purpose::Other
+            SectionPurpose::Other
         };
         sections.push(Section { name: text::from_bytes(name), bytes: length, purpose });
     }
@@ -154,7 +154,7 @@ fn is_debug(name: &[u8]) -> bool {
 }
 
 /// The total size of the sections with a purpose; at most the file's size, whatever the section headers say.
-pub fn bytes_for(sections: &[Section], purpose: Purpose, size: u64) -> u64 {
+pub fn bytes_for(sections: &[Section], purpose: SectionPurpose, size: u64) -> u64 {
     let wanted = sections.iter().filter(|section| section.purpose == purpose);
     wanted.fold(0u64, |sum, section| sum.saturating_add(section.bytes)).min(size)
 }

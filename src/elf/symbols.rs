@@ -84,7 +84,7 @@ pub struct NamedSymbol {
 
 /// The new version and name of a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rebound<'a> {
+pub struct SymbolChange<'a> {
     /// The new DT_VERSYM value.
     pub version: u16,
     /// The new name, if it changes.
@@ -131,10 +131,10 @@ impl SymbolTable {
     }
 
     /// The table with another version, and perhaps another name, for the symbols for which `change` returns one.
-    pub fn with<'a>(&self, change: impl Fn(&Symbol) -> Option<Rebound<'a>>) -> SymbolTable {
+    pub fn with<'a>(&self, change: impl Fn(&Symbol) -> Option<SymbolChange<'a>>) -> SymbolTable {
         let mut table = self.clone();
         for symbol in &mut table.symbols {
-            let Some(Rebound { version, name }) = change(symbol) else { continue };
+            let Some(SymbolChange { version, name }) = change(symbol) else { continue };
             symbol.version = version;
             if let Some(name) = name {
                 // Neither length is over 4 GiB: such a string table is refused long before this.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::known::Names;
-use super::{Loaded, Located, Passed, Rule, Search};
+use super::{Loaded, Located, Rule, Search, SkipReason};
 use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ElfFacts, ObjectType};
 use crate::loader::World;
 use crate::world::{Object, OpenFile, Opened};
@@ -91,9 +91,9 @@ struct List {
 }
 
 /// The loader's decision about an opened file.
-enum Verdict {
+enum FileVerdict {
     Take,
-    Skip(Passed),
+    Skip(SkipReason),
     Fatal(String),
 }
 
@@ -129,17 +129,17 @@ impl Glibc {
                         return Located::Missing { rule: last };
                     }
                     match self.open(search.world, &path, search.is_dlopen) {
-                        (Opened::File(file), Verdict::Take) => {
+                        (Opened::File(file), FileVerdict::Take) => {
                             return Located::Found { path, file, rule: list.rule };
                         }
-                        (_, Verdict::Fatal(reason)) => {
+                        (_, FileVerdict::Fatal(reason)) => {
                             return Located::Fatal { path, reason, rule: list.rule };
                         }
-                        (_, Verdict::Skip(why)) => {
-                            ends = matches!(why, Passed::Failed(_));
+                        (_, FileVerdict::Skip(why)) => {
+                            ends = matches!(why, SkipReason::Failed(_));
                             search.pass(list.rule, path, why);
                         }
-                        (_, Verdict::Take) => unreachable!("only files are taken"),
+                        (_, FileVerdict::Take) => unreachable!("only files are taken"),
                     }
                 }
                 // Only the error of the last path counts, which is in the directory itself; and only if the directory
@@ -162,7 +162,7 @@ impl Glibc {
         let mut found: Vec<(String, OpenFile)> = Vec::new();
         if name.contains('/') {
             let path = self.expand(name, &objects[by].origin);
-            if let Some((path, (Opened::File(file), Verdict::Take))) =
+            if let Some((path, (Opened::File(file), FileVerdict::Take))) =
                 path.map(|path| (path.clone(), self.open(world, &path, false)))
             {
                 found.push((path, file));
@@ -171,7 +171,7 @@ impl Glibc {
         }
         for list in self.lists(objects, by, world, name) {
             for path in self.paths(world, &list, name).flat_map(|(_, paths)| paths) {
-                if let (Opened::File(file), Verdict::Take) = self.open(world, &path, false)
+                if let (Opened::File(file), FileVerdict::Take) = self.open(world, &path, false)
                     && !found.iter().any(|(_, known)| known.id == file.id)
                 {
                     found.push((path, file));
@@ -186,13 +186,13 @@ impl Glibc {
         let rule = Rule::DirectPath;
         let path = super::absolute(name, &search.world.working_directory);
         match self.open(search.world, &path, search.is_dlopen) {
-            (Opened::File(file), Verdict::Take) => Located::Found { path: name.to_owned(), file, rule },
-            (_, Verdict::Fatal(reason)) => Located::Fatal { path, reason, rule },
-            (_, Verdict::Skip(why)) => {
+            (Opened::File(file), FileVerdict::Take) => Located::Found { path: name.to_owned(), file, rule },
+            (_, FileVerdict::Fatal(reason)) => Located::Fatal { path, reason, rule },
+            (_, FileVerdict::Skip(why)) => {
                 search.pass(rule, path, why);
                 Located::Missing { rule }
             }
-            (_, Verdict::Take) => unreachable!("only files are taken"),
+            (_, FileVerdict::Take) => unreachable!("only files are taken"),
         }
     }
 
@@ -342,29 +342,29 @@ impl Glibc {
         })
     }
 
-    fn open(&self, world: &World, path: &str, is_dlopen: bool) -> (Opened, Verdict) {
+    fn open(&self, world: &World, path: &str, is_dlopen: bool) -> (Opened, FileVerdict) {
         let opened = world.files.open(&super::absolute(path, &world.working_directory));
         let verdict = match &opened {
             Opened::File(file) => match self.verify(&file.object) {
-                Verdict::Take if is_dlopen && is_never_opened(&file.object) => {
-                    Verdict::Fatal("shared object cannot be dlopen()ed".to_owned())
+                FileVerdict::Take if is_dlopen && is_never_opened(&file.object) => {
+                    FileVerdict::Fatal("shared object cannot be dlopen()ed".to_owned())
                 }
                 verdict => verdict,
             },
-            Opened::Absent => Verdict::Skip(Passed::Absent),
-            Opened::Unreadable => Verdict::Skip(Passed::Unreadable),
-            Opened::Failed(why) => Verdict::Skip(Passed::Failed(why.clone())),
-            Opened::Rejected(reason) => Verdict::Fatal(reason.clone()),
+            Opened::Absent => FileVerdict::Skip(SkipReason::Absent),
+            Opened::Unreadable => FileVerdict::Skip(SkipReason::Unreadable),
+            Opened::Failed(why) => FileVerdict::Skip(SkipReason::Failed(why.clone())),
+            Opened::Rejected(reason) => FileVerdict::Fatal(reason.clone()),
         };
         (opened, verdict)
     }
 
     /// Makes the checks of `open_verify` and `_dl_map_object_from_fd`, in their order.
-    fn verify(&self, object: &Object) -> Verdict {
-        let Some(elf) = object.elf() else { return Verdict::Take };
-        let fatal = |reason: &str| Verdict::Fatal(reason.to_owned());
+    fn verify(&self, object: &Object) -> FileVerdict {
+        let Some(elf) = object.elf() else { return FileVerdict::Take };
+        let fatal = |reason: &str| FileVerdict::Fatal(reason.to_owned());
         if !elf.class64 {
-            return Verdict::Skip(Passed::WrongClass);
+            return FileVerdict::Skip(SkipReason::WrongClass);
         }
         if !elf.little_endian {
             return fatal("ELF file data encoding not little-endian");
@@ -376,7 +376,7 @@ impl Glibc {
             return fatal("ELF file ABI version invalid");
         }
         if elf.machine != self.machine {
-            return Verdict::Skip(Passed::WrongMachine(elf.machine_name()));
+            return FileVerdict::Skip(SkipReason::WrongMachine(elf.machine_name()));
         }
         match elf.object_type {
             ObjectType::Other(_) => return fatal("only ET_DYN and ET_EXEC can be loaded"),
@@ -388,7 +388,7 @@ impl Glibc {
             && let (Some(kernel), Some(least)) = (self.kernel, elf.least_kernel)
             && least > kernel
         {
-            return Verdict::Skip(Passed::NewerKernel(least));
+            return FileVerdict::Skip(SkipReason::NewerKernel(least));
         }
         if !elf.has_load {
             return fatal("object file has no loadable segments");
@@ -413,7 +413,7 @@ impl Glibc {
         if elf.flags_1 & DF_1_PIE != 0 {
             return fatal("cannot dynamically load position-independent executable");
         }
-        Verdict::Take
+        FileVerdict::Take
     }
 }
 

@@ -5,7 +5,7 @@
 //! answers the names of the C library; the first file that opens is taken, whatever it is; a SONAME has no effect;
 //! version nodes are ignored.
 
-use super::{Loaded, Located, Passed, Rule, Search};
+use super::{Loaded, Located, Rule, Search, SkipReason};
 use crate::elf::ObjectType;
 use crate::loader::World;
 use crate::paths::file_name;
@@ -38,7 +38,7 @@ impl Musl {
             let rule = Rule::DirectPath;
             return match self.open(search.world, name) {
                 Tried::File(file) => found(name.to_owned(), file, rule),
-                Tried::Passed(why) => {
+                Tried::SkipReason(why) => {
                     search.pass(rule, name.to_owned(), why);
                     Located::Missing { rule }
                 }
@@ -62,9 +62,9 @@ impl Musl {
                 match self.open(search.world, &path) {
                     Tried::File(file) => return found(path, file, rule),
                     Tried::Fatal(reason) => return Located::Fatal { path, reason, rule },
-                    Tried::Passed(why) => {
+                    Tried::SkipReason(why) => {
                         // An error other than "not there" and "no permission" ends the whole search.
-                        let ends = matches!(why, Passed::Failed(_));
+                        let ends = matches!(why, SkipReason::Failed(_));
                         search.pass(rule, path, why);
                         if ends {
                             return Located::Missing { rule };
@@ -133,9 +133,9 @@ impl Musl {
                 Some(reason) => Tried::Fatal(reason),
                 None => Tried::File(file),
             },
-            Opened::Absent => Tried::Passed(Passed::Absent),
-            Opened::Unreadable => Tried::Passed(Passed::Unreadable),
-            Opened::Failed(why) => Tried::Passed(Passed::Failed(why)),
+            Opened::Absent => Tried::SkipReason(SkipReason::Absent),
+            Opened::Unreadable => Tried::SkipReason(SkipReason::Unreadable),
+            Opened::Failed(why) => Tried::SkipReason(SkipReason::Failed(why)),
             Opened::Rejected(_) => Tried::Fatal("Exec format error".into()),
         }
     }
@@ -166,7 +166,7 @@ fn found(path: String, file: OpenFile, rule: Rule) -> Located {
 
 enum Tried {
     File(OpenFile),
-    Passed(Passed),
+    SkipReason(SkipReason),
     Fatal(String),
 }
 

@@ -20,7 +20,7 @@ mod definitions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::definitions::{Answer, Definition, Definitions, Search, Wanted, hash};
+use self::definitions::{Definition, DefinitionSearch, Definitions, Lookup, Wanted, hash};
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
 use crate::baseline::{Exports, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Linkage, Offer, Symbol, Uses};
@@ -51,12 +51,12 @@ pub struct Undefined {
     /// Whether the reference is bound before the program starts, rather than when it is first called.
     pub at_start: bool,
     /// The fault.
-    pub why: Unmet,
+    pub why: UnmetReference,
 }
 
 /// The fault of a reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Unmet {
+pub enum UnmetReference {
     /// No object defines the symbol.
     Nowhere,
     /// No object is known to define it; these libraries of the runtime's, whose symbols are not known, may.
@@ -99,9 +99,9 @@ pub fn undefined_symbols(
             continue;
         }
         match scope.verdict(reference) {
-            Verdict::Met => {}
-            Verdict::Listed => listed = Some(reference),
-            Verdict::Unmet(unmet) => undefined.push(unmet),
+            ReferenceVerdict::Met => {}
+            ReferenceVerdict::Listed => listed = Some(reference),
+            ReferenceVerdict::UnmetReference(unmet) => undefined.push(unmet),
         }
     }
     undefined.sort_by_key(|undefined| undefined.by);
@@ -213,11 +213,11 @@ fn references<'a>(closure: &'a Closure, rules: &Rules, known: &Known) -> Vec<Ref
 }
 
 /// The result of a lookup.
-enum Verdict {
+enum ReferenceVerdict {
     Met,
     /// The lists of the runtime's exports have the symbol.
     Listed,
-    Unmet(Undefined),
+    UnmetReference(Undefined),
 }
 
 /// The loaded objects, and their definitions.
@@ -303,28 +303,30 @@ impl<'a> Scope<'a> {
     }
 
     /// Looks a reference up.
-    fn verdict(&self, reference: &Reference) -> Verdict {
+    fn verdict(&self, reference: &Reference) -> ReferenceVerdict {
         let view = &self.views[reference.view];
         let (ranks, program) = (Some(&*view.ranks), Some(0));
-        let search = Search { rules: self.rules, ranks, program, answering: &self.answering };
+        let search = DefinitionSearch { rules: self.rules, ranks, program, answering: &self.answering };
         let version = reference.version();
         let why = match self.definitions.find(reference, &search) {
-            Answer::Found(definition) => self.clash(reference, definition),
-            Answer::Asserts(object) => Some(Unmet::NoVersionTable(object)),
-            Answer::Nowhere => match (self.listed(reference), version) {
-                (SymbolAnswer::Floor, _) => return Verdict::Listed,
+            Lookup::Found(definition) => self.clash(reference, definition),
+            Lookup::Asserts(object) => Some(UnmetReference::NoVersionTable(object)),
+            Lookup::Nowhere => match (self.listed(reference), version) {
+                (SymbolAnswer::Floor, _) => return ReferenceVerdict::Listed,
                 // The check of versions reports the node.
-                (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, Some(_)) => return Verdict::Listed,
+                (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, Some(_)) => {
+                    return ReferenceVerdict::Listed;
+                }
                 (SymbolAnswer::Later(_) | SymbolAnswer::Uncertain, None) => Some(unknown_of_lists(view)),
                 (SymbolAnswer::Absent | SymbolAnswer::Unknown, _) => self.elsewhere(reference),
             },
         };
-        let Some(why) = why.filter(|_| self.is_to_be_judged(reference)) else { return Verdict::Met };
+        let Some(why) = why.filter(|_| self.is_to_be_judged(reference)) else { return ReferenceVerdict::Met };
         // For the place of an object without such storage ld.so divides by its alignment, 0: SIGFPE on x86_64. Of other
         // references, and on arm64, only the use goes wrong (`_dl_try_allocate_static_tls` in elf/dl-reloc.c).
         let is_for_later =
-            matches!(why, Unmet::NotThreadLocal(_)) && !reference.symbol.uses.has(Uses::TLS_PLACE);
-        Verdict::Unmet(Undefined {
+            matches!(why, UnmetReference::NotThreadLocal(_)) && !reference.symbol.uses.has(Uses::TLS_PLACE);
+        ReferenceVerdict::UnmetReference(Undefined {
             by: reference.by,
             symbol: reference.elf.symbols.name(reference.symbol).into_owned(),
             version: version.and_then(|version| Some((version.file?.to_owned(), version.node.to_owned()))),
@@ -335,19 +337,20 @@ impl<'a> Scope<'a> {
 
     /// Whether a reference is judged: a file of ours has it, or a library whose place was taken defines its symbol.
     fn is_to_be_judged(&self, reference: &Reference) -> bool {
-        let search = Search { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
+        let search =
+            DefinitionSearch { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
         !is_of_system(&self.closure.objects[reference.by].file.object)
-            || matches!(self.replaced.find(reference, &search), Answer::Found(_))
+            || matches!(self.replaced.find(reference, &search), Lookup::Found(_))
     }
 
     /// The fault of a definition that is found and does not fit.
     ///
     /// Source: CHECK_STATIC_TLS in glibc's elf/dynamic-link.h, for an object without thread-local storage;
     /// `_dl_check_protected_symbol` in sysdeps/generic/dl-protected.h, since glibc 2.35.
-    fn clash(&self, reference: &Reference, definition: &Definition) -> Option<Unmet> {
+    fn clash(&self, reference: &Reference, definition: &Definition) -> Option<UnmetReference> {
         let Rules::Glibc(rules) = self.rules else { return None };
         if reference.symbol.uses.has(Uses::TLS) && definition.symbol.thread_local == Some(false) {
-            return Some(Unmet::NotThreadLocal(definition.object));
+            return Some(UnmetReference::NotThreadLocal(definition.object));
         }
         let stands_in = reference.is_copy
             || (reference.symbol.offer == Offer::Address
@@ -358,30 +361,31 @@ impl<'a> Scope<'a> {
             && definition.symbol.protected
             && definition.elf.needs_indirect_access
             && !reference.elf.needs_indirect_access;
-        is_refused.then_some(Unmet::Protected(definition.object))
+        is_refused.then_some(UnmetReference::Protected(definition.object))
     }
 
     /// The fault of a reference that no file of ours and no list meets; `None` if another library of the runtime's is
     /// presumed to meet it.
-    fn elsewhere(&self, reference: &Reference) -> Option<Unmet> {
+    fn elsewhere(&self, reference: &Reference) -> Option<UnmetReference> {
         // With musl no check of versions reports what is missing.
         let version = reference.version().filter(|_| matches!(self.rules, Rules::Glibc(_)));
         // A library that a copy needs may have another place in load order; only whether it has the symbol is checked.
         let view = &self.views[reference.view];
-        let search = Search { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
-        if matches!(view.presumed.find(reference, &search), Answer::Found(_)) {
+        let search =
+            DefinitionSearch { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
+        if matches!(view.presumed.find(reference, &search), Lookup::Found(_)) {
             return None;
         }
         match version.and_then(|version| Some((version.file?, version.node))) {
             Some((file, node)) => self.of_node(reference.by, file, node),
             None if view.is_incomplete => None,
-            None if view.unknown.is_empty() => Some(Unmet::Nowhere),
+            None if view.unknown.is_empty() => Some(UnmetReference::Nowhere),
             None => Some(unknown(view.unknown.iter().copied())),
         }
     }
 
     /// The fault of a reference to a node that the version need expects in `file`.
-    fn of_node(&self, by: usize, file: &str, node: &str) -> Option<Unmet> {
+    fn of_node(&self, by: usize, file: &str, node: &str) -> Option<UnmetReference> {
         let is_failed = |check: &&VersionCheck| {
             check.by == by && check.need.file == file && check.need.node == node && !check.need.weak
         };
@@ -397,11 +401,11 @@ impl<'a> Scope<'a> {
                     let copy = self.known.build.get(&system.soname)?;
                     // A copy that is older than the node does not show which symbols the node holds.
                     match copy.verdef.iter().any(|def| !def.base && def.node == node) {
-                        true => Some(Unmet::Nowhere),
-                        false => Some(Unmet::Unknown(vec![system.soname.clone()])),
+                        true => Some(UnmetReference::Nowhere),
+                        false => Some(UnmetReference::Unknown(vec![system.soname.clone()])),
                     }
                 }
-                _ => Some(Unmet::Nowhere),
+                _ => Some(UnmetReference::Nowhere),
             },
         }
     }
@@ -426,15 +430,15 @@ impl<'a> Scope<'a> {
 }
 
 /// The fault that any of these libraries may define the symbol.
-fn unknown<'a>(sonames: impl Iterator<Item = &'a str>) -> Unmet {
+fn unknown<'a>(sonames: impl Iterator<Item = &'a str>) -> UnmetReference {
     let mut libraries: Vec<String> = sonames.map(str::to_owned).collect();
     libraries.sort_unstable();
     libraries.dedup();
-    Unmet::Unknown(libraries)
+    UnmetReference::Unknown(libraries)
 }
 
 /// The fault that a library whose exports are listed may define the symbol, in a later image.
-fn unknown_of_lists(view: &View) -> Unmet {
+fn unknown_of_lists(view: &View) -> UnmetReference {
     unknown(view.listed.iter().map(|system| &*system.soname).filter(|soname| !is_glibc_part(soname)))
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::pins::{GivenUp, hurts, others};
+use super::pins::{Conflicts, hurts, others};
 use super::search::Candidate;
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::baseline::{NodeAnswer, SystemObject, is_glibc_part};
@@ -111,8 +111,8 @@ pub(super) fn conflicts(
     lambda: &LambdaWorld,
     walks: &[Walked],
     libraries: &[Shipped],
-) -> GivenUp {
-    let mut conflicts = GivenUp::new();
+) -> Conflicts {
+    let mut conflicts = Conflicts::new();
     // Nothing is loaded.
     let walks = if request.is_opened_in_vain() { &[] } else { walks };
     for walked in walks {

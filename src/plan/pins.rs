@@ -38,7 +38,7 @@ pub(super) struct Pin {
 }
 
 /// Pins that are given up for good, by the SONAME that was asked for.
-pub(super) type GivenUp = BTreeMap<String, Conflict>;
+pub(super) type Conflicts = BTreeMap<String, Conflict>;
 
 /// One pass over the walks, which adds pins.
 pub(super) struct Pinning<'a, 'b> {
@@ -46,7 +46,7 @@ pub(super) struct Pinning<'a, 'b> {
     pub search: &'a mut BuildSearch<'b>,
     pub draft: &'a mut Draft,
     pub laid: &'a Laid,
-    pub given_up: &'a GivenUp,
+    pub given_up: &'a Conflicts,
 }
 
 impl Pinning<'_, '_> {
@@ -56,7 +56,7 @@ impl Pinning<'_, '_> {
     /// # Errors
     ///
     /// If pins break a rule: these pins.
-    pub fn step(&mut self, walks: &[Walked]) -> Result<bool, GivenUp> {
+    pub fn step(&mut self, walks: &[Walked]) -> Result<bool, Conflicts> {
         if self.may_pin() {
             self.adopt(walks);
             self.losers(walks)?;
@@ -91,7 +91,7 @@ impl Pinning<'_, '_> {
     }
 
     /// Gives up pins whose system copy is loaded anyway.
-    fn losers(&self, walks: &[Walked]) -> Result<(), GivenUp> {
+    fn losers(&self, walks: &[Walked]) -> Result<(), Conflicts> {
         for closure in walks.iter().map(|walked| &walked.closure) {
             for (index, system) in others(closure) {
                 let Some(pin) = self.draft.pins.get(&system.soname) else { continue };
@@ -111,7 +111,7 @@ impl Pinning<'_, '_> {
     }
 
     /// Pins what a pin requires: libraries of the same package, and system libraries that a pinned copy would break.
-    fn companions(&mut self, walks: &[Walked]) -> Result<bool, GivenUp> {
+    fn companions(&mut self, walks: &[Walked]) -> Result<bool, Conflicts> {
         let mut grew = false;
         for walked in walks {
             let closure = &walked.closure;
@@ -311,7 +311,7 @@ impl Pinning<'_, '_> {
     }
 
     /// Gives up those of the harmful pins that loaded the library that would break; all of them if none did.
-    fn blame(&self, closure: &Closure, index: usize, system: &SystemObject) -> GivenUp {
+    fn blame(&self, closure: &Closure, index: usize, system: &SystemObject) -> Conflicts {
         let chain = closure.chain(index);
         let paths: BTreeSet<&str> = chain.iter().map(|index| closure.objects[*index].path.as_str()).collect();
         let path = |pin: &Pin| format!("{}/{}", self.request.layout.pinned_path(), pin.library.name);
@@ -319,7 +319,7 @@ impl Pinning<'_, '_> {
         let brought: BTreeSet<&str> = pins.map(|pin| pin.root.as_str()).collect();
         let hurting = self.hurting(system);
         let is_blamed = hurting.iter().any(|(pin, _)| brought.contains(pin.root.as_str()));
-        let mut given_up = GivenUp::new();
+        let mut given_up = Conflicts::new();
         for (pin, conflict) in hurting {
             if !is_blamed || brought.contains(pin.root.as_str()) {
                 given_up.extend(self.give_up([pin.root.as_str()], conflict));
@@ -328,7 +328,7 @@ impl Pinning<'_, '_> {
         given_up
     }
 
-    fn give_up<'c>(&self, roots: impl IntoIterator<Item = &'c str>, conflict: Conflict) -> GivenUp {
+    fn give_up<'c>(&self, roots: impl IntoIterator<Item = &'c str>, conflict: Conflict) -> Conflicts {
         let given_up =
             |root: &str| (root.to_owned(), Conflict { asked: self.asked(root), ..conflict.clone() });
         roots.into_iter().map(given_up).collect()

@@ -10,7 +10,7 @@ use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, VersionNeed};
 use crate::lambda::{Certainty, LambdaWorld};
 use crate::loader::World;
-use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Passed, Rule};
+use crate::loader::{self, Attempt, Closure, Loaded, Outcome, Rule, SkipReason};
 use crate::paths;
 use crate::paths::file_name;
 use crate::patterns::Patterns;
@@ -165,7 +165,7 @@ fn tried(attempts: &[Attempt]) -> Vec<String> {
     attempts
         .iter()
         .map(|attempt| match &attempt.why {
-            Passed::Absent => attempt.path.clone(),
+            SkipReason::Absent => attempt.path.clone(),
             why => format!("{} ({})", attempt.path, why.describe()),
         })
         .collect()

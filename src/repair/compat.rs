@@ -40,24 +40,24 @@ use crate::elf::records::encode;
 pub const COMPAT: &str = "liblambda-bundle-compat.so.1";
 
 /// The functions that the object defines, sorted, with their places in the code.
-const FUNCTIONS: &[Function] = &[
-    Function { name: "__strlcat_chk", x86_64: 0x3b, aarch64: 0x54 },
-    Function { name: "__strlcpy_chk", x86_64: 0, aarch64: 0 },
-    Function { name: "__wcslcat_chk", x86_64: 0xa6, aarch64: 0xec },
-    Function { name: "__wcslcpy_chk", x86_64: 0x6d, aarch64: 0x9c },
-    Function { name: "arc4random", x86_64: 0x10e, aarch64: 0x180 },
-    Function { name: "arc4random_buf", x86_64: 0xdc, aarch64: 0x134 },
-    Function { name: "arc4random_uniform", x86_64: 0x12b, aarch64: 0x1a8 },
-    Function { name: "strlcat", x86_64: 0x46, aarch64: 0x64 },
-    Function { name: "strlcpy", x86_64: 0xf, aarch64: 0x14 },
-    Function { name: "wcslcat", x86_64: 0xb4, aarch64: 0xfc },
-    Function { name: "wcslcpy", x86_64: 0x78, aarch64: 0xac },
+const FUNCTIONS: &[Routine] = &[
+    Routine { name: "__strlcat_chk", x86_64: 0x3b, aarch64: 0x54 },
+    Routine { name: "__strlcpy_chk", x86_64: 0, aarch64: 0 },
+    Routine { name: "__wcslcat_chk", x86_64: 0xa6, aarch64: 0xec },
+    Routine { name: "__wcslcpy_chk", x86_64: 0x6d, aarch64: 0x9c },
+    Routine { name: "arc4random", x86_64: 0x10e, aarch64: 0x180 },
+    Routine { name: "arc4random_buf", x86_64: 0xdc, aarch64: 0x134 },
+    Routine { name: "arc4random_uniform", x86_64: 0x12b, aarch64: 0x1a8 },
+    Routine { name: "strlcat", x86_64: 0x46, aarch64: 0x64 },
+    Routine { name: "strlcpy", x86_64: 0xf, aarch64: 0x14 },
+    Routine { name: "wcslcat", x86_64: 0xb4, aarch64: 0xfc },
+    Routine { name: "wcslcpy", x86_64: 0x78, aarch64: 0xac },
 ];
 
 /// The functions of libc.so.6 that the code calls, by the order of the slots.
 const CALLED: &[&str] = &["abort", "__chk_fail"];
 
-struct Function {
+struct Routine {
     name: &'static str,
     x86_64: u64,
     aarch64: u64,
@@ -88,7 +88,7 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
         Arch::Arm64 => include_bytes!("compat/aarch64.bin"),
     };
     let mut file = Writer { bytes: vec![0; SIZEOF_EHDR + SIZEOF_PHDR * SEGMENTS], sections: Vec::new() };
-    let mut strings = Strings { bytes: vec![0] };
+    let mut strings = StringTable { bytes: vec![0] };
     let (soname, libc) = (strings.add(COMPAT), strings.add("libc.so.6"));
     let names: Vec<u32> = CALLED.iter().map(|name| strings.add(name)).collect();
     let functions: Vec<u32> = FUNCTIONS.iter().map(|function| strings.add(function.name)).collect();
@@ -193,7 +193,7 @@ fn segment(p_type: u32, p_flags: u32, file: Range<u64>, distance: u64, p_align: 
 }
 
 fn places(arch: Arch) -> Vec<u64> {
-    let place = |function: &Function| match arch {
+    let place = |function: &Routine| match arch {
         Arch::X86_64 => function.x86_64,
         Arch::Arm64 => function.aarch64,
     };
@@ -223,11 +223,11 @@ fn elf_hash(name: &str) -> u32 {
     })
 }
 
-struct Strings {
+struct StringTable {
     bytes: Vec<u8>,
 }
 
-impl Strings {
+impl StringTable {
     fn add(&mut self, text: &str) -> u32 {
         let at = self.bytes.len() as u32;
         self.bytes.extend(text.bytes().chain([0]));
@@ -236,14 +236,14 @@ impl Strings {
 }
 
 /// A section. Its header gets its name and its address at the end.
-struct Section {
+struct SectionDraft {
     name: &'static str,
     header: SectionHeader,
 }
 
 struct Writer {
     bytes: Vec<u8>,
-    sections: Vec<Section>,
+    sections: Vec<SectionDraft>,
 }
 
 impl Writer {
@@ -252,7 +252,7 @@ impl Writer {
         self.end();
         let offset = (self.bytes.len() as u64).next_multiple_of(align);
         self.bytes.resize(offset as usize, 0);
-        self.sections.push(Section {
+        self.sections.push(SectionDraft {
             name,
             header: SectionHeader { sh_offset: offset, sh_addralign: align, ..header },
         });
@@ -262,7 +262,7 @@ impl Writer {
     /// Ends the section that was begun last, unless it was ended before; returns its end.
     fn end(&mut self) -> u64 {
         let end = self.bytes.len() as u64;
-        if let Some(Section { header, .. }) =
+        if let Some(SectionDraft { header, .. }) =
             self.sections.last_mut().filter(|section| section.header.sh_size == 0)
         {
             header.sh_size = end - header.sh_offset;
@@ -281,10 +281,10 @@ impl Writer {
 
     /// Writes the headers. Sections from `data` on are in the second segment.
     fn finish(mut self, arch: Arch, segments: [ProgramHeader; SEGMENTS], data: u64) -> Vec<u8> {
-        let mut names = Strings { bytes: vec![0] };
+        let mut names = StringTable { bytes: vec![0] };
         let names_at = self.bytes.len() as u64;
         let mut headers = vec![SectionHeader::default()];
-        for Section { name, header } in &self.sections {
+        for SectionDraft { name, header } in &self.sections {
             let distance = if header.sh_offset >= data { PAGE } else { 0 };
             let sh_addr = header.sh_offset + distance;
             headers.push(SectionHeader { sh_name: names.add(name), sh_addr, ..*header });

@@ -7,9 +7,9 @@ use goblin::elf64::dynamic::{
 
 use crate::elf::records::decode;
 
-use super::image::Image;
+use super::image::EditedFile;
 use super::rebind::NewName;
-use super::{Edits, Lost, Refusal};
+use super::{Edits, GivenUp, Refusal};
 
 /// The new contents of .dynamic, .dynstr and DT_VERNEED.
 pub(super) struct Plan {
@@ -21,12 +21,12 @@ pub(super) struct Plan {
     pub new_strings: Vec<u8>,
     /// Places in the file of `vn_file` and `st_name` values, with the new values.
     pub names: Vec<(usize, u32)>,
-    pub lost: Vec<Lost>,
+    pub lost: Vec<GivenUp>,
 }
 
 /// Plans the edits. `renamed` has the symbols that get another name.
-pub(super) fn plan(image: &Image, edits: &Edits, renamed: &[NewName]) -> Result<Plan, Refusal> {
-    let mut strings = Strings { old: image.strings, new: Vec::new() };
+pub(super) fn plan(image: &EditedFile, edits: &Edits, renamed: &[NewName]) -> Result<Plan, Refusal> {
+    let mut strings = NewStrings { old: image.strings, new: Vec::new() };
     let mut entries = image.entries.clone();
     let mut names = Vec::new();
 
@@ -72,17 +72,21 @@ fn behind_needed(entries: &[Dyn]) -> usize {
 }
 
 /// The entries for the place of the old ones, without dispensable entries; or all of them, to be moved.
-fn fit(entries: Vec<Dyn>, capacity: usize) -> (Vec<Dyn>, bool, Vec<Lost>) {
+fn fit(entries: Vec<Dyn>, capacity: usize) -> (Vec<Dyn>, bool, Vec<GivenUp>) {
     if entries.len() <= capacity {
         return (entries, true, Vec::new());
     }
     let mut fewer = entries.clone();
     fewer.retain(|entry| entry.d_tag != DT_RELACOUNT);
-    let lost = if fewer.len() < entries.len() { vec![Lost::RelativeCount] } else { Vec::new() };
+    let lost = if fewer.len() < entries.len() { vec![GivenUp::RelativeCount] } else { Vec::new() };
     if fewer.len() > capacity && now_twice(&fewer) {
         fewer.retain(|entry| entry.d_tag != DT_FLAGS);
     }
-    if fewer.len() <= capacity { (fewer, true, lost) } else { (entries, false, vec![Lost::DynamicInPlace]) }
+    if fewer.len() <= capacity {
+        (fewer, true, lost)
+    } else {
+        (entries, false, vec![GivenUp::DynamicInPlace])
+    }
 }
 
 /// Whether DT_FLAGS repeats DT_FLAGS_1.
@@ -93,7 +97,7 @@ fn now_twice(entries: &[Dyn]) -> bool {
 }
 
 /// The places of the `vn_file` values that name `name`.
-fn version_files_named(image: &Image, strings: &Strings, name: &str) -> Result<Vec<usize>, Refusal> {
+fn version_files_named(image: &EditedFile, strings: &NewStrings, name: &str) -> Result<Vec<usize>, Refusal> {
     let mut places = Vec::new();
     let Some(mut address) = image.value(DT_VERNEED) else { return Ok(places) };
     // The table was read before, so it has an end.
@@ -114,12 +118,12 @@ fn version_files_named(image: &Image, strings: &Strings, name: &str) -> Result<V
 }
 
 /// The old string table, and the strings to be added after it.
-struct Strings<'a> {
+struct NewStrings<'a> {
     old: &'a [u8],
     new: Vec<u8>,
 }
 
-impl Strings<'_> {
+impl NewStrings<'_> {
     /// Whether the string at an offset of the old table is `text`.
     fn is(&self, offset: u64, text: &str) -> bool {
         let tail = usize::try_from(offset).ok().and_then(|offset| self.old.get(offset..));

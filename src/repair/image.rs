@@ -56,7 +56,7 @@ impl Section {
 }
 
 /// A file that passed the checks.
-pub(super) struct Image<'a> {
+pub(super) struct EditedFile<'a> {
     pub bytes: &'a [u8],
     pub arch: Arch,
     /// `e_phoff`.
@@ -78,8 +78,8 @@ pub(super) struct Image<'a> {
     pub strings_address: u64,
 }
 
-impl<'a> Image<'a> {
-    pub fn read(bytes: &'a [u8], arch: Arch) -> Result<Image<'a>, Refusal> {
+impl<'a> EditedFile<'a> {
+    pub fn read(bytes: &'a [u8], arch: Arch) -> Result<EditedFile<'a>, Refusal> {
         // A table over the ELF header makes it another one when a version is taken away.
         if !bytes.starts_with(b"\x7fELF\x02\x01") {
             return Err(Refusal::Unproven("the layout"));
@@ -126,7 +126,7 @@ impl<'a> Image<'a> {
         };
         let strings = file_range(&headers, strings_address, size)
             .ok_or(Refusal::Layout("its dynamic string table is not in the file"))?;
-        Ok(Image {
+        Ok(EditedFile {
             bytes,
             arch,
             table: file.e_phoff,

@@ -9,7 +9,7 @@ use crate::elf::Arch;
 use crate::elf::records::{decode, encode};
 
 use super::dynamic::Plan;
-use super::image::{self, Image, SEGMENT_HEADER, Section};
+use super::image::{self, EditedFile, SEGMENT_HEADER, Section};
 use super::slot::{self, Grown, NotesNow, Slot};
 use super::tail;
 use super::{Edited, Refusal};
@@ -20,7 +20,7 @@ const FILE_ALIGN: u64 = 4096;
 /// One past the last address that a program on x86_64 or on aarch64 with 48 bits can have.
 const ADDRESS_END: u64 = 1 << 47;
 
-pub(super) fn write(image: &Image, plan: Plan, interpreter: Option<&str>) -> Result<Edited, Refusal> {
+pub(super) fn write(image: &EditedFile, plan: Plan, interpreter: Option<&str>) -> Result<Edited, Refusal> {
     let Plan { mut entries, in_place, new_strings, names, mut lost } = plan;
     let interpreter_header = image.of_kind(PT_INTERP).next();
     if interpreter.is_some() && interpreter_header.is_none() {
@@ -163,7 +163,7 @@ fn with_segment(old: &[u8], new: Option<&Segment>) -> Vec<u8> {
 }
 
 fn move_notes(
-    image: &Image,
+    image: &EditedFile,
     grown: &Grown,
     new: &mut Segment,
     headers: &mut [ProgramHeader],
@@ -197,7 +197,7 @@ struct WrittenAgain {
 }
 
 impl WrittenAgain {
-    fn behind(image: &Image, load: &ProgramHeader) -> Result<WrittenAgain, Refusal> {
+    fn behind(image: &EditedFile, load: &ProgramHeader) -> Result<WrittenAgain, Refusal> {
         let align = load.p_align.max(FILE_ALIGN);
         let start = (image.bytes.len() as u64).checked_next_multiple_of(align).ok_or(Refusal::NoAddress)?;
         Ok(WrittenAgain { load: *load, offset: start + load.p_vaddr % align })
@@ -233,7 +233,7 @@ impl WrittenAgain {
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct SegmentPlace {
     offset: u64,
     address: u64,
 }
@@ -247,7 +247,7 @@ struct Segment {
 
 impl Segment {
     /// An empty segment after the end of the file, and above every other segment.
-    fn behind(image: &Image) -> Result<Segment, Refusal> {
+    fn behind(image: &EditedFile) -> Result<Segment, Refusal> {
         let offset = (image.bytes.len() as u64).next_multiple_of(FILE_ALIGN);
         let mut align = segment_align(image.arch);
         let mut end = 0;
@@ -262,7 +262,7 @@ impl Segment {
     }
 
     /// An existing segment with its .bss as zeros, so that it can grow.
-    fn again(image: &Image, load: &ProgramHeader, again: &WrittenAgain) -> Segment {
+    fn again(image: &EditedFile, load: &ProgramHeader, again: &WrittenAgain) -> Segment {
         let mut bytes = image.segment(load).to_vec();
         bytes.resize(load.p_memsz as usize, 0);
         Segment { offset: again.offset, address: load.p_vaddr, bytes }
@@ -276,10 +276,10 @@ impl Segment {
     }
 
     /// Appends bytes. Returns their place.
-    fn push(&mut self, bytes: &[u8]) -> Place {
+    fn push(&mut self, bytes: &[u8]) -> SegmentPlace {
         let at = self.bytes.len() as u64;
         self.bytes.extend_from_slice(bytes);
-        Place { offset: self.offset + at, address: self.address + at }
+        SegmentPlace { offset: self.offset + at, address: self.address + at }
     }
 
     fn header(&self, flags: u32, arch: Arch) -> Result<ProgramHeader, Refusal> {
@@ -311,14 +311,14 @@ struct Moved {
     kind: u32,
     from: u64,
     span: u64,
-    place: Place,
+    place: SegmentPlace,
     /// The new size; `None` if unchanged.
     size: Option<u64>,
 }
 
 impl Moved {
     /// A part that is one section.
-    fn whole(kind: u32, from: u64, place: Place, size: u64) -> Moved {
+    fn whole(kind: u32, from: u64, place: SegmentPlace, size: u64) -> Moved {
         Moved { kind, from, span: 1, place, size: Some(size) }
     }
 

@@ -33,9 +33,9 @@ use goblin::elf64::section_header::SHT_GNU_VERNEED;
 use goblin::elf64::sym::SIZEOF_SYM;
 
 use crate::elf::records::{decode, encode};
-use crate::elf::{ElfFacts, Offer, Rebound, Symbol, SymbolTable};
+use crate::elf::{ElfFacts, Offer, Symbol, SymbolChange, SymbolTable};
 
-use super::image::Image;
+use super::image::EditedFile;
 use super::{Edits, Refusal, VersionNode};
 
 /// The size of a Verneed or a Vernaux, and the size of a symbol.
@@ -51,7 +51,7 @@ const MOST_RECORDS: usize = 0x8000;
 ///
 /// [`Refusal::NoNode`] for a node that the file does not need, [`Refusal::Layout`] for tables that contradict
 /// themselves.
-pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<Vec<u8>, Refusal> {
+pub(super) fn unbind(image: &EditedFile, facts: &ElfFacts, edits: &Edits) -> Result<Vec<u8>, Refusal> {
     let indices = indices(facts, &edits.unbind)?;
     let mut bytes = image.bytes.to_vec();
     if let Some(table) = image.value(DT_VERSYM) {
@@ -69,7 +69,7 @@ pub(super) fn unbind(image: &Image, facts: &ElfFacts, edits: &Edits) -> Result<V
         }
     }
     let mut needs = read_needs(image)?;
-    let dropped = |node: &Node| indices.contains(&(node.index & 0x7fff));
+    let dropped = |node: &VersionNodeRecord| indices.contains(&(node.index & 0x7fff));
     for need in &mut needs {
         need.nodes.retain(|node| !dropped(node));
     }
@@ -105,32 +105,32 @@ fn is_among(nodes: &[VersionNode], file: &str, node: &str) -> bool {
 
 /// The place of a record.
 #[derive(Clone, Copy)]
-struct Place {
+struct RecordPlace {
     address: u64,
     /// The offset in the file.
     at: usize,
 }
 
 /// A Verneed.
-struct Need {
-    place: Place,
-    nodes: Vec<Node>,
+struct VersionNeedRecord {
+    place: RecordPlace,
+    nodes: Vec<VersionNodeRecord>,
 }
 
 /// A Vernaux.
-struct Node {
-    place: Place,
+struct VersionNodeRecord {
+    place: RecordPlace,
     index: u16,
 }
 
-fn read_needs(image: &Image) -> Result<Vec<Need>, Refusal> {
+fn read_needs(image: &EditedFile) -> Result<Vec<VersionNeedRecord>, Refusal> {
     let mut needs = Vec::new();
     let mut left = MOST_RECORDS;
-    let mut record = |address: u64| -> Result<Place, Refusal> {
+    let mut record = |address: u64| -> Result<RecordPlace, Refusal> {
         left = left.checked_sub(1).ok_or(Refusal::Layout("its version needs have no end"))?;
         let range = image.file_range(address, RECORD);
         let range = range.ok_or(Refusal::Layout("its version needs are not in the file"))?;
-        Ok(Place { address, at: range.start })
+        Ok(RecordPlace { address, at: range.start })
     };
     let mut next = image.value(DT_VERNEED);
     while let Some(address) = next {
@@ -139,13 +139,13 @@ fn read_needs(image: &Image) -> Result<Vec<Need>, Refusal> {
         let mut node_at = address.saturating_add(decode::<u32, _>(image.bytes, place.at + 8).into());
         for _ in 0..decode::<u16, _>(image.bytes, place.at + 2) {
             let place = record(node_at)?;
-            nodes.push(Node { place, index: decode(image.bytes, place.at + 6) });
+            nodes.push(VersionNodeRecord { place, index: decode(image.bytes, place.at + 6) });
             match decode::<u32, _>(image.bytes, place.at + 12) {
                 0 => break,
                 step => node_at = node_at.saturating_add(step.into()),
             }
         }
-        needs.push(Need { place, nodes });
+        needs.push(VersionNeedRecord { place, nodes });
         let step: u32 = decode(image.bytes, place.at + 12);
         next = (step != 0).then(|| address.saturating_add(step.into()));
     }
@@ -154,8 +154,14 @@ fn read_needs(image: &Image) -> Result<Vec<Need>, Refusal> {
 
 /// Links the remaining records. The first record stays at the place that DT_VERNEED and the section header name: if
 /// it is removed, another record is written there.
-fn write_needs(bytes: &mut [u8], image: &Image, first: Option<Place>, needs: &[Need]) -> Result<(), Refusal> {
-    let places: Vec<Place> = first.into_iter().chain(needs.iter().skip(1).map(|need| need.place)).collect();
+fn write_needs(
+    bytes: &mut [u8],
+    image: &EditedFile,
+    first: Option<RecordPlace>,
+    needs: &[VersionNeedRecord],
+) -> Result<(), Refusal> {
+    let places: Vec<RecordPlace> =
+        first.into_iter().chain(needs.iter().skip(1).map(|need| need.place)).collect();
     for (index, (need, place)) in needs.iter().zip(&places).enumerate() {
         let head = image.bytes[need.place.at..][..RECORD as usize].to_vec();
         bytes[place.at..][..RECORD as usize].copy_from_slice(&head);
@@ -176,14 +182,14 @@ fn write_needs(bytes: &mut [u8], image: &Image, first: Option<Place>, needs: &[N
 }
 
 /// The distance to the next record; 0 if there is none.
-fn step(from: Place, to: Option<Place>) -> Result<u32, Refusal> {
+fn step(from: RecordPlace, to: Option<RecordPlace>) -> Result<u32, Refusal> {
     let Some(to) = to else { return Ok(0) };
     let step = to.address.checked_sub(from.address).and_then(|step| u32::try_from(step).ok());
     step.filter(|step| *step > 0).ok_or(Refusal::Layout("its version needs are not in order"))
 }
 
 /// Writes the number of records to .dynamic and the section headers, or removes the entries.
-fn write_counts(bytes: &mut [u8], image: &Image, count: usize) {
+fn write_counts(bytes: &mut [u8], image: &EditedFile, count: usize) {
     for section in image.sections.iter().filter(|section| section.header.sh_type == SHT_GNU_VERNEED) {
         section.update(bytes, |header| header.sh_info = count as u32);
     }
@@ -215,7 +221,7 @@ pub(super) struct NewName<'a> {
 
 /// The symbols that get another name.
 pub(super) fn renamed_symbols<'a>(
-    image: &Image,
+    image: &EditedFile,
     facts: &ElfFacts,
     edits: &'a Edits,
 ) -> Result<Vec<NewName<'a>>, Refusal> {
@@ -266,7 +272,7 @@ pub fn rebound(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
     after.has_versym &= !after.verneed.is_empty() || !after.verdef.is_empty();
     after.symbols = facts.symbols.with(|symbol| {
         let renamed = new_name(facts, symbol, edits);
-        let rebound = Rebound { version: 1, name: renamed };
+        let rebound = SymbolChange { version: 1, name: renamed };
         loses_version(facts, symbol, &edits.unbind).then_some(rebound)
     });
     after

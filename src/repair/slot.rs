@@ -9,8 +9,8 @@ use goblin::elf64::section_header::{SHT_NOBITS, SHT_NOTE};
 use crate::elf::Arch;
 use crate::elf::records::decode;
 
-use super::image::{Image, SEGMENT_HEADER, overlap, range};
-use super::{Lost, Refusal};
+use super::image::{EditedFile, SEGMENT_HEADER, overlap, range};
+use super::{GivenUp, Refusal};
 
 /// A place for one more PT_LOAD.
 pub(super) enum Slot {
@@ -45,7 +45,7 @@ pub(super) enum NotesNow {
 /// The slot with the lowest cost, and that cost.
 ///
 /// The slot is never PT_GNU_RELRO, which is a protection, nor PT_GNU_STACK, PT_TLS, PT_GNU_EH_FRAME.
-pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
+pub(super) fn choose(image: &EditedFile) -> Result<(Slot, Vec<GivenUp>), Refusal> {
     // On x86_64, ld.so finds the same note through PT_NOTE. On aarch64 the kernel reads PT_GNU_PROPERTY alone.
     if image.arch == Arch::X86_64
         && let Some((index, _)) = image
@@ -56,7 +56,7 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
     }
     let notes = || image.of_kind(PT_NOTE).map(|(index, header)| (Slot::Replace(index), cost(image, header)));
     if let Some(slot) =
-        notes().filter(|(_, lost)| !lost.contains(&Lost::BuildIdNote)).min_by_key(|(_, lost)| lost.len())
+        notes().filter(|(_, lost)| !lost.contains(&GivenUp::BuildIdNote)).min_by_key(|(_, lost)| lost.len())
     {
         return Ok(slot);
     }
@@ -73,7 +73,7 @@ pub(super) fn choose(image: &Image) -> Result<(Slot, Vec<Lost>), Refusal> {
 }
 
 /// The last PT_LOAD, unless it has the program header table, which must not move.
-fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
+fn last_load(image: &EditedFile) -> Option<(Slot, Vec<GivenUp>)> {
     let (index, load) = image.of_kind(PT_LOAD).last()?;
     let has_table = overlap(&range(load), &(image.table..image.table_end()));
     let bss = load.p_memsz - load.p_filesz;
@@ -81,8 +81,8 @@ fn last_load(image: &Image) -> Option<(Slot, Vec<Lost>)> {
 }
 
 /// The losses if a PT_NOTE is replaced.
-fn cost(image: &Image, header: &ProgramHeader) -> Vec<Lost> {
-    let mut lost: Vec<Lost> =
+fn cost(image: &EditedFile, header: &ProgramHeader) -> Vec<GivenUp> {
+    let mut lost: Vec<GivenUp> =
         notes(image, header).iter().filter_map(|note| note.kind.cost(image, header)).collect();
     lost.sort();
     lost.dedup();
@@ -98,26 +98,26 @@ enum NoteKind {
 }
 
 impl NoteKind {
-    fn cost(self, image: &Image, header: &ProgramHeader) -> Option<Lost> {
+    fn cost(self, image: &EditedFile, header: &ProgramHeader) -> Option<GivenUp> {
         match self {
-            NoteKind::BuildId => Some(Lost::BuildIdNote),
-            NoteKind::AbiTag => Some(Lost::KernelCheck),
+            NoteKind::BuildId => Some(GivenUp::BuildIdNote),
+            NoteKind::AbiTag => Some(GivenUp::KernelCheck),
             NoteKind::Property => {
                 let twice = image.of_kind(PT_GNU_PROPERTY).any(|(_, other)| range(other) == range(header));
-                (!twice).then_some(Lost::OtherNote)
+                (!twice).then_some(GivenUp::OtherNote)
             }
-            NoteKind::Other => Some(Lost::OtherNote),
+            NoteKind::Other => Some(GivenUp::OtherNote),
         }
     }
 }
 
-struct Note {
+struct SpareNote {
     kind: NoteKind,
     range: Range<u64>,
 }
 
 /// The notes of a PT_NOTE; no reader sees notes after a broken one.
-fn notes(image: &Image, header: &ProgramHeader) -> Vec<Note> {
+fn notes(image: &EditedFile, header: &ProgramHeader) -> Vec<SpareNote> {
     let bytes = image.segment(header);
     let align = if header.p_align == 8 { 8 } else { 4 };
     let mut notes = Vec::new();
@@ -140,7 +140,7 @@ fn notes(image: &Image, header: &ProgramHeader) -> Vec<Note> {
             (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => NoteKind::Property,
             _ => NoteKind::Other,
         };
-        notes.push(Note { kind, range: header.p_offset + at as u64..header.p_offset + end as u64 });
+        notes.push(SpareNote { kind, range: header.p_offset + at as u64..header.p_offset + end as u64 });
         at = end;
     }
     notes
@@ -149,7 +149,7 @@ fn notes(image: &Image, header: &ProgramHeader) -> Vec<Note> {
 /// Space for one more header after the table, over the interpreter's path and notes only.
 ///
 /// LLD, GNU ld and mold put those there in programs; in libraries .gnu.hash and other sections follow.
-fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
+fn room(image: &EditedFile) -> Option<(Grown, Vec<GivenUp>)> {
     let wanted = image.table_end()..image.table_end() + SEGMENT_HEADER;
     let (_, interpreter) = image.of_kind(PT_INTERP).next()?;
     // The kernel and ld.so read the table in memory.
@@ -185,7 +185,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
         return None;
     }
 
-    let (moving, staying): (Vec<&Note>, Vec<&Note>) =
+    let (moving, staying): (Vec<&SpareNote>, Vec<&SpareNote>) =
         notes.iter().partition(|note| overlap(&note.range, &wanted));
     let Some((index, header)) = note_header.filter(|_| !moving.is_empty()) else {
         return Some((Grown { notes: 0..0, note_header: None }, Vec::new()));
@@ -200,7 +200,7 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
                 notes: header.p_offset..first.range.start,
                 note_header: Some((index, NotesNow::From(first.range.start))),
             };
-            let mut lost: Vec<Lost> =
+            let mut lost: Vec<GivenUp> =
                 moving.iter().filter_map(|note| note.kind.cost(image, header)).collect();
             lost.sort();
             lost.dedup();
@@ -208,14 +208,14 @@ fn room(image: &Image) -> Option<(Grown, Vec<Lost>)> {
         }
         // All notes move: readers of PT_NOTE find them in the copy.
         _ => {
-            let lost = if with_build_id { vec![Lost::BuildIdInCore] } else { Vec::new() };
+            let lost = if with_build_id { vec![GivenUp::BuildIdInCore] } else { Vec::new() };
             Some((Grown { notes: range(header), note_header: Some((index, NotesNow::Copy)) }, lost))
         }
     }
 }
 
 /// Whether the section headers, if any, have no other section there.
-fn sections_allow(image: &Image, wanted: &Range<u64>) -> bool {
+fn sections_allow(image: &EditedFile, wanted: &Range<u64>) -> bool {
     let interpreter = |offset| image.of_kind(PT_INTERP).any(|(_, header)| header.p_offset == offset);
     image.sections.iter().all(|section| {
         let header = &section.header;

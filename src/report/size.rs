@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::elf::sections::{Purpose, Section, bytes_for};
+use crate::elf::sections::{Section, SectionPurpose, bytes_for};
 use crate::text::size as people;
 
 /// The files of a bundle before anything is stripped or edited. Sizes in bytes.
@@ -62,8 +62,8 @@ impl Sizes {
     /// Adds a file with its sections; lists these only if `keeps_sections`.
     pub fn add(&mut self, mut file: FileSize, sections: &[Section], keeps_sections: bool) {
         let bytes = file.bytes;
-        let debug_bytes = bytes_for(sections, Purpose::Debug, bytes);
-        let symbol_bytes = bytes_for(sections, Purpose::Symbols, bytes - debug_bytes);
+        let debug_bytes = bytes_for(sections, SectionPurpose::Debug, bytes);
+        let symbol_bytes = bytes_for(sections, SectionPurpose::Symbols, bytes - debug_bytes);
         self.bytes += bytes;
         self.debug_bytes += debug_bytes;
         self.symbol_bytes += symbol_bytes;
@@ -71,10 +71,10 @@ impl Sizes {
             name: section.name.clone(),
             bytes: section.bytes,
             purpose: match section.purpose {
-                Purpose::Loaded => "loaded",
-                Purpose::Debug => "debug",
-                Purpose::Symbols => "symbols",
-                Purpose::Other => "other",
+                SectionPurpose::Loaded => "loaded",
+                SectionPurpose::Debug => "debug",
+                SectionPurpose::Symbols => "symbols",
+                SectionPurpose::Other => "other",
             },
         });
         file.sections = sections.collect();

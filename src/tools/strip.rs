@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::disk::scratch::Scratch;
-use crate::elf::sections::{self, Purpose};
+use crate::elf::sections::{self, SectionPurpose};
 use crate::elf::{self, Arch, ElfFacts};
 use crate::environment::{self, Environment};
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ pub fn strip(
     // Files that are not valid ELF are reported by the audit.
     let Ok(before) = elf::parse(bytes) else { return Ok(None) };
     let Some(arch) = before.arch() else { return Ok(None) };
-    let is_clean = sections::of(bytes).iter().all(|section| section.purpose != Purpose::Debug);
+    let is_clean = sections::of(bytes).iter().all(|section| section.purpose != SectionPurpose::Debug);
     if is_clean || !tail::of(bytes).is_empty() {
         return Ok(None);
     }

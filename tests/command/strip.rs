@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::support::command::{Ran, bundle_cmd, command, finish, run};
 use crate::support::compile::CC;
 use crate::support::{elf::Object, hello, tools};
-use cargo_lambda_bundle::elf::sections::{self, Purpose};
+use cargo_lambda_bundle::elf::sections::{self, SectionPurpose};
 use tempfile::TempDir;
 
 /// Panics in a function of its own.
@@ -98,14 +98,17 @@ fn sections_are_those_that_readelf_counts() {
     let bytes = fs::read(dir.path().join("app")).unwrap();
     let found = sections::of(&bytes);
     let size = bytes.len() as u64;
-    assert_eq!(sections::bytes_for(&found, Purpose::Debug, size), debug_bytes(&dir.path().join("app")));
+    assert_eq!(
+        sections::bytes_for(&found, SectionPurpose::Debug, size),
+        debug_bytes(&dir.path().join("app"))
+    );
     let of = |purpose| {
         let some = found.iter().filter(move |section| section.purpose == purpose);
         some.map(|section| section.name.as_str()).collect::<Vec<_>>()
     };
-    assert_eq!(of(Purpose::Symbols), [".symtab", ".strtab"]);
-    assert!(of(Purpose::Loaded).contains(&".debug_gdb_scripts"), "{found:?}");
-    assert!(of(Purpose::Other).contains(&".comment"), "{found:?}");
+    assert_eq!(of(SectionPurpose::Symbols), [".symtab", ".strtab"]);
+    assert!(of(SectionPurpose::Loaded).contains(&".debug_gdb_scripts"), "{found:?}");
+    assert!(of(SectionPurpose::Other).contains(&".comment"), "{found:?}");
     assert!(!found.iter().any(|section| section.name == ".bss"), "{found:?}");
 }
 

@@ -46,7 +46,7 @@ impl<'a> Definitions<'a> {
     }
 
     /// The first definition that meets a reference, in the order of the scope.
-    pub fn find<'s>(&'s self, reference: &'s Reference, search: &Search) -> Answer<'s, 'a> {
+    pub fn find<'s>(&'s self, reference: &'s Reference, search: &DefinitionSearch) -> Lookup<'s, 'a> {
         let Some(ranks) = search.ranks else { return search.first(reference, self.of(reference)) };
         let mut in_scope: Vec<&Definition> =
             self.of(reference).filter(|definition| ranks[definition.object].is_some()).collect();
@@ -56,14 +56,14 @@ impl<'a> Definitions<'a> {
 }
 
 /// The result of a search among definitions.
-pub enum Answer<'l, 'a> {
+pub enum Lookup<'l, 'a> {
     Found(&'l Definition<'a>),
     Asserts(usize),
     Nowhere,
 }
 
 /// How well one definition meets a reference.
-enum Fit {
+enum Match {
     Yes,
     No,
     /// It fits if its object has no other visible version of that name.
@@ -76,28 +76,28 @@ enum Fit {
 ///
 /// Source: `check_match` in glibc's elf/dl-lookup.c; in musl's ldso/dynlink.c `gnu_lookup`, which passes over hidden
 /// versions, and `find_sym2`, which passes over values of 0, and has no indirect functions in OK_TYPES.
-fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Fit {
+fn fits(definition: &Definition, version: Option<Version>, rules: &Rules) -> Match {
     let Definition { elf, symbol, .. } = definition;
     let (index, hidden) = (symbol.version & 0x7fff, symbol.version & 0x8000 != 0);
     if let Rules::Musl(_) = rules {
-        return if hidden || symbol.is_beyond_musl { Fit::No } else { Fit::Yes };
+        return if hidden || symbol.is_beyond_musl { Match::No } else { Match::Yes };
     }
     match version {
-        Some(_) if !elf.has_versym => Fit::Untold,
-        None if !elf.has_versym || index < 3 => Fit::Yes,
-        None if hidden => Fit::No,
-        None => Fit::IfOnly,
+        Some(_) if !elf.has_versym => Match::Untold,
+        None if !elf.has_versym || index < 3 => Match::Yes,
+        None if hidden => Match::No,
+        None => Match::IfOnly,
         Some(wanted) => match Version::of(elf, symbol.version) {
-            Some(node) if (node.hash, node.node) == (wanted.hash, wanted.node) => Fit::Yes,
-            Some(_) => Fit::No,
-            None if hidden || wanted.is_hidden => Fit::No,
-            None => Fit::Yes,
+            Some(node) if (node.hash, node.node) == (wanted.hash, wanted.node) => Match::Yes,
+            Some(_) => Match::No,
+            None if hidden || wanted.is_hidden => Match::No,
+            None => Match::Yes,
         },
     }
 }
 
 /// The order and the rules of a search.
-pub struct Search<'a> {
+pub struct DefinitionSearch<'a> {
     pub rules: &'a Rules,
     /// The place of each object in the scope; `None` for build copies, which are in order.
     pub ranks: Option<&'a [Option<usize>]>,
@@ -106,19 +106,19 @@ pub struct Search<'a> {
     pub answering: &'a BTreeMap<&'a str, usize>,
 }
 
-impl Search<'_> {
+impl DefinitionSearch<'_> {
     /// The first of these definitions that meets the reference. Definitions of one object are adjacent.
     fn first<'s, 'a>(
         &self,
         reference: &Reference,
         definitions: impl Iterator<Item = &'s Definition<'a>>,
-    ) -> Answer<'s, 'a> {
+    ) -> Lookup<'s, 'a> {
         let version = reference.version();
         // For a reference without a version: the visible versions in one object.
         let mut visible: Option<(&Definition<'a>, usize)> = None;
         for definition in definitions {
             if let Some((only, 1)) = visible.filter(|(only, _)| only.object != definition.object) {
-                return Answer::Found(only);
+                return Lookup::Found(only);
             }
             visible = visible.filter(|(only, _)| only.object == definition.object);
             let is_passed_over = (reference.is_copy && Some(definition.object) == self.program)
@@ -127,17 +127,17 @@ impl Search<'_> {
                 continue;
             }
             match fits(definition, version, self.rules) {
-                Fit::Yes => return Answer::Found(definition),
-                Fit::No => {}
-                Fit::IfOnly => {
+                Match::Yes => return Lookup::Found(definition),
+                Match::No => {}
+                Match::IfOnly => {
                     visible = Some(visible.map_or((definition, 1), |(only, count)| (only, count + 1)));
                 }
-                Fit::Untold => return self.without_versions(version, definition),
+                Match::Untold => return self.without_versions(version, definition),
             }
         }
         match visible {
-            Some((only, 1)) => Answer::Found(only),
-            _ => Answer::Nowhere,
+            Some((only, 1)) => Lookup::Found(only),
+            _ => Lookup::Nowhere,
         }
     }
 
@@ -146,11 +146,11 @@ impl Search<'_> {
         &self,
         version: Option<Version>,
         definition: &'s Definition<'a>,
-    ) -> Answer<'s, 'a> {
+    ) -> Lookup<'s, 'a> {
         let file = version.and_then(|version| version.file);
         match file.is_some_and(|file| self.answering.get(file) == Some(&definition.object)) {
-            true => Answer::Asserts(definition.object),
-            false => Answer::Found(definition),
+            true => Lookup::Asserts(definition.object),
+            false => Lookup::Found(definition),
         }
     }
 }

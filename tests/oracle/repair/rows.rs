@@ -1,7 +1,7 @@
 //! The editor's rules, on files built in code, and what holds for any bytes.
 
 use cargo_lambda_bundle::elf::{self, ElfFacts};
-use cargo_lambda_bundle::repair::{Edited, Edits, Lost, Refusal, edit, tail};
+use cargo_lambda_bundle::repair::{Edited, Edits, GivenUp, Refusal, edit, tail};
 use proptest::prelude::*;
 
 use crate::repair::fixture::Fixture;
@@ -20,7 +20,7 @@ const PATH: &str = "/var/task/lib/pinned";
 
 /// The slot taken and what it cost.
 #[track_caller]
-fn check(fixture: &Fixture, edits: &Edits, slot: &str, lost: &[Lost]) -> Edited {
+fn check(fixture: &Fixture, edits: &Edits, slot: &str, lost: &[GivenUp]) -> Edited {
     let before = fixture.build();
     let edited = edit(&before, edits).unwrap();
     rules::check(&before, &edited.bytes, edits.rename_needed.is_empty());
@@ -89,12 +89,12 @@ fn the_slot_that_costs_least_is_taken() {
     // On aarch64 the kernel reads PT_GNU_PROPERTY, and the PT_NOTE beside it serves nobody.
     check(&Fixture { machine: 183, ..property }, &rpath(PATH), "NOTE without build-id", &[]);
     let tag = Fixture { build_id: false, ..spare.clone() };
-    check(&tag, &rpath(PATH), "NOTE without build-id", &[Lost::KernelCheck]);
-    check(&spare, &rpath(PATH), "room", &[Lost::KernelCheck]);
+    check(&tag, &rpath(PATH), "NOTE without build-id", &[GivenUp::KernelCheck]);
+    check(&spare, &rpath(PATH), "room", &[GivenUp::KernelCheck]);
     let id = Fixture { abi_tag: false, ..spare.clone() };
-    check(&id, &rpath(PATH), "room", &[Lost::BuildIdInCore]);
+    check(&id, &rpath(PATH), "room", &[GivenUp::BuildIdInCore]);
     let library = Fixture { interpreter: false, soname: Some("libmine.so.1"), ..spare.clone() };
-    check(&library, &rpath(PATH), "NOTE", &[Lost::BuildIdNote, Lost::KernelCheck]);
+    check(&library, &rpath(PATH), "NOTE", &[GivenUp::BuildIdNote, GivenUp::KernelCheck]);
     let bare = Fixture { build_id: false, abi_tag: false, ..library };
     check(&bare, &rpath(PATH), "written again", &[]);
     // A hash table follows the interpreter's path.
@@ -102,7 +102,7 @@ fn the_slot_that_costs_least_is_taken() {
     check(&bare, &rpath(PATH), "written again", &[]);
     // .dynamic moves within the segment that grows.
     let full = Fixture { spare: 0, ..bare.clone() };
-    check(&full, &rpath(PATH), "written again", &[Lost::DynamicInPlace]);
+    check(&full, &rpath(PATH), "written again", &[GivenUp::DynamicInPlace]);
 
     // Too much .bss for a file.
     let mut bytes = bare.build();
@@ -178,11 +178,11 @@ fn what_is_behind_the_end_stays_and_is_last() {
 #[test]
 fn every_other_path_goes() {
     let fixture = Fixture { rpath: Some("/old"), runpath: Some("/newer"), ..Fixture::default() };
-    let edited = check(&fixture, &rpath(PATH), "room", &[Lost::KernelCheck]);
+    let edited = check(&fixture, &rpath(PATH), "room", &[GivenUp::KernelCheck]);
     let paths = rules::dynamic(&edited.bytes).iter().filter(|(tag, _)| matches!(tag, 15 | 29)).count();
     assert_eq!(paths, 1);
     check(&fixture, &Edits { drop_runpath: true, ..Edits::default() }, "no segment", &[]);
-    check(&fixture, &Edits { drop_runpath: true, ..rpath(PATH) }, "room", &[Lost::KernelCheck]);
+    check(&fixture, &Edits { drop_runpath: true, ..rpath(PATH) }, "room", &[GivenUp::KernelCheck]);
 }
 
 #[test]
@@ -193,15 +193,20 @@ fn entries_find_a_place() {
         &Fixture { relative_count: true, flags: Some(8), ..program.clone() },
         &rpath(PATH),
         "PROPERTY",
-        &[Lost::RelativeCount],
+        &[GivenUp::RelativeCount],
     );
     // DT_FLAGS_1 has NOW too.
     check(&Fixture { flags: Some(8), ..program.clone() }, &rpath(PATH), "PROPERTY", &[]);
     let both = Fixture { relative_count: true, flags: Some(8), ..program.clone() };
-    check(&both, &add(&["a", "b"]), "PROPERTY", &[Lost::RelativeCount]);
-    check(&both, &add(&["a", "b", "c"]), "PROPERTY", &[Lost::DynamicInPlace]);
+    check(&both, &add(&["a", "b"]), "PROPERTY", &[GivenUp::RelativeCount]);
+    check(&both, &add(&["a", "b", "c"]), "PROPERTY", &[GivenUp::DynamicInPlace]);
     // DF_SYMBOLIC is said nowhere else.
-    check(&Fixture { flags: Some(10), ..program.clone() }, &rpath(PATH), "PROPERTY", &[Lost::DynamicInPlace]);
+    check(
+        &Fixture { flags: Some(10), ..program.clone() },
+        &rpath(PATH),
+        "PROPERTY",
+        &[GivenUp::DynamicInPlace],
+    );
     let spare = Fixture { spare: 3, ..program };
     let edited = check(&spare, &add(&["a", "b", "c"]), "PROPERTY", &[]);
     let needed = rules::dynamic(&edited.bytes).iter().take_while(|(tag, _)| *tag == 1).count();
@@ -221,7 +226,7 @@ fn several_edits_at_once() {
         add_needed: vec!["libm.so.6".into(), "libdl.so.2".into()],
         ..Edits::default()
     };
-    let lost = [Lost::KernelCheck, Lost::DynamicInPlace];
+    let lost = [GivenUp::KernelCheck, GivenUp::DynamicInPlace];
     for sections in [true, false] {
         check(&Fixture { sections, ..Fixture::default() }, &edits, "room", &lost);
     }

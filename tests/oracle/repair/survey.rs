@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cargo_lambda_bundle::elf;
-use cargo_lambda_bundle::repair::{Edits, Lost, Refusal, edit};
+use cargo_lambda_bundle::repair::{Edits, GivenUp, Refusal, edit};
 
 use crate::repair::built::{copy, must, rustc, write};
 use crate::repair::rules;
@@ -37,7 +37,7 @@ fn files() -> Vec<PathBuf> {
 
 #[test]
 fn every_file_of_this_machine() {
-    let mut slots: BTreeMap<(&str, Vec<Lost>), usize> = BTreeMap::new();
+    let mut slots: BTreeMap<(&str, Vec<GivenUp>), usize> = BTreeMap::new();
     let mut refused: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let (mut dynamic, mut moved) = (0, 0);
     for file in files() {
@@ -59,7 +59,7 @@ fn every_file_of_this_machine() {
         match edit(&before, &edits) {
             Ok(edited) => {
                 rules::check(&before, &edited.bytes, true);
-                moved += usize::from(edited.lost.contains(&Lost::DynamicInPlace));
+                moved += usize::from(edited.lost.contains(&GivenUp::DynamicInPlace));
                 *slots.entry((rules::slot(&before, &edited.bytes), edited.lost)).or_default() += 1;
             }
             Err(refusal) => {
@@ -75,7 +75,7 @@ fn every_file_of_this_machine() {
     }
     let mut report = format!("{dynamic} dynamic files, .dynamic moved in {moved}\n");
     for ((slot, lost), n) in &slots {
-        let lost: Vec<String> = lost.iter().map(Lost::to_string).collect();
+        let lost: Vec<String> = lost.iter().map(GivenUp::to_string).collect();
         report += &format!(
             "{n:6} {slot}; lost: {}\n",
             if lost.is_empty() { "nothing".into() } else { lost.join(", ") }

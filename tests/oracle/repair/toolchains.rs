@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use cargo_lambda_bundle::elf;
-use cargo_lambda_bundle::repair::{Edited, Edits, Lost, edit};
+use cargo_lambda_bundle::repair::{Edited, Edits, GivenUp, edit};
 
 use crate::repair::built::{Machine, World, must, rustc, without_sections, write};
 use crate::repair::rules;
@@ -69,7 +69,7 @@ fn check_program(world: &World, program: &Path, kind: Kind, slot: &str) {
     assert_eq!(rules::slot(&before, &simple.bytes), slot, "{name}");
     let facts = elf::parse(&simple.bytes).unwrap();
     let has_build_id = elf::parse(&before).unwrap().build_id.is_some();
-    let gives_up = simple.lost.contains(&Lost::BuildIdNote);
+    let gives_up = simple.lost.contains(&GivenUp::BuildIdNote);
     assert_eq!(facts.build_id.is_some(), has_build_id && !gives_up, "{name}: {:?}", simple.lost);
     check_tools(world, program, &path, kind, &simple);
 
@@ -102,7 +102,7 @@ fn check_program(world: &World, program: &Path, kind: Kind, slot: &str) {
     let many = Edits { add_needed: many_names(), interpreter: loader.interpreter.clone(), ..ours.clone() };
     let (output, path, moved) = run("many", &many);
     assert_eq!(output, format!("extra: ours\n{reference}"), "{name}: many needs, in a moved .dynamic");
-    assert!(moved.lost.contains(&Lost::DynamicInPlace), "{name}: {:?}", moved.lost);
+    assert!(moved.lost.contains(&GivenUp::DynamicInPlace), "{name}: {:?}", moved.lost);
     check_tools(world, program, &path, kind, &moved);
 
     let bare = without_sections(&before);
@@ -149,10 +149,11 @@ fn check_tools(world: &World, program: &Path, path: &Path, kind: Kind, edited: &
         text.lines().map(without_numbers).filter(|line| line != "No errors").collect()
     };
     let known = |line: &&String| {
-        let moved = edited.lost.contains(&Lost::DynamicInPlace) && line.contains("_DYNAMIC");
+        let moved = edited.lost.contains(&GivenUp::DynamicInPlace) && line.contains("_DYNAMIC");
         let notes = ["__abi_tag", "st_value out of bounds"].iter().any(|word| line.contains(word));
-        let grown =
-            (edited.lost.contains(&Lost::KernelCheck) || edited.lost.contains(&Lost::BuildIdInCore)) && notes;
+        let grown = (edited.lost.contains(&GivenUp::KernelCheck)
+            || edited.lost.contains(&GivenUp::BuildIdInCore))
+            && notes;
         let mold = kind == Kind::Mold && (line.contains("NOBITS") || line.contains("symbol"));
         moved || grown || mold
     };
@@ -393,7 +394,12 @@ fn go() {
             let add_needed = vec!["libextra.so.1".to_owned()];
             let edits = Edits { interpreter, add_needed, ..rpath(world.text("ours")) };
             let edited = edited(&before, &edits);
-            assert_eq!(edited.lost.contains(&Lost::DynamicInPlace), name == "internal", "{:?}", edited.lost);
+            assert_eq!(
+                edited.lost.contains(&GivenUp::DynamicInPlace),
+                name == "internal",
+                "{:?}",
+                edited.lost
+            );
             let path = world.path("edited");
             write(&path, &edited.bytes);
             assert_eq!(text(&world.run(&path, "system")), format!("extra: ours\n{reference}"), "{name}");
