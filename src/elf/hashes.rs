@@ -77,7 +77,7 @@ impl<'a> GnuHash<'a> {
         if !n_words.is_power_of_two() || n_buckets == 0 {
             return false;
         }
-        let word = u64(self.bloom, (hash as usize / 64 & (n_words - 1)) * 8);
+        let word = u64(self.bloom, ((hash as usize / 64) & (n_words - 1)) * 8);
         let second = hash.wrapping_shr(self.shift);
         if word >> (hash % 64) & word >> (second % 64) & 1 == 0 {
             return false;
