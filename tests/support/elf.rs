@@ -37,6 +37,8 @@ pub enum Relocation {
     Copy,
     /// The module of a thread-local variable.
     ThreadLocal,
+    /// Its distance from the thread's pointer.
+    ThreadLocalPlace,
 }
 
 /// What a symbol is.

@@ -360,10 +360,12 @@ impl Layout<'_> {
                 (Relocation::Call, false) => 7,
                 (Relocation::Copy, false) => 5,
                 (Relocation::ThreadLocal, false) => 16,
+                (Relocation::ThreadLocalPlace, false) => 18,
                 (Relocation::Data, true) => 1025,
                 (Relocation::Call, true) => 1026,
                 (Relocation::Copy, true) => 1024,
                 (Relocation::ThreadLocal, true) => 1028,
+                (Relocation::ThreadLocalPlace, true) => 1030,
             };
             self.address(words + index as u64 * 8);
             self.address(symbol << 32 | kind);
