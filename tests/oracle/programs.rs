@@ -120,7 +120,7 @@ fn an_interpreter_that_is_a_library_is_no_loader() {
     let Some(s) = scene() else { return };
     CC.compile(s.dir.path(), MAIN, "app", "-Wl,--dynamic-linker=/lib64/libc.so.6");
     assert!(!is_success(s.starts("app")));
-    let says = ["names the interpreter `/lib64/libc.so.6`, which is no loader"];
+    let says = ["names the interpreter `/lib64/libc.so.6`, which is not a loader"];
     run(s.dir.path(), "check --binary app --repair never").exits(1).says(&says);
     s.verified("app", "bootstrap", "").exits(1).says(&says);
 }
