@@ -133,7 +133,9 @@ fn a_tree_is_replaced_whole_or_stays() {
         if is_directory { fs::remove_dir(&foreign).unwrap() } else { fs::remove_file(&foreign).unwrap() }
     }
     // A library that is no longer needed is such a file, too.
-    write("--exclude-lib libtop.so.1 --assume-present libtop.so.1").exits(101).says(&["contains `lib`, which"]);
+    write("--exclude-lib libtop.so.1 --assume-present libtop.so.1")
+        .exits(101)
+        .says(&["contains `lib`, which"]);
     assert_eq!(names(scene.path()), ["app", "data", "libs", "out"]);
 
     scene.file("file", "");

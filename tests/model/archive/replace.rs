@@ -2,16 +2,13 @@
 
 use std::fs;
 use std::io::{Seek, Write};
-use std::process::{Command, Stdio};
 
-use crate::support::tools;
 use camino::Utf8Path;
-use cargo_lambda_bundle::archive::{self, Mode, Options};
 use cargo_lambda_bundle::disk;
 use cargo_lambda_bundle::disk::write::replace;
 use cargo_lambda_bundle::error::Error;
 
-use super::{file, noise, scratch, text};
+use super::{scratch, text};
 
 fn put(bytes: &'static [u8]) -> impl FnOnce(&mut fs::File) -> Result<(), Error> {
     move |file| file.write_all(bytes).map_err(|cause| Error::new("could not write the entry").because(cause))
@@ -129,6 +126,12 @@ fn places_that_take_no_file_are_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_leaves_the_old_file() {
+    use std::process::{Command, Stdio};
+
+    use super::{file, noise};
+    use crate::support::tools;
+    use cargo_lambda_bundle::archive::{self, Mode, Options};
+
     let (_scratch, root) = scratch();
     let mount = |command: &str, args: &[&str]| {
         Command::new(command)
