@@ -41,7 +41,10 @@ pub(super) fn read(image: &Image, facts: &mut ElfFacts) -> Result<(), ElfError> 
                 (b"GNU\0", NT_GNU_BUILD_ID) => {
                     facts.build_id.get_or_insert_with(|| content.to_vec());
                 }
-                (b"GNU\0", NT_GNU_ABI_TAG) if content.len() >= 16 && u32(content, 0) == 0 => {
+                // Source: `open_verify` in glibc's elf/dl-load.c, which passes over a segment of another alignment.
+                (b"GNU\0", NT_GNU_ABI_TAG)
+                    if matches!(header.p_align, 4 | 8) && content.len() >= 16 && u32(content, 0) == 0 =>
+                {
                     facts.least_kernel = Some((u32(content, 4), u32(content, 8), u32(content, 12)));
                 }
                 (b"GNU\0", NT_GNU_PROPERTY_TYPE_0) => {

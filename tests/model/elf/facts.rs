@@ -42,6 +42,21 @@ fn every_fact_of_a_library_is_read() {
     assert!(facts.symbols.has_hash());
 }
 
+/// Source: `open_verify` in glibc's elf/dl-load.c.
+#[test]
+fn a_note_of_another_alignment_names_no_kernel() {
+    let bytes = full_library().bytes();
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let table = word(32) as usize;
+    let is_note = |at: &usize| bytes[*at..*at + 4] == 4_u32.to_le_bytes();
+    let note = (table..).step_by(56).take(bytes[56].into()).find(is_note).unwrap();
+    for (align, expected) in [(1_u64, None), (4, Some((3, 2, 0))), (8, None), (16, None)] {
+        let mut bytes = bytes.clone();
+        bytes[note + 48..note + 56].copy_from_slice(&align.to_le_bytes());
+        assert_eq!(elf::parse(&bytes).unwrap().least_kernel, expected, "{align}");
+    }
+}
+
 #[test]
 fn a_file_with_nothing_in_it_has_no_facts() {
     let facts = Object::plugin().facts();
