@@ -51,6 +51,7 @@
 pub mod captured;
 mod exports;
 pub mod file;
+mod lines;
 mod listed;
 pub mod probed;
 pub mod rebinding;

@@ -11,6 +11,7 @@ mod entries;
 mod explain;
 mod fingerprint;
 mod inputs;
+mod job;
 mod layers;
 mod program;
 mod programs;

@@ -12,12 +12,14 @@
 //! Invariants: only selected programs are returned, sorted by package and name, then in the order of the targets;
 //! every path is absolute; if two files could be meant, the result is an error, never a choice.
 
+mod artifact;
 mod build;
 mod files;
 mod place;
 mod project;
 mod records;
 mod select;
+mod words;
 
 use std::time::SystemTime;
 

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::text::TextLine;
+use super::lines::TextLine;
 use super::{Baseline, Evidence, Nodes, Presence, SystemObject, is_glibc_part};
 use crate::elf::{
     Alignment, Arch, DF_1_NODEFLIB, DF_1_PIE, ElfFacts, NamedSymbol, SymbolTable, Uses, VersionDefinition,

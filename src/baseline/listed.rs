@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::text::has_control;
+use super::lines::has_control;
 use super::{Baseline, Evidence, LIBRARY_PATH, Lifecycle, Nodes, Presence, SystemObject};
 use crate::elf::Arch;
 use crate::error::{Error, Result};

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::text::TextLine;
+use super::lines::TextLine;
 use crate::elf::{self, ElfError, ElfFacts, Part};
 use crate::error::{Error, Result};
 use crate::paths;

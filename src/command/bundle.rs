@@ -7,8 +7,9 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::inputs::{self, OutputPlace};
+use super::job::ProgramJob;
 use super::layers;
-use super::program::{ProgramJob, layout};
+use super::program::layout;
 use super::programs::{ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
 use super::runtime::Baselines;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::program::ProgramJob;
+use super::job::ProgramJob;
 use super::programs::ProgramInput;
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Finding};

@@ -1,7 +1,7 @@
 //! `explain` and `size`: show what is known about one program.
 
 use super::conclude::conclude;
-use super::program::{Answer, ProgramJob};
+use super::job::{Answer, ProgramJob};
 use crate::audit::{self, Subject};
 use crate::error::{Error, Result};
 use crate::plan::BundlePlan;

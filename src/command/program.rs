@@ -1,8 +1,6 @@
 //! One program: planned and audited, then shown, explained or written.
 
 use std::borrow::Cow;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 
 use camino::Utf8Path;
 
@@ -11,9 +9,10 @@ use super::conclude::conclude;
 use super::documents::PackageIndex;
 use super::entries::entries;
 use super::explain;
+use super::job::{Answer, ProgramJob};
 use super::programs::{Program, ProgramInput, included_members, included_objects};
 use super::results::{Answered, Results};
-use super::runtime::{Baselines, arch_of, say_age};
+use super::runtime::{arch_of, say_age};
 use super::sizes::sizes;
 use super::summary;
 use super::write;
@@ -22,43 +21,18 @@ use crate::audit::lints::{self, File};
 use crate::audit::{self, Finding, Findings, Subject};
 use crate::date;
 use crate::disk;
-use crate::disk::build_world::Objects;
 use crate::disk::paths::world_name;
-use crate::disk::stored::StoredFiles;
 use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
 use crate::plan::{self, Planned, Request};
-use crate::proof::Attached;
 use crate::report::{self, ProgramReport};
-use crate::settings::{BundleSettings, Context, Purpose, Settings};
+use crate::settings::{BundleSettings, Context, Purpose};
 use crate::text;
 use crate::ui::Ui;
 use crate::workspace;
 use crate::world::{Object, OpenFile};
-
-/// One program of a run, with what its steps need.
-pub(super) struct ProgramJob<'a> {
-    pub bundle: &'a BundleSettings,
-    pub settings: &'a Settings,
-    pub baselines: &'a Baselines,
-    pub context: &'a Context,
-    pub ui: &'a Ui,
-    pub layout: Layout,
-    pub attached: &'a Attached,
-    pub files: &'a StoredFiles,
-    pub objects: &'a Arc<Objects>,
-    pub threads: NonZeroUsize,
-}
-
-/// The result for a program on one runtime.
-pub(super) struct Answer {
-    pub report: ProgramReport,
-    pub findings: Findings,
-    /// The packages of the shipped files, if the report shows them.
-    pub packages: Option<PackageIndex>,
-}
 
 impl ProgramJob<'_> {
     /// Runs the job for each runtime. The returned line is for the configured runtime.
@@ -320,10 +294,6 @@ impl ProgramJob<'_> {
         answer.report.edits = std::mem::take(&mut entries.edits);
         answer.findings.extend(std::mem::take(&mut entries.refusals));
         Ok(entries)
-    }
-
-    pub fn stopped(&self, name: &str) {
-        self.ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
     }
 }
 

@@ -10,7 +10,7 @@ use super::conclude::{conclude, fails};
 use super::entries::Entries;
 use super::fingerprint::{Fingerprint, Written};
 use super::inputs::{self, Inputs, OutputPlace};
-use super::program::{Answer, ProgramJob};
+use super::job::{Answer, ProgramJob};
 use super::programs::ProgramInput;
 use crate::archive::{self, Content, Entry, Limits, ReadArchive, Tally};
 use crate::audit;

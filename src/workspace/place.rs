@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::artifact::{Found, finish};
 use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::{BuiltProgram, LibraryDir, Origin, Selection, build, files};
+use super::words::command_to_suggest;
+use super::{BuiltProgram, Origin, Selection, files};
 use crate::error::{Error, Result};
 
 /// A file that may be the program.
@@ -287,46 +289,6 @@ fn all_profile_dirs(project: &Project) -> Result<Vec<ProfileDirs>> {
     Ok(found)
 }
 
-/// A program at its path.
-pub(super) struct Found {
-    pub(super) path: Utf8PathBuf,
-    pub(super) origin: Origin,
-    pub(super) target: Option<String>,
-    pub(super) profile: Option<String>,
-    pub(super) dep_info: Option<Utf8PathBuf>,
-    pub(super) library_dirs: Vec<LibraryDir>,
-}
-
-/// Completes the description of a program that was found.
-pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found) -> Result<BuiltProgram> {
-    let Some(modified) = files::modified(&found.path)? else {
-        return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
-            .because("another process removed it just now"));
-    };
-    // Paths in a `.d` file are absolute unless `build.dep-info-basedir` shortens them.
-    let base = project.config.build.dep_info_basedir.clone();
-    let base = base.and_then(|base| Utf8PathBuf::from_path_buf(base).ok());
-    let base = base.unwrap_or_else(|| project.environment.current_dir.clone());
-    let newer_source = match &found.dep_info {
-        Some(dep_info) => records::newer_source(dep_info, &base, modified)?,
-        None => None,
-    };
-    Ok(BuiltProgram {
-        name: program.name.clone(),
-        package: program.package.clone(),
-        path: found.path,
-        origin: found.origin,
-        target: found.target,
-        profile: found.profile,
-        modified,
-        newer_source,
-        library_dirs: found.library_dirs,
-        target_directory: project.target_directory().to_owned(),
-        workspace_root: project.metadata.workspace_root.clone(),
-        manifest_dir: program.manifest_dir.clone(),
-    })
-}
-
 /// Makes the error for programs that are not built: the paths tried, other builds, the command that builds.
 fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> Result<Error> {
     let mut names: Vec<&str> = missing.iter().map(|it| it.program.name.as_str()).collect();
@@ -364,7 +326,7 @@ fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> R
     let mut targets: Vec<&BuildTarget> = missing.iter().filter_map(|it| it.target).collect();
     targets.sort_by_key(|target| &target.name);
     targets.dedup();
-    let command = build::command_to_suggest(selection, &targets, &programs);
+    let command = command_to_suggest(selection, &targets, &programs);
     Ok(Error::new(message).help(format!("run `{command}`")))
 }
 

@@ -1,0 +1,103 @@
+//! The words of cargo's command lines.
+
+use std::collections::BTreeSet;
+
+use super::Selection;
+use super::project::{BuildTarget, profile};
+use super::select::SelectedProgram;
+
+/// Returns the arguments of `cargo build` for the selection.
+pub(super) fn words(selection: &Selection) -> Vec<String> {
+    let mut words = vec!["build".to_owned()];
+    words.extend(profile_words(selection));
+    let mut valued = |flag: &str, values: &[String]| {
+        for value in values {
+            words.extend([flag.to_owned(), value.clone()]);
+        }
+    };
+    valued("--target", &selection.targets);
+    valued("-p", &selection.packages);
+    valued("--exclude", &selection.exclude);
+    valued("--bin", &selection.bins);
+    valued("--example", &selection.examples);
+    let switches = [(selection.workspace, "--workspace"), (selection.all_bins, "--bins")];
+    words.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
+    words.extend(common_words(selection));
+    words
+}
+
+pub(super) fn profile_words(selection: &Selection) -> Vec<String> {
+    match profile(selection) {
+        "release" => vec!["--release".to_owned()],
+        other => vec!["--profile".to_owned(), other.to_owned()],
+    }
+}
+
+/// Returns the arguments that do not depend on the packages.
+pub(super) fn common_words(selection: &Selection) -> Vec<String> {
+    let mut words = Vec::new();
+    for features in &selection.features {
+        words.extend(["--features".to_owned(), features.clone()]);
+    }
+    for (flag, path) in
+        [("--target-dir", &selection.target_dir), ("--manifest-path", &selection.manifest_path)]
+    {
+        words.extend(path.iter().flat_map(|path| [flag.to_owned(), path.to_string()]));
+    }
+    let switches = [
+        (selection.all_features, "--all-features"),
+        (selection.no_default_features, "--no-default-features"),
+        (selection.locked, "--locked"),
+        (selection.offline, "--offline"),
+        (selection.frozen, "--frozen"),
+    ];
+    words.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
+    words
+}
+
+/// Returns the command that builds these programs for these targets.
+pub(super) fn command_to_suggest(
+    selection: &Selection,
+    targets: &[&BuildTarget],
+    programs: &[&SelectedProgram],
+) -> String {
+    // cargo itself does not know a libc version on a target; zigbuild does.
+    let zig = targets.iter().any(|target| target.has_libc_version);
+    let mut words = vec![if zig { "zigbuild" } else { "build" }.to_owned()];
+    words.extend(profile_words(selection));
+    if !selection.targets.is_empty() {
+        // cargo takes targets from the configuration without any flag.
+        words.extend(targets.iter().flat_map(|target| ["--target".to_owned(), target.asked.clone()]));
+    } else if targets.is_empty() && !cfg!(target_os = "linux") {
+        words.extend(["--target".to_owned(), format!("{}-unknown-linux-gnu", std::env::consts::ARCH)]);
+    }
+    let mut packages: Vec<&str> = programs.iter().map(|program| program.package.as_str()).collect();
+    packages.dedup();
+    words.extend(packages.iter().flat_map(|package| ["-p".to_owned(), (*package).to_owned()]));
+    for program in programs {
+        let flag = if program.is_example { "--example" } else { "--bin" };
+        words.extend([flag.to_owned(), program.name.clone()]);
+    }
+    let features = required_features(programs);
+    if !features.is_empty() && !selection.all_features {
+        words.extend(["--features".to_owned(), features]);
+    }
+    words.extend(common_words(selection));
+    format!("cargo {}", quoted(&words))
+}
+
+/// Quotes words for a shell.
+pub(super) fn quoted(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
+    let quote = |word: &String| match word.chars().all(plain) && !word.is_empty() {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the features that these programs require, in the form for `--features`.
+pub(super) fn required_features(programs: &[&SelectedProgram]) -> String {
+    let features = programs.iter().flat_map(|program| &program.required_features).map(String::as_str);
+    features.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+}
