@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::inputs::{self, OutputPlace};
+use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
 use super::program::layout;
@@ -80,30 +80,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         threads: context.threads,
     };
     if let Some(name) = &shared.split_layer {
-        let plan = |one: &Selected| {
-            let input = one.input.as_ref().ok()?;
-            Some(shared_by_all.job(input, one.settings, ui).first_plan(input))
-        };
-        let plans = selected.iter().filter_map(plan).collect::<Result<_>>()?;
-        let output = match (&shared.purpose, read().next().and_then(|input| input.output.as_ref())) {
-            (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
-            _ => None,
-        };
-        if let Some(path) = output.as_deref() {
-            inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
-        }
-        let layer = split::SplitLayer {
-            name,
-            output: output.as_deref(),
-            writing: &Writing::new(shared, context.threads),
-            files: &files,
-            is_document: packages.shared().output.is_document(),
-            ui,
-        };
-        let split = layer.write(plans)?;
-        for attached in shared_by_all.attached.values_mut() {
-            attached.add(split.members.clone(), split.unzipped_bytes);
-        }
+        let split = shared_by_all.split(name, packages, &selected, &inputs, ui)?;
         results.split_layer = split.archive;
     }
     drop(inputs);
@@ -185,6 +162,42 @@ impl Shared<'_> {
             objects: self.objects,
             threads: self.threads,
         }
+    }
+
+    /// Writes the layer of what several functions ship, and attaches it to all of them.
+    fn split(
+        &mut self,
+        name: &str,
+        packages: &Packages,
+        selected: &[Selected],
+        inputs: &Inputs,
+        ui: &Ui,
+    ) -> Result<split::Split> {
+        let read = || selected.iter().filter_map(|one| Some((one, one.input.as_ref().ok()?)));
+        let plans = read().map(|(one, input)| self.job(input, one.settings, ui).first_plan(input));
+        let plans = plans.collect::<Result<_>>()?;
+        let shared = packages.shared();
+        let first = read().next().and_then(|(_, input)| input.output.as_ref());
+        let output = match (&shared.bundle.purpose, first) {
+            (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
+            _ => None,
+        };
+        if let Some(path) = output.as_deref() {
+            inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
+        }
+        let layer = split::SplitLayer {
+            name,
+            output: output.as_deref(),
+            writing: &Writing::new(&shared.bundle, self.context.threads),
+            files: self.files,
+            is_document: shared.output.is_document(),
+            ui,
+        };
+        let split = layer.write(plans)?;
+        for attached in self.attached.values_mut() {
+            attached.add(split.members.clone(), split.unzipped_bytes);
+        }
+        Ok(split)
     }
 }
 
