@@ -304,13 +304,19 @@ impl<'a> Unpacked<'a> {
         // The kernel skips blanks before the path, and takes the rest of the line as one argument.
         let line = line.trim_start_matches([' ', '\t']);
         let path = line.split([' ', '\t']).next().unwrap_or_default();
-        if SHELLS.contains(&path) {
-            return None;
-        }
         let finding = |message| Finding::new(Code::InterpreterMissing, BOOTSTRAP, message);
         if line.ends_with('\r') {
-            let message = "the first line of `bootstrap` ends in a carriage return, which the kernel takes as a part of the interpreter's name";
+            let message = "the first line of `bootstrap` ends in a carriage return, which the kernel takes as a part of its last word";
             return Some(finding(message.to_owned()).help("store it with Unix line ends (`dos2unix`)"));
+        }
+        if SHELLS.contains(&path) {
+            let argument = line[path.len()..].trim_matches([' ', '\t']);
+            if argument.starts_with('-') && argument.contains([' ', '\t']) {
+                let why = format!("the kernel gives `{path}` one argument `{argument}`, which is no option");
+                let help = "leave one option in the first line, and `set` the others in the second";
+                return Some(cannot_start(BOOTSTRAP, &why).help(help));
+            }
+            return None;
         }
         if path.starts_with(&format!("{}/", self.kind.root())) {
             let name = self.name(path);

@@ -136,6 +136,12 @@ const MODES: &[Row] = &[
     fails("a library not to be read", "bootstrap=app lib/libfoo.so.1:0711", "", "may not read it"),
 ];
 
+const SCRIPTS: &[Row] = &[
+    starts("an option for the shell", "bootstrap=option prog", ""),
+    fails("two options are one word", "bootstrap=options prog", "", "one argument `-e -u`"),
+    fails("a carriage return behind an option", "bootstrap=return prog", "", "ends in a carriage return"),
+];
+
 struct Scene {
     dir: tempfile::TempDir,
 }
@@ -154,6 +160,11 @@ impl Scene {
         CC.compile(dir, app, "app", "libfoo.so.1");
         CC.compile(dir, app, "beside", "libfoo.so.1 -Wl,-rpath,$ORIGIN");
         fs::write(dir.join("script"), "#!/bin/sh\nexec /var/task/prog\n").unwrap();
+        for (name, line) in
+            [("option", "#!/bin/sh -e \t"), ("options", "#!/bin/sh -e -u"), ("return", "#!/bin/sh -e\r")]
+        {
+            fs::write(dir.join(name), format!("{line}\nexec /var/task/prog\n")).unwrap();
+        }
         fs::write(dir.join("text"), "text\n").unwrap();
         scene
     }
@@ -249,4 +260,9 @@ fn a_bootstrap_may_be_a_link_to_a_file_of_a_layer() {
 #[test]
 fn modes_are_those_of_lambdas_user() {
     check_all(MODES);
+}
+
+#[test]
+fn the_first_line_of_a_script_is_read_as_the_kernel_reads_it() {
+    check_all(SCRIPTS);
 }
