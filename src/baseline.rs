@@ -214,6 +214,8 @@ pub struct SystemObject {
     pub nodes: Nodes,
     /// The source of the version nodes.
     pub nodes_from: Option<NodesFrom>,
+    /// Symbols that later releases of the library added: it is known not to have them.
+    pub lacks: Vec<String>,
     /// All facts from its file, if it was captured: nothing about it is assumed then.
     pub facts: Option<Arc<ElfFacts>>,
 }

@@ -538,6 +538,7 @@ fn assumed(soname: &str) -> SystemObject {
         soname: soname.to_owned(),
         file: None,
         older_file: None,
+        lacks: Vec::new(),
         package: None,
         presence: Presence::Present,
         evidence: Evidence::Doubtful,

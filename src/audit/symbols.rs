@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Code, Finding, Findings, Owner, Severity, Subject, chain, label};
-use crate::elf::Linkage;
+use crate::baseline::is_glibc_part;
+use crate::elf::{ElfFacts, Linkage};
 use crate::lambda::Walked;
 use crate::loader::{Undefined, UnmetReference};
 use crate::world::Object;
@@ -47,11 +48,15 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
         [] => unreachable!("a group has a reference"),
     };
     let severity = severity(subject, group);
-    let message = message(subject, walked, group, &Words { by: &by_label, named: &named, severity });
+    let newer = newer_copy(subject, walked, group, &symbols);
+    let message = message(subject, walked, group, &Words { by: &by_label, named: &named, newer, severity });
     let mut finding = Finding::new(Code::UndefinedSymbol, &by_label, message);
     finding.severity = severity;
     finding.leaves_open = matches!(group.why, UnmetReference::Unknown(_));
     finding.help = match (&group.why, severity) {
+        (UnmetReference::Nowhere, _) if newer.is_some() && subject.build.may_edit => {
+            newer.map(|soname| format!("ship the copy that it was linked with: `--bundle-lib {soname}`"))
+        }
         (UnmetReference::Nowhere, Severity::Error) if !is_of_system(walked, group.by) => help(subject, &by_label),
         (UnmetReference::Unknown(_), _) => Some(
             "capture the runtime's libraries once (`cargo lambda-bundle baseline capture`) and name the file with `--baseline FILE`".to_owned(),
@@ -88,11 +93,13 @@ fn severity(subject: &Subject, group: &Group) -> Severity {
 struct Words<'a> {
     by: &'a str,
     named: &'a str,
+    /// The runtime's library whose copy in the build world defines the symbols.
+    newer: Option<&'a str>,
     severity: Severity,
 }
 
 fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> String {
-    let Words { by, named, severity } = words;
+    let Words { by, named, newer, severity } = words;
     let when = match group.at_start {
         true if walked.closure.is_opened(group.by) => "it cannot be opened",
         true => "it fails at start",
@@ -109,6 +116,11 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
         }
         UnmetReference::Nowhere if is_of_system(walked, group.by) => format!(
             "`{by}` of {} needs {named} {origin}, which the file that replaces the runtime's own does not define; {when}",
+            subject.lambda.label()
+        ),
+        UnmetReference::Nowhere if newer.is_some() => format!(
+            "`{by}` needs {named} of a newer `{}` than that of {}, which does not define it; {when}",
+            newer.unwrap_or_default(),
             subject.lambda.label()
         ),
         UnmetReference::Nowhere => {
@@ -133,6 +145,30 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             object(*index)
         ),
     }
+}
+
+/// The library of the runtime's that the symbols are missing from, while the build world's copy has them all.
+fn newer_copy<'a>(
+    subject: &'a Subject,
+    walked: &'a Walked,
+    group: &Group,
+    symbols: &[String],
+) -> Option<&'a str> {
+    if group.why != UnmetReference::Nowhere || is_of_system(walked, group.by) {
+        return None;
+    }
+    let systems = walked.closure.objects.iter().filter_map(|object| match &object.file.object {
+        Object::System(system) => Some(&*system.soname),
+        Object::Elf(_) | Object::Unseen => None,
+    });
+    let defines = |facts: &ElfFacts, name: &str| {
+        let mut defined = facts.symbols.iter().filter(|symbol| symbol.defined);
+        defined.any(|symbol| facts.symbols.name_bytes(symbol) == name.as_bytes())
+    };
+    systems.filter(|soname| !is_glibc_part(soname)).find(|soname| {
+        let copy = subject.build.files.get(*soname);
+        copy.is_some_and(|copy| symbols.iter().all(|symbol| defines(&copy.facts, symbol)))
+    })
 }
 
 fn is_of_system(walked: &Walked, by: usize) -> bool {

@@ -122,6 +122,7 @@ impl SystemObject {
             file: (file != soname).then_some(file),
             soname,
             older_file: None,
+            lacks: Vec::new(),
             package: None,
             presence: Presence::Present,
             evidence: Evidence::Captured,

@@ -72,6 +72,7 @@ fn listed(name: &str) -> SystemObject {
         soname: name.to_owned(),
         file: None,
         older_file: None,
+        lacks: Vec::new(),
         package: None,
         presence: Presence::Present,
         evidence: Evidence::Captured,

@@ -414,6 +414,8 @@ object libb.so.1
   since 1.2.4 B_11
   uncertain B_8
   nodes-from low n1
+  lacks late later
+  lacks last
 object liba.so
 \tdirectory /lib
  presence doubtful
@@ -445,6 +447,7 @@ fn a_text_in_any_order_becomes_a_sorted_table() {
             uncertain: vec!["B_8".to_owned()],
         },
         nodes_from: Some(NodesFrom { confidence: Confidence::Low, code: "n1".to_owned() }),
+        lacks: ["late", "later", "last"].map(str::to_owned).to_vec(),
         facts: None,
     };
     assert_eq!(table.object("libb.so.1").map(|object| &**object), Some(&expected));

@@ -332,6 +332,7 @@ struct ObjectDraft {
     later: Vec<LaterNode>,
     uncertain: Vec<String>,
     nodes_from: Option<NodesFrom>,
+    lacks: Vec<String>,
 }
 
 impl ObjectDraft {
@@ -350,6 +351,7 @@ impl ObjectDraft {
             later: Vec::new(),
             uncertain: Vec::new(),
             nodes_from: None,
+            lacks: Vec::new(),
         })
     }
 
@@ -397,6 +399,10 @@ impl ObjectDraft {
             }
             "uncertain" => {
                 self.uncertain.extend(entry.words()?.map(str::to_owned));
+                Ok(())
+            }
+            "lacks" => {
+                self.lacks.extend(entry.words()?.map(str::to_owned));
                 Ok(())
             }
             "nodes-from" => {
@@ -455,6 +461,7 @@ impl ObjectDraft {
             directory: self.directory,
             nodes,
             nodes_from: self.nodes_from,
+            lacks: self.lacks,
             facts: None,
         })
     }

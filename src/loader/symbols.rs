@@ -243,8 +243,10 @@ struct View<'a> {
     listed: Vec<&'a SystemObject>,
     /// Definitions in the build world's copies of the other system objects, and of the libraries that these need.
     presumed: Definitions<'a>,
-    /// The system objects whose symbols are not known from any source.
-    unknown: Vec<&'a str>,
+    /// The system objects whose exports are not listed.
+    unlisted: Vec<&'a SystemObject>,
+    /// Those of them whose symbols are not known from any source.
+    unknown: Vec<&'a SystemObject>,
     /// Whether a needed object is missing: its definitions are not known.
     is_incomplete: bool,
 }
@@ -265,9 +267,10 @@ impl<'a> View<'a> {
         let systems = seen.filter_map(|(object, _)| unread(&object.file.object));
         let is_listed = |system: &SystemObject| known.exports.is_some_and(|exports| exports.covers(system));
         let (listed, unlisted): (Vec<_>, Vec<_>) = systems.partition(|system| is_listed(system));
-        let unlisted: Vec<&str> = unlisted.into_iter().map(|system| &*system.soname).collect();
-        let unknown = unlisted.iter().filter(|soname| !known.build.contains_key(**soname)).copied().collect();
-        let copies = build_copies(unlisted, known.build, |name| {
+        let is_unknown = |system: &&&SystemObject| !known.build.contains_key(&system.soname);
+        let unknown = unlisted.iter().filter(is_unknown).copied().collect();
+        let sonames = unlisted.iter().map(|system| &*system.soname).collect();
+        let copies = build_copies(sonames, known.build, |name| {
             answering.contains_key(name) || known.exports.is_some_and(|exports| exports.knows(name))
         });
         let presumed = Definitions::new(copies.into_iter().enumerate(), wanted);
@@ -276,7 +279,7 @@ impl<'a> View<'a> {
             || closure.needs.iter().any(|need| {
                 is_of_view(need.by) && !need.is_opening && !matches!(need.outcome, Outcome::Loaded(_))
             });
-        View { ranks, listed, presumed, unknown, is_incomplete }
+        View { ranks, listed, presumed, unlisted, unknown, is_incomplete }
     }
 }
 
@@ -373,14 +376,26 @@ impl<'a> Scope<'a> {
         let view = &self.views[reference.view];
         let search =
             DefinitionSearch { rules: self.rules, ranks: None, program: None, answering: &BTreeMap::new() };
-        if matches!(view.presumed.find(reference, &search), Lookup::Found(_)) {
+        let name = reference.elf.symbols.name(reference.symbol);
+        let lacks = |system: &SystemObject| system.lacks.iter().any(|lacked| *lacked == *name);
+        if let Lookup::Found(definition) = view.presumed.find(reference, &search)
+            && !view
+                .unlisted
+                .iter()
+                .any(|system| definition.elf.soname.as_ref() == Some(&system.soname) && lacks(system))
+        {
             return None;
         }
         match version.and_then(|version| Some((version.file?, version.node))) {
             Some((file, node)) => self.of_node(reference.by, file, node),
             None if view.is_incomplete => None,
-            None if view.unknown.is_empty() => Some(UnmetReference::Nowhere),
-            None => Some(unknown(view.unknown.iter().copied())),
+            None => {
+                let mut unknown = view.unknown.iter().filter(|system| !lacks(system)).peekable();
+                Some(match unknown.peek() {
+                    None => UnmetReference::Nowhere,
+                    Some(_) => self::unknown(unknown.map(|system| &*system.soname)),
+                })
+            }
         }
     }
 

@@ -49,13 +49,6 @@ pub const EXCEPTIONS: &[Exception] = &[
         questions: ALL,
         why: "RTLD_GLOBAL is an argument of dlopen, and the order of the calls is the program's affair.",
     },
-    Exception {
-        row: "sqlite_function_of_a_newer_sqlite",
-        wrong: Wrong::Fails,
-        questions: &["table"],
-        why: "The table has no list of SQLite's exports, and all its releases have one SONAME, one file version and no \
-              symbol versions, so that the build's copy is taken for the runtime's. A captured baseline refuses it.",
-    },
 ];
 
 const ALL: &[&str] = &["table", "captured", "verify, table", "verify, captured"];

@@ -161,6 +161,19 @@ fn a_symbol_of_a_system_library_is_taken_to_be_there_if_the_builds_copy_has_it()
 }
 
 #[test]
+fn a_function_that_came_after_the_runtimes_release_is_not_there() {
+    let late = "sqlite3_is_interrupted";
+    let app = || app().needs("libsqlite3.so.0").flags(8).imports(late, None);
+    let error = "error undefined-symbol app";
+    case(app()).has("libsqlite3.so.0", library("libsqlite3.so.0").defines(late, None)).check(&[], &[error]);
+    // Another library may define it.
+    case(app().needs("libshim.so.1"))
+        .has("libsqlite3.so.0", library("libsqlite3.so.0").defines(late, None))
+        .has("libshim.so.1", library("libshim.so.1").defines(late, None))
+        .check(&["libshim.so.1"], &[]);
+}
+
+#[test]
 fn an_opened_library_sees_the_program_and_itself() {
     let check = |plugin: Object, other: Object, findings: &[&str]| {
         let mut case =
