@@ -316,6 +316,21 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// The comments at the top of an embedded baseline's text, and of the baselines it is based on.
+    pub fn sources(&self) -> Vec<String> {
+        let mut sources = Vec::new();
+        let mut next = Some(self.runtime.clone());
+        while let Some(name) = next {
+            let Some(text) = embedded_text(&name, self.arch) else { break };
+            // The texts of the language runtimes share one comment.
+            let commented = if text.starts_with('#') { text } else { LANGUAGES };
+            let comment = commented.lines().map_while(|line| line.strip_prefix('#'));
+            sources.push(comment.map(|line| format!("{}\n", line.trim_start())).collect());
+            next = text.lines().find_map(|line| line.strip_prefix("root ")).map(str::to_owned);
+        }
+        sources
+    }
+
     /// The object with that SONAME. Other file names (`libcrypto.so.3.2.2`) are not found.
     pub fn object(&self, soname: &str) -> Option<&Arc<SystemObject>> {
         let at = self.objects.binary_search_by(|object| object.soname.as_str().cmp(soname)).ok()?;
@@ -357,7 +372,7 @@ pub const LIBRARY_PATH: &str =
 const IMAGES: &[&str] = &["image:al2", "image:al2023"];
 
 /// The language runtimes, a text for each: the baseline that it changes, and its dates.
-pub(crate) const LANGUAGES: &str = include_str!("baseline/languages.txt");
+const LANGUAGES: &str = include_str!("baseline/languages.txt");
 
 /// Every name that [`embedded`] knows and that a user may name: runtimes of `bootstrap`s, base images, languages.
 pub fn names() -> Vec<&'static str> {

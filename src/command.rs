@@ -9,7 +9,6 @@ mod deployment;
 mod documents;
 mod entries;
 mod explain;
-mod fingerprint;
 mod inputs;
 mod job;
 mod layers;

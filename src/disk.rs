@@ -13,10 +13,13 @@ use crate::error::{Error, Result};
 use crate::repair::tail;
 
 pub mod build_world;
+pub mod bundle;
 pub mod capture;
+pub mod fingerprint;
 pub mod include;
 pub mod packages;
 pub mod paths;
+pub mod program;
 pub mod scratch;
 pub mod stored;
 pub mod write;

@@ -15,6 +15,15 @@ pub enum BundleKind {
     Extension,
 }
 
+/// The formats of a written bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A ZIP archive.
+    Zip,
+    /// Its contents as files in a directory.
+    Dir,
+}
+
 impl BundleKind {
     /// The word of the command line and the JSON contract.
     pub fn as_str(self) -> &'static str {

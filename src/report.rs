@@ -189,6 +189,30 @@ impl ProgramReport {
             explanations: Vec::new(),
         }
     }
+
+    /// The verdict as words: of what Lambda starts, or of what is only loaded.
+    pub fn verdict_words(&self, is_started: bool) -> &'static str {
+        match (self.verdict, is_started) {
+            ("starts", true) => "starts",
+            ("starts", false) => "loads",
+            ("fails", true) => "does not start",
+            ("fails", false) => "does not load",
+            (_, true) => "may start",
+            (_, false) => "may load",
+        }
+    }
+
+    /// Whether the program runs on this one of several runtimes; if not, with the first reason.
+    pub fn runs_on(&self) -> String {
+        let word = match self.verdict {
+            "starts" => "yes",
+            "fails" => "no",
+            _ => "perhaps",
+        };
+        let reason = self.findings.first().filter(|_| self.verdict != "starts");
+        let reason = reason.map_or(String::new(), |finding| format!(", {}", finding.message));
+        format!("{} ({}): {word}{reason}", self.runtime, self.arch.as_deref().unwrap_or("unknown"))
+    }
 }
 
 /// The role of a program in the bundle, by its name there.

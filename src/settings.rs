@@ -20,7 +20,7 @@ use crate::audit::Code;
 use crate::elf::Arch;
 use crate::environment::Environment;
 use crate::include::Selector;
-use crate::layout::BundleKind;
+use crate::layout::{BundleKind, Format};
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
 use crate::workspace::{Chosen, Selection};
@@ -285,15 +285,6 @@ pub struct Destination {
     pub sbom: Option<Utf8PathBuf>,
     /// The path of the licence texts, in the same form.
     pub licenses: Option<Utf8PathBuf>,
-}
-
-/// The formats of a written bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A ZIP archive.
-    Zip,
-    /// Its contents as files in a directory.
-    Dir,
 }
 
 /// The runtime that programs are for.

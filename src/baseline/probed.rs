@@ -94,6 +94,15 @@ struct FileDraft {
 }
 
 impl Probe {
+    /// Where the probe ran, as comments for a baseline's text.
+    pub fn comment(&self) -> String {
+        let fact = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let facts = [fact("System:", &self.system), fact("Kernel:", &self.kernel)];
+        let lines = facts.into_iter().flatten().chain(variables);
+        lines.map(|line| format!("# {line}\n")).collect()
+    }
+
     /// Parses the output of a probe.
     ///
     /// # Errors

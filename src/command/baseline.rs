@@ -27,12 +27,12 @@ pub(super) fn run(job: &BaselineJob, output: &Output, context: &Context, ui: &Ui
             ui.data(SCRIPT);
             Ok(())
         }
-        BaselineJob::List => list(context).map(|answer| show(answer, is_json, ui)),
+        BaselineJob::List => list(context).map(|answer| show(&answer, is_json, ui)),
         BaselineJob::Show { name, arch } => {
-            show_one(name, *arch, context).map(|answer| show(answer, is_json, ui))
+            show_one(name, *arch, context).map(|answer| show(&answer, is_json, ui))
         }
         BaselineJob::Diff { a, b, arch } => {
-            compare(a, b, *arch, context).map(|answer| show(answer, is_json, ui))
+            compare(a, b, *arch, context).map(|answer| show(&answer, is_json, ui))
         }
     };
     if is_json && let Err(error) = &answered {
@@ -42,14 +42,17 @@ pub(super) fn run(job: &BaselineJob, output: &Output, context: &Context, ui: &Ui
 }
 
 /// A JSON document, and the same content as text.
-type Printed = (BaselineReport, String);
+struct Printed {
+    report: BaselineReport,
+    text: String,
+}
 
-fn show((report, text): Printed, is_json: bool, ui: &Ui) {
+fn show(printed: &Printed, is_json: bool, ui: &Ui) {
     if is_json {
-        ui.data(&report.to_json());
+        ui.data(&printed.report.to_json());
         return;
     }
-    for line in text.lines() {
+    for line in printed.text.lines() {
         ui.data(&format!("{}\n", printable(line)));
     }
 }
@@ -63,22 +66,22 @@ fn list(context: &Context) -> Result<Printed> {
         .map(|found| table(&found, Some(baseline::starts_bootstrap(&found.runtime)), &today, None))
         .collect();
     let text = list_text(&tables);
-    Ok((BaselineReport { tables, ..BaselineReport::new() }, text))
+    Ok(Printed { report: BaselineReport { tables, ..BaselineReport::new() }, text })
 }
 
 fn show_one(name: &str, arch: Option<Arch>, context: &Context) -> Result<Printed> {
     let found = find(name, arch, context)?;
     let known = baseline::names().contains(&name);
     let bootstrap = known.then(|| baseline::starts_bootstrap(name));
-    let table = table(&found, bootstrap, &date::day(context.now), Some(sources(&found)));
+    let table = table(&found, bootstrap, &date::day(context.now), Some(found.sources()));
     let text = show_text(&table);
-    Ok((BaselineReport { tables: vec![table], ..BaselineReport::new() }, text))
+    Ok(Printed { report: BaselineReport { tables: vec![table], ..BaselineReport::new() }, text })
 }
 
 fn compare(a: &str, b: &str, arch: Option<Arch>, context: &Context) -> Result<Printed> {
     let difference = difference(&*find(a, arch, context)?, &*find(b, arch, context)?);
     let text = difference_text(&difference);
-    Ok((BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text))
+    Ok(Printed { report: BaselineReport { difference: Some(difference), ..BaselineReport::new() }, text })
 }
 
 /// Returns the baseline with this name or from this file; for x86_64 unless another architecture is named.
@@ -100,21 +103,6 @@ fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Arc<Baselin
         .ok_or_else(|| Error::usage(format!("the runtime {name} does not offer {arch}")))
 }
 
-/// Returns the comments at the top of the baseline's text and of the baselines it is based on.
-fn sources(table: &Baseline) -> Vec<String> {
-    let mut sources = Vec::new();
-    let mut next = Some(table.runtime.clone());
-    while let Some(name) = next {
-        let Some(text) = baseline::embedded_text(&name, table.arch) else { break };
-        // The texts of the language runtimes share one comment.
-        let commented = if text.starts_with('#') { text } else { baseline::LANGUAGES };
-        let comment = commented.lines().map_while(|line| line.strip_prefix('#'));
-        sources.push(comment.map(|line| format!("{}\n", line.trim_start())).collect());
-        next = text.lines().find_map(|line| line.strip_prefix("root ")).map(str::to_owned);
-    }
-    sources
-}
-
 /// Reads a root and writes its baseline.
 fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
     let (table, source, comment) = match &job.from {
@@ -128,7 +116,7 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
         CaptureFrom::Probe(file) => {
             let probe = read_probe(file)?;
             let table = disk::capture::capture_probe(&probe, file, &job.name, job.arch)?;
-            (table, file, probed_comment(&probe))
+            (table, file, probe.comment())
         }
     };
     let text = comment + &table.captured_text();
@@ -153,13 +141,4 @@ fn read_probe(path: &Utf8Path) -> Result<Probe> {
     Probe::parse(&text).map_err(|error| {
         Error::new(format!("`{path}` is not the output of the probe script")).because(error).help(HELP)
     })
-}
-
-/// Describes where a probe ran, as comments for the baseline's text.
-fn probed_comment(probe: &Probe) -> String {
-    let fact = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
-    let variables = probe.variables.iter().map(|(name, value)| format!("{name}={value}"));
-    let facts = [fact("System:", &probe.system), fact("Kernel:", &probe.kernel)];
-    let lines = facts.into_iter().flatten().chain(variables);
-    lines.map(|line| format!("# {line}\n")).collect()
 }

@@ -10,12 +10,12 @@ use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
 use super::program::layout;
-use super::programs::{ProgramInput, load, programs, say_whose, settings_of};
+use super::programs::{Program, ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
 use super::runtime::Baselines;
 use super::split;
-use super::summary;
-use super::write::Writing;
+use super::summary::{self, SummaryLine};
+use super::write::writing;
 use crate::archive::Content;
 use crate::disk;
 use crate::disk::build_world::Objects;
@@ -46,91 +46,68 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         say_whose(package, ui);
     }
     let files = StoredFiles::default();
-    let programs = programs(packages)?;
-    let is_one = programs.len() == 1;
-    // All programs are read before anything is written, to find two with the same output path.
-    let mut selected = Vec::new();
-    for program in programs {
-        let (name, settings) = (program.name.clone(), settings_of(packages, &program));
-        selected.push(Selected { name, settings, input: load(program, &settings.bundle, context) });
-    }
-    let selected = together(selected, &files)?;
+    let mut selected = select(packages, context)?;
+    let is_one = selected.len() == 1;
+    selected = together(selected, &files)?;
     let read = || selected.iter().filter_map(|one| one.input.as_ref().ok());
     check_outputs(read())?;
     let inputs = inputs::of_all(read(), packages);
     for place in read().flat_map(inputs::places) {
         inputs.check(&place)?;
     }
-    // Packages may have layers of their own.
-    let mut attached: BTreeMap<&[Utf8PathBuf], Attached> = BTreeMap::new();
+    let objects = Arc::new(Objects::default());
+    let mut shared = Shared {
+        baselines: &baselines,
+        attached: attached_layers(packages, ui)?,
+        context,
+        files: &files,
+        objects: &objects,
+        threads: context.threads,
+    };
+    let bundle = &packages.shared().bundle;
+    if let Some(name) = &bundle.split_layer {
+        results.split_layer = shared.split(name, packages, &selected, &inputs, ui)?.archive;
+    }
+    drop(inputs);
+    if is_one {
+        return selected.into_iter().try_for_each(|one| shared.run_one(one, ui, results));
+    }
+    let lines = shared.run_several(selected, ui, results)?;
+    if !matches!(bundle.purpose, Purpose::Explain(_)) {
+        summary::print(&lines, ui);
+    }
+    Ok(())
+}
+
+/// Reads all programs. All are read before anything is written, to find two with the same output path.
+///
+/// # Errors
+///
+/// If the programs cannot be found; the errors of one are its own.
+fn select<'a>(packages: &'a Packages, context: &Context) -> Result<Vec<Selected<'a>>> {
+    let select = |program: Program| {
+        let (name, settings) = (program.name.clone(), settings_of(packages, &program));
+        Selected { name, settings, input: load(program, &settings.bundle, context) }
+    };
+    Ok(programs(packages)?.into_iter().map(select).collect())
+}
+
+/// Reads the attached layers. Packages may have layers of their own.
+fn attached_layers<'a>(packages: &'a Packages, ui: &Ui) -> Result<BTreeMap<&'a [Utf8PathBuf], Attached>> {
+    let mut attached = BTreeMap::new();
     for package in packages.iter() {
         let layers = package.settings.bundle.attached_layers.as_slice();
         if !attached.contains_key(layers) {
             attached.insert(layers, layers::read(layers, ui)?);
         }
     }
-    let shared = &packages.shared().bundle;
-    let objects = Arc::new(Objects::default());
-    let mut shared_by_all = Shared {
-        baselines: &baselines,
-        attached,
-        context,
-        files: &files,
-        objects: &objects,
-        threads: context.threads,
-    };
-    if let Some(name) = &shared.split_layer {
-        let split = shared_by_all.split(name, packages, &selected, &inputs, ui)?;
-        results.split_layer = split.archive;
-    }
-    drop(inputs);
-    let threads = context.threads.get().min(selected.len());
-    // Threads go to the programs first: each has many steps, and only some steps can be divided.
-    shared_by_all.threads =
-        NonZeroUsize::new(context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
-    let verb = if matches!(shared.purpose, Purpose::Write(_)) { "Bundling" } else { "Checking" };
-    if is_one {
-        for Selected { name, settings, input } in selected {
-            let _progress = ui.progress(verb, &name, 1);
-            let input = input?;
-            shared_by_all.job(&input, settings, ui).run(&input, results)?;
-        }
-        return Ok(());
-    }
-    let progress = ui.progress(verb, "", selected.len());
-    let mut lines = Vec::new();
-    let jobs = selected.into_iter().map(|selected| (selected, ui.buffered())).collect();
-    let work = |_: &mut (), (Selected { name, settings, input }, ui): (Selected, Ui)| {
-        let mut results = Results::default();
-        let answer =
-            input.and_then(|input| shared_by_all.job(&input, settings, &ui).run(&input, &mut results));
-        Finished { name, answer, results, ui }
-    };
-    parallel::in_order(vec![(); threads], jobs, work, |done: Finished| {
-        ui.replay(done.ui);
-        results.programs.extend(done.results.programs);
-        match done.answer {
-            Ok(line) => lines.extend(line),
-            Err(error) => {
-                ui.error(&error);
-                results.errors.push(error);
-                lines.push(summary::SummaryLine::unanswered(&done.name));
-            }
-        }
-        progress.done(&done.name);
-        Ok(())
-    })?;
-    drop(progress);
-    if !matches!(shared.purpose, Purpose::Explain(_)) {
-        summary::print(&lines, ui);
-    }
-    Ok(())
+    Ok(attached)
 }
 
 /// The outcome for one of several programs.
 struct Finished {
     name: String,
-    answer: Result<Option<summary::SummaryLine>>,
+    answer: Result<Option<SummaryLine>>,
     results: Results,
     ui: Ui,
 }
@@ -148,6 +125,50 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
+    fn run_one(&self, selected: Selected, ui: &Ui, results: &mut Results) -> Result<()> {
+        let Selected { name, settings, input } = selected;
+        let _progress = ui.progress(verb(settings), &name, 1);
+        let input = input?;
+        self.job(&input, settings, ui).run(&input, results).map(|_| ())
+    }
+
+    /// Runs programs side by side. Their output is printed in order, and the errors of one do not stop the others.
+    fn run_several(
+        &mut self,
+        selected: Vec<Selected>,
+        ui: &Ui,
+        results: &mut Results,
+    ) -> Result<Vec<SummaryLine>> {
+        let threads = self.context.threads.get().min(selected.len());
+        // Threads go to the programs first: each has many steps, and only some steps can be divided.
+        self.threads =
+            NonZeroUsize::new(self.context.threads.get() / threads.max(1)).unwrap_or(NonZeroUsize::MIN);
+        let verb = selected.first().map_or("", |first| verb(first.settings));
+        let progress = ui.progress(verb, "", selected.len());
+        let mut lines = Vec::new();
+        let jobs = selected.into_iter().map(|selected| (selected, ui.buffered())).collect();
+        let work = |_: &mut (), (Selected { name, settings, input }, ui): (Selected, Ui)| {
+            let mut results = Results::default();
+            let answer = input.and_then(|input| self.job(&input, settings, &ui).run(&input, &mut results));
+            Finished { name, answer, results, ui }
+        };
+        parallel::in_order(vec![(); threads], jobs, work, |done: Finished| {
+            ui.replay(done.ui);
+            results.programs.extend(done.results.programs);
+            match done.answer {
+                Ok(line) => lines.extend(line),
+                Err(error) => {
+                    ui.error(&error);
+                    results.errors.push(error);
+                    lines.push(SummaryLine::unanswered(&done.name));
+                }
+            }
+            progress.done(&done.name);
+            Ok(())
+        })?;
+        Ok(lines)
+    }
+
     fn job<'a>(&'a self, input: &ProgramInput, settings: &'a Settings, ui: &'a Ui) -> ProgramJob<'a> {
         let bundle = &settings.bundle;
         ProgramJob {
@@ -188,7 +209,7 @@ impl Shared<'_> {
         let layer = split::SplitLayer {
             name,
             output: output.as_deref(),
-            writing: &Writing::new(&shared.bundle, self.context.threads),
+            writing: &writing(&shared.bundle, self.context.threads),
             files: self.files,
             is_document: shared.output.is_document(),
             ui,
@@ -198,6 +219,14 @@ impl Shared<'_> {
             attached.add(split.members.clone(), split.unzipped_bytes);
         }
         Ok(split)
+    }
+}
+
+/// The word for what is done to each program.
+fn verb(settings: &Settings) -> &'static str {
+    match settings.bundle.purpose {
+        Purpose::Write(_) => "Bundling",
+        Purpose::Check | Purpose::Size | Purpose::Explain(_) => "Checking",
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
-use super::programs::unreadable;
 use crate::archive::{self, Limits};
 use crate::disk;
+use crate::disk::program::unreadable;
 use crate::error::{Error, Result};
 use crate::lambda::Member;
 use crate::layout::{BundleKind, MOST_LAYERS};

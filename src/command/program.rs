@@ -10,7 +10,7 @@ use super::documents::PackageIndex;
 use super::entries::entries;
 use super::explain;
 use super::job::{Answer, ProgramJob};
-use super::programs::{Program, ProgramInput, included_members, included_objects};
+use super::programs::{Program, ProgramInput};
 use super::results::{Answered, Results};
 use super::runtime::{arch_of, say_age};
 use super::sizes::sizes;
@@ -54,7 +54,7 @@ impl ProgramJob<'_> {
             answers.push(answered);
         }
         for answered in answers.iter().filter(|_| runtimes.len() > 1) {
-            self.ui.status("Runs on", &runs_on(&answered.report));
+            self.ui.status("Runs on", &answered.report.runs_on());
         }
         results.programs.extend(answers);
         Ok(line)
@@ -165,8 +165,8 @@ impl ProgramJob<'_> {
         if input.facts.arch().is_none() {
             return Ok(Planned::default());
         }
-        let mut members = included_members(&input.included, &self.layout);
-        let objects = included_objects(&input.included, &members)?;
+        let mut members = disk::include::members(&input.included, &self.layout);
+        let objects = disk::include::objects(&input.included, &members)?;
         members.extend(self.attached.members.iter().cloned());
         let program = OpenFile {
             id: (u64::MAX, 1),
@@ -256,7 +256,8 @@ impl ProgramJob<'_> {
         let unzipped_bytes = given + self.measure(input, planned, answer)?;
         answer.findings.extend(audit::size_finding(unzipped_bytes, name));
         let fails = conclude(&mut answer.report, &answer.findings, &self.settings.output, self.ui).fails;
-        self.ui.status("Finished", &verdict_line(name, &input.facts, &answer.report, lambda));
+        let words = answer.report.verdict_words(input.facts.linkage() != Linkage::SharedLibrary);
+        self.ui.status("Finished", &format!("`{name}` {words} on {}", lambda.label()));
         Ok(fails)
     }
 
@@ -320,31 +321,6 @@ fn included_subject<'a>(included: &'a plan::PlannedInclude, subject: &Subject<'a
         build: included.build(),
         ..*subject
     }
-}
-
-/// Describes whether a program runs on one of several runtimes; if not, with the first reason.
-fn runs_on(report: &ProgramReport) -> String {
-    let word = match report.verdict {
-        "starts" => "yes",
-        "fails" => "no",
-        _ => "perhaps",
-    };
-    let reason = report.findings.first().filter(|_| report.verdict != "starts");
-    let reason = reason.map_or(String::new(), |finding| format!(", {}", finding.message));
-    format!("{} ({}): {word}{reason}", report.runtime, report.arch.as_deref().unwrap_or("unknown"))
-}
-
-fn verdict_line(name: &str, facts: &ElfFacts, report: &ProgramReport, lambda: &LambdaWorld) -> String {
-    let is_library = facts.linkage() == Linkage::SharedLibrary;
-    let verdict = match (report.verdict, is_library) {
-        ("starts", false) => "starts",
-        ("starts", true) => "loads",
-        ("fails", false) => "does not start",
-        ("fails", true) => "does not load",
-        (_, false) => "may start",
-        (_, true) => "may load",
-    };
-    format!("`{name}` {verdict} on {}", lambda.label())
 }
 
 fn headline(

@@ -8,22 +8,17 @@ use super::documents::DocumentPaths;
 use crate::archive::{Content, Mode};
 use crate::audit::Owner;
 use crate::disk;
-use crate::disk::paths::world_name;
-use crate::elf;
-use crate::elf::{ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
+use crate::elf::{ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::Include;
 use crate::include::Included;
-use crate::lambda::{Member, MemberContent};
-use crate::layout::{BundleKind, Layout};
-use crate::plan::IncludedObject;
+use crate::layout::{BundleKind, Format, Layout};
 use crate::settings::{
-    self, BundleSettings, Context, Destination, Format, PackageSettings, Packages, Programs, Purpose,
-    SettingOrigin, Settings,
+    self, BundleSettings, Context, Destination, PackageSettings, Packages, Programs, Purpose, SettingOrigin,
+    Settings,
 };
 use crate::ui::Ui;
 use crate::workspace;
-use crate::world::Opened;
 
 /// A program to bundle, from cargo or from `--binary`.
 #[derive(Clone)]
@@ -107,9 +102,7 @@ pub(super) fn programs(packages: &Packages) -> Result<Vec<Program>> {
 
 /// Reads a program and the files to include in its bundle.
 pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) -> Result<ProgramInput> {
-    let facts =
-        disk::elf(&program.path).map_err(|error| unreadable(error, "name the file of a built program"))?;
-    let facts = facts.map_err(|error| unreadable_program(&program.path, error))?;
+    let facts = disk::program::read(&program.path)?;
     let output = match &job.purpose {
         Purpose::Write(destination) => {
             check_kind(&program, &facts, true)?;
@@ -210,45 +203,6 @@ pub(super) fn settings_of<'a>(packages: &'a Packages, program: &Program) -> &'a 
     }
 }
 
-/// Adds help to an error about a file that the user named and that could not be read.
-pub(super) fn unreadable(error: Error, otherwise: &str) -> Error {
-    use std::error::Error as _;
-    let denied = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|cause| cause.kind() == std::io::ErrorKind::PermissionDenied);
-    error.or_help(if denied {
-        "let this user read it (`chmod +r`), or run as a user who may read it"
-    } else {
-        otherwise
-    })
-}
-
-/// Wraps an ELF error about a file that the user named.
-pub(super) fn unreadable_program(path: &Utf8Path, error: ElfError) -> Error {
-    match error {
-        ElfError::NotElf(format) => {
-            let error = Error::new(format!("`{path}` is {}, not an ELF program", format.describe()));
-            match format {
-                OtherFormat::MachO | OtherFormat::Windows => error.help(
-                    "build for Linux: `--target x86_64-unknown-linux-gnu` or `--target aarch64-unknown-linux-gnu`",
-                ),
-                OtherFormat::Script => error.help(
-                    "name the program that the script starts; a script can be the `bootstrap` of a layer only",
-                ),
-                OtherFormat::Zip => error.help(format!("audit an archive with `cargo lambda-bundle verify {path}`")),
-                OtherFormat::Empty => error.help("build it again"),
-                _ => error.help("name the file of a built program"),
-            }
-        }
-        ElfError::TooShort => Error::new(format!("`{path}` is truncated: it is shorter than an ELF header"))
-            .help("build it again"),
-        malformed => Error::new(format!("could not read `{path}` as an ELF file"))
-            .because(malformed)
-            .help("build it again, or copy it again: the file is damaged"),
-    }
-}
-
 /// Prints which of cargo-lambda's settings are used, as they are not this tool's own.
 pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
     for setting in &package.values {
@@ -277,45 +231,4 @@ pub(super) fn collect(job: &BundleSettings) -> Result<Vec<Included>> {
         included.extend(disk::include::collect(selector, job.keep_links)?);
     }
     Ok(included)
-}
-
-/// Returns the included files as the loader will find them.
-pub(super) fn included_members(included: &[Included], layout: &Layout) -> Vec<Member> {
-    let member = |file: &Included| {
-        let content = match &file.content {
-            Content::Link(target) => MemberContent::Link(target.clone()),
-            Content::File(bytes) => {
-                MemberContent::of_file(elf::parse(bytes).map(Arc::new), bytes.len() as u64)
-            }
-            Content::Stored(stored) => {
-                match elf::parse_ranges(stored.n_bytes(), |range| stored.read(range)) {
-                    Ok(facts) => MemberContent::of_file(facts.map(Arc::new), stored.n_bytes()),
-                    Err(_) => MemberContent::Other(Opened::Unreadable),
-                }
-            }
-        };
-        Member { path: layout.path(&file.name), content }
-    };
-    included.iter().map(member).collect()
-}
-
-/// Returns the programs and libraries among the included files. `members` has one entry for each file, with its
-/// facts.
-///
-/// # Errors
-///
-/// If a file no longer exists.
-pub(super) fn included_objects(included: &[Included], members: &[Member]) -> Result<Vec<IncludedObject>> {
-    let mut objects = Vec::new();
-    for (file, member) in included.iter().zip(members) {
-        let MemberContent::Object(facts) = &member.content else { continue };
-        // Only a linker reads object files; to everything else they are data.
-        if matches!(facts.object_type, ObjectType::Other(_)) {
-            continue;
-        }
-        let source = disk::canonicalize(&file.source)?;
-        let (name, facts, path) = (file.name.clone(), facts.clone(), world_name(&source));
-        objects.push(IncludedObject { name, facts, source: source.into_string(), path });
-    }
-    Ok(objects)
 }

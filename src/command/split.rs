@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::write::{Commit, Writing, archive_report, replace, say_written};
+use super::write::{archive_report, say_written};
 use crate::archive::{self, Content, Entry, Mode};
+use crate::disk::bundle::{Commit, Writing, replace};
 use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
 use crate::lambda::{Member, MemberContent};
-use crate::layout::{BundleKind, Layout};
+use crate::layout::{BundleKind, Format, Layout};
 use crate::plan::{Place, Shipped};
 use crate::report::ArchiveReport;
-use crate::settings::Format;
 use crate::text;
 use crate::ui::Ui;
 

@@ -7,7 +7,6 @@ use camino::Utf8Path;
 use super::conclude::conclude;
 use super::deployment::Template;
 use super::layers;
-use super::programs::unreadable;
 use super::results::{Answered, Results};
 use super::runtime::{Baselines, say_age};
 use crate::archive::{self, BOOTSTRAP, Digest, Limits, ReadArchive};
@@ -15,6 +14,7 @@ use crate::audit::{self, Findings};
 use crate::baseline;
 use crate::date;
 use crate::disk;
+use crate::disk::program::unreadable;
 use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
@@ -139,7 +139,7 @@ impl Deployment<'_> {
         if facts.is_none() && kind == BundleKind::Function && is_started && !fails {
             report.verdict = "unknown";
         }
-        ui.status("Finished", &format!("{path} {} on {runtime}", verdict(report.verdict, is_started)));
+        ui.status("Finished", &format!("{path} {} on {runtime}", report.verdict_words(is_started)));
         Ok(Answered { report, decides: true, fails })
     }
 
@@ -148,16 +148,5 @@ impl Deployment<'_> {
         let configured = self.baselines.configured(&self.job.target);
         let of_template = self.template.as_ref().and_then(|template| template.runtime_of(path, configured));
         of_template.unwrap_or_else(|| configured.to_owned())
-    }
-}
-
-fn verdict(verdict: &str, is_started: bool) -> &'static str {
-    match (verdict, is_started) {
-        ("starts", true) => "starts",
-        ("starts", false) => "loads",
-        ("fails", true) => "does not start",
-        ("fails", false) => "does not load",
-        (_, true) => "may start",
-        (_, false) => "may load",
     }
 }

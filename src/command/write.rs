@@ -1,48 +1,35 @@
-//! The written bundle: an archive or a directory that is read back and proved before it is moved to its place.
+//! Writing a program's bundle, and saying what was written.
 
-use std::cell::OnceCell;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use camino::Utf8Path;
 
 use super::conclude::{conclude, fails};
 use super::entries::Entries;
-use super::fingerprint::{Fingerprint, Written};
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::{Answer, ProgramJob};
 use super::programs::ProgramInput;
-use crate::archive::{self, Content, Entry, Limits, ReadArchive, Tally};
+use crate::archive::{self, Entry};
 use crate::audit;
-use crate::disk;
-use crate::error::{Error, Result};
+use crate::disk::bundle::{Commit, Writing, replace};
+use crate::disk::fingerprint::{Fingerprint, Written};
+use crate::error::Result;
 use crate::lambda::LambdaWorld;
-use crate::layout::BundleKind;
+use crate::layout::{BundleKind, Format};
 use crate::plan::Planned;
-use crate::proof::{Expected, UnpackedFile, prove};
+use crate::proof::Expected;
 use crate::report::{ArchiveReport, ProgramReport};
-use crate::settings::{BundleSettings, Destination, Format, Purpose};
+use crate::settings::{BundleSettings, Destination, Purpose};
 use crate::text;
 use crate::ui::Ui;
 
-/// How bundles are written.
-pub(super) struct Writing {
-    pub format: Format,
-    /// The options for archives.
-    pub options: archive::Options,
-}
-
-impl Writing {
-    /// Takes the options from the settings.
-    pub fn new(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing {
-        let (format, compression) = match &bundle.purpose {
-            Purpose::Write(destination) => (destination.format, destination.compression),
-            Purpose::Check | Purpose::Size | Purpose::Explain(_) => {
-                (Format::Zip, archive::Compression::Default)
-            }
-        };
-        Writing { format, options: archive::Options { stamp: bundle.stamp, compression, threads } }
-    }
+/// Returns how a bundle is written, by its settings.
+pub(super) fn writing(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing {
+    let (format, compression) = match &bundle.purpose {
+        Purpose::Write(destination) => (destination.format, destination.compression),
+        Purpose::Check | Purpose::Size | Purpose::Explain(_) => (Format::Zip, archive::Compression::Default),
+    };
+    Writing { format, options: archive::Options { stamp: bundle.stamp, compression, threads } }
 }
 
 /// A planned bundle and its place.
@@ -53,16 +40,6 @@ pub(super) struct Bundle<'a> {
     pub planned: &'a Planned,
     pub destination: &'a Destination,
     pub output: &'a Utf8Path,
-}
-
-/// What happens to a bundle that was written beside its place.
-pub(super) enum Commit {
-    /// It is removed.
-    Removed,
-    /// It is moved to its place without a proof.
-    Placed,
-    /// It is moved to its place if the proof finds nothing.
-    PlacedIfItHolds,
 }
 
 impl Bundle<'_> {
@@ -77,7 +54,7 @@ impl Bundle<'_> {
         self.check_places(entries)?;
         let unzipped_bytes = entries.n_bytes() + job.attached.unzipped_bytes;
         answer.findings.extend(audit::size_finding(unzipped_bytes, name));
-        let writing = Writing::new(job.bundle, job.threads);
+        let writing = self::writing(job.bundle, job.threads);
         let fingerprint = self.fingerprint(entries, &writing);
         let known = fingerprint.as_ref().filter(|_| !destination.force).and_then(|it| it.find(output));
         let is_known = known.is_some();
@@ -192,92 +169,6 @@ fn another_place(format: Format) -> &'static str {
         Format::Zip => "name another file with `-o <FILE>`",
         Format::Dir => "name another directory with `-o <DIR>`",
     }
-}
-
-/// Writes the bundle beside its place, calls `decide`, reads the bundle back, proves it, and only then moves it
-/// there.
-///
-/// Returns whether it was moved, and what is known about an archive. Without `expected` no program is looked for:
-/// libraries are proved with the functions that use them.
-///
-/// # Errors
-///
-/// If no archive can have these entries, if a file cannot be written, if the proof fails, and the errors of `decide`.
-pub(super) fn replace(
-    output: &Utf8Path,
-    entries: &[Entry],
-    writing: &Writing,
-    expected: Option<&Expected>,
-    decide: impl FnOnce(Option<&Written>) -> Result<Commit>,
-) -> Result<(bool, Option<Written>)> {
-    archive::check_plan(entries)?;
-    let differs = AtomicBool::new(false);
-    let see = |at: usize, bytes: Vec<u8>| {
-        let planned = entries.get(at);
-        if !planned.is_some_and(|planned| planned.content.is(None, &bytes)) {
-            differs.store(true, Ordering::Relaxed);
-        }
-        UnpackedFile::new(planned.map_or("", |planned| &planned.name), bytes, false)
-    };
-    let check = |read: &ReadArchive<UnpackedFile>, commit: Commit| {
-        let same = read.entries.len() == entries.len()
-            && read.entries.iter().zip(entries).all(|(read, planned)| is_same(read, planned))
-            && !differs.load(Ordering::Relaxed);
-        if !same && read.unpacked {
-            return Err(Error::new("the bundle that was read back differs from the one that was written")
-                .help(CHANGED));
-        }
-        let expected = expected.filter(|_| matches!(commit, Commit::PlacedIfItHolds));
-        match expected.and_then(|expected| prove(output.as_str(), read, expected)) {
-            None => Ok(()),
-            Some(finding) => {
-                let message = format!("the written bundle fails its proof: {}", finding.message);
-                Err(Error::new(message).help(CHANGED))
-            }
-        }
-    };
-    let known = OnceCell::new();
-    let is_placed = match writing.format {
-        Format::Zip => disk::write::replace(
-            output,
-            |file| {
-                let mut tally = Tally::new(file);
-                archive::write(entries, &writing.options, &mut tally)?;
-                let _ = known.set(Written::of(tally)); // it is set only once
-                Ok(())
-            },
-            |written| {
-                let commit = decide(known.get())?;
-                if let Commit::Removed = commit {
-                    return Ok(false);
-                }
-                let open = |_| disk::open(written).map(|(file, _)| file);
-                let n = archive::workers(writing.options.threads, entries.iter().map(|entry| &entry.content));
-                let files = (0..n).map(open).collect::<Result<_>>()?;
-                check(&archive::read_each(output.as_str(), files, &Limits::default(), see)?, commit)?;
-                Ok(true)
-            },
-        )?,
-        Format::Dir => disk::write::tree::replace(output, entries, see, |read| match decide(None)? {
-            Commit::Removed => Ok(false),
-            commit => check(read, commit).map(|()| true),
-        })?,
-    };
-    Ok((is_placed, known.into_inner()))
-}
-
-const CHANGED: &str = "a file changed while it was read; run it again";
-
-/// Whether an entry that was read is the planned one, apart from the bytes of a file.
-fn is_same(read: &archive::ReadEntry<UnpackedFile>, planned: &Entry) -> bool {
-    read.name == planned.name
-        && match &read.kind {
-            archive::Kind::File => {
-                read.mode == Some(planned.mode.bits()) && !matches!(planned.content, Content::Link(_))
-            }
-            archive::Kind::Link(target) => planned.content.is(Some(target), &[]),
-            archive::Kind::Directory => false,
-        }
 }
 
 /// Describes a written bundle for the report.

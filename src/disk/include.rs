@@ -1,17 +1,23 @@
-//! Finds and reads the files of an include.
+//! Finds and reads the files of an include, and tells what the loader and the plan see of them.
 //!
 //! Files are found in sorted order, and an unreadable file is an error: a bundle has everything that was requested.
 //! Links are followed unless they are to be kept; a kept link must lead to something in the same include.
 
 use std::io;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::failed;
+use super::paths::world_name;
 use crate::archive::{self, Content, Mode, Stored};
-use crate::elf::{self, Linkage};
+use crate::elf::{self, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::{Included, Selector};
+use crate::lambda::{Member, MemberContent};
+use crate::layout::Layout;
+use crate::plan::IncludedObject;
+use crate::world::Opened;
 
 /// The number of files that an archive can have, also the limit for directories: through links a tree may be endless.
 const MAX_FILES: usize = 65_534;
@@ -200,4 +206,45 @@ fn check_links(found: &[Included]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the included files as the loader will find them.
+pub fn members(included: &[Included], layout: &Layout) -> Vec<Member> {
+    let member = |file: &Included| {
+        let content = match &file.content {
+            Content::Link(target) => MemberContent::Link(target.clone()),
+            Content::File(bytes) => {
+                MemberContent::of_file(elf::parse(bytes).map(Arc::new), bytes.len() as u64)
+            }
+            Content::Stored(stored) => {
+                match elf::parse_ranges(stored.n_bytes(), |range| stored.read(range)) {
+                    Ok(facts) => MemberContent::of_file(facts.map(Arc::new), stored.n_bytes()),
+                    Err(_) => MemberContent::Other(Opened::Unreadable),
+                }
+            }
+        };
+        Member { path: layout.path(&file.name), content }
+    };
+    included.iter().map(member).collect()
+}
+
+/// Returns the programs and libraries among the included files. `members` has one entry for each file, with its
+/// facts.
+///
+/// # Errors
+///
+/// If a file no longer exists.
+pub fn objects(included: &[Included], members: &[Member]) -> Result<Vec<IncludedObject>> {
+    let mut objects = Vec::new();
+    for (file, member) in included.iter().zip(members) {
+        let MemberContent::Object(facts) = &member.content else { continue };
+        // Only a linker reads object files; to everything else they are data.
+        if matches!(facts.object_type, ObjectType::Other(_)) {
+            continue;
+        }
+        let source = super::canonicalize(&file.source)?;
+        let (name, facts, path) = (file.name.clone(), facts.clone(), world_name(&source));
+        objects.push(IncludedObject { name, facts, source: source.into_string(), path });
+    }
+    Ok(objects)
 }

@@ -13,7 +13,7 @@ use crate::cli::{
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
-use crate::layout::{BundleKind, MOST_LAYERS};
+use crate::layout::{BundleKind, Format, MOST_LAYERS};
 use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
@@ -21,8 +21,8 @@ use crate::workspace::Selection;
 
 use super::output::{code, verbosity};
 use super::{
-    BaselineJob, BundleSettings, Capture, CaptureFrom, Context, Destination, Explain, Form, Format, Job,
-    Output, Programs, Purpose, Settings, Target, Verify,
+    BaselineJob, BundleSettings, Capture, CaptureFrom, Context, Destination, Explain, Form, Job, Output,
+    Programs, Purpose, Settings, Target, Verify,
 };
 
 /// The result of one command line.

@@ -23,8 +23,10 @@ use crate::environment::Environment;
 
 /// What is known about an archive without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Written {
+pub struct Written {
+    /// The size of the archive.
     pub zipped_bytes: u64,
+    /// The SHA-256 of its bytes.
     pub digest: Digest,
     /// The [`archive::hash()`] of its bytes.
     pub hash: u128,
@@ -39,7 +41,7 @@ impl Written {
 }
 
 /// The file of a record.
-pub(super) struct Fingerprint {
+pub struct Fingerprint {
     path: Utf8PathBuf,
     /// The hash of everything that decides the archive's bytes.
     key: u128,

@@ -1,0 +1,134 @@
+//! Writes a bundle: it is read back and proved beside its place before it is moved there.
+
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use camino::Utf8Path;
+
+use super::fingerprint::Written;
+use crate::archive::{self, Content, Entry, Limits, ReadArchive, Tally};
+use crate::error::{Error, Result};
+use crate::layout::Format;
+use crate::proof::{Expected, UnpackedFile, prove};
+
+/// The way in which a bundle is written.
+pub struct Writing {
+    /// The format.
+    pub format: Format,
+    /// The options for archives.
+    pub options: archive::Options,
+}
+
+/// What happens to a bundle that was written beside its place.
+pub enum Commit {
+    /// It is removed.
+    Removed,
+    /// It is moved to its place without a proof.
+    Placed,
+    /// It is moved to its place if the proof finds nothing.
+    PlacedIfItHolds,
+}
+
+/// Writes the bundle beside its place, calls `decide`, reads the bundle back, proves it, and only then moves it
+/// there.
+///
+/// Returns whether it was moved, and what is known about an archive. Without `expected` no program is looked for:
+/// libraries are proved with the functions that use them.
+///
+/// # Errors
+///
+/// If no archive can have these entries, if a file cannot be written, if the proof fails, and the errors of `decide`.
+pub fn replace(
+    output: &Utf8Path,
+    entries: &[Entry],
+    writing: &Writing,
+    expected: Option<&Expected>,
+    decide: impl FnOnce(Option<&Written>) -> Result<Commit>,
+) -> Result<(bool, Option<Written>)> {
+    archive::check_plan(entries)?;
+    let reader = Reader { output, entries, expected, differs: AtomicBool::new(false) };
+    let see = |at, bytes| reader.see(at, bytes);
+    let known = OnceCell::new();
+    let is_placed = match writing.format {
+        Format::Zip => super::write::replace(
+            output,
+            |file| {
+                let mut tally = Tally::new(file);
+                archive::write(entries, &writing.options, &mut tally)?;
+                let _ = known.set(Written::of(tally)); // it is set only once
+                Ok(())
+            },
+            |written| {
+                let commit = decide(known.get())?;
+                if let Commit::Removed = commit {
+                    return Ok(false);
+                }
+                let open = |_| super::open(written).map(|(file, _)| file);
+                let n = archive::workers(writing.options.threads, entries.iter().map(|entry| &entry.content));
+                let files = (0..n).map(open).collect::<Result<_>>()?;
+                let read = archive::read_each(output.as_str(), files, &Limits::default(), see)?;
+                reader.check(&read, &commit).map(|()| true)
+            },
+        )?,
+        Format::Dir => super::write::tree::replace(output, entries, see, |read| match decide(None)? {
+            Commit::Removed => Ok(false),
+            commit => reader.check(read, &commit).map(|()| true),
+        })?,
+    };
+    Ok((is_placed, known.into_inner()))
+}
+
+/// Compares what is read back with what was planned.
+struct Reader<'a> {
+    output: &'a Utf8Path,
+    entries: &'a [Entry],
+    expected: Option<&'a Expected<'a>>,
+    /// Whether the bytes of a file differ.
+    differs: AtomicBool,
+}
+
+impl Reader<'_> {
+    /// Takes a file that was read back: the one of the entry `at`.
+    fn see(&self, at: usize, bytes: Vec<u8>) -> UnpackedFile {
+        let planned = self.entries.get(at);
+        if !planned.is_some_and(|planned| planned.content.is(None, &bytes)) {
+            self.differs.store(true, Ordering::Relaxed);
+        }
+        UnpackedFile::new(planned.map_or("", |planned| &planned.name), bytes, false)
+    }
+
+    /// # Errors
+    ///
+    /// If the bundle is not the planned one, or does not hold.
+    fn check(&self, read: &ReadArchive<UnpackedFile>, commit: &Commit) -> Result<()> {
+        let same = read.entries.len() == self.entries.len()
+            && read.entries.iter().zip(self.entries).all(|(read, planned)| is_same(read, planned))
+            && !self.differs.load(Ordering::Relaxed);
+        if !same && read.unpacked {
+            return Err(Error::new("the bundle that was read back differs from the one that was written")
+                .help(CHANGED));
+        }
+        let expected = self.expected.filter(|_| matches!(commit, Commit::PlacedIfItHolds));
+        match expected.and_then(|expected| prove(self.output.as_str(), read, expected)) {
+            None => Ok(()),
+            Some(finding) => {
+                let message = format!("the written bundle fails its proof: {}", finding.message);
+                Err(Error::new(message).help(CHANGED))
+            }
+        }
+    }
+}
+
+const CHANGED: &str = "a file changed while it was read; run it again";
+
+/// Whether an entry that was read is the planned one, apart from the bytes of a file.
+fn is_same(read: &archive::ReadEntry<UnpackedFile>, planned: &Entry) -> bool {
+    read.name == planned.name
+        && match &read.kind {
+            archive::Kind::File => {
+                read.mode == Some(planned.mode.bits()) && !matches!(planned.content, Content::Link(_))
+            }
+            archive::Kind::Link(target) => planned.content.is(Some(target), &[]),
+            archive::Kind::Directory => false,
+        }
+}
