@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::text::{hex, printable};
 
 mod deflate;
+mod directory;
 mod read;
 mod write;
 

@@ -208,6 +208,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
 
 const RELR_HELP: &str = "link without `-z pack-relative-relocs` (or `--pack-dyn-relocs=relr`)";
 
+/// Adds the findings about one loaded object.
 fn object_findings(
     subject: &Subject,
     walked: &Walked,
@@ -215,92 +216,71 @@ fn object_findings(
     object: &crate::loader::Loaded,
     findings: &mut Findings,
 ) {
-    let (closure, lambda) = (&walked.closure, subject.lambda);
-    let label = label(subject, closure, index);
+    let lambda = subject.lambda;
     match &object.file.object {
         Object::Elf(elf) => {
-            // A static program relocates itself, and so does a loader (`_dl_start` in glibc's elf/rtld.c). For
-            // everything else the loader does it.
-            let is_loader = object.rule == Rule::Interpreter;
-            let loaded = !is_loader && (index > 0 || elf.linkage() == Linkage::Dynamic);
-            let uses_glibc = walked.libc() == Libc::Glibc;
-            let ignores_relr = !walked.knows_relr(subject.members) && lambda.glibc_release() < (2, 36);
-            if elf.has_relr && loaded && uses_glibc && ignores_relr {
-                findings.add(
-                    Finding::new(
-                        Code::RelrUnsupported,
-                        &label,
-                        format!(
-                            "`{label}` has packed relative relocations (DT_RELR), which glibc {} of {} ignores: it crashes at start",
-                            lambda.baseline.glibc,
-                            lambda.label()
-                        ),
-                    )
-                    .help(RELR_HELP),
-                );
-            }
-            for finding in libc::private_symbols(subject, closure, index, elf) {
-                findings.add(finding);
-            }
-            if is_foreign(subject, walked, index) {
-                findings.add(foreign::other_libc(subject, walked, index));
-            }
-            if index == 0 {
-                return;
-            }
-            let is_part = closure.objects[index].names.iter().any(|name| is_glibc_part(name));
-            if uses_glibc && is_part && walked.own_interpreter().is_none() {
-                findings.add(
-                    Finding::new(
-                        Code::LibcMixed,
-                        &label,
-                        format!(
-                            "`{label}` is a part of glibc and would load beside other parts from {}; all parts must come from the same build",
-                            lambda.label()
-                        ),
-                    )
-                    .help(format!("remove `{label}` from the bundle")),
-                );
+            file_findings(subject, walked, index, elf, findings);
+            let doubtful = object.names.iter().find(|name| lambda.certainty(name) == Certainty::Doubtful);
+            if let Some(soname) = doubtful.filter(|_| index > 0) {
+                findings.add(doubtful_library(subject, soname));
             }
         }
+        Object::System(_) if walked.own_interpreter().is_some() => {
+            findings.add(libc::beside_own_libc(subject, walked, index));
+        }
         Object::System(system) => {
-            if walked.own_interpreter().is_some() {
-                findings.add(libc::beside_own_libc(subject, walked, index));
-                return;
-            }
             if let Some(ours) = shadowed_copy(subject, &system.soname, object.rule) {
-                findings.add(
-                    Finding::new(
-                        Code::Shadowed,
-                        subject.name,
-                        format!(
-                            "`{ours}` is in the bundle, but {} loads its own copy, which comes first in LD_LIBRARY_PATH",
-                            lambda.label()
-                        ),
-                    )
-                    .soname(&system.soname),
+                let message = format!(
+                    "`{ours}` is in the bundle, but {} loads its own copy, which comes first in LD_LIBRARY_PATH",
+                    lambda.label()
                 );
+                findings.add(Finding::new(Code::Shadowed, subject.name, message).soname(&system.soname));
             }
-            if let Some(finding) = version_skew(subject, walked, index, system) {
-                findings.add(finding);
-            }
+            findings.merge(version_skew(subject, walked, index, system));
         }
         Object::Unseen => {}
     }
-    let doubtful = object.names.iter().find(|name| lambda.certainty(name) == Certainty::Doubtful);
-    if let (Some(soname), Object::Elf(_)) = (doubtful, &object.file.object) {
-        findings.add(
-            Finding::new(
-                Code::DoubtfulLibrary,
-                subject.name,
-                format!(
-                    "it is doubtful whether {} has `{soname}`; the bundle has a copy, and starts either way",
-                    lambda.label()
-                ),
-            )
-            .soname(soname),
+}
+
+/// Adds the findings about one loaded file of ours.
+fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFacts, findings: &mut Findings) {
+    let (closure, lambda) = (&walked.closure, subject.lambda);
+    let object = &closure.objects[index];
+    let label = label(subject, closure, index);
+    // A static program relocates itself, and so does a loader (`_dl_start` in glibc's elf/rtld.c). For everything else
+    // the loader does it.
+    let loaded = object.rule != Rule::Interpreter && (index > 0 || elf.linkage() == Linkage::Dynamic);
+    let uses_glibc = walked.libc() == Libc::Glibc;
+    let ignores_relr = !walked.knows_relr(subject.members) && lambda.glibc_release() < (2, 36);
+    if elf.has_relr && loaded && uses_glibc && ignores_relr {
+        let message = format!(
+            "`{label}` has packed relative relocations (DT_RELR), which glibc {} of {} ignores: it crashes at start",
+            lambda.baseline.glibc,
+            lambda.label()
         );
+        findings.add(Finding::new(Code::RelrUnsupported, &label, message).help(RELR_HELP));
     }
+    findings.merge(libc::private_symbols(subject, closure, index, elf));
+    if is_foreign(subject, walked, index) {
+        findings.add(foreign::other_libc(subject, walked, index));
+    }
+    let is_part = index > 0 && object.names.iter().any(|name| is_glibc_part(name));
+    if uses_glibc && is_part && walked.own_interpreter().is_none() {
+        let message = format!(
+            "`{label}` is a part of glibc and would load beside other parts from {}; all parts must come from the same build",
+            lambda.label()
+        );
+        let help = format!("remove `{label}` from the bundle");
+        findings.add(Finding::new(Code::LibcMixed, &label, message).help(help));
+    }
+}
+
+fn doubtful_library(subject: &Subject, soname: &str) -> Finding {
+    let message = format!(
+        "it is doubtful whether {} has `{soname}`; the bundle has a copy, and starts either way",
+        subject.lambda.label()
+    );
+    Finding::new(Code::DoubtfulLibrary, subject.name, message).soname(soname)
 }
 
 /// Whether an object is linked to another C library than the one in the process.

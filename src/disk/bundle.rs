@@ -46,7 +46,7 @@ pub fn replace(
     decide: impl FnOnce(Option<&Written>) -> Result<Commit>,
 ) -> Result<(bool, Option<Written>)> {
     archive::check_plan(entries)?;
-    let reader = Reader { output, entries, expected, differs: AtomicBool::new(false) };
+    let reader = BundleReader { output, entries, expected, differs: AtomicBool::new(false) };
     let see = |at, bytes| reader.see(at, bytes);
     let known = OnceCell::new();
     let is_placed = match writing.format {
@@ -79,7 +79,7 @@ pub fn replace(
 }
 
 /// Compares what is read back with what was planned.
-struct Reader<'a> {
+struct BundleReader<'a> {
     output: &'a Utf8Path,
     entries: &'a [Entry],
     expected: Option<&'a Expected<'a>>,
@@ -87,7 +87,7 @@ struct Reader<'a> {
     differs: AtomicBool,
 }
 
-impl Reader<'_> {
+impl BundleReader<'_> {
     /// Takes a file that was read back: the one of the entry `at`.
     fn see(&self, at: usize, bytes: Vec<u8>) -> UnpackedFile {
         let planned = self.entries.get(at);

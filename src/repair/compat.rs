@@ -97,39 +97,15 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
     for word in hash_table() {
         file.append(word);
     }
-    let count = 1 + CALLED.len() + FUNCTIONS.len();
     let symbols =
         file.begin(".dynsym", SectionHeader { sh_info: 1, ..section(SHT_DYNSYM, SHF_ALLOC, 3, SYMBOL) }, 8);
-    let code_at = (symbols + SYMBOL * count as u64 + strings.bytes.len() as u64 + 2 * RELOCATION + 8)
-        .next_multiple_of(64);
-    file.append(Sym::default());
-    let function = Sym { st_info: STB_GLOBAL << 4 | STT_FUNC, ..Sym::default() };
-    for name in names {
-        file.append(Sym { st_name: name, ..function });
-    }
-    let places = places(arch);
-    for (name, place) in functions.into_iter().zip(&places) {
-        let end = places.iter().filter(|other| *other > place).min().copied().unwrap_or(code.len() as u64);
-        file.append(Sym {
-            st_name: name,
-            st_shndx: TEXT,
-            st_value: code_at + place,
-            st_size: end - place,
-            ..function
-        });
-    }
+    let n_symbols = (1 + CALLED.len() + FUNCTIONS.len()) as u64;
+    let code_at =
+        (symbols + SYMBOL * n_symbols + strings.bytes.len() as u64 + 2 * RELOCATION + 8).next_multiple_of(64);
+    add_symbols(&mut file, &names, &functions, &CompatCode { arch, bytes: code, at: code_at });
     let strings_at = file.begin(".dynstr", section(SHT_STRTAB, SHF_ALLOC, 0, 0), 1);
     file.bytes.extend(&strings.bytes);
-    let slots = PAGE + code_at + CODE_SIZE;
-    let relocations = file.begin(".rela.dyn", section(SHT_RELA, SHF_ALLOC, 2, RELOCATION), 8);
-    let glob_dat = match arch {
-        Arch::X86_64 => R_X86_64_GLOB_DAT,
-        Arch::Arm64 => R_AARCH64_GLOB_DAT,
-    };
-    for index in 0..CALLED.len() as u64 {
-        let r_info = (index + 1) << 32 | u64::from(glob_dat);
-        file.append(Rela { r_offset: slots + index * 8, r_info, r_addend: 0 });
-    }
+    let relocations = add_relocations(&mut file, arch, PAGE + code_at + CODE_SIZE);
     let start = file.begin(".text", section(SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, 0), 64);
     debug_assert_eq!(start, code_at, "the symbols are right");
     file.bytes.extend(code);
@@ -170,6 +146,49 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
         segment(PT_GNU_STACK, PF_R | PF_W, 0..0, 0, 16),
     ];
     file.finish(arch, segments, data)
+}
+
+/// The assembled functions.
+struct CompatCode<'a> {
+    arch: Arch,
+    bytes: &'a [u8],
+    /// The address of the first byte.
+    at: u64,
+}
+
+/// Appends the symbols: those that the code calls, and the functions. Both lists have offsets of names.
+fn add_symbols(file: &mut Writer, called: &[u32], functions: &[u32], code: &CompatCode) {
+    file.append(Sym::default());
+    let function = Sym { st_info: STB_GLOBAL << 4 | STT_FUNC, ..Sym::default() };
+    for name in called {
+        file.append(Sym { st_name: *name, ..function });
+    }
+    let places = places(code.arch);
+    for (name, place) in functions.iter().zip(&places) {
+        let next = places.iter().filter(|other| *other > place).min();
+        let end = next.copied().unwrap_or(code.bytes.len() as u64);
+        file.append(Sym {
+            st_name: *name,
+            st_shndx: TEXT,
+            st_value: code.at + place,
+            st_size: end - place,
+            ..function
+        });
+    }
+}
+
+/// Appends a relocation for each slot of what the code calls. `slots` is the first one's address.
+fn add_relocations(file: &mut Writer, arch: Arch, slots: u64) -> u64 {
+    let start = file.begin(".rela.dyn", section(SHT_RELA, SHF_ALLOC, 2, RELOCATION), 8);
+    let glob_dat = match arch {
+        Arch::X86_64 => R_X86_64_GLOB_DAT,
+        Arch::Arm64 => R_AARCH64_GLOB_DAT,
+    };
+    for index in 0..CALLED.len() as u64 {
+        let r_info = (index + 1) << 32 | u64::from(glob_dat);
+        file.append(Rela { r_offset: slots + index * 8, r_info, r_addend: 0 });
+    }
+    start
 }
 
 /// A section header without its name and places.

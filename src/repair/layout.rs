@@ -20,127 +20,171 @@ const FILE_ALIGN: u64 = 4096;
 /// One past the last address that a program on x86_64 or on aarch64 with 48 bits can have.
 const ADDRESS_END: u64 = 1 << 47;
 
+/// Writes the edited file: in place what fits there, the rest in a segment that is added or grows.
 pub(super) fn write(image: &EditedFile, plan: Plan, interpreter: Option<&str>) -> Result<Edited, Refusal> {
-    let Plan { mut entries, in_place, new_strings, names, mut lost } = plan;
-    let interpreter_header = image.of_kind(PT_INTERP).next();
-    if interpreter.is_some() && interpreter_header.is_none() {
+    if interpreter.is_some() && image.of_kind(PT_INTERP).next().is_none() {
         return Err(Refusal::NoInterpreter);
     }
-    let mut headers = image.headers.clone();
-    let mut moved = Vec::new();
-    let mut segment = None;
-    let mut dynamic = image.dynamic;
-    let mut written_again = None;
-    if !in_place || !new_strings.is_empty() || interpreter.is_some() {
-        let (slot, cost) = slot::choose(image)?;
-        lost.extend(cost);
-        let mut new = match &slot {
-            Slot::Extend(index) => {
-                let load = &image.headers[*index];
-                let again = WrittenAgain::behind(image, load)?;
-                again.shift_headers(&mut headers);
-                dynamic = again.place(dynamic as u64) as usize;
-                let segment = Segment::again(image, load, &again);
-                written_again = Some(again);
-                segment
-            }
-            Slot::Replace(_) | Slot::Grow(_) => Segment::behind(image)?,
-        };
+    let mut draft = EditDraft {
+        image,
+        headers: image.headers.clone(),
+        moved: Vec::new(),
+        dynamic: image.dynamic,
+        segment: None,
+        written_again: None,
+        plan,
+    };
+    if !draft.plan.in_place || !draft.plan.new_strings.is_empty() || interpreter.is_some() {
+        draft.add_segment(interpreter)?;
+    }
+    Ok(draft.finish())
+}
 
+/// The edited file while its parts get their places.
+struct EditDraft<'a> {
+    image: &'a EditedFile<'a>,
+    plan: Plan,
+    headers: Vec<ProgramHeader>,
+    moved: Vec<Moved>,
+    /// The offset of .dynamic.
+    dynamic: usize,
+    segment: Option<Segment>,
+    written_again: Option<WrittenAgain>,
+}
+
+impl EditDraft<'_> {
+    /// Moves what does not fit in place to a segment after the end of the file.
+    fn add_segment(&mut self, interpreter: Option<&str>) -> Result<(), Refusal> {
+        let (slot, cost) = slot::choose(self.image)?;
+        self.plan.lost.extend(cost);
+        let mut new = match &slot {
+            Slot::Extend(index) => self.write_again(*index)?,
+            Slot::Replace(_) | Slot::Grow(_) => Segment::behind(self.image)?,
+        };
         // Parts with an alignment come first.
-        if !in_place {
-            let size = (entries.len() as u64 + 1) * SIZEOF_DYN as u64;
-            // Filled in below, once the strings have their places.
-            new.align(16);
-            let place = new.push(&vec![0; size as usize]);
-            dynamic = place.offset as usize;
-            let header = &mut headers[image.dynamic_header];
-            moved.push(Moved::whole(SHT_DYNAMIC, header.p_vaddr, place, size));
-            *header = image::moved(header, place.offset, place.address, size);
+        if !self.plan.in_place {
+            self.move_dynamic(&mut new);
         }
         if let Slot::Grow(grown) = &slot {
-            move_notes(image, grown, &mut new, &mut headers, &mut moved);
+            move_notes(self.image, grown, &mut new, &mut self.headers, &mut self.moved);
         }
-        if !new_strings.is_empty() {
-            let place = new.push(image.strings);
-            new.push(&new_strings);
-            let size = (image.strings.len() + new_strings.len()) as u64;
-            moved.push(Moved::whole(SHT_STRTAB, image.strings_address, place, size));
-            for entry in &mut entries {
-                match entry.d_tag {
-                    DT_STRTAB => entry.d_val = place.address,
-                    DT_STRSZ => entry.d_val = size,
-                    _ => {}
-                }
+        if !self.plan.new_strings.is_empty() {
+            self.move_strings(&mut new);
+        }
+        if interpreter.is_some() || matches!(slot, Slot::Grow(_)) {
+            self.move_interpreter(interpreter, &mut new);
+        }
+        let flags = if self.plan.in_place { PF_R } else { PF_R | PF_W };
+        let load = new.header(flags, self.image.arch)?;
+        self.take(&slot, load);
+        self.segment = Some(new);
+        Ok(())
+    }
+
+    /// Starts the segment with a copy of an existing one, which it takes the place of.
+    fn write_again(&mut self, index: usize) -> Result<Segment, Refusal> {
+        let load = &self.image.headers[index];
+        let again = WrittenAgain::behind(self.image, load)?;
+        again.shift_headers(&mut self.headers);
+        self.dynamic = again.place(self.dynamic as u64) as usize;
+        let segment = Segment::again(self.image, load, &again);
+        self.written_again = Some(again);
+        Ok(segment)
+    }
+
+    /// Reserves the place of .dynamic, which [`finish`](Self::finish) fills: strings get their places later.
+    fn move_dynamic(&mut self, new: &mut Segment) {
+        let size = (self.plan.entries.len() as u64 + 1) * SIZEOF_DYN as u64;
+        new.align(16);
+        let place = new.push(&vec![0; size as usize]);
+        self.dynamic = place.offset as usize;
+        let header = &mut self.headers[self.image.dynamic_header];
+        self.moved.push(Moved::whole(SHT_DYNAMIC, header.p_vaddr, place, size));
+        *header = image::moved(header, place.offset, place.address, size);
+    }
+
+    fn move_strings(&mut self, new: &mut Segment) {
+        let place = new.push(self.image.strings);
+        new.push(&self.plan.new_strings);
+        let size = (self.image.strings.len() + self.plan.new_strings.len()) as u64;
+        self.moved.push(Moved::whole(SHT_STRTAB, self.image.strings_address, place, size));
+        for entry in &mut self.plan.entries {
+            match entry.d_tag {
+                DT_STRTAB => entry.d_val = place.address,
+                DT_STRSZ => entry.d_val = size,
+                _ => {}
             }
         }
-        if let Some((index, header)) = interpreter_header
-            && (interpreter.is_some() || matches!(slot, Slot::Grow(_)))
-        {
-            let path = match interpreter {
-                Some(path) => &[path.as_bytes(), b"\0"].concat(),
-                None => image.segment(header),
-            };
-            let (place, size) = (new.push(path), path.len() as u64);
-            moved.push(Moved::whole(SHT_PROGBITS, header.p_vaddr, place, size));
-            headers[index] = image::moved(header, place.offset, place.address, size);
-        }
+    }
 
-        let load = new.header(if in_place { PF_R } else { PF_R | PF_W }, image.arch)?;
+    /// Moves the interpreter's path, if there is one: the new path, or the old one.
+    fn move_interpreter(&mut self, interpreter: Option<&str>, new: &mut Segment) {
+        let Some((index, header)) = self.image.of_kind(PT_INTERP).next() else { return };
+        let path = match interpreter {
+            Some(path) => &[path.as_bytes(), b"\0"].concat(),
+            None => self.image.segment(header),
+        };
+        let (place, size) = (new.push(path), path.len() as u64);
+        self.moved.push(Moved::whole(SHT_PROGBITS, header.p_vaddr, place, size));
+        self.headers[index] = image::moved(header, place.offset, place.address, size);
+    }
+
+    /// Gives the new segment its program header.
+    fn take(&mut self, slot: &Slot, load: ProgramHeader) {
         match slot {
             Slot::Replace(index) => {
-                headers.remove(index);
+                self.headers.remove(*index);
             }
             Slot::Grow(_) => {
-                for header in headers.iter_mut().filter(|header| header.p_type == PT_PHDR) {
+                for header in self.headers.iter_mut().filter(|header| header.p_type == PT_PHDR) {
                     header.p_filesz = header.p_filesz.saturating_add(SEGMENT_HEADER);
                     header.p_memsz = header.p_memsz.saturating_add(SEGMENT_HEADER);
                 }
             }
             Slot::Extend(index) => {
-                let old = headers.remove(index);
-                headers.insert(
-                    index,
-                    ProgramHeader { p_flags: old.p_flags | load.p_flags, p_align: old.p_align, ..load },
-                );
+                let old = &mut self.headers[*index];
+                *old = ProgramHeader { p_flags: old.p_flags | load.p_flags, p_align: old.p_align, ..load };
+                return;
             }
         }
-        if written_again.is_none() {
-            // It comes after all others and has the highest address: kernel 5.10 and ld.so 2.34 require PT_LOADs to
-            // ascend.
-            let last = headers.iter().rposition(|header| header.p_type == PT_LOAD).map_or(0, |last| last + 1);
-            headers.insert(last, load);
-        }
-        segment = Some(new);
+        // It comes after all others and has the highest address: kernel 5.10 and ld.so 2.34 require PT_LOADs to ascend.
+        let last =
+            self.headers.iter().rposition(|header| header.p_type == PT_LOAD).map_or(0, |last| last + 1);
+        self.headers.insert(last, load);
     }
 
-    let mut bytes = with_segment(image.bytes, segment.as_ref());
-    // The count may have grown by one; `room` has checked that it fits.
-    let mut file: Header = decode(&bytes, 0);
-    file.e_phnum = headers.len() as u16;
-    encode(&mut bytes, 0, file);
-    for (index, header) in headers.into_iter().enumerate() {
-        encode(&mut bytes, image.table as usize + index * SIZEOF_PHDR, header);
-    }
-    let spare = if in_place { image.entries.len().saturating_sub(entries.len()) } else { 0 };
-    let ends = std::iter::repeat_n(Dyn::default(), spare + 1);
-    for (index, entry) in entries.into_iter().chain(ends).enumerate() {
-        encode(&mut bytes, dynamic + index * SIZEOF_DYN, entry);
-    }
-    for (at, offset) in names {
-        let at = written_again.as_ref().map_or(at, |again| again.place(at as u64) as usize);
-        encode(&mut bytes, at, offset);
-    }
-    for section in &image.sections {
-        if let Some(again) = &written_again {
-            again.shift_section(section, &mut bytes);
+    /// Writes everything at its place.
+    fn finish(self) -> Edited {
+        let EditDraft { image, plan, headers, moved, dynamic, segment, written_again } = self;
+        let Plan { entries, in_place, names, mut lost, .. } = plan;
+        let mut bytes = with_segment(image.bytes, segment.as_ref());
+        // The count may have grown by one; `room` has checked that it fits.
+        let mut file: Header = decode(&bytes, 0);
+        file.e_phnum = headers.len() as u16;
+        encode(&mut bytes, 0, file);
+        for (index, header) in headers.into_iter().enumerate() {
+            encode(&mut bytes, image.table as usize + index * SIZEOF_PHDR, header);
         }
-        if let Some(moved) = moved.iter().find(|moved| moved.covers(section)) {
-            moved.write(section, &mut bytes);
+        let spare = if in_place { image.entries.len().saturating_sub(entries.len()) } else { 0 };
+        let ends = std::iter::repeat_n(Dyn::default(), spare + 1);
+        for (index, entry) in entries.into_iter().chain(ends).enumerate() {
+            encode(&mut bytes, dynamic + index * SIZEOF_DYN, entry);
         }
+        for (at, offset) in names {
+            let at = written_again.as_ref().map_or(at, |again| again.place(at as u64) as usize);
+            encode(&mut bytes, at, offset);
+        }
+        for section in &image.sections {
+            if let Some(again) = &written_again {
+                again.shift_section(section, &mut bytes);
+            }
+            if let Some(moved) = moved.iter().find(|moved| moved.covers(section)) {
+                moved.write(section, &mut bytes);
+            }
+        }
+        lost.sort();
+        Edited { bytes, lost }
     }
-    lost.sort();
-    Ok(Edited { bytes, lost })
 }
 
 /// The old bytes, the new segment after them, and a copy of the old tail at the end.

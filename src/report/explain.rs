@@ -178,44 +178,47 @@ const DEEPEST: usize = 100;
 pub fn tree(subject: &Subject, plan: &BundlePlan, libraries: &[Library]) -> String {
     let mut text = format!("{}\n", subject.name);
     if let Some(walked) = plan.walks.first() {
-        let mut shown = vec![0];
-        branch(subject, &walked.closure, libraries, 0, "", &mut shown, &mut text);
+        let tree = Tree { subject, closure: &walked.closure, libraries };
+        tree.add_needs(0, "", &mut vec![0], &mut text);
     }
     text
 }
 
-fn branch(
-    subject: &Subject,
-    closure: &Closure,
-    libraries: &[Library],
-    by: usize,
-    indent: &str,
-    shown: &mut Vec<usize>,
-    text: &mut String,
-) {
-    let needs: Vec<_> = closure.needs.iter().filter(|need| need.by == by).collect();
-    for (at, need) in needs.iter().enumerate() {
-        let last = at + 1 == needs.len();
-        let fork = if last { "└── " } else { "├── " };
-        let _ = write!(text, "{indent}{fork}{}", need.name);
-        let Outcome::Loaded(index) = need.outcome else {
-            text.push_str(" [missing]\n");
-            continue;
-        };
-        text.push_str(&origin(subject, closure, libraries, index));
-        if shown.contains(&index) {
-            let has_needs = closure.needs.iter().any(|need| need.by == index);
-            text.push_str(if has_needs { " (see above)\n" } else { "\n" });
-            continue;
+/// What the lines of a tree say.
+struct Tree<'a> {
+    subject: &'a Subject<'a>,
+    closure: &'a Closure,
+    libraries: &'a [Library],
+}
+
+impl Tree<'_> {
+    /// Adds what one object needs, and what these need. `shown` are the objects that have their lines.
+    fn add_needs(&self, by: usize, indent: &str, shown: &mut Vec<usize>, text: &mut String) {
+        let Tree { subject, closure, libraries } = *self;
+        let needs: Vec<_> = closure.needs.iter().filter(|need| need.by == by).collect();
+        for (at, need) in needs.iter().enumerate() {
+            let last = at + 1 == needs.len();
+            let fork = if last { "└── " } else { "├── " };
+            let _ = write!(text, "{indent}{fork}{}", need.name);
+            let Outcome::Loaded(index) = need.outcome else {
+                text.push_str(" [missing]\n");
+                continue;
+            };
+            text.push_str(&origin(subject, closure, libraries, index));
+            if shown.contains(&index) {
+                let has_needs = closure.needs.iter().any(|need| need.by == index);
+                text.push_str(if has_needs { " (see above)\n" } else { "\n" });
+                continue;
+            }
+            if indent.chars().count() >= 4 * DEEPEST {
+                text.push_str(" (and so on)\n");
+                continue;
+            }
+            text.push('\n');
+            shown.push(index);
+            let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
+            self.add_needs(index, &deeper, shown, text);
         }
-        if indent.chars().count() >= 4 * DEEPEST {
-            text.push_str(" (and so on)\n");
-            continue;
-        }
-        text.push('\n');
-        shown.push(index);
-        let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
-        branch(subject, closure, libraries, index, &deeper, shown, text);
     }
 }
 

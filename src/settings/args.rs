@@ -7,8 +7,9 @@ use camino::Utf8PathBuf;
 use crate::archive::{Compression, Timestamp};
 use crate::baseline::{self, DEFAULT_RUNTIME};
 use crate::cli::{
-    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ExplainArgs, FormArg,
-    FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, SymlinksArg, VerifyArgs,
+    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs, ExplainArgs,
+    FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, SymlinksArg,
+    VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -175,56 +176,11 @@ pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection 
 pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
     let CheckArgs { selection, lambda, content, output } = args;
     let absolute = |path: &Utf8PathBuf| context.environment.current_dir.join(path);
-    let may_edit = content.repair != RepairArg::Never;
     let kind = bundle_kind(content.kind);
-    let is_function = kind == BundleKind::Function;
-    let out_of_place = [
-        (
-            !is_function && !content.attached_layers.is_empty(),
-            "--attached-layer",
-            "layers can only be attached to functions",
-        ),
-        (!is_function && content.split_layer.is_some(), "--split-layer", "it only splits functions"),
-        (
-            content.split_layer.is_some() && content.attached_layers.len() >= MOST_LAYERS,
-            "--split-layer",
-            "no further layer can be attached",
-        ),
-        (
-            content.libraries_only && content.split_layer.is_some(),
-            "--split-layer",
-            "it also writes the functions",
-        ),
-        (
-            content.libraries_only && content.libc == LibcArg::Bundle,
-            "--libraries-only",
-            "the program must be edited to use its own C library",
-        ),
-    ];
-    if let Some((_, flag, why)) = out_of_place.iter().find(|(is, ..)| *is) {
-        return Err(Error::usage(format!("`{flag}` cannot be used with the other options: {why}"))
-            .help(format!("remove `{flag}`, or see `cargo lambda-bundle --help`")));
-    }
-    let libc = match content.libc {
-        LibcArg::System => LibcSource::System,
-        LibcArg::Bundle => LibcSource::Bundle,
-    };
-    if !may_edit && (libc == LibcSource::Bundle || !content.bundle_libs.is_empty()) {
-        let flag = if libc == LibcSource::Bundle { "--libc bundle" } else { "--bundle-lib" };
-        return Err(Error::usage(format!(
-            "`{flag}` edits copies of the ELF files, which `--repair never` forbids"
-        ))
-        .help("remove `--repair never`"));
-    }
-    if let Some(part) = content.bundle_libs.iter().find(|name| baseline::is_glibc_part(name)) {
-        return Err(Error::usage(format!(
-            "`--bundle-lib {part}` is a part of glibc, which can only be bundled as a whole"
-        ))
-        .help("bundle all of it: `--libc bundle`"));
-    }
+    check_content(&content, kind)?;
     let target = target(lambda, matches!(purpose, Purpose::Check), context)?;
     let is_written = matches!(purpose, Purpose::Write(_));
-    if is_written && is_function && !baseline::starts_bootstrap(&target.configured) {
+    if is_written && kind == BundleKind::Function && !baseline::starts_bootstrap(&target.configured) {
         return Err(no_bootstrap(&target.configured));
     }
     let programs = if selection.binaries.is_empty() {
@@ -243,8 +199,11 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         keep_links: content.symlinks == SymlinksArg::Keep,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         pin: Patterns::new("--bundle-lib", &content.bundle_libs)?,
-        may_edit: may_edit && !content.libraries_only,
-        libc,
+        may_edit: content.repair != RepairArg::Never && !content.libraries_only,
+        libc: match content.libc {
+            LibcArg::System => LibcSource::System,
+            LibcArg::Bundle => LibcSource::Bundle,
+        },
         strip: content.strip,
         debug_symbols: content.debug_symbols.as_ref().map(absolute),
         library_paths: content.library_paths.iter().map(absolute).collect(),
@@ -255,6 +214,43 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         epoch: epoch(context)?,
     };
     Ok(Settings { bundle, target, output: Output::new(&output, context)? })
+}
+
+/// Refuses options that contradict each other.
+fn check_content(content: &ContentArgs, kind: BundleKind) -> Result<()> {
+    let is_function = kind == BundleKind::Function;
+    let bundles_libc = content.libc == LibcArg::Bundle;
+    let is_split = content.split_layer.is_some();
+    let n_layers = content.attached_layers.len();
+    let out_of_place = [
+        (!is_function && n_layers > 0, "--attached-layer", "layers can only be attached to functions"),
+        (!is_function && is_split, "--split-layer", "it only splits functions"),
+        (is_split && n_layers >= MOST_LAYERS, "--split-layer", "no further layer can be attached"),
+        (content.libraries_only && is_split, "--split-layer", "it also writes the functions"),
+        (
+            content.libraries_only && bundles_libc,
+            "--libraries-only",
+            "the program must be edited to use its own C library",
+        ),
+    ];
+    if let Some((_, flag, why)) = out_of_place.iter().find(|(is, ..)| *is) {
+        return Err(Error::usage(format!("`{flag}` cannot be used with the other options: {why}"))
+            .help(format!("remove `{flag}`, or see `cargo lambda-bundle --help`")));
+    }
+    if content.repair == RepairArg::Never && (bundles_libc || !content.bundle_libs.is_empty()) {
+        let flag = if bundles_libc { "--libc bundle" } else { "--bundle-lib" };
+        return Err(Error::usage(format!(
+            "`{flag}` edits copies of the ELF files, which `--repair never` forbids"
+        ))
+        .help("remove `--repair never`"));
+    }
+    match content.bundle_libs.iter().find(|name| baseline::is_glibc_part(name)) {
+        None => Ok(()),
+        Some(part) => Err(Error::usage(format!(
+            "`--bundle-lib {part}` is a part of glibc, which can only be bundled as a whole"
+        ))
+        .help("bundle all of it: `--libc bundle`")),
+    }
 }
 
 /// Reads an include of the command line, or of a manifest, which adds its directory.

@@ -68,14 +68,15 @@ pub fn strip(
     let tool = find(arch, debug_file.is_some(), environment)?;
     let scratch = Scratch::new()?;
     scratch.write(ORIGINAL, bytes)?;
+    let call = Call { tool: &tool, scratch: &scratch, name, environment };
     let mut options = vec!["--strip-debug".to_owned()];
     if let Some(debug_file) = debug_file {
         // The directory is part of the path, since a name may begin like an option.
         let debug_path = format!("./{debug_file}");
-        run(&tool, &["--only-keep-debug".to_owned()], &debug_path, &scratch, name, environment)?;
+        call.run(&["--only-keep-debug".to_owned()], &debug_path)?;
         options.push(format!("--add-gnu-debuglink={debug_path}"));
     }
-    run(&tool, &options, STRIPPED, &scratch, name, environment)?;
+    call.run(&options, STRIPPED)?;
     let stripped = scratch.read(STRIPPED)?;
     prove(&before, &stripped).map_err(|why| {
         Error::new(format!("`{}` changed what the loader reads of `{name}`", tool.program.display()))
@@ -130,29 +131,36 @@ pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<To
         }))
 }
 
-/// Runs the tool on a copy of the original. The tool's messages name that copy, not the user's file.
-fn run(
-    tool: &Tool,
-    options: &[String],
-    output: &str,
-    scratch: &Scratch,
-    name: &str,
-    environment: &Environment,
-) -> Result<()> {
-    let failed =
-        || Error::new(format!("could not strip `{name}` with `{}`", tool.program.display())).help(LEAVE_OUT);
-    let mut command = environment.command(&tool.program);
-    command.args(options);
-    if tool.is_objcopy {
-        command.args([ORIGINAL, output]);
-    } else {
-        command.args(["-o", output, ORIGINAL]);
+/// Calls of the tool for one file.
+struct Call<'a> {
+    tool: &'a Tool,
+    /// The directory with a copy of the original.
+    scratch: &'a Scratch,
+    name: &'a str,
+    environment: &'a Environment,
+}
+
+impl Call<'_> {
+    /// Runs the tool on the copy. The tool's messages name that copy, not the user's file.
+    fn run(&self, options: &[String], output: &str) -> Result<()> {
+        let Call { tool, scratch, name, environment } = self;
+        let mut command = environment.command(&tool.program);
+        command.args(options);
+        if tool.is_objcopy {
+            command.args([ORIGINAL, output]);
+        } else {
+            command.args(["-o", output, ORIGINAL]);
+        }
+        command.current_dir(scratch.path()).env("LC_ALL", "C");
+        if let Some(library_path) = &tool.library_path {
+            command.env("LD_LIBRARY_PATH", library_path);
+        }
+        environment::run(&mut command).map(drop).map_err(|why| {
+            Error::new(format!("could not strip `{name}` with `{}`", tool.program.display()))
+                .because(why)
+                .help(LEAVE_OUT)
+        })
     }
-    command.current_dir(scratch.path()).env("LC_ALL", "C");
-    if let Some(library_path) = &tool.library_path {
-        command.env("LD_LIBRARY_PATH", library_path);
-    }
-    environment::run(&mut command).map(drop).map_err(|why| failed().because(why))
 }
 
 fn prove(before: &ElfFacts, stripped: &[u8]) -> std::result::Result<(), String> {

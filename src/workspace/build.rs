@@ -64,7 +64,8 @@ pub(super) fn build(
             absent.push(program);
         }
         for (target, path) in built {
-            artifacts.push(artifact(project, selection, program, target, path, &runs)?);
+            let executable = Executable { path, target, scripts: &runs };
+            artifacts.push(artifact(project, selection, program, executable)?);
         }
     }
     // cargo skips a binary whose required features are off, unless the binary was named.
@@ -114,14 +115,21 @@ fn target_of(project: &Project, program: &SelectedProgram, executable: &Utf8Path
     (names.len() > n_without_target).then(|| names[0].to_owned())
 }
 
+/// A program that cargo built, by its message.
+struct Executable<'a> {
+    path: &'a Utf8Path,
+    target: Option<String>,
+    /// The build scripts of the run.
+    scripts: &'a [cargo_metadata::BuildScript],
+}
+
 fn artifact(
     project: &Project,
     selection: &Selection,
     program: &SelectedProgram,
-    target: Option<String>,
-    path: &Utf8Path,
-    scripts: &[cargo_metadata::BuildScript],
+    executable: Executable,
 ) -> Result<BuiltProgram> {
+    let Executable { path, target, scripts } = executable;
     let profile = profile(selection);
     let dirs = ProfileDirs::new(project, target.as_deref(), profile_dir(profile));
     // With a target, what ran for the host (build dependencies, proc macros) is elsewhere and is not linked.
