@@ -26,7 +26,7 @@ pub(super) struct Plan {
 
 /// Plans the edits. `renamed` has the symbols that get another name.
 pub(super) fn plan(image: &EditedFile, edits: &Edits, renamed: &[NewName]) -> Result<Plan, Refusal> {
-    let mut strings = NewStrings { old: image.strings, new: Vec::new() };
+    let mut strings = NewStrings { old: &image.strings, new: Vec::new() };
     let mut entries = image.entries.clone();
     let mut names = Vec::new();
 

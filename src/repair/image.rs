@@ -1,5 +1,6 @@
 //! The parts of an ELF file that an edit touches, checked before anything is changed.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use goblin::elf64::dynamic::{DT_NULL, DT_STRSZ, DT_STRTAB, Dyn, SIZEOF_DYN};
@@ -73,7 +74,7 @@ pub(super) struct EditedFile<'a> {
     /// The number of entries that fit in place, with one DT_NULL after them.
     pub capacity: usize,
     /// The dynamic string table.
-    pub strings: &'a [u8],
+    pub strings: Cow<'a, [u8]>,
     /// The address of the dynamic string table.
     pub strings_address: u64,
 }
@@ -124,7 +125,7 @@ impl<'a> EditedFile<'a> {
         else {
             return Err(Refusal::Layout("its dynamic segment names no string table"));
         };
-        let strings = file_range(&headers, strings_address, size)
+        let strings = memory(bytes, &headers, strings_address, size)
             .ok_or(Refusal::Layout("its dynamic string table is not in the file"))?;
         Ok(EditedFile {
             bytes,
@@ -135,7 +136,7 @@ impl<'a> EditedFile<'a> {
             dynamic: dynamic.start,
             entries,
             capacity: end + spare.saturating_sub(1),
-            strings: &bytes[strings],
+            strings,
             strings_address,
             headers,
         })
@@ -224,6 +225,28 @@ fn file_range(headers: &[ProgramHeader], address: u64, size: u64) -> Option<Rang
     // The checks of the segments have shown that their ends do not overflow.
     let start = usize::try_from(load.p_offset + skip).ok()?;
     Some(start..start + usize::try_from(size).ok()?)
+}
+
+/// The bytes at an address, from the file parts of PT_LOADs that follow each other: patchelf moves the tables of a
+/// program with a fixed address to a segment before the first, and a table may go on in that one.
+fn memory<'a>(bytes: &'a [u8], headers: &[ProgramHeader], address: u64, size: u64) -> Option<Cow<'a, [u8]>> {
+    if let Some(whole) = file_range(headers, address, size) {
+        return Some(Cow::Borrowed(&bytes[whole]));
+    }
+    if size > bytes.len() as u64 {
+        return None;
+    }
+    let mut joined = Vec::new();
+    while (joined.len() as u64) < size {
+        let at = address.checked_add(joined.len() as u64)?;
+        let is_inside = |load: &&ProgramHeader| {
+            load.p_type == PT_LOAD && at >= load.p_vaddr && at - load.p_vaddr < load.p_filesz
+        };
+        let load = headers.iter().find(is_inside)?;
+        let part = (load.p_filesz - (at - load.p_vaddr)).min(size - joined.len() as u64);
+        joined.extend_from_slice(&bytes[file_range(headers, at, part)?]);
+    }
+    Some(Cow::Owned(joined))
 }
 
 fn read_sections(bytes: &[u8], file: &Header) -> Vec<Section> {

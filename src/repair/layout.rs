@@ -104,7 +104,7 @@ impl EditDraft<'_> {
     }
 
     fn move_strings(&mut self, new: &mut Segment) {
-        let place = new.push(self.image.strings);
+        let place = new.push(&self.image.strings);
         new.push(&self.plan.new_strings);
         let size = (self.image.strings.len() + self.plan.new_strings.len()) as u64;
         self.moved.push(Moved::whole(SHT_STRTAB, self.image.strings_address, place, size));

@@ -184,7 +184,8 @@ fn odd_files() -> Vec<Scenario> {
                  print(\"const char sign[] = \\\"AWS_LAMBDA_RUNTIME_API\\\"; int main(void) { puts(\\\"started-as-promised\\\"); return 0; }\")' > big.c\n\
                  cc -O0 -no-pie -rdynamic -w big.c -o prog\n\
                  patchelf --set-rpath '$ORIGIN/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/lib' prog",
-            ),
+            )
+            .libc_bundle_too(),
         row("two_libraries_of_one_symbol")
             .library("lib/libfoo.so.1", FOO, "")
             .library("lib/libbar.so.1", "int foo(void) { return 2; }", "")
