@@ -334,7 +334,7 @@ impl ElfFacts {
 
     /// The facts of a library in a process of `program`, which opens it: the interpreter is already loaded, and if
     /// the library has no DT_RUNPATH, the program's DT_RPATH serves its needs.
-    pub fn opened_by(&self, program: &ElfFacts) -> ElfFacts {
+    pub fn dlopened_by(&self, program: &ElfFacts) -> ElfFacts {
         let mut facts = ElfFacts { interpreter: program.interpreter.clone(), ..self.clone() };
         if facts.runpath.is_none() && program.runpath.is_none() {
             let paths: Vec<&str> =
@@ -389,7 +389,7 @@ impl ElfFacts {
 
     /// The C library of the process that this file is in.
     ///
-    /// A program has its own. A library is opened by a program, see [`opened_by`](Self::opened_by); if none is known,
+    /// A program has its own. A library is opened by a program, see [`dlopened_by`](Self::dlopened_by); if none is known,
     /// by a program of the runtime's, which all use glibc.
     pub fn process_libc(&self) -> Libc {
         match (self.linkage(), &self.interpreter) {

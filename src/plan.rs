@@ -89,14 +89,14 @@ pub struct Request<'a> {
     /// System SONAMEs that the opening program has loaded before it opens this library: no pin can come before them.
     pub taken: &'a BTreeSet<String>,
     /// If this is a library: the program that opens it, after its edits.
-    pub opened_by: Option<&'a ElfFacts>,
+    pub dlopened_by: Option<&'a ElfFacts>,
 }
 
 impl Request<'_> {
     /// The C library of the process: the program's, or that of the program that opens it.
     pub fn process_libc(&self) -> Libc {
-        match self.opened_by {
-            Some(program) => self.facts.opened_by(program).process_libc(),
+        match self.dlopened_by {
+            Some(program) => self.facts.dlopened_by(program).process_libc(),
             None => self.facts.process_libc(),
         }
     }
@@ -105,7 +105,7 @@ impl Request<'_> {
     /// edited nor shipped for. Packages have a build for each.
     fn is_opened_in_vain(&self) -> bool {
         let needed =
-            self.facts.needed_libc().filter(|_| self.opened_by.is_some() && !self.facts.is_program());
+            self.facts.needed_libc().filter(|_| self.dlopened_by.is_some() && !self.facts.is_program());
         needed.is_some_and(|libc| libc != self.process_libc())
     }
 

@@ -456,7 +456,7 @@ impl<'a> Unpacked<'a> {
         let is_library = root.facts.linkage() == Linkage::SharedLibrary;
         let opener = self.main.as_ref().filter(|_| is_library);
         let facts = match opener {
-            Some(main) => Arc::new(root.facts.opened_by(&main.facts)),
+            Some(main) => Arc::new(root.facts.dlopened_by(&main.facts)),
             None => root.facts.clone(),
         };
         let mut walks = lambda.walks(&root.path, &facts, libs, &self.members);

@@ -27,7 +27,7 @@ use crate::repair::{Edits, GivenUp};
 use crate::text::{is_hidden, shortened};
 
 pub use explain::{Explanation, explain, graph, tree};
-pub use libraries::{Library, Line, add_libraries, add_sources, libraries, library_lines};
+pub use libraries::{Library, LibrarySource, Line, add_libraries, add_sources, libraries, library_lines};
 pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
@@ -140,7 +140,7 @@ pub struct ProgramReport {
     /// PT_INTERP.
     pub interpreter: Option<String>,
     /// `starts`, `fails` or `unknown`.
-    pub verdict: &'static str,
+    pub verdict: Verdict,
     /// The role of the program in the bundle.
     pub role: &'static str,
     /// The whole closure.
@@ -178,7 +178,7 @@ impl ProgramReport {
             linkage: of_lambda.map(|facts| facts.linkage().as_str()),
             libc: of_lambda.map(|facts| facts.libc().as_str()),
             interpreter: facts.and_then(|facts| facts.interpreter.clone()),
-            verdict: "unknown",
+            verdict: Verdict::Unknown,
             role: role(name),
             libraries: Vec::new(),
             findings: Vec::new(),
@@ -193,23 +193,23 @@ impl ProgramReport {
     /// The verdict as words: of what Lambda starts, or of what is only loaded.
     pub fn verdict_words(&self, is_started: bool) -> &'static str {
         match (self.verdict, is_started) {
-            ("starts", true) => "starts",
-            ("starts", false) => "loads",
-            ("fails", true) => "does not start",
-            ("fails", false) => "does not load",
-            (_, true) => "may start",
-            (_, false) => "may load",
+            (Verdict::Starts, true) => "starts",
+            (Verdict::Starts, false) => "loads",
+            (Verdict::Fails, true) => "does not start",
+            (Verdict::Fails, false) => "does not load",
+            (Verdict::Unknown, true) => "may start",
+            (Verdict::Unknown, false) => "may load",
         }
     }
 
     /// Whether the program runs on this one of several runtimes; if not, with the first reason.
     pub fn runs_on(&self) -> String {
         let word = match self.verdict {
-            "starts" => "yes",
-            "fails" => "no",
-            _ => "perhaps",
+            Verdict::Starts => "yes",
+            Verdict::Fails => "no",
+            Verdict::Unknown => "perhaps",
         };
-        let reason = self.findings.first().filter(|_| self.verdict != "starts");
+        let reason = self.findings.first().filter(|_| self.verdict != Verdict::Starts);
         let reason = reason.map_or(String::new(), |finding| format!(", {}", finding.message));
         format!("{} ({}): {word}{reason}", self.runtime, self.arch.as_deref().unwrap_or("unknown"))
     }
@@ -433,14 +433,37 @@ pub fn sort(findings: &mut [Finding]) {
     });
 }
 
-/// The verdict that follows from the findings.
-pub fn verdict(findings: &[Finding]) -> &'static str {
-    if findings.iter().any(|finding| finding.severity == Severity::Error) {
-        "fails"
-    } else if findings.iter().any(|finding| finding.leaves_open) {
-        "unknown"
-    } else {
-        "starts"
+/// What Lambda would do with a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It starts.
+    Starts,
+    /// A finding is an error.
+    Fails,
+    /// A finding leaves it open.
+    Unknown,
+}
+
+impl Verdict {
+    /// The verdict that follows from the findings.
+    pub fn of(findings: &[Finding]) -> Verdict {
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            Verdict::Fails
+        } else if findings.iter().any(|finding| finding.leaves_open) {
+            Verdict::Unknown
+        } else {
+            Verdict::Starts
+        }
+    }
+
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Starts => "starts",
+            Verdict::Fails => "fails",
+            Verdict::Unknown => "unknown",
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From findings to a verdict and an exit status.
 
 use crate::audit::{Finding, Findings, Severity};
-use crate::report::{ProgramReport, finding_reports, sort, verdict};
+use crate::report::{ProgramReport, Verdict, finding_reports, sort};
 use crate::settings::Output;
 use crate::ui::Ui;
 
@@ -21,7 +21,7 @@ pub(super) fn conclude(
     ui: &Ui,
 ) -> Conclusion {
     // The verdict is what Lambda would do; `--deny` changes only the exit status.
-    report.verdict = verdict(findings.as_slice());
+    report.verdict = Verdict::of(findings.as_slice());
     let mut findings = weighed(findings, output);
     sort(&mut findings);
     report.findings = finding_reports(&findings);

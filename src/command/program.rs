@@ -186,7 +186,7 @@ impl ProgramJob<'_> {
             members: &members,
             pinned: &[],
             taken: &Default::default(),
-            opened_by: None,
+            dlopened_by: None,
         };
         Ok(plan::plan_all(&request, lambda, &|libc| build.of(libc), objects))
     }

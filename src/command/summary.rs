@@ -1,6 +1,6 @@
 //! The table at the end of a run with several programs.
 
-use crate::report::ProgramReport;
+use crate::report::{LibrarySource, ProgramReport};
 use crate::text;
 use crate::ui::Ui;
 
@@ -12,13 +12,14 @@ pub(super) struct SummaryLine {
 impl SummaryLine {
     /// Makes the line of a program with a result.
     pub(super) fn of(artifact: &ProgramReport) -> SummaryLine {
-        let libraries = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
+        let libraries =
+            artifact.libraries.iter().filter(|library| library.from == LibrarySource::Bundle).count();
         let (zipped, unzipped) = match &artifact.archive {
             Some(archive) => (archive.zipped_bytes.map(text::size), Some(text::size(archive.unzipped_bytes))),
             None => (None, None),
         };
         let cell = |size: Option<String>| size.unwrap_or_else(|| "-".to_owned());
-        let verdict = artifact.verdict.to_owned();
+        let verdict = artifact.verdict.as_str().to_owned();
         SummaryLine {
             cells: [artifact.name.clone(), verdict, cell(zipped), cell(unzipped), libraries.to_string()],
         }

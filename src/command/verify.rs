@@ -19,7 +19,7 @@ use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
 use crate::proof::{Attached, Unpacked, UnpackedFile, kind_of};
-use crate::report::{self, ArchiveReport, ProgramReport};
+use crate::report::{self, ArchiveReport, ProgramReport, Verdict};
 use crate::settings::{Context, Output, Verify};
 use crate::template::Zip;
 use crate::ui::Ui;
@@ -137,7 +137,7 @@ impl Deployment<'_> {
             BundleKind::Extension => true,
         };
         if facts.is_none() && kind == BundleKind::Function && is_started && !fails {
-            report.verdict = "unknown";
+            report.verdict = Verdict::Unknown;
         }
         ui.status("Finished", &format!("{path} {} on {runtime}", report.verdict_words(is_started)));
         Ok(Answered { report, decides: true, fails })

@@ -216,8 +216,8 @@ impl Draft {
             Some(edits) => Arc::new(edits::edited(request.facts, &edits)),
             None => request.facts.clone(),
         };
-        match request.opened_by {
-            Some(program) => Arc::new(facts.opened_by(program)),
+        match request.dlopened_by {
+            Some(program) => Arc::new(facts.dlopened_by(program)),
             None => facts,
         }
     }

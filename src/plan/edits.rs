@@ -15,7 +15,7 @@ impl Draft {
     /// The program's edits; `None` if it is not edited.
     pub(super) fn program_edits(&self, request: &Request, lambda: &LambdaWorld) -> Option<Edits> {
         let facts = request.facts;
-        if request.opened_by.is_some() {
+        if request.dlopened_by.is_some() {
             let place = if self.private.is_some() { Place::Private } else { Place::Lib };
             let mut edits = self.edits_of_library(request, request.path, facts, place).unwrap_or_default();
             // The program that opens this library may not search there. The library's own DT_RPATH serves its needs,

@@ -154,7 +154,7 @@ impl IncludedObject {
             layout: &Layout { program: self.name.clone(), ..request.layout.clone() },
             members,
             taken: if self.is_library() { request.taken } else { &none },
-            opened_by: self.is_library().then_some(main),
+            dlopened_by: self.is_library().then_some(main),
             ..*request
         })
     }

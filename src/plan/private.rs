@@ -47,7 +47,7 @@ const OPENED: &[&str] =
 
 /// Ships the program's interpreter and the parts of its C library. A static program has no C library to ship.
 pub(super) fn begin(request: &Request, search: &mut BuildSearch, draft: &mut Draft) {
-    if let Some(program) = request.opened_by {
+    if let Some(program) = request.dlopened_by {
         // The program that opens this library has shipped it.
         let directory = request.layout.path(&request.layout.private);
         let interpreter = program.interpreter.as_deref().and_then(|path| path.strip_prefix(&directory));

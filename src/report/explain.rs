@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::Library;
+use super::{Library, LibrarySource};
 use crate::audit::{Subject, label};
 use crate::loader::{Attempt, Closure, Outcome};
 use crate::plan::BundlePlan;
@@ -129,15 +129,17 @@ fn passed_over(attempts: &[Attempt]) -> Vec<PassedOver> {
 fn reason(subject: &Subject, library: &Library) -> String {
     let (name, lambda) = (&library.soname, subject.lambda.label());
     match library.from {
-        "bundle" => match subject.lambda.certainty(name) {
+        LibrarySource::Bundle => match subject.lambda.certainty(name) {
             crate::lambda::Certainty::Doubtful => format!("shipped: whether {lambda} has it is doubtful"),
             _ => format!("shipped: {lambda} lacks it"),
         },
-        "baseline" => {
+        LibrarySource::Baseline => {
             format!("not shipped: {lambda} has it ({})", library.evidence.unwrap_or("assumed"))
         }
-        "layer" => "not shipped: an attached layer has it".to_owned(),
-        "excluded" => format!("not shipped: `--exclude-lib` leaves it out, and {lambda} lacks it"),
+        LibrarySource::Layer => "not shipped: an attached layer has it".to_owned(),
+        LibrarySource::Excluded => {
+            format!("not shipped: `--exclude-lib` leaves it out, and {lambda} lacks it")
+        }
         _ => match subject.build.not_shipped.get(name) {
             Some(NotShipped::GlibcPart) => format!("not shipped: a part of glibc, which {lambda} lacks"),
             Some(NotShipped::Name) => "not shipped: no archive can have a file of that name".to_owned(),
@@ -231,7 +233,10 @@ fn origin(subject: &Subject, closure: &Closure, libraries: &[Library], index: us
         }
         _ => {
             let name = label(subject, closure, index);
-            let from = libraries.iter().find(|library| library.soname == name).map_or("bundle", |l| l.from);
+            let from = libraries
+                .iter()
+                .find(|library| library.soname == name)
+                .map_or("bundle", |library| library.from.as_str());
             format!(" [{from}, {rule}]")
         }
     }
@@ -244,9 +249,9 @@ pub fn graph(program: &str, libraries: &[Library]) -> String {
     let mut nodes: Vec<(&str, &str)> = vec![(program, "program")];
     for library in libraries {
         let class = match library.from {
-            "baseline" => "runtime",
-            "bundle" | "layer" => "bundle",
-            _ => "missing",
+            LibrarySource::Baseline => "runtime",
+            LibrarySource::Bundle | LibrarySource::Layer => "bundle",
+            LibrarySource::Missing | LibrarySource::Excluded => "missing",
         };
         nodes.push((&library.soname, class));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Failure, FindingReport, ProgramReport, graph};
+use super::{Failure, FindingReport, LibrarySource, ProgramReport, graph};
 
 use crate::text::{printable, size};
 
@@ -51,7 +51,8 @@ pub fn summary(artifacts: &[&ProgramReport], failure: Option<&Failure>) -> Strin
         text.push_str("| --- | --- | --- | --- | --- | --- | --- |\n");
     }
     for artifact in artifacts {
-        let shipped = artifact.libraries.iter().filter(|library| library.from == "bundle").count();
+        let shipped =
+            artifact.libraries.iter().filter(|library| library.from == LibrarySource::Bundle).count();
         let archive = artifact.archive.as_ref();
         let bytes = |bytes: Option<u64>| bytes.map_or("-".to_owned(), size);
         let unzipped = archive
@@ -63,7 +64,7 @@ pub fn summary(artifacts: &[&ProgramReport], failure: Option<&Failure>) -> Strin
             code(&artifact.name),
             cell(&artifact.runtime),
             artifact.arch.as_deref().unwrap_or("unknown"),
-            artifact.verdict,
+            artifact.verdict.as_str(),
             bytes(archive.and_then(|archive| archive.zipped_bytes)),
             bytes(unzipped),
             archive.and_then(|archive| archive.code_sha256.as_deref()).map_or("-".to_owned(), code),

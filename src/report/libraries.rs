@@ -20,8 +20,8 @@ use super::ProgramReport;
 pub struct Library {
     /// The name that was needed.
     pub soname: String,
-    /// `bundle`, `baseline`, `layer`, `missing` or `excluded`.
-    pub from: &'static str,
+    /// Where it comes from.
+    pub from: LibrarySource,
     /// The file that the build world's loader opens for that name.
     pub build_path: Option<String>,
     /// For a library in the bundle: the file that was copied, links resolved. It differs from `build_path` if that
@@ -43,6 +43,35 @@ pub struct Library {
     pub package_version: Option<String>,
 }
 
+/// Where a library of a closure comes from on Lambda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LibrarySource {
+    /// The bundle has it.
+    Bundle,
+    /// The runtime has it.
+    Baseline,
+    /// An attached layer has it.
+    Layer,
+    /// Nothing has it.
+    Missing,
+    /// Nothing has it, because of `--exclude-lib`.
+    Excluded,
+}
+
+impl LibrarySource {
+    /// The word of the JSON contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LibrarySource::Bundle => "bundle",
+            LibrarySource::Baseline => "baseline",
+            LibrarySource::Layer => "layer",
+            LibrarySource::Missing => "missing",
+            LibrarySource::Excluded => "excluded",
+        }
+    }
+}
+
 /// Lists the closure of a program, sorted by name.
 ///
 /// It is the closure of the first variant: doubtful libraries are absent, LD_LIBRARY_PATH is Lambda's usual value.
@@ -58,15 +87,15 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         }
         let soname = label(subject, closure, index);
         let (from, evidence) = match &object.file.object {
-            Object::System(system) => ("baseline", Some(system.evidence.as_str())),
-            _ if subject.attached.contains(&object.path) => ("layer", None),
-            _ => ("bundle", None),
+            Object::System(system) => (LibrarySource::Baseline, Some(system.evidence.as_str())),
+            _ if subject.attached.contains(&object.path) => (LibrarySource::Layer, None),
+            _ => (LibrarySource::Bundle, None),
         };
         let library = Library {
             build_path: subject.build.files.get(&soname).map(|file| file.path.clone()),
             source: None,
             lambda_path: Some(object.path.clone()),
-            pinned: from == "bundle" && subject.lambda.certainty(&soname) == Certainty::Present,
+            pinned: from == LibrarySource::Bundle && subject.lambda.certainty(&soname) == Certainty::Present,
             rule: Some(object.rule.as_str()),
             needed_by,
             evidence,
@@ -85,7 +114,7 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let by = label(subject, closure, need.by);
         let library = libraries.entry(need.name.clone()).or_insert_with(|| Library {
             soname: need.name.clone(),
-            from: if excluded { "excluded" } else { "missing" },
+            from: if excluded { LibrarySource::Excluded } else { LibrarySource::Missing },
             build_path: subject.build.files.get(&need.name).map(|file| file.path.clone()),
             source: None,
             lambda_path: None,
@@ -108,7 +137,7 @@ pub fn add_sources(libraries: &mut [Library], plan: &BundlePlan, layout: &Layout
     let path = |shipped: &Shipped| layout.path(&shipped.entry_name(layout));
     let sources: BTreeMap<String, &str> =
         plan.shipped.iter().map(|shipped| (path(shipped), shipped.source.as_str())).collect();
-    for library in libraries.iter_mut().filter(|library| library.from == "bundle") {
+    for library in libraries.iter_mut().filter(|library| library.from == LibrarySource::Bundle) {
         let source = library.lambda_path.as_ref().and_then(|path| sources.get(path));
         library.source = source.map(|source| (*source).to_owned());
     }
@@ -141,7 +170,11 @@ pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line
     let runtime = &lambda.baseline.runtime;
     let width = artifact.libraries.iter().map(|library| library.soname.len()).max().unwrap_or(0).min(32);
     let mut lines = Vec::new();
-    for (from, verb) in [("bundle", "Shipping"), ("layer", "Using"), ("baseline", "Using")] {
+    for (from, verb) in [
+        (LibrarySource::Bundle, "Shipping"),
+        (LibrarySource::Layer, "Using"),
+        (LibrarySource::Baseline, "Using"),
+    ] {
         for library in artifact.libraries.iter().filter(|library| library.from == from) {
             let mut text = format!("{:<width$}  ", library.soname);
             match library.needed_by.as_slice() {
@@ -152,7 +185,7 @@ pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line
             }
             let source = library.source.as_ref().or(library.build_path.as_ref());
             match (from, source, &library.lambda_path) {
-                ("bundle", Some(source), _) => {
+                (LibrarySource::Bundle, Some(source), _) => {
                     let why = match lambda.certainty(&library.soname) {
                         Certainty::Present => "in place of the one on",
                         Certainty::Doubtful => "perhaps not on",
@@ -166,7 +199,7 @@ pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line
                         let _ = write!(text, " ({package} {version})");
                     }
                 }
-                ("bundle", None, Some(path)) | ("layer", _, Some(path)) => {
+                (LibrarySource::Bundle, None, Some(path)) | (LibrarySource::Layer, _, Some(path)) => {
                     let _ = write!(text, "; {path}");
                 }
                 _ => {

@@ -163,7 +163,7 @@ impl Case {
             members: &self.members,
             pinned: &[],
             taken: &Default::default(),
-            opened_by: None,
+            dlopened_by: None,
         };
         let plan = plan::plan(&request, &lambda, &build);
         let found: Vec<String> = plan

@@ -274,7 +274,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         members: &[],
         pinned: &[],
         taken: &Default::default(),
-        opened_by: None,
+        dlopened_by: None,
     };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {

@@ -425,7 +425,7 @@ fn planned(scene: &Scene, leave: Leave) -> Planned {
         members: &layer,
         pinned: &[],
         taken: &BTreeSet::new(),
-        opened_by: None,
+        dlopened_by: None,
     };
     let plan = plan::plan(&request, &lambda, &build);
     let subject = Subject {
