@@ -18,6 +18,7 @@ mod read;
 pub(crate) mod records;
 mod relocations;
 pub mod sections;
+pub mod static_library;
 mod symbols;
 pub mod version;
 mod versions;

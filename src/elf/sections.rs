@@ -119,6 +119,24 @@ pub fn defined_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Calls `each` with the name of every function and variable that an object file in memory refers to and does not
+/// define. Names longer than `longest` are left out.
+pub(super) fn undefined_symbols<'a>(bytes: &'a [u8], longest: usize, mut each: impl FnMut(&'a [u8])) {
+    let (table, names) = symbol_table(bytes).unwrap_or_default();
+    for raw in table.chunks_exact(SIZEOF_SYM) {
+        let symbol: Sym = decode(raw, 0);
+        if u32::from(symbol.st_shndx) != SHN_UNDEF || symbol.st_name == 0 {
+            continue;
+        }
+        let name = names.get(symbol.st_name as usize..).unwrap_or_default();
+        // Symbols of a damaged file may share one long text without an end.
+        let name = &name[..name.len().min(longest.saturating_add(1))];
+        if let Some(end) = memchr::memchr(0, name) {
+            each(&name[..end]);
+        }
+    }
+}
+
 /// The contents of `.symtab` and of its string table.
 fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let header = bytes.get(..SIZEOF_EHDR).filter(|header| header.starts_with(b"\x7fELF\x02\x01"))?;
@@ -128,7 +146,13 @@ fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if usize::from(file.e_shentsize) != SIZEOF_SHDR {
         return None;
     }
-    let headers = decode_headers(within(file.e_shoff, u64::from(file.e_shnum) * SIZEOF_SHDR as u64)?);
+    let n_headers = match file.e_shnum {
+        // An object file with a section for each function may have more than the field can hold.
+        // Source: "Extended section headers" in the gABI, e_shnum.
+        0 => decode_headers(within(file.e_shoff, SIZEOF_SHDR as u64)?).first()?.sh_size,
+        number => u64::from(number),
+    };
+    let headers = decode_headers(within(file.e_shoff, n_headers.checked_mul(SIZEOF_SHDR as u64)?)?);
     let bytes_of = |header: &SectionHeader| within(header.sh_offset, header.sh_size);
     let symtab = headers.iter().find(|header| header.sh_type == SHT_SYMTAB)?;
     let names = headers.get(symtab.sh_link as usize)?;

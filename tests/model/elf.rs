@@ -8,6 +8,7 @@ mod hostile;
 mod kinds;
 mod malformed;
 mod readelf;
+mod static_libraries;
 
 use crate::support::elf::*;
 use cargo_lambda_bundle::elf::{self, ElfFacts};
