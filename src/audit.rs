@@ -4,6 +4,7 @@
 //! program: it is collected, never returned as an error. Several variants of the Lambda world that show the same
 //! problem give one finding.
 
+mod asked;
 mod edits;
 mod finding;
 mod foreign;
@@ -30,6 +31,10 @@ use crate::paths::file_name;
 use crate::plan::BuildSide;
 use crate::world::Object;
 
+pub use asked::{
+    Asker, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Unread, add_origin, has_origin,
+    symbols_of,
+};
 pub use edits::not_editable;
 pub use limits::{direct_upload_finding, size_finding};
 pub use rebound::rebound_findings;

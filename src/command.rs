@@ -12,6 +12,7 @@ mod explain;
 mod inputs;
 mod job;
 mod layers;
+mod origins;
 mod program;
 mod programs;
 mod results;

@@ -18,7 +18,7 @@ mod size;
 use serde::Serialize;
 
 use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
-use crate::audit::{Finding, Severity};
+use crate::audit::{Asker, Finding, LinkedPackage, Severity};
 use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::layout::BundleKind;
@@ -340,8 +340,38 @@ pub struct FindingReport {
     pub chain: Vec<String>,
     /// The problem.
     pub message: String,
+    /// The object files of the build that refer to the symbols; several for one symbol may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub asked_by: Vec<AskerReport>,
+    /// The packages of the build that link the library.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub linked_by: Vec<PackageReport>,
     /// The next step.
     pub help: Option<String>,
+}
+
+/// An object file that refers to a symbol.
+#[derive(Debug, Clone, Serialize)]
+pub struct AskerReport {
+    /// The symbol.
+    pub symbol: String,
+    /// The package.
+    pub package: String,
+    /// Its version, if it is known.
+    pub version: Option<String>,
+    /// The path of the static library.
+    pub library: String,
+    /// The name of the object file in it.
+    pub object: String,
+}
+
+/// A package of the build.
+#[derive(Debug, Clone, Serialize)]
+pub struct PackageReport {
+    /// Its name.
+    pub package: String,
+    /// Its version, if it is known.
+    pub version: Option<String>,
 }
 
 /// One archive, or one directory with the same contents.
@@ -480,12 +510,32 @@ pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
             symbols: finding.symbols.clone(),
             chain: finding.chain.clone(),
             message: finding.message.clone(),
+            asked_by: finding.origin.askers.iter().map(AskerReport::new).collect(),
+            linked_by: finding.origin.linked_by.iter().map(PackageReport::new).collect(),
             help: finding.help.clone(),
         })
         .collect()
 }
 
-/// The lines under a finding's message: its chain and symbols. All symbols if `verbose`.
+impl AskerReport {
+    fn new(asker: &Asker) -> AskerReport {
+        AskerReport {
+            symbol: asker.symbol.clone(),
+            package: asker.package.name.clone(),
+            version: asker.package.version.clone(),
+            library: asker.library.clone(),
+            object: asker.object.clone(),
+        }
+    }
+}
+
+impl PackageReport {
+    fn new(package: &LinkedPackage) -> PackageReport {
+        PackageReport { package: package.name.clone(), version: package.version.clone() }
+    }
+}
+
+/// The lines under a finding's message: its chain, its symbols, and the crates that ask for them. All symbols if `verbose`.
 pub fn finding_details(finding: &Finding, verbose: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if !finding.chain.is_empty() {
@@ -495,5 +545,6 @@ pub fn finding_details(finding: &Finding, verbose: bool) -> Vec<String> {
         let shown = if verbose { finding.symbols.join(", ") } else { shortened(&finding.symbols) };
         lines.push(format!("symbols: {shown}"));
     }
+    lines.extend(finding.origin.lines(verbose));
     lines
 }

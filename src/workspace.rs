@@ -19,14 +19,18 @@ mod place;
 mod project;
 mod records;
 mod select;
+mod units;
 mod words;
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::environment::Environment;
 use crate::error::Result;
+
+pub use units::{LinkedCrate, LinkedCrates, linked_crates, toolchain_crates};
 
 /// The selection, in cargo's terms, as on the command line.
 #[derive(Debug, Clone, Default)]
@@ -113,6 +117,8 @@ pub struct BuiltProgram {
     pub workspace_root: Utf8PathBuf,
     /// The directory of the package's `Cargo.toml`.
     pub manifest_dir: Utf8PathBuf,
+    /// The packages that the package's manifest names as dependencies.
+    pub direct_dependencies: BTreeSet<String>,
 }
 
 /// A directory that may hold libraries a program was linked to.

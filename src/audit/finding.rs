@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::Origin;
+
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -121,6 +123,8 @@ pub struct Finding {
     pub help: Option<String>,
     /// Whether it leaves open if the program starts.
     pub leaves_open: bool,
+    /// The crates that ask for the symbols.
+    pub origin: Origin,
 }
 
 impl Finding {
@@ -137,6 +141,7 @@ impl Finding {
             message: message.into(),
             help: None,
             leaves_open: false,
+            origin: Origin::default(),
         }
     }
 
@@ -211,6 +216,11 @@ impl Findings {
     /// Returns all findings, in the order in which they were added.
     pub fn into_vec(self) -> Vec<Finding> {
         self.list
+    }
+
+    /// Returns all findings for changes of what does not identify them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Finding> {
+        self.list.iter_mut()
     }
 
     /// Returns all findings, in the order in which they were added.

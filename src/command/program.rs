@@ -10,6 +10,7 @@ use super::documents::PackageIndex;
 use super::entries::entries;
 use super::explain;
 use super::job::{Answer, ProgramJob};
+use super::origins;
 use super::programs::{Program, ProgramInput};
 use super::results::{Answered, Results};
 use super::runtime::{arch_of, say_age};
@@ -113,6 +114,7 @@ impl ProgramJob<'_> {
         // For the other runtimes, only whether the program starts is reported.
         if decides {
             answer.findings.extend(lint(&subject, &planned, self.bundle.kind, path));
+            origins::add(self, input, &mut answer);
         }
         let fails = match (&self.bundle.purpose, &input.output) {
             (Purpose::Explain(asked), _) => {

@@ -45,5 +45,12 @@ pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found)
         target_directory: project.target_directory().to_owned(),
         workspace_root: project.metadata.workspace_root.clone(),
         manifest_dir: program.manifest_dir.clone(),
+        direct_dependencies: project
+            .metadata
+            .packages
+            .iter()
+            .filter(|package| package.id == program.package_id)
+            .flat_map(|package| package.dependencies.iter().map(|dependency| dependency.name.clone()))
+            .collect(),
     })
 }

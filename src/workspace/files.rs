@@ -60,6 +60,39 @@ pub(super) fn directories(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(directories)
 }
 
+/// Returns the directories in a directory that are no symbolic links, sorted.
+pub(super) fn own_directories(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let mut directories = directories(path)?;
+    directories.retain(|path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()));
+    Ok(directories)
+}
+
+/// Returns the regular files in a directory, symbolic links followed, sorted; none if it does not exist.
+pub(super) fn files(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let Some(entries) = there(path, path.read_dir_utf8())? else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) if is_file(entry.path())? => files.push(entry.into_path()),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(Error::new(format!("could not read `{path}`")).because(error)),
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whether two paths lead to files with the same size and time: to one file, or to a copy with all its properties.
+pub(super) fn same_file(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
+    let state = |path: &Utf8Path| match there(path, fs::metadata(path))? {
+        Some(metadata) => Ok(there(path, metadata.modified())?.map(|modified| (metadata.len(), modified))),
+        None => Ok(None),
+    };
+    let left = state(left)?;
+    Ok(left.is_some() && left == state(right)?)
+}
+
 /// Returns the text of a file; None without a file. Bytes that are not UTF-8 are replaced: they can only be part of
 /// paths, which then do not exist.
 ///

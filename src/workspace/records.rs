@@ -32,7 +32,7 @@ pub(super) fn newer_source(
 /// Returns the prerequisites in a `.d` file: `output: source source...`, with `\ ` for a space within a path.
 ///
 /// Source: `output_depinfo` in cargo, which escapes nothing else.
-fn sources(text: &str) -> Vec<String> {
+pub(super) fn sources(text: &str) -> Vec<String> {
     let mut sources = Vec::new();
     for line in text.lines() {
         let Some((_, list)) = line.split_once(": ") else { continue };
@@ -132,6 +132,37 @@ fn link_search(text: &str) -> Vec<(Option<&str>, &str)> {
                     match word.strip_prefix("-L") {
                         Some("") => found.extend(words.next().map(split_kind)),
                         Some(path) => found.push(split_kind(path)),
+                        None => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns the names of libraries in a build script's output: `rustc-link-lib` and the `-l` of `rustc-flags`.
+///
+/// Source: "rustc-link-lib" in The Cargo Book, `-l` in The rustc Book: `[KIND[:MODIFIERS]=]NAME[:RENAME]`.
+pub(super) fn link_libs(text: &str) -> Vec<String> {
+    let name = |value: &str| {
+        let name = value.rsplit_once('=').map_or(value, |(_, name)| name);
+        name.split(':').next().unwrap_or(name).trim().to_owned()
+    };
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let Some(instruction) = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:")) else {
+            continue;
+        };
+        match instruction.split_once('=') {
+            Some(("rustc-link-lib", value)) => found.push(name(value)),
+            Some(("rustc-flags", value)) => {
+                let mut words = value.split_whitespace();
+                while let Some(word) = words.next() {
+                    match word.strip_prefix("-l") {
+                        Some("") => found.extend(words.next().map(name)),
+                        Some(value) => found.push(name(value)),
                         None => {}
                     }
                 }
@@ -246,6 +277,13 @@ mod tests {
         let expected =
             [(None, "/a"), (Some("native"), "/b c"), (None, "/d=e"), (Some("native"), "/f"), (None, "/g")];
         assert_eq!(link_search(text), expected);
+    }
+
+    #[test]
+    fn a_linked_library_has_a_kind_modifiers_and_another_name_or_none() {
+        let text = "cargo:rustc-link-lib=pq\ncargo::rustc-link-lib=static:+whole-archive=foo\n\
+            cargo:rustc-link-lib=dylib=a:b\ncargo:rustc-flags=-l c -L/x -lstatic=d\n";
+        assert_eq!(link_libs(text), ["pq", "foo", "a", "c", "d"]);
     }
 
     #[test]

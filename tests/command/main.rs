@@ -22,6 +22,7 @@ mod include;
 mod inputs;
 mod lints;
 mod many;
+mod origins;
 mod pipelines;
 mod recipes;
 mod runtimes;

@@ -1,0 +1,298 @@
+//! The crates and object files that ask for the symbols of a finding.
+
+use std::collections::BTreeMap;
+
+use super::{Code, Finding, Severity};
+use crate::baseline::is_glibc_part;
+use crate::elf::static_library::ObjectReference;
+use crate::paths::file_name;
+
+/// A package that was linked into the program.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkedPackage {
+    /// The name, as in its manifest.
+    pub name: String,
+    /// The version, if it is known.
+    pub version: Option<String>,
+}
+
+/// An object file that refers to one of a finding's symbols.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asker {
+    /// The symbol.
+    pub symbol: String,
+    /// The package with the object file.
+    pub package: LinkedPackage,
+    /// The path of the static library (`.a` or `.rlib`) with the object file.
+    pub library: String,
+    /// The object file's name in the library.
+    pub object: String,
+}
+
+/// A static library that was not read, and the reason.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unread {
+    /// The path.
+    pub library: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// The origin of a finding's symbols or library in the build; empty where nobody looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The object files that refer to the symbols; several for one symbol mean that any of them may have been linked.
+    pub askers: Vec<Asker>,
+    /// The packages that link the library that the finding is about.
+    pub linked_by: Vec<LinkedPackage>,
+    /// The static libraries that could not be read.
+    pub unread: Vec<Unread>,
+    /// Symbols that no static library refers to.
+    pub unasked: Vec<String>,
+    /// Whether all packages are the program's; else some may be of other builds.
+    pub is_exact: bool,
+}
+
+/// A static library of the build that was read.
+#[derive(Debug, Clone, Default)]
+pub struct ReadLibrary {
+    /// Its package.
+    pub package: LinkedPackage,
+    /// Its path.
+    pub path: String,
+    /// Its references to the symbols of findings.
+    pub references: Vec<ObjectReference>,
+}
+
+/// A package of the build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildPackage {
+    /// The package.
+    pub package: LinkedPackage,
+    /// The libraries that it links, without `lib` and ending.
+    pub links: Vec<String>,
+    /// The features that are off.
+    pub features_off: Vec<String>,
+    /// Whether the program's own package depends on it directly.
+    pub is_direct: bool,
+}
+
+/// The build of one program, as far as it tells where symbols come from.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOrigins {
+    /// The program's package.
+    pub package: String,
+    /// The packages.
+    pub packages: Vec<BuildPackage>,
+    /// The static libraries that were read.
+    pub libraries: Vec<ReadLibrary>,
+    /// The static libraries that could not be read.
+    pub unread: Vec<Unread>,
+    /// Whether all packages are the program's.
+    pub is_exact: bool,
+}
+
+/// Whether a finding is about symbols or versions, which something in the build asks for.
+pub fn has_origin(finding: &Finding) -> bool {
+    matches!(
+        finding.code,
+        Code::VersionTooNew | Code::VersionRecent | Code::GlibcRebound | Code::UndefinedSymbol
+    )
+}
+
+/// The symbols whose askers are looked for: those of the program itself.
+pub fn symbols_of<'a>(finding: &'a Finding, program: &str) -> &'a [String] {
+    if has_origin(finding) && finding.object == program { &finding.symbols } else { &[] }
+}
+
+/// Adds to a finding where its symbols come from, and to its help the feature that avoids the library.
+pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
+    if !has_origin(finding) {
+        return;
+    }
+    let mut origin = Origin { is_exact: build.is_exact, ..Origin::default() };
+    let linked = linked_library(finding, program);
+    let by: Vec<&BuildPackage> = build.packages.iter().filter(|it| links(it, linked.as_deref())).collect();
+    origin.linked_by = by.iter().map(|it| it.package.clone()).collect();
+    let symbols = symbols_of(finding, program);
+    if !symbols.is_empty() {
+        origin.askers = askers(symbols, &build.libraries);
+        origin.unread.clone_from(&build.unread);
+        let is_asked = |symbol: &String| origin.askers.iter().any(|asker| asker.symbol == *symbol);
+        origin.unasked = symbols.iter().filter(|symbol| !is_asked(symbol)).cloned().collect();
+    }
+    if finding.severity == Severity::Error
+        && let (Some(library), Some(help)) = (&linked, &mut finding.help)
+        && let Some(step) = by.iter().find_map(|it| feature_step(it, build))
+    {
+        help.push_str(&format!("; or build `{library}` into the program: {step}"));
+    }
+    finding.origin = origin;
+}
+
+/// The library that the program was linked to and that the finding is about; `None` for glibc's parts.
+fn linked_library(finding: &Finding, program: &str) -> Option<String> {
+    let library = match finding.object == program {
+        true => finding.soname.as_ref()?,
+        false => finding.chain.get(1).unwrap_or(&finding.object),
+    };
+    (!is_glibc_part(library)).then(|| library.clone())
+}
+
+/// Whether a package links a library: `pq` is `libpq.so.5`.
+fn links(package: &BuildPackage, library: Option<&str>) -> bool {
+    let name = library.and_then(|library| library.strip_prefix("lib")?.split(".so").next());
+    name.is_some_and(|name| package.links.iter().any(|link| link == name))
+}
+
+/// The object files that refer to these symbols, sorted.
+fn askers(symbols: &[String], libraries: &[ReadLibrary]) -> Vec<Asker> {
+    let mut askers = Vec::new();
+    for library in libraries {
+        for reference in library.references.iter().filter(|it| symbols.contains(&it.symbol)) {
+            askers.push(Asker {
+                symbol: reference.symbol.clone(),
+                package: library.package.clone(),
+                library: library.path.clone(),
+                object: reference.object.clone(),
+            });
+        }
+    }
+    // rustc copies the object files of a native library into the crate's rlib.
+    let is_rlib = |asker: &Asker| asker.library.ends_with(".rlib");
+    let native: Vec<Asker> = askers.iter().filter(|asker| !is_rlib(asker)).cloned().collect();
+    let is_copy = |asker: &Asker| {
+        let same = |other: &Asker| {
+            (&other.symbol, &other.package.name, &other.object)
+                == (&asker.symbol, &asker.package.name, &asker.object)
+        };
+        is_rlib(asker) && native.iter().any(same)
+    };
+    askers.retain(|asker| !is_copy(asker));
+    askers.sort();
+    askers.dedup();
+    askers
+}
+
+/// Names of features with which a crate builds a native library, rather than linking the system's.
+const OWN_BUILD: [&str; 3] = ["vendored", "bundled", "static"];
+
+/// Returns the step that turns such a feature on.
+fn feature_step(package: &BuildPackage, build: &BuildOrigins) -> Option<String> {
+    let feature = OWN_BUILD.iter().find(|name| package.features_off.iter().any(|off| off == *name))?;
+    let LinkedPackage { name, version } = &package.package;
+    let own = &build.package;
+    Some(match version {
+        _ if package.is_direct => format!("`cargo add -p {own} {name} --features {feature}`"),
+        // Features add up over all dependents of one version.
+        Some(version) => format!("`cargo add -p {own} {name}@{version} --features {feature}`"),
+        None => format!("turn the feature `{feature}` of `{name}` on"),
+    })
+}
+
+impl Origin {
+    /// Whether there is nothing to report.
+    pub fn is_empty(&self) -> bool {
+        self.askers.is_empty() && self.linked_by.is_empty() && self.unasked.is_empty()
+    }
+
+    /// Describes the origin in lines of text; all of it if `verbose`.
+    pub fn lines(&self, verbose: bool) -> Vec<String> {
+        let mut groups: BTreeMap<Vec<String>, Vec<&str>> = BTreeMap::new();
+        let mut by_symbol: BTreeMap<&str, Vec<&Asker>> = BTreeMap::new();
+        for asker in &self.askers {
+            by_symbol.entry(&asker.symbol).or_default().push(asker);
+        }
+        for (symbol, askers) in by_symbol {
+            groups.entry(words(&askers, verbose)).or_default().push(symbol);
+        }
+        let mut groups: Vec<_> = groups.into_iter().map(|(by, symbols)| (symbols, by)).collect();
+        groups.sort();
+        let most = if verbose { usize::MAX } else { 3 };
+        let mut lines: Vec<String> =
+            groups.iter().take(most).map(|(symbols, by)| self.asked(symbols, by)).collect();
+        if groups.len() > most {
+            lines.push(format!("and {} more (`-v` lists them)", groups.len() - most));
+        }
+        lines.extend(self.unasked_line());
+        if !self.linked_by.is_empty() {
+            let names: Vec<String> =
+                self.linked_by.iter().map(|package| format!("`{}`", package.name)).collect();
+            lines.push(format!("linked by {}", names.join(" and ")));
+        }
+        lines
+    }
+
+    fn asked(&self, symbols: &[&str], by: &[String]) -> String {
+        let verb = match (self.is_exact && self.unread.is_empty() && by.len() == 1, symbols.len()) {
+            (true, 1) => "is asked for by",
+            (true, _) => "are asked for by",
+            (false, _) => "may be asked for by",
+        };
+        format!("{} {verb} {}", code_list(symbols), by.join(", or "))
+    }
+
+    fn unasked_line(&self) -> Option<String> {
+        let symbols: Vec<&str> = self.unasked.iter().map(String::as_str).collect();
+        if symbols.is_empty() {
+            return None;
+        }
+        Some(match self.unread.as_slice() {
+            [] => format!(
+                "no crate asks for {}: the program's own code does, or a file that the linker adds",
+                code_list(&symbols)
+            ),
+            [only] => format!("who asks for {} is unknown: {}", code_list(&symbols), only.line()),
+            [first, more @ ..] => format!(
+                "who asks for {} is unknown: {}, nor can {} more",
+                code_list(&symbols),
+                first.line(),
+                more.len()
+            ),
+        })
+    }
+}
+
+impl Unread {
+    fn line(&self) -> String {
+        format!("`{}` cannot be read ({})", file_name(&self.library), self.why)
+    }
+}
+
+/// Names at most three symbols.
+fn code_list(symbols: &[&str]) -> String {
+    let code = |symbol: &&str| format!("`{symbol}`");
+    match symbols {
+        [first, second, third, more @ ..] if !more.is_empty() => {
+            format!("{}, {}, {} and {} more", code(first), code(second), code(third), more.len())
+        }
+        all => all.iter().map(code).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Describes the askers of one symbol, at most three unless `verbose`.
+fn words(askers: &[&Asker], verbose: bool) -> Vec<String> {
+    let mut words: Vec<String> = askers.iter().map(|asker| asker.words()).collect();
+    words.dedup();
+    if !verbose && words.len() > 3 {
+        let more = words.len() - 2;
+        words.truncate(2);
+        words.push(format!("{more} more"));
+    }
+    words
+}
+
+impl Asker {
+    /// Describes the asker: `libfoo-sys` (libfoo.a: conf.o).
+    pub fn words(&self) -> String {
+        format!("`{}` ({}: {})", self.package.name, file_name(&self.library), object_name(&self.object))
+    }
+}
+
+/// The name of an object file without the hash that the crate `cc` puts before it.
+fn object_name(name: &str) -> &str {
+    match name.split_once('-') {
+        Some((hash, rest)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
+        _ => name,
+    }
+}

@@ -1,0 +1,92 @@
+//! Finds the crates that ask for the symbols of findings: reads the static libraries of the program's build.
+
+use std::collections::BTreeSet;
+
+use super::job::{Answer, ProgramJob};
+use super::programs::ProgramInput;
+use crate::audit::{self, BuildOrigins, BuildPackage, LinkedPackage, ReadLibrary, Severity, Unread};
+use crate::disk;
+use crate::elf::static_library::{self, StaticLibraryError};
+use crate::text;
+use crate::workspace::{self, BuiltProgram, LinkedCrate};
+
+/// Static libraries that are larger are not read. Those of a debug build have up to some 100 MB.
+const LARGEST: u64 = 1 << 30;
+
+/// Adds to the findings where their symbols come from. Nothing is read unless such a finding is shown.
+pub(super) fn add(job: &ProgramJob, input: &ProgramInput, answer: &mut Answer) {
+    let Some(built) = &input.program.cargo else { return };
+    let name = &input.program.name;
+    let mut shown = answer.findings.as_slice().to_vec();
+    job.settings.output.weigh(&mut shown);
+    let shows_notes = job.settings.output.is_document() || job.ui.is_verbose();
+    shown.retain(|finding| audit::has_origin(finding) && (finding.severity != Severity::Note || shows_notes));
+    if shown.is_empty() {
+        return;
+    }
+    let symbols = shown.iter().flat_map(|finding| audit::symbols_of(finding, name)).cloned().collect();
+    // cargo guarantees none of these files: if one cannot be read, the findings stay as they are.
+    let Ok(build) = read(built, &symbols) else { return };
+    for finding in answer.findings.iter_mut() {
+        audit::add_origin(finding, name, &build);
+    }
+}
+
+/// Reads which static libraries of a build refer to these symbols.
+pub(super) fn read(built: &BuiltProgram, symbols: &BTreeSet<String>) -> crate::error::Result<BuildOrigins> {
+    let linked = workspace::linked_crates(built)?;
+    let mut build =
+        BuildOrigins { package: built.package.clone(), is_exact: linked.is_exact, ..BuildOrigins::default() };
+    for one in &linked.crates {
+        build.packages.push(BuildPackage {
+            package: package(one),
+            links: one.links.clone(),
+            features_off: one.features_off.clone(),
+            is_direct: built.direct_dependencies.contains(&one.package),
+        });
+    }
+    if symbols.is_empty() {
+        return Ok(build);
+    }
+    let toolchain = workspace::toolchain_crates(built)?;
+    if toolchain.is_none() {
+        let (library, why) = ("libstd.rlib".to_owned(), "its directory is unknown".to_owned());
+        build.unread.push(Unread { library, why });
+    }
+    for one in linked.crates.iter().chain(toolchain.iter().flatten()) {
+        for path in &one.static_libraries {
+            let why = match references(path, symbols) {
+                Ok(found) => {
+                    let (package, path) = (package(one), path.to_string());
+                    build.libraries.push(ReadLibrary { package, path, references: found.references });
+                    if !found.has_bitcode {
+                        continue;
+                    }
+                    "its code is LLVM bitcode, for LTO".to_owned()
+                }
+                Err(why) => why,
+            };
+            build.unread.push(Unread { library: path.to_string(), why });
+        }
+    }
+    Ok(build)
+}
+
+fn references(
+    path: &camino::Utf8Path,
+    symbols: &BTreeSet<String>,
+) -> Result<static_library::StaticReferences, String> {
+    let size = disk::size(path).map_err(|error| error.to_string())?;
+    if size > LARGEST {
+        return Err(format!("it has {}", text::size(size)));
+    }
+    let bytes = disk::read(path).map_err(|error| error.to_string())?;
+    static_library::references(&bytes, symbols).map_err(|error| match error {
+        StaticLibraryError::Thin => "it is a thin archive".to_owned(),
+        StaticLibraryError::Malformed => "it is no static library, or damaged".to_owned(),
+    })
+}
+
+fn package(one: &LinkedCrate) -> LinkedPackage {
+    LinkedPackage { name: one.package.clone(), version: one.version.clone() }
+}
