@@ -47,6 +47,7 @@ Examples:
   cargo lambda-bundle check --bin orders           show what would happen, write nothing
   cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
   cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not
+  cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that
   cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
 
 Every option that does not select programs can also be set by an environment variable (such as
@@ -60,8 +61,8 @@ Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.
 pub enum Command {
     /// Show what bundling would do and which problems it would find; write nothing.
     Check(CheckArgs),
-    /// Explain why a library is shipped, used or missing, or what a finding means; without arguments, print the
-    /// dependency tree.
+    /// Explain why a library is shipped, used or missing, what asks for a symbol version or a symbol, or what a finding
+    /// means; without arguments, print the dependency tree.
     Explain(ExplainArgs),
     /// Show what takes up space: libraries, the program's sections, debug information; write nothing.
     Size(CheckArgs),
@@ -403,14 +404,14 @@ pub struct OutputArgs {
 /// The options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Library, by the name that is needed (glob).
-    #[arg(value_name = "LIB")]
-    pub lib: Option<String>,
-    /// Output format [default: text with LIB, tree without].
+    /// Library, by the name that is needed; or a symbol or symbol version, such as GLIBC_2.38 (glob).
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Output format [default: text with NAME, tree without].
     #[arg(long, value_name = "FORM")]
     pub form: Option<FormArg>,
     /// Print what a finding means, its cause, and what to do; no program is read.
-    #[arg(long, value_name = "CODE", conflicts_with = "lib")]
+    #[arg(long, value_name = "CODE", conflicts_with = "name")]
     pub finding: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]

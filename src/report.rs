@@ -11,6 +11,7 @@ pub mod baseline;
 mod explain;
 pub mod github;
 mod libraries;
+mod references;
 pub mod sarif;
 pub mod sbom;
 mod size;
@@ -28,6 +29,7 @@ use crate::text::{is_hidden, shortened};
 
 pub use explain::{Explanation, explain, graph, tree};
 pub use libraries::{Library, LibrarySource, Line, add_libraries, add_sources, libraries, library_lines};
+pub use references::{ReferenceReport, SymbolExplanation, explain_symbols, referenced};
 pub use size::{FileSize, SectionSize, Sizes};
 
 /// The document of one run.
@@ -160,6 +162,9 @@ pub struct ProgramReport {
     /// With `explain`: how each library was found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<Explanation>,
+    /// With `explain`: what refers to each symbol or symbol version.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub symbol_explanations: Vec<SymbolExplanation>,
 }
 
 impl ProgramReport {
@@ -187,6 +192,7 @@ impl ProgramReport {
             rebound: Vec::new(),
             archive: None,
             explanations: Vec::new(),
+            symbol_explanations: Vec::new(),
         }
     }
 
@@ -518,7 +524,8 @@ pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
 }
 
 impl AskerReport {
-    fn new(asker: &Asker) -> AskerReport {
+    /// Takes over an asker.
+    pub fn new(asker: &Asker) -> AskerReport {
         AskerReport {
             symbol: asker.symbol.clone(),
             package: asker.package.name.clone(),

@@ -249,10 +249,19 @@ pub enum Purpose {
 /// The options of `explain`.
 #[derive(Debug)]
 pub struct Explain {
-    /// The libraries to explain; `None` for all.
-    pub wanted: Option<Patterns>,
+    /// The libraries, symbols or symbol versions to explain; `None` for all libraries.
+    pub wanted: Option<Wanted>,
     /// The output format.
     pub form: Form,
+}
+
+/// What `explain` shall explain.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The word on the command line.
+    pub word: String,
+    /// The same as a pattern.
+    pub pattern: Patterns,
 }
 
 /// The output formats of `explain`.

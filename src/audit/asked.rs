@@ -110,17 +110,10 @@ pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
     if !has_origin(finding) {
         return;
     }
-    let mut origin = Origin { is_exact: build.is_exact, ..Origin::default() };
+    let mut origin = Origin::of_symbols(symbols_of(finding, program), build);
     let linked = linked_library(finding, program);
     let by: Vec<&BuildPackage> = build.packages.iter().filter(|it| links(it, linked.as_deref())).collect();
     origin.linked_by = by.iter().map(|it| it.package.clone()).collect();
-    let symbols = symbols_of(finding, program);
-    if !symbols.is_empty() {
-        origin.askers = askers(symbols, &build.libraries);
-        origin.unread.clone_from(&build.unread);
-        let is_asked = |symbol: &String| origin.askers.iter().any(|asker| asker.symbol == *symbol);
-        origin.unasked = symbols.iter().filter(|symbol| !is_asked(symbol)).cloned().collect();
-    }
     if finding.severity == Severity::Error
         && let (Some(library), Some(help)) = (&linked, &mut finding.help)
         && let Some(step) = by.iter().find_map(|it| feature_step(it, build))
@@ -191,6 +184,18 @@ fn feature_step(package: &BuildPackage, build: &BuildOrigins) -> Option<String> 
 }
 
 impl Origin {
+    /// The origin of these symbols of the program.
+    pub fn of_symbols(symbols: &[String], build: &BuildOrigins) -> Origin {
+        let mut origin = Origin { is_exact: build.is_exact, ..Origin::default() };
+        if !symbols.is_empty() {
+            origin.askers = askers(symbols, &build.libraries);
+            origin.unread.clone_from(&build.unread);
+            let is_asked = |symbol: &String| origin.askers.iter().any(|asker| asker.symbol == *symbol);
+            origin.unasked = symbols.iter().filter(|symbol| !is_asked(symbol)).cloned().collect();
+        }
+        origin
+    }
+
     /// Whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.askers.is_empty() && self.linked_by.is_empty() && self.unasked.is_empty()
@@ -270,23 +275,33 @@ fn code_list(symbols: &[&str]) -> String {
     }
 }
 
-/// Describes the askers of one symbol, at most three unless `verbose`.
+/// Describes the askers of one symbol, library by library: at most three unless `verbose`.
 fn words(askers: &[&Asker], verbose: bool) -> Vec<String> {
-    let mut words: Vec<String> = askers.iter().map(|asker| asker.words()).collect();
-    words.dedup();
+    let mut by_library: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for asker in askers {
+        let objects = by_library.entry((&asker.package.name, &asker.library)).or_default();
+        // The object files of Rust code have names that tell nothing: `orders-HASH.orders.HASH-cgu.0.rcgu.o`.
+        if !asker.object.ends_with(".rcgu.o") {
+            objects.push(object_name(&asker.object));
+        }
+    }
+    let word = |((package, library), objects): ((&str, &str), Vec<&str>)| {
+        let objects = match objects.as_slice() {
+            [] => String::new(),
+            [first, second, third, more @ ..] if !more.is_empty() && !verbose => {
+                format!(": {first}, {second}, {third} and {} more", more.len())
+            }
+            all => format!(": {}", all.join(", ")),
+        };
+        format!("`{package}` ({}{objects})", file_name(library))
+    };
+    let mut words: Vec<String> = by_library.into_iter().map(word).collect();
     if !verbose && words.len() > 3 {
         let more = words.len() - 2;
         words.truncate(2);
         words.push(format!("{more} more"));
     }
     words
-}
-
-impl Asker {
-    /// Describes the asker: `libfoo-sys` (libfoo.a: conf.o).
-    pub fn words(&self) -> String {
-        format!("`{}` ({}: {})", self.package.name, file_name(&self.library), object_name(&self.object))
-    }
 }
 
 /// The name of an object file without the hash that the crate `cc` puts before it.

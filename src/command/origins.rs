@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::job::{Answer, ProgramJob};
 use super::programs::ProgramInput;
-use crate::audit::{self, BuildOrigins, BuildPackage, LinkedPackage, ReadLibrary, Severity, Unread};
+use crate::audit::{self, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Severity, Unread};
 use crate::disk;
 use crate::elf::static_library::{self, StaticLibraryError};
+use crate::report::{ReferenceReport, SymbolExplanation};
 use crate::text;
 use crate::workspace::{self, BuiltProgram, LinkedCrate};
 
@@ -29,6 +30,25 @@ pub(super) fn add(job: &ProgramJob, input: &ProgramInput, answer: &mut Answer) {
     let Ok(build) = read(built, &symbols) else { return };
     for finding in answer.findings.iter_mut() {
         audit::add_origin(finding, name, &build);
+    }
+}
+
+/// Adds the object files of the build that ask for explained symbols of the program.
+pub(super) fn add_to_explanations(input: &ProgramInput, explanations: &mut [SymbolExplanation]) {
+    let Some(built) = &input.program.cargo else { return };
+    let name = &input.program.name;
+    let is_own = |reference: &&mut ReferenceReport| reference.object == *name && reference.symbol.is_some();
+    let mut own: Vec<&mut ReferenceReport> =
+        explanations.iter_mut().flat_map(|explanation| &mut explanation.references).filter(is_own).collect();
+    let symbols: BTreeSet<String> = own.iter().filter_map(|reference| reference.symbol.clone()).collect();
+    if symbols.is_empty() {
+        return;
+    }
+    // As for findings: without these files the rest of the explanation holds.
+    let Ok(build) = read(built, &symbols) else { return };
+    for reference in &mut own {
+        let symbols: Vec<String> = reference.symbol.iter().cloned().collect();
+        reference.add_origin(&Origin::of_symbols(&symbols, &build));
     }
 }
 

@@ -8,7 +8,7 @@ use super::build_side::{BuildFiles, BuildWorlds};
 use super::conclude::conclude;
 use super::documents::PackageIndex;
 use super::entries::entries;
-use super::explain;
+use super::explain::{self, PlannedProgram};
 use super::job::{Answer, ProgramJob};
 use super::origins;
 use super::programs::{Program, ProgramInput};
@@ -118,7 +118,8 @@ impl ProgramJob<'_> {
         }
         let fails = match (&self.bundle.purpose, &input.output) {
             (Purpose::Explain(asked), _) => {
-                explain::explain(self, &subject, &planned.plan, asked, &mut answer)?
+                let explained = PlannedProgram { input, subject: &subject, plan: &planned.plan };
+                explain::explain(self, &explained, asked, &mut answer)?
             }
             (Purpose::Size, _) => {
                 let unzipped_bytes = self.measure(input, &planned, &mut answer)?;

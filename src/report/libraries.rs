@@ -44,7 +44,7 @@ pub struct Library {
 }
 
 /// Where a library of a closure comes from on Lambda.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LibrarySource {
     /// The bundle has it.

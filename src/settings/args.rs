@@ -23,7 +23,7 @@ use crate::workspace::Selection;
 use super::output::{code, verbosity};
 use super::{
     BaselineJob, BundleSettings, Capture, CaptureFrom, Context, Destination, Explain, Form, Job, Output,
-    Programs, Purpose, Settings, Target, Verify,
+    Programs, Purpose, Settings, Target, Verify, Wanted,
 };
 
 /// The result of one command line.
@@ -48,8 +48,12 @@ pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
             let settings = bundle(check, Purpose::Check, context)?;
             other(Job::Page(code("--finding", &name)?), settings.output)
         }
-        Some(Command::Explain(ExplainArgs { lib, check, form, finding: None })) => {
-            let wanted = lib.map(|lib| Patterns::new("explain", &[lib])).transpose()?;
+        Some(Command::Explain(ExplainArgs { name, check, form, finding: None })) => {
+            let wanted = |word: String| {
+                let pattern = Patterns::new("explain", std::slice::from_ref(&word))?;
+                Ok::<_, Error>(Wanted { word, pattern })
+            };
+            let wanted = name.map(wanted).transpose()?;
             let form = match form {
                 Some(FormArg::Text) => Form::Text,
                 Some(FormArg::Tree) => Form::Tree,

@@ -335,10 +335,16 @@ pub fn toolchain_crates(program: &BuiltProgram) -> Result<Option<Vec<LinkedCrate
         let name = path.file_name().and_then(|name| name.strip_prefix("lib")?.strip_suffix(".rlib"));
         let Some(name) = name else { continue };
         let package = name.rsplit_once('-').map_or(name, |(name, _)| name).to_owned();
+        if OF_OTHER_PROGRAMS.contains(&package.as_str()) {
+            continue;
+        }
         crates.push(LinkedCrate { package, static_libraries: vec![path], ..LinkedCrate::default() });
     }
     Ok(Some(crates))
 }
+
+/// Crates of the toolchain that are linked only into tests, procedural macros and profiled programs.
+const OF_OTHER_PROGRAMS: [&str; 4] = ["getopts", "proc_macro", "profiler_builtins", "test"];
 
 /// What cargo notes about the compiler of a build directory.
 ///

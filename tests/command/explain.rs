@@ -68,6 +68,102 @@ fn a_library_that_is_not_needed_lists_what_is() {
     ]);
 }
 
+/// A program and a library of its own, which refer to glibc 2.36's functions and to each other's.
+fn scene_of_symbols() -> Option<Scene> {
+    if !tools::require("cc", "gcc") {
+        return None;
+    }
+    let scene = Scene::new();
+    let random = "#include <stdlib.h>\n__attribute__((weak)) void pidfd_spawnp(void);
+        int top(void) { return pidfd_spawnp ? 1 : arc4random() & 1; }";
+    scene.library("libs/libtop.so.1", random, "");
+    let app = "#include <stdlib.h>\n#include <stddef.h>\nsize_t mbrtoc8(); int top(void);
+        int main(int n, char **v) { return n > 9 ? mbrtoc8(0, 0, 0, 0) + arc4random() : top() + atoi(v[0]); }";
+    scene.c(app, "app", "libs/libtop.so.1");
+    Some(scene)
+}
+
+const SYMBOLS: &str = "--binary app --library-path libs";
+
+#[test]
+fn a_symbol_is_explained_with_what_refers_to_it_and_what_meets_it() {
+    let Some(scene) = scene_of_symbols() else { return };
+    // The library's reference can be met; the program needs the version for another function, too.
+    scene.run(&format!("explain arc4random {SYMBOLS}")).exits(1).prints(
+        "arc4random\n\
+        \x20 asked for  app\n\
+        \x20            arc4random@GLIBC_2.36: ld.so refuses the file: `libc.so.6` does not have the version; this reference could be rebound, but not all with the version\n\
+        \x20            app -> libtop.so.1\n\
+        \x20            arc4random@GLIBC_2.36: supplied by the bundle's `liblambda-bundle-compat.so.1`\n\
+        \x20 defined    by liblambda-bundle-compat.so.1 (bundle)\n",
+    );
+    scene.run(&format!("explain top {SYMBOLS}")).exits(1).prints(
+        "top\n\
+        \x20 asked for  app\n\
+        \x20            top: bound as it was linked\n\
+        \x20 defined    by libtop.so.1 (bundle)\n",
+    );
+    scene.run(&format!("explain atoi {SYMBOLS}")).exits(1).prints(
+        "atoi\n\
+        \x20 asked for  app\n\
+        \x20            atoi@GLIBC_2.2.5: bound as it was linked\n\
+        \x20 defined    by libc.so.6 (GLIBC_2.2.5, runtime)\n",
+    );
+    scene.run(&format!("explain pidfd_* {SYMBOLS}")).exits(1).prints(
+        "pidfd_spawnp\n\
+        \x20 asked for  app -> libtop.so.1\n\
+        \x20            pidfd_spawnp: null: the reference is weak, and nothing defines it\n\
+        \x20 defined    by nothing that loads\n",
+    );
+}
+
+#[test]
+fn a_symbol_version_is_explained_with_its_symbols() {
+    let Some(scene) = scene_of_symbols() else { return };
+    let ran = scene.run(&format!("explain GLIBC_2.36 {SYMBOLS}")).exits(1);
+    for text in [
+        "GLIBC_2.36\n  asked for  app\n",
+        "             mbrtoc8@GLIBC_2.36: ld.so refuses the file: `libc.so.6` does not have the version\n",
+        "             app -> libtop.so.1\n             arc4random@GLIBC_2.36: supplied by",
+        "\n  offered    by nothing that loads\n",
+    ] {
+        assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
+    }
+    ran.says(&["error[version-too-new]: `app` needs GLIBC_2.36"]);
+    let document = scene.run(&format!("explain GLIBC_2.36 {SYMBOLS} --message-format json")).exits(1).json();
+    let explanation = &document["artifacts"][0]["symbol_explanations"][0];
+    assert_eq!(explanation["kind"], "version");
+    let reference = explanation["references"].as_array().unwrap().last().unwrap();
+    assert_eq!(reference["chain"], json!(["app", "libtop.so.1"]));
+    assert_eq!(reference["result"], "supplied");
+    assert_eq!(reference["library"], "libc.so.6");
+    let old = scene.run(&format!("explain GLIBC_2.2.5 {SYMBOLS}")).exits(1);
+    assert!(
+        old.stdout.ends_with("\n  offered    by ld-linux-x86-64.so.2 (runtime), libc.so.6 (runtime)\n"),
+        "{old}"
+    );
+}
+
+#[test]
+fn a_name_that_nothing_has_is_an_error_with_the_nearest() {
+    let Some(scene) = scene_of_symbols() else { return };
+    for (word, help) in [
+        ("arc4randon", "did you mean `explain arc4random`?"),
+        ("GLIBC_2.40", "the newest that they need is GLIBC_2.36: `explain GLIBC_2.36`"),
+        (
+            "fnord_of_none",
+            "it needs: ld-linux-x86-64.so.2, libc.so.6, liblambda-bundle-compat.so.1, libtop.so.1",
+        ),
+    ] {
+        scene.run(&format!("explain {word} {SYMBOLS}")).exits(101).says(&[
+            &format!(
+                "error: `app` and its libraries refer to no symbol, symbol version or library `{word}`\n"
+            ),
+            &format!("help: {help}"),
+        ]);
+    }
+}
+
 #[test]
 fn the_closure_is_a_tree() {
     let Some(scene) = scene() else { return };

@@ -91,6 +91,12 @@ fn the_crate_and_the_object_file_are_named() {
     assert_eq!(asker["package"], "libfoo-sys");
     assert_eq!(asker["object"], "conf.o");
     assert!(asker["library"].as_str().unwrap().ends_with("/out/libfoo.a"), "{finding:#}");
+    let explained = run(&scene, "explain GLIBC_2.36").exits(1);
+    let line = "  asked for  orders\n             mbrtoc8@GLIBC_2.36: ld.so refuses the file: `libc.so.6` does not have the version\n               `mbrtoc8` is asked for by `libfoo-sys` (libfoo.a: conf.o)\n";
+    assert!(explained.stdout.contains(line), "{explained}");
+    let document = run(&scene, "explain mbrtoc8 --message-format json").exits(1).json();
+    let reference = &document["artifacts"][0]["symbol_explanations"][0]["references"][0];
+    assert_eq!(reference["asked_by"][0]["object"], "conf.o", "{reference:#}");
     // Also from cargo's messages, and by a target's directory.
     run(&scene, "check --build --target x86_64-unknown-linux-gnu")
         .exits(1)
