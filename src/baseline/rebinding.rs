@@ -20,7 +20,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Exports, is_glibc_part};
+use super::{Baseline, Exports, exports, is_glibc_part};
+use crate::elf::ElfFacts;
 
 /// The way in which an older glibc meets a reference to a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,63 +120,99 @@ pub fn known(name: &str) -> Option<KnownSymbol> {
     }
 }
 
-/// The nodes under which an unversioned reference finds a name in the runtime's glibc, each once.
-pub fn nodes(exports: &Exports, name: &str) -> BTreeSet<&'static str> {
-    let of_glibc = exports.definitions(name, None).filter(|export| is_glibc_part(export.library));
-    of_glibc.map(|export| export.node).filter(|node| *node != "GLIBC_PRIVATE").collect()
+/// What the glibc of a runtime defines: by its files if they were captured, else by the embedded list.
+pub struct GlibcDefinitions<'a> {
+    captured: Vec<&'a ElfFacts>,
+    listed: Option<Exports>,
 }
 
-/// Whether an unversioned reference to a name takes the definition that a linker would have taken from this glibc:
-/// there is exactly one node.
-pub fn has_one(exports: &Exports, name: &str) -> bool {
-    nodes(exports, name).len() == 1
+impl<'a> GlibcDefinitions<'a> {
+    /// Of the runtime with this baseline; `None` if nothing is known.
+    pub fn of(baseline: &'a Baseline) -> Option<GlibcDefinitions<'a>> {
+        let parts = baseline.objects().iter().filter(|object| is_glibc_part(&object.soname));
+        let captured: Vec<&ElfFacts> = parts.filter_map(|object| object.facts.as_deref()).collect();
+        let listed = exports(&baseline.glibc, baseline.arch).filter(|_| captured.is_empty());
+        (!captured.is_empty() || listed.is_some()).then_some(GlibcDefinitions { captured, listed })
+    }
+
+    /// The nodes under which an unversioned reference finds a name, each once.
+    pub fn nodes(&self, name: &str) -> BTreeSet<&str> {
+        let listed = self.listed.iter().flat_map(|exports| exports.definitions(name, None));
+        let listed = listed.filter(|export| is_glibc_part(export.library)).map(|export| export.node);
+        let captured = self.captured.iter().flat_map(|facts| default_nodes(facts, name));
+        listed.chain(captured).filter(|node| *node != "GLIBC_PRIVATE").collect()
+    }
+
+    /// Whether an unversioned reference to a name takes the definition that a linker would have taken from this glibc:
+    /// there is exactly one node.
+    pub fn has_one(&self, name: &str) -> bool {
+        self.nodes(name).len() == 1
+    }
 }
+
+/// The nodes under which an unversioned reference finds a name in one library.
+fn default_nodes<'a>(facts: &'a ElfFacts, name: &str) -> impl Iterator<Item = &'a str> {
+    // Index 2 is taken even if it is hidden.
+    let is_default = |version: u16| version & HIDDEN == 0 || version & !HIDDEN == 2;
+    let defined = facts.symbols.iter().filter(move |symbol| symbol.defined && is_default(symbol.version));
+    let indices: Vec<u16> = defined
+        .filter(|symbol| facts.symbols.name_bytes(symbol) == name.as_bytes())
+        .map(|symbol| symbol.version & !HIDDEN)
+        .collect();
+    let nodes = facts.verdef.iter().filter(move |node| indices.contains(&node.index));
+    nodes.map(|node| node.node.as_str())
+}
+
+/// The bit of a DT_VERSYM value that hides a version from references without one.
+const HIDDEN: u16 = 0x8000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::{embedded, exports, runtimes};
+    use crate::baseline::{embedded, runtimes};
     use crate::elf::Arch;
 
-    /// Every glibc of Lambda's runtimes, with its release.
-    fn all() -> Vec<((u32, u32), Exports)> {
+    /// The baselines of Lambda's runtimes, with the release of their glibc.
+    fn all() -> Vec<((u32, u32), Baseline)> {
         let worlds =
             runtimes().iter().flat_map(|runtime| [Arch::X86_64, Arch::Arm64].map(|arch| (runtime, arch)));
         let baselines = worlds.filter_map(|(runtime, arch)| embedded(runtime, arch));
-        baselines
-            .map(|baseline| {
-                let (major, minor) = baseline.glibc.split_once('.').expect("two numbers");
-                let exports = exports(&baseline.glibc, baseline.arch).expect("every runtime has its lists");
-                ((major.parse().expect("a number"), minor.parse().expect("a number")), exports)
-            })
-            .collect()
+        let release = |baseline: &Baseline| {
+            let (major, minor) = baseline.glibc.split_once('.').expect("two numbers");
+            (major.parse().expect("a number"), minor.parse().expect("a number"))
+        };
+        baselines.map(|baseline| (release(&baseline), baseline)).collect()
     }
 
     #[test]
     fn every_older_name_is_in_every_glibc_of_lambda_under_one_node() {
         assert!(all().len() >= 4);
-        for (release, exports) in all() {
+        for (release, baseline) in all() {
+            let glibc = GlibcDefinitions::of(&baseline).expect("every runtime has its lists");
             for name in INTEGERS.iter().chain(SCANS) {
                 let Some(KnownSymbol { by: Rebinding::Renamed(to), .. }) = known(&format!("__isoc23_{name}"))
                 else {
                     panic!("{name} is renamed");
                 };
-                assert!(has_one(&exports, &to), "{to} {release:?}");
+                assert!(glibc.has_one(&to), "{to} {release:?}");
             }
             assert!(
                 ["memcmp", "fmod", "fmodf", "hypot", "hypotf", "exp10"]
                     .iter()
-                    .all(|name| has_one(&exports, name))
+                    .all(|name| glibc.has_one(name))
             );
-            assert_eq!(has_one(&exports, "pow"), release < (2, 29), "2.29 brought another version of it");
-            assert_eq!(has_one(&exports, "expf"), release < (2, 27));
+            assert_eq!(glibc.has_one("pow"), release < (2, 29), "2.29 brought another version of it");
+            assert_eq!(glibc.has_one("expf"), release < (2, 27));
         }
     }
 
     #[test]
     fn what_is_supplied_is_in_no_glibc_of_lambda() {
         for name in SUPPLIED {
-            assert!(all().iter().all(|(_, exports)| nodes(exports, name).is_empty()), "{name}");
+            let lacks = |(_, baseline): &(_, Baseline)| {
+                GlibcDefinitions::of(baseline).expect("every runtime has its lists").nodes(name).is_empty()
+            };
+            assert!(all().iter().all(lacks), "{name}");
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::draft::{Draft, Laid};
 use super::{Request, Shipped};
-use crate::baseline::rebinding::{self, Rebinding};
-use crate::baseline::{self, Exports, NodeAnswer, is_glibc_part};
+use crate::baseline::rebinding::{self, GlibcDefinitions, Rebinding};
+use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{self, ElfFacts, Offer, Symbol, VersionNeed};
 use crate::lambda::{LambdaWorld, Member, MemberContent};
 use crate::repair::{COMPAT, Edits, VersionNode, compat_object};
@@ -195,11 +195,11 @@ pub(super) fn rebind(facts: &ElfFacts, around: &Around) -> FileRebinding {
     if !around.may_rebind {
         return all;
     }
-    let Some(exports) = baseline::exports(&around.lambda.baseline.glibc, around.lambda.arch()) else {
+    let Some(glibc) = GlibcDefinitions::of(&around.lambda.baseline) else {
         return all;
     };
     for need in facts.verneed.iter().filter(|need| is_lacking(around.lambda, need)) {
-        let Some(rebound) = rebound_of(facts, need, around, &exports) else { continue };
+        let Some(rebound) = rebound_of(facts, need, around, &glibc) else { continue };
         all.unbind.push(VersionNode { file: need.file.clone(), node: need.node.clone() });
         for reference in &rebound {
             let rename = match &reference.to {
@@ -231,12 +231,12 @@ fn rebound_of(
     facts: &ElfFacts,
     need: &VersionNeed,
     around: &Around,
-    exports: &Exports,
+    glibc: &GlibcDefinitions,
 ) -> Option<Vec<Rebound>> {
     let mut rebound = Vec::new();
     for symbol in facts.symbols.iter().filter(|symbol| is_under(symbol, need)) {
         let name = facts.symbols.name_bytes(symbol);
-        let (to, differs) = if symbol.defined { None } else { met_by(symbol, name, around, exports) }?;
+        let (to, differs) = if symbol.defined { None } else { met_by(symbol, name, around, glibc) }?;
         let symbol = facts.symbols.name(symbol).into_owned();
         rebound.push(Rebound { symbol, from: need.node.clone(), to, differs });
     }
@@ -247,14 +247,14 @@ fn met_by(
     symbol: &Symbol,
     name: &[u8],
     around: &Around,
-    exports: &Exports,
+    glibc: &GlibcDefinitions,
 ) -> Option<(BoundTo, Option<&'static str>)> {
     let text = std::str::from_utf8(name).ok()?;
     // The reference was linked to the bundle's library and still is: its definition meets references of both kinds.
     if around.plain.contains(name) {
         return Some((BoundTo::Bundle, None));
     }
-    let is_new = rebinding::nodes(exports, text).is_empty();
+    let is_new = glibc.nodes(text).is_empty();
     let known = rebinding::known(text);
     // `strlcpy` and its kin do the same in every library; libbsd defines them under versions of its own.
     let is_supplied = known.as_ref().is_some_and(|known| known.by == Rebinding::Supplied);
@@ -272,18 +272,18 @@ fn met_by(
         Rebinding::Supplied if is_new => return Some((BoundTo::Supplied, known.differs)),
         Rebinding::Supplied => return None,
     };
-    rebinding::has_one(exports, &to).then_some((BoundTo::Runtime(to), known.differs))
+    glibc.has_one(&to).then_some((BoundTo::Runtime(to), known.differs))
 }
 
 /// The symbols among `names`, references of a file to nodes that the runtime's glibc lacks, that keep the file from
 /// being rebound.
 pub fn not_rebindable(facts: &ElfFacts, lambda: &LambdaWorld, names: &[String]) -> Vec<String> {
-    let Some(exports) = baseline::exports(&lambda.baseline.glibc, lambda.arch()) else {
+    let Some(glibc) = GlibcDefinitions::of(&lambda.baseline) else {
         return names.to_vec();
     };
     let around = Around::empty(lambda, true);
     let is_met = |symbol: &Symbol, name: &str| {
-        !symbol.defined && met_by(symbol, name.as_bytes(), &around, &exports).is_some()
+        !symbol.defined && met_by(symbol, name.as_bytes(), &around, &glibc).is_some()
     };
     let mut symbols: BTreeMap<String, &Symbol> = BTreeMap::new();
     for symbol in facts.symbols.iter() {
