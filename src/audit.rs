@@ -67,10 +67,10 @@ pub enum Owner<'a> {
     Cargo {
         /// The target triple; `None` for the host's.
         target: Option<&'a str>,
-        /// The profile; `None` if it is not known.
-        profile: Option<&'a str>,
-        /// The package.
-        package: &'a str,
+        /// The options that select the program in another run.
+        words: &'a str,
+        /// Whether `cargo-zigbuild` is installed.
+        has_zigbuild: bool,
     },
     /// A binary from elsewhere.
     Binary,

@@ -224,6 +224,7 @@ pub struct CheckArgs {
 /// The options that select programs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
+#[command(group(clap::ArgGroup::new("builds").args(["build", "build_with"]).multiple(true)))]
 pub struct SelectionArgs {
     /// Package to take programs from (repeatable).
     #[arg(short, long = "package", value_name = "SPEC")]
@@ -273,14 +274,17 @@ pub struct SelectionArgs {
     /// Run `cargo build` first, and bundle the programs that it builds.
     #[arg(long, conflicts_with = "binaries")]
     pub build: bool,
+    /// Tool for `--build`, which this implies.
+    #[arg(long, value_name = "TOOL", conflicts_with = "binaries")]
+    pub build_with: Option<BuildWithArg>,
     /// Features for `--build`.
-    #[arg(short = 'F', long, value_name = "FEATURES", requires = "build")]
+    #[arg(short = 'F', long, value_name = "FEATURES", requires = "builds")]
     pub features: Vec<String>,
     /// Build with all features, for `--build`.
-    #[arg(long, requires = "build")]
+    #[arg(long, requires = "builds")]
     pub all_features: bool,
     /// Build without default features, for `--build`.
-    #[arg(long, requires = "build")]
+    #[arg(long, requires = "builds")]
     pub no_default_features: bool,
     /// Program from any toolchain, by its path; no cargo project is needed (repeatable).
     #[arg(
@@ -497,6 +501,15 @@ pub enum SymlinksArg {
     Follow,
     /// Include the links themselves; their targets must come with the same include.
     Keep,
+}
+
+/// `--build-with`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BuildWithArg {
+    /// `cargo build`, the default.
+    Cargo,
+    /// `cargo zigbuild`, which links against the runtime's glibc instead of this machine's.
+    Zigbuild,
 }
 
 /// `--repair`.

@@ -65,6 +65,10 @@ pub struct Selection {
     pub frozen: bool,
     /// `--build`: run `cargo build` first and take the programs from its messages.
     pub build: bool,
+    /// `--build-with zigbuild`: `--build` with `cargo zigbuild`.
+    pub zigbuild: bool,
+    /// The runtime that zigbuild links for.
+    pub floor: Option<Floor>,
     /// `--features`, with `--build`.
     pub features: Vec<String>,
     /// `--all-features`, with `--build`.
@@ -74,6 +78,15 @@ pub struct Selection {
     /// cargo's verbosity with `--build`: 0 warnings and errors only, 1 and 2 its usual output, 3 and more also its
     /// commands.
     pub verbosity: u8,
+}
+
+/// The runtime that a program is linked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Floor {
+    /// The version of its glibc.
+    pub glibc: String,
+    /// The architecture, as glibc names it, of a build without a target.
+    pub arch: String,
 }
 
 /// The tool that put the program where it was found.
@@ -117,6 +130,10 @@ pub struct BuiltProgram {
     pub workspace_root: Utf8PathBuf,
     /// The directory of the package's `Cargo.toml`.
     pub manifest_dir: Utf8PathBuf,
+    /// The options that select the program in another run, quoted for a shell.
+    pub words: String,
+    /// Whether `cargo-zigbuild` is installed.
+    pub has_zigbuild: bool,
     /// The packages that the package's manifest names as dependencies.
     pub direct_dependencies: BTreeSet<String>,
 }

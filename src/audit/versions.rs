@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
-use crate::baseline::is_glibc_part;
+use crate::baseline::{DEFAULT_RUNTIME, is_glibc_part, names};
 use crate::elf::{VersionDefinition, version};
 use crate::lambda::Walked;
 use crate::loader::{Closure, Outcome, VersionAnswer, VersionCheck};
@@ -361,32 +361,28 @@ fn bundling_helps(subject: &Subject, file: &str, versions: &[String]) -> bool {
     is_glibc_part(file) && versions.iter().all(offers)
 }
 
-/// Returns the commands that build the program for an older glibc, or for musl if musl has all it needs.
+/// Returns the commands that build and bundle the program for an older glibc, or for musl if musl has all it needs.
 fn rebuild(subject: &Subject) -> String {
-    let Owner::Cargo { target, profile, package } = subject.owner else {
+    let Owner::Cargo { target, words, has_zigbuild } = subject.owner else {
         unreachable!("only cargo's programs are built by cargo");
     };
     let glibc = &subject.lambda.baseline.glibc;
-    let arch = subject.lambda.arch().gnu_name();
-    let gnu = match target {
-        Some(target) if target.contains("gnu") => target.to_owned(),
-        _ => format!("{arch}-unknown-linux-gnu"),
-    };
-    let profile = match profile {
-        None | Some("release") => "--release".to_owned(),
-        Some("dev" | "debug") => String::new(),
-        Some(profile) => format!("--profile {profile}"),
-    };
-    let command = |cargo: &str, target: &str| {
-        let words = ["cargo", cargo, &profile, "--target", target, "-p", package, "--bin", subject.name];
-        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-    };
-    let zig = command("zigbuild", &format!("{gnu}.{glibc}"));
+    let target = target.filter(|target| target.contains("gnu"));
+    let target = target.map_or(String::new(), |target| format!("--target {target} "));
+    let runtime = &subject.lambda.baseline.runtime;
+    let is_known = runtime != DEFAULT_RUNTIME && names().contains(&runtime.as_str());
+    let runtime = if is_known { format!("--runtime {runtime} ") } else { String::new() };
+    let install = if has_zigbuild { "" } else { ", after `pip install cargo-zigbuild`" };
     // Any other library would have to be built for musl, too.
     let is_alone = |name: &String| is_glibc_part(name) || name == "libgcc_s.so.1";
     let musl = match subject.program.needed.iter().all(is_alone) {
-        true => format!("; or for musl: `{}`", command("build", &format!("{arch}-unknown-linux-musl"))),
+        true => format!(
+            "; or for musl: `cargo lambda-bundle --build --target {}-unknown-linux-musl {runtime}{words}`",
+            subject.lambda.arch().gnu_name()
+        ),
         false => String::new(),
     };
-    format!("build against glibc {glibc} or older: `{zig}`{musl}")
+    format!(
+        "build against glibc {glibc} or older: `cargo lambda-bundle --build-with zigbuild {target}{runtime}{words}`{install}{musl}"
+    )
 }

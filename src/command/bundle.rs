@@ -46,7 +46,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         say_whose(package, ui);
     }
     let files = StoredFiles::default();
-    let mut selected = select(packages, context)?;
+    let mut selected = select(packages, &baselines, context)?;
     let is_one = selected.len() == 1;
     selected = together(selected, &files)?;
     let read = || selected.iter().filter_map(|one| one.input.as_ref().ok());
@@ -84,12 +84,12 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
 /// # Errors
 ///
 /// If the programs cannot be found; the errors of one are its own.
-fn select<'a>(packages: &'a Packages, context: &Context) -> Result<Vec<Selected<'a>>> {
+fn select<'a>(packages: &'a Packages, baselines: &Baselines, context: &Context) -> Result<Vec<Selected<'a>>> {
     let select = |program: Program| {
         let (name, settings) = (program.name.clone(), settings_of(packages, &program));
         Selected { name, settings, input: load(program, &settings.bundle, context) }
     };
-    Ok(programs(packages)?.into_iter().map(select).collect())
+    Ok(programs(packages, baselines)?.into_iter().map(select).collect())
 }
 
 /// Reads the attached layers. Packages may have layers of their own.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::documents::DocumentPaths;
+use super::runtime::Baselines;
 use crate::archive::{Content, Mode};
 use crate::audit::Owner;
 use crate::disk;
@@ -18,7 +19,7 @@ use crate::settings::{
     Settings,
 };
 use crate::ui::Ui;
-use crate::workspace;
+use crate::workspace::{self, Selection};
 
 /// A program to bundle, from cargo or from `--binary`.
 #[derive(Clone)]
@@ -34,8 +35,8 @@ impl Program {
         match &self.cargo {
             Some(artifact) => Owner::Cargo {
                 target: artifact.target.as_deref(),
-                profile: artifact.profile.as_deref(),
-                package: &artifact.package,
+                words: &artifact.words,
+                has_zigbuild: artifact.has_zigbuild,
             },
             None => Owner::Binary,
         }
@@ -75,10 +76,14 @@ impl ProgramInput {
     }
 }
 
-pub(super) fn programs(packages: &Packages) -> Result<Vec<Program>> {
+pub(super) fn programs(packages: &Packages, baselines: &Baselines) -> Result<Vec<Program>> {
     match (&packages.shared().bundle.programs, &packages.project) {
         (Programs::Cargo(selection), Some(project)) => {
-            let artifacts = project.locate(selection)?;
+            let floor = baselines.floor(&packages.shared().target);
+            let artifacts = match selection.zigbuild {
+                true => project.locate(&Selection { floor, ..(**selection).clone() })?,
+                false => project.locate(selection)?,
+            };
             Ok(artifacts
                 .into_iter()
                 .map(|artifact| Program {

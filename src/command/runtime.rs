@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::settings::Target;
 use crate::ui::Ui;
+use crate::workspace::Floor;
 
 /// The embedded baselines in use; `None` if a runtime does not offer the architecture.
 type Embedded = BTreeMap<(String, Arch), Option<Arc<Baseline>>>;
@@ -85,6 +86,20 @@ impl Baselines {
             binds_now: target.binds_now,
             preload: target.preload.clone(),
         })
+    }
+
+    /// Returns the glibc and the architecture that a program is linked for; `None` if the glibc is not known.
+    pub fn floor(&self, target: &Target) -> Option<Floor> {
+        let host = if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::X86_64 };
+        let arch = target.arch.unwrap_or(host);
+        // A runtime without that architecture becomes a finding later.
+        let baseline =
+            [arch, Arch::X86_64, Arch::Arm64].into_iter().find_map(|arch| match self.file(target) {
+                Some(file) => file.baseline(arch),
+                None => self.embedded(&target.configured, arch),
+            })?;
+        let glibc = baseline.glibc.clone();
+        (!glibc.is_empty()).then(|| Floor { glibc, arch: arch.gnu_name().to_owned() })
     }
 
     fn file(&self, target: &Target) -> Option<&BaselineFile> {

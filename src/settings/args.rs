@@ -7,9 +7,9 @@ use camino::Utf8PathBuf;
 use crate::archive::{Compression, Timestamp};
 use crate::baseline::{self, DEFAULT_RUNTIME};
 use crate::cli::{
-    ArchArg, BaselineCommand, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs, ExplainArgs,
-    FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, SymlinksArg,
-    VerifyArgs,
+    ArchArg, BaselineCommand, BuildWithArg, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs,
+    ExplainArgs, FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs,
+    SymlinksArg, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -169,7 +169,9 @@ pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection 
         locked: args.locked,
         offline: args.offline,
         frozen: args.frozen,
-        build: args.build,
+        build: args.build || args.build_with.is_some(),
+        zigbuild: args.build_with == Some(BuildWithArg::Zigbuild),
+        floor: None,
         features: args.features,
         all_features: args.all_features,
         no_default_features: args.no_default_features,

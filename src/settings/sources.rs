@@ -361,10 +361,10 @@ fn give_way(chosen: &mut [(usize, Setting)]) {
             let excluded = chosen
                 .iter()
                 .any(|other| is_set(other) && other.0 < *rank && excludes(&other.1.row, &setting.row));
-            let mut switches = ONLY_WITH.iter().filter(|(name, _)| *name == setting.row.name);
+            let switches = ONLY_WITH.iter().find(|(name, _)| *name == setting.row.name);
             let unneeded = *rank > 0
-                && switches.any(|(_, switch)| {
-                    !chosen.iter().any(|other| is_set(other) && other.1.row.name == *switch)
+                && switches.is_some_and(|(_, switches)| {
+                    !chosen.iter().any(|other| is_set(other) && switches.contains(&other.1.row.name.as_str()))
                 });
             excluded || unneeded
         })

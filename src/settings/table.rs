@@ -33,6 +33,7 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("binary", SettingScope::Flag),
     ("bins", SettingScope::Flag),
     ("build", SettingScope::Run),
+    ("build-with", SettingScope::Run),
     ("color", SettingScope::Run),
     ("example", SettingScope::Flag),
     ("exclude", SettingScope::Flag),
@@ -62,9 +63,13 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("write-anyway", SettingScope::Flag),
 ];
 
-/// Settings that are dropped if a switch is off. As a flag, the first is wrong usage without the second.
-pub(super) const ONLY_WITH: &[(&str, &str)] =
-    &[("all-features", "build"), ("features", "build"), ("no-default-features", "build")];
+/// Settings that are dropped if none of these others is set. As a flag, the first three are wrong usage without them.
+pub(super) const ONLY_WITH: &[(&str, &[&str])] = &[
+    ("all-features", &["build", "build-with"]),
+    ("features", &["build", "build-with"]),
+    ("no-default-features", &["build", "build-with"]),
+    ("build-with", &["build"]),
+];
 
 /// The values that a setting takes.
 #[derive(Debug, Clone, PartialEq, Eq)]

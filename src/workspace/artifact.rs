@@ -5,7 +5,8 @@ use camino::Utf8PathBuf;
 use super::project::Project;
 use super::records::{self};
 use super::select::SelectedProgram;
-use super::{BuiltProgram, LibraryDir, Origin, files};
+use super::words::same_program;
+use super::{BuiltProgram, LibraryDir, Origin, Selection, files};
 use crate::error::{Error, Result};
 
 /// A program at its path.
@@ -19,7 +20,12 @@ pub(super) struct Found {
 }
 
 /// Completes the description of a program that was found.
-pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found) -> Result<BuiltProgram> {
+pub(super) fn finish(
+    project: &Project,
+    selection: &Selection,
+    program: &SelectedProgram,
+    found: Found,
+) -> Result<BuiltProgram> {
     let Some(modified) = files::modified(&found.path)? else {
         return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
             .because("another process removed it just now"));
@@ -45,6 +51,8 @@ pub(super) fn finish(project: &Project, program: &SelectedProgram, found: Found)
         target_directory: project.target_directory().to_owned(),
         workspace_root: project.metadata.workspace_root.clone(),
         manifest_dir: program.manifest_dir.clone(),
+        words: same_program(selection, program),
+        has_zigbuild: project.environment.find("cargo-zigbuild").is_ok(),
         direct_dependencies: project
             .metadata
             .packages

@@ -23,15 +23,25 @@ pub(super) fn build(
     targets: &[BuildTarget],
     programs: &[SelectedProgram],
 ) -> Result<Vec<BuiltProgram>> {
-    if let Some(target) = targets.iter().find(|target| target.has_libc_version) {
+    let zig_targets = zig_targets(selection, targets);
+    let targets = zig_targets.as_deref().unwrap_or(targets);
+    if let Some(target) = targets.iter().find(|target| target.has_libc_version && zig_targets.is_none()) {
         return Err(Error::new(format!("cargo cannot build for `{}`: it has a libc version", target.asked))
-            .help(format!(
-                "build with `cargo zigbuild` and leave `--build` out, or say `--target {}`",
-                target.name
-            )));
+            .help(format!("add `--build-with zigbuild`, or say `--target {}`", target.name)));
     }
-    let words = words(selection);
-    let messages = run(project, &words, selection.verbosity)?;
+    let words = match &zig_targets {
+        Some(targets) => {
+            let targets = targets.iter().map(|target| target.asked.clone()).collect();
+            words(&Selection { targets, ..selection.clone() })
+        }
+        None => words(selection),
+    };
+    let messages = run(project, &words, selection.verbosity).map_err(|error| match selection.zigbuild {
+        true if project.environment.find("cargo-zigbuild").is_err() => {
+            error.help("install it, with zig: `pip install cargo-zigbuild`")
+        }
+        _ => error,
+    })?;
 
     let mut runs = Vec::new();
     let mut executables: Vec<(&SelectedProgram, Utf8PathBuf)> = Vec::new();
@@ -80,6 +90,27 @@ pub(super) fn build(
         });
     }
     Ok(artifacts)
+}
+
+/// Returns the targets for `cargo zigbuild`: those for glibc get the version of the runtime's. `None` for `cargo build`.
+fn zig_targets(selection: &Selection, targets: &[BuildTarget]) -> Option<Vec<BuildTarget>> {
+    if !selection.zigbuild {
+        return None;
+    }
+    let mut targets = targets.to_vec();
+    // Without a known glibc zig links for its own default.
+    let Some(floor) = &selection.floor else { return Some(targets) };
+    if targets.is_empty() {
+        let name = format!("{}-unknown-linux-gnu", floor.arch);
+        targets.push(BuildTarget { asked: name.clone(), name, has_libc_version: false });
+    }
+    for target in targets.iter_mut().filter(|target| !target.has_libc_version) {
+        if target.name.ends_with("-linux-gnu") && !target.asked.ends_with(".json") {
+            target.asked = format!("{}.{}", target.name, floor.glibc);
+            target.has_libc_version = true;
+        }
+    }
+    Some(targets)
 }
 
 fn run(project: &Project, words: &[String], verbosity: u8) -> Result<Vec<Message>> {
@@ -150,5 +181,5 @@ fn artifact(
         origin: Origin::Built,
         target,
     };
-    finish(project, program, found)
+    finish(project, selection, program, found)
 }

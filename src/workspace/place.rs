@@ -8,7 +8,7 @@ use super::artifact::{Found, finish};
 use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::words::command_to_suggest;
+use super::words::{command_to_suggest, same_program};
 use super::{BuiltProgram, Origin, Selection, files};
 use crate::error::{Error, Result};
 
@@ -135,11 +135,16 @@ fn in_cargos_place(
     if candidates.len() > 1 {
         let paths: Vec<String> =
             candidates.iter().map(|it| format!("\n  {}", project.shown(&it.path))).collect();
-        // The host's build has no triple to name; the first that has one shows the flag.
-        let named = candidates.iter().find_map(|it| it.target.as_deref()).unwrap_or("TRIPLE");
+        // The host's build has no triple to name. The newest that has one is probably what the last command built.
+        let mut newest = None;
+        for candidate in candidates.iter().filter(|candidate| candidate.target.is_some()) {
+            newest = newest.max(Some((files::modified(&candidate.path)?, &candidate.target)));
+        }
+        let named = newest.and_then(|(_, target)| target.as_deref()).unwrap_or("TRIPLE");
+        let words = same_program(selection, program);
         return Err(Error::new(format!("`{}` is built for several targets{}", program.name, paths.concat()))
             .help(format!(
-                "choose one with `--target`, for example `--target {named}`, or build the right one with `--build`"
+                "choose one: `cargo lambda-bundle --target {named} {words}`, or build the right one with `--build`"
             )));
     }
     Ok(candidates)
@@ -251,7 +256,7 @@ fn artifact(
         origin: candidate.origin,
         target: candidate.target,
     };
-    finish(project, program, found)
+    finish(project, selection, program, found)
 }
 
 fn dep_info_in(profile_dir: &Utf8Path, program: &SelectedProgram) -> Utf8PathBuf {

@@ -6,9 +6,9 @@ use super::Selection;
 use super::project::{BuildTarget, profile};
 use super::select::SelectedProgram;
 
-/// Returns the arguments of `cargo build` for the selection.
+/// Returns the arguments of `cargo build`, or `cargo zigbuild`, for the selection.
 pub(super) fn words(selection: &Selection) -> Vec<String> {
-    let mut words = vec!["build".to_owned()];
+    let mut words = vec![if selection.zigbuild { "zigbuild" } else { "build" }.to_owned()];
     words.extend(profile_words(selection));
     let mut valued = |flag: &str, values: &[String]| {
         for value in values {
@@ -53,6 +53,18 @@ pub(super) fn common_words(selection: &Selection) -> Vec<String> {
     ];
     words.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
     words
+}
+
+/// Returns this tool's options that select one program again, without its target, quoted for a shell.
+pub(super) fn same_program(selection: &Selection, program: &SelectedProgram) -> String {
+    let mut words = Vec::new();
+    if profile(selection) != "release" {
+        words.extend(profile_words(selection));
+    }
+    let flag = if program.is_example { "--example" } else { "--bin" };
+    words.extend(["-p", &program.package, flag, &program.name].map(str::to_owned));
+    words.extend(common_words(selection));
+    quoted(&words)
 }
 
 /// Returns the command that builds these programs for these targets.

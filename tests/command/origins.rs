@@ -200,6 +200,26 @@ fn bitcode_and_damaged_files_are_not_read() {
         .says(&["cannot be read (it is no static library, or damaged), nor can 1 more\n"]);
 }
 
+#[test]
+fn the_help_tells_how_to_install_what_it_needs() {
+    if !has_tools() {
+        return;
+    }
+    let scene = project();
+    cargo(&scene, "build --release");
+    // Without cargo-zigbuild, wherever this machine has it.
+    let path = std::env::var_os("PATH").unwrap();
+    let without = std::env::split_paths(&path).filter(|dir| !dir.join("cargo-zigbuild").exists());
+    let scene = scene.var("PATH", std::env::join_paths(without).unwrap().to_str().unwrap());
+    run(&scene, "check").exits(1).says(&[
+        "help: build against glibc 2.34 or older: `cargo lambda-bundle --build-with zigbuild -p orders --bin orders`, after `pip install cargo-zigbuild`; or for musl: `cargo lambda-bundle --build --target x86_64-unknown-linux-musl -p orders --bin orders`; or ship this machine's glibc with it: `--libc bundle`\n",
+    ]);
+    run(&scene, "check --build-with zigbuild").exits(101).says(&[
+        "error: `cargo zigbuild --release --target x86_64-unknown-linux-gnu.2.34` failed\n",
+        "help: install it, with zig: `pip install cargo-zigbuild`\n",
+    ]);
+}
+
 /// `libfoo-sys` links the system's `libfoo.so.1`, which is too new, unless its feature is on.
 fn linking_project() -> Scene {
     let scene = project();

@@ -99,6 +99,11 @@ fn a_setting_gives_way_to_a_higher_one_that_excludes_it() {
     assert_eq!(setting(&scene, "--release", "profile"), answer(Value::Null, "default", Value::Null));
     assert_eq!(setting(&scene, "", "features").0, json!([]));
     assert_eq!(setting(&scene, "--build", "features").0, json!(["x"]));
+    assert_eq!(setting(&scene, "--build-with cargo", "features").0, json!(["x"]));
+    // The tool of a manifest waits for a build; as a flag, it asks for one.
+    let scene = workspace("build-with = \"zigbuild\"", "", "");
+    assert_eq!(setting(&scene, "", "build-with").0, Value::Null);
+    assert_eq!(setting(&scene, "--build", "build-with").0, "zigbuild");
     // Of one source both cannot be had.
     let scene = workspace("verbose = 1\nquiet = true", "", "");
     scene.refuses(101, "check -p a", &["cannot be used with"]).prints("");

@@ -356,7 +356,7 @@ fn the_only_target_on_disk_is_meant_and_several_are_a_question() {
             "  target/release/orders",
             "  target/aarch64-unknown-linux-gnu/release/orders",
             "  target/x86_64-unknown-linux-gnu/release/orders",
-            "help: choose one with `--target`, for example `--target aarch64-unknown-linux-gnu`, \
+            "help: choose one: `cargo lambda-bundle --target aarch64-unknown-linux-gnu -p orders --bin orders`, \
              or build the right one with `--build`",
         ],
     );
@@ -775,7 +775,7 @@ fn a_build_that_cannot_be_done_says_so() {
         Selection { build: true, ..targets(&["x86_64-unknown-linux-gnu.2.34"]) },
         &[
             "cargo cannot build for `x86_64-unknown-linux-gnu.2.34`: it has a libc version",
-            "help: build with `cargo zigbuild` and leave `--build` out, or say `--target x86_64-unknown-linux-gnu`",
+            "help: add `--build-with zigbuild`, or say `--target x86_64-unknown-linux-gnu`",
         ],
     );
     fixture.file("src/main.rs", "fn main() { nonsense }");

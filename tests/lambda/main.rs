@@ -19,3 +19,4 @@ mod seeds;
 mod starts;
 mod tails;
 mod together;
+mod zigbuild;

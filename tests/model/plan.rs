@@ -187,7 +187,7 @@ impl Case {
             name: "app",
             program: &facts,
             lambda: &lambda,
-            owner: Owner::Cargo { target: None, profile: None, package: "app" },
+            owner: Owner::Cargo { target: None, words: "-p app --bin app", has_zigbuild: true },
             members: &plan.members,
             attached: &Default::default(),
             build: &plan.build,
