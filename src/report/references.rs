@@ -8,7 +8,7 @@ use crate::audit::{Origin, Subject, label};
 use crate::baseline::{self, NodeAnswer, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Offer, Symbol, VersionNeed};
 use crate::lambda::Walked;
-use crate::loader::{UnmetReference, VersionAnswer, VersionCheck};
+use crate::loader::{Undefined, UnmetReference, VersionAnswer, VersionCheck};
 use crate::plan::{BoundTo, BundlePlan, Rebound, not_rebindable};
 use crate::repair::COMPAT;
 use crate::world::Object;
@@ -239,71 +239,67 @@ fn report(subject: &Subject, walked: &Walked, file: &File, reference: &Reference
 }
 
 fn fate(subject: &Subject, walked: &Walked, file: &File, reference: &Reference) -> Fate {
-    let runtime = subject.lambda.label();
     let symbol = reference.symbol.as_ref();
     let is_rebound =
         |rebound: &&Rebound| Some(&rebound.symbol) == symbol && Some(&rebound.from) == reference.node();
     if let Some(rebound) = file.rebound.iter().find(is_rebound) {
-        return rebound_fate(rebound, &runtime);
+        return rebound_fate(rebound, &subject.lambda.label());
     }
     let is_of = |check: &&VersionCheck| check.by == file.index && Some(&check.need) == reference.need;
     if let Some(check) = walked.checks.iter().find(is_of) {
-        let library = &check.need.file;
-        return match &check.answer {
-            VersionAnswer::Later(image) => Fate::new(
-                ReferenceResult::Recent,
-                symbol,
-                format!("bound to `{library}`, which has the version only since image {image} of {runtime}"),
-            ),
-            VersionAnswer::NotThere | VersionAnswer::NoSuchFile if !check.need.weak => {
-                let mut words = format!("ld.so refuses the file: `{library}` does not have the version");
-                if could_be_rebound(subject, file, reference) {
-                    words.push_str("; this reference could be rebound, but not all with the version");
-                }
-                Fate::new(ReferenceResult::Refused, None, words)
-            }
-            VersionAnswer::Fits
-            | VersionAnswer::NotThere
-            | VersionAnswer::NoSuchFile
-            | VersionAnswer::NoVersions => Fate::new(
-                ReferenceResult::Bound,
-                symbol,
-                format!("bound without a version: `{library}` does not have it"),
-            ),
-            VersionAnswer::Uncertain | VersionAnswer::Unknown => Fate::new(
-                ReferenceResult::Unknown,
-                None,
-                format!("it is not known whether `{library}` has the version"),
-            ),
-        };
+        return unfit_fate(subject, file, reference, check);
     }
-    match walked
-        .undefined
-        .iter()
-        .find(|it| it.by == file.index && Some(&it.symbol) == symbol)
-        .map(|it| &it.why)
-    {
-        Some(UnmetReference::Unknown(_)) => {
-            return Fate::new(
+    let is_undefined = |it: &&Undefined| it.by == file.index && Some(&it.symbol) == symbol;
+    if let Some(undefined) = walked.undefined.iter().find(is_undefined) {
+        return match &undefined.why {
+            UnmetReference::Unknown(_) => Fate::new(
                 ReferenceResult::Unknown,
                 None,
                 "it is not known whether a library of the runtime defines it",
-            );
-        }
-        Some(_) => {
-            return Fate::new(
+            ),
+            _ => Fate::new(
                 ReferenceResult::Undefined,
                 None,
                 "no library that loads defines it as it is needed",
-            );
-        }
-        None => {}
+            ),
+        };
     }
     let is_defined = || symbol.is_some_and(|symbol| !defining(subject, walked, symbol).is_empty());
     if reference.is_weak && reference.need.is_none() && !is_defined() {
         return Fate::new(ReferenceResult::Null, None, "null: the reference is weak, and nothing defines it");
     }
     Fate::new(ReferenceResult::Bound, symbol, "bound as it was linked")
+}
+
+/// What becomes of a reference whose version is not in the floor of the library that loads.
+fn unfit_fate(subject: &Subject, file: &File, reference: &Reference, check: &VersionCheck) -> Fate {
+    let (symbol, library) = (reference.symbol.as_ref(), &check.need.file);
+    match &check.answer {
+        VersionAnswer::Later(image) => {
+            let runtime = subject.lambda.label();
+            let words =
+                format!("bound to `{library}`, which has the version only since image {image} of {runtime}");
+            Fate::new(ReferenceResult::Recent, symbol, words)
+        }
+        VersionAnswer::NotThere | VersionAnswer::NoSuchFile if !check.need.weak => {
+            let mut words = format!("ld.so refuses the file: `{library}` does not have the version");
+            if could_be_rebound(subject, file, reference) {
+                words.push_str("; this reference could be rebound, but not all with the version");
+            }
+            Fate::new(ReferenceResult::Refused, None, words)
+        }
+        VersionAnswer::Fits
+        | VersionAnswer::NotThere
+        | VersionAnswer::NoSuchFile
+        | VersionAnswer::NoVersions => {
+            let words = format!("bound without a version: `{library}` does not have it");
+            Fate::new(ReferenceResult::Bound, symbol, words)
+        }
+        VersionAnswer::Uncertain | VersionAnswer::Unknown => {
+            let words = format!("it is not known whether `{library}` has the version");
+            Fate::new(ReferenceResult::Unknown, None, words)
+        }
+    }
 }
 
 /// Whether a refused reference to glibc is kept from being rebound only by others with the same version.

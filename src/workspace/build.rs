@@ -4,7 +4,7 @@ use std::io::BufReader;
 use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use cargo_metadata::{Message, TargetKind};
+use cargo_metadata::{BuildScript, Message, TargetKind};
 
 use super::artifact::{Found, finish};
 use super::project::{BuildTarget, Project, profile, profile_dir};
@@ -36,31 +36,7 @@ pub(super) fn build(
         }
         None => words(selection),
     };
-    let messages = run(project, &words, selection.verbosity).map_err(|error| match selection.zigbuild {
-        true if project.environment.find("cargo-zigbuild").is_err() => {
-            error.help("install it, with zig: `pip install cargo-zigbuild`")
-        }
-        _ => error,
-    })?;
-
-    let mut runs = Vec::new();
-    let mut executables: Vec<(&SelectedProgram, Utf8PathBuf)> = Vec::new();
-    for message in messages {
-        match message {
-            Message::BuildScriptExecuted(script) => runs.push(script),
-            Message::CompilerArtifact(artifact) => {
-                let Some(executable) = artifact.executable else { continue };
-                let is_example = artifact.target.kind.contains(&TargetKind::Example);
-                let program = programs.iter().find(|program| {
-                    (&program.package_id, &program.name, program.is_example)
-                        == (&artifact.package_id, &artifact.target.name, is_example)
-                });
-                executables.extend(program.map(|program| (program, executable)));
-            }
-            _ => {}
-        }
-    }
-
+    let Outcome { scripts, executables } = outcome(run(project, selection, &words)?, programs);
     let mut artifacts = Vec::new();
     let mut absent = Vec::new();
     for program in programs {
@@ -74,7 +50,7 @@ pub(super) fn build(
             absent.push(program);
         }
         for (target, path) in built {
-            let executable = Executable { path, target, scripts: &runs };
+            let executable = Executable { path, target, scripts: &scripts };
             artifacts.push(artifact(project, selection, program, executable)?);
         }
     }
@@ -90,6 +66,32 @@ pub(super) fn build(
         });
     }
     Ok(artifacts)
+}
+
+/// What cargo reported of a build.
+struct Outcome<'a> {
+    scripts: Vec<BuildScript>,
+    executables: Vec<(&'a SelectedProgram, Utf8PathBuf)>,
+}
+
+fn outcome(messages: Vec<Message>, programs: &[SelectedProgram]) -> Outcome<'_> {
+    let mut outcome = Outcome { scripts: Vec::new(), executables: Vec::new() };
+    for message in messages {
+        match message {
+            Message::BuildScriptExecuted(script) => outcome.scripts.push(script),
+            Message::CompilerArtifact(artifact) => {
+                let Some(executable) = artifact.executable else { continue };
+                let is_example = artifact.target.kind.contains(&TargetKind::Example);
+                let program = programs.iter().find(|program| {
+                    (&program.package_id, &program.name, program.is_example)
+                        == (&artifact.package_id, &artifact.target.name, is_example)
+                });
+                outcome.executables.extend(program.map(|program| (program, executable)));
+            }
+            _ => {}
+        }
+    }
+    outcome
 }
 
 /// Returns the targets for `cargo zigbuild`: those for glibc get the version of the runtime's. `None` for `cargo build`.
@@ -113,11 +115,17 @@ fn zig_targets(selection: &Selection, targets: &[BuildTarget]) -> Option<Vec<Bui
     Some(targets)
 }
 
-fn run(project: &Project, words: &[String], verbosity: u8) -> Result<Vec<Message>> {
-    let failed = || Error::new(format!("`cargo {}` failed", quoted(words)));
+fn run(project: &Project, selection: &Selection, words: &[String]) -> Result<Vec<Message>> {
+    let failed = || {
+        let error = Error::new(format!("`cargo {}` failed", quoted(words)));
+        match selection.zigbuild && project.environment.find("cargo-zigbuild").is_err() {
+            true => error.help("install it, with zig: `pip install cargo-zigbuild`"),
+            false => error,
+        }
+    };
     let mut command = project.command();
     command.args(words).arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
-    match verbosity {
+    match selection.verbosity {
         0 => {
             command.arg("--quiet");
         }
@@ -151,7 +159,7 @@ struct Executable<'a> {
     path: &'a Utf8Path,
     target: Option<String>,
     /// The build scripts of the run.
-    scripts: &'a [cargo_metadata::BuildScript],
+    scripts: &'a [BuildScript],
 }
 
 fn artifact(
