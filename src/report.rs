@@ -19,7 +19,7 @@ mod size;
 use serde::Serialize;
 
 use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
-use crate::audit::{Asker, Finding, LinkedPackage, Severity};
+use crate::audit::{Asker, Finding, LinkedPackage, Origin, Severity};
 use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::layout::BundleKind;
@@ -351,7 +351,7 @@ pub struct FindingReport {
     pub asked_by: Vec<AskerReport>,
     /// The packages of the build that link the library.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub linked_by: Vec<PackageReport>,
+    pub linked_by: Vec<LinkReport>,
     /// The next step.
     pub help: Option<String>,
 }
@@ -371,9 +371,11 @@ pub struct AskerReport {
     pub object: String,
 }
 
-/// A package of the build.
+/// A package of the build that links a library.
 #[derive(Debug, Clone, Serialize)]
-pub struct PackageReport {
+pub struct LinkReport {
+    /// The library, by the name that the program needs.
+    pub library: String,
     /// Its name.
     pub package: String,
     /// Its version, if it is known.
@@ -517,7 +519,7 @@ pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
             chain: finding.chain.clone(),
             message: finding.message.clone(),
             asked_by: finding.origin.askers.iter().map(AskerReport::new).collect(),
-            linked_by: finding.origin.linked_by.iter().map(PackageReport::new).collect(),
+            linked_by: LinkReport::of(&finding.origin),
             help: finding.help.clone(),
         })
         .collect()
@@ -536,9 +538,15 @@ impl AskerReport {
     }
 }
 
-impl PackageReport {
-    fn new(package: &LinkedPackage) -> PackageReport {
-        PackageReport { package: package.name.clone(), version: package.version.clone() }
+impl LinkReport {
+    fn of(origin: &Origin) -> Vec<LinkReport> {
+        let library = origin.library.as_deref().unwrap_or_default();
+        let report = |LinkedPackage { name, version }: &LinkedPackage| LinkReport {
+            library: library.to_owned(),
+            package: name.clone(),
+            version: version.clone(),
+        };
+        origin.linked_by.iter().map(report).collect()
     }
 }
 

@@ -43,7 +43,9 @@ pub struct Unread {
 pub struct Origin {
     /// The object files that refer to the symbols; several for one symbol mean that any of them may have been linked.
     pub askers: Vec<Asker>,
-    /// The packages that link the library that the finding is about.
+    /// The library that the program was linked to, and that is or needs the object of the finding.
+    pub library: Option<String>,
+    /// The packages that link that library.
     pub linked_by: Vec<LinkedPackage>,
     /// The static libraries that could not be read.
     pub unread: Vec<Unread>,
@@ -113,6 +115,7 @@ pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
     let mut origin = Origin::of_symbols(symbols_of(finding, program), build);
     let linked = linked_library(finding, program);
     let by: Vec<&BuildPackage> = build.packages.iter().filter(|it| links(it, linked.as_deref())).collect();
+    origin.library.clone_from(&linked);
     origin.linked_by = by.iter().map(|it| it.package.clone()).collect();
     if finding.severity == Severity::Error
         && let (Some(library), Some(help)) = (&linked, &mut finding.help)
@@ -223,7 +226,8 @@ impl Origin {
         if !self.linked_by.is_empty() {
             let names: Vec<String> =
                 self.linked_by.iter().map(|package| format!("`{}`", package.name)).collect();
-            lines.push(format!("linked by {}", names.join(" and ")));
+            let library = self.library.as_deref().unwrap_or_default();
+            lines.push(format!("`{library}` is linked by {}", names.join(" and ")));
         }
         lines
     }
@@ -243,6 +247,10 @@ impl Origin {
             return None;
         }
         Some(match self.unread.as_slice() {
+            [] if !self.is_exact => format!(
+                "who asks for {} is unknown: cargo's records of the build cannot be followed",
+                code_list(&symbols)
+            ),
             [] => format!(
                 "no crate asks for {}: the program's own code does, or a file that the linker adds",
                 code_list(&symbols)

@@ -150,6 +150,30 @@ fn without_records_all_crates_of_the_directory_may_ask() {
 }
 
 #[test]
+fn without_readable_records_nothing_is_claimed() {
+    if !has_tools() {
+        return;
+    }
+    let scene = project();
+    cargo(&scene, "build --release");
+    for entry in fs::read_dir(scene.at("orders/target/release/.fingerprint")).unwrap() {
+        for file in fs::read_dir(entry.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|it| it == "json") {
+                fs::write(path, "{\"deps\": \"of another cargo\"}").unwrap();
+            }
+        }
+    }
+    run(&scene, "check")
+        .exits(1)
+        .says(&["  who asks for `mbrtoc8` is unknown: cargo's records of the build cannot be followed\n"]);
+    let records = scene.at("orders/target/release/.fingerprint");
+    fs::remove_dir_all(&records).unwrap();
+    scene.fifo("orders/target/release/.fingerprint");
+    run(&scene, "check").exits(1).says(&["  who asks for `mbrtoc8` is unknown: cargo's records"]);
+}
+
+#[test]
 fn std_and_the_program_itself_ask_too() {
     if !has_tools() {
         return;
@@ -254,12 +278,12 @@ fn a_feature_that_builds_the_library_is_named() {
     // The crate is another's dependency, and is in no registry: no command can name it.
     let ran = run(&scene, "check").exits(1).says(&[
         "error[version-too-new]: `libfoo.so.1` needs GLIBC_2.36",
-        "  linked by `libfoo-sys`\n",
+        "  `libfoo.so.1` is linked by `libfoo-sys`\n",
         "; or build `libfoo.so.1` into the program: turn the feature `vendored` of `libfoo-sys` on\n",
     ]);
-    assert_eq!(ran.stderr.matches("linked by").count(), 1, "{ran}");
+    assert_eq!(ran.stderr.matches("is linked by").count(), 1, "{ran}");
     let linked = &finding(&scene, "version-too-new", "check")["linked_by"];
-    assert_eq!(*linked, json!([{"package": "libfoo-sys", "version": null}]));
+    assert_eq!(*linked, json!([{"library": "libfoo.so.1", "package": "libfoo-sys", "version": null}]));
     // A dependency of the program's own.
     scene.file("orders/Cargo.toml", manifest("orders", &["middle", "libfoo-sys"], "[workspace]\n"));
     cargo(&scene, "build --release");
