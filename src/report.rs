@@ -369,6 +369,8 @@ pub struct AskerReport {
     pub library: String,
     /// The name of the object file in it.
     pub object: String,
+    /// Whether the program has a function of the object file; `null` if that is not known.
+    pub linked: Option<bool>,
 }
 
 /// A package of the build that links a library.
@@ -534,6 +536,7 @@ impl AskerReport {
             version: asker.package.version.clone(),
             library: asker.library.clone(),
             object: asker.object.clone(),
+            linked: asker.is_linked,
         }
     }
 }

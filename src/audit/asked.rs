@@ -1,6 +1,6 @@
 //! The crates and object files that ask for the symbols of a finding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Code, Finding, Severity};
 use crate::baseline::is_glibc_part;
@@ -27,6 +27,8 @@ pub struct Asker {
     pub library: String,
     /// The object file's name in the library.
     pub object: String,
+    /// Whether the program has a function of the object file; `None` if that is not known.
+    pub is_linked: Option<bool>,
 }
 
 /// A static library that was not read, and the reason.
@@ -151,6 +153,7 @@ fn askers(symbols: &[String], libraries: &[ReadLibrary]) -> Vec<Asker> {
                 package: library.package.clone(),
                 library: library.path.clone(),
                 object: reference.object.clone(),
+                is_linked: reference.is_linked,
             });
         }
     }
@@ -165,6 +168,11 @@ fn askers(symbols: &[String], libraries: &[ReadLibrary]) -> Vec<Asker> {
         is_rlib(asker) && native.iter().any(same)
     };
     askers.retain(|asker| !is_copy(asker));
+    // Those of which the program has a part are enough of an answer.
+    let is_linked = |asker: &Asker| asker.is_linked == Some(true);
+    let answered: BTreeSet<String> =
+        askers.iter().filter(|asker| is_linked(asker)).map(|asker| asker.symbol.clone()).collect();
+    askers.retain(|asker| is_linked(asker) || !answered.contains(&asker.symbol));
     askers.sort();
     askers.dedup();
     askers
@@ -206,19 +214,19 @@ impl Origin {
 
     /// Describes the origin in lines of text; all of it if `verbose`.
     pub fn lines(&self, verbose: bool) -> Vec<String> {
-        let mut groups: BTreeMap<Vec<String>, Vec<&str>> = BTreeMap::new();
+        let mut groups: BTreeMap<(bool, Vec<String>), Vec<&str>> = BTreeMap::new();
         let mut by_symbol: BTreeMap<&str, Vec<&Asker>> = BTreeMap::new();
         for asker in &self.askers {
             by_symbol.entry(&asker.symbol).or_default().push(asker);
         }
         for (symbol, askers) in by_symbol {
-            groups.entry(words(&askers, verbose)).or_default().push(symbol);
+            groups.entry((self.is_certain(&askers), words(&askers, verbose))).or_default().push(symbol);
         }
         let mut groups: Vec<_> = groups.into_iter().map(|(by, symbols)| (symbols, by)).collect();
         groups.sort();
         let most = if verbose { usize::MAX } else { 3 };
         let mut lines: Vec<String> =
-            groups.iter().take(most).map(|(symbols, by)| self.asked(symbols, by)).collect();
+            groups.iter().take(most).map(|(symbols, by)| asked(symbols, by)).collect();
         if groups.len() > most {
             lines.push(format!("and {} more (`-v` lists them)", groups.len() - most));
         }
@@ -232,13 +240,10 @@ impl Origin {
         lines
     }
 
-    fn asked(&self, symbols: &[&str], by: &[String]) -> String {
-        let verb = match (self.is_exact && self.unread.is_empty() && by.len() == 1, symbols.len()) {
-            (true, 1) => "is asked for by",
-            (true, _) => "are asked for by",
-            (false, _) => "may be asked for by",
-        };
-        format!("{} {verb} {}", code_list(symbols), by.join(", or "))
+    /// Whether these askers of one symbol are known to be linked, or are the only ones there can be.
+    fn is_certain(&self, askers: &[&Asker]) -> bool {
+        let is_only = matches!(askers, [only] if only.is_linked.is_none()) && self.unread.is_empty();
+        self.is_exact && (is_only || askers.iter().all(|asker| asker.is_linked == Some(true)))
     }
 
     fn unasked_line(&self) -> Option<String> {
@@ -270,6 +275,15 @@ impl Unread {
     fn line(&self) -> String {
         format!("`{}` cannot be read ({})", file_name(&self.library), self.why)
     }
+}
+
+fn asked(symbols: &[&str], (is_certain, by): &(bool, Vec<String>)) -> String {
+    let (verb, and) = match (is_certain, symbols.len()) {
+        (true, 1) => ("is asked for by", " and "),
+        (true, _) => ("are asked for by", " and "),
+        (false, _) => ("may be asked for by", ", or "),
+    };
+    format!("{} {verb} {}", code_list(symbols), by.join(and))
 }
 
 /// Names at most three symbols.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use camino::Utf8Path;
+
 use super::job::{Answer, ProgramJob};
 use super::programs::ProgramInput;
 use crate::audit::{self, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Severity, Unread};
 use crate::disk;
-use crate::elf::static_library::{self, StaticLibraryError};
+use crate::elf::static_library::{self, ProgramSymbols, StaticLibraryError, StaticReferences};
 use crate::report::{ReferenceReport, SymbolExplanation};
 use crate::text;
 use crate::workspace::{self, BuiltProgram, LinkedCrate};
@@ -27,7 +29,7 @@ pub(super) fn add(job: &ProgramJob, input: &ProgramInput, answer: &mut Answer) {
     }
     let symbols = shown.iter().flat_map(|finding| audit::symbols_of(finding, name)).cloned().collect();
     // cargo guarantees none of these files: if one cannot be read, the findings stay as they are.
-    let Ok(build) = read(built, &symbols) else { return };
+    let Ok(build) = read(built, input, &symbols) else { return };
     for finding in answer.findings.iter_mut() {
         audit::add_origin(finding, name, &build);
     }
@@ -45,7 +47,7 @@ pub(super) fn add_to_explanations(input: &ProgramInput, explanations: &mut [Symb
         return;
     }
     // As for findings: without these files the rest of the explanation holds.
-    let Ok(build) = read(built, &symbols) else { return };
+    let Ok(build) = read(built, input, &symbols) else { return };
     for reference in &mut own {
         let symbols: Vec<String> = reference.symbol.iter().cloned().collect();
         reference.add_origin(&Origin::of_symbols(&symbols, &build));
@@ -53,7 +55,11 @@ pub(super) fn add_to_explanations(input: &ProgramInput, explanations: &mut [Symb
 }
 
 /// Reads which static libraries of a build refer to these symbols.
-pub(super) fn read(built: &BuiltProgram, symbols: &BTreeSet<String>) -> crate::error::Result<BuildOrigins> {
+fn read(
+    built: &BuiltProgram,
+    input: &ProgramInput,
+    symbols: &BTreeSet<String>,
+) -> crate::error::Result<BuildOrigins> {
     let linked = workspace::linked_crates(built)?;
     let mut build =
         BuildOrigins { package: built.package.clone(), is_exact: linked.is_exact, ..BuildOrigins::default() };
@@ -68,6 +74,8 @@ pub(super) fn read(built: &BuiltProgram, symbols: &BTreeSet<String>) -> crate::e
     if symbols.is_empty() {
         return Ok(build);
     }
+    let program = contents(&input.path).unwrap_or_default();
+    let program = ProgramSymbols::of(&program);
     let toolchain = workspace::toolchain_crates(built)?;
     if toolchain.is_none() {
         let (library, why) = ("libstd.rlib".to_owned(), "its directory is unknown".to_owned());
@@ -75,7 +83,7 @@ pub(super) fn read(built: &BuiltProgram, symbols: &BTreeSet<String>) -> crate::e
     }
     for one in linked.crates.iter().chain(toolchain.iter().flatten()) {
         for path in &one.static_libraries {
-            let why = match references(path, symbols) {
+            let why = match references(path, symbols, program.as_ref()) {
                 Ok(found) => {
                     let (package, path) = (package(one), path.to_string());
                     build.libraries.push(ReadLibrary { package, path, references: found.references });
@@ -93,18 +101,23 @@ pub(super) fn read(built: &BuiltProgram, symbols: &BTreeSet<String>) -> crate::e
 }
 
 fn references(
-    path: &camino::Utf8Path,
+    path: &Utf8Path,
     symbols: &BTreeSet<String>,
-) -> Result<static_library::StaticReferences, String> {
+    program: Option<&ProgramSymbols>,
+) -> Result<StaticReferences, String> {
+    static_library::references(&contents(path)?, symbols, program).map_err(|error| match error {
+        StaticLibraryError::Thin => "it is a thin archive".to_owned(),
+        StaticLibraryError::Malformed => "it is no static library, or damaged".to_owned(),
+    })
+}
+
+/// Reads a file; the error is the reason why it is not read.
+fn contents(path: &Utf8Path) -> Result<Vec<u8>, String> {
     let size = disk::size(path).map_err(|error| error.to_string())?;
     if size > LARGEST {
         return Err(format!("it has {}", text::size(size)));
     }
-    let bytes = disk::read(path).map_err(|error| error.to_string())?;
-    static_library::references(&bytes, symbols).map_err(|error| match error {
-        StaticLibraryError::Thin => "it is a thin archive".to_owned(),
-        StaticLibraryError::Malformed => "it is no static library, or damaged".to_owned(),
-    })
+    disk::read(path).map_err(|error| error.to_string())
 }
 
 fn package(one: &LinkedCrate) -> LinkedPackage {

@@ -9,7 +9,7 @@ use goblin::elf64::header::{Header, SIZEOF_EHDR};
 use goblin::elf64::section_header::{
     SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR, SectionHeader,
 };
-use goblin::elf64::sym::{SIZEOF_SYM, Sym};
+use goblin::elf64::sym::{SIZEOF_SYM, STB_GLOBAL, Sym};
 
 use super::records::decode;
 
@@ -108,9 +108,18 @@ pub fn of(bytes: &[u8]) -> Vec<Section> {
 
 /// The names of the functions and variables that a file in memory defines in `.symtab`; none if it was stripped.
 pub fn defined_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    defined(bytes, |_| true)
+}
+
+/// The same without local and weak ones, which several object files of a program may define.
+pub(super) fn global_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    defined(bytes, |symbol| symbol.st_info >> 4 == STB_GLOBAL)
+}
+
+fn defined(bytes: &[u8], is_meant: impl Fn(&Sym) -> bool) -> impl Iterator<Item = &[u8]> {
     let (table, names) = symbol_table(bytes).unwrap_or_default();
     let symbols = table.chunks_exact(SIZEOF_SYM).map(|raw| decode::<Sym, _>(raw, 0));
-    let defined = symbols.filter(|symbol| u32::from(symbol.st_shndx) != SHN_UNDEF);
+    let defined = symbols.filter(move |symbol| u32::from(symbol.st_shndx) != SHN_UNDEF && is_meant(symbol));
     defined.filter_map(move |symbol| {
         let name = names.get(symbol.st_name as usize..)?;
         // No name that is searched for is longer.

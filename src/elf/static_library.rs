@@ -1,7 +1,7 @@
 //! Static libraries (`libNAME.a`, `libNAME.rlib`): which of their object files refer to a symbol.
 //!
-//! Only the undefined symbols of the object files are read. Whether the linker took an object file out of the library
-//! is not known here.
+//! The linker takes only some object files out of a library. Those of which the program has a function are among them;
+//! only a program that was stripped of its symbol table does not tell.
 //!
 //! `goblin` reads archives, too, but keeps all names in a map and so compares them with each other; a damaged library
 //! may have thousands of members that share one long name.
@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 
-use super::sections::undefined_symbols;
+use super::sections::{defined_symbols, global_symbols, undefined_symbols};
 
 use crate::text;
 
@@ -21,6 +21,26 @@ pub struct ObjectReference {
     pub symbol: String,
     /// The name of the object file in the library.
     pub object: String,
+    /// Whether the program has a function or variable of the object file; `None` if that is not known.
+    pub is_linked: Option<bool>,
+}
+
+/// The functions and variables of a program by the names in its `.symtab`.
+pub struct ProgramSymbols<'a>(BTreeSet<&'a [u8]>);
+
+impl<'a> ProgramSymbols<'a> {
+    /// Reads those of a program; `None` if it was stripped of them.
+    pub fn of(program: &'a [u8]) -> Option<ProgramSymbols<'a>> {
+        let names: BTreeSet<&[u8]> = defined_symbols(program).filter(|name| !name.is_empty()).collect();
+        (!names.is_empty()).then_some(ProgramSymbols(names))
+    }
+
+    /// Whether the program has something of an object file; `None` if nothing would tell.
+    fn has_part_of(&self, object: &[u8]) -> Option<bool> {
+        let mut names = global_symbols(object).peekable();
+        names.peek()?;
+        Some(names.any(|name| self.0.contains(name)))
+    }
 }
 
 /// The references of one static library.
@@ -44,14 +64,18 @@ pub enum StaticLibraryError {
 const MAGIC: &[u8] = b"!<arch>\n";
 const THIN_MAGIC: &[u8] = b"!<thin>\n";
 
-/// Finds the object files that refer to one of the wanted symbols.
+/// Finds the object files that refer to one of the wanted symbols, and looks for their functions in the program.
 ///
 /// # Errors
 ///
 /// If the file is no static library.
-pub fn references(bytes: &[u8], wanted: &BTreeSet<String>) -> Result<StaticReferences, StaticLibraryError> {
+pub fn references(
+    bytes: &[u8],
+    wanted: &BTreeSet<String>,
+    program: Option<&ProgramSymbols>,
+) -> Result<StaticReferences, StaticLibraryError> {
     let longest = wanted.iter().map(String::len).max().unwrap_or(0);
-    let mut found = Search { wanted, longest, references: BTreeSet::new(), has_bitcode: false };
+    let mut found = Search { wanted, longest, program, references: BTreeSet::new(), has_bitcode: false };
     found.add_library(bytes, true)?;
     let references = found.references.into_iter().collect();
     Ok(StaticReferences { references, has_bitcode: found.has_bitcode })
@@ -61,6 +85,7 @@ struct Search<'a> {
     wanted: &'a BTreeSet<String>,
     /// The length of the longest wanted name.
     longest: usize,
+    program: Option<&'a ProgramSymbols<'a>>,
     references: BTreeSet<ObjectReference>,
     has_bitcode: bool,
 }
@@ -86,13 +111,19 @@ impl Search<'_> {
 
     /// Adds an object file. Other members of an rlib (`lib.rmeta`) have no symbols.
     fn add_object(&mut self, name: &str, content: &[u8]) {
-        let (wanted, references) = (self.wanted, &mut self.references);
+        let mut found: BTreeSet<&String> = BTreeSet::new();
         undefined_symbols(content, self.longest, |symbol| {
-            let wanted = std::str::from_utf8(symbol).ok().and_then(|symbol| wanted.get(symbol));
-            references.extend(
-                wanted.map(|symbol| ObjectReference { symbol: symbol.clone(), object: name.to_owned() }),
-            );
+            found.extend(std::str::from_utf8(symbol).ok().and_then(|symbol| self.wanted.get(symbol)));
         });
+        if found.is_empty() {
+            return;
+        }
+        let is_linked = self.program.and_then(|program| program.has_part_of(content));
+        self.references.extend(found.into_iter().map(|symbol| ObjectReference {
+            symbol: symbol.clone(),
+            object: name.to_owned(),
+            is_linked,
+        }));
     }
 }
 

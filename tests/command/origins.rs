@@ -119,7 +119,7 @@ fn only_crates_of_the_program_count() {
     cargo(&scene, "build --release");
     run(&scene, "check")
         .exits(1)
-        .says(&["  `mbrtoc8` may be asked for by `libfoo-sys` (libfoo.a: conf.o), or `old` (libold-"]);
+        .says(&["  `mbrtoc8` is asked for by `libfoo-sys` (libfoo.a: conf.o) and `old` (libold-"]);
     let of_builds = format!("[build-dependencies]\n{old}");
     scene.file("orders/Cargo.toml", manifest("orders", &["middle"], &parts(&of_builds)));
     scene.file("orders/src/main.rs", "fn main() { println!(\"{}\", middle::go()); }\n");
@@ -129,6 +129,41 @@ fn only_crates_of_the_program_count() {
         .exits(1)
         .says(&["  `mbrtoc8` is asked for by `libfoo-sys` (libfoo.a: conf.o)\n"])
         .keeps_silent_about(&["`old`"]);
+}
+
+#[test]
+fn an_object_file_that_was_not_linked_is_no_asker() {
+    if !has_tools() {
+        return;
+    }
+    let scene = project();
+    // The program does not call `middle`, and so not `libfoo-sys`.
+    scene.file("own/Cargo.toml", manifest("own", &[], ""));
+    scene.file(
+        "own/src/lib.rs",
+        "extern \"C\" { fn mbrtoc8(); }\n#[inline(never)] pub fn own() { unsafe { mbrtoc8() } }\n",
+    );
+    scene.file("orders/Cargo.toml", manifest("orders", &["middle", "own"], "[workspace]\n"));
+    scene.file("orders/src/main.rs", "use middle as _;\nfn main() { own::own(); }\n");
+    cargo(&scene, "build --release");
+    run(&scene, "check")
+        .exits(1)
+        .says(&["  `mbrtoc8` is asked for by `own` (libown-"])
+        .keeps_silent_about(&["libfoo-sys"]);
+    let asker = &finding(&scene, "version-too-new", "check")["asked_by"][0];
+    assert_eq!(asker["linked"], true, "{asker:#}");
+    // Alone it may be the one, but probably the program itself is.
+    let main = "use middle as _;\nextern \"C\" { fn mbrtoc8(); }\nfn main() { unsafe { mbrtoc8() } }\n";
+    scene.file("orders/src/main.rs", main);
+    scene.file("orders/Cargo.toml", manifest("orders", &["middle"], "[workspace]\n"));
+    cargo(&scene, "build --release");
+    run(&scene, "check").exits(1).says(&["  `mbrtoc8` may be asked for by `libfoo-sys` (libfoo.a: conf.o)"]);
+    // Without a symbol table nothing tells.
+    let stripped = "[workspace]\n[profile.release]\nstrip = true\n";
+    scene.file("orders/Cargo.toml", manifest("orders", &["middle"], stripped));
+    cargo(&scene, "build --release");
+    let asker = &finding(&scene, "version-too-new", "check")["asked_by"][0];
+    assert_eq!(asker["linked"], Value::Null, "{asker:#}");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cargo_lambda_bundle::elf::static_library::{StaticLibraryError, StaticReferences, references};
+use cargo_lambda_bundle::elf::static_library::{
+    ProgramSymbols, StaticLibraryError, StaticReferences, references,
+};
 use proptest::prelude::*;
 
 /// An object file with these undefined symbols: an ELF header, `.symtab` and its names.
@@ -35,6 +37,17 @@ fn object(undefined: &[&str]) -> Vec<u8> {
     let headers =
         [[0; 64], section(2, HEADER, symbols.len(), 2), section(3, at_names, names.len(), 0)].concat();
     [file, symbols, names, headers].concat()
+}
+
+/// An object file that defines these symbols and refers to `one`.
+fn defining(defined: &[&str], info: u8) -> Vec<u8> {
+    let names = [&["one"], defined].concat();
+    let mut file = object(&names);
+    for at in (1..=defined.len()).map(|index| 64 + 24 * (index + 1)) {
+        file[at + 4] = info;
+        file[at + 6] = 1;
+    }
+    file
 }
 
 /// The same with more sections than the header's field can hold: their number is in the first section.
@@ -78,7 +91,17 @@ fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 fn found(bytes: &[u8], wanted: &[&str]) -> Result<StaticReferences, StaticLibraryError> {
-    references(bytes, &wanted.iter().map(ToString::to_string).collect::<BTreeSet<_>>())
+    references_in(bytes, wanted, None)
+}
+
+fn references_in(
+    bytes: &[u8],
+    wanted: &[&str],
+    program: Option<&[u8]>,
+) -> Result<StaticReferences, StaticLibraryError> {
+    let program = program.and_then(ProgramSymbols::of);
+    let program = program.as_ref();
+    references(bytes, &wanted.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), program)
 }
 
 #[track_caller]
@@ -105,6 +128,24 @@ fn objects_name_what_they_do_not_define() {
 #[test]
 fn an_object_may_have_more_sections_than_its_header_can_count() {
     check(&archive(&[("a.o", &with_many_sections(object(&["strlcpy"])))]), &["strlcpy"], &["strlcpy a.o"]);
+}
+
+#[test]
+fn a_linked_object_has_a_function_in_the_program() {
+    const GLOBAL: u8 = 0x12;
+    const WEAK: u8 = 0x22;
+    const LOCAL: u8 = 0x02;
+    let bytes = |info| archive(&[("a.o", &defining(&["conf", "init"], info))]);
+    let is_linked = |bytes: &[u8], program: &[u8]| {
+        references_in(bytes, &["one"], Some(program)).unwrap().references[0].is_linked
+    };
+    // The linker makes hidden functions local.
+    assert_eq!(is_linked(&bytes(GLOBAL), &defining(&["main", "init"], LOCAL)), Some(true));
+    assert_eq!(is_linked(&bytes(GLOBAL), &defining(&["main"], GLOBAL)), Some(false));
+    assert_eq!(is_linked(&bytes(GLOBAL), b"stripped"), None);
+    // Other object files may have functions of the same name.
+    assert_eq!(is_linked(&bytes(WEAK), &defining(&["init"], GLOBAL)), None);
+    assert_eq!(is_linked(&bytes(LOCAL), &defining(&["init"], GLOBAL)), None);
 }
 
 #[test]
