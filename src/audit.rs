@@ -33,7 +33,7 @@ use crate::world::Object;
 
 pub use asked::{
     Asker, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Unread, add_origin, has_origin,
-    symbols_of,
+    linked_library, symbols_of,
 };
 pub use edits::not_editable;
 pub use limits::{direct_upload_finding, size_finding};

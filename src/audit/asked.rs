@@ -88,6 +88,8 @@ pub struct BuildOrigins {
     pub package: String,
     /// The packages.
     pub packages: Vec<BuildPackage>,
+    /// The functions of libraries that the program uses, for libraries that findings are about.
+    pub functions: BTreeMap<String, BTreeSet<String>>,
     /// The static libraries that were read.
     pub libraries: Vec<ReadLibrary>,
     /// The static libraries that could not be read.
@@ -116,7 +118,7 @@ pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
     }
     let mut origin = Origin::of_symbols(symbols_of(finding, program), build);
     let linked = linked_library(finding, program);
-    let by: Vec<&BuildPackage> = build.packages.iter().filter(|it| links(it, linked.as_deref())).collect();
+    let by = linking(build, linked.as_deref());
     origin.library.clone_from(&linked);
     origin.linked_by = by.iter().map(|it| it.package.clone()).collect();
     if finding.severity == Severity::Error
@@ -128,8 +130,23 @@ pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
     finding.origin = origin;
 }
 
+/// The packages that link a library: those whose build script says so, or else those that use its functions.
+fn linking<'a>(build: &'a BuildOrigins, library: Option<&str>) -> Vec<&'a BuildPackage> {
+    let by: Vec<&BuildPackage> = build.packages.iter().filter(|it| links(it, library)).collect();
+    let Some(functions) = library.and_then(|library| build.functions.get(library)).filter(|_| by.is_empty())
+    else {
+        return by;
+    };
+    let is_user = |package: &&BuildPackage| {
+        let own = build.libraries.iter().filter(|library| library.package == package.package);
+        let mut references = own.flat_map(|library| &library.references);
+        references.any(|it| it.is_linked != Some(false) && functions.contains(&it.symbol))
+    };
+    build.packages.iter().filter(is_user).collect()
+}
+
 /// The library that the program was linked to and that the finding is about; `None` for glibc's parts.
-fn linked_library(finding: &Finding, program: &str) -> Option<String> {
+pub fn linked_library(finding: &Finding, program: &str) -> Option<String> {
     let library = match finding.object == program {
         true => finding.soname.as_ref()?,
         false => finding.chain.get(1).unwrap_or(&finding.object),

@@ -1,6 +1,6 @@
 //! Finds the crates that ask for the symbols of findings: reads the static libraries of the program's build.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
 
@@ -9,6 +9,8 @@ use super::programs::ProgramInput;
 use crate::audit::{self, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Severity, Unread};
 use crate::disk;
 use crate::elf::static_library::{self, ProgramSymbols, StaticLibraryError, StaticReferences};
+use crate::elf::{ElfFacts, Offer};
+use crate::plan::BuildSide;
 use crate::report::{ReferenceReport, SymbolExplanation};
 use crate::text;
 use crate::workspace::{self, BuiltProgram, LinkedCrate};
@@ -17,7 +19,7 @@ use crate::workspace::{self, BuiltProgram, LinkedCrate};
 const LARGEST: u64 = 1 << 30;
 
 /// Adds to the findings where their symbols come from. Nothing is read unless such a finding is shown.
-pub(super) fn add(job: &ProgramJob, input: &ProgramInput, answer: &mut Answer) {
+pub(super) fn add(job: &ProgramJob, input: &ProgramInput, side: &BuildSide, answer: &mut Answer) {
     let Some(built) = &input.program.cargo else { return };
     let name = &input.program.name;
     let mut shown = answer.findings.as_slice().to_vec();
@@ -27,12 +29,31 @@ pub(super) fn add(job: &ProgramJob, input: &ProgramInput, answer: &mut Answer) {
     if shown.is_empty() {
         return;
     }
-    let symbols = shown.iter().flat_map(|finding| audit::symbols_of(finding, name)).cloned().collect();
+    let mut symbols: BTreeSet<String> =
+        shown.iter().flat_map(|finding| audit::symbols_of(finding, name)).cloned().collect();
+    let libraries = shown.iter().filter_map(|finding| audit::linked_library(finding, name));
+    let functions: BTreeMap<String, BTreeSet<String>> = libraries
+        .filter_map(|library| {
+            let functions = used_functions(&input.facts, &side.files.get(&library)?.facts);
+            Some((library, functions))
+        })
+        .collect();
+    symbols.extend(functions.values().flatten().cloned());
     // cargo guarantees none of these files: if one cannot be read, the findings stay as they are.
-    let Ok(build) = read(built, input, &symbols) else { return };
+    let Ok(mut build) = read(built, input, &symbols) else { return };
+    build.functions = functions;
     for finding in answer.findings.iter_mut() {
         audit::add_origin(finding, name, &build);
     }
+}
+
+/// Returns the functions and variables of a library that the program refers to.
+fn used_functions(program: &ElfFacts, library: &ElfFacts) -> BTreeSet<String> {
+    let offered = library.symbols.iter().filter(|symbol| symbol.offer == Offer::Everything);
+    let offered: BTreeSet<&[u8]> = offered.map(|symbol| library.symbols.name_bytes(symbol)).collect();
+    let used = program.symbols.iter().filter(|symbol| !symbol.defined);
+    let used = used.filter(|symbol| offered.contains(program.symbols.name_bytes(symbol)));
+    used.map(|symbol| program.symbols.name(symbol).into_owned()).collect()
 }
 
 /// Adds the object files of the build that ask for explained symbols of the program.

@@ -114,7 +114,7 @@ impl ProgramJob<'_> {
         // For the other runtimes, only whether the program starts is reported.
         if decides {
             answer.findings.extend(lint(&subject, &planned, self.bundle.kind, path));
-            origins::add(self, input, &mut answer);
+            origins::add(self, input, &planned.plan.build, &mut answer);
         }
         let fails = match (&self.bundle.purpose, &input.output) {
             (Purpose::Explain(asked), _) => {

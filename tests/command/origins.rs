@@ -331,6 +331,25 @@ fn a_feature_that_builds_the_library_is_named() {
 }
 
 #[test]
+fn a_crate_without_a_build_script_is_known_by_the_functions_that_it_uses() {
+    if !has_tools() {
+        return;
+    }
+    let scene = linking_project();
+    let source = "#[link(name = \"foo\")]\nextern \"C\" { fn conf() -> i32; }\n\
+        #[inline(never)]\npub fn call() -> i32 { unsafe { conf() } }\n";
+    scene.file("libfoo-sys/src/lib.rs", source).remove("libfoo-sys/build.rs");
+    scene.file("middle/src/lib.rs", "#[inline(never)]\npub fn go() -> i32 { libfoo_sys::call() }\n");
+    let flags = format!("[build]\nrustflags = [\"-L{}\"]\n", scene.at("libs").display());
+    scene.file("orders/.cargo/config.toml", flags);
+    cargo(&scene, "build --release");
+    run(&scene, "check --library-path ../libs").exits(1).says(&[
+        "error[version-too-new]: `libfoo.so.1` needs GLIBC_2.36",
+        "  `libfoo.so.1` is linked by `libfoo-sys`\n",
+    ]);
+}
+
+#[test]
 fn a_feature_of_a_crate_from_a_registry_is_turned_on_by_its_version() {
     if !has_tools() {
         return;
