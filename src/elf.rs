@@ -14,6 +14,7 @@ mod faults;
 mod format;
 mod hashes;
 mod notes;
+mod pointers;
 mod read;
 pub(crate) mod records;
 mod relocations;
@@ -36,7 +37,7 @@ pub use relocations::Uses;
 pub use symbols::{NamedSymbol, Offer, Symbol, SymbolChange, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
-use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults};
+use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults, FaultsOfRelocations};
 use read::{Image, Strings};
 
 use crate::paths::file_name;
@@ -197,6 +198,8 @@ pub struct ElfFacts {
     pub class64: bool,
     /// Whether the data is little-endian.
     pub little_endian: bool,
+    /// Whether the kernel reads the file as a program of one of Lambda's machines, whatever its class and byte order.
+    pub is_read_by_kernel: bool,
     /// `e_machine`.
     pub machine: u16,
     /// EI_OSABI.
@@ -245,6 +248,8 @@ pub struct ElfFacts {
     pub has_debug: bool,
     /// Whether there is a DT_VERSYM.
     pub has_versym: bool,
+    /// Whether the string table has names that DT_STRSZ does not count. The loader does not read DT_STRSZ.
+    pub has_longer_strings: bool,
     /// The GNU build-id.
     pub build_id: Option<Vec<u8>>,
     /// The oldest kernel in the GNU ABI note, as (major, minor, patch).
@@ -276,8 +281,11 @@ pub const DF_BIND_NOW: u64 = tag::DF_BIND_NOW;
 
 impl ElfFacts {
     /// The file's architecture, if Lambda has it; `None` for any other machine, class or byte order.
+    ///
+    /// The kernel starts a program by its machine and the layout of its headers, whatever EI_CLASS and EI_DATA say;
+    /// glibc's loader looks at both in libraries.
     pub fn arch(&self) -> Option<Arch> {
-        if !self.class64 || !self.little_endian {
+        if !self.is_read_by_kernel && (!self.class64 || !self.little_endian) {
             return None;
         }
         [Arch::X86_64, Arch::Arm64].into_iter().find(|arch| arch.machine() == self.machine)
@@ -509,6 +517,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
     let mut facts = ElfFacts {
         class64: image.class64,
         little_endian: image.little_endian,
+        is_read_by_kernel: image.readable(),
         machine: image.machine,
         os_abi: image.header.e_ident[EI_OSABI],
         abi_version: image.header.e_ident[EI_ABIVERSION],
@@ -531,7 +540,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
         let of_relocations = read_dynamic(image, &dynamic, &mut facts)?;
         if image.with_references {
             faults.dynamic(image, &Dynamic { entries: &dynamic, binds_now: facts.binds_now() })?;
-            faults.relocations(of_relocations);
+            faults.relocations(image, &of_relocations);
             faults.symbols(image, &facts);
         }
     }
@@ -559,26 +568,19 @@ const MUSL_TEXT: &[u8] = b"\0No error information\0";
 /// The number of entries in one list at most. No real file has more: a larger list is hostile.
 const MAX_ENTRIES: usize = 4096;
 
-/// Reads the dynamic segment. Returns the fault of the relocations, if they have one.
+/// Reads the dynamic segment. Returns what may be wrong with the relocations.
 fn read_dynamic(
     image: &Image,
     dynamic: &[Dyn],
     facts: &mut ElfFacts,
-) -> Result<Option<&'static str>, ElfError> {
+) -> Result<FaultsOfRelocations, ElfError> {
     // goblin lacks these two.
     const DT_AUXILIARY: u64 = 0x7fff_fffd;
     const DT_FILTER: u64 = 0x7fff_ffff;
 
     // ld.so takes the last entry of a tag that may occur only once, too.
     let value = |wanted: u64| dynamic.iter().rfind(|entry| entry.d_tag == wanted).map(|entry| entry.d_val);
-    let strings = match value(tag::DT_STRTAB) {
-        Some(address) => {
-            let size = value(tag::DT_STRSZ).unwrap_or(0);
-            image.at_address(address, size, "the dynamic string table")?
-        }
-        None => &[],
-    };
-    let strings = Strings::new(strings);
+    let strings = Strings::new(image, value(tag::DT_STRTAB), value(tag::DT_STRSZ).unwrap_or(0))?;
 
     for entry in dynamic {
         let list = match entry.d_tag {
@@ -616,7 +618,7 @@ fn read_tables(
     value: &dyn Fn(u64) -> Option<u64>,
     strings: &Strings,
     facts: &mut ElfFacts,
-) -> Result<Option<&'static str>, ElfError> {
+) -> Result<FaultsOfRelocations, ElfError> {
     if let Some(address) = value(tag::DT_VERNEED) {
         facts.verneed = versions::read_verneed(image, address, strings)?;
     }
@@ -635,6 +637,15 @@ fn read_tables(
         rela: table(tag::DT_RELA, tag::DT_RELASZ, Some(tag::DT_RELACOUNT)),
         rel: table(tag::DT_REL, tag::DT_RELSZ, Some(tag::DT_RELCOUNT)),
         jmprel: table(tag::DT_JMPREL, tag::DT_PLTRELSZ, None),
+        relr: table(DT_RELR, DT_RELRSZ, None),
+        arrays: [
+            (tag::DT_INIT_ARRAY, tag::DT_INIT_ARRAYSZ),
+            (tag::DT_PREINIT_ARRAY, tag::DT_PREINIT_ARRAYSZ),
+        ]
+        .into_iter()
+        .filter_map(|(address, size)| table(address, size, None))
+        .collect(),
+        pltgot: value(tag::DT_PLTGOT),
         changes_code: value(tag::DT_TEXTREL).is_some() || facts.flags & tag::DF_TEXTREL != 0,
         binds_now: facts.binds_now(),
     };
@@ -646,6 +657,7 @@ fn read_tables(
     facts.tls.is_static = relocations.has_static_tls || facts.flags & tag::DF_STATIC_TLS != 0;
     facts.tls.has_descriptors = relocations.has_tls_descriptors;
     facts.is_beyond_musl = relocations.is_beyond_musl;
-    facts.symbols = symbols::read(image, &tables, &hashed, &relocations.uses, strings.bytes())?;
-    Ok(relocations.fault)
+    facts.symbols = symbols::read(image, &tables, &hashed, &relocations.uses, strings)?;
+    facts.has_longer_strings = strings.is_longer();
+    Ok(FaultsOfRelocations { fault: relocations.fault, late_slot: relocations.late_slot })
 }

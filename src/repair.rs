@@ -189,10 +189,16 @@ impl std::error::Error for Refusal {}
 pub fn edit(bytes: &[u8], edits: &Edits) -> Result<Edited, Refusal> {
     check_texts(edits)?;
     let before = elf::parse(bytes).map_err(Refusal::Unreadable)?;
-    let arch = before.arch().ok_or(Refusal::Kind)?;
+    // The kernel reads a program of any class and byte order; no editor and no `strip` does.
+    let is_one = before.class64 && before.little_endian;
+    let arch = before.arch().filter(|_| is_one).ok_or(Refusal::Kind)?;
     // musl's start code in a static-pie needs the PT_PHDR, which a library could spare.
     if before.is_program() && before.interpreter.is_none() {
         return Err(Refusal::Static);
+    }
+    // Only the part of the string table that DT_STRSZ counts would be copied.
+    if before.has_longer_strings {
+        return Err(Refusal::Layout("its dynamic string table has names beyond DT_STRSZ"));
     }
     let mut image = image::EditedFile::read(bytes, arch)?;
     let unbound;

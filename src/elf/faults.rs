@@ -10,12 +10,13 @@
 //! (elf/get-dynamic-info.h), `_ELF_DYNAMIC_DO_RELOC` (elf/dynamic-link.h), `_dl_setup_hash`, `call_init`
 //! (elf/dl-init.c), `_dl_check_map_versions` (elf/dl-version.c). `tests/mutants.rs` compares with real starts.
 
-use goblin::elf64::dynamic::{self as tag, Dyn};
+use goblin::elf64::dynamic::{self as tag, Dyn, SIZEOF_DYN};
 use goblin::elf64::header::{EI_ABIVERSION, EI_VERSION, EV_CURRENT};
 use goblin::elf64::program_header as segment;
 use goblin::elf64::reloc::SIZEOF_RELA;
 
-use super::read::{Image, u32};
+use super::read::{Image, read_if_there, u32};
+use super::records::decode;
 use super::{Arch, ElfError, ElfFacts, ObjectType, Offer, PAGE, Uses};
 
 use crate::paths::file_name;
@@ -113,6 +114,9 @@ impl Faults {
             if load.p_filesz > 0 && load.p_flags & (segment::PF_R | segment::PF_W | segment::PF_X) == 0 {
                 self.add(Stops::Mapping, "a segment may be neither read nor written nor executed");
             }
+            if image.with_references && is_code_cleared(image, load)? {
+                self.add(Stops::Library, "its code is longer in memory than in the file");
+            }
             if load.p_vaddr.wrapping_sub(load.p_offset) % PAGE != 0 {
                 self.add(Stops::Program, "a segment's address and offset do not agree");
             }
@@ -135,6 +139,13 @@ impl Faults {
                 Stops::Program,
                 "it is klibc's library, which calls the program that named it as its interpreter",
             );
+        }
+        // Linkers put it among the constants. Only the unwinder reads it, but without them no program runs far.
+        let is_lost = |header: &segment::ProgramHeader| {
+            !image.is_mapped(header.p_vaddr, 1) && image.address_of(header.p_offset).is_none()
+        };
+        if image.of_type(segment::PT_GNU_EH_FRAME).any(is_lost) {
+            self.add(Stops::Mapping, "its constants are in no loadable segment");
         }
         self.thread_local(image);
         self.for_the_loader(image, facts);
@@ -167,6 +178,14 @@ impl Faults {
         let has_loader = facts.interpreter.as_deref().is_some_and(|path| file_name(path).starts_with("ld"));
         if has_loader && dynamic.is_none() {
             self.add(Stops::Program, "it names an interpreter but has no dynamic segment");
+        }
+        // ld.so writes addresses into the segment, which says itself that it may be written.
+        // Source: `elf_get_dynamic_info` in elf/get-dynamic-info.h, `_dl_map_object_from_fd` in elf/dl-load.c.
+        let is_fixed = |header: &segment::ProgramHeader| {
+            header.p_flags & segment::PF_W != 0 && !image.is_writable(header.p_vaddr, SIZEOF_DYN as u64)
+        };
+        if dynamic.is_some_and(is_fixed) {
+            self.add(Stops::Linking, "its dynamic segment is not in writable memory");
         }
         if dynamic.is_some_and(|header| header.p_filesz == 0 || header.p_vaddr == 0) {
             self.add(Stops::Library, "object file has no dynamic section");
@@ -218,6 +237,9 @@ impl Faults {
             if dynamic.value(wanted).is_none() {
                 self.add(Stops::Linking, format!("its dynamic segment has no {name}"));
             }
+        }
+        if is_cut(image, dynamic)? {
+            self.add(Stops::Linking, "its dynamic segment ends before its relocations");
         }
         self.relocation_entries(image, dynamic);
         self.functions(image, dynamic);
@@ -305,26 +327,48 @@ impl Faults {
         }
     }
 
-    /// Adds the fault of the relocations, if one was found.
-    pub fn relocations(&mut self, found: Option<&'static str>) {
-        if let Some(what) = found {
+    /// Adds the faults of the relocations, if any were found.
+    pub fn relocations(&mut self, image: &Image, found: &FaultsOfRelocations) {
+        if let Some(what) = found.fault {
             self.add(Stops::Linking, what);
+        }
+        // Source: `_dl_protect_relro` in elf/dl-reloc.c, `_dl_fixup` in elf/dl-runtime.c, which writes into the slot.
+        let is_protected = |header: &segment::ProgramHeader| {
+            let end = header.p_vaddr.wrapping_add(header.p_memsz) / PAGE * PAGE;
+            found.late_slot.is_some_and(|slot| header.p_vaddr / PAGE * PAGE <= slot && slot < end)
+        };
+        if image.of_type(segment::PT_GNU_RELRO).any(is_protected) {
+            self.add(Stops::Linking, "its calls are bound late, in memory that is read-only by then");
         }
     }
 
     /// Checks the symbols, once they are read. The table of versions that ld.so makes from DT_VERNEED and DT_VERDEF
     /// is as long as the highest index in them.
     pub fn symbols(&mut self, image: &Image, facts: &ElfFacts) {
+        /// The entries of ld.so's table have 24 bytes.
+        const FAR: u16 = 0x2000;
         let has_thread_local = image.of_type(segment::PT_TLS).any(|header| header.p_memsz > 0);
         let needed = facts.verneed.iter().map(|need| need.index);
         let defined = facts.verdef.iter().map(|definition| definition.index);
         let highest = needed.chain(defined).map(|index| index & 0x7fff).max().unwrap_or(0);
         let at_start = Uses::DATA.and(Uses::CALL).and(Uses::COPY).and(Uses::TLS);
+        let addresses = Uses::DATA.and(Uses::CALL).and(Uses::COPY);
         let binds_now = facts.binds_now();
         let (mut is_nameless, mut is_thread_local, mut beyond) = (false, false, None);
+        let (mut does_not_begin, mut is_address) = (false, false);
         for symbol in facts.symbols.iter() {
+            is_address |= symbol.thread_local == Some(true) && symbol.uses.has(addresses);
+            // A program's own start code calls the function.
+            does_not_begin |= !symbol.defined
+                && !symbol.is_looked_up()
+                && facts.symbols.name_bytes(symbol) == b"__libc_start_main";
             is_thread_local |= symbol.defined && symbol.thread_local == Some(true);
-            if !symbol.weak && (symbol.uses.has(at_start) || binds_now && symbol.is_looked_up()) {
+            let is_at_start = symbol.uses.has(at_start) || binds_now && symbol.is_looked_up();
+            // Behind the table are mostly zeros, but not for long.
+            if is_at_start && beyond.is_none() && symbol.version & 0x7fff > highest.saturating_add(FAR) {
+                beyond = Some(symbol);
+            }
+            if !symbol.weak && is_at_start {
                 let is_met = symbol.offer == Offer::Everything;
                 is_nameless |= !is_met && facts.symbols.name_bytes(symbol).is_empty();
                 if beyond.is_none() && symbol.version & 0x7fff > highest.max(1) {
@@ -332,11 +376,20 @@ impl Faults {
                 }
             }
         }
+        if is_address {
+            self.add(Stops::Linking, "a relocation takes thread-local data for a place in its memory");
+        }
+        if does_not_begin {
+            self.add(Stops::Program, "no relocation leads to `__libc_start_main`");
+        }
         if is_thread_local && !has_thread_local {
             self.add(Stops::Linking, "it has thread-local symbols but no thread-local data");
         }
         if is_nameless {
             self.add(Stops::Linking, "a relocation refers to a symbol without a name");
+        }
+        if facts.symbols.has_lost_name() {
+            self.add(Stops::Linking, "a relocation refers to a symbol whose name does not lie in its memory");
         }
         if facts.symbols.has_lost_reference() {
             self.add(
@@ -352,6 +405,15 @@ impl Faults {
             self.add(Stops::Linking, format!("`{name}` has a symbol version without an entry"));
         }
     }
+}
+
+/// What may be wrong with the relocations.
+#[derive(Default)]
+pub(super) struct FaultsOfRelocations {
+    /// The first fault that ld.so refuses or crashes on.
+    pub fault: Option<&'static str>,
+    /// The place of the first jump slot that is bound when it is called.
+    pub late_slot: Option<u64>,
 }
 
 /// The entries of a dynamic segment that the loader reads.
@@ -379,6 +441,25 @@ const SMALLER: &str = "a segment has more bytes in the file than in memory";
 
 /// The start of the kernel's half on x86_64; it is higher on arm64.
 const ADDRESS_SPACE: u64 = 0x7fff_ffff_f000;
+
+/// Whether the entries after the first DT_NULL, which nobody reads, name relocations that the others do not name.
+/// Linkers leave only zeros there.
+fn is_cut(image: &Image, dynamic: &Dynamic) -> Result<bool, ElfError> {
+    let Some(header) = image.of_type(segment::PT_DYNAMIC).last() else { return Ok(false) };
+    let skipped = (dynamic.entries.len() as u64 + 1) * SIZEOF_DYN as u64;
+    let size = header.p_filesz.saturating_sub(skipped) / SIZEOF_DYN as u64 * SIZEOF_DYN as u64;
+    if size == 0 {
+        return Ok(false);
+    }
+    let rest = image.at_address(header.p_vaddr.wrapping_add(skipped), size, "the dynamic segment");
+    let rest = read_if_there(rest)?.unwrap_or(&[]);
+    Ok(rest.chunks_exact(SIZEOF_DYN).any(|raw| {
+        let entry: Dyn = decode(raw, 0);
+        matches!(entry.d_tag, tag::DT_RELA | tag::DT_JMPREL | DT_RELR)
+            && dynamic.value(entry.d_tag).is_none()
+            && image.is_mapped(entry.d_val, 1)
+    }))
+}
 
 /// Whether the file is klibc's shared image: it calls the entry point that the kernel gives it (AT_ENTRY), which is its
 /// own where no other program named it, and so runs until its stack is full.
@@ -412,14 +493,33 @@ fn is_image_of_klibc(image: &Image, facts: &ElfFacts) -> Result<bool, ElfError> 
     })
 }
 
-/// Whether a segment takes memory of an earlier one, or maps other bytes of the file into one of its pages.
-fn hides(load: &segment::ProgramHeader, other: &segment::ProgramHeader) -> bool {
-    let end = |load: &segment::ProgramHeader| load.p_vaddr.saturating_add(load.p_filesz);
-    if load.p_vaddr < end(other) && other.p_vaddr < end(load) {
-        return true;
+/// Whether ld.so writes zeros over code that the file has behind a segment. The kernel does not write into code.
+///
+/// Source: `_dl_map_segments` in glibc's elf/dl-map-segments.h, `padzero` in the kernel's fs/binfmt_elf.c.
+fn is_code_cleared(image: &Image, load: &segment::ProgramHeader) -> Result<bool, ElfError> {
+    let is_code = load.p_flags & (segment::PF_X | segment::PF_W) == segment::PF_X;
+    if !is_code || load.p_memsz <= load.p_filesz {
+        return Ok(false);
     }
-    let pages = |load: &segment::ProgramHeader| (load.p_vaddr / PAGE, end(load).div_ceil(PAGE));
-    let ((start, end), (other_start, other_end)) = (pages(load), pages(other));
+    let (start, end) =
+        (load.p_offset.saturating_add(load.p_filesz), load.p_offset.saturating_add(load.p_memsz));
+    let end = end.min(start.div_ceil(PAGE).saturating_mul(PAGE)).min(image.n_bytes());
+    let cleared = image.slice(start, end.saturating_sub(start), "the end of a segment");
+    Ok(read_if_there(cleared)?.is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0)))
+}
+
+/// Whether a segment takes memory of an earlier one: other bytes of the file in its pages, bytes of the file for zeros,
+/// or fewer rights. The same bytes of the file may be mapped twice.
+fn hides(load: &segment::ProgramHeader, other: &segment::ProgramHeader) -> bool {
+    let end_of = |load: &segment::ProgramHeader| load.p_vaddr.saturating_add(load.p_filesz);
+    let pages = |load: &segment::ProgramHeader| (load.p_vaddr / PAGE, end_of(load).div_ceil(PAGE));
     let distance = |load: &segment::ProgramHeader| load.p_vaddr.wrapping_sub(load.p_offset);
-    start < other_end && other_start < end && distance(load) != distance(other)
+    let ((start, end), (other_start, other_end)) = (pages(load), pages(other));
+    if start >= other_end || other_start >= end {
+        return false;
+    }
+    let overlap = load.p_vaddr < end_of(other) && other.p_vaddr < end_of(load);
+    let has_zeros = other.p_memsz > other.p_filesz && other.p_flags & segment::PF_W != 0;
+    distance(load) != distance(other)
+        || overlap && (other.p_flags & !load.p_flags != 0 || has_zeros && end > end_of(other) / PAGE)
 }

@@ -1,5 +1,6 @@
 //! Bounded access to the bytes of an ELF file: header, program headers, addresses, strings.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use goblin::elf64::dynamic::{DT_NULL, Dyn, SIZEOF_DYN};
@@ -19,6 +20,8 @@ pub(super) struct Image<'a> {
     pub with_references: bool,
     /// The parts of the file that were read.
     parts: &'a [Part<'a>],
+    /// Whether the kernel takes the file for one of Lambda's machines.
+    is_native: bool,
     /// The ELF header; of a 32-bit file only the first fields, up to `e_version`, are right.
     pub header: Header,
     pub class64: bool,
@@ -37,22 +40,24 @@ impl<'a> Image<'a> {
         if bytes.len() < header::SIZEOF_EHDR {
             return Err(ElfError::TooShort);
         }
-        let class64 = match bytes[EI_CLASS] {
-            header::ELFCLASS64 => true,
-            header::ELFCLASS32 => false,
-            class => return Err(ElfError::Malformed(format!("its ELF class is {class}, not 1 or 2"))),
+        let (class64, little_endian) =
+            (bytes[EI_CLASS] == header::ELFCLASS64, bytes[EI_DATA] == header::ELFDATA2LSB);
+        let native = native_header(&bytes[..header::SIZEOF_EHDR]);
+        let header = match (native, bytes[EI_CLASS], bytes[EI_DATA]) {
+            (Some(header), _, _) => header,
+            (None, class, _) if !matches!(class, header::ELFCLASS32 | header::ELFCLASS64) => {
+                return Err(ElfError::Malformed(format!("its ELF class is {class}, not 1 or 2")));
+            }
+            (None, _, data) if !matches!(data, header::ELFDATA2LSB | header::ELFDATA2MSB) => {
+                return Err(ElfError::Malformed(format!("its ELF byte order is {data}, not 1 or 2")));
+            }
+            _ => decode(bytes, 0),
         };
-        let little_endian = match bytes[EI_DATA] {
-            header::ELFDATA2LSB => true,
-            header::ELFDATA2MSB => false,
-            data => return Err(ElfError::Malformed(format!("its ELF byte order is {data}, not 1 or 2"))),
-        };
-        // goblin goes by the byte order of the file.
-        let header: Header = decode(bytes, 0);
         let mut image = Image {
             size,
             with_references: true,
             parts,
+            is_native: native.is_some(),
             header,
             class64,
             little_endian,
@@ -79,8 +84,7 @@ impl<'a> Image<'a> {
 
     /// Whether this kind of file is read beyond its header.
     pub fn readable(&self) -> bool {
-        let machines = [Arch::X86_64, Arch::Arm64].map(Arch::machine);
-        self.class64 && self.little_endian && machines.contains(&self.machine)
+        self.is_native || self.class64 && self.little_endian && is_for_lambda(self.machine)
     }
 
     /// The size of the whole file in bytes.
@@ -135,14 +139,77 @@ impl<'a> Image<'a> {
         self.slice(offset, size, what)
     }
 
+    /// The name at an address, up to its NUL; `None` if it does not lie in memory, or is longer than `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Only [`ElfError::NotRead`].
+    fn name(&self, mut address: u64, most: usize) -> Result<Option<Cow<'a, [u8]>>, ElfError> {
+        /// Most names are shorter.
+        const PIECE: u64 = 256;
+        let mut name = Cow::Borrowed(&[][..]);
+        while name.len() <= most {
+            let Some((offset, size)) = self.in_file(address) else {
+                return Ok(self.is_zero(address).then_some(name));
+            };
+            let size = size.min(PIECE).min(self.size.saturating_sub(offset));
+            if size == 0 {
+                return Ok(Some(name));
+            }
+            let piece = self.slice(offset, size, "a name")?;
+            let end = memchr::memchr(0, piece);
+            let part = &piece[..end.unwrap_or(piece.len())];
+            match name.is_empty() {
+                true => name = Cow::Borrowed(part),
+                false => name.to_mut().extend(part),
+            }
+            if end.is_some() {
+                return Ok((name.len() <= most).then_some(name));
+            }
+            address = address.wrapping_add(size);
+        }
+        Ok(None)
+    }
+
+    /// Whether an address is in .bss: memory of a PT_LOAD that the file does not have.
+    ///
+    /// The kernel clears the rest of its last page, too; ld.so leaves the bytes of the file there, or nothing.
+    fn is_zero(&self, address: u64) -> bool {
+        let is_program = self.of_type(segment::PT_INTERP).next().is_some();
+        self.loads().any(|load| {
+            let (file_end, end) =
+                (load.p_vaddr.saturating_add(load.p_filesz), load.p_vaddr.saturating_add(load.p_memsz));
+            let end = if is_program { end.div_ceil(PAGE).saturating_mul(PAGE) } else { end };
+            load.p_memsz > load.p_filesz && file_end <= address && address < end
+        })
+    }
+
     /// The file offset of an address, and the number of bytes that its PT_LOAD has from there on.
+    ///
+    /// The kernel and ld.so map whole pages, so the bytes of the file before and after a segment are in memory, too;
+    /// zeros are there instead if the segment is longer in memory than in the file.
+    ///
+    /// Source: `elf_map` in the kernel's fs/binfmt_elf.c, `_dl_map_segments` in glibc's elf/dl-map-segments.h.
     fn in_file(&self, address: u64) -> Option<(u64, u64)> {
         let has = |load: &&segment::ProgramHeader| {
             address >= load.p_vaddr && address - load.p_vaddr < load.p_filesz
         };
-        let load = self.loads().find(has)?;
-        let skip = address - load.p_vaddr;
-        Some((load.p_offset.checked_add(skip)?, load.p_filesz - skip))
+        if let Some(load) = self.loads().find(has) {
+            let skip = address - load.p_vaddr;
+            return Some((load.p_offset.checked_add(skip)?, load.p_filesz - skip));
+        }
+        self.loads().find_map(|load| {
+            let file_end = load.p_vaddr.checked_add(load.p_filesz)?;
+            let end = match load.p_memsz > load.p_filesz {
+                true => file_end,
+                false => file_end.checked_next_multiple_of(PAGE)?,
+            };
+            if address < load.p_vaddr / PAGE * PAGE || address >= end {
+                return None;
+            }
+            let offset = load.p_offset.checked_add(address)?.checked_sub(load.p_vaddr)?;
+            Some((offset, end - address))
+        })
     }
 
     /// Whether these addresses are in the memory of PT_LOADs, which is mapped in whole pages.
@@ -167,12 +234,17 @@ impl<'a> Image<'a> {
         has(address) && has(last)
     }
 
-    /// Whether an address is in the file bytes of an executable PT_LOAD.
+    /// Whether an address is in the file bytes of an executable PT_LOAD, which is mapped in whole pages.
     pub fn is_code(&self, address: u64) -> bool {
         self.loads().any(|load| {
             let start = load.p_vaddr / PAGE * PAGE;
-            let has = address >= start && address < load.p_vaddr.saturating_add(load.p_filesz);
-            load.p_flags & segment::PF_X != 0 && has
+            let end = load.p_vaddr.saturating_add(load.p_filesz);
+            // .bss begins there in a segment that may be written.
+            let end = match load.p_flags & segment::PF_W {
+                0 => end.div_ceil(PAGE).saturating_mul(PAGE),
+                _ => end,
+            };
+            load.p_flags & segment::PF_X != 0 && address >= start && address < end
         })
     }
 
@@ -261,7 +333,7 @@ impl<'a> Image<'a> {
     }
 
     /// Returns bytes of the file; an error if they lie outside, or were not read.
-    fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
+    pub fn slice(&self, offset: u64, size: u64, what: &str) -> Result<&'a [u8], ElfError> {
         let end = offset.checked_add(size).filter(|end| *end <= self.size).ok_or_else(|| outside(what))?;
         if size == 0 {
             return Ok(&[]);
@@ -291,6 +363,24 @@ impl<'a> Image<'a> {
     }
 }
 
+/// The header as the kernel reads it, if it is that of a program for one of Lambda's machines.
+///
+/// Source: `load_elf_binary` in fs/binfmt_elf.c and `elf_check_arch`, which look at neither EI_CLASS nor EI_DATA.
+fn native_header(bytes: &[u8]) -> Option<Header> {
+    let mut native = [0; header::SIZEOF_EHDR];
+    native.copy_from_slice(bytes);
+    // goblin goes by the class and the byte order of the file.
+    (native[EI_CLASS], native[EI_DATA]) = (header::ELFCLASS64, header::ELFDATA2LSB);
+    let mut native: Header = decode(&native, 0);
+    native.e_ident.copy_from_slice(&bytes[..header::SIZEOF_IDENT]);
+    let has_layout = usize::from(native.e_phentsize) == segment::SIZEOF_PHDR;
+    (is_for_lambda(native.e_machine) && has_layout).then_some(native)
+}
+
+fn is_for_lambda(machine: u16) -> bool {
+    [Arch::X86_64, Arch::Arm64].map(Arch::machine).contains(&machine)
+}
+
 /// The number of entries that are read at most; real dynamic segments have fewer.
 const MAX_DYNAMIC: usize = 65_536;
 
@@ -301,38 +391,106 @@ const MAX_SEGMENTS: u16 = 1170;
 
 /// The dynamic string table.
 ///
+/// ld.so takes a name from memory, at DT_STRTAB and its offset, and never reads DT_STRSZ (`_dl_map_object_deps` in
+/// elf/dl-deps.c, `_dl_check_map_versions` in elf/dl-version.c and `do_lookup_x` in elf/dl-lookup.c of glibc, musl's
+/// ldso/dynlink.c). DT_STRSZ only gives the part that is read at once.
+///
 /// Entries may share their text, so a small file could produce far more text than its size; all text that is copied
 /// out of one table has a limit.
 pub(super) struct Strings<'a> {
+    image: &'a Image<'a>,
+    /// DT_STRTAB.
+    address: Option<u64>,
+    /// The part that DT_STRSZ counts.
     bytes: &'a [u8],
     left: Cell<usize>,
+    is_longer: Cell<bool>,
 }
 
 impl<'a> Strings<'a> {
     /// The limit is some hundred times the text of a file with many long paths.
     const MAX_TEXT: usize = 1 << 20;
 
-    pub fn new(bytes: &'a [u8]) -> Strings<'a> {
-        Strings { bytes, left: Cell::new(Strings::MAX_TEXT) }
+    /// # Errors
+    ///
+    /// Only [`ElfError::NotRead`]; a part that is not in the file has no bytes.
+    pub fn new(image: &'a Image<'a>, address: Option<u64>, size: u64) -> Result<Strings<'a>, ElfError> {
+        let part = address.map(|address| read_if_there(image.at_address(address, size, "the string table")));
+        Ok(Strings {
+            image,
+            address,
+            bytes: part.transpose()?.flatten().unwrap_or(&[]),
+            left: Cell::new(Strings::MAX_TEXT),
+            is_longer: Cell::new(false),
+        })
     }
 
+    /// The part of the table that DT_STRSZ counts.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Returns the text at an offset; it must end inside the table.
+    /// The number of bytes that names may lie in: those of the part that DT_STRSZ counts; if it has none, those of the
+    /// file.
+    pub fn most_bytes(&self) -> usize {
+        match self.bytes.len() {
+            0 => usize::try_from(self.image.size).unwrap_or(usize::MAX),
+            size => size,
+        }
+    }
+
+    /// Whether a name was read that DT_STRSZ does not count.
+    pub fn is_longer(&self) -> bool {
+        self.is_longer.get()
+    }
+
+    /// The length of the name at an offset if it ends in the part that DT_STRSZ counts.
+    pub fn length(&self, offset: u64) -> Option<usize> {
+        memchr::memchr(0, self.bytes.get(usize::try_from(offset).ok()?..)?)
+    }
+
+    /// The name at an offset, wherever it lies; `None` if it does not lie in memory, or is longer than `most` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Only [`ElfError::NotRead`].
+    pub fn name(&self, offset: u64, most: usize) -> Result<Option<Cow<'a, [u8]>>, ElfError> {
+        if let Some(length) = self.length(offset) {
+            let at = offset as usize;
+            return Ok((length <= most).then(|| Cow::Borrowed(&self.bytes[at..at + length])));
+        }
+        self.is_longer.set(true);
+        let Some(address) = self.address else { return Ok(None) };
+        self.image.name(address.wrapping_add(offset), most)
+    }
+
+    /// Whether an offset is in memory.
+    fn has(&self, offset: u64) -> bool {
+        let address = self.address.map(|address| address.wrapping_add(offset));
+        address.is_some_and(|address| self.image.in_file(address).is_some() || self.image.is_zero(address))
+    }
+
+    /// Returns the text at an offset; it must lie in memory.
     pub fn text(&self, offset: u64, what: &str) -> Result<String, ElfError> {
-        let tail = usize::try_from(offset)
-            .ok()
-            .and_then(|offset| self.bytes.get(offset..))
-            .ok_or_else(|| ElfError::Malformed(format!("{what} lies outside the string table")))?;
-        let end = memchr::memchr(0, tail)
-            .ok_or_else(|| ElfError::Malformed(format!("{what} has no end in the string table")))?;
-        let left = self.left.get().checked_sub(end).ok_or_else(|| {
-            ElfError::Malformed(format!("its names and paths have more than {} bytes", Strings::MAX_TEXT))
+        let left = self.left.get();
+        let name = self.name(offset, left)?.ok_or_else(|| match self.has(offset) {
+            true => {
+                let most = Strings::MAX_TEXT;
+                ElfError::Malformed(format!("its names and paths have more than {most} bytes"))
+            }
+            false => ElfError::Malformed(format!("{what} does not lie in its memory")),
         })?;
-        self.left.set(left);
-        Ok(text::from_bytes(&tail[..end]))
+        self.left.set(left - name.len());
+        Ok(text::from_bytes(&name))
+    }
+}
+
+/// The bytes, or `None` where there are none; the error of bytes that were not read stays.
+pub(super) fn read_if_there<T>(read: Result<T, ElfError>) -> Result<Option<T>, ElfError> {
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error @ ElfError::NotRead(_)) => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -11,6 +11,7 @@ use goblin::elf::header::{EM_AARCH64, EM_X86_64};
 use goblin::elf64::program_header::PF_W;
 use goblin::elf64::reloc::{self, Rel, r_sym, r_type};
 
+use super::pointers::Pointers;
 use super::read::{Image, outside};
 use super::records::decode;
 use super::{ElfError, ObjectType, PAGE};
@@ -25,13 +26,19 @@ pub(super) struct Tables {
     /// DT_REL, which musl reads; glibc on Lambda's architectures does not.
     pub rel: Option<Table>,
     pub jmprel: Option<Table>,
+    /// DT_RELR.
+    pub relr: Option<Table>,
+    /// DT_INIT_ARRAY and DT_PREINIT_ARRAY.
+    pub arrays: Vec<Table>,
+    /// DT_PLTGOT.
+    pub pltgot: Option<u64>,
     /// Whether DT_TEXTREL is set: read-only segments become writable during relocation.
     pub changes_code: bool,
     /// Whether jump slots are bound at start.
     pub binds_now: bool,
 }
 
-/// One table of relocations.
+/// One table of relocations or of functions.
 #[derive(Clone, Copy)]
 pub(super) struct Table {
     pub address: u64,
@@ -95,12 +102,12 @@ impl Uses {
             (_, 0) => Uses::default(),
             (EM_AARCH64, reloc::R_AARCH64_COPY) => Uses::COPY,
             (EM_AARCH64, reloc::R_AARCH64_JUMP_SLOT) => Uses::SLOT,
-            (EM_AARCH64, reloc::R_AARCH64_TLS_DTPMOD..=reloc::R_AARCH64_TLSDESC) => Uses::TLS,
+            (EM_AARCH64, _) if is_thread_local(machine, kind) => Uses::TLS,
             (EM_AARCH64, _) => Uses::DATA,
             (_, reloc::R_X86_64_COPY) => Uses::COPY,
             (_, reloc::R_X86_64_JUMP_SLOT) => Uses::SLOT,
-            (_, reloc::R_X86_64_DTPMOD64 | reloc::R_X86_64_DTPOFF64) => Uses::TLS,
             (_, reloc::R_X86_64_TPOFF64 | reloc::R_X86_64_TLSDESC) => Uses::TLS.and(Uses::TLS_PLACE),
+            _ if is_thread_local(machine, kind) => Uses::TLS,
             _ => Uses::DATA,
         }
     }
@@ -117,6 +124,8 @@ pub(super) struct Relocations {
     pub uses: Vec<Uses>,
     /// The first fault that ld.so refuses or crashes on.
     pub fault: Option<&'static str>,
+    /// The place of the first jump slot that is bound when it is called.
+    pub late_slot: Option<u64>,
     /// Whether a relocation needs a fixed distance from the thread pointer.
     pub has_static_tls: bool,
     /// Whether a relocation needs a descriptor of thread-local storage.
@@ -145,10 +154,15 @@ pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfErr
             let _ = records(image, table, record)?;
         }
     }
+    let pointers = match image.object_type {
+        ObjectType::Dyn => Some(Pointers::new(image, tables)?),
+        _ => None,
+    };
     let mut reader = Reader {
         image,
         places: Places::new(image, tables.changes_code),
         binds_now: tables.binds_now,
+        pointers,
         read: Relocations::default(),
     };
     if let Some(table) = rela {
@@ -163,6 +177,11 @@ pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfErr
     }
     if let Some(table) = jmprel {
         reader.table(table, RELA_SIZE, true)?;
+    }
+    if let Some(pointers) = reader.pointers.take()
+        && let Some(fault) = pointers.fault(image, tables)?
+    {
+        reader.fault(fault);
     }
     Ok(reader.read)
 }
@@ -188,6 +207,7 @@ struct Reader<'a> {
     image: &'a Image<'a>,
     places: Places,
     binds_now: bool,
+    pointers: Option<Pointers>,
     read: Relocations,
 }
 
@@ -212,13 +232,23 @@ impl Reader<'_> {
                 self.fault("its jump slots have a relocation of another type");
             }
             self.place(r_offset, class);
-            if is_of_offset_table(self.image.machine, kind) {
-                if !r_offset.is_multiple_of(8) {
-                    self.fault("an entry of the global offset table has an address that is not aligned");
-                }
-                if symbol == 0 {
-                    self.fault("a relocation refers to a symbol without a name");
-                }
+            if let Some(pointers) = &mut self.pointers
+                && fills_a_word(self.image.machine, kind)
+            {
+                let value = is_relative(self.image.machine, kind).then(|| raw.get(16..24)).flatten();
+                pointers.fill(self.image, r_offset, value.map(|addend| decode(addend, 0)));
+            }
+            if is_late && !self.binds_now && class == Class::Slot {
+                self.read.late_slot.get_or_insert(r_offset);
+            }
+            let is_of_offset_table = is_of_offset_table(self.image.machine, kind);
+            if (is_of_offset_table || is_thread_local(self.image.machine, kind))
+                && !r_offset.is_multiple_of(8)
+            {
+                self.fault("an entry of the global offset table has an address that is not aligned");
+            }
+            if is_of_offset_table && symbol == 0 {
+                self.fault("a relocation refers to a symbol without a name");
             }
             if symbol == 0 {
                 continue;
@@ -287,7 +317,7 @@ impl Reader<'_> {
 }
 
 /// The loader's action for a type of relocation.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Nothing,
     /// It binds a jump slot, possibly later.
@@ -349,7 +379,47 @@ fn is_of_offset_table(machine: u16, kind: u32) -> bool {
     }
 }
 
-fn is_relative(machine: u16, kind: u32) -> bool {
+/// Whether a relocation is about thread-local storage. Linkers write such relocations for entries of the global offset
+/// table only.
+fn is_thread_local(machine: u16, kind: u32) -> bool {
+    match machine {
+        EM_AARCH64 => (reloc::R_AARCH64_TLS_DTPMOD..=reloc::R_AARCH64_TLSDESC).contains(&kind),
+        _ => matches!(
+            kind,
+            reloc::R_X86_64_DTPMOD64
+                | reloc::R_X86_64_DTPOFF64
+                | reloc::R_X86_64_TPOFF64
+                | reloc::R_X86_64_TLSDESC
+        ),
+    }
+}
+
+/// Whether a relocation of this type writes an address of 64 bits.
+fn fills_a_word(machine: u16, kind: u32) -> bool {
+    match machine {
+        EM_AARCH64 => matches!(
+            kind,
+            reloc::R_AARCH64_ABS64
+                | reloc::R_AARCH64_GLOB_DAT
+                | reloc::R_AARCH64_JUMP_SLOT
+                | reloc::R_AARCH64_RELATIVE
+                | reloc::R_AARCH64_TLSDESC
+                | reloc::R_AARCH64_IRELATIVE
+        ),
+        _ => matches!(
+            kind,
+            reloc::R_X86_64_64
+                | reloc::R_X86_64_GLOB_DAT
+                | reloc::R_X86_64_JUMP_SLOT
+                | reloc::R_X86_64_RELATIVE
+                | R_X86_64_RELATIVE64
+                | reloc::R_X86_64_TLSDESC
+                | reloc::R_X86_64_IRELATIVE
+        ),
+    }
+}
+
+pub(super) fn is_relative(machine: u16, kind: u32) -> bool {
     match machine {
         EM_AARCH64 => kind == reloc::R_AARCH64_RELATIVE,
         _ => matches!(kind, reloc::R_X86_64_RELATIVE | R_X86_64_RELATIVE64),

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 
 use super::ElfError;
 use super::hashes::GnuHash;
-use super::read::{Image, outside, u16, u32, u64};
+use super::read::{Image, Strings, read_if_there, u16, u32, u64};
 use super::relocations::{Tables, Uses};
 
 use crate::text;
@@ -98,6 +98,7 @@ pub struct SymbolTable {
     symbols: Vec<Symbol>,
     has_hash: bool,
     has_lost_reference: bool,
+    has_lost_name: bool,
 }
 
 impl SymbolTable {
@@ -193,11 +194,16 @@ impl SymbolTable {
     }
 
     /// Whether a relocation gets, before the program starts, the address of an undefined symbol that is local, hidden or
-    /// protected: ld.so takes the object's own, which is the address at which the object begins.
+    /// protected, which is not for the end of the process: ld.so takes the object's own, which is the address at which the object begins.
     ///
     /// Source: RESOLVE_MAP in glibc's elf/dl-reloc.c, `_dl_lookup_symbol_x` in elf/dl-lookup.c.
     pub fn has_lost_reference(&self) -> bool {
         self.has_lost_reference
+    }
+
+    /// Whether a relocation names a symbol whose name does not lie in memory.
+    pub fn has_lost_name(&self) -> bool {
+        self.has_lost_name
     }
 
     /// Whether the loader can find symbols in this table: without a hash table it finds none.
@@ -229,8 +235,15 @@ pub(super) fn hashed<'a>(image: &Image<'a>, tables: &Tables) -> Result<Hashed<'a
         return Ok(Hashed { n_symbols: 0, gnu: None });
     }
     let gnu = tables.gnu_hash.map(|address| GnuHash::read(image, address)).transpose()?;
+    let counted = |address| -> Result<u64, ElfError> {
+        let count = u32(image.at_address(address, 8, "the hash table")?, 4).into();
+        parts(image, tables, count)?;
+        Ok(count)
+    };
+    // glibc does not read DT_HASH beside DT_GNU_HASH, but only DT_HASH counts the symbols that are in no chain.
     let n_symbols = match (tables.hash, &gnu) {
-        (Some(hash), _) => u32(image.at_address(hash, 8, "the hash table")?, 4).into(),
+        (Some(hash), None) => counted(hash)?,
+        (Some(hash), Some(gnu)) => read_if_there(counted(hash))?.unwrap_or(0).max(gnu.n_symbols()),
         (None, Some(gnu)) => gnu.n_symbols(),
         (None, None) => 0,
     };
@@ -250,51 +263,95 @@ fn parts<'a>(image: &Image<'a>, tables: &Tables, count: u64) -> Result<(&'a [u8]
     Ok((table, versions))
 }
 
-/// Reads the table. `strings` is the dynamic string table, `uses` are the uses that the relocations show.
+/// Reads the table. `uses` are the uses that the relocations show.
 ///
 /// # Errors
 ///
-/// If a table does not lie in the file, a name has no end, or all names together are longer than the limit, or
-/// [`ElfError::NotRead`].
+/// If a table does not lie in the file, or all names together are longer than the limit, or [`ElfError::NotRead`].
 pub(super) fn read(
     image: &Image,
     tables: &Tables,
     hashed: &Hashed,
     uses: &[Uses],
-    strings: &[u8],
+    strings: &Strings,
 ) -> Result<SymbolTable, ElfError> {
     let has_hash = tables.hash.is_some() || tables.gnu_hash.is_some();
     let (table, versions) = parts(image, tables, hashed.n_symbols.max(uses.len() as u64))?;
-    let mut has_lost_reference = false;
+    let (mut has_lost_reference, mut has_lost_name) = (false, false);
     let address = Uses::DATA.and(Uses::CALL).and(Uses::COPY);
     let at_start = if tables.binds_now { address.and(Uses::SLOT) } else { address };
     let mut symbols = Vec::with_capacity(table.len() / SYMBOL_SIZE);
-    // Names may share their ends, and symbols may share a name; the limit of four times is more than any real table
-    // has.
-    let mut left = strings.len().saturating_mul(4).saturating_add(1 << 16);
+    let mut names = Names::new(strings);
+    /// Functions that only code for the end of a process calls. Source: crtstuff.c of libgcc.
+    const FOR_THE_END: [&[u8]; 2] = [b"_ITM_deregisterTMCloneTable", b"__cxa_finalize"];
     for (index, raw) in table.chunks_exact(SYMBOL_SIZE).enumerate().skip(1) {
-        let name = u32(raw, 0);
-        let length =
-            strings.get(name as usize..).and_then(|tail| memchr::memchr(0, tail)).ok_or_else(|| {
-                ElfError::Malformed("a symbol's name lies outside the string table or has no end".into())
-            })?;
-        left = left.checked_sub(length).ok_or_else(|| {
-            ElfError::Malformed("the names of its symbols are longer than the string table allows".into())
-        })?;
+        let name = names.find(u32(raw, 0))?;
         let uses = uses.get(index).copied().unwrap_or_default();
         let mut symbol = of_record(raw, uses);
-        let is_own = symbol.uses.is_empty() || symbol.protected;
-        has_lost_reference |= !symbol.defined && !symbol.weak && is_own && uses.has(at_start);
-        symbol.name = name;
-        symbol.length = u32::try_from(length).map_err(|_| outside("a symbol's name"))?;
+        let is_own = symbol.uses.is_empty() || symbol.protected && !symbol.weak;
+        let is_lost = !symbol.defined && is_own && uses.has(at_start);
+        match name {
+            Some(NamePlace { at, length }) => (symbol.name, symbol.length) = (at, length),
+            // ld.so reads the name only if it looks the symbol up, or comes upon it in a search.
+            None => {
+                has_lost_name |= symbol.is_looked_up();
+                symbol.offer = Offer::Nothing;
+            }
+        }
+        has_lost_reference |= is_lost && !FOR_THE_END.contains(&names.bytes_of(&symbol));
         symbol.version = if versions.is_empty() { 1 } else { u16(versions, index * 2) };
         symbols.push(symbol);
     }
-    let mut table = SymbolTable { strings: strings.to_vec(), symbols, has_hash, has_lost_reference };
+    let strings = names.bytes;
+    let mut table = SymbolTable { strings, symbols, has_hash, has_lost_reference, has_lost_name };
     if let Some(hash) = &hashed.gnu {
         table.leave_to(hash);
     }
     Ok(table)
+}
+
+/// The place of a name in the copy of the string table.
+struct NamePlace {
+    at: u32,
+    length: u32,
+}
+
+/// The names of the symbols.
+struct Names<'a> {
+    strings: &'a Strings<'a>,
+    /// The part of the table that DT_STRSZ counts, and copies of names from behind it.
+    bytes: Vec<u8>,
+    left: usize,
+}
+
+impl Names<'_> {
+    fn new<'a>(strings: &'a Strings<'a>) -> Names<'a> {
+        // Names may share their ends, and symbols may share a name; the limit of four times is more than any real table
+        // has.
+        let left = strings.most_bytes().saturating_mul(4).saturating_add(1 << 16);
+        Names { strings, bytes: strings.bytes().to_vec(), left }
+    }
+
+    fn bytes_of(&self, symbol: &Symbol) -> &[u8] {
+        &self.bytes[symbol.name as usize..][..symbol.length as usize]
+    }
+
+    /// The name at an offset of the string table; `None` if it does not lie in memory.
+    fn find(&mut self, offset: u32) -> Result<Option<NamePlace>, ElfError> {
+        let too_long =
+            || ElfError::Malformed("the names of its symbols are longer than the string table allows".into());
+        let (at, length) = match self.strings.length(offset.into()) {
+            Some(length) => (offset, length),
+            None => {
+                let Some(name) = self.strings.name(offset.into(), self.left)? else { return Ok(None) };
+                let at = u32::try_from(self.bytes.len()).map_err(|_| too_long())?;
+                self.bytes.extend_from_slice(&name);
+                (at, name.len())
+            }
+        };
+        self.left = self.left.checked_sub(length).ok_or_else(too_long)?;
+        Ok(Some(NamePlace { at, length: u32::try_from(length).map_err(|_| too_long())? }))
+    }
 }
 
 /// A symbol from its `Elf64_Sym`, without its name and version.

@@ -79,7 +79,8 @@ pub(super) fn read_verneed(
     loop {
         let entry = image.at_address(address, 16, WHAT)?;
         let version = u16(entry, 0);
-        if version != 1 {
+        // ld.so looks at the format of the first entry alone.
+        if version != 1 && needs.is_empty() {
             return Err(ElfError::Malformed(format!("its version needs have the unknown format {version}")));
         }
         let mut aux = after(address, u32(entry, 8), WHAT)?;
@@ -108,6 +109,10 @@ pub(super) fn read_verneed(
 }
 
 /// Reads DT_VERDEF by following `vd_next`; the first auxiliary entry of each has the node's name.
+///
+/// ld.so finds no definition in an entry of an unknown format, nor in those after it, but goes through all of them.
+///
+/// Source: `match_symbol` and `_dl_check_map_versions` in glibc's elf/dl-version.c.
 pub(super) fn read_verdef(
     image: &Image,
     address: u64,
@@ -116,27 +121,29 @@ pub(super) fn read_verdef(
     const WHAT: &str = "the table of version definitions";
     let mut definitions = Vec::new();
     let mut address = address;
-    loop {
+    let mut is_known = true;
+    for _ in 0..MAX_ENTRIES {
         let entry = image.at_address(address, 20, WHAT)?;
         let version = u16(entry, 0);
-        if version != 1 {
+        if version != 1 && definitions.is_empty() {
             return Err(ElfError::Malformed(format!(
                 "its version definitions have the unknown format {version}"
             )));
         }
+        is_known &= version == 1;
         let item = image.at_address(after(address, u32(entry, 12), WHAT)?, 8, WHAT)?;
-        if definitions.len() == MAX_ENTRIES {
-            return Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version definitions")));
+        if is_known {
+            definitions.push(VersionDefinition {
+                node: strings.text(u32(item, 0).into(), "a defined version")?,
+                hash: u32(entry, 8),
+                base: u16(entry, 2) & 1 != 0,
+                index: u16(entry, 4),
+            });
         }
-        definitions.push(VersionDefinition {
-            node: strings.text(u32(item, 0).into(), "a defined version")?,
-            hash: u32(entry, 8),
-            base: u16(entry, 2) & 1 != 0,
-            index: u16(entry, 4),
-        });
         match u32(entry, 16) {
             0 => return Ok(definitions),
             next => address = after(address, next, WHAT)?,
         }
     }
+    Err(ElfError::Malformed(format!("it has more than {MAX_ENTRIES} version definitions")))
 }

@@ -50,8 +50,10 @@ impl Names {
 
 impl Closure {
     /// The first object that answers to each path and name; a SONAME that no need used is not among them.
+    ///
+    /// The program's own path is empty to glibc's ld.so.
     pub(super) fn answering(&self) -> BTreeMap<&str, usize> {
-        let mut answering = BTreeMap::new();
+        let mut answering = BTreeMap::from([("", 0)]);
         for (index, object) in self.objects.iter().enumerate() {
             for name in object.names.iter().chain([&object.path]) {
                 answering.entry(name.as_str()).or_insert(index);

@@ -63,6 +63,7 @@ fn a_file_with_nothing_in_it_has_no_facts() {
     let empty = ElfFacts {
         class64: true,
         little_endian: true,
+        is_read_by_kernel: true,
         machine: EM_X86_64,
         has_load: true,
         has_dynamic: true,

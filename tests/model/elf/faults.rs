@@ -64,11 +64,15 @@ fn what_the_loader_dies_of_in_a_dynamic_segment_is_a_fault() {
     put(built.clone().put_u32(built.relocations + 8, 3), unknown);
     let elsewhere = "a relocation would change read-only memory";
     put(built.clone().put_u64(built.relocations, 1 << 40), elsewhere);
-    put(built.clone().put_u32(built.header(PT_LOAD) + 4, 5), elsewhere);
-    check_faults(
-        object.clone().dynamic(DT_TEXTREL, 0).build().put_u32(built.header(PT_LOAD) + 4, 5).bytes,
-        None,
-        None,
+    let fixed = |built: Built| {
+        let (load, dynamic) = (built.header(PT_LOAD), built.header(PT_DYNAMIC));
+        built.put_u32(load + 4, 5).put_u32(dynamic + 4, 4)
+    };
+    put(fixed(built.clone()), elsewhere);
+    check_faults(fixed(object.clone().dynamic(DT_TEXTREL, 0).build()).bytes, None, None);
+    put(
+        fixed(built.clone()).put_u32(built.header(PT_DYNAMIC) + 4, 6),
+        "its dynamic segment is not in writable memory",
     );
     let counted = "its DT_RELACOUNT counts a relocation of another type";
     check(object.clone().dynamic(DT_RELACOUNT, 1), counted);
@@ -139,7 +143,9 @@ fn a_reference_to_an_undefined_symbol_of_the_file_itself_is_a_fault() {
         check_faults(built.clone().put(at, [byte]).bytes, Some(fault), Some(fault));
     }
     let weak = Object::program().needs("libc.so.6").imports_weak("f", None).build();
-    check_faults(weak.put(symbol + 5, [2]).bytes, None, None);
+    check_faults(weak.put(symbol + 5, [2]).bytes, Some(fault), Some(fault));
+    let for_the_end = Object::program().needs("libc.so.6").imports_weak("__cxa_finalize", None).build();
+    check_faults(for_the_end.put(symbol + 5, [2]).bytes, None, None);
     // A definition of its own is what such a reference is for.
     let own = Object::library("l").defines("d", None).build();
     check_faults(own.clone().put(own.symbols + 24 + 5, [2]).bytes, None, None);

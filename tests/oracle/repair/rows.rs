@@ -267,6 +267,14 @@ fn files_that_cannot_be_edited() {
     refuse(&put(18, 243, 2), &rpath(PATH), kind);
     refuse(&put(16, 1, 2), &rpath(PATH), kind);
     refuse(&put(4, 1, 1), &rpath(PATH), kind);
+    refuse(&put(5, 2, 1), &rpath(PATH), kind);
+    // The loader does not read DT_STRSZ, so the file starts; but no edit knows where its string table ends.
+    let mut bytes = Fixture::default().build();
+    let entry = 10u64.to_le_bytes();
+    let at = (0..bytes.len() - 16).step_by(8).find(|at| bytes[*at..*at + 8] == entry).unwrap();
+    bytes[at + 8..at + 16].copy_from_slice(&1u64.to_le_bytes());
+    assert_eq!(elf::parse(&bytes).unwrap().needed, elf::parse(&Fixture::default().build()).unwrap().needed);
+    refuse(&bytes, &rpath(PATH), "its dynamic string table has names beyond DT_STRSZ");
     // The fifth header is PT_DYNAMIC, the third and fourth are PT_LOADs.
     let header = |index: usize, field: usize| 64 + 56 * index + field;
     refuse(&put(header(4, 0), 0, 4), &rpath(PATH), "it is a static file, which no loader reads");
