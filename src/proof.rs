@@ -5,6 +5,7 @@
 
 mod archive;
 mod attached;
+mod script;
 mod unpacked;
 
 use std::borrow::Cow;
@@ -85,11 +86,6 @@ pub fn kind_of(read: &ReadArchive<UnpackedFile>) -> BundleKind {
         BundleKind::Function
     }
 }
-
-/// Interpreters of scripts that every runtime has: bash, under both its names.
-///
-/// Source: the tools of AL1, AL2 and AL2023 roots; runtimes written in bash run on all of them.
-const SHELLS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash"];
 
 #[derive(Default)]
 struct Proved {
@@ -177,7 +173,7 @@ impl<'a> Unpacked<'a> {
 
     /// Handles a script as the `bootstrap`.
     fn script_main(&mut self, script: &[u8]) {
-        self.findings.extend(self.script_interpreter(script));
+        self.findings.extend(self.script_findings(BOOTSTRAP, script));
         self.main = self.first_program();
         if self.main.is_none() {
             let message =
@@ -261,9 +257,10 @@ impl<'a> Unpacked<'a> {
                 Some(Ok(facts)) => {
                     findings.extend(no_program(&facts).map(|what| cannot_start(name, what)));
                 }
-                // The programs that a script starts are unknown, but its mode can be checked.
                 Some(Err(ElfError::NotElf(OtherFormat::Script))) => {
                     findings.extend(self.mode_finding(name));
+                    let script = self.entry(name).map_or(&[][..], bytes_of);
+                    findings.extend(self.script_findings(name, script));
                 }
                 Some(Err(error)) => findings.push(cannot_start(name, &error.to_string())),
                 None => {}
@@ -295,44 +292,6 @@ impl<'a> Unpacked<'a> {
         roots.retain(|root| root.facts.linkage() != Linkage::SharedLibrary);
         roots.sort_by_key(|root| !root.name.starts_with("extensions/"));
         roots.into_iter().next()
-    }
-
-    /// Returns a finding if the interpreter in a script's first line does not exist, or may not.
-    fn script_interpreter(&self, script: &[u8]) -> Option<Finding> {
-        let line = script.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let line = String::from_utf8_lossy(line.strip_prefix(b"#!").unwrap_or_default());
-        // The kernel skips blanks before the path, and takes the rest of the line as one argument.
-        let line = line.trim_start_matches([' ', '\t']);
-        let path = line.split([' ', '\t']).next().unwrap_or_default();
-        let finding = |message| Finding::new(Code::InterpreterMissing, BOOTSTRAP, message);
-        if line.ends_with('\r') {
-            let message = "the first line of `bootstrap` ends in a carriage return, which the kernel takes as a part of its last word";
-            return Some(finding(message.to_owned()).help("store it with Unix line ends (`dos2unix`)"));
-        }
-        if SHELLS.contains(&path) {
-            let argument = line[path.len()..].trim_matches([' ', '\t']);
-            if argument.starts_with('-') && argument.contains([' ', '\t']) {
-                let why = format!("the kernel gives `{path}` one argument `{argument}`, which is no option");
-                let help = "leave one option in the first line, and `set` the others in the second";
-                return Some(cannot_start(BOOTSTRAP, &why).help(help));
-            }
-            return None;
-        }
-        if path.starts_with(&format!("{}/", self.kind.root())) {
-            let name = self.name(path);
-            return match self.entry(name) {
-                Some(_) => self.mode_finding(name),
-                None => Some(
-                    finding(format!("`bootstrap` is a script for `{path}`, which is not in the archive"))
-                        .help(format!("put `{name}` into the archive, or name `/bin/sh`")),
-                ),
-            };
-        }
-        let message =
-            format!("`bootstrap` is a script for `{path}`; whether the runtime has that is not known");
-        let finding =
-            finding(message).help("name `/bin/sh`, which every runtime has, or bring the interpreter along");
-        Some(Finding { severity: Severity::Warning, ..finding })
     }
 
     fn path(&self, name: &str) -> String {

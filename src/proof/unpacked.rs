@@ -21,7 +21,9 @@ impl UnpackedFile {
     /// Parses a file. Its bytes are kept on request, and if it is no ELF file but its text may matter.
     pub fn new(name: &str, bytes: Vec<u8>, keep: bool) -> UnpackedFile {
         let facts = elf::parse(&bytes).map(Arc::new);
-        let may_be_script = facts.is_err() && name == BOOTSTRAP;
+        // Lambda may start any script, or another script may name it as its interpreter.
+        let is_script = matches!(facts, Err(ElfError::NotElf(OtherFormat::Script)));
+        let may_be_script = is_script || facts.is_err() && name == BOOTSTRAP;
         UnpackedFile { facts, bytes: (keep || may_be_script).then_some(bytes) }
     }
 

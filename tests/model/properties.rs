@@ -12,7 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::support::elf::{
-    Built, DT_JMPREL, DT_PLTREL, DT_PLTRELSZ, DT_RELA, DT_RELACOUNT, DT_RELASZ, Hash, Object,
+    Built, DT_INIT_ARRAY, DT_INIT_ARRAYSZ, DT_JMPREL, DT_PLTGOT, DT_PLTREL, DT_PLTRELSZ, DT_RELA,
+    DT_RELACOUNT, DT_RELASZ, DT_RELR, DT_RELRSZ, Hash, Object,
 };
 use cargo_lambda_bundle::archive::{self, Content, Entry, Mode};
 use cargo_lambda_bundle::audit::{self, Code, Owner, Subject};
@@ -30,8 +31,13 @@ use proptest::prelude::*;
 // Bytes.
 
 type Target = fn(&[u8]);
-const TARGETS: [(&str, Target); 4] =
-    [("elf", fuzz::elf), ("conf", fuzz::conf), ("baseline", fuzz::baseline), ("zip", fuzz::zip)];
+const TARGETS: [(&str, Target); 5] = [
+    ("elf", fuzz::elf),
+    ("edit", fuzz::edit),
+    ("conf", fuzz::conf),
+    ("baseline", fuzz::baseline),
+    ("zip", fuzz::zip),
+];
 
 /// A file of the fuzz targets' corpus: target, name, bytes.
 type Seed = (&'static str, &'static str, Vec<u8>);
@@ -52,12 +58,18 @@ fn seeds() -> Vec<Seed> {
         .isa_needed(0b101);
     let program = Object::program().needs("libz.so.1").needs("libc.so.6").rpath("$ORIGIN/lib");
     // Relocation tables that lie: beyond the file, around the end of the address space, over each other, with more
-    // relative ones than there are, and in the middle of the symbols.
+    // relative ones than there are, and in the middle of the symbols; and tables of words that they should fill.
     let linked = program.clone().imports("a", None).imports("b", Some(("libc.so.6", "GLIBC_2.34")));
     let built = linked.build();
     let table = Built::address(built.relocations);
     let slots = linked.clone().dynamic(DT_JMPREL, table + 24).dynamic(DT_PLTRELSZ, 24).dynamic(DT_PLTREL, 7);
-    let relocations: [(&'static str, Object); 5] = [
+    let words = |object: &Object, address: u64, size: u64| {
+        object.clone().dynamic(DT_INIT_ARRAY, address).dynamic(DT_INIT_ARRAYSZ, size)
+    };
+    let relocations: [(&'static str, Object); 8] = [
+        ("words-beyond", words(&linked, Built::address(built.symbols), 1 << 40)),
+        ("words-packed", words(&linked, table, 16).dynamic(DT_RELR, table).dynamic(DT_RELRSZ, 71)),
+        ("words-of-slots", slots.clone().dynamic(DT_PLTGOT, table - 24)),
         ("relocations-beyond", linked.clone().dynamic(DT_RELASZ, 1 << 40)),
         ("relocations-at-the-end", linked.clone().dynamic(DT_RELA, u64::MAX - 47)),
         ("relocations-twice", slots),
@@ -83,7 +95,7 @@ fn seeds() -> Vec<Seed> {
     let mut seeds = vec![
         ("elf", "library", library.bytes()),
         ("elf", "library-sysv", library.hash(Hash::SysV).bytes()),
-        ("elf", "program", program.bytes()),
+        ("elf", "program", program.clone().bytes()),
         ("elf", "static", Object::static_program().musl_text().abi_tag([3, 2, 0]).bytes()),
         (
             "conf",
@@ -95,6 +107,7 @@ fn seeds() -> Vec<Seed> {
         ("baseline", "captured", CAPTURED.as_bytes().to_vec()),
         ("baseline", "list", b"/lib64\n/lib64/libc-2.26.so\n/lib64/libz.so.1\n".to_vec()),
         ("zip", "bundle", zip),
+        ("edit", "program", program.verneed("libc.so.6", &["GLIBC_2.38"]).bytes()),
     ];
     seeds.extend(relocations);
     seeds

@@ -22,6 +22,7 @@ use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line, read_cache};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::{LambdaWorld, TASK_ROOT};
 use cargo_lambda_bundle::patterns::Patterns;
+use cargo_lambda_bundle::repair::{self, Edits, VersionNode};
 use cargo_lambda_bundle::template;
 
 /// An ELF file: its facts, the answers derived from them, and what the loader does with it.
@@ -54,6 +55,24 @@ pub fn elf(bytes: &[u8]) {
     }
     if facts.arch() == Some(Arch::X86_64) {
         walk(Arc::new(facts));
+    }
+}
+
+/// An edit of an ELF file: it is refused, or the edited file says what was asked for.
+pub fn edit(bytes: &[u8]) {
+    let Ok(before) = elf::parse(bytes) else { return };
+    let rpath = Some("$ORIGIN/lib".to_owned());
+    let interpreter = before.interpreter.as_ref().map(|_| "/var/task/lib/ld.so".to_owned());
+    let rename_needed =
+        before.needed.first().map(|name| (name.clone(), "lib/renamed.so".to_owned())).into_iter().collect();
+    let unbind =
+        before.verneed.first().map(|need| VersionNode { file: need.file.clone(), node: need.node.clone() });
+    let one = Edits { rpath: rpath.clone(), interpreter, rename_needed, ..Edits::default() };
+    let other = Edits { rpath, unbind: unbind.into_iter().collect(), ..Edits::default() };
+    for edits in [one, other] {
+        let Ok(edited) = repair::edit(bytes, &edits) else { continue };
+        let after = elf::parse(&edited.bytes).unwrap_or_else(|error| panic!("edited: {error}"));
+        assert_eq!(after.rpath, edits.rpath);
     }
 }
 

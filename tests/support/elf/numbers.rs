@@ -38,6 +38,7 @@ pub const DT_INIT: u64 = 12;
 pub const DT_DEBUG: u64 = 21;
 pub const DT_TEXTREL: u64 = 22;
 pub const DT_INIT_ARRAY: u64 = 25;
+pub const DT_INIT_ARRAYSZ: u64 = 27;
 pub const DT_RELACOUNT: u64 = 0x6fff_fff9;
 pub const DT_RUNPATH: u64 = 29;
 pub const DT_FLAGS: u64 = 30;
