@@ -16,6 +16,7 @@
 //! to hold its symbols, and whether a symbol without a node is defined is unknown.
 
 mod definitions;
+mod large_files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -305,6 +306,11 @@ impl<'a> Scope<'a> {
         Scope { closure, rules, checks, known, answering, definitions, replaced, views }
     }
 
+    /// Whether musl's loader has a function for the name, which nobody defines.
+    fn is_large_file(&self, reference: &Reference) -> bool {
+        matches!(self.rules, Rules::Musl(_)) && large_files::is_known(self.closure, reference.name())
+    }
+
     /// Looks a reference up.
     fn verdict(&self, reference: &Reference) -> ReferenceVerdict {
         let view = &self.views[reference.view];
@@ -314,6 +320,7 @@ impl<'a> Scope<'a> {
         let why = match self.definitions.find(reference, &search) {
             Lookup::Found(definition) => self.clash(reference, definition),
             Lookup::Asserts(object) => Some(UnmetReference::NoVersionTable(object)),
+            Lookup::Nowhere if self.is_large_file(reference) => return ReferenceVerdict::Met,
             Lookup::Nowhere => match (self.listed(reference), version) {
                 (SymbolAnswer::Floor, _) => return ReferenceVerdict::Listed,
                 // The check of versions reports the node.
