@@ -23,8 +23,8 @@ pub(super) enum Slot {
     Extend(usize),
 }
 
-/// The size of .bss that is put into the file at most for [`Slot::Extend`].
-const MOST_BSS: u64 = 16 << 20;
+/// The number of zeros, such as those of .bss, that are put into the file at most for [`Slot::Extend`].
+const MOST_ZEROS: u64 = 16 << 20;
 
 /// The parts that are moved for a longer table.
 pub(super) struct Grown {
@@ -77,7 +77,8 @@ fn last_load(image: &EditedFile) -> Option<(Slot, Vec<GivenUp>)> {
     let (index, load) = image.of_kind(PT_LOAD).last()?;
     let has_table = overlap(&range(load), &(image.table..image.table_end()));
     let bss = load.p_memsz - load.p_filesz;
-    (!has_table && bss <= MOST_BSS).then(|| (Slot::Extend(index), Vec::new()))
+    // The file is filled with zeros up to a multiple of the alignment, too.
+    (!has_table && bss.max(load.p_align) <= MOST_ZEROS).then(|| (Slot::Extend(index), Vec::new()))
 }
 
 /// The losses if a PT_NOTE is replaced.

@@ -188,6 +188,12 @@ fn the_fuzz_targets_start_from_the_fixtures() {
     }
 }
 
+/// A file of 4,600 bytes became one of 64 GiB: the alignment of its last segment.
+#[test]
+fn what_the_fuzzer_found_is_answered() {
+    fuzz::edit(include_bytes!("../fuzz/corpus/edit/found-aligned"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
 
