@@ -107,3 +107,20 @@ fn interesting() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|n| n.to_le_bytes().to_vec()),
     ]
 }
+
+/// The versions of the symbols lie over the ELF header: taking one away makes the file one of another class and byte
+/// order, which no reader may be given.
+#[test]
+fn an_edit_that_changes_the_elf_header_is_refused() {
+    use cargo_lambda_bundle::repair::{Edits, Refusal, VersionNode, edit};
+    let object = Object::library("l").imports("a", None).imports("b", Some(("libc.so.6", "N")));
+    let built = object.needs("libc.so.6").dynamic(DT_VERSYM, Built::address(0)).build();
+    // EI_CLASS and EI_DATA as the version of the second symbol.
+    let at = built.verneed + 16 + 6;
+    let bytes = built.put_u16(at, 0x102).bytes;
+    let edits = Edits {
+        unbind: vec![VersionNode { file: "libc.so.6".into(), node: "N".into() }],
+        ..Edits::default()
+    };
+    assert_eq!(edit(&bytes, &edits), Err(Refusal::Unproven("the layout")));
+}
