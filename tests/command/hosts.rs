@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::command::{Ran, bundle_cmd, command, finish};
+use crate::support::command::{Ran, command, finish};
+use crate::support::compile::Compiler;
+use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
-use tempfile::TempDir;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
-const NEEDS: &str = "int greet(void);\nextern char *getenv(const char *);\n\
-    int main(void) { return greet() + (getenv(\"AWS_LAMBDA_RUNTIME_API\") != 0); }\n";
-const STATIC: &str =
-    "#include <stdlib.h>\nint main(void) { return getenv(\"AWS_LAMBDA_RUNTIME_API\") != 0; }\n";
-const LIBRARY: &str = "int greet(void) { return 0; }\n";
+const NEEDS: &str = "int greet(void); int main(void) { return greet(); }";
+const LIBRARY: &str = "int greet(void) { return 0; }";
 
 /// Elsewhere a value may depend on the system (`cfg!`), but everything is compiled everywhere.
 #[test]
@@ -94,126 +92,94 @@ impl Wine {
         command
     }
 
-    fn run(&self, scene: &Scene, arguments: &[&str]) -> Ran {
-        finish(self.command(&scene.path("")).arg(&self.program).args(arguments))
+    fn run(&self, scene: &Scene, arguments: &str) -> Ran {
+        finish(self.command(scene.path()).arg(&self.program).args(arguments.split_whitespace()))
     }
 
     /// Bundles under Wine and here, and compares the archives.
     #[track_caller]
-    fn bundles_alike(&self, scene: &Scene, arguments: &[&str], here: &[&str]) -> Ran {
-        let there = self.run(scene, &[arguments, &["-o", r"out\there.zip"]].concat()).exits(0);
-        assert_eq!(there.stdout.trim_end(), scene.drive("out/there.zip"));
-        finish(bundle_cmd(&scene.path("")).args(here).args(["-o", "out/here.zip"])).exits(0);
-        let read = |name| fs::read(scene.path(name)).unwrap();
-        assert!(read("out/there.zip") == read("out/here.zip"), "other bytes: {there}");
+    fn bundles_alike(&self, scene: &Scene, arguments: &str, here: &str) -> Ran {
+        let there = self.run(scene, &format!(r"{arguments} -o out\there.zip")).exits(0);
+        assert_eq!(there.stdout.trim_end(), drive(scene, "out/there.zip"));
+        scene.run(&format!("{here} -o out/here.zip")).exits(0);
+        assert!(scene.read("out/there.zip") == scene.read("out/here.zip"), "other bytes: {there}");
         there.keeps_silent_about(&[r"\\?\"])
     }
 }
 
-/// A directory with programs for Lambda.
-struct Scene(TempDir);
-
-impl Scene {
-    fn new() -> Scene {
-        Scene(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    #[track_caller]
-    fn compile(self, compiler: &str, name: &str, code: &str, arguments: &[&str]) -> Scene {
-        fs::write(self.path("source.c"), code).unwrap();
-        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        let mut compiler = Command::new(compiler);
-        compiler.current_dir(self.path("")).args(["-o", name, "source.c"]).args(arguments);
-        assert!(compiler.status().unwrap().success());
-        self
-    }
-
-    fn library(self, name: &str, soname: &str) -> Scene {
-        self.compile("gcc", name, LIBRARY, &["-shared", &format!("-Wl,-soname,{soname}")])
-    }
-
-    /// The path as Windows has it.
-    fn drive(&self, name: &str) -> String {
-        format!("Z:{}", self.path(name).to_str().unwrap().replace('/', r"\"))
-    }
+/// The path as Windows has it.
+fn drive(scene: &Scene, path: &str) -> String {
+    format!("Z:{}", scene.at(path).to_str().unwrap().replace('/', r"\"))
 }
 
 #[test]
 fn a_program_gives_the_same_archive_on_windows() {
     let Some(wine) = wine() else { return };
-    let scene = Scene::new().compile("musl-gcc", "server", STATIC, &["-static"]);
-    let program = scene.drive("server");
-    wine.bundles_alike(&scene, &["--binary", &program], &["--binary", "server"]);
-    wine.run(&scene, &["check", "--binary", "server"]).exits(0).says(&["static"]);
-    wine.run(&scene, &["verify", r"out\there.zip"]).exits(0);
+    let scene = Scene::new();
+    Compiler(&["musl-gcc"]).compile(scene.path(), EMPTY, "server", "-static");
+    let program = drive(&scene, "server");
+    wine.bundles_alike(&scene, &format!("--binary {program}"), "--binary server");
+    wine.run(&scene, "check --binary server").exits(0).says(&["static"]);
+    wine.run(&scene, r"verify out\there.zip").exits(0);
 }
 
 #[test]
 fn libraries_are_found_on_drives_beside_the_program_and_in_a_sysroot() {
     let Some(wine) = wine() else { return };
-    let rpath = "-Wl,-rpath,$ORIGIN/libs";
-    let scene = Scene::new()
-        .library("libs/libgreet.so.1", "libgreet.so.1")
-        .library("root/usr/lib64/libgreet.so.1", "libgreet.so.1")
-        .compile("gcc", "app", NEEDS, &["libs/libgreet.so.1"])
-        .compile("gcc", "beside", NEEDS, &["libs/libgreet.so.1", rpath]);
-    let libs = scene.drive("libs");
-    let app = ["--binary", "app"];
-    let with = |path: &'static str| ["--binary", "app", "--library-path", path];
-    wine.bundles_alike(&scene, &["--binary", "app", "--library-path", &libs], &with("libs"));
-    wine.bundles_alike(&scene, &with("libs"), &with("libs"));
-    wine.bundles_alike(&scene, &["--binary", "beside"], &["--binary", "beside"]);
-    let root = scene.drive("root");
-    let sysroot = ["--binary", "app", "--sysroot", "root"];
-    wine.bundles_alike(&scene, &[&app[..], &["--sysroot", &root]].concat(), &sysroot);
-    wine.run(&scene, &app).exits(1).says(&["missing-library", "libgreet.so.1"]);
+    let scene = Scene::new();
+    scene
+        .library("libs/libgreet.so.1", LIBRARY, "")
+        .library("root/usr/lib64/libgreet.so.1", LIBRARY, "")
+        .c(NEEDS, "app", "libs/libgreet.so.1")
+        .c(NEEDS, "beside", "libs/libgreet.so.1 -Wl,-rpath,$ORIGIN/libs");
+    let in_libs = "--binary app --library-path libs";
+    let libs = drive(&scene, "libs");
+    wine.bundles_alike(&scene, &format!("--binary app --library-path {libs}"), in_libs);
+    wine.bundles_alike(&scene, in_libs, in_libs);
+    wine.bundles_alike(&scene, "--binary beside", "--binary beside");
+    let root = drive(&scene, "root");
+    wine.bundles_alike(&scene, &format!("--binary app --sysroot {root}"), "--binary app --sysroot root");
+    wine.run(&scene, "--binary app").exits(1).says(&["missing-library", "libgreet.so.1"]);
 }
 
 /// Under Wine `Z:\` is the root of this machine, and on the current drive `/lib` is a directory.
 #[test]
 fn windows_has_no_libraries_of_its_own() {
     let Some(wine) = wine() else { return };
-    let linked = ["-Wl,--no-as-needed", "-l:libpq.so.5"];
-    let scene = Scene::new().compile("gcc", "app", STATIC, &linked);
-    let arguments = ["check", "--binary", "app"];
-    finish(bundle_cmd(&scene.path("")).args(arguments)).exits(0);
-    wine.run(&scene, &arguments).exits(1).says(&["missing-library", "libpq.so.5"]);
+    let scene = Scene::new();
+    scene.c(EMPTY, "app", "-Wl,--no-as-needed -l:libpq.so.5");
+    scene.run("check --binary app").exits(0);
+    wine.run(&scene, "check --binary app").exits(1).says(&["missing-library", "libpq.so.5"]);
 }
 
 /// Such a disk has the one file for both names; Lambda does not.
 #[test]
 fn a_name_that_differs_in_case_is_another_library() {
     let Some(wine) = wine() else { return };
-    let scene = Scene::new()
-        .library("a/libGreet.so.1", "libGreet.so.1")
-        .library("b/libgreet.so.1", "libgreet.so.1")
-        .compile("gcc", "app", NEEDS, &["b/libgreet.so.1"])
-        .compile("gcc", "both", NEEDS, &["-Wl,--no-as-needed", "b/libgreet.so.1", "a/libGreet.so.1"]);
-    let paths = ["--library-path", "a", "--library-path", "b"];
+    let scene = Scene::new();
+    scene
+        .library("a/libGreet.so.1", LIBRARY, "")
+        .library("b/libgreet.so.1", LIBRARY, "")
+        .c(NEEDS, "app", "b/libgreet.so.1")
+        .c(NEEDS, "both", "-Wl,--no-as-needed b/libgreet.so.1 a/libGreet.so.1");
     for program in ["app", "both"] {
-        let arguments = [&["--binary", program][..], &paths].concat();
+        let arguments = format!("--binary {program} --library-path a --library-path b");
         wine.bundles_alike(&scene, &arguments, &arguments);
     }
-    wine.run(&scene, &["check", "--binary", "app", "--library-path", "a"])
-        .exits(1)
-        .says(&["missing-library"]);
+    wine.run(&scene, "check --binary app --library-path a").exits(1).says(&["missing-library"]);
 }
 
 /// Git and some unpackers leave a file with the target's name where the disk has no links.
 #[test]
 fn a_link_that_could_not_be_made_is_named() {
     let Some(wine) = wine() else { return };
-    let scene = Scene::new().library("root/usr/lib64/libgreet.so.1.0", "libgreet.so.1").compile(
-        "gcc",
-        "app",
-        NEEDS,
-        &["root/usr/lib64/libgreet.so.1.0"],
-    );
-    fs::write(scene.path("root/usr/lib64/libgreet.so.1"), "libgreet.so.1.0").unwrap();
-    let arguments = ["check", "--binary", "app", "--sysroot", "root"];
-    wine.run(&scene, &arguments).exits(1).says(&["usr/lib64/libgreet.so.1", "file too short"]);
+    let scene = Scene::new();
+    let file = "root/usr/lib64/libgreet.so.1.0";
+    scene
+        .c(LIBRARY, file, "-shared -fPIC -Wl,-soname,libgreet.so.1")
+        .c(NEEDS, "app", file)
+        .file("root/usr/lib64/libgreet.so.1", "libgreet.so.1.0");
+    wine.run(&scene, "check --binary app --sysroot root")
+        .exits(1)
+        .says(&["usr/lib64/libgreet.so.1", "file too short"]);
 }

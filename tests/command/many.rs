@@ -3,10 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
-use crate::support::command::{Ran, bundle_cmd, finish};
-use crate::support::workspace::{N_FUNCTIONS, Scene, name, names};
+use crate::support::command::{Ran, finish};
+use crate::support::workspace::{N_FUNCTIONS, Workspace, name, names};
 use serde_json::Value;
 
 /// The lines of the summary, each with its columns joined by single spaces.
@@ -17,7 +16,7 @@ fn summary(ran: &Ran) -> Vec<String> {
 
 #[test]
 fn each_function_has_its_archive_and_its_settings() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     scene.manifest(3, "library-path = [\"../libs\"]");
     scene.manifest(13, "library-path = [\"../libs\"]\ninclude = [\"data.txt\"]");
     scene.manifest(7, "output = \"own.zip\"");
@@ -26,7 +25,7 @@ fn each_function_has_its_archive_and_its_settings() {
     let others: Vec<usize> = (0..N_FUNCTIONS).filter(|at| *at != 7).collect();
     assert_eq!(scene.written(), names(others));
     assert_eq!(ran.stdout.lines().count(), N_FUNCTIONS, "{ran}");
-    assert!(scene.path().join("f07/own.zip").is_file());
+    assert!(scene.at("f07/own.zip").is_file());
     for (at, expected) in [
         (0, &["bootstrap"][..]),
         (3, &["bootstrap", "lib/libtop.so.1"]),
@@ -56,7 +55,7 @@ fn each_function_has_its_archive_and_its_settings() {
 
 #[test]
 fn only_what_was_selected_is_bundled() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     scene.run("--bin f01 --bin f04 --workspace").exits(0);
     assert_eq!(scene.written(), ["f01", "f04"]);
     scene.run("-p f05 -p f06").exits(0);
@@ -68,7 +67,7 @@ fn only_what_was_selected_is_bundled() {
 
 #[test]
 fn one_failing_function_does_not_hide_the_others() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     // Without `libs` two do not start: findings.
     let ran = scene.run("--workspace --message-format json").exits(1);
     let starting: Vec<usize> = (0..N_FUNCTIONS).filter(|at| at % 10 != 3).collect();
@@ -84,7 +83,7 @@ fn one_failing_function_does_not_hide_the_others() {
     assert_eq!(document.get("error"), None);
     assert_eq!(summary(&ran)[4], "f03 fails - - 0");
     assert_eq!(summary(&ran)[5].split(' ').nth(1), Some("starts"));
-    fs::remove_dir_all(scene.path().join("target/lambda-bundle")).unwrap();
+    fs::remove_dir_all(scene.at("target/lambda-bundle")).unwrap();
 
     // One cannot be answered for: an error, which is not the last word either.
     scene.file("target/release/f02", "#!/bin/sh\n");
@@ -119,23 +118,20 @@ fn one_failing_function_does_not_hide_the_others() {
 
 #[test]
 fn two_functions_for_one_place_stop_the_run_before_anything_is_written() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     let ran = scene.run("--workspace -o out.zip").exits(2);
     ran.says(&["`f00` and `f01` would both be written to `"]).prints("");
-    assert!(!scene.path().join("out.zip").exists());
+    assert!(!scene.has("out.zip"));
     scene.run("-p f00 -p f01 -o out/{package}.zip").exits(0);
-    assert!(scene.path().join("out/f01.zip").is_file());
+    assert!(scene.at("out/f01.zip").is_file());
 }
 
 #[test]
 fn cargo_is_asked_once() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     let script = "#!/bin/sh\necho \"$1\" >> \"$LOG\"\nexec cargo \"$@\"\n";
-    scene.file("bin/wrapper", script);
-    let wrapper = scene.path().join("bin/wrapper");
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let log = scene.path().join("log");
-    let mut run = bundle_cmd(scene.path());
-    finish(run.args(["--workspace", "--exclude", "f*3"]).env("CARGO", &wrapper).env("LOG", &log)).exits(0);
-    assert_eq!(fs::read_to_string(&log).unwrap(), "metadata\n");
+    scene.file("bin/wrapper", script).mode("bin/wrapper", 0o755);
+    let mut run = scene.command("--workspace --exclude f*3");
+    finish(run.env("CARGO", scene.at("bin/wrapper")).env("LOG", scene.at("log"))).exits(0);
+    assert_eq!(scene.text("log"), "metadata\n");
 }

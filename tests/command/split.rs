@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::support::compile::{CC, require_debian_12, require_library};
+use crate::support::compile::{require_debian_12, require_library};
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
 use crate::support::maps::{REPORT, directories};
-use crate::support::workspace::{N_FUNCTIONS, Scene, name};
+use crate::support::workspace::{N_FUNCTIONS, Workspace, archive, built, name};
 use cargo_lambda_bundle::archive::Digest;
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::json;
@@ -36,12 +36,12 @@ fn three_functions_share_libpq_through_a_layer() {
     {
         return;
     }
-    let scene = Scene::new();
+    let scene = Workspace::new();
     let main = format!(
         "{REPORT}int PQlibVersion(void);
          int main(void) {{ fprintf(stderr, \"libpq %d\\n\", PQlibVersion() / 10000); report(); return 0; }}"
     );
-    CC.compile(scene.path(), &main, "with-libpq", "-lpq");
+    scene.c(&main, "with-libpq", "-lpq");
     let sharing = [2, 9, 16];
     for at in sharing {
         scene.program(at, "with-libpq");
@@ -55,20 +55,20 @@ fn three_functions_share_libpq_through_a_layer() {
     // The layer and the functions, and nothing else.
     assert_eq!(ran.stdout.lines().count(), 1 + N_FUNCTIONS, "{ran}");
     assert!(ran.stdout.lines().next().unwrap().ends_with(layer), "{ran}");
-    assert_eq!(scene.names(layer), set(&LIBPQ.map(|name| format!("lib/{name}"))));
+    assert_eq!(scene.names(layer), LIBPQ.map(|name| format!("lib/{name}")));
     for at in 0..N_FUNCTIONS {
         let expected = if at == 3 { &["bootstrap", "lib/libtop.so.1"][..] } else { &["bootstrap"] };
         assert_eq!(scene.entries(at), set(expected), "{}", name(at));
     }
     scene.run(&format!("verify --kind layer {layer}")).exits(0);
     for at in sharing {
-        let zip = format!("target/lambda-bundle/{}/bootstrap.zip", name(at));
+        let zip = archive(at);
         scene.run(&format!("verify {zip} --attached-layer {layer}")).exits(0);
         scene.run(&format!("verify {zip}")).exits(1).says(&["error[missing-library]", "libpq.so.5"]);
         let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
-        root.unpack_function(&scene.path().join(&zip));
+        root.unpack_function(&scene.at(&zip));
         assert_eq!(root.start("/var/task/bootstrap", &[]).status.code(), Some(127), "without the layer");
-        root.unpack_layer(&scene.path().join(layer));
+        root.unpack_layer(&scene.at(layer));
         let output = root.start("/var/task/bootstrap", &[]);
         let report = String::from_utf8(output.stderr).unwrap();
         assert!(report.starts_with("libpq 15\nexe /var/task/bootstrap\n"), "{report}");
@@ -76,28 +76,28 @@ fn three_functions_share_libpq_through_a_layer() {
     }
 
     // The same again: the same bytes.
-    let bytes = || fs::read(scene.path().join(layer)).unwrap();
+    let bytes = || scene.read(layer);
     let before = bytes();
     let document = scene.run("--workspace --split-layer shared --message-format json").exits(0).json();
     assert!(bytes() == before);
     let report = &document["split_layer"];
     assert_eq!(json!([report["kind"], report["format"]]), json!(["layer", "zip"]));
-    assert_eq!(report["path"], json!(scene.path().join(layer)));
+    assert_eq!(report["path"], json!(scene.at(layer)));
     assert_eq!(report["code_sha256"], json!(Digest::of(&before).base64));
     ran.says(&[&format!("CodeSha256 {}", Digest::of(&before).base64)]);
 }
 
 #[test]
 fn functions_that_share_nothing_get_no_layer() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     let ran = scene.run("-p f00 -p f01 --split-layer shared").exits(0);
     ran.says(&["Splitting nothing: no two functions ship the same library"]);
-    assert!(!scene.path().join("target/lambda-bundle/layers").exists());
+    assert!(!scene.has("target/lambda-bundle/layers"));
 }
 
 #[test]
 fn each_package_has_its_own_attached_layers() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     scene.run("-p f03 --library-path libs --kind layer --libraries-only -o top.zip").exits(0);
     scene.manifest(13, "attached-layer = [\"../top.zip\"]");
     scene.manifest(3, "library-path = [\"../libs\"]");
@@ -112,11 +112,11 @@ fn each_package_has_its_own_attached_layers() {
 
 #[test]
 fn the_split_layer_counts_towards_the_limit() {
-    let scene = Scene::new();
+    let scene = Workspace::new();
     // Data and the library are over it only together.
-    let data = fs::File::create(scene.path().join("data")).unwrap();
-    let library = fs::metadata(scene.path().join("libs/libtop.so.1")).unwrap().len();
-    let program = fs::metadata(scene.built(3)).unwrap().len();
+    let data = fs::File::create(scene.at("data")).unwrap();
+    let library = scene.read("libs/libtop.so.1").len() as u64;
+    let program = scene.read(built(3)).len() as u64;
     data.set_len(262_144_000 - program - library + 1).unwrap();
     let both = "check -p f03 -p f13 --library-path libs --split-layer shared";
     scene.run(both).exits(0);

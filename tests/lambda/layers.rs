@@ -3,72 +3,41 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use crate::support::command::{Ran, command, finish, run};
-use crate::support::compile::{CC, require_debian_12, require_library};
+use crate::support::command::Ran;
+use crate::support::compile::{require_debian_12, require_library};
 use crate::support::debian::DEBIAN_11;
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
 use crate::support::maps::{REPORT, directories};
+use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// A directory with `libtop.so.1` in `libs`, and programs that need it and say what is in their memory.
-struct Scene {
-    dir: TempDir,
+///
+/// `None`, after a word on stderr, if this machine cannot start what is bundled.
+#[track_caller]
+fn scene(programs: &[&str]) -> Option<Scene> {
+    if !lambda_root::require(Arch::X86_64) {
+        return None;
+    }
+    let scene = Scene::new();
+    libtop(&scene, "libs", 1);
+    let main = format!(
+        "{REPORT}extern int top(void);
+         int main(void) {{ fprintf(stderr, \"top %d\\n\", top()); report(); return 0; }}"
+    );
+    for program in programs {
+        scene.c(&main, program, "libs/libtop.so.1");
+    }
+    Some(scene)
 }
 
-impl Scene {
-    /// `None`, after a word on stderr, if this machine cannot start what is bundled.
-    #[track_caller]
-    fn new(programs: &[&str]) -> Option<Scene> {
-        if !lambda_root::require(Arch::X86_64) {
-            return None;
-        }
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
-        scene.library("libs", 1);
-        let main = format!(
-            "{REPORT}extern int top(void);
-             int main(void) {{ fprintf(stderr, \"top %d\\n\", top()); report(); return 0; }}"
-        );
-        for program in programs {
-            CC.compile(scene.path(), &main, program, "libs/libtop.so.1");
-        }
-        Some(scene)
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// The library, made to answer `number`.
-    fn library(&self, dir: &str, number: i32) {
-        let source = format!("int top(void) {{ return {number}; }}");
-        let flags = "-shared -fPIC -Wl,-soname,libtop.so.1";
-        CC.compile(self.path(), &source, &format!("{dir}/libtop.so.1"), flags);
-    }
-
-    fn file(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), text).unwrap();
-    }
-
-    fn zip(&self, name: &str) -> PathBuf {
-        self.path().join(name)
-    }
-
-    #[track_caller]
-    fn run(&self, arguments: &str) -> Ran {
-        run(self.path(), arguments)
-    }
-
-    /// The names in an archive, as `unzip` reads them.
-    #[track_caller]
-    fn names(&self, zip: &str) -> Vec<String> {
-        let ran = finish(command("unzip", self.path()).args(["-Z1", zip])).exits(0);
-        ran.stdout.lines().map(str::to_owned).collect()
-    }
+/// The library, made to answer `number`.
+fn libtop(scene: &Scene, directory: &str, number: i32) {
+    let source = format!("int top(void) {{ return {number}; }}");
+    scene.library(&format!("{directory}/libtop.so.1"), &source, "");
 }
 
 fn al2023() -> LambdaRoot {
@@ -101,7 +70,7 @@ fn from(artifact: &Value, soname: &str) -> Value {
 
 #[test]
 fn an_extension_starts_from_its_layer() {
-    let Some(scene) = Scene::new(&["telemetry"]) else { return };
+    let Some(scene) = scene(&["telemetry"]) else { return };
     let ran = scene.run("--kind extension --binary telemetry --library-path libs --message-format json");
     let zip = "target/lambda-bundle/extensions/telemetry.zip";
     let artifact = artifact(&ran.exits(0));
@@ -112,7 +81,7 @@ fn an_extension_starts_from_its_layer() {
     assert_eq!(json!([verified["role"], verified["archive"]["kind"]]), json!(["extension", "extension"]));
 
     let root = al2023();
-    root.unpack_layer(&scene.zip(zip));
+    root.unpack_layer(&scene.at(zip));
     let report = start(&root, "/opt/extensions/telemetry");
     assert!(report.starts_with("top 1\nexe /opt/extensions/telemetry\n"), "{report}");
     assert_eq!(directories(&report), ["/opt/lib", "/usr/lib64"], "{report}");
@@ -120,16 +89,16 @@ fn an_extension_starts_from_its_layer() {
 
 #[test]
 fn several_extensions_share_an_archive_and_its_libraries() {
-    let Some(scene) = Scene::new(&["telemetry", "secrets"]) else { return };
+    let Some(scene) = scene(&["telemetry", "secrets"]) else { return };
     let both = "--kind extension --binary telemetry --binary secrets --library-path libs";
     scene
         .run(&format!("{both} -o both.zip"))
         .exits(0)
-        .prints(&format!("{}\n", scene.zip("both.zip").display()));
+        .prints(&format!("{}\n", scene.at("both.zip").display()));
     assert_eq!(scene.names("both.zip"), ["extensions/secrets", "extensions/telemetry", "lib/libtop.so.1"]);
     scene.run("verify both.zip").exits(0);
     let root = al2023();
-    root.unpack_layer(&scene.zip("both.zip"));
+    root.unpack_layer(&scene.at("both.zip"));
     for name in ["telemetry", "secrets"] {
         assert!(start(&root, &format!("/opt/extensions/{name}")).starts_with("top 1\n"), "{name}");
     }
@@ -143,14 +112,14 @@ fn several_extensions_share_an_archive_and_its_libraries() {
 
 #[test]
 fn a_layer_is_a_custom_runtime() {
-    let Some(scene) = Scene::new(&["runtime"]) else { return };
+    let Some(scene) = scene(&["runtime"]) else { return };
     let layer = "--kind layer --binary runtime --library-path libs --message-format json";
     let made = artifact(&scene.run(&format!("{layer} -o plain.zip")).exits(0));
     assert_eq!(json!([made["role"], made["archive"]["kind"]]), json!(["bootstrap", "layer"]));
     assert_eq!(scene.names("plain.zip"), ["bootstrap", "lib/libtop.so.1"]);
     scene.run("verify --kind layer plain.zip").exits(0).says(&["plain.zip loads on provided.al2023"]);
     let root = al2023();
-    root.unpack_layer(&scene.zip("plain.zip"));
+    root.unpack_layer(&scene.at("plain.zip"));
     assert!(start(&root, "/opt/bootstrap").starts_with("top 1\nexe /opt/bootstrap\n"));
 
     // A script is the `bootstrap`, and starts the program.
@@ -160,13 +129,13 @@ fn a_layer_is_a_custom_runtime() {
     assert_eq!(scene.names("script.zip"), ["bootstrap", "bin/runtime", "lib/libtop.so.1"]);
     scene.run("verify --kind layer script.zip").exits(0);
     let root = al2023();
-    root.unpack_layer(&scene.zip("script.zip"));
+    root.unpack_layer(&scene.at("script.zip"));
     assert!(start(&root, "/opt/bin/runtime").starts_with("top 1\nexe /opt/bin/runtime\n"));
 }
 
 #[test]
 fn libraries_alone_make_a_layer() {
-    let Some(scene) = Scene::new(&["app"]) else { return };
+    let Some(scene) = scene(&["app"]) else { return };
     scene.run("--kind layer --libraries-only --binary app --library-path libs -o libs.zip").exits(0);
     assert_eq!(scene.names("libs.zip"), ["lib/libtop.so.1"]);
     scene.run("verify --kind layer libs.zip").exits(0);
@@ -177,21 +146,21 @@ fn an_extension_and_a_layer_bring_their_own_libc() {
     if !require_debian_12() {
         return;
     }
-    let Some(scene) = Scene::new(&[]) else { return };
+    let Some(scene) = scene(&[]) else { return };
     let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     let newer = "extern int pidfd_open(int, int); extern int top(void);
          int main(void) { pidfd_open(1, 0); fprintf(stderr, \"top %d\\n\", top()); report(); return 0; }";
     for (name, kind, program) in
         [("telemetry", "extension", "/opt/extensions/telemetry"), ("custom", "layer", "/opt/bootstrap")]
     {
-        CC.compile(scene.path(), &format!("{REPORT}{newer}"), name, "libs/libtop.so.1");
+        scene.c(&format!("{REPORT}{newer}"), name, "libs/libtop.so.1");
         let zip = format!("{name}.zip");
         let bundle = format!("--kind {kind} --binary {name} --library-path libs -o {zip}");
         scene.run(&bundle).exits(1).says(&["error[version-too-new]", "`--libc bundle`"]);
         scene.run(&format!("{bundle} --libc bundle")).exits(0).says(&["warning[libc-bundled]"]);
         scene.run(&format!("verify --kind {kind} {zip}")).exits(0);
         let root = LambdaRoot::of_system(&debian_11, Arch::X86_64, &provided_al2023(Arch::X86_64));
-        root.unpack_layer(&scene.zip(&zip));
+        root.unpack_layer(&scene.at(&zip));
         let report = start(&root, program);
         assert!(report.starts_with(&format!("top 1\nexe {program}\n")), "{report}");
         assert_eq!(directories(&report), [format!("/opt/lambda-bundle/{name}/libc")], "{report}");
@@ -204,34 +173,34 @@ fn an_extension_displaces_an_older_library_of_the_runtime() {
     if !require_debian_12() || !require_library(ZLIB, "zlib1g") {
         return;
     }
-    let Some(scene) = Scene::new(&[]) else { return };
+    let Some(scene) = scene(&[]) else { return };
     let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     let main = format!(
         "{REPORT}extern unsigned long crc32_combine_gen(long);
          int main(void) {{ crc32_combine_gen(1); report(); return 0; }}"
     );
-    CC.compile(scene.path(), &main, "telemetry", ZLIB);
+    scene.c(&main, "telemetry", ZLIB);
     scene.run("--kind extension --binary telemetry -o out.zip").exits(0).says(&["in place of"]);
     assert_eq!(scene.names("out.zip"), ["extensions/telemetry", "lambda-bundle/telemetry/pinned/libz.so.1"]);
     scene.run("verify out.zip").exits(0);
     let root = al2023();
     tools::copy_program(debian_11.join("lib/x86_64-linux-gnu/libz.so.1"), root.path("usr/lib64/libz.so.1"));
-    root.unpack_layer(&scene.zip("out.zip"));
+    root.unpack_layer(&scene.at("out.zip"));
     let report = start(&root, "/opt/extensions/telemetry");
     assert_eq!(directories(&report), ["/opt/lambda-bundle/telemetry/pinned", "/usr/lib64"], "{report}");
 }
 
 #[test]
 fn what_an_attached_layer_has_is_not_shipped() {
-    let Some(scene) = Scene::new(&["app"]) else { return };
+    let Some(scene) = scene(&["app"]) else { return };
     let layer = "--kind layer --libraries-only --binary app";
     scene.run(&format!("{layer} --library-path libs -o one.zip")).exits(0);
-    scene.library("other", 2);
+    libtop(&scene, "other", 2);
     scene.run(&format!("{layer} --library-path other -o two.zip")).exits(0);
     let function = "--binary app --library-path libs -o app.zip --message-format json";
     let attached = "--attached-layer one.zip --attached-layer two.zip";
     let ran = scene.run(&format!("{function} {attached}")).exits(0);
-    let [one, two] = ["one.zip", "two.zip"].map(|name| scene.zip(name).display().to_string());
+    let [one, two] = ["one.zip", "two.zip"].map(|name| scene.at(name).display().to_string());
     ran.says(&[&format!("Merging /opt/lib/libtop.so.1 of {two} wins over that of {one}")]);
     let made = artifact(&scene.run(&format!("{function} {attached}")).exits(0));
     assert_eq!(from(&made, "libtop.so.1"), json!(["layer", "/opt/lib/libtop.so.1"]));
@@ -242,10 +211,10 @@ fn what_an_attached_layer_has_is_not_shipped() {
     assert_eq!(from(&verified, "libtop.so.1"), json!(["layer", "/opt/lib/libtop.so.1"]));
     scene.run("verify app.zip").exits(1).says(&["error[missing-library]", "libtop.so.1"]);
     let root = al2023();
-    root.unpack_function(&scene.zip("app.zip"));
+    root.unpack_function(&scene.at("app.zip"));
     assert_eq!(root.start("/var/task/bootstrap", &[]).status.code(), Some(127));
-    root.unpack_layer(&scene.zip("one.zip"));
-    root.unpack_layer(&scene.zip("two.zip"));
+    root.unpack_layer(&scene.at("one.zip"));
+    root.unpack_layer(&scene.at("two.zip"));
     assert!(start(&root, "/var/task/bootstrap").starts_with("top 2\n"));
 
     let six = "--attached-layer one.zip ".repeat(6);
@@ -261,18 +230,18 @@ fn what_an_attached_layer_has_is_not_shipped() {
 
 #[test]
 fn attached_layers_count_towards_the_limit() {
-    let Some(scene) = Scene::new(&["app"]) else { return };
+    let Some(scene) = scene(&["app"]) else { return };
     if !tools::require("zip", "zip") {
         return;
     }
     // Sparse, and zipped to next to nothing.
-    let data = fs::File::create(scene.zip("data")).unwrap();
+    let data = fs::File::create(scene.at("data")).unwrap();
     data.set_len(262_140_000).unwrap();
-    finish(command("zip", scene.path()).args(["-q", "-1", "data.zip", "data"])).exits(0);
+    scene.tool("zip", "-q -1 data.zip data").exits(0);
     let layer = "--attached-layer data.zip";
     let over = &["error[size-limit]", "262.2 MB unzipped; Lambda allows 262.1 MB with layers"];
     scene.run(&format!("--binary app --library-path libs -o app.zip {layer}")).exits(1).says(over);
-    assert!(!scene.zip("app.zip").exists());
+    assert!(!scene.has("app.zip"));
     scene.run(&format!("check --binary app --library-path libs {layer}")).exits(1).says(over);
     scene.run("--binary app --library-path libs -o app.zip").exits(0);
     scene.run(&format!("verify app.zip {layer}")).exits(1).says(over);
@@ -280,22 +249,22 @@ fn attached_layers_count_towards_the_limit() {
 
 #[test]
 fn verify_looks_at_every_program_of_an_archive() {
-    let Some(scene) = Scene::new(&["app", "tool"]) else { return };
+    let Some(scene) = scene(&["app", "tool"]) else { return };
     if !tools::require("zip", "zip") {
         return;
     }
-    CC.compile(scene.path(), "int main(void) { return 0; }", "bootstrap", "");
-    fs::create_dir(scene.zip("bin")).unwrap();
-    fs::create_dir(scene.zip("extensions")).unwrap();
-    tools::copy_program(scene.zip("tool"), scene.zip("bin/tool"));
-    tools::copy_program(scene.zip("tool"), scene.zip("extensions/tool"));
-    tools::copy_program(scene.zip("bootstrap"), scene.zip("extensions/first"));
-    let zip = |name: &str, files: &[&str]| {
-        finish(command("zip", scene.path()).args(["-q", name]).args(files)).exits(0);
-    };
-    zip("function.zip", &["bootstrap", "bin/tool"]);
-    zip("layer.zip", &["bin/tool"]);
-    zip("extension.zip", &["extensions/first", "extensions/tool"]);
+    scene.c(EMPTY, "bootstrap", "");
+    scene.copy("tool", "bin/tool");
+    scene.copy("tool", "extensions/tool");
+    scene.copy("bootstrap", "extensions/first");
+    for zip in [
+        "function.zip bootstrap bin/tool",
+        "layer.zip bin/tool",
+        "extension.zip extensions/first extensions/tool",
+        "empty.zip app",
+    ] {
+        scene.tool("zip", &format!("-q {zip}")).exits(0);
+    }
     for (arguments, object) in [
         ("function.zip", "bin/tool"),
         ("layer.zip --kind layer", "bin/tool"),
@@ -311,7 +280,6 @@ fn verify_looks_at_every_program_of_an_archive() {
         assert_eq!(findings.as_array().unwrap().len(), 1, "{ran}");
     }
     // A layer's own library is found where it is unpacked.
-    zip("empty.zip", &["app"]);
     scene.run("verify empty.zip").exits(1).says(&["error[bootstrap-missing]", "`--kind layer`"]);
     scene
         .run("verify empty.zip --kind extension")

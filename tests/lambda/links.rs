@@ -4,13 +4,13 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use crate::support::command::run;
-use crate::support::compile::{CC, Compiler};
+use crate::support::command::{command, finish};
+use crate::support::compile::Compiler;
 use crate::support::lambda_root::{self, LambdaRoot};
+use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
 use cargo_lambda_bundle::elf::Arch;
 
@@ -176,107 +176,95 @@ const NOT_PROVED: &str = "was not proved";
 const EXECVE: &str = "#define _GNU_SOURCE\n#include <unistd.h>\n\
     int main(int n, char **a) { return execve(a[1], a + 1, environ) ? 126 : 0; }";
 
-struct Scene {
-    dir: tempfile::TempDir,
+/// Compiles what the rows name.
+fn scene() -> Scene {
+    let scene = Scene::new();
+    let library = "int foo(void) { return 0; }";
+    let app = "int foo(void); int main(void) { return foo(); }";
+    scene.library("libfoo.so.1", library, "");
+    let arm = Compiler(&["aarch64-linux-gnu-gcc"]);
+    arm.compile(scene.path(), library, "arm", "-shared -fPIC -nostdlib -Wl,-soname,libfoo.so.1");
+    scene.c(EMPTY, "prog", "").c(app, "app", "libfoo.so.1").c(
+        app,
+        "beside",
+        "libfoo.so.1 -Wl,-rpath,$ORIGIN",
+    );
+    for (name, line) in [
+        ("script", "#!/bin/sh"),
+        ("option", "#!/bin/sh -e \t"),
+        ("options", "#!/bin/sh -e -u"),
+        ("return", "#!/bin/sh -e\r"),
+    ] {
+        scene.file(name, format!("{line}\nexec /var/task/prog\n"));
+    }
+    for (name, lines) in [
+        ("alone", "#!\nexec /var/task/prog\n"),
+        ("returns", "#!/bin/sh\n\r\n# why\r\nA=b\r\nexec /var/task/prog\r\n"),
+        ("words", "#!/bin/sh\nexec /var/task/prog a\r\n"),
+        ("nope", "#!/bin/sh\nset -e\nexport A=b\n\nexec '/var/task/nope' \"$@\"\n"),
+        ("perhaps", "#!/bin/sh\n[ -n \"$A\" ] && exec /var/task/nope\nexec /var/task/prog\n"),
+        ("else", "#!/bin/sh\nif true; then\n  exec /var/task/nope\nfi\nexec /var/task/prog\n"),
+        ("own", "#!/var/task/prog\n"),
+        ("nested", "#!/var/task/run\n"),
+        ("text", "text\n"),
+    ] {
+        scene.file(name, lines);
+    }
+    scene.c(EXECVE, "execve", "-static");
+    scene
 }
 
-impl Scene {
-    /// Compiles what the rows name.
-    fn new() -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
-        let dir = scene.dir.path();
-        let arm = Compiler(&["aarch64-linux-gnu-gcc"]);
-        let library = "int foo(void) { return 0; }";
-        let app = "int foo(void); int main(void) { return foo(); }";
-        CC.compile(dir, library, "libfoo.so.1", "-shared -fPIC -Wl,-soname,libfoo.so.1");
-        arm.compile(dir, library, "arm", "-shared -fPIC -nostdlib -Wl,-soname,libfoo.so.1");
-        CC.compile(dir, "int main(void) { return 0; }", "prog", "");
-        CC.compile(dir, app, "app", "libfoo.so.1");
-        CC.compile(dir, app, "beside", "libfoo.so.1 -Wl,-rpath,$ORIGIN");
-        fs::write(dir.join("script"), "#!/bin/sh\nexec /var/task/prog\n").unwrap();
-        for (name, line) in
-            [("option", "#!/bin/sh -e \t"), ("options", "#!/bin/sh -e -u"), ("return", "#!/bin/sh -e\r")]
-        {
-            fs::write(dir.join(name), format!("{line}\nexec /var/task/prog\n")).unwrap();
+/// Lays a row's files out, and zips them.
+fn zip(scene: &Scene, files: &str, zip: &str) {
+    let _ = fs::remove_dir_all(scene.at("stage"));
+    let _ = fs::remove_file(scene.at(zip));
+    scene.dir("stage");
+    let mut modes = Vec::new();
+    for file in files.split_whitespace() {
+        let (file, mode) = file.split_once(':').unwrap_or((file, "0755"));
+        let (name, what) = file.split_once("->").or(file.split_once('=')).unwrap_or((file, file));
+        let path = format!("stage/{}", name.trim_end_matches('/'));
+        if file.contains("->") {
+            scene.link(what, path);
+            continue;
         }
-        for (name, lines) in [
-            ("alone", "#!\nexec /var/task/prog\n"),
-            ("returns", "#!/bin/sh\n\r\n# why\r\nA=b\r\nexec /var/task/prog\r\n"),
-            ("words", "#!/bin/sh\nexec /var/task/prog a\r\n"),
-            ("nope", "#!/bin/sh\nset -e\nexport A=b\n\nexec '/var/task/nope' \"$@\"\n"),
-            ("perhaps", "#!/bin/sh\n[ -n \"$A\" ] && exec /var/task/nope\nexec /var/task/prog\n"),
-            ("else", "#!/bin/sh\nif true; then\n  exec /var/task/nope\nfi\nexec /var/task/prog\n"),
-            ("own", "#!/var/task/prog\n"),
-            ("nested", "#!/var/task/run\n"),
-            ("text", "text\n"),
-        ] {
-            fs::write(dir.join(name), lines).unwrap();
+        if name.ends_with('/') {
+            scene.dir(&path);
+        } else {
+            scene.copy(Path::new(what).file_name().unwrap(), &path);
         }
-        CC.compile(dir, EXECVE, "execve", "-static");
-        scene
+        modes.push((path, u32::from_str_radix(mode, 8).unwrap()));
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+    for (path, mode) in modes {
+        scene.mode(path, mode);
     }
+    let mut command = command("zip", &scene.at("stage"));
+    finish(command.args(["-qry", &format!("../{zip}"), "."])).exits(0);
+}
 
-    /// Lays a row's files out, and zips them.
-    fn zip(&self, files: &str, zip: &str) {
-        let stage = self.path("stage");
-        let _ = fs::remove_dir_all(&stage);
-        let _ = fs::remove_file(self.path(zip));
-        fs::create_dir(&stage).unwrap();
-        let mut modes = Vec::new();
-        for file in files.split_whitespace() {
-            let (file, mode) = file.split_once(':').unwrap_or((file, "0755"));
-            let (name, what) = file.split_once("->").or(file.split_once('=')).unwrap_or((file, file));
-            let path = stage.join(name.trim_end_matches('/'));
-            if name.ends_with('/') {
-                fs::create_dir_all(&path).unwrap();
-            } else {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-            }
-            if file.contains("->") {
-                symlink(what, &path).unwrap();
-                continue;
-            }
-            if !name.ends_with('/') {
-                fs::copy(self.path(Path::new(what).file_name().unwrap().to_str().unwrap()), &path).unwrap();
-            }
-            modes.push((path, u32::from_str_radix(mode, 8).unwrap()));
-        }
-        for (path, mode) in modes {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        }
-        let mut command = Command::new("zip");
-        let status = command.args(["-qry", &format!("../{zip}"), "."]).current_dir(&stage).status().unwrap();
-        assert!(status.success(), "{files}");
+/// Whether the report and a real start say what the row says.
+fn check(scene: &Scene, row: &Row, root: &LambdaRoot) -> Result<(), String> {
+    let mut arguments = "verify app.zip --runtime provided.al2023".to_owned();
+    for place in ["var/task", "opt"] {
+        fs::remove_dir_all(root.path(place)).unwrap();
+        fs::create_dir(root.path(place)).unwrap();
+        fs::set_permissions(root.path(place), fs::Permissions::from_mode(0o755)).unwrap();
     }
-
-    /// Whether the report and a real start say what the row says.
-    fn check(&self, row: &Row, root: &LambdaRoot) -> Result<(), String> {
-        let mut arguments = "verify app.zip --runtime provided.al2023".to_owned();
-        for place in ["var/task", "opt"] {
-            fs::remove_dir_all(root.path(place)).unwrap();
-            fs::create_dir(root.path(place)).unwrap();
-            fs::set_permissions(root.path(place), fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        self.zip(row.files, "app.zip");
-        root.unpack_function(&self.path("app.zip"));
-        if !row.layer.is_empty() {
-            self.zip(row.layer, "layer.zip");
-            root.unpack_layer(&self.path("layer.zip"));
-            arguments.push_str(" --attached-layer layer.zip");
-        }
-        let output = root.start("/execve", &["/var/task/bootstrap"]);
-        let ran = run(self.dir.path(), &arguments);
-        let exit = if row.starts || row.says == NOT_PROVED { 0 } else { 1 };
-        let is_silent = row.says != NOT_PROVED && ran.stderr.contains(NOT_PROVED);
-        let says = ran.code == Some(exit) && ran.stderr.contains(row.says) && !is_silent;
-        match output.status.success() == row.starts && says {
-            true => Ok(()),
-            false => Err(format!("{}: {output:?}\n{ran}", row.name)),
-        }
+    zip(scene, row.files, "app.zip");
+    root.unpack_function(&scene.at("app.zip"));
+    if !row.layer.is_empty() {
+        zip(scene, row.layer, "layer.zip");
+        root.unpack_layer(&scene.at("layer.zip"));
+        arguments.push_str(" --attached-layer layer.zip");
+    }
+    let output = root.start("/execve", &["/var/task/bootstrap"]);
+    let ran = scene.run(&arguments);
+    let exit = if row.starts || row.says == NOT_PROVED { 0 } else { 1 };
+    let is_silent = row.says != NOT_PROVED && ran.stderr.contains(NOT_PROVED);
+    let says = ran.code == Some(exit) && ran.stderr.contains(row.says) && !is_silent;
+    match output.status.success() == row.starts && says {
+        true => Ok(()),
+        false => Err(format!("{}: {output:?}\n{ran}", row.name)),
     }
 }
 
@@ -288,12 +276,12 @@ fn check_all(rows: &[Row]) {
     if !able {
         return;
     }
-    let scene = Scene::new();
+    let scene = scene();
     let root = LambdaRoot::new(Arch::X86_64, &["libc.so.6"]);
     fs::create_dir(root.path("bin")).unwrap();
     tools::copy_program("/bin/sh", root.path("bin/sh"));
-    tools::copy_program(scene.path("execve").to_str().unwrap(), root.path("execve"));
-    let wrong: Vec<String> = rows.iter().filter_map(|row| scene.check(row, &root).err()).collect();
+    tools::copy_program(scene.at("execve"), root.path("execve"));
+    let wrong: Vec<String> = rows.iter().filter_map(|row| check(&scene, row, &root).err()).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 

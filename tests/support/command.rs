@@ -8,24 +8,20 @@ use serde_json::Value;
 
 use super::schema;
 
+/// The built binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_cargo-lambda-bundle");
+
 /// What rustup's proxies, cargo and the compilers need; the rest of the environment is not ours.
 const KEPT: &[&str] = &["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "TMPDIR"];
 
 /// The built binary, to be run in `dir`, without colour and without the caller's settings.
 pub fn bundle_cmd(dir: &Path) -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_cargo-lambda-bundle"));
-    pin(&mut command, dir);
-    command
+    command(BINARY, dir)
 }
 
 /// Another program in the same environment.
 pub fn command(program: impl AsRef<OsStr>, dir: &Path) -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(program);
-    pin(&mut command, dir);
-    command
-}
-
-fn pin(command: &mut assert_cmd::Command, dir: &Path) {
     command.env_clear().current_dir(dir).env("TZ", "UTC").timeout(std::time::Duration::from_secs(120));
     // Records of bundles are ours, not the user's.
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
@@ -34,6 +30,7 @@ fn pin(command: &mut assert_cmd::Command, dir: &Path) {
             command.env(name, value);
         }
     }
+    command
 }
 
 /// How a run ended.

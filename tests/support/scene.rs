@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::command::{Ran, bundle_cmd, command, finish};
+use super::command::{BINARY, Ran, command, finish};
 use super::compile::CC;
 use super::tools;
 
@@ -32,6 +32,11 @@ impl Scene {
     /// An empty directory.
     pub fn new() -> Scene {
         Scene { dir: tempfile::tempdir().unwrap(), variables: Vec::new(), has_own_records: false }
+    }
+
+    /// An empty directory below this one, which has room for the root of a system.
+    pub fn below(directory: impl AsRef<Path>) -> Scene {
+        Scene { dir: tempfile::tempdir_in(directory).unwrap(), ..Scene::new() }
     }
 
     /// A program `app` that needs `libs/libtop.so.1`, both compiled with these flags beside their own.
@@ -82,11 +87,13 @@ impl Scene {
         self
     }
 
-    /// Makes a symbolic link.
+    /// Makes a symbolic link, and the directories that it is in.
     #[cfg(unix)]
     #[track_caller]
     pub fn link(&self, target: impl AsRef<Path>, path: impl AsRef<Path>) -> &Scene {
-        std::os::unix::fs::symlink(target, self.at(path)).unwrap();
+        let path = self.at(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
         self
     }
 
@@ -99,9 +106,10 @@ impl Scene {
 
     /// Copies a file, and makes the directories that the copy is in.
     #[track_caller]
-    pub fn copy(&self, from: &str, to: &str) -> &Scene {
-        fs::create_dir_all(self.at(to).parent().unwrap()).unwrap();
-        tools::copy_program(self.at(from), self.at(to));
+    pub fn copy(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> &Scene {
+        let to = self.at(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        tools::copy_program(self.at(from), to);
         self
     }
 
@@ -139,11 +147,18 @@ impl Scene {
 
     /// The built binary with these arguments, separated by white space.
     pub fn command(&self, arguments: &str) -> assert_cmd::Command {
-        let mut command = bundle_cmd(self.path());
+        let mut command = self.other_command(BINARY);
+        command.args(arguments.split_whitespace());
+        command
+    }
+
+    /// Another program, in the environment that the binary has: one that starts it, for example.
+    pub fn other_command(&self, program: &str) -> assert_cmd::Command {
+        let mut command = command(program, self.path());
         if self.has_own_records {
             command.env("XDG_CACHE_HOME", self.at("cache"));
         }
-        command.args(arguments.split_whitespace()).envs(self.variables.clone());
+        command.envs(self.variables.clone());
         command
     }
 
@@ -154,7 +169,7 @@ impl Scene {
 
     /// Runs another program with these arguments, separated by white space.
     pub fn tool(&self, program: &str, arguments: &str) -> Ran {
-        finish(command(program, self.path()).args(arguments.split_whitespace()))
+        finish(self.other_command(program).args(arguments.split_whitespace()))
     }
 
     /// Runs the binary, which must end with this exit status, say these things and one error, and leave nothing.

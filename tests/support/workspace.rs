@@ -2,13 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 
-use tempfile::TempDir;
-
-use super::command::{Ran, bundle_cmd, command, finish};
-use super::compile::CC;
-use super::tools;
+use super::scene::{EMPTY, NEEDS_TOP, Scene};
 
 /// How many functions the workspace has.
 pub const N_FUNCTIONS: usize = 20;
@@ -17,8 +13,16 @@ pub const N_FUNCTIONS: usize = 20;
 ///
 /// Every tenth, from `f03`, needs `libtop.so.1`, which is in `libs`. Functions share one compiled program, which
 /// stands where cargo would have put it.
-pub struct Scene {
-    dir: TempDir,
+pub struct Workspace {
+    scene: Scene,
+}
+
+impl Deref for Workspace {
+    type Target = Scene;
+
+    fn deref(&self) -> &Scene {
+        &self.scene
+    }
 }
 
 /// The name of a function.
@@ -31,54 +35,39 @@ pub fn names(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
     numbers.into_iter().map(name).collect()
 }
 
-impl Scene {
+/// Where cargo would have put a function's program.
+pub fn built(at: usize) -> String {
+    format!("target/release/{}", name(at))
+}
+
+/// A function's archive.
+pub fn archive(at: usize) -> String {
+    format!("target/lambda-bundle/{}/bootstrap.zip", name(at))
+}
+
+impl Workspace {
     /// Generates and builds it.
-    pub fn new() -> Scene {
-        let scene = Scene { dir: tempfile::tempdir().unwrap() };
+    pub fn new() -> Workspace {
+        let workspace = Workspace { scene: Scene::new() };
         let members: Vec<String> = (0..N_FUNCTIONS).map(|at| format!("\"{}\"", name(at))).collect();
-        scene.file(
+        workspace.file(
             "Cargo.toml",
             format!("[workspace]\nresolver = \"2\"\nmembers = [{}]\n", members.join(", ")),
         );
-        CC.compile(scene.path(), "int main(void) { return 0; }", "plain", "");
-        CC.compile(
-            scene.path(),
-            "int top(void) { return 0; }",
-            "libs/libtop.so.1",
-            "-shared -fPIC -Wl,-soname,libtop.so.1",
-        );
-        let main = "int top(void); int main(void) { return top(); }";
-        CC.compile(scene.path(), main, "with-library", "libs/libtop.so.1");
-        fs::create_dir_all(scene.path().join("target/release")).unwrap();
+        workspace.c(EMPTY, "plain", "");
+        workspace.library("libs/libtop.so.1", "int top(void) { return 0; }", "");
+        workspace.c(NEEDS_TOP, "with-library", "libs/libtop.so.1");
         for at in 0..N_FUNCTIONS {
-            let name = name(at);
-            scene.manifest(at, "");
-            scene.file(&format!("{name}/src/main.rs"), "fn main() {}\n");
-            scene.program(at, if at % 10 == 3 { "with-library" } else { "plain" });
+            workspace.manifest(at, "");
+            workspace.file(format!("{}/src/main.rs", name(at)), "fn main() {}\n");
+            workspace.program(at, if at % 10 == 3 { "with-library" } else { "plain" });
         }
-        scene
-    }
-
-    /// Its directory.
-    pub fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Where cargo would have put a function's program.
-    pub fn built(&self, at: usize) -> PathBuf {
-        self.path().join("target/release").join(name(at))
+        workspace
     }
 
     /// Makes a compiled program of this workspace a function's.
     pub fn program(&self, at: usize, program: &str) {
-        tools::copy_program(self.path().join(program), self.built(at));
-    }
-
-    /// Writes a file.
-    pub fn file(&self, path: &str, bytes: impl AsRef<[u8]>) {
-        let path = self.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+        self.copy(program, built(at));
     }
 
     /// Writes the manifest of a function with this `lambda-bundle` table.
@@ -86,39 +75,24 @@ impl Scene {
         let name = name(at);
         let package = format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
         let table = format!("[package.metadata.lambda-bundle]\n{table}\n");
-        self.file(&format!("{name}/Cargo.toml"), format!("{package}{table}"));
-    }
-
-    /// Runs the built binary in it.
-    pub fn run(&self, arguments: &str) -> Ran {
-        finish(bundle_cmd(self.path()).args(arguments.split_whitespace()))
+        self.file(format!("{name}/Cargo.toml"), format!("{package}{table}"));
     }
 
     /// The functions that have an archive.
     pub fn written(&self) -> Vec<String> {
-        let Ok(entries) = fs::read_dir(self.path().join("target/lambda-bundle")) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(self.at("target/lambda-bundle")) else { return Vec::new() };
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.retain(|name| name != ".cache");
         names.sort();
         for name in &names {
-            assert!(
-                self.path().join("target/lambda-bundle").join(name).join("bootstrap.zip").is_file(),
-                "{name}"
-            );
+            assert!(self.at("target/lambda-bundle").join(name).join("bootstrap.zip").is_file(), "{name}");
         }
         names
     }
 
     /// The entries of a function's archive, as `unzip` lists them.
     pub fn entries(&self, at: usize) -> BTreeSet<String> {
-        assert!(tools::require("unzip", "unzip"), "a test without its ZIP reader");
-        self.names(&format!("target/lambda-bundle/{}/bootstrap.zip", name(at)))
-    }
-
-    /// The names in an archive, as `unzip` lists them.
-    pub fn names(&self, zip: &str) -> BTreeSet<String> {
-        let ran = finish(command("unzip", self.path()).args(["-Z1", zip])).exits(0);
-        ran.stdout.lines().map(str::to_owned).collect()
+        self.names(&archive(at)).into_iter().collect()
     }
 }
