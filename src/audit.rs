@@ -32,8 +32,8 @@ use crate::plan::BuildSide;
 use crate::world::Object;
 
 pub use asked::{
-    Asker, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Unread, add_origin, has_origin,
-    linked_library, symbols_of,
+    Asker, BuildOrigins, BuildPackage, LinkedPackage, ReadLibrary, SymbolOrigin, Unread, add_origin,
+    has_origin, linked_library, symbols_of,
 };
 pub use edits::not_editable;
 pub use limits::{direct_upload_finding, size_finding};

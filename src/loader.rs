@@ -27,7 +27,7 @@ pub use versions::{VersionAnswer, VersionCheck, check_versions};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use self::known::Names;
+use self::known::KnownNames;
 use self::queue::Queue;
 use crate::paths;
 use crate::world::{Files, Object, OpenFile, Opened};
@@ -267,7 +267,7 @@ enum Located {
 
 /// The state of a walk beside its closure.
 struct Memory {
-    names: Names,
+    names: KnownNames,
     /// The part of [`SEARCH_BYTES`] that is left.
     budget: Cell<usize>,
     /// The objects to which the needs of each visited object led.
@@ -287,7 +287,7 @@ struct Followed {
 struct Search<'a> {
     world: &'a World<'a>,
     objects: &'a [Loaded],
-    names: &'a Names,
+    names: &'a KnownNames,
     attempts: Vec<Attempt>,
     budget: &'a Cell<usize>,
     /// Whether dlopen makes the search, rather than the start of the program.
@@ -321,7 +321,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, opened: &[S
     };
     load_interpreter(world, &mut closure);
     let mut memory = Memory {
-        names: Names::default(),
+        names: KnownNames::default(),
         budget: Cell::new(SEARCH_BYTES),
         followed: BTreeMap::new(),
         opening: None,

@@ -19,7 +19,7 @@ mod size;
 use serde::Serialize;
 
 use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
-use crate::audit::{Asker, Finding, LinkedPackage, Origin, Severity};
+use crate::audit::{Asker, Finding, LinkedPackage, Severity, SymbolOrigin};
 use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::layout::BundleKind;
@@ -542,7 +542,7 @@ impl AskerReport {
 }
 
 impl LinkReport {
-    fn of(origin: &Origin) -> Vec<LinkReport> {
+    fn of(origin: &SymbolOrigin) -> Vec<LinkReport> {
         let library = origin.library.as_deref().unwrap_or_default();
         let report = |LinkedPackage { name, version }: &LinkedPackage| LinkReport {
             library: library.to_owned(),

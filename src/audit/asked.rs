@@ -42,7 +42,7 @@ pub struct Unread {
 
 /// The origin of a finding's symbols or library in the build; empty where nobody looked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct SymbolOrigin {
     /// The object files that refer to the symbols; several for one symbol mean that any of them may have been linked.
     pub askers: Vec<Asker>,
     /// The library that the program was linked to, and that is or needs the object of the finding.
@@ -116,7 +116,7 @@ pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
     if !has_origin(finding) {
         return;
     }
-    let mut origin = Origin::of_symbols(symbols_of(finding, program), build);
+    let mut origin = SymbolOrigin::of_symbols(symbols_of(finding, program), build);
     let linked = linked_library(finding, program);
     let by = linking(build, linked.as_deref());
     origin.library.clone_from(&linked);
@@ -211,10 +211,10 @@ fn feature_step(package: &BuildPackage, build: &BuildOrigins) -> Option<String> 
     })
 }
 
-impl Origin {
+impl SymbolOrigin {
     /// The origin of these symbols of the program.
-    pub fn of_symbols(symbols: &[String], build: &BuildOrigins) -> Origin {
-        let mut origin = Origin { is_exact: build.is_exact, ..Origin::default() };
+    pub fn of_symbols(symbols: &[String], build: &BuildOrigins) -> SymbolOrigin {
+        let mut origin = SymbolOrigin { is_exact: build.is_exact, ..SymbolOrigin::default() };
         if !symbols.is_empty() {
             origin.askers = askers(symbols, &build.libraries);
             origin.unread.clone_from(&build.unread);
@@ -231,13 +231,14 @@ impl Origin {
 
     /// Describes the origin in lines of text; all of it if `verbose`.
     pub fn lines(&self, verbose: bool) -> Vec<String> {
-        let mut groups: BTreeMap<(bool, Vec<String>), Vec<&str>> = BTreeMap::new();
+        let mut groups: BTreeMap<AskedBy, Vec<&str>> = BTreeMap::new();
         let mut by_symbol: BTreeMap<&str, Vec<&Asker>> = BTreeMap::new();
         for asker in &self.askers {
             by_symbol.entry(&asker.symbol).or_default().push(asker);
         }
         for (symbol, askers) in by_symbol {
-            groups.entry((self.is_certain(&askers), words(&askers, verbose))).or_default().push(symbol);
+            let by = AskedBy { is_certain: self.is_certain(&askers), files: words(&askers, verbose) };
+            groups.entry(by).or_default().push(symbol);
         }
         let mut groups: Vec<_> = groups.into_iter().map(|(by, symbols)| (symbols, by)).collect();
         groups.sort();
@@ -294,13 +295,20 @@ impl Unread {
     }
 }
 
-fn asked(symbols: &[&str], (is_certain, by): &(bool, Vec<String>)) -> String {
-    let (verb, and) = match (is_certain, symbols.len()) {
+/// Who asks for symbols.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct AskedBy {
+    is_certain: bool,
+    files: Vec<String>,
+}
+
+fn asked(symbols: &[&str], by: &AskedBy) -> String {
+    let (verb, and) = match (by.is_certain, symbols.len()) {
         (true, 1) => ("is asked for by", " and "),
         (true, _) => ("are asked for by", " and "),
         (false, _) => ("may be asked for by", ", or "),
     };
-    format!("{} {verb} {}", code_list(symbols), by.join(and))
+    format!("{} {verb} {}", code_list(symbols), by.files.join(and))
 }
 
 /// Names at most three symbols.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Origin;
+use super::SymbolOrigin;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +124,7 @@ pub struct Finding {
     /// Whether it leaves open if the program starts.
     pub leaves_open: bool,
     /// The crates that ask for the symbols.
-    pub origin: Origin,
+    pub origin: SymbolOrigin,
 }
 
 impl Finding {
@@ -141,7 +141,7 @@ impl Finding {
             message: message.into(),
             help: None,
             leaves_open: false,
-            origin: Origin::default(),
+            origin: SymbolOrigin::default(),
         }
     }
 

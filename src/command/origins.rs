@@ -6,7 +6,9 @@ use camino::Utf8Path;
 
 use super::job::{Answer, ProgramJob};
 use super::programs::ProgramInput;
-use crate::audit::{self, BuildOrigins, BuildPackage, LinkedPackage, Origin, ReadLibrary, Severity, Unread};
+use crate::audit::{
+    self, BuildOrigins, BuildPackage, LinkedPackage, ReadLibrary, Severity, SymbolOrigin, Unread,
+};
 use crate::disk;
 use crate::elf::static_library::{self, ProgramSymbols, StaticLibraryError, StaticReferences};
 use crate::elf::{ElfFacts, Offer};
@@ -71,7 +73,7 @@ pub(super) fn add_to_explanations(input: &ProgramInput, explanations: &mut [Symb
     let Ok(build) = read(built, input, &symbols) else { return };
     for reference in &mut own {
         let symbols: Vec<String> = reference.symbol.iter().cloned().collect();
-        reference.add_origin(&Origin::of_symbols(&symbols, &build));
+        reference.add_origin(&SymbolOrigin::of_symbols(&symbols, &build));
     }
 }
 

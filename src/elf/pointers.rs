@@ -1,4 +1,4 @@
-//! Words through which the loader, or a call, jumps, and which a relocation has to fill before: the functions of
+//! PointerWords through which the loader, or a call, jumps, and which a relocation has to fill before: the functions of
 //! DT_INIT_ARRAY and DT_PREINIT_ARRAY, and the slots of the procedure linkage table.
 //!
 //! Before relocation such a word is 0, or an address as if the object began at 0. ld.so calls all functions of the
@@ -26,21 +26,21 @@ const MOST_WORDS: u64 = 4096;
 
 /// The tables of words.
 pub(super) struct Pointers {
-    tables: Vec<Words>,
+    tables: Vec<PointerWords>,
     /// From the first table to the last: most relocations lie outside.
     hull: Range<u64>,
     fault: Option<&'static str>,
 }
 
-struct Words {
+struct PointerWords {
     range: Range<u64>,
-    kind: Kind,
+    kind: PointerKind,
     /// Whether a relocation fills the word.
     filled: Vec<bool>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum PointerKind {
     /// An array of functions.
     Functions,
     /// Slots of the procedure linkage table.
@@ -70,18 +70,22 @@ impl Pointers {
             if size > 0
                 && let Some(end) = start.checked_add(size)
             {
-                found.push(Words { range: start..end, kind, filled: vec![false; (size / WORD) as usize] });
+                found.push(PointerWords {
+                    range: start..end,
+                    kind,
+                    filled: vec![false; (size / WORD) as usize],
+                });
             }
         };
         for array in &tables.arrays {
-            add(Kind::Functions, array.address, array.size);
+            add(PointerKind::Functions, array.address, array.size);
         }
         if let (Some(table), Some(jmprel)) = (tables.pltgot, tables.jmprel)
             && (!tables.binds_now || is_marked)
         {
             // The slot after the last one is looked at, too, in case the table is longer than its size says.
             let n_slots = jmprel.size.div_ceil(RELA_SIZE).min(MOST_WORDS) + 1;
-            add(Kind::Slots, table.saturating_add(3 * WORD), n_slots * WORD);
+            add(PointerKind::Slots, table.saturating_add(3 * WORD), n_slots * WORD);
         }
         let start = found.iter().map(|words| words.range.start).min().unwrap_or(0);
         let end = found.iter().map(|words| words.range.end).max().unwrap_or(0);
@@ -96,7 +100,7 @@ impl Pointers {
         for words in &mut self.tables {
             if words.range.contains(&place) && (place - words.range.start).is_multiple_of(WORD) {
                 words.filled[((place - words.range.start) / WORD) as usize] = true;
-                if words.kind == Kind::Functions && value.is_some_and(|value| !image.is_code(value)) {
+                if words.kind == PointerKind::Functions && value.is_some_and(|value| !image.is_code(value)) {
                     self.fault = Some(NOT_CODE);
                 }
             }
@@ -174,11 +178,11 @@ impl Pointers {
             let unfilled = words.filled.iter().enumerate().filter(|(_, filled)| !**filled);
             for (index, _) in unfilled {
                 match words.kind {
-                    Kind::Functions => return Ok(Some(NO_FUNCTION)),
-                    Kind::Slots if is_slot(image, words.range.start + index as u64 * WORD)? => {
+                    PointerKind::Functions => return Ok(Some(NO_FUNCTION)),
+                    PointerKind::Slots if is_slot(image, words.range.start + index as u64 * WORD)? => {
                         return Ok(Some(NO_SLOT));
                     }
-                    Kind::Slots => {}
+                    PointerKind::Slots => {}
                 }
             }
         }

@@ -75,13 +75,14 @@ pub fn references(
     program: Option<&ProgramSymbols>,
 ) -> Result<StaticReferences, StaticLibraryError> {
     let longest = wanted.iter().map(String::len).max().unwrap_or(0);
-    let mut found = Search { wanted, longest, program, references: BTreeSet::new(), has_bitcode: false };
+    let mut found =
+        MemberSearch { wanted, longest, program, references: BTreeSet::new(), has_bitcode: false };
     found.add_library(bytes, true)?;
     let references = found.references.into_iter().collect();
     Ok(StaticReferences { references, has_bitcode: found.has_bitcode })
 }
 
-struct Search<'a> {
+struct MemberSearch<'a> {
     wanted: &'a BTreeSet<String>,
     /// The length of the longest wanted name.
     longest: usize,
@@ -90,14 +91,14 @@ struct Search<'a> {
     has_bitcode: bool,
 }
 
-impl Search<'_> {
+impl MemberSearch<'_> {
     fn add_library(&mut self, bytes: &[u8], is_outer: bool) -> Result<(), StaticLibraryError> {
         if bytes.starts_with(THIN_MAGIC) {
             return Err(StaticLibraryError::Thin);
         }
         let mut rest = bytes.strip_prefix(MAGIC).ok_or(StaticLibraryError::Malformed)?;
         let mut names: &[u8] = &[];
-        while let Some(member) = Member::take(&mut rest)? {
+        while let Some(member) = ArchiveMember::take(&mut rest)? {
             match member.content {
                 content if member.name == "//" => names = content,
                 content if is_bitcode(content) => self.has_bitcode = true,
@@ -128,15 +129,15 @@ impl Search<'_> {
 }
 
 /// One member of an archive.
-struct Member<'a> {
+struct ArchiveMember<'a> {
     /// The name in its header, without spaces at the end.
     name: &'a str,
     content: &'a [u8],
 }
 
-impl<'a> Member<'a> {
+impl<'a> ArchiveMember<'a> {
     /// Takes the first member off the rest of an archive.
-    fn take(rest: &mut &'a [u8]) -> Result<Option<Member<'a>>, StaticLibraryError> {
+    fn take(rest: &mut &'a [u8]) -> Result<Option<ArchiveMember<'a>>, StaticLibraryError> {
         const HEADER: usize = 60;
         if rest.iter().all(|byte| *byte == b'\n') {
             return Ok(None);
@@ -156,9 +157,9 @@ impl<'a> Member<'a> {
                 let (name, content) =
                     content.split_at_checked(length).ok_or(StaticLibraryError::Malformed)?;
                 let name = str::from_utf8(name).map_err(|_| StaticLibraryError::Malformed)?;
-                Ok(Some(Member { name: name.trim_end_matches('\0'), content }))
+                Ok(Some(ArchiveMember { name: name.trim_end_matches('\0'), content }))
             }
-            None => Ok(Some(Member { name, content })),
+            None => Ok(Some(ArchiveMember { name, content })),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::known::Names;
+use super::known::KnownNames;
 use super::{Loaded, Located, Rule, Search, SkipReason};
 use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ElfFacts, ObjectType};
 use crate::loader::World;
@@ -426,6 +426,6 @@ fn is_never_opened(object: &Object) -> bool {
 /// before any search.
 ///
 /// The program's path is empty to ld.so, so an empty name means the program.
-fn already_loaded(names: &Names, name: &str) -> Option<usize> {
+fn already_loaded(names: &KnownNames, name: &str) -> Option<usize> {
     if name.is_empty() { Some(0) } else { names.by_name(name) }
 }

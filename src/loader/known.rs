@@ -6,13 +6,13 @@ use super::{Closure, Loaded, Rules};
 
 /// The first object, in load order, for each name and each file.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct KnownNames {
     names: BTreeMap<String, usize>,
     /// The objects by device and inode.
     files: BTreeMap<(u64, u64), usize>,
 }
 
-impl Names {
+impl KnownNames {
     /// Adds the names of an object: glibc compares a name with the path, the names and the SONAME of every object,
     /// musl with the names alone.
     pub(super) fn add_object(&mut self, index: usize, object: &Loaded, rules: &Rules) {

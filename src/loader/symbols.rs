@@ -21,7 +21,7 @@ mod large_files;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::definitions::{Definition, DefinitionSearch, Definitions, Lookup, Wanted, hash};
+use self::definitions::{Definition, DefinitionSearch, Definitions, Lookup, WantedNames, hash};
 use super::{Closure, Outcome, Rules, VersionAnswer, VersionCheck};
 use crate::baseline::{Exports, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Linkage, Offer, Symbol, Uses};
@@ -257,7 +257,7 @@ impl<'a> View<'a> {
         closure: &'a Closure,
         opening: Option<usize>,
         known: &'a Known<'a>,
-        wanted: &Wanted,
+        wanted: &WantedNames,
         answering: &BTreeMap<&str, usize>,
     ) -> View<'a> {
         let mut ranks = vec![None; closure.objects.len()];
@@ -292,7 +292,7 @@ impl<'a> Scope<'a> {
         known: &'a Known<'a>,
         references: &[Reference],
     ) -> Scope<'a> {
-        let wanted = Wanted::new(references);
+        let wanted = WantedNames::new(references);
         let loaded = closure.objects.iter().enumerate();
         let loaded = loaded.filter_map(|(index, object)| Some((index, object.file.object.elf()?)));
         let definitions = Definitions::new(loaded, &wanted);

@@ -180,23 +180,23 @@ const DEEPEST: usize = 100;
 pub fn tree(subject: &Subject, plan: &BundlePlan, libraries: &[Library]) -> String {
     let mut text = format!("{}\n", subject.name);
     if let Some(walked) = plan.walks.first() {
-        let tree = Tree { subject, closure: &walked.closure, libraries };
+        let tree = NeedTree { subject, closure: &walked.closure, libraries };
         tree.add_needs(0, "", &mut vec![0], &mut text);
     }
     text
 }
 
 /// What the lines of a tree say.
-struct Tree<'a> {
+struct NeedTree<'a> {
     subject: &'a Subject<'a>,
     closure: &'a Closure,
     libraries: &'a [Library],
 }
 
-impl Tree<'_> {
+impl NeedTree<'_> {
     /// Adds what one object needs, and what these need. `shown` are the objects that have their lines.
     fn add_needs(&self, by: usize, indent: &str, shown: &mut Vec<usize>, text: &mut String) {
-        let Tree { subject, closure, libraries } = *self;
+        let NeedTree { subject, closure, libraries } = *self;
         let needs: Vec<_> = closure.needs.iter().filter(|need| need.by == by).collect();
         for (at, need) in needs.iter().enumerate() {
             let last = at + 1 == needs.len();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::audit::{Origin, Subject, label};
+use crate::audit::{Subject, SymbolOrigin, label};
 use crate::baseline::{self, NodeAnswer, SymbolAnswer, SystemObject, is_glibc_part};
 use crate::elf::{ElfFacts, Offer, Symbol, VersionNeed};
 use crate::lambda::Walked;
@@ -100,7 +100,7 @@ pub struct DefinitionReport {
 }
 
 /// A file of the closure with its facts before any edit.
-struct File<'a> {
+struct ReferringFile<'a> {
     index: usize,
     label: String,
     facts: &'a ElfFacts,
@@ -109,7 +109,7 @@ struct File<'a> {
 }
 
 /// The files of the closure that are not the runtime's.
-fn files<'a>(subject: &Subject<'a>, plan: &'a BundlePlan, walked: &'a Walked) -> Vec<File<'a>> {
+fn files<'a>(subject: &Subject<'a>, plan: &'a BundlePlan, walked: &'a Walked) -> Vec<ReferringFile<'a>> {
     let mut files = Vec::new();
     for (index, object) in walked.closure.objects.iter().enumerate() {
         let Object::Elf(edited) = &object.file.object else { continue };
@@ -123,7 +123,7 @@ fn files<'a>(subject: &Subject<'a>, plan: &'a BundlePlan, walked: &'a Walked) ->
             None => index == 0,
             Some(name) => index != 0 && *name == label,
         });
-        files.push(File {
+        files.push(ReferringFile {
             index,
             label,
             facts: if index == 0 { subject.program } else { shipped.unwrap_or(edited) },
@@ -180,19 +180,19 @@ fn new(kind: NameKind, name: &str) -> SymbolExplanation {
 }
 
 /// A reference, or a version that no symbol of the file has.
-struct Reference<'a> {
+struct SymbolReference<'a> {
     symbol: Option<String>,
     is_weak: bool,
     need: Option<&'a VersionNeed>,
 }
 
-impl Reference<'_> {
+impl SymbolReference<'_> {
     fn node(&self) -> Option<&String> {
         self.need.map(|need| &need.node)
     }
 }
 
-fn references<'a>(file: &File<'a>) -> Vec<Reference<'a>> {
+fn references<'a>(file: &ReferringFile<'a>) -> Vec<SymbolReference<'a>> {
     let facts = file.facts;
     let mut references = Vec::new();
     let mut unused: Vec<&VersionNeed> = facts.verneed.iter().collect();
@@ -201,9 +201,10 @@ fn references<'a>(file: &File<'a>) -> Vec<Reference<'a>> {
         let need = facts.verneed.iter().find(|need| is_of(need));
         unused.retain(|need| !is_of(need));
         let name = facts.symbols.name(symbol).into_owned();
-        references.push(Reference { symbol: Some(name), is_weak: symbol.weak, need });
+        references.push(SymbolReference { symbol: Some(name), is_weak: symbol.weak, need });
     }
-    let unused = unused.into_iter().map(|need| Reference { symbol: None, is_weak: false, need: Some(need) });
+    let unused =
+        unused.into_iter().map(|need| SymbolReference { symbol: None, is_weak: false, need: Some(need) });
     references.extend(unused);
     references
 }
@@ -221,7 +222,12 @@ impl Fate {
     }
 }
 
-fn report(subject: &Subject, walked: &Walked, file: &File, reference: &Reference) -> ReferenceReport {
+fn report(
+    subject: &Subject,
+    walked: &Walked,
+    file: &ReferringFile,
+    reference: &SymbolReference,
+) -> ReferenceReport {
     let Fate { result, to, words } = fate(subject, walked, file, reference);
     let chain = walked.closure.chain(file.index).into_iter();
     ReferenceReport {
@@ -238,7 +244,7 @@ fn report(subject: &Subject, walked: &Walked, file: &File, reference: &Reference
     }
 }
 
-fn fate(subject: &Subject, walked: &Walked, file: &File, reference: &Reference) -> Fate {
+fn fate(subject: &Subject, walked: &Walked, file: &ReferringFile, reference: &SymbolReference) -> Fate {
     let symbol = reference.symbol.as_ref();
     let is_rebound =
         |rebound: &&Rebound| Some(&rebound.symbol) == symbol && Some(&rebound.from) == reference.node();
@@ -272,7 +278,12 @@ fn fate(subject: &Subject, walked: &Walked, file: &File, reference: &Reference) 
 }
 
 /// What becomes of a reference whose version is not in the floor of the library that loads.
-fn unfit_fate(subject: &Subject, file: &File, reference: &Reference, check: &VersionCheck) -> Fate {
+fn unfit_fate(
+    subject: &Subject,
+    file: &ReferringFile,
+    reference: &SymbolReference,
+    check: &VersionCheck,
+) -> Fate {
     let (symbol, library) = (reference.symbol.as_ref(), &check.need.file);
     match &check.answer {
         VersionAnswer::Later(image) => {
@@ -303,7 +314,7 @@ fn unfit_fate(subject: &Subject, file: &File, reference: &Reference, check: &Ver
 }
 
 /// Whether a refused reference to glibc is kept from being rebound only by others with the same version.
-fn could_be_rebound(subject: &Subject, file: &File, reference: &Reference) -> bool {
+fn could_be_rebound(subject: &Subject, file: &ReferringFile, reference: &SymbolReference) -> bool {
     let (Some(symbol), Some(need)) = (&reference.symbol, reference.need) else { return false };
     subject.build.may_edit
         && is_glibc_part(&need.file)
@@ -441,7 +452,7 @@ impl SymbolExplanation {
 
 impl ReferenceReport {
     /// Adds where the reference comes from in the build.
-    pub fn add_origin(&mut self, origin: &Origin) {
+    pub fn add_origin(&mut self, origin: &SymbolOrigin) {
         self.asked_by = origin.askers.iter().map(AskerReport::new).collect();
         self.origin = origin.lines(true);
     }

@@ -36,7 +36,7 @@ pub(super) fn build(
         }
         None => words(selection),
     };
-    let Outcome { scripts, executables } = outcome(run(project, selection, &words)?, programs);
+    let BuildOutcome { scripts, executables } = outcome(run(project, selection, &words)?, programs);
     let mut artifacts = Vec::new();
     let mut absent = Vec::new();
     for program in programs {
@@ -69,13 +69,13 @@ pub(super) fn build(
 }
 
 /// What cargo reported of a build.
-struct Outcome<'a> {
+struct BuildOutcome<'a> {
     scripts: Vec<BuildScript>,
     executables: Vec<(&'a SelectedProgram, Utf8PathBuf)>,
 }
 
-fn outcome(messages: Vec<Message>, programs: &[SelectedProgram]) -> Outcome<'_> {
-    let mut outcome = Outcome { scripts: Vec::new(), executables: Vec::new() };
+fn outcome(messages: Vec<Message>, programs: &[SelectedProgram]) -> BuildOutcome<'_> {
+    let mut outcome = BuildOutcome { scripts: Vec::new(), executables: Vec::new() };
     for message in messages {
         match message {
             Message::BuildScriptExecuted(script) => outcome.scripts.push(script),

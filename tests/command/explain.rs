@@ -74,8 +74,8 @@ fn scene_of_symbols() -> Option<Scene> {
         return None;
     }
     let scene = Scene::new();
-    let random = "#include <stdlib.h>\n__attribute__((weak)) void pidfd_spawnp(void);
-        int top(void) { return pidfd_spawnp ? 1 : arc4random() & 1; }";
+    let random = "#include <stdlib.h>\n__attribute__((weak)) void absent_function(void);
+        int top(void) { return absent_function ? 1 : arc4random() & 1; }";
     scene.library("libs/libtop.so.1", random, "");
     let app = "#include <stdlib.h>\n#include <stddef.h>\nsize_t mbrtoc8(); int top(void);
         int main(int n, char **v) { return n > 9 ? mbrtoc8(0, 0, 0, 0) + arc4random() : top() + atoi(v[0]); }";
@@ -110,9 +110,9 @@ fn a_symbol_is_explained_with_what_refers_to_it_and_what_meets_it() {
         \x20 defined    by libc.so.6 (GLIBC_2.2.5, runtime)\n",
     );
     scene.run(&format!("explain pidfd_* {SYMBOLS}")).exits(1).prints(
-        "pidfd_spawnp\n\
+        "absent_function\n\
         \x20 asked for  app -> libtop.so.1\n\
-        \x20            pidfd_spawnp: null: the reference is weak, and nothing defines it\n\
+        \x20            absent_function: null: the reference is weak, and nothing defines it\n\
         \x20 defined    by nothing that loads\n",
     );
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::archive;
 use crate::support::command::{Ran, command, finish};
 use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
@@ -29,7 +30,16 @@ fn bundle(scene: &Scene, arguments: &str) -> Ran {
 /// The entries beside `bootstrap`, as Python reads them: name, mode, content.
 #[track_caller]
 fn entries(scene: &Scene) -> Vec<String> {
-    assert!(tools::require("python3", "python3"), "a test without its ZIP reader");
+    if !tools::require("python3", "python3; the zip crate reads in its place") {
+        let mut all = archive::entries(&scene.at("out.zip"));
+        assert_eq!(all.remove(0).name, "bootstrap");
+        let line = |file: archive::ArchivedFile| {
+            let is_elf = file.content.starts_with(b"\x7fELF");
+            let text = if is_elf { "ELF".to_owned() } else { String::from_utf8(file.content).unwrap() };
+            format!("{} {:o} {text}", file.name, file.mode).trim_end().to_owned()
+        };
+        return all.into_iter().map(line).collect();
+    }
     let script = "
 import zipfile
 for entry in zipfile.ZipFile('out.zip').infolist():
@@ -133,8 +143,7 @@ fn modes_are_by_content_never_by_disk() {
         ],
     );
     // Another reader makes programs of them.
-    assert!(tools::require("unzip", "unzip"));
-    finish(command("unzip", scene.path()).args(["-q", "out.zip", "-d", "out"])).exits(0);
+    archive::unpack(&scene.at("out.zip"), &scene.at("out"));
     finish(&mut command(scene.at("out/tools/helper"), scene.path())).exits(0);
 }
 
@@ -211,8 +220,7 @@ fn links_are_followed_or_kept() {
     kept[6] = "assets/way 120777 sub/deep";
     check(&scene, "--include assets --symlinks keep", &kept);
     // They are links to the reader that Lambda's unpacking is like.
-    assert!(tools::require("unzip", "unzip"));
-    finish(command("unzip", scene.path()).args(["-q", "out.zip", "-d", "out"])).exits(0);
+    archive::unpack(&scene.at("out.zip"), &scene.at("out"));
     assert_eq!(scene.text("out/assets/way/d.html"), "assets/sub/deep/d.html");
     scene.remove("out.zip");
 
@@ -437,6 +445,9 @@ fn a_library_for_musl_is_no_library_of_its_own_libc() {
     scene.c(library, "b/x.glibc.node", "-shared -fPIC");
     let opened = "import ctypes, sys; ctypes.CDLL(sys.argv[1])";
     for (file, code) in [("b/x.glibc.node", 0), ("b/x.musl.node", 1)] {
+        if !tools::require("python3", "python3") {
+            break;
+        }
         let file = scene.at(file);
         finish(command("python3", scene.path()).args(["-c", opened]).arg(file)).exits(code);
     }

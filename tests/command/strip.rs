@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::support::archive;
 use crate::support::command::{Ran, bundle_cmd, command, finish, run};
 use crate::support::compile::CC;
 use crate::support::{elf::Object, hello, tools};
@@ -48,7 +49,7 @@ fn compile_rust(dir: &Path, arguments: &str) {
 
 #[track_caller]
 fn unpack(dir: &Path, zip: &str, to: &str) {
-    finish(command("unzip", dir).args(["-qo", zip, "-d", to])).exits(0);
+    archive::unpack(&dir.join(zip), &dir.join(to));
 }
 
 /// Bytes of debug information in a file, as `readelf` counts them.

@@ -97,7 +97,9 @@ fn the_model_agrees_with_ld_so_on_undefined_symbols() {
     }
     println!("{n_files} files, {n_undefined} undefined symbols");
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
-    assert!(n_files > 500 && n_undefined > 0, "{n_files} files, {n_undefined} undefined symbols");
+    if n_files <= 500 || n_undefined == 0 {
+        tools::skip("more than 500 libraries and programs in /usr, some of them with undefined symbols");
+    }
 }
 
 /// The embedded lists of AL2023 beside the libraries of this machine, for the nodes that both have: a released node

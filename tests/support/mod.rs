@@ -3,6 +3,7 @@
 //! Each test program takes what it needs, so none uses all of it.
 #![allow(dead_code, reason = "each test program uses a part of this module")]
 
+pub mod archive;
 pub mod command;
 pub mod compile;
 #[cfg(unix)]

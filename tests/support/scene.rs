@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::archive;
 use super::command::{BINARY, Ran, command, finish};
 use super::compile::CC;
 use super::tools;
@@ -228,8 +229,6 @@ impl Scene {
     /// The names in an archive, in its order, as `unzip` lists them.
     #[track_caller]
     pub fn names(&self, zip: &str) -> Vec<String> {
-        assert!(tools::require("unzip", "unzip"), "a test without its ZIP reader");
-        let ran = self.tool("unzip", &format!("-Z1 {zip}")).exits(0);
-        ran.stdout.lines().map(str::to_owned).collect()
+        archive::names(&self.at(zip))
     }
 }

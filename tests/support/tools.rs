@@ -24,6 +24,15 @@ pub fn require_target(target: &str) -> bool {
         || skip(&format!("the target {target} (rustup target add {target})"))
 }
 
+/// Whether this machine's glibc is older than 2.`minor`.
+#[track_caller]
+pub fn require_glibc_before(minor: u32) -> bool {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let version = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let found = version.ok().and_then(|version| version.strip_prefix("glibc 2.")?.parse::<u32>().ok());
+    found.is_some_and(|found| found < minor) || skip(&format!("a glibc older than 2.{minor}"))
+}
+
 /// Whether this process may make mount and process namespaces, mount in them and change its root.
 #[track_caller]
 pub fn require_namespaces() -> bool {

@@ -24,7 +24,10 @@ pub struct Definitions<'a> {
 
 impl<'a> Definitions<'a> {
     /// The definitions whose name may be among the names that are referred to.
-    pub fn new(objects: impl Iterator<Item = (usize, &'a ElfFacts)>, wanted: &Wanted) -> Definitions<'a> {
+    pub fn new(
+        objects: impl Iterator<Item = (usize, &'a ElfFacts)>,
+        wanted: &WantedNames,
+    ) -> Definitions<'a> {
         let mut list = Vec::new();
         for (object, elf) in objects.filter(|(_, elf)| elf.symbols.has_hash()) {
             for symbol in elf.symbols.iter().filter(|symbol| symbol.offer != Offer::Nothing) {
@@ -157,24 +160,24 @@ impl DefinitionSearch<'_> {
 
 /// The names that are referred to, as one bit of each hash: most definitions are never referred to, and are not
 /// sorted.
-pub struct Wanted {
+pub struct WantedNames {
     bits: Vec<u64>,
 }
 
-impl Wanted {
+impl WantedNames {
     const BITS: u64 = 1 << 16;
 
-    pub fn new(references: &[Reference]) -> Wanted {
-        let mut bits = vec![0; (Wanted::BITS / 64) as usize];
+    pub fn new(references: &[Reference]) -> WantedNames {
+        let mut bits = vec![0; (WantedNames::BITS / 64) as usize];
         for reference in references {
-            let at = reference.hash % Wanted::BITS;
+            let at = reference.hash % WantedNames::BITS;
             bits[(at / 64) as usize] |= 1 << (at % 64);
         }
-        Wanted { bits }
+        WantedNames { bits }
     }
 
     fn may_have(&self, hash: u64) -> bool {
-        let at = hash % Wanted::BITS;
+        let at = hash % WantedNames::BITS;
         self.bits[(at / 64) as usize] >> (at % 64) & 1 == 1
     }
 }

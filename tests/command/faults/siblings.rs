@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{DIR, Stop, ZIP, clear, expected, files, put_back, scene};
+use crate::support::archive;
 use crate::support::command::{Ran, finish};
 
 #[test]
@@ -132,12 +132,7 @@ fn a_library_that_is_overwritten_while_it_is_read_is_not_shipped_torn() {
                 continue;
             }
             let ran = ran.exits(0);
-            let bytes = Command::new("unzip")
-                .args(["-p", &zip, "lib/libtop.so.1"])
-                .current_dir(scene.path())
-                .output()
-                .unwrap()
-                .stdout;
+            let bytes = archive::content(&scene.at(&zip), "lib/libtop.so.1");
             assert!(wholes.contains(&bytes), "torn in run {at}: {ran}");
             n_whole += 1;
         }

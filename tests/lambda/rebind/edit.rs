@@ -11,6 +11,7 @@ use cargo_lambda_bundle::repair::{COMPAT, Edits, Refusal, VersionNode, compat_ob
 use crate::support::compile::{Compiler, rust_lld};
 use crate::support::debian::DEBIAN_13;
 use crate::support::elf::Object;
+use crate::support::tools;
 
 /// Nodes that no Lambda runtime has.
 fn is_new(node: &str) -> bool {
@@ -164,6 +165,9 @@ fn run_in(root: &Path, program: &Path) -> String {
 
 #[test]
 fn what_is_linked_to_glibc_2_41_does_the_same_on_an_older_one() {
+    if !tools::require_glibc_before(38) {
+        return;
+    }
     let Some(root) = DEBIAN_13.unpacked() else { return };
     let linkers =
         [String::new(), rust_lld(), "-no-pie".to_owned(), "-Wl,-z,now,--hash-style=sysv".to_owned()];
@@ -174,7 +178,7 @@ fn what_is_linked_to_glibc_2_41_does_the_same_on_an_older_one() {
         let program = compile(&root, dir.path(), PROGRAM, "program", &flags);
         let newer = run_in(&root, &program);
         let refused = Command::new(&program).output().unwrap();
-        assert!(!refused.status.success(), "this machine's glibc is too old for it");
+        assert!(!refused.status.success(), "this machine's glibc lacks what it needs");
 
         let before = fs::read(&program).unwrap();
         let facts = elf::parse(&before).unwrap();
