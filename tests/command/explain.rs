@@ -109,7 +109,7 @@ fn a_symbol_is_explained_with_what_refers_to_it_and_what_meets_it() {
         \x20            atoi@GLIBC_2.2.5: bound as it was linked\n\
         \x20 defined    by libc.so.6 (GLIBC_2.2.5, runtime)\n",
     );
-    scene.run(&format!("explain pidfd_* {SYMBOLS}")).exits(1).prints(
+    scene.run(&format!("explain absent_* {SYMBOLS}")).exits(1).prints(
         "absent_function\n\
         \x20 asked for  app -> libtop.so.1\n\
         \x20            absent_function: null: the reference is weak, and nothing defines it\n\
