@@ -1,4 +1,4 @@
-//! PointerWords through which the loader, or a call, jumps, and which a relocation has to fill before: the functions of
+//! Words through which the loader, or a call, jumps, and which a relocation has to fill before: the functions of
 //! DT_INIT_ARRAY and DT_PREINIT_ARRAY, and the slots of the procedure linkage table.
 //!
 //! Before relocation such a word is 0, or an address as if the object began at 0. ld.so calls all functions of the

@@ -4,7 +4,7 @@
 //! its dependencies. It gives no guarantee for these records: where they cannot be followed from the program, all
 //! crates of the build directory are returned instead, and [`LinkedCrates::is_exact`] is false.
 //!
-//! Source: `UnitFingerprint` in cargo's src/cargo/core/compiler/fingerprint/mod.rs; the layouts of src/cargo/core/compiler/
+//! Source: `Fingerprint` in cargo's src/cargo/core/compiler/fingerprint/mod.rs; the layouts of src/cargo/core/compiler/
 //! layout.rs, also that of `-Zbuild-dir-new-layout`.
 
 use std::collections::{BTreeMap, BTreeSet};
