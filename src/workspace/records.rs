@@ -119,27 +119,7 @@ fn build_script_run(
 
 /// Returns `rustc-link-search` and the `-L` of `rustc-flags`, as kind and path, from a build script's output.
 fn link_search(text: &str) -> Vec<(Option<&str>, &str)> {
-    let mut found = Vec::new();
-    for line in text.lines() {
-        let Some(instruction) = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:")) else {
-            continue;
-        };
-        match instruction.split_once('=') {
-            Some(("rustc-link-search", value)) => found.push(split_kind(value.trim_end())),
-            Some(("rustc-flags", value)) => {
-                let mut words = value.split_whitespace();
-                while let Some(word) = words.next() {
-                    match word.strip_prefix("-L") {
-                        Some("") => found.extend(words.next().map(split_kind)),
-                        Some(path) => found.push(split_kind(path)),
-                        None => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    found
+    link_arguments(text, "rustc-link-search", "-L").into_iter().map(split_kind).collect()
 }
 
 /// Returns the names of libraries in a build script's output: `rustc-link-lib` and the `-l` of `rustc-flags`.
@@ -150,19 +130,24 @@ pub(super) fn link_libs(text: &str) -> Vec<String> {
         let name = value.rsplit_once('=').map_or(value, |(_, name)| name);
         name.split(':').next().unwrap_or(name).trim().to_owned()
     };
+    link_arguments(text, "rustc-link-lib", "-l").into_iter().map(name).collect()
+}
+
+/// The values of an instruction in a build script's output, and those of the same flag in `rustc-flags`.
+fn link_arguments<'a>(text: &'a str, instruction: &str, flag: &str) -> Vec<&'a str> {
     let mut found = Vec::new();
     for line in text.lines() {
-        let Some(instruction) = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:")) else {
+        let Some(line) = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:")) else {
             continue;
         };
-        match instruction.split_once('=') {
-            Some(("rustc-link-lib", value)) => found.push(name(value)),
+        match line.split_once('=') {
+            Some((name, value)) if name == instruction => found.push(value.trim_end()),
             Some(("rustc-flags", value)) => {
                 let mut words = value.split_whitespace();
                 while let Some(word) = words.next() {
-                    match word.strip_prefix("-l") {
-                        Some("") => found.extend(words.next().map(name)),
-                        Some(value) => found.push(name(value)),
+                    match word.strip_prefix(flag) {
+                        Some("") => found.extend(words.next()),
+                        Some(value) => found.push(value),
                         None => {}
                     }
                 }

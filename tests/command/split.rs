@@ -5,24 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::support::compile::{require_debian_12, require_library};
+use crate::support::compile::{SHIPPED_WITH_LIBPQ, require_debian_12, require_library};
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
 use crate::support::maps::{REPORT, directories};
 use crate::support::workspace::{N_FUNCTIONS, Workspace, archive, built, name};
 use cargo_lambda_bundle::archive::Digest;
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::json;
-
-/// What Debian 12's libpq needs and AL2023 lacks, with it.
-const LIBPQ: [&str; 7] = [
-    "libgnutls.so.30",
-    "libhogweed.so.6",
-    "liblber-2.5.so.0",
-    "libldap-2.5.so.0",
-    "libnettle.so.8",
-    "libpq.so.5",
-    "libsasl2.so.2",
-];
 
 fn set(names: &[impl ToString]) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
@@ -55,7 +44,7 @@ fn three_functions_share_libpq_through_a_layer() {
     // The layer and the functions, and nothing else.
     assert_eq!(ran.stdout.lines().count(), 1 + N_FUNCTIONS, "{ran}");
     assert!(ran.stdout.lines().next().unwrap().ends_with(layer), "{ran}");
-    assert_eq!(scene.names(layer), LIBPQ.map(|name| format!("lib/{name}")));
+    assert_eq!(scene.names(layer), SHIPPED_WITH_LIBPQ.map(|name| format!("lib/{name}")));
     for at in 0..N_FUNCTIONS {
         let expected = if at == 3 { &["bootstrap", "lib/libtop.so.1"][..] } else { &["bootstrap"] };
         assert_eq!(scene.entries(at), set(expected), "{}", name(at));

@@ -87,3 +87,14 @@ pub fn require_library(file: &str, package: &str) -> bool {
     let found = output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().contains('/'));
     found || tools::skip(&format!("{file} (apt: {package})"))
 }
+
+/// What Debian 12's libpq needs and AL2023 lacks, with it.
+pub const SHIPPED_WITH_LIBPQ: [&str; 7] = [
+    "libgnutls.so.30",
+    "libhogweed.so.6",
+    "liblber-2.5.so.0",
+    "libldap-2.5.so.0",
+    "libnettle.so.8",
+    "libpq.so.5",
+    "libsasl2.so.2",
+];

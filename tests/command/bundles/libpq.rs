@@ -23,17 +23,6 @@ const RUST_LIBPQ_AND_SQLITE: &str = r#"
         std::process::exit(null.into());
     }"#;
 
-/// What Debian 12's libpq needs and AL2023 lacks.
-const SHIPPED_WITH_LIBPQ: [&str; 7] = [
-    "libgnutls.so.30",
-    "libhogweed.so.6",
-    "liblber-2.5.so.0",
-    "libldap-2.5.so.0",
-    "libnettle.so.8",
-    "libpq.so.5",
-    "libsasl2.so.2",
-];
-
 #[track_caller]
 fn require_debian_libraries() -> bool {
     compile::require_debian_12()
@@ -45,7 +34,7 @@ fn require_debian_libraries() -> bool {
 
 #[track_caller]
 fn must_ship_libpq(ran: &Ran, program: &str) {
-    assert_eq!(ran.listed("Shipping"), SHIPPED_WITH_LIBPQ, "{ran}");
+    assert_eq!(ran.listed("Shipping"), compile::SHIPPED_WITH_LIBPQ, "{ran}");
     for soname in ["libsqlite3.so.0", "libssl.so.3", "libcrypto.so.3", "libgssapi_krb5.so.2", "libc.so.6"] {
         assert!(ran.listed("Using").iter().any(|used| used == soname), "{soname}: {ran}");
     }
@@ -69,7 +58,7 @@ fn must_ship_libpq(ran: &Ran, program: &str) {
 
 #[track_caller]
 fn must_hold_libpq(scene: &Scene, zip: &str) {
-    let expected: BTreeSet<String> = SHIPPED_WITH_LIBPQ
+    let expected: BTreeSet<String> = compile::SHIPPED_WITH_LIBPQ
         .iter()
         .map(|soname| format!("lib/{soname}"))
         .chain(["bootstrap".to_owned()])
