@@ -83,6 +83,8 @@ pub struct LambdaWorld {
     pub preload: Vec<String>,
     /// Whether LD_BIND_NOW is set, so that every symbol is bound at start.
     pub binds_now: bool,
+    /// The value of GLIBC_TUNABLES.
+    pub tunables: String,
 }
 
 /// One possible state of the Lambda world.

@@ -309,6 +309,8 @@ pub struct Target {
     pub library_path: Option<String>,
     /// Whether LD_BIND_NOW is set (`--env`).
     pub binds_now: bool,
+    /// GLIBC_TUNABLES (`--env`).
+    pub tunables: String,
     /// The libraries in LD_PRELOAD (`--env`).
     pub preload: Vec<String>,
     /// The baseline file to use instead of the runtime's, absolute.

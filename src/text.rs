@@ -1,5 +1,6 @@
 //! Text for people and for documents: one rule for each way of writing.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Text from files with control characters as `\xNN`, so that a name cannot drive a terminal.
@@ -45,12 +46,17 @@ pub fn is_hidden(character: char) -> bool {
 ///
 /// A library whose file name has one of them is not found.
 pub fn from_bytes(bytes: &[u8]) -> String {
+    of_bytes(bytes).into_owned()
+}
+
+/// As [`from_bytes`], without a copy if no byte has to be written in another way.
+pub fn of_bytes(bytes: &[u8]) -> Cow<'_, str> {
     // Names of a linker's making are plain ASCII, and there are thousands of them.
     let is_plain = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
     if let Ok(text) = std::str::from_utf8(bytes)
         && (is_plain || !text.contains(char::is_control))
     {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -64,7 +70,7 @@ pub fn from_bytes(bytes: &[u8]) -> String {
         }
         push_escaped(&mut text, chunk.invalid());
     }
-    text
+    Cow::Owned(text)
 }
 
 fn push_escaped(text: &mut String, bytes: &[u8]) {

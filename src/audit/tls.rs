@@ -1,21 +1,57 @@
 //! Libraries that are opened at run time and need thread-local storage in the block that is allocated at start.
 
+use std::cmp::Ordering;
+
 use super::{Code, Finding, Findings, Severity, Subject, chain, label};
-use crate::elf::{ElfFacts, Libc, Uses};
+use crate::elf::{ElfFacts, Libc, Uses, version};
 use crate::lambda::Walked;
 use crate::world::Object;
 
-/// The bytes that glibc reserves in that block for libraries that are opened later.
-///
-/// Source: TLS_STATIC_SURPLUS, 64 + 16 * 100, in elf/dl-tls.c of glibc 2.17 and 2.26; 2.34 computes it from its
-/// tunables, to the same number by default (`_dl_tls_static_surplus_init`).
-const SURPLUS: u64 = 1664;
+/// The bytes of that block for libraries that are opened later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Surplus {
+    /// All of them.
+    n_bytes: u64,
+    /// Those that TLS descriptors may use.
+    optional: u64,
+}
+
+impl Surplus {
+    /// By the release of a glibc and the value of GLIBC_TUNABLES; tunables that it does not know, or cannot read, do
+    /// not count.
+    ///
+    /// Source: TLS_STATIC_SURPLUS, 64 + 16 * 100, in elf/dl-tls.c of glibc 2.17 and 2.26; `_dl_tls_static_surplus_init`
+    /// of 2.32 and later, elf/dl-tunables.list for the limits, and `_dl_strtoul` for the numbers.
+    fn of(glibc: &str, tunables: &str) -> Surplus {
+        let (mut namespaces, mut optional) = (4, 512);
+        if version::compare(glibc, "2.32") != Ordering::Less {
+            for (name, value) in tunables.split(':').filter_map(|tunable| tunable.split_once('=')) {
+                match (name, number(value)) {
+                    ("glibc.rtld.nns", Some(value @ 1..=16)) => namespaces = value,
+                    ("glibc.rtld.optional_static_tls", Some(value)) => optional = value,
+                    _ => {}
+                }
+            }
+        }
+        // LIBC_IE_TLS and OTHER_IE_TLS for each namespace, and LEGACY_TLS, which makes the default 1,664.
+        let fixed = 1664 - 512 - 4 * 288;
+        Surplus { n_bytes: (fixed + namespaces * 288_u64).saturating_add(optional), optional }
+    }
+}
+
+/// A number in C's notation.
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None if text.starts_with('0') => u64::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
+    }
+}
+
 /// The bytes that rounding up the block may add: its alignment less one byte. 48 were seen with glibc 2.36.
 const ROUNDING: u64 = 63;
 /// The alignment of the block, unless an object that is loaded at start needs more (TCB_ALIGNMENT).
 const ALIGN: u64 = 64;
-/// The part of the surplus that TLS descriptors may use (rtld.optional_static_tls).
-const OPTIONAL: u64 = 512;
 
 /// Adds a finding for each opened library for which no space is left by the libraries opened before it.
 ///
@@ -34,6 +70,7 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
     let at_start = closure.objects.iter().enumerate().filter(|(index, _)| !closure.is_opened(*index));
     let align = at_start.filter_map(|(index, _)| elf_of(index)).map(|elf| elf.tls.align).max();
     let align = align.unwrap_or(0).max(ALIGN);
+    let surplus = Surplus::of(&subject.lambda.baseline.glibc, &subject.lambda.tunables);
     let (mut used, mut optional) = (0, 0);
     for index in (0..closure.objects.len()).filter(|index| closure.is_opened(*index)) {
         let Some(elf) = elf_of(index).filter(|elf| elf.tls.n_bytes > 0) else { continue };
@@ -45,18 +82,18 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
         };
         let size = elf.tls.n_bytes.next_multiple_of(elf.tls.align.clamp(1, align));
         if elf.tls.is_static || is_used() {
-            if elf.tls.align > align || used + size > SURPLUS {
+            if elf.tls.align > align || used + size > surplus.n_bytes {
                 findings.add(finding(
                     subject,
                     walked,
                     index,
-                    SURPLUS.saturating_sub(used),
+                    surplus.n_bytes.saturating_sub(used),
                     elf.tls.align > align,
                 ));
                 continue;
             }
             used += size;
-        } else if elf.tls.has_descriptors && elf.tls.align <= align && optional + size <= OPTIONAL {
+        } else if elf.tls.has_descriptors && elf.tls.align <= align && optional + size <= surplus.optional {
             optional += size;
             used += size;
         }
@@ -88,4 +125,33 @@ fn finding(subject: &Subject, walked: &Walked, index: usize, left: u64, is_misal
     }
     finding.chain = chain(subject, &walked.closure, index);
     finding
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(glibc: &str, tunables: &str, n_bytes: u64, optional: u64) {
+        assert_eq!(Surplus::of(glibc, tunables), Surplus { n_bytes, optional }, "{glibc} {tunables}");
+    }
+
+    #[test]
+    fn the_surplus_follows_the_tunables() {
+        check("2.26", "", 1664, 512);
+        check("2.34", "", 1664, 512);
+        check("2.34", "glibc.rtld.optional_static_tls=2000", 3152, 2000);
+        check("2.34", "glibc.malloc.check=3:glibc.rtld.optional_static_tls=0x10", 1168, 16);
+        check("2.34", "glibc.rtld.nns=5:glibc.rtld.optional_static_tls=010", 1448, 8);
+        // The last one of several counts.
+        check("2.34", "glibc.rtld.nns=1:glibc.rtld.nns=16", 5120, 512);
+    }
+
+    #[test]
+    fn tunables_that_glibc_cannot_read_do_not_count() {
+        check("2.26", "glibc.rtld.optional_static_tls=2000", 1664, 512);
+        check("2.34", "glibc.rtld.nns=17", 1664, 512);
+        check("2.34", "glibc.rtld.optional_static_tls=lots", 1664, 512);
+        check("2.34", "rtld.optional_static_tls=2000", 1664, 512);
+    }
 }

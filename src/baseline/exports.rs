@@ -208,16 +208,16 @@ impl Exports {
 
 /// The indices of the lists that may have a symbol: each search costs time.
 fn lists_of(symbol: &str, node: Option<&str>) -> std::ops::Range<usize> {
-    let family = node.map(version::family);
-    match family {
-        Some("GLIBCXX" | "CXXABI") => 2..4,
-        Some("GCC") => 1..2,
-        // libgcc_s has some symbols that began in glibc.
-        Some("GLIBC") => 0..2,
-        Some(_) => 0..4,
+    match node {
         // Mangled names belong to C++.
         None if symbol.starts_with("_Z") => 2..4,
         None => 0..4,
+        Some(node) if node.starts_with("GLIBCXX") || node.starts_with("CXXABI") => 2..4,
+        Some(node) if node.starts_with("GCC") => 1..2,
+        // libgcc_s has some symbols that began in the first glibc.
+        Some("GLIBC_2.0") => 0..2,
+        Some(node) if node.starts_with("GLIBC") => 0..1,
+        Some(_) => 0..0,
     }
 }
 
@@ -245,20 +245,25 @@ impl ExportList {
     /// The offset of the first line that does not sort before `key`.
     fn first_at_least(&self, key: &str) -> usize {
         let text = self.text.as_bytes();
+        // `high` is the offset of a line, or the end; `low` may lie within a line that sorts before the key.
         let (mut low, mut high) = (0, text.len());
         while low < high {
             let middle = low + (high - low) / 2;
             let start = memchr::memrchr(b'\n', &text[..middle]).map_or(0, |at| at + 1);
+            if start < low {
+                low = memchr::memchr(b'\n', &text[middle..]).map_or(high, |at| middle + at + 1);
+                continue;
+            }
             let line = &text[start..text.len().min(start + key.len())];
             // Comments come first in the file, and sort before every symbol. The character that ends an entry sorts
             // before every character of a key, so the entry is less than a longer key.
             if line < key.as_bytes() || line.starts_with(b"#") {
-                low = memchr::memchr(b'\n', &text[middle..]).map_or(text.len(), |at| middle + at + 1);
+                low = middle + 1;
             } else {
                 high = start;
             }
         }
-        low
+        high
     }
 }
 

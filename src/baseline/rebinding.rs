@@ -129,8 +129,11 @@ pub struct GlibcDefinitions<'a> {
 impl<'a> GlibcDefinitions<'a> {
     /// Of the runtime with this baseline; `None` if nothing is known.
     pub fn of(baseline: &'a Baseline) -> Option<GlibcDefinitions<'a>> {
-        let parts = baseline.objects().iter().filter(|object| is_glibc_part(&object.soname));
-        let captured: Vec<&ElfFacts> = parts.filter_map(|object| object.facts.as_deref()).collect();
+        let captured = baseline.objects().iter().filter_map(|object| {
+            let facts = object.facts.as_deref()?;
+            is_glibc_part(&object.soname).then_some(facts)
+        });
+        let captured: Vec<&ElfFacts> = captured.collect();
         let listed = exports(&baseline.glibc, baseline.arch).filter(|_| captured.is_empty());
         (!captured.is_empty() || listed.is_some()).then_some(GlibcDefinitions { captured, listed })
     }

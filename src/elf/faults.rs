@@ -357,13 +357,14 @@ impl Faults {
         let (mut is_nameless, mut is_thread_local, mut beyond) = (false, false, None);
         let (mut does_not_begin, mut is_address) = (false, false);
         for symbol in facts.symbols.iter() {
-            is_address |= symbol.thread_local == Some(true) && symbol.uses.has(addresses);
-            // A program's own start code calls the function.
-            does_not_begin |= !symbol.defined
-                && !symbol.is_looked_up()
-                && facts.symbols.name_bytes(symbol) == b"__libc_start_main";
             is_thread_local |= symbol.defined && symbol.thread_local == Some(true);
-            let is_at_start = symbol.uses.has(at_start) || binds_now && symbol.is_looked_up();
+            if !symbol.is_looked_up() {
+                // A program's own start code calls the function.
+                does_not_begin |= !symbol.defined && facts.symbols.name_bytes(symbol) == b"__libc_start_main";
+                continue;
+            }
+            is_address |= symbol.thread_local == Some(true) && symbol.uses.has(addresses);
+            let is_at_start = symbol.uses.has(at_start) || binds_now;
             // Behind the table are mostly zeros, but not for long.
             if is_at_start && beyond.is_none() && symbol.version & 0x7fff > highest.saturating_add(FAR) {
                 beyond = Some(symbol);

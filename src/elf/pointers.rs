@@ -165,7 +165,7 @@ impl Pointers {
     }
 
     fn fill_in_place(&mut self, image: &Image, place: u64) -> Result<(), ElfError> {
-        if self.hull.contains(&place) {
+        if self.hull.contains(&place) && self.tables.iter().any(|words| words.range.contains(&place)) {
             let value = read_if_there(image.at_address(place, WORD, "a relocated word"))?;
             self.fill(image, place, Some(value.map_or(0, |word| u64(word, 0))));
         }

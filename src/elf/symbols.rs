@@ -154,11 +154,7 @@ impl SymbolTable {
 
     /// The name of one of this table's symbols; bytes that are not UTF-8, and control characters, as `\xNN`.
     pub fn name(&self, symbol: &Symbol) -> Cow<'_, str> {
-        let name = self.name_bytes(symbol);
-        match std::str::from_utf8(name) {
-            Ok(name) if !name.contains(char::is_control) => Cow::Borrowed(name),
-            _ => Cow::Owned(text::from_bytes(name)),
-        }
+        text::of_bytes(self.name_bytes(symbol))
     }
 
     /// Takes back the offer of each symbol that the loader does not find with this hash table.

@@ -195,10 +195,14 @@ pub(super) fn rebind(facts: &ElfFacts, around: &Around) -> FileRebinding {
     if !around.may_rebind {
         return all;
     }
+    let mut lacking = facts.verneed.iter().filter(|need| is_lacking(around.lambda, need)).peekable();
+    if lacking.peek().is_none() {
+        return all;
+    }
     let Some(glibc) = GlibcDefinitions::of(&around.lambda.baseline) else {
         return all;
     };
-    for need in facts.verneed.iter().filter(|need| is_lacking(around.lambda, need)) {
+    for need in lacking {
         let Some(rebound) = rebound_of(facts, need, around, &glibc) else { continue };
         all.unbind.push(VersionNode { file: need.file.clone(), node: need.node.clone() });
         for reference in &rebound {

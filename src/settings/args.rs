@@ -305,6 +305,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     let mut library_path = None;
     let mut binds_now = false;
     let mut preload = Vec::new();
+    let mut tunables = String::new();
     for variable in &args.env {
         match variable.split_once('=') {
             Some((name, value)) if starts_nothing(name, value) => {
@@ -321,6 +322,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
             }
             // Source: ld.so(8): any value but the empty one counts.
             Some(("LD_BIND_NOW", value)) => binds_now = !value.is_empty(),
+            Some(("GLIBC_TUNABLES", value)) => value.clone_into(&mut tunables),
             Some(_) => {}
             None => {
                 return Err(Error::usage(format!("`--env {variable}` has no `=`"))
@@ -335,6 +337,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         library_path,
         binds_now,
         preload,
+        tunables,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,

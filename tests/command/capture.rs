@@ -75,6 +75,7 @@ impl Captured {
             assume_present: Default::default(),
             assume_missing: Default::default(),
             binds_now: false,
+            tunables: String::new(),
             preload: Vec::new(),
         };
         let walks = lambda.walks("/var/task/bootstrap", &facts, &[], &[]);

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use crate::support::command::run;
 use crate::support::compile::{Compiler, require_debian_12};
-use crate::support::debian::{DEBIAN_11, DEBIAN_13};
+use crate::support::debian::{DEBIAN_11, DEBIAN_13, MUSL_1_2_5};
 use crate::support::kernel::{self, Start};
 use crate::support::lambda_root::{self, LambdaRoot, Outcome, provided_al2023};
 use crate::support::{dns, function, hello, probe, tools};
@@ -194,6 +194,39 @@ fn a_private_musl_serves_among_libraries_of_glibc() {
     match root.invoke("{}") {
         Outcome::Ended { stderr, .. } => assert_eq!(stderr, format!("0 {}\n", dns::ADDRESS)),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_newer_musl_finds_names_for_large_files() {
+    if !lambda_root::require(Arch::X86_64) || !tools::require("musl-gcc", "musl-tools") {
+        return;
+    }
+    let Some(newer) = MUSL_1_2_5.unpacked() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // This machine's musl defines both; the loader's list has both, and passes over the longer name.
+    for (function, is_found) in [("open64", true), ("posix_fallocate64", false)] {
+        let source = format!(
+            "#include <stdio.h>\nint {function}();\n\
+            int main(int c, char **v) {{ if (c > 9) {function}(); puts(\"started\"); return 0; }}"
+        );
+        Compiler(&["musl-gcc"]).compile(dir.path(), &source, function, "-Wno-implicit-function-declaration");
+        let loader = newer.join("lib/ld-musl-x86_64.so.1");
+        let output = Command::new(loader).arg(dir.path().join(function)).output().expect("the loader runs");
+        let (said, failed) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said == "started\n", is_found, "{failed}");
+        let bundle =
+            format!("--binary {function} --sysroot {} --libc bundle -o {function}.zip", newer.display());
+        let asked = run(dir.path(), &bundle);
+        if is_found {
+            asked.exits(0);
+            let root = root(Path::new("/"));
+            root.unpack_function(&dir.path().join("open64.zip"));
+            assert_eq!(root.start("/var/task/bootstrap", &[]).stdout, b"started\n");
+        } else {
+            asked.exits(1).says(&["error[undefined-symbol]", "posix_fallocate64"]);
+        }
     }
 }
 

@@ -144,6 +144,7 @@ impl Case {
             assume_present: Patterns::new("--assume-present", &self.assume_present).unwrap(),
             assume_missing: Patterns::new("--assume-missing", &self.assume_missing).unwrap(),
             binds_now: self.binds_now,
+            tunables: String::new(),
             preload: Vec::new(),
         };
         let program =

@@ -276,6 +276,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        tunables: String::new(),
         preload: Vec::new(),
     };
     let opened =

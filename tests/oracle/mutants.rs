@@ -101,6 +101,7 @@ impl Scene {
             assume_present: Default::default(),
             assume_missing: Default::default(),
             binds_now: false,
+            tunables: String::new(),
             preload: Vec::new(),
         };
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();

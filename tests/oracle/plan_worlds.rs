@@ -83,6 +83,7 @@ fn planned(world: &RandomWorld, leave: Leave) -> Planned {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        tunables: String::new(),
         preload: Vec::new(),
     };
     let layer: Vec<Member> = world

@@ -36,6 +36,9 @@ pub const DEBIAN_13: Root = Root {
     packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"],
 };
 
+/// musl 1.2.5, which does not define names such as `open64`.
+pub const MUSL_1_2_5: Root = Root { name: "musl-1.2.5", suite: "trixie", arch: "amd64", packages: &["musl"] };
+
 /// Programs of C, C++ (ninja), Python and Rust (ripgrep) for aarch64.
 pub const PROGRAMS_ARM64: Root = Root {
     name: "programs-arm64",

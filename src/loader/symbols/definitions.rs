@@ -182,9 +182,17 @@ impl WantedNames {
     }
 }
 
-/// FNV-1a, used only as a filter: names are compared afterwards.
+/// A hash that is only a filter: names are compared afterwards.
+///
+/// It is FNV-1a over words of eight bytes in place of bytes, with the upper half folded into the lower one, because the
+/// product carries nothing downwards.
 pub fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    const PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| {
+        let product = (hash ^ word).wrapping_mul(PRIME);
+        product ^ product >> 32
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(bytes.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    mix(hash, rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)))
 }

@@ -98,6 +98,7 @@ fn walk(facts: Arc<ElfFacts>) {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        tunables: String::new(),
         preload: Vec::new(),
     };
     let mut walks = lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &facts, &[], &[]);
@@ -116,6 +117,7 @@ fn walk_in(baseline: &Baseline) {
         assume_present: none(),
         assume_missing: none(),
         binds_now: false,
+        tunables: String::new(),
         preload: Vec::new(),
     };
     let program = ElfFacts {

@@ -114,3 +114,28 @@ fn a_program_and_a_library_of_c_start_without_a_rebuild() {
     run(dir.path(), "check --binary app --library-path . --deny glibc-rebound").exits(1);
     assert!(!dir.path().join(COMPAT).exists());
 }
+
+#[test]
+fn a_captured_glibc_is_rebound_against_as_well() {
+    if !lambda_root::require(Arch::X86_64) {
+        return;
+    }
+    let Some(linked_to) = DEBIAN_13.unpacked() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // The glibc of this machine is none of those that have a list.
+    let root = LambdaRoot::of_system(Path::new("/"), Arch::X86_64, &provided_al2023(Arch::X86_64));
+    let system = root.path("");
+    run(dir.path(), &format!("baseline capture --root {} -o captured", system.display())).exits(0);
+    let parses = "#include <stdio.h>\n#include <stdlib.h>\n\
+        __attribute__((used)) static const char sign[] = \"AWS_LAMBDA_RUNTIME_API\";\n\
+        int main(void) { printf(\"%ld\\n\", strtol(\"42\", 0, 10)); return 0; }";
+    compile(&linked_to, dir.path(), parses, "app", "-std=gnu2x -Wl,-z,now");
+    let bundle = "--binary app --baseline captured";
+    run(dir.path(), &format!("{bundle} --repair never")).exits(1).says(&["GLIBC_2.38"]);
+    run(dir.path(), &format!("{bundle} -o app.zip")).exits(0).says(&["glibc-rebound"]);
+    root.unpack_function(&dir.path().join("app.zip"));
+    let output = root.start("/var/task/bootstrap", &[]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{} {said}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n");
+}

@@ -202,6 +202,13 @@ fn storage() -> Vec<Scenario> {
             .arm64(),
         plugin("opened_tls_5000_initial_exec", &tls(5_000, "initial-exec"), "")
             .fails("cannot allocate memory in static TLS block"),
+        plugin("opened_tls_5000_initial_exec_by_a_tunable", &tls(5_000, "initial-exec"), "")
+            .env("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=8000")
+            .arm64(),
+        plugin("opened_tls_1400_initial_exec", &tls(1_400, "initial-exec"), ""),
+        plugin("opened_tls_1400_initial_exec_without_the_optional_space", &tls(1_400, "initial-exec"), "")
+            .env("GLIBC_TUNABLES", "glibc.rtld.optional_static_tls=0")
+            .fails("cannot allocate memory in static TLS block"),
         plugin("opened_tls_64_initial_exec", &tls(64, "initial-exec"), "").libc_bundle_too().arm64(),
         plugin("opened_tls_100_kb_global_dynamic", &tls(100_000, "global-dynamic"), "").arm64(),
         row("needed_tls_100_kb_initial_exec")
