@@ -140,6 +140,10 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
             object(*index),
             if group.at_start { when } else { "it fails when it is used" }
         ),
+        UnmetReference::ThreadLocal(index) => format!(
+            "`{by}` needs {named} as plain data, but `{}` defines it as thread-local storage; the program reads other memory when it uses it",
+            object(*index)
+        ),
         UnmetReference::Protected(index) => format!(
             "`{by}` copies {named} of `{}`, or its address, which that library forbids (it is protected); {when}",
             object(*index)

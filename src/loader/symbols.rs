@@ -67,6 +67,9 @@ pub enum UnmetReference {
     NoVersionTable(usize),
     /// This object defines the symbol, but not as thread-local storage, which the reference expects.
     NotThreadLocal(usize),
+    /// This object defines the symbol as thread-local storage, which the reference does not expect: it gets another
+    /// place in memory.
+    ThreadLocal(usize),
     /// This object defines the symbol as protected, and does not allow programs to copy it or to stand in for its
     /// address.
     Protected(usize),
@@ -332,10 +335,14 @@ impl<'a> Scope<'a> {
             },
         };
         let Some(why) = why.filter(|_| self.is_to_be_judged(reference)) else { return ReferenceVerdict::Met };
-        // For the place of an object without such storage ld.so divides by its alignment, 0: SIGFPE on x86_64. Of other
-        // references, and on arm64, only the use goes wrong (`_dl_try_allocate_static_tls` in elf/dl-reloc.c).
-        let is_for_later =
-            matches!(why, UnmetReference::NotThreadLocal(_)) && !reference.symbol.uses.has(Uses::TLS_PLACE);
+        let is_for_later = match why {
+            // For the place of an object without such storage ld.so divides by its alignment, 0: SIGFPE on x86_64. Of
+            // other references, and on arm64, only the use goes wrong (`_dl_try_allocate_static_tls` in
+            // elf/dl-reloc.c).
+            UnmetReference::NotThreadLocal(_) => !reference.symbol.uses.has(Uses::TLS_PLACE),
+            UnmetReference::ThreadLocal(_) => true,
+            _ => false,
+        };
         ReferenceVerdict::UnmetReference(Undefined {
             by: reference.by,
             symbol: reference.elf.symbols.name(reference.symbol).into_owned(),
@@ -361,6 +368,9 @@ impl<'a> Scope<'a> {
         let Rules::Glibc(rules) = self.rules else { return None };
         if reference.symbol.uses.has(Uses::TLS) && definition.symbol.thread_local == Some(false) {
             return Some(UnmetReference::NotThreadLocal(definition.object));
+        }
+        if !reference.symbol.uses.has(Uses::TLS) && definition.symbol.thread_local == Some(true) {
+            return Some(UnmetReference::ThreadLocal(definition.object));
         }
         let stands_in = reference.is_copy
             || (reference.symbol.offer == Offer::Address

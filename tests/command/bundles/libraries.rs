@@ -51,6 +51,18 @@ fn copies_for_some_processors_must_load_too() {
 }
 
 #[test]
+fn data_of_each_thread_is_no_plain_data() {
+    let scene = Scene::new();
+    scene.library("new/libfoo.so.1", "int data = 1;", "");
+    scene.library("libs/libfoo.so.1", "__thread int data = 1;", "");
+    scene.c("extern int data; int main(void) { return data; }", "app", "new/libfoo.so.1");
+    scene.run("check --binary app --library-path libs").exits(0).says(&[
+        "warning[undefined-symbol]: `app` needs the symbol `data` as plain data, but `libfoo.so.1` defines it as thread-local storage",
+    ]);
+    scene.run("check --binary app --library-path new").keeps_silent_about(&["undefined-symbol"]);
+}
+
+#[test]
 fn links_and_tokens_lead_to_copies_for_some_processors() {
     let scene = Scene::new();
     scene.library("libs/libfoo.so.1", "int foo(void) { return 0; }", "");
