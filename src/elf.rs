@@ -10,6 +10,7 @@
 //! Only little-endian 64-bit files for Lambda's machines are read beyond their header. The loader passes over all
 //! other files without reading more, so other faults in them do not matter.
 
+mod dynamic;
 mod faults;
 mod format;
 mod hashes;
@@ -17,10 +18,12 @@ mod notes;
 mod pointers;
 mod read;
 pub(crate) mod records;
+mod relocation_types;
 mod relocations;
 pub mod sections;
 pub mod static_library;
 mod symbols;
+mod tables;
 pub mod version;
 mod versions;
 
@@ -28,17 +31,17 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use goblin::elf64::dynamic::{self as tag, Dyn};
+use goblin::elf64::dynamic as tag;
 use goblin::elf64::header::{EI_ABIVERSION, EI_OSABI};
 
 pub use faults::{Fault, Stops};
 pub use format::{ElfError, OtherFormat};
-pub use relocations::Uses;
+pub use relocation_types::Uses;
 pub use symbols::{NamedSymbol, Offer, Symbol, SymbolChange, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
 use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults, FaultsOfRelocations};
-use read::{Image, Strings};
+use read::Image;
 
 use crate::paths::file_name;
 
@@ -537,7 +540,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
     notes::read(image, &mut facts)?;
     if let Some(dynamic) = image.dynamic()? {
         facts.has_dynamic = true;
-        let of_relocations = read_dynamic(image, &dynamic, &mut facts)?;
+        let of_relocations = dynamic::read(image, &dynamic, &mut facts)?;
         if image.with_references {
             faults.dynamic(image, &Dynamic { entries: &dynamic, binds_now: facts.binds_now() })?;
             faults.relocations(image, &of_relocations);
@@ -567,97 +570,3 @@ const MUSL_TEXT: &[u8] = b"\0No error information\0";
 
 /// The number of entries in one list at most. No real file has more: a larger list is hostile.
 const MAX_ENTRIES: usize = 4096;
-
-/// Reads the dynamic segment. Returns what may be wrong with the relocations.
-fn read_dynamic(
-    image: &Image,
-    dynamic: &[Dyn],
-    facts: &mut ElfFacts,
-) -> Result<FaultsOfRelocations, ElfError> {
-    // goblin lacks these two.
-    const DT_AUXILIARY: u64 = 0x7fff_fffd;
-    const DT_FILTER: u64 = 0x7fff_ffff;
-
-    // ld.so takes the last entry of a tag that may occur only once, too.
-    let value = |wanted: u64| dynamic.iter().rfind(|entry| entry.d_tag == wanted).map(|entry| entry.d_val);
-    let strings = Strings::new(image, value(tag::DT_STRTAB), value(tag::DT_STRSZ).unwrap_or(0))?;
-
-    for entry in dynamic {
-        let list = match entry.d_tag {
-            tag::DT_NEEDED => &mut facts.needed,
-            DT_AUXILIARY => &mut facts.auxiliary,
-            DT_FILTER => &mut facts.filter,
-            _ => continue,
-        };
-        if list.len() == MAX_ENTRIES {
-            return Err(ElfError::Malformed(format!("it needs more than {MAX_ENTRIES} libraries")));
-        }
-        list.push(strings.text(entry.d_val, "a needed name")?);
-    }
-    let optional =
-        |wanted: u64, what: &str| value(wanted).map(|offset| strings.text(offset, what)).transpose();
-    facts.soname = optional(tag::DT_SONAME, "the SONAME")?;
-    facts.rpath = optional(tag::DT_RPATH, "the RPATH")?;
-    facts.runpath = optional(tag::DT_RUNPATH, "the RUNPATH")?;
-    facts.flags = value(tag::DT_FLAGS).unwrap_or(0);
-    if value(tag::DT_BIND_NOW).is_some() {
-        facts.flags |= DF_BIND_NOW;
-    }
-    facts.flags_1 = value(tag::DT_FLAGS_1).unwrap_or(0);
-    // An old loader can ignore an empty table. Without DT_RELRSZ the size is not known.
-    // Source: `elf_dynamic_do_Relr` in glibc's elf/do-rel.h.
-    facts.has_relr = value(DT_RELR).is_some() && value(DT_RELRSZ) != Some(0);
-    facts.has_versym = value(tag::DT_VERSYM).is_some();
-    facts.has_debug = value(tag::DT_DEBUG).is_some();
-    read_tables(image, &value, &strings, facts)
-}
-
-/// Reads versions, relocations and symbols.
-fn read_tables(
-    image: &Image,
-    value: &dyn Fn(u64) -> Option<u64>,
-    strings: &Strings,
-    facts: &mut ElfFacts,
-) -> Result<FaultsOfRelocations, ElfError> {
-    if let Some(address) = value(tag::DT_VERNEED) {
-        facts.verneed = versions::read_verneed(image, address, strings)?;
-    }
-    if let Some(address) = value(tag::DT_VERDEF) {
-        facts.verdef = versions::read_verdef(image, address, strings)?;
-    }
-    let table = |address: u64, size: u64, count: Option<u64>| -> Option<relocations::Table> {
-        let n_relative = count.and_then(value).unwrap_or(0);
-        Some(relocations::Table { address: value(address)?, size: value(size)?, n_relative })
-    };
-    let tables = relocations::Tables {
-        symtab: value(tag::DT_SYMTAB),
-        versym: value(tag::DT_VERSYM),
-        hash: value(tag::DT_HASH),
-        gnu_hash: value(tag::DT_GNU_HASH),
-        rela: table(tag::DT_RELA, tag::DT_RELASZ, Some(tag::DT_RELACOUNT)),
-        rel: table(tag::DT_REL, tag::DT_RELSZ, Some(tag::DT_RELCOUNT)),
-        jmprel: table(tag::DT_JMPREL, tag::DT_PLTRELSZ, None),
-        relr: table(DT_RELR, DT_RELRSZ, None),
-        arrays: [
-            (tag::DT_INIT_ARRAY, tag::DT_INIT_ARRAYSZ),
-            (tag::DT_PREINIT_ARRAY, tag::DT_PREINIT_ARRAYSZ),
-        ]
-        .into_iter()
-        .filter_map(|(address, size)| table(address, size, None))
-        .collect(),
-        pltgot: value(tag::DT_PLTGOT),
-        changes_code: value(tag::DT_TEXTREL).is_some() || facts.flags & tag::DF_TEXTREL != 0,
-        binds_now: facts.binds_now(),
-    };
-    let hashed = symbols::hashed(image, &tables)?;
-    let relocations = match image.with_references {
-        true => relocations::read(image, &tables)?,
-        false => relocations::Relocations::default(),
-    };
-    facts.tls.is_static = relocations.has_static_tls || facts.flags & tag::DF_STATIC_TLS != 0;
-    facts.tls.has_descriptors = relocations.has_tls_descriptors;
-    facts.is_beyond_musl = relocations.is_beyond_musl;
-    facts.symbols = symbols::read(image, &tables, &hashed, &relocations.uses, strings)?;
-    facts.has_longer_strings = strings.is_longer();
-    Ok(FaultsOfRelocations { fault: relocations.fault, late_slot: relocations.late_slot })
-}

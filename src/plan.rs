@@ -31,13 +31,16 @@
 
 mod displaced;
 mod draft;
+mod edited;
 mod edits;
+mod harm;
 mod included;
 mod names;
 mod pins;
 mod private;
 mod rebind;
 mod search;
+mod shipping;
 
 pub use self::displaced::doubtful_takers;
 pub use self::included::{IncludedObject, Planned, PlannedInclude, plan_all};
@@ -47,9 +50,10 @@ pub use self::rebind::{BoundTo, Rebound, ReboundFile, not_rebindable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use self::draft::{Draft, Needing};
-use self::pins::{Conflicts, Pinning};
-use self::search::{BuildSearch, Candidate};
+use self::draft::{Candidate, Draft, Needing};
+use self::harm::Conflicts;
+use self::pins::Pinning;
+use self::search::BuildSearch;
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
 use crate::layout::Layout;

@@ -33,9 +33,9 @@ impl Surplus {
                 }
             }
         }
-        // LIBC_IE_TLS and OTHER_IE_TLS for each namespace, and LEGACY_TLS, which makes the default 1,664.
-        let fixed = 1664 - 512 - 4 * 288;
-        Surplus { n_bytes: (fixed + namespaces * 288_u64).saturating_add(optional), optional }
+        // LIBC_IE_TLS and OTHER_IE_TLS for each namespace; LEGACY_TLS stands for LIBC_IE_TLS of the first.
+        let of_namespaces = namespaces * (144 + 144);
+        Surplus { n_bytes: optional.saturating_add(of_namespaces), optional }
     }
 }
 

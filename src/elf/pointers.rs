@@ -16,7 +16,8 @@ use goblin::elf64::reloc::{Rela, SIZEOF_RELA};
 use super::ElfError;
 use super::read::{Image, read_if_there, u32, u64};
 use super::records::decode;
-use super::relocations::{Table, Tables, is_relative};
+use super::relocation_types::is_relative;
+use super::tables::{Table, Tables};
 
 const RELA_SIZE: u64 = SIZEOF_RELA as u64;
 const WORD: u64 = 8;

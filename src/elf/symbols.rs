@@ -16,7 +16,8 @@ use std::borrow::Cow;
 use super::ElfError;
 use super::hashes::GnuHash;
 use super::read::{Image, Strings, read_if_there, u16, u32, u64};
-use super::relocations::{Tables, Uses};
+use super::relocation_types::Uses;
+use super::tables::Tables;
 
 use crate::text;
 

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::pins::{Conflicts, hurts, others};
-use super::search::Candidate;
+use super::draft::Candidate;
+use super::harm::{Conflicts, hurts, others};
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::baseline::{NodeAnswer, SystemObject, is_glibc_part};
 use crate::elf::ElfFacts;

@@ -3,13 +3,16 @@
 //! The edits follow from the original files and the place of each library, and can be computed at any time while the
 //! plan grows: every walk sees the files as they will be written.
 
-use super::draft::Draft;
+use std::collections::BTreeMap;
+
+use super::draft::{Draft, Laid, Needing};
+use super::rebind::{Around, FileRebinding, ReboundFile, rebind};
 use super::{LibcSource, Place, Request, Shipped};
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::LambdaWorld;
-use crate::loader::Musl;
+use crate::loader::{Musl, Need};
 use crate::paths::file_name;
-use crate::repair::{self, Edits};
+use crate::repair::{COMPAT, Edits};
 
 impl Draft {
     /// The program's edits; `None` if it is not edited.
@@ -113,6 +116,64 @@ impl Draft {
         let directory = if self.private.is_some() { &layout.private } else { &layout.lib };
         is_renamed.then(|| layout.path(&format!("{directory}/{}", file_name(name))))
     }
+
+    /// The entry of the original file that became this need.
+    pub(super) fn entry(&self, request: &Request, object: &Needing, need: &Need) -> String {
+        let becomes_need = |entry: &&String| {
+            self.renamed(request, &object.source, entry).as_deref() == Some(need.name.as_str())
+        };
+        let opened = if need.by == 0 { request.extra } else { &[] };
+        // A name without a slash is unchanged.
+        let original = if need.name.contains('/') {
+            object.facts.needed.iter().chain(opened).find(becomes_need)
+        } else {
+            None
+        };
+        original.map_or_else(|| need.entry().to_owned(), String::clone)
+    }
+
+    /// Decides anew which references are rebound in each file of the draft.
+    pub(super) fn rebind(&mut self, request: &Request, lambda: &LambdaWorld) {
+        let around = Around::of(self.libraries(), request, lambda, self.private.is_some());
+        let mut rebound = BTreeMap::new();
+        let program = (request.path, &**request.facts);
+        let libraries = self.libraries().map(|library| (library.source.as_str(), &*library.facts));
+        for (source, facts) in libraries.chain([program]) {
+            let rebinding = rebind(facts, &around);
+            if !rebinding.references.is_empty() {
+                rebound.insert(source.to_owned(), rebinding);
+            }
+        }
+        self.rebound = rebound;
+    }
+
+    /// Adds the rebinding of a file to its edits.
+    pub(super) fn add_rebinding(&self, source: &str, edits: &mut Edits) {
+        let Some(rebinding) = self.rebound.get(source) else { return };
+        edits.unbind.clone_from(&rebinding.unbind);
+        edits.rename_symbols.clone_from(&rebinding.rename_symbols);
+        if rebinding.needs_compat() {
+            edits.add_needed.push(COMPAT.to_owned());
+        }
+    }
+
+    /// Whether the object with missing functions is added to the bundle: a file needs it, and no member provides it.
+    pub(super) fn brings_compat(&self, request: &Request) -> bool {
+        let path = compat_path(request);
+        self.rebound.values().any(FileRebinding::needs_compat)
+            && !request.members.iter().any(|member| member.path == path)
+    }
+
+    /// The files with rebound references, the program first.
+    pub(super) fn rebound_files(&self, request: &Request, laid: &Laid) -> Vec<ReboundFile> {
+        let file = |library: Option<&str>, source: &str| {
+            let references = self.rebound.get(source)?.references.clone();
+            Some(ReboundFile { library: library.map(str::to_owned), references })
+        };
+        let own = laid.libraries.iter().filter(|library| library.link_to.is_none());
+        let libraries = own.filter_map(|library| file(Some(&library.name), &library.source));
+        file(None, request.path).into_iter().chain(libraries).collect()
+    }
 }
 
 /// Whether the program was linked to search the directory of pinned libraries before all others.
@@ -154,29 +215,6 @@ fn kept(path: &str) -> Vec<&str> {
     path.split(':').filter(means_something).collect()
 }
 
-/// The facts of a file after its edits.
-pub(super) fn edited(facts: &ElfFacts, edits: &Edits) -> ElfFacts {
-    let Edits { rpath, drop_runpath, interpreter, rename_needed, add_needed, unbind: _, rename_symbols: _ } =
-        edits;
-    let mut facts = repair::rebound(facts, edits);
-    if rpath.is_some() || *drop_runpath {
-        facts.runpath = None;
-        facts.rpath.clone_from(rpath);
-    }
-    if interpreter.is_some() {
-        facts.interpreter.clone_from(interpreter);
-    }
-    let renamed = |name: &str| rename_needed.iter().find(|(from, _)| from == name).map(|(_, to)| to.clone());
-    for name in &mut facts.needed {
-        if let Some(to) = renamed(name) {
-            *name = to;
-        }
-    }
-    for need in &mut facts.verneed {
-        if let Some(to) = renamed(&need.file) {
-            need.file = to;
-        }
-    }
-    facts.needed.extend(add_needed.iter().cloned());
-    facts
+pub(super) fn compat_path(request: &Request) -> String {
+    request.layout.path(&format!("{}/{COMPAT}", request.layout.lib))
 }

@@ -6,8 +6,8 @@
 //! program: a library that is already loaded is not searched for, so no library can load a part of another glibc, not
 //! even a system library with its own DT_RUNPATH that the program opens.
 
-use super::draft::Draft;
-use super::search::{BuildSearch, Candidate};
+use super::draft::{Candidate, Draft, Private};
+use super::search::BuildSearch;
 use super::{Place, Request, Shipped};
 use crate::elf::{Libc, Linkage};
 use crate::loader::{self, Outcome, Rule};
@@ -15,16 +15,6 @@ use crate::paths;
 use crate::paths::file_name;
 use crate::plan::NotShipped;
 use crate::world::{Object, OpenFile};
-
-/// The bundle's own C library.
-pub(super) struct Private {
-    /// The file name of the interpreter.
-    pub interpreter: String,
-    /// Parts of glibc that are added to the program's needs.
-    pub parts: Vec<String>,
-    /// Files that glibc itself opens.
-    pub opened: Vec<String>,
-}
 
 /// Parts that a library may be linked to, without preloaded debugging aids and the debugger's thread library.
 const LINKED: &[&str] = &[

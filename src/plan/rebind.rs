@@ -5,15 +5,13 @@
 //! node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use super::draft::{Draft, Laid};
 use super::{Request, Shipped};
 use crate::baseline::rebinding::{self, GlibcDefinitions, Rebinding};
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{self, ElfFacts, Offer, Symbol, VersionNeed};
-use crate::lambda::{LambdaWorld, Member, MemberContent};
-use crate::repair::{COMPAT, Edits, VersionNode, compat_object};
+use crate::elf::{ElfFacts, Offer, Symbol, VersionNeed};
+use crate::lambda::{LambdaWorld, MemberContent};
+use crate::repair::{COMPAT, VersionNode};
 
 /// A file of the bundle with its rebound references.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +65,19 @@ impl<'a> Around<'a> {
         Around { lambda, may_rebind, plain: BTreeSet::new(), versioned: BTreeSet::new() }
     }
 
-    /// The runtime with the files of a draft.
-    fn of(draft: &Draft, request: &Request, lambda: &'a LambdaWorld) -> Around<'a> {
-        let mut around = Around::empty(lambda, request.may_edit && draft.private.is_none());
+    /// The runtime with the libraries of a bundle, which may have a C library of its own.
+    pub fn of<'s>(
+        libraries: impl Iterator<Item = &'s Shipped>,
+        request: &'s Request,
+        lambda: &'a LambdaWorld,
+        is_private: bool,
+    ) -> Around<'a> {
+        let mut around = Around::empty(lambda, request.may_edit && !is_private);
         let given = request.members.iter().filter_map(|member| match &member.content {
             MemberContent::Object(facts) => Some(&**facts),
             MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
         });
-        let shipped = draft.libraries().map(|library| &*library.facts);
+        let shipped = libraries.map(|library| &*library.facts);
         let files: Vec<&ElfFacts> = given.chain(shipped).chain([&**request.facts]).collect();
         let mut wanted: BTreeSet<Vec<u8>> = BTreeSet::new();
         for facts in files.iter().filter(|_| around.may_rebind) {
@@ -116,77 +119,17 @@ fn is_under(symbol: &Symbol, need: &VersionNeed) -> bool {
 /// The rebound references of one file, as edits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FileRebinding {
-    /// [`Edits::unbind`].
+    /// [`Edits::unbind`](crate::repair::Edits::unbind).
     pub unbind: Vec<VersionNode>,
-    rename_symbols: Vec<(String, String)>,
-    references: Vec<Rebound>,
+    /// [`Edits::rename_symbols`](crate::repair::Edits::rename_symbols).
+    pub rename_symbols: Vec<(String, String)>,
+    pub references: Vec<Rebound>,
 }
 
 impl FileRebinding {
-    fn needs_compat(&self) -> bool {
+    pub fn needs_compat(&self) -> bool {
         self.references.iter().any(|reference| reference.to == BoundTo::Supplied)
     }
-}
-
-impl Draft {
-    /// The libraries, pinned or not.
-    fn libraries(&self) -> impl Iterator<Item = &Shipped> {
-        self.shipped.values().chain(self.pins.values().map(|pin| &pin.library))
-    }
-
-    /// Decides anew which references are rebound in each file of the draft.
-    pub(super) fn rebind(&mut self, request: &Request, lambda: &LambdaWorld) {
-        let around = Around::of(self, request, lambda);
-        let mut rebound = BTreeMap::new();
-        let program = (request.path, &**request.facts);
-        let libraries = self.libraries().map(|library| (library.source.as_str(), &*library.facts));
-        for (source, facts) in libraries.chain([program]) {
-            let rebinding = rebind(facts, &around);
-            if !rebinding.references.is_empty() {
-                rebound.insert(source.to_owned(), rebinding);
-            }
-        }
-        self.rebound = rebound;
-    }
-
-    /// Adds the rebinding of a file to its edits.
-    pub(super) fn add_rebinding(&self, source: &str, edits: &mut Edits) {
-        let Some(rebinding) = self.rebound.get(source) else { return };
-        edits.unbind.clone_from(&rebinding.unbind);
-        edits.rename_symbols.clone_from(&rebinding.rename_symbols);
-        if rebinding.needs_compat() {
-            edits.add_needed.push(COMPAT.to_owned());
-        }
-    }
-
-    /// Whether the object with missing functions is added to the bundle: a file needs it, and no member provides it.
-    pub(super) fn brings_compat(&self, request: &Request) -> bool {
-        let path = compat_path(request);
-        self.rebound.values().any(FileRebinding::needs_compat)
-            && !request.members.iter().any(|member| member.path == path)
-    }
-
-    /// The files with rebound references, the program first.
-    pub(super) fn rebound_files(&self, request: &Request, laid: &Laid) -> Vec<ReboundFile> {
-        let file = |library: Option<&str>, source: &str| {
-            let references = self.rebound.get(source)?.references.clone();
-            Some(ReboundFile { library: library.map(str::to_owned), references })
-        };
-        let own = laid.libraries.iter().filter(|library| library.link_to.is_none());
-        let libraries = own.filter_map(|library| file(Some(&library.name), &library.source));
-        file(None, request.path).into_iter().chain(libraries).collect()
-    }
-}
-
-fn compat_path(request: &Request) -> String {
-    request.layout.path(&format!("{}/{COMPAT}", request.layout.lib))
-}
-
-/// The object with missing functions, as a member of the Lambda world.
-pub(super) fn compat_member(request: &Request) -> Option<Member> {
-    let facts = elf::parse(&compat_object(request.facts.arch()?));
-    let facts = facts.unwrap_or_else(|error| unreachable!("our own object is well-formed: {error}"));
-    Some(Member { path: compat_path(request), content: MemberContent::Object(Arc::new(facts)) })
 }
 
 /// Decides which references of a file are rebound.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::BuildFile;
-use super::draft::Needing;
+use super::draft::{Candidate, Fit, Needing};
 use super::rebind::{self, Around};
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Libc, VersionNeed};
@@ -16,12 +16,6 @@ use crate::paths::file_name;
 use crate::patterns::Patterns;
 use crate::plan::NotShipped;
 use crate::world::{Object, OpenFile};
-
-/// A file of the build world that could be shipped.
-pub(super) struct Candidate {
-    pub source: String,
-    pub facts: Arc<ElfFacts>,
-}
 
 /// The build world as the source of libraries.
 pub(super) struct BuildSearch<'a> {
@@ -169,17 +163,4 @@ fn tried(attempts: &[Attempt]) -> Vec<String> {
             why => format!("{} ({})", attempt.path, why.describe()),
         })
         .collect()
-}
-
-/// How well a library's own version needs are met by the runtime's objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fit {
-    /// They are met in every image, as far as is known.
-    Every,
-    /// They are met only in later images.
-    Later,
-    /// They are met in no image, but the references can be rebound.
-    Rebound,
-    /// They are met in no image.
-    None,
 }
