@@ -15,6 +15,7 @@
 mod artifact;
 mod build;
 mod files;
+mod identity;
 mod place;
 mod project;
 mod records;

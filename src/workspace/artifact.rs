@@ -30,12 +30,8 @@ pub(super) fn finish(
         return Err(Error::new(format!("`{}` is gone", project.shown(&found.path)))
             .because("another process removed it just now"));
     };
-    // Paths in a `.d` file are absolute unless `build.dep-info-basedir` shortens them.
-    let base = project.config.build.dep_info_basedir.clone();
-    let base = base.and_then(|base| Utf8PathBuf::from_path_buf(base).ok());
-    let base = base.unwrap_or_else(|| project.environment.current_dir.clone());
     let newer_source = match &found.dep_info {
-        Some(dep_info) => records::newer_source(dep_info, &base, modified)?,
+        Some(dep_info) => records::newer_source(dep_info, &project.dep_info_base(), modified)?,
         None => None,
     };
     Ok(BuiltProgram {

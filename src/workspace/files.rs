@@ -93,6 +93,28 @@ pub(super) fn same_file(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
     Ok(left.is_some() && left == state(right)?)
 }
 
+/// Returns the names in a directory; none if it does not exist.
+pub(super) fn names(path: &Utf8Path) -> Result<Vec<String>> {
+    let Some(entries) = there(path, path.read_dir_utf8())? else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => names.push(entry.file_name().to_owned()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {}
+            Err(error) => return Err(Error::new(format!("could not read `{path}`")).because(error)),
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether two paths lead to one file, symbolic links followed.
+pub(super) fn is_one_file(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
+    let canonical = |path: &Utf8Path| there(path, path.canonicalize());
+    let left = canonical(left)?;
+    Ok(left.is_some() && left == canonical(right)?)
+}
+
 /// Returns the text of a file; None without a file. Bytes that are not UTF-8 are replaced: they can only be part of
 /// paths, which then do not exist.
 ///

@@ -5,19 +5,23 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::artifact::{Found, finish};
-use super::project::{BuildTarget, Project, profile, profile_dir};
+use super::identity::{Identity, Maker, Stranger, dep_info_in, identify};
+use super::project::{self, BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::words::{command_to_suggest, same_program};
+use super::words::{clean_command, command_to_suggest, same_program};
 use super::{BuiltProgram, Origin, Selection, files};
 use crate::error::{Error, Result};
 
 /// A file that may be the program.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct BuiltFile {
     path: Utf8PathBuf,
     origin: Origin,
     target: Option<String>,
+    /// The profile directories that it may be from; the first is the one that was asked for.
+    dirs: Vec<ProfileDirs>,
+    maker: Option<Maker>,
 }
 
 /// A program that was not found.
@@ -42,7 +46,13 @@ pub(super) fn locate(
         for target in &wanted {
             let mut tried = Vec::new();
             let mut candidates = in_cargos_place(project, selection, *target, program, &mut tried)?;
-            candidates.extend(in_cargo_lambdas_place(project, *target, targets, program, &mut tried)?);
+            candidates.extend(in_cargo_lambdas_place(project, selection, *target, program, &mut tried)?);
+            let mut strangers = Vec::new();
+            let candidates = own(project, program, candidates, &mut strangers)?;
+            if let (true, Some((file, stranger))) = (candidates.is_empty(), strangers.first()) {
+                let found = FoundStranger { program, target: *target, file, stranger };
+                return Err(other_program(project, selection, &found));
+            }
             match choose(project, program, candidates)? {
                 Some(candidate) => artifacts.push(artifact(project, selection, program, candidate)?),
                 None => missing.push(Missing { program, target: *target, tried }),
@@ -107,6 +117,8 @@ fn in_cargos_place(
         path,
         origin: Origin::Cargo,
         target: target.map(str::to_owned),
+        dirs: vec![ProfileDirs::new(project, target, profile_dir)],
+        maker: None,
     };
     if let Some(target) = target {
         let path = path_below(&directory.join(&target.name), Some(&target.name), profile_dir, program);
@@ -132,12 +144,13 @@ fn in_cargos_place(
         }
     }
     drop_foreign(&mut candidates)?;
-    if candidates.len() > 1 {
+    let several = own(project, program, candidates.clone(), &mut Vec::new())?;
+    if several.len() > 1 {
         let paths: Vec<String> =
-            candidates.iter().map(|it| format!("\n  {}", project.shown(&it.path))).collect();
+            several.iter().map(|it| format!("\n  {}", project.shown(&it.path))).collect();
         // The host's build has no triple to name. The newest that has one is probably what the last command built.
         let mut newest = None;
-        for candidate in candidates.iter().filter(|candidate| candidate.target.is_some()) {
+        for candidate in several.iter().filter(|candidate| candidate.target.is_some()) {
             newest = newest.max(Some((files::modified(&candidate.path)?, &candidate.target)));
         }
         let named = newest.and_then(|(_, target)| target.as_deref()).unwrap_or("TRIPLE");
@@ -177,8 +190,8 @@ fn machine_of(target: &str) -> Option<u16> {
 /// Looks in the directory of `cargo lambda build`, which tells neither target nor profile.
 fn in_cargo_lambdas_place(
     project: &Project,
+    selection: &Selection,
     target: Option<&BuildTarget>,
-    targets: &[BuildTarget],
     program: &SelectedProgram,
     tried: &mut Vec<Utf8PathBuf>,
 ) -> Result<Vec<BuiltFile>> {
@@ -194,14 +207,61 @@ fn in_cargo_lambdas_place(
         if let (Some(target), Some(machine)) = (target, files::elf_machine(&path)?) {
             // The file cannot tell which of two targets of one machine it is for.
             let fits = |target: &BuildTarget| machine_of(&target.name) == Some(machine);
+            let targets = project::targets(project, selection)?;
             if !fits(target) || targets.iter().filter(|target| fits(target)).count() > 1 {
                 continue;
             }
         }
         let target = target.map(|target| target.name.clone());
-        candidates.push(BuiltFile { path, origin: Origin::CargoLambda, target });
+        // Any target and profile may have been used, so all of them count, after the requested one.
+        let asked = ProfileDirs::new(project, target.as_deref(), profile_dir(profile(selection)));
+        let others = all_profile_dirs(project)?.into_iter().filter(|other| *other != asked);
+        let dirs = [asked.clone()].into_iter().chain(others).collect();
+        candidates.push(BuiltFile { path, origin: Origin::CargoLambda, target, dirs, maker: None });
     }
     Ok(candidates)
+}
+
+/// Returns the candidates that are the program, with their makers. The others go to `strangers`.
+fn own(
+    project: &Project,
+    program: &SelectedProgram,
+    candidates: Vec<BuiltFile>,
+    strangers: &mut Vec<(BuiltFile, Stranger)>,
+) -> Result<Vec<BuiltFile>> {
+    let mut own = Vec::new();
+    for candidate in candidates {
+        match identify(project, program, &candidate.path, &candidate.dirs)? {
+            Identity::Own(maker) => own.push(BuiltFile { maker, ..candidate }),
+            Identity::Other(stranger) => strangers.push((candidate, stranger)),
+        }
+    }
+    Ok(own)
+}
+
+/// Another program in the place of the one that was asked for.
+struct FoundStranger<'a> {
+    program: &'a SelectedProgram,
+    target: Option<&'a BuildTarget>,
+    file: &'a BuiltFile,
+    stranger: &'a Stranger,
+}
+
+/// Makes the error for another program in the place of the one that was asked for, with the command that builds it.
+fn other_program(project: &Project, selection: &Selection, found: &FoundStranger) -> Error {
+    let FoundStranger { program, target, file, stranger } = found;
+    let path = project.shown(&file.path);
+    let message =
+        format!("`{path}` is not `{}` of package `{}`: it {}", program.name, program.package, stranger.is);
+    let targets: Vec<&BuildTarget> = target.iter().copied().collect();
+    let build = command_to_suggest(selection, &targets, &[program]);
+    if stranger.mistaken.is_empty() {
+        return Error::new(message).help(format!("run `{build}`"));
+    }
+    // cargo may take the other checkout's outputs for its own, even with `--build`.
+    let target = target.map(|target| target.name.as_str()).filter(|_| !selection.targets.is_empty());
+    let clean = clean_command(selection, target, &stranger.mistaken);
+    Error::new(message).help(format!("run `{clean} && {build}`"))
 }
 
 /// Returns the first candidate if the others are copies of it.
@@ -236,19 +296,17 @@ fn artifact(
     candidate: BuiltFile,
 ) -> Result<BuiltProgram> {
     let profile = profile(selection);
-    let mut dirs = vec![ProfileDirs::new(project, candidate.target.as_deref(), profile_dir(profile))];
-    if candidate.origin == Origin::CargoLambda {
-        // Any target and profile may have been used, so all of them count, after the requested one.
-        let asked = dirs[0].clone();
-        dirs.extend(all_profile_dirs(project)?.into_iter().filter(|other| *other != asked));
-    }
+    let dirs = candidate.dirs;
     let build_dirs: Vec<Utf8PathBuf> = dirs.iter().map(|dirs| dirs.build.clone()).collect();
     let runs = Runs::Recorded(records::build_script_runs(&build_dirs)?);
     let found = Found {
         library_dirs: records::library_dirs(project, &runs, &dirs)?,
         dep_info: match candidate.origin {
             // cargo-lambda moves the program and leaves its `.d` file where cargo wrote it.
-            Origin::CargoLambda => newest(dirs.iter().map(|dirs| dep_info_in(&dirs.target, program)))?,
+            Origin::CargoLambda => match &candidate.maker {
+                Some(maker) => Some(dep_info_in(&maker.dirs, program)),
+                None => newest(dirs.iter().map(|dirs| dep_info_in(dirs, program)))?,
+            },
             Origin::Cargo | Origin::Built => Some(candidate.path.with_extension("d")),
         },
         profile: (candidate.origin == Origin::Cargo).then(|| profile.to_owned()),
@@ -257,11 +315,6 @@ fn artifact(
         target: candidate.target,
     };
     finish(project, selection, program, found)
-}
-
-fn dep_info_in(profile_dir: &Utf8Path, program: &SelectedProgram) -> Utf8PathBuf {
-    let directory = if program.is_example { profile_dir.join("examples") } else { profile_dir.to_owned() };
-    directory.join(format!("{}.d", program.name))
 }
 
 /// Returns the existing file that was written last.

@@ -1,7 +1,10 @@
 //! The project as cargo describes it: its metadata, its configuration, and the targets it builds for.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
@@ -17,6 +20,8 @@ pub(super) struct Project<'a> {
     pub(super) environment: &'a Environment,
     pub(super) metadata: Metadata,
     pub(super) config: Config,
+    /// The names in directories that were read: the programs of a workspace share them.
+    names: RefCell<BTreeMap<Utf8PathBuf, Rc<Vec<String>>>>,
 }
 
 impl Project<'_> {
@@ -36,6 +41,24 @@ impl Project<'_> {
         path.strip_prefix(&self.environment.current_dir).unwrap_or(path)
     }
 
+    /// Returns the names in a directory; none if it does not exist.
+    pub(super) fn names(&self, directory: &Utf8Path) -> Result<Rc<Vec<String>>> {
+        if let Some(names) = self.names.borrow().get(directory) {
+            return Ok(names.clone());
+        }
+        let names = Rc::new(files::names(directory)?);
+        self.names.borrow_mut().insert(directory.to_owned(), names.clone());
+        Ok(names)
+    }
+
+    /// Returns the directory in which relative paths of `.d` files start; without `build.dep-info-basedir` they are
+    /// absolute.
+    pub(super) fn dep_info_base(&self) -> Utf8PathBuf {
+        let base = self.config.build.dep_info_basedir.clone();
+        let base = base.and_then(|base| Utf8PathBuf::from_path_buf(base).ok());
+        base.unwrap_or_else(|| self.environment.current_dir.clone())
+    }
+
     /// Returns a command for cargo with exactly the given environment.
     pub(super) fn command(&self) -> Command {
         self.environment.command(&self.cargo)
@@ -50,7 +73,7 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
         None => metadata(&cargo, selection, environment)?,
     };
     let config = config(&cargo, environment)?;
-    Ok(Project { cargo, environment, metadata, config })
+    Ok(Project { cargo, environment, metadata, config, names: RefCell::default() })
 }
 
 /// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.

@@ -231,6 +231,10 @@ pub(super) fn library_dirs(
 pub(super) struct ProfileDirs {
     pub(super) target: Utf8PathBuf,
     pub(super) build: Utf8PathBuf,
+    /// The name of the target's directory; None for the host's.
+    pub(super) triple: Option<String>,
+    /// The name of the profile's directory.
+    pub(super) name: String,
 }
 
 impl ProfileDirs {
@@ -240,7 +244,12 @@ impl ProfileDirs {
             Some(target) => directory.join(target).join(profile_dir),
             None => directory.join(profile_dir),
         };
-        ProfileDirs { target: within(project.target_directory()), build: within(project.build_directory()) }
+        ProfileDirs {
+            target: within(project.target_directory()),
+            build: within(project.build_directory()),
+            triple: target.map(str::to_owned),
+            name: profile_dir.to_owned(),
+        }
     }
 }
 

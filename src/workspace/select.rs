@@ -21,6 +21,8 @@ pub(super) struct SelectedProgram {
     pub(super) named: bool,
     pub(super) required_features: Vec<String>,
     pub(super) manifest_dir: Utf8PathBuf,
+    /// The source file of its crate.
+    pub(super) src_path: Utf8PathBuf,
 }
 
 /// Returns the selected programs, sorted by package and name; at least one.
@@ -67,7 +69,10 @@ pub(super) fn select(
                 "packages `{}` and `{}` both have {kind} `{}`, and cargo writes both to the same path",
                 program.package, other.package, program.name
             ))
-            .help(format!("select one package with `-p`, for example `-p {}`", program.package)));
+            .help(format!(
+                "select one package with `-p`, for example `-p {}`, and for an archive each `-o '{{package}}.zip'`",
+                program.package
+            )));
         }
     }
     Ok(selected)
@@ -91,6 +96,7 @@ fn programs(package: &Package) -> Vec<SelectedProgram> {
             required_features: target.required_features.clone(),
             package_id: package.id.clone(),
             manifest_dir: manifest_dir.to_owned(),
+            src_path: target.src_path.clone(),
         })
     };
     package.targets.iter().filter_map(program).collect()

@@ -98,6 +98,32 @@ pub(super) fn command_to_suggest(
     format!("cargo {}", quoted(&words))
 }
 
+/// Returns the command that removes a package's outputs of one profile, so that cargo builds them again.
+pub(super) fn clean_command(selection: &Selection, target: Option<&str>, packages: &[String]) -> String {
+    let mut words = vec!["clean".to_owned()];
+    words.extend(profile_words(selection));
+    words.extend(target.iter().flat_map(|target| ["--target".to_owned(), (*target).to_owned()]));
+    words.extend(packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]));
+    let unbuilt = Selection {
+        features: Vec::new(),
+        all_features: false,
+        no_default_features: false,
+        ..selection.clone()
+    };
+    words.extend(common_words(&unbuilt));
+    format!("cargo {}", quoted(&words))
+}
+
+/// Whether a name is a hash of cargo's: 16 hexadecimal digits.
+pub(super) fn is_hash(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a name ends with a hash of cargo's.
+pub(super) fn ends_with_hash(name: &str) -> bool {
+    name.rsplit_once('-').is_some_and(|(_, hash)| is_hash(hash))
+}
+
 /// Quotes words for a shell.
 pub(super) fn quoted(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);

@@ -192,7 +192,7 @@ fn two_packages_with_one_binary_name_are_a_question() {
         all(),
         &[
             "packages `a` and `b` both have binary `a`, and cargo writes both to the same path",
-            "help: select one package with `-p`, for example `-p a`",
+            "help: select one package with `-p`, for example `-p a`, and for an archive each `-o '{package}.zip'`",
         ],
     );
     project.check(packages(&["a"]), &["a a cargo - release target/release/a"]);
