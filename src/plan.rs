@@ -29,6 +29,7 @@
 //! A bundle with its own C library (`--libc bundle`) uses no library of the system's: the system's libraries count as
 //! missing, too, and `private` says which files are added. `edits` says what is edited in each file.
 
+mod definers;
 mod displaced;
 mod draft;
 mod edited;
@@ -50,9 +51,11 @@ pub use self::rebind::{BoundTo, Rebound, ReboundFile, not_rebindable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use self::definers::Definers;
 use self::draft::{Candidate, Draft, Needing};
 use self::harm::Conflicts;
 use self::pins::Pinning;
+use self::rebind::Around;
 use self::search::BuildSearch;
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
@@ -330,7 +333,7 @@ pub fn plan(request: &Request, lambda: &LambdaWorld, build: &World) -> BundlePla
     let laid = draft.laid(request.layout);
     let dropped = draft.drop_unreached(request.layout, &laid, &walks);
     if dropped {
-        draft.rebind(request, lambda);
+        rebind(&mut draft, request, lambda);
     }
     let laid = if dropped { draft.laid(request.layout) } else { laid };
     let mut walks = if dropped { draft.walks(request, lambda, &laid) } else { walks };
@@ -391,7 +394,7 @@ fn grow(
     }
     foresee(request, lambda, search, &mut draft);
     loop {
-        draft.rebind(request, lambda);
+        rebind(&mut draft, request, lambda);
         let laid = draft.laid(request.layout);
         let walks = draft.walks(request, lambda, &laid);
         // A missing library may change which system libraries are loaded: pin once nothing is missing.
@@ -409,6 +412,25 @@ fn grow(
             return Ok((draft, walks));
         }
     }
+}
+
+/// Decides anew which references are rebound in each file of the draft.
+fn rebind(draft: &mut Draft, request: &Request, lambda: &LambdaWorld) {
+    // What precedes what is a property of the files as they are.
+    draft.rebound.clear();
+    if !request.may_edit || draft.private.is_some() {
+        return;
+    }
+    let files = draft.files(request);
+    let wanted = rebind::wanted(files.iter().copied(), lambda);
+    let walks = || draft.walks(request, lambda, &draft.laid(request.layout));
+    let definers = Definers::new(&files, request.dlopened_by, walks, &wanted);
+    let around = Around::with(lambda, definers);
+    let program = (request.path, &**request.facts);
+    let libraries = draft.libraries().map(|library| (library.source.as_str(), &*library.facts));
+    let rebound = libraries.chain([program]).map(|(source, facts)| (source, rebind::rebind(facts, &around)));
+    let rebound = rebound.filter(|(_, rebinding)| !rebinding.references.is_empty());
+    draft.rebound = rebound.map(|(source, rebinding)| (source.to_owned(), rebinding)).collect();
 }
 
 /// Ships what the build world's closure needs and the runtime may lack, before the first walk.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::rebind::FileRebinding;
-use super::{Conflict, Place, Shipped};
+use super::{Conflict, Place, Request, Shipped};
 use crate::baseline::SystemObject;
 use crate::elf::ElfFacts;
+use crate::lambda::MemberContent;
 use crate::layout::Layout;
 use crate::paths::file_name;
 use crate::plan::NotShipped;
@@ -128,6 +129,15 @@ impl Draft {
     /// The libraries, pinned or not.
     pub fn libraries(&self) -> impl Iterator<Item = &Shipped> {
         self.shipped.values().chain(self.pins.values().map(|pin| &pin.library))
+    }
+
+    /// The files of the bundle: members whatever is planned, the libraries, the program.
+    pub fn files<'a>(&'a self, request: &'a Request) -> Vec<&'a ElfFacts> {
+        let given = request.members.iter().filter_map(|member| match &member.content {
+            MemberContent::Object(facts) => Some(&**facts),
+            MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
+        });
+        given.chain(self.libraries().map(|library| &*library.facts)).chain([&**request.facts]).collect()
     }
 
     pub fn is_pinning(&self) -> bool {

@@ -3,10 +3,8 @@
 //! The edits follow from the original files and the place of each library, and can be computed at any time while the
 //! plan grows: every walk sees the files as they will be written.
 
-use std::collections::BTreeMap;
-
 use super::draft::{Draft, Laid, Needing};
-use super::rebind::{Around, FileRebinding, ReboundFile, rebind};
+use super::rebind::{FileRebinding, ReboundFile};
 use super::{LibcSource, Place, Request, Shipped};
 use crate::elf::{ElfFacts, Libc};
 use crate::lambda::LambdaWorld;
@@ -130,21 +128,6 @@ impl Draft {
             None
         };
         original.map_or_else(|| need.entry().to_owned(), String::clone)
-    }
-
-    /// Decides anew which references are rebound in each file of the draft.
-    pub(super) fn rebind(&mut self, request: &Request, lambda: &LambdaWorld) {
-        let around = Around::of(self.libraries(), request, lambda, self.private.is_some());
-        let mut rebound = BTreeMap::new();
-        let program = (request.path, &**request.facts);
-        let libraries = self.libraries().map(|library| (library.source.as_str(), &*library.facts));
-        for (source, facts) in libraries.chain([program]) {
-            let rebinding = rebind(facts, &around);
-            if !rebinding.references.is_empty() {
-                rebound.insert(source.to_owned(), rebinding);
-            }
-        }
-        self.rebound = rebound;
     }
 
     /// Adds the rebinding of a file to its edits.

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Request, Shipped};
+use super::definers::{Definer, Definers};
 use crate::baseline::rebinding::{self, GlibcDefinitions, Rebinding};
 use crate::baseline::{NodeAnswer, is_glibc_part};
 use crate::elf::{ElfFacts, Offer, Symbol, VersionNeed};
-use crate::lambda::{LambdaWorld, MemberContent};
-use crate::repair::{COMPAT, VersionNode};
+use crate::lambda::LambdaWorld;
+use crate::repair::VersionNode;
 
 /// A file of the bundle with its rebound references.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,63 +53,39 @@ pub(super) struct Around<'a> {
     pub lambda: &'a LambdaWorld,
     /// Whether files may be edited and use the system's glibc.
     may_rebind: bool,
-    /// Names that files of the bundle define for references with or without a version.
-    plain: BTreeSet<Vec<u8>>,
-    /// Names that files of the bundle define under versions of their own.
-    versioned: BTreeSet<Vec<u8>>,
+    definers: Definers,
 }
 
 impl<'a> Around<'a> {
     /// The runtime alone, with no files of a bundle.
     pub fn empty(lambda: &'a LambdaWorld, may_rebind: bool) -> Around<'a> {
-        Around { lambda, may_rebind, plain: BTreeSet::new(), versioned: BTreeSet::new() }
+        Around { lambda, may_rebind, definers: Definers::default() }
     }
 
-    /// The runtime with the libraries of a bundle, which may have a C library of its own.
-    pub fn of<'s>(
-        libraries: impl Iterator<Item = &'s Shipped>,
-        request: &'s Request,
-        lambda: &'a LambdaWorld,
-        is_private: bool,
-    ) -> Around<'a> {
-        let mut around = Around::empty(lambda, request.may_edit && !is_private);
-        let given = request.members.iter().filter_map(|member| match &member.content {
-            MemberContent::Object(facts) => Some(&**facts),
-            MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-        });
-        let shipped = libraries.map(|library| &*library.facts);
-        let files: Vec<&ElfFacts> = given.chain(shipped).chain([&**request.facts]).collect();
-        let mut wanted: BTreeSet<Vec<u8>> = BTreeSet::new();
-        for facts in files.iter().filter(|_| around.may_rebind) {
-            for need in facts.verneed.iter().filter(|need| is_lacking(lambda, need)) {
-                for symbol in facts.symbols.iter().filter(|symbol| is_under(symbol, need)) {
-                    let name = facts.symbols.name(symbol);
-                    if let Some(Rebinding::Renamed(to)) = rebinding::known(&name).map(|known| known.by) {
-                        wanted.insert(to.into_bytes());
-                    }
-                    wanted.insert(facts.symbols.name_bytes(symbol).to_vec());
-                }
-            }
-        }
-        if wanted.is_empty() {
-            return around;
-        }
-        for facts in files.iter().filter(|facts| facts.soname.as_deref() != Some(COMPAT)) {
-            for symbol in facts.symbols.iter().filter(|symbol| symbol.offer == Offer::Everything) {
-                let name = facts.symbols.name_bytes(symbol);
-                if wanted.contains(name) {
-                    let is_plain = !facts.has_versym || symbol.version & 0x7fff < 2;
-                    let names = if is_plain { &mut around.plain } else { &mut around.versioned };
-                    names.insert(name.to_vec());
-                }
-            }
-        }
-        around
+    /// The runtime with the files of a bundle that may be edited.
+    pub fn with(lambda: &'a LambdaWorld, definers: Definers) -> Around<'a> {
+        Around { lambda, may_rebind: true, definers }
     }
+}
 
-    fn defines(&self, name: &[u8]) -> bool {
-        self.plain.contains(name) || self.versioned.contains(name)
+/// The names whose definitions in a bundle matter: those of references that may be rebound, before and after.
+pub(super) fn wanted<'f>(
+    files: impl Iterator<Item = &'f ElfFacts>,
+    lambda: &LambdaWorld,
+) -> BTreeSet<Vec<u8>> {
+    let mut wanted: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for facts in files {
+        for need in facts.verneed.iter().filter(|need| is_lacking(lambda, need)) {
+            for symbol in facts.symbols.iter().filter(|symbol| is_under(symbol, need)) {
+                let name = facts.symbols.name(symbol);
+                if let Some(Rebinding::Renamed(to)) = rebinding::known(&name).map(|known| known.by) {
+                    wanted.insert(to.into_bytes());
+                }
+                wanted.insert(facts.symbols.name_bytes(symbol).to_vec());
+            }
+        }
     }
+    wanted
 }
 
 fn is_under(symbol: &Symbol, need: &VersionNeed) -> bool {
@@ -182,40 +158,54 @@ fn rebound_of(
 ) -> Option<Vec<Rebound>> {
     let mut rebound = Vec::new();
     for symbol in facts.symbols.iter().filter(|symbol| is_under(symbol, need)) {
-        let name = facts.symbols.name_bytes(symbol);
-        let (to, differs) = if symbol.defined { None } else { met_by(symbol, name, around, glibc) }?;
+        let reference = Reference { symbol, name: facts.symbols.name_bytes(symbol), part: &need.file };
+        let (to, differs) = if symbol.defined { None } else { met_by(&reference, around, glibc) }?;
         let symbol = facts.symbols.name(symbol).into_owned();
         rebound.push(Rebound { symbol, from: need.node.clone(), to, differs });
     }
     (!rebound.is_empty()).then_some(rebound)
 }
 
+/// A reference to glibc.
+struct Reference<'a> {
+    symbol: &'a Symbol,
+    name: &'a [u8],
+    /// The library of glibc that it was linked to.
+    part: &'a str,
+}
+
 fn met_by(
-    symbol: &Symbol,
-    name: &[u8],
+    reference: &Reference,
     around: &Around,
     glibc: &GlibcDefinitions,
 ) -> Option<(BoundTo, Option<&'static str>)> {
+    let Reference { symbol, name, part } = *reference;
     let text = std::str::from_utf8(name).ok()?;
-    // The reference was linked to the bundle's library and still is: its definition meets references of both kinds.
-    if around.plain.contains(name) {
+    let definers = &around.definers;
+    let definer = definers.definer(name, part);
+    if definer == Definer::First {
         return Some((BoundTo::Bundle, None));
     }
     let is_new = glibc.nodes(text).is_empty();
-    let known = rebinding::known(text);
-    // `strlcpy` and its kin do the same in every library; libbsd defines them under versions of its own.
-    let is_supplied = known.as_ref().is_some_and(|known| known.by == Rebinding::Supplied);
-    if around.versioned.contains(name) {
-        return is_supplied.then_some((BoundTo::Bundle, None));
-    }
-    let Some(known) = known else {
-        return (symbol.weak && is_new).then_some((BoundTo::Null, None));
+    let Some(known) = rebinding::known(text) else {
+        // A program at a fixed address that tests the function's address has that of its own procedure linkage table
+        // entry, which is not null, and the call through the entry ends it.
+        let is_null = symbol.weak && is_new && lends_no_address(symbol) && !definers.has(name);
+        return is_null.then_some((BoundTo::Null, None));
     };
     let to = match known.by {
+        Rebinding::Same if definers.has_versioned(name) => return None,
         Rebinding::Same => text.to_owned(),
         // A program may define its own `strtol`, which has nothing to do with the reference.
-        Rebinding::Renamed(to) if !around.defines(to.as_bytes()) && lends_no_address(symbol) => to,
-        Rebinding::Renamed(_) => return None,
+        Rebinding::Renamed(to) => {
+            let may_rename = definer == Definer::NotFirst && lends_no_address(symbol);
+            if !may_rename || definers.has(to.as_bytes()) {
+                return None;
+            }
+            to
+        }
+        // `strlcpy` and its kin do the same in every library.
+        Rebinding::Supplied if is_new && definers.is_found(name) => return Some((BoundTo::Bundle, None)),
         Rebinding::Supplied if is_new => return Some((BoundTo::Supplied, known.differs)),
         Rebinding::Supplied => return None,
     };
@@ -230,7 +220,8 @@ pub fn not_rebindable(facts: &ElfFacts, lambda: &LambdaWorld, names: &[String]) 
     };
     let around = Around::empty(lambda, true);
     let is_met = |symbol: &Symbol, name: &str| {
-        !symbol.defined && met_by(symbol, name.as_bytes(), &around, &glibc).is_some()
+        let reference = Reference { symbol, name: name.as_bytes(), part: "" };
+        !symbol.defined && met_by(&reference, &around, &glibc).is_some()
     };
     let mut symbols: BTreeMap<String, &Symbol> = BTreeMap::new();
     for symbol in facts.symbols.iter() {

@@ -11,6 +11,9 @@ mod compat;
 #[path = "rebind/edit.rs"]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod edit;
+#[path = "rebind/friends.rs"]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod friends;
 #[path = "rebind/starts.rs"]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod starts;

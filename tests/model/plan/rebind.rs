@@ -3,6 +3,7 @@
 use cargo_lambda_bundle::repair::Edits;
 
 use super::{Case, app, case, library};
+use crate::support::elf::Object;
 
 /// Asserts which nodes a program, `app`, and its libraries no longer ask for, which names they take, and what they
 /// need beside: rows of `object: nodes | old=new names | needs`.
@@ -83,12 +84,17 @@ fn a_name_that_is_weak_in_one_file_and_strong_in_another_is_rebound_in_the_one()
     );
 }
 
+/// A program that needs a library in front of libc.so.6.
+fn before_libc(name: &str) -> Object {
+    Object::program().needs(name).needs("libc.so.6")
+}
+
 #[test]
 fn what_a_file_of_the_bundle_defines_is_bound_to_it() {
     // The library comes before libc.so.6, and answers references of both kinds: it was meant before.
     let mine = library("libmine.so.1").defines("__isoc23_strtol", None);
     rebinds(
-        case(app().needs("libmine.so.1").imports("__isoc23_strtol", LIBC_2_38)).has("libmine.so.1", mine),
+        case(before_libc("libmine.so.1").imports("__isoc23_strtol", LIBC_2_38)).has("libmine.so.1", mine),
         &["libmine.so.1"],
         &[],
         &["app: GLIBC_2.38 |  | "],
@@ -108,6 +114,47 @@ fn what_a_file_of_the_bundle_defines_is_bound_to_it() {
         &["libmine.so.1"],
         &["error version-too-new app libc.so.6 GLIBC_2.39"],
         &[],
+    );
+}
+
+#[test]
+fn what_glibc_precedes_is_not_meant() {
+    let mine = || library("libmine.so.1").defines("__isoc23_strtol", None).defines("mbrtoc8", None);
+    let middle = || library("libmiddle.so.1").needs("libmine.so.1");
+    let shipped = &["libmiddle.so.1", "libmine.so.1"];
+    let program = || app().needs("libmiddle.so.1");
+    rebinds(
+        case(program().imports("__isoc23_strtol", LIBC_2_38))
+            .has("libmiddle.so.1", middle())
+            .has("libmine.so.1", mine()),
+        shipped,
+        &[],
+        &["app: GLIBC_2.38 | __isoc23_strtol=strtol | "],
+    );
+    // Without a version both would take the library's.
+    let too_new = &["error version-too-new app libc.so.6 GLIBC_2.38"];
+    rebinds(
+        case(program().imports("mbrtoc8", LIBC_2_38))
+            .has("libmiddle.so.1", middle())
+            .has("libmine.so.1", mine()),
+        shipped,
+        too_new,
+        &[],
+    );
+    rebinds(
+        case(program().imports_weak("mbrtoc8", LIBC_2_38))
+            .has("libmiddle.so.1", middle())
+            .has("libmine.so.1", mine()),
+        shipped,
+        too_new,
+        &[],
+    );
+    // A file that is only there is in no scope.
+    rebinds(
+        case(app().imports("__isoc23_strtol", LIBC_2_38)).layer("libmine.so.1", mine()),
+        &[],
+        &[],
+        &["app: GLIBC_2.38 | __isoc23_strtol=strtol | "],
     );
 }
 
