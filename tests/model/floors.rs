@@ -2,6 +2,7 @@
 //!
 //! A module may use what stands on a floor below its own. Two modules of one floor do not know each other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// From the ground up.
@@ -57,6 +58,54 @@ fn each_floor_has_its_modules() {
     let empty: Vec<_> =
         FLOORS.concat().into_iter().filter(|name| !modules.iter().any(|it| it == name)).collect();
     assert!(empty.is_empty(), "no file of src is one of these: {empty:?}");
+}
+
+#[test]
+fn files_of_one_folder_import_in_one_direction() {
+    // The files that each file imports from its folder.
+    let mut below: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    let all = files();
+    for file in &all {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let siblings =
+            names_behind(code, "super::").into_iter().map(|name| file.with_file_name(name + ".rs"));
+        below.insert(file.clone(), siblings.filter(|sibling| all.contains(sibling)).collect());
+    }
+    assert!(below[Path::new("src/plan/pins.rs")].contains(&PathBuf::from("src/plan/draft.rs")));
+    // Those that import nothing that is left are taken away, again and again.
+    while let Some(file) = below.keys().find(|file| below[*file].iter().all(|it| !below.contains_key(it))) {
+        below.remove(&file.clone());
+    }
+    assert!(below.is_empty(), "files that import each other, or one that does: {:?}", below.keys());
+}
+
+/// The first names of the paths that follow a prefix, in braces or not.
+fn names_behind(code: &str, prefix: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (start, _) in code.match_indices(prefix) {
+        let rest = &code[start + prefix.len()..];
+        let (mut depth, mut is_first) = (0, true);
+        let mut name = String::new();
+        for letter in rest.chars() {
+            if is_first && (letter.is_alphanumeric() || letter == '_') {
+                name.push(letter);
+                continue;
+            }
+            names.push(std::mem::take(&mut name));
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            is_first = depth == 1 && (letter == '{' || letter == ',' || is_first && letter.is_whitespace());
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
 }
 
 struct Import {
