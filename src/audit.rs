@@ -175,8 +175,10 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     if walked.own_interpreter().is_some() {
         findings.add(libc::libc_bundled(subject, walked));
     }
+    let opens_nothing = lints::is_static_musl(subject.program);
     for need in &closure.needs {
         match &need.outcome {
+            _ if opens_nothing && need.is_opening => findings.add(missing::cannot_open(subject, need)),
             Outcome::Loaded(_) => {}
             // This need is reported with the object that has it.
             Outcome::Missing(_) if is_foreign(subject, walked, need.by) && Musl::answers(&need.name) => {}

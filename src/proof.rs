@@ -449,7 +449,7 @@ fn lint_archive<'a>(
         .map(|(path, facts)| library(path, facts))
         .collect();
     let program = in_memory(subject.name, subject.program, bytes(program));
-    lints::of_kind(lints::lint(subject, walks, &program, &libraries), kind)
+    lints::of_kind(lints::lint(subject, walks, &program, &libraries, &|_| false), kind)
 }
 
 fn in_memory<'a>(name: &str, facts: &'a ElfFacts, bytes: &'a [u8]) -> File<'a> {

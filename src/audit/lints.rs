@@ -12,11 +12,13 @@ mod ca_bundle;
 mod cpu;
 mod data;
 mod dlopen;
+mod library_names;
 mod runtime_api;
 mod secrets;
 mod static_glibc;
 mod text;
 
+pub use dlopen::{LINK_DYNAMICALLY, is_static_musl};
 pub use secrets::secrets;
 
 use std::borrow::Cow;
@@ -44,7 +46,7 @@ pub struct File<'a> {
 }
 
 /// The texts to search for.
-const MARKS: [&str; 7] = [
+const MARKS: [&str; 8] = [
     ca_bundle::PLACE,
     ca_bundle::OPENSSL,
     cpu::OPTIONS[0],
@@ -52,6 +54,7 @@ const MARKS: [&str; 7] = [
     runtime_api::SIGNS[0],
     runtime_api::SIGNS[1],
     runtime_api::PACKED,
+    dlopen::NOT_SUPPORTED,
 ];
 
 impl<'a> File<'a> {
@@ -116,6 +119,8 @@ struct Scene<'a, 'f> {
     walks: &'a [Walked],
     program: &'a File<'f>,
     libraries: &'a [File<'f>],
+    /// Whether the build world has a library of this name.
+    in_build_world: &'a dyn Fn(&str) -> bool,
 }
 
 impl<'f> Scene<'_, 'f> {
@@ -144,18 +149,20 @@ impl<'f> Scene<'_, 'f> {
     }
 }
 
-/// Runs all lints on the program and the bundle's libraries; `walks` are the audited ones.
+/// Runs all lints on the program and the bundle's libraries; `walks` are the audited ones. `in_build_world` says whether
+/// the build world has a library of this name.
 pub fn lint<'f>(
     subject: &Subject,
     walks: &[Walked],
     program: &File<'f>,
     libraries: &[File<'f>],
+    in_build_world: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
     // Of a program for another architecture only the header was parsed.
     if program.facts.arch() != Some(subject.lambda.arch()) {
         return Vec::new();
     }
-    let scene = Scene { subject, walks, program, libraries };
+    let scene = Scene { subject, walks, program, libraries, in_build_world };
     let mut findings = dlopen::lint(&scene);
     findings.extend(ca_bundle::lint(&scene));
     findings.extend(cpu::lint(&scene));

@@ -1,6 +1,6 @@
 //! Needs that nothing meets.
 
-use super::{Code, Finding, Owner, Subject, chain, label, member_name};
+use super::{Code, Finding, Owner, Subject, chain, label, lints, member_name};
 use crate::lambda::{Certainty, Walked};
 use crate::loader::{Need, Outcome, SkipReason};
 use crate::paths;
@@ -68,6 +68,10 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
                 Owner::Archive => {
                     format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it")
                 }
+                _ if need.is_opening && !soname.contains(".so") => format!(
+                    "`--lib` takes the name of the file, such as `lib{}.so.1`",
+                    soname.trim_start_matches("lib")
+                ),
                 _ => "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned(),
             }),
         ),
@@ -80,6 +84,16 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
     finding.help = help;
     finding.chain = chain(subject, closure, need.by);
     finding
+}
+
+/// The finding that a static musl program cannot open a library.
+pub(super) fn cannot_open(subject: &Subject, need: &Need) -> Finding {
+    let message = format!(
+        "`{}` cannot open `{}`: it is a static musl program, and `dlopen` always fails there",
+        subject.name, need.name
+    );
+    let finding = Finding::new(Code::MissingLibrary, subject.name, message).soname(&need.name);
+    finding.help(lints::LINK_DYNAMICALLY)
 }
 
 /// Returns a file with the needed name that the loader found and skipped, and why.

@@ -24,7 +24,7 @@ impl Surplus {
     /// of 2.32 and later, elf/dl-tunables.list for the limits, and `_dl_strtoul` for the numbers.
     fn of(glibc: &str, tunables: &str) -> Surplus {
         let (mut namespaces, mut optional) = (4, 512);
-        if version::compare(glibc, "2.32") != Ordering::Less {
+        if version::compare_numbers(glibc, "2.32") != Ordering::Less {
             for (name, value) in tunables.split(':').filter_map(|tunable| tunable.split_once('=')) {
                 match (name, number(value)) {
                     ("glibc.rtld.nns", Some(value @ 1..=16)) => namespaces = value,

@@ -27,6 +27,7 @@ use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
+use crate::loader::{self, World};
 use crate::plan::{self, Planned, Request};
 use crate::report::{self, ProgramReport};
 use crate::settings::{BundleSettings, Context, Purpose};
@@ -113,7 +114,8 @@ impl ProgramJob<'_> {
         self.judge(input, &subject, &planned, &mut answer);
         // For the other runtimes, only whether the program starts is reported.
         if decides {
-            answer.findings.extend(lint(&subject, &planned, self.bundle.kind, path));
+            let world = build.of(facts.process_libc());
+            answer.findings.extend(self.lint(&subject, &planned, world, path));
             origins::add(self, input, &planned.plan.build, &mut answer);
         }
         let fails = match (&self.bundle.purpose, &input.output) {
@@ -209,6 +211,19 @@ impl ProgramJob<'_> {
             attached: &self.attached.paths,
             build: &planned.plan.build,
         }
+    }
+
+    /// Runs the lints on the program at a path and the files shipped with it.
+    fn lint(&self, subject: &Subject, planned: &Planned, world: &World, program: &Utf8Path) -> Vec<Finding> {
+        let program = file(subject.name, subject.program, program);
+        let shipped = planned.plan.shipped.iter().filter(|library| library.link_to.is_none());
+        let libraries: Vec<File> = shipped
+            .map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source)))
+            .collect();
+        let objects = &planned.plan.build.closure.objects;
+        let in_build_world = |name: &str| !loader::candidates(world, objects, 0, name).is_empty();
+        let findings = lints::lint(subject, &planned.plan.walks, &program, &libraries, &in_build_world);
+        lints::of_kind(findings, self.bundle.kind)
     }
 
     /// Audits the plan, and lists its libraries in the report.
@@ -345,15 +360,6 @@ fn headline(
         words.push(format!("{who} {}", text::age(age)));
     }
     format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
-}
-
-/// Runs the lints on a program and the files shipped with it.
-fn lint(subject: &Subject, planned: &Planned, kind: BundleKind, program: &Utf8Path) -> Vec<Finding> {
-    let program = file(subject.name, subject.program, program);
-    let shipped = planned.plan.shipped.iter().filter(|library| library.link_to.is_none());
-    let libraries: Vec<File> =
-        shipped.map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source))).collect();
-    lints::of_kind(lints::lint(subject, &planned.plan.walks, &program, &libraries), kind)
 }
 
 /// Describes a file of this machine to the lints. If it no longer exists, they skip it; writing the bundle fails.

@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 pub fn compare(a: &str, b: &str) -> Ordering {
     let (family_a, rest_a) = split(a);
     let (family_b, rest_b) = split(b);
-    family_a.cmp(family_b).then_with(|| compare_components(rest_a, rest_b)).then_with(|| a.cmp(b))
+    family_a.cmp(family_b).then_with(|| compare_numbers(rest_a, rest_b)).then_with(|| a.cmp(b))
 }
 
 /// The part of a name before its numbers: `GLIBC` for `GLIBC_2.34`, `CXXABI_TM` for `CXXABI_TM_1`.
@@ -34,8 +34,8 @@ fn split(node: &str) -> (&str, &str) {
     }
 }
 
-/// Compares names component by component; `.` and `_` separate alike (`BLKID_2.30`, `BLKID_2_31`).
-fn compare_components(a: &str, b: &str) -> Ordering {
+/// Compares numbers such as `2.34` component by component; `.` and `_` separate alike (`BLKID_2.30`, `BLKID_2_31`).
+pub fn compare_numbers(a: &str, b: &str) -> Ordering {
     fn parts(text: &str) -> impl Iterator<Item = &str> {
         text.split(['.', '_'])
     }
@@ -93,6 +93,12 @@ mod tests {
         check_order(&["GLIBC_2.2.5", "GLIBC_2.3", "GLIBC_2.9", "GLIBC_2.10", "GLIBC_2.34"]);
         check_order(&["GLIBCXX_3.4", "GLIBCXX_3.4.9", "GLIBCXX_3.4.10", "GLIBCXX_3.4.29"]);
         check_order(&["X_1", "X_18446744073709551615", "X_18446744073709551616"]);
+    }
+
+    #[test]
+    fn numbers_need_no_name() {
+        let numbers = ["", "0.9.1", "0.11.2", "1.2.9", "1.2.13", "2.4", "2.34"];
+        assert!(numbers.is_sorted_by(|a, b| compare_numbers(a, b).is_lt()));
     }
 
     #[test]

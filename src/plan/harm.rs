@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Conflict, Shipped, WhyNot};
 use crate::baseline::{Nodes, SystemObject, is_glibc_part};
-use crate::elf::{ElfFacts, Offer};
+use crate::elf::{ElfFacts, Offer, version};
 use crate::loader::Closure;
 use crate::paths::file_name;
 use crate::world::Object;
@@ -65,7 +65,7 @@ pub(super) fn hurts(system: &SystemObject, ours: &Shipped, user: &SystemObject) 
     }
     let version = file_name(&ours.source).split_once(".so.").map(|(_, version)| version);
     match (version, system.file_version()) {
-        (Some(ours), Some(system)) if crate::elf::version::compare(ours, system).is_ge() => None,
+        (Some(ours), Some(system)) if version::compare_numbers(ours, system).is_ge() => None,
         _ => conflict(WhyNot::Older),
     }
 }

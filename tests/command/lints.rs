@@ -123,6 +123,8 @@ fn a_library_that_a_constant_names() {
         &["its constants name `libfnord.so.7`; it is neither in the bundle nor on", "`--lib libfnord.so.7`"],
     );
     check_c(&opens("/usr/lib/libfnord.so.7"), "", &opened, &["name `libfnord.so.7`"]);
+    check_c(&opens("libfnord.so"), "", &opened, &["name `libfnord.so`;", "`--lib libfnord.so`"]);
+    check_c(&opens("/opt/fnord/libfnord.so"), "", &opened, &["name `libfnord.so`;"]);
     // On the runtime; a text that is none; and nobody who would open it.
     check_c(&opens("libz.so.1"), "", &[], &[]);
     check_c(&opens("no libfnord.so"), "", &[], &[]);
@@ -142,6 +144,37 @@ fn a_library_that_a_constant_names_and_the_bundle_has() {
 }
 
 #[test]
+fn of_several_names_the_one_that_this_machine_has_is_advised() {
+    if !tools::require("cc", "gcc") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let source = "#include <dlfcn.h>\nint main(void) { return dlopen(\"libfnord.so.7\", 2) || \
+        dlopen(\"libfnord.so.10\", 2) || dlopen(\"libfnord.so\", 2); }";
+    CC.compile(dir.path(), source, "app", "");
+    let names = "name `libfnord.so.10`, `libfnord.so.7`, `libfnord.so`; none of them is";
+    let opened = ["warning dlopen app"];
+    check(dir.path(), "--library-path .", &opened, &[names, "`--lib libfnord.so.10`"]);
+    CC.compile(dir.path(), "int f;", "libfnord.so.7", "-shared");
+    check(dir.path(), "--library-path .", &opened, &[names, "`--lib libfnord.so.7`"]);
+    // The program opens the first that is there.
+    std::fs::rename(dir.path().join("libfnord.so.7"), dir.path().join("libfnord.so")).unwrap();
+    check(dir.path(), "--library-path . --lib libfnord.so", &[], &[]);
+}
+
+#[test]
+fn a_static_program_of_musl_opens_nothing() {
+    if !tools::require("musl-gcc", "musl-tools") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    Compiler(&["musl-gcc"]).compile(dir.path(), &opens("libz.so.1"), "app", "-static");
+    check(dir.path(), "", &["warning dlopen app"], &["`app` is a static musl program", "`-gnu` target"]);
+    let asked = run(dir.path(), "check --binary app --lib libz.so.1").exits(1);
+    asked.says(&["error[missing-library]: `app` cannot open `libz.so.1`: it is a static musl program"]);
+}
+
+#[test]
 fn a_library_that_rust_names_between_other_texts() {
     let source = |text: &str| {
         format!(
@@ -157,6 +190,9 @@ fn a_library_that_rust_names_between_other_texts() {
     let opened = ["warning dlopen app"];
     check(rust(&source("libfnord.so.7"), &[]).path(), "", &opened, &["name `libfnord.so.7`"]);
     check(rust(&source("libz.so.1"), &[]).path(), "", &[], &[]);
+    let two = source("/usr/lib/softhsm/libfnord2.so\", \"libfnord.so.1");
+    let opened = ["warning dlopen app", "warning dlopen app"];
+    check(rust(&two, &[]).path(), "", &opened, &["name `libfnord2.so`;", "name `libfnord.so.1`;"]);
 }
 
 #[test]

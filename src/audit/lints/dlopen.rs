@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::library_names::library_names;
 use super::{File, Scene};
 use crate::audit::{Code, Finding, Severity};
 use crate::baseline::is_glibc_part;
-use crate::elf;
+use crate::elf::{self, ElfFacts, Libc, Linkage, version};
 
 /// One entry of a note, as the UAPI group's specification defines it.
 #[derive(Deserialize)]
@@ -19,9 +20,38 @@ struct NoteEntry {
     priority: Option<String>,
 }
 
+/// musl's text for each call of dlopen in a static program, which has it only if it is linked to dlopen.
+///
+/// Source: `stub_dlopen` in musl's src/ldso/dlopen.c.
+pub const NOT_SUPPORTED: &str = "Dynamic loading not supported";
+
 pub fn lint(scene: &Scene) -> Vec<Finding> {
+    if is_static_musl(scene.program.facts) {
+        return of_static_program(scene).into_iter().collect();
+    }
     scene.files().flat_map(|file| of_file(scene, file)).collect()
 }
+
+/// Whether it is a program whose `dlopen` always fails.
+pub fn is_static_musl(facts: &ElfFacts) -> bool {
+    matches!(facts.linkage(), Linkage::Static | Linkage::StaticPie) && facts.libc() == Libc::Musl
+}
+
+/// For a static program that calls dlopen. What `--lib` asks for has an error of its own.
+fn of_static_program(scene: &Scene) -> Option<Finding> {
+    let opens = || scene.walks.iter().any(|walked| walked.closure.needs.iter().any(|need| need.is_opening));
+    if !scene.program.holds(NOT_SUPPORTED) || opens() {
+        return None;
+    }
+    let message = format!(
+        "`{}` is a static musl program with calls of `dlopen`, which always fail there (\"{NOT_SUPPORTED}\")",
+        scene.program.name
+    );
+    Some(Finding::new(Code::Dlopen, &scene.program.name, message).help(LINK_DYNAMICALLY))
+}
+
+/// The next step for a static musl program that opens libraries.
+pub const LINK_DYNAMICALLY: &str = "if the function opens libraries, build it for a `-gnu` target, or link it dynamically (`-C target-feature=-crt-static`) and add `--libc bundle`";
 
 fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
     let entries: Vec<NoteEntry> =
@@ -55,7 +85,9 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
         .filter(|names| !names.iter().any(|name| scene.has(name) || is_glibc_part(name)))
         // Linkers and debuggers know the interpreter of Solaris. Linux has no such library.
         .filter(|names| names != &["libc.so.1"])
-        .map(|names| {
+        .map(|mut names| {
+            let number = |name: &str| name.split_once(".so.").map_or("", |(_, number)| number).to_owned();
+            names.sort_by(|one, other| version::compare_numbers(&number(other), &number(one)));
             let why = format!("its constants name {}", quoted(&names));
             finding(scene, file, &names, &why, scene.is_program(file))
         })
@@ -87,9 +119,11 @@ fn finding(scene: &Scene, file: &File, names: &[&str], why: &str, is_warning: bo
         file.name,
         scene.subject.lambda.label()
     );
+    // The first is the newest.
+    let advised = names.iter().find(|name| (scene.in_build_world)(name)).unwrap_or(&names[0]);
     let mut finding = Finding::new(Code::Dlopen, &file.name, message)
-        .soname(names[0])
-        .help(format!("if the function uses it, ship it: `--lib {}`", names[0]));
+        .soname(*advised)
+        .help(format!("if the function uses it, ship it: `--lib {advised}`"));
     if !is_warning {
         finding.severity = Severity::Note;
     }
@@ -98,30 +132,4 @@ fn finding(scene: &Scene, file: &File, names: &[&str], why: &str, is_warning: bo
 
 fn quoted(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// More names than any program opens.
-const MAX_NAMES: usize = 256;
-/// Longer names are ignored.
-const MAX_NAME: usize = 64;
-
-/// Finds names such as `libz.so.1`, also in Rust's texts, which follow each other without a separator.
-fn library_names(constants: &[u8]) -> impl Iterator<Item = String> {
-    memchr::memmem::find_iter(constants, b".so.").filter_map(|at| name_around(constants, at)).take(MAX_NAMES)
-}
-
-fn name_around(constants: &[u8], at: usize) -> Option<String> {
-    let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(byte);
-    let head = &constants[at.saturating_sub(MAX_NAME)..at];
-    let start = head.iter().rposition(|byte| !of_name(byte));
-    let head = &head[start.map_or(0, |at| at + 1)..];
-    // After a separator the name is complete; else another text may stand before it.
-    let is_whole = start.is_some() && head.starts_with(b"lib");
-    let begin = if is_whole { 0 } else { memchr::memmem::rfind(head, b"lib")? };
-    let stem = std::str::from_utf8(&head[begin..]).ok().filter(|stem| stem.len() > "lib".len())?;
-    let tail = &constants[at + ".so.".len()..];
-    let version =
-        tail.iter().take(MAX_NAME).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
-    let version = std::str::from_utf8(&tail[..version]).ok()?.trim_end_matches('.');
-    version.starts_with(|first: char| first.is_ascii_digit()).then(|| format!("{stem}.so.{version}"))
 }

@@ -154,19 +154,26 @@ fn a_wish_is_granted_where_a_pin_would_be() {
 #[test]
 fn an_older_libglib_does_not_come_under_the_systems_libgio() {
     // Neither has version nodes: the file names tell. The runtime's libgio was built with its own libglib.
-    let with = |program: Object| {
+    let with = |version: &str, program: Object| {
         let mut case = case(program.needs("libgio-2.0.so.0").needs("libglib-2.0.so.0"));
         for name in ["libgio-2.0.so.0", "libglib-2.0.so.0"] {
-            let file = format!("{BUILD_LIB}/{name}.6600.8");
+            let file = format!("{BUILD_LIB}/{name}.{version}");
             case = case.at(&file, library(name)).link(&format!("{BUILD_LIB}/{name}"), &file);
         }
         case.may_edit = true;
         case.prefer = vec!["libglib-2.0.so.0".into()];
         case.has("libz.so.1", library("libz.so.1"))
     };
-    with(app().needs("libz.so.1")).check(&[], &["error repair-conflict app libglib-2.0.so.0"]);
+    let (refused, pinned) = (
+        ["error repair-conflict app libglib-2.0.so.0"],
+        ["pinned libgio-2.0.so.0", "pinned libglib-2.0.so.0"],
+    );
+    with("6600.8", app().needs("libz.so.1")).check(&[], &refused);
+    // The runtime's has a number with four digits.
+    with("9.8", app().needs("libz.so.1")).check(&[], &refused);
+    with("10000.8", app().needs("libz.so.1")).check(&pinned, &[]);
     // Their whole package, and nobody else who could be hurt.
-    with(app()).check(&["pinned libgio-2.0.so.0", "pinned libglib-2.0.so.0"], &[]);
+    with("6600.8", app()).check(&pinned, &[]);
 }
 
 /// A system's object with these nodes; `package` may be empty.
