@@ -14,6 +14,7 @@
 
 mod artifact;
 mod build;
+mod configuration;
 mod files;
 mod identity;
 mod place;
@@ -125,6 +126,9 @@ pub struct BuiltProgram {
     /// without rustc's own directory (see [`rustc_target_libdir`]), then the other directories that build scripts
     /// gave to the linker. Existing directories, each once.
     pub library_dirs: Vec<LibraryDir>,
+    /// Whether these are the directories of the build that made the program; else also of older builds and of other
+    /// packages.
+    pub has_exact_dirs: bool,
     /// The target directory.
     pub target_directory: Utf8PathBuf,
     /// The directory of the workspace.
@@ -166,6 +170,8 @@ pub enum LibraryDirOrigin {
         /// The package of the build script.
         package: String,
     },
+    /// A `-L` of rustc's flags: the configuration's, or a linker argument of the package's build script.
+    Flags,
     /// rustc's library directory for the target, which has `libstd-*.so`.
     Rustc,
 }

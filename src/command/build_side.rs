@@ -7,15 +7,19 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::programs::{ProgramInput, library_dirs_of};
+use crate::disk;
 use crate::disk::build_world::{self, DiskFiles, Objects};
 use crate::disk::paths::world_name;
 use crate::elf::{Arch, Libc};
 use crate::environment::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::loader::World;
+use crate::paths;
+use crate::plan::Shipped;
 use crate::settings::BundleSettings;
 use crate::tools::compiler;
-use crate::workspace;
+use crate::workspace::{self, LibraryDir, LibraryDirOrigin};
+use crate::world::{Files, Opened};
 
 /// The files that a program was linked with.
 pub(super) struct BuildFiles {
@@ -23,6 +27,8 @@ pub(super) struct BuildFiles {
     arch: Arch,
     library_path: String,
     working_directory: String,
+    /// The directories that the user or the program names.
+    chosen: Vec<String>,
 }
 
 impl BuildFiles {
@@ -38,7 +44,13 @@ impl BuildFiles {
         objects: &Arc<Objects>,
         environment: &Environment,
     ) -> Result<BuildFiles> {
-        let mut library_dirs = library_dirs(job, input, environment);
+        let LibraryDirs { mut first, runpath, linked } = library_dirs(job, input, environment);
+        let mut searched: Vec<String> = first.iter().map(|path| world_name(path)).collect();
+        searched.extend(runpath);
+        searched.extend(linked.iter().map(|path| world_name(path)));
+        first.extend(linked);
+        let mut library_dirs = first;
+        let n_own = library_dirs.len();
         for program in &input.others {
             library_dirs.extend(library_dirs_of(program));
         }
@@ -50,15 +62,64 @@ impl BuildFiles {
             Some(cc) => compiler::search_directories(cc, environment)?,
             None => Vec::new(),
         };
-        let names: Vec<String> =
-            library_dirs.iter().chain(&compiler_dirs).map(|path| world_name(path)).collect();
+        let others = library_dirs.iter().skip(n_own).chain(&compiler_dirs);
+        searched.extend(others.map(|path| world_name(path)));
         let files = DiskFiles::new(job.sysroot.as_deref(), host_directories, library_dirs);
         Ok(BuildFiles {
             files: files.sharing(objects.clone()),
             arch,
-            library_path: names.join(":"),
+            library_path: searched.join(":"),
             working_directory: world_name(&environment.current_dir),
+            chosen: job
+                .library_paths
+                .iter()
+                .map(|path| world_name(path))
+                .chain(runpath_dirs(input))
+                .collect(),
         })
+    }
+
+    /// Refuses a library that the linker may have taken from two directories, of build scripts or of flags, if the two
+    /// files differ.
+    ///
+    /// # Errors
+    ///
+    /// If there is such a library: an error that names both files.
+    pub fn check_choice(&self, input: &ProgramInput, shipped: &[Shipped]) -> Result<()> {
+        let Some(built) = &input.program.cargo else { return Ok(()) };
+        let is_searched = |dir: &&LibraryDir| {
+            let searched = [LibraryDirOrigin::Profile, LibraryDirOrigin::Deps, LibraryDirOrigin::Rustc];
+            !searched.contains(&dir.origin)
+        };
+        let dirs: Vec<String> =
+            built.library_dirs.iter().filter(is_searched).map(|dir| world_name(&dir.path)).collect();
+        for library in shipped.iter().filter(|library| library.link_to.is_none()) {
+            let copies = |dirs: &[String]| -> BTreeSet<String> {
+                dirs.iter().filter_map(|dir| self.copy(dir, &library.name)).collect()
+            };
+            // A copy from elsewhere is the user's choice, or that of the program's RUNPATH.
+            let others = copies(&dirs);
+            if !others.contains(&library.source) || copies(&self.chosen).contains(&library.source) {
+                continue;
+            }
+            let own = disk::read(library.source.as_str().into())?;
+            for other in others.iter().filter(|other| **other != library.source) {
+                if disk::read(other.as_str().into())? != own {
+                    return Err(differ(input, library, other));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the library of this name and architecture in a directory, links followed.
+    fn copy(&self, directory: &str, name: &str) -> Option<String> {
+        match self.files.open(&format!("{directory}/{name}")) {
+            Opened::File(file) if file.object.elf().is_some_and(|elf| elf.arch() == Some(self.arch)) => {
+                Some(file.source)
+            }
+            _ => None,
+        }
     }
 
     /// Returns the build worlds of these files.
@@ -75,6 +136,10 @@ pub(super) struct BuildWorlds<'a> {
 }
 
 impl<'a> BuildWorlds<'a> {
+    pub fn files(&self) -> &'a BuildFiles {
+        self.of
+    }
+
     pub fn of(&self, libc: Libc) -> &World<'a> {
         self.worlds[usize::from(libc == Libc::Musl)].get_or_init(|| World {
             files: &self.of.files,
@@ -85,16 +150,57 @@ impl<'a> BuildWorlds<'a> {
     }
 }
 
+fn differ(input: &ProgramInput, library: &Shipped, other: &str) -> Error {
+    let (name, directory) = (&input.program.name, paths::parent(&library.source));
+    let error = Error::new(format!(
+        "`{name}` may be linked with either of two files for `{}`, and they differ\n  {}\n  {other}",
+        library.name, library.source
+    ));
+    let is_exact = input.program.cargo.as_ref().is_some_and(|built| built.has_exact_dirs);
+    error.help(match is_exact {
+        true => format!("add the directory of the right one, for example `--library-path {directory}`"),
+        false => "build it again in the same run: add `--build`".to_owned(),
+    })
+}
+
+/// The directories before the system's.
+struct LibraryDirs {
+    /// The user's and cargo's, on cargo's library path.
+    first: Vec<Utf8PathBuf>,
+    /// The program's own: cargo does not put the directories that only the linker searched before them.
+    runpath: Vec<String>,
+    /// Those that only the linker searched, and rustc's if needed.
+    linked: Vec<Utf8PathBuf>,
+}
+
+/// Returns the directories in the RUNPATH of the program.
+fn runpath_dirs(input: &ProgramInput) -> Vec<String> {
+    let origin = input.path.parent().map(world_name).unwrap_or_default();
+    let expand = |directory: &str| directory.replace("${ORIGIN}", &origin).replace("$ORIGIN", &origin);
+    let runpath = input.facts.runpath.iter().flat_map(|runpath| runpath.split(':'));
+    runpath.map(expand).map(|directory| paths::normalize(&directory)).collect()
+}
+
 /// Returns the directories before the system's: the user's, cargo's, and rustc's if needed.
-fn library_dirs(job: &BundleSettings, input: &ProgramInput, environment: &Environment) -> Vec<Utf8PathBuf> {
-    let mut directories = job.library_paths.clone();
+fn library_dirs(job: &BundleSettings, input: &ProgramInput, environment: &Environment) -> LibraryDirs {
+    let mut first = job.library_paths.clone();
+    let (mut own_dirs, mut directories) = (Vec::new(), Vec::new());
     if let Some(artifact) = &input.program.cargo {
-        directories.extend(library_dirs_of(&input.program));
+        let is_only_linked = |dir: &&LibraryDir| {
+            matches!(dir.origin, LibraryDirOrigin::LinkSearch { .. } | LibraryDirOrigin::Flags)
+        };
+        let (linked, on_path): (Vec<&LibraryDir>, Vec<&LibraryDir>) =
+            artifact.library_dirs.iter().partition(is_only_linked);
+        first.extend(on_path.into_iter().map(|dir| dir.path.clone()));
+        directories.extend(linked.into_iter().map(|dir| dir.path.clone()));
+        if !directories.is_empty() {
+            own_dirs.extend(runpath_dirs(input));
+        }
         // Asking rustc costs a process; only programs linked with `-C prefer-dynamic` need its directory.
         let needs_rustc = |name: &String| name.starts_with("libstd-") || name.starts_with("librustc_driver-");
         if input.facts.needed.iter().any(needs_rustc) {
             directories.extend(workspace::rustc_target_libdir(artifact.target.as_deref(), environment));
         }
     }
-    directories
+    LibraryDirs { first, runpath: own_dirs, linked: directories }
 }

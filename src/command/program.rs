@@ -193,7 +193,9 @@ impl ProgramJob<'_> {
             taken: &Default::default(),
             dlopened_by: None,
         };
-        Ok(plan::plan_all(&request, lambda, &|libc| build.of(libc), objects))
+        let planned = plan::plan_all(&request, lambda, &|libc| build.of(libc), objects);
+        build.files().check_choice(input, &planned.plan.shipped)?;
+        Ok(planned)
     }
 
     fn subject<'s>(

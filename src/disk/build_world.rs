@@ -10,6 +10,7 @@
 //! Nothing is executed; a file is opened, read and parsed once.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -125,25 +126,29 @@ impl DiskFiles {
         sonames.get(name).cloned()
     }
 
-    /// Maps the SONAMEs of the shared objects in a directory to files; of two files with one SONAME, the first by
-    /// name.
+    /// Maps the SONAMEs of the shared objects in a directory to files; of several with one SONAME, the one that the
+    /// linker takes, behind a name that ends with `.so`, or else the newest by name, which ldconfig would take.
+    ///
     fn index_sonames(&self, directory: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
         let mut sonames = BTreeMap::new();
         // An unreadable directory has no such file; the search reports that it found none.
         let Ok(entries) = directory.read_dir_utf8() else { return sonames };
-        let mut files: Vec<Utf8PathBuf> = entries
+        let files = entries
             .flatten()
             .filter(|entry| entry.file_name().contains(".so"))
             // The kernel refuses a long chain of links quickly; following each by hand is slow.
             .filter(|entry| entry.path().metadata().is_ok_and(|metadata| metadata.is_file()))
-            .filter_map(|entry| follow(entry.path()).ok())
-            .collect();
-        files.sort();
-        for file in files {
+            .filter_map(|entry| Some((entry.file_name().ends_with(".so"), follow(entry.path()).ok()?)));
+        let mut files: Vec<(bool, Utf8PathBuf)> = files.collect();
+        // The best comes last.
+        files.sort_by(|(a_linked, a), (b_linked, b)| {
+            a_linked.cmp(b_linked).then_with(|| compare_names(a.as_str(), b.as_str())).then_with(|| a.cmp(b))
+        });
+        for (_, file) in files {
             if let Opened::File(open) = self.objects.read(&file)
                 && let Some(soname) = open.object.soname()
             {
-                sonames.entry(soname.to_owned()).or_insert_with(|| file.clone());
+                sonames.insert(soname.to_owned(), file);
             }
         }
         sonames
@@ -229,6 +234,34 @@ fn file_id(_metadata: &std::fs::Metadata, source: &Utf8Path) -> (u64, u64) {
     let mut hasher = DefaultHasher::new();
     source.as_str().hash(&mut hasher);
     (1, hasher.finish())
+}
+
+/// Compares names with the numbers in them as numbers: `1.9` comes before `1.10`.
+///
+/// Source: `_dl_cache_libcmp` in glibc's elf/dl-cache.c, by which ldconfig compares the names of libraries.
+fn compare_names(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let (Some(left), Some(right)) = (a.first(), b.first()) {
+        if !left.is_ascii_digit() || !right.is_ascii_digit() {
+            // A digit comes after anything else.
+            match (left.is_ascii_digit(), left).cmp(&(right.is_ascii_digit(), right)) {
+                Ordering::Equal => (a, b) = (&a[1..], &b[1..]),
+                unequal => return unequal,
+            }
+            continue;
+        }
+        let number = |text: &[u8]| {
+            let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+            let start = text[..end].iter().position(|byte| *byte != b'0').unwrap_or(end);
+            (end, end - start, text[start..end].to_vec())
+        };
+        let ((a_end, a_digits, a_number), (b_end, b_digits, b_number)) = (number(a), number(b));
+        match (a_digits, a_number).cmp(&(b_digits, b_number)) {
+            Ordering::Equal => (a, b) = (&a[a_end..], &b[b_end..]),
+            unequal => return unequal,
+        }
+    }
+    a.len().cmp(&b.len())
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{BuildScript, Message, TargetKind};
 
-use super::artifact::{Found, finish};
+use super::artifact::{Found, finish, libraries};
+use super::identity::maker_of;
 use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
 use super::select::SelectedProgram;
@@ -177,12 +178,16 @@ fn artifact(
         .map(|script| BuildScriptRun {
             package: records::package_of_out_dir(&script.out_dir),
             link_search: script.linked_paths.iter().map(ToString::to_string).collect(),
+            directory: script.out_dir.parent().unwrap_or(&script.out_dir).to_owned(),
         })
         .collect();
     // Messages come in the order in which scripts end, which changes from run to run.
     runs.sort();
+    let maker = maker_of(project, program, path, &dirs)?;
+    let libraries = libraries(project, program, maker.as_ref(), Runs::Reported(runs), &[dirs])?;
     let found = Found {
-        library_dirs: records::library_dirs(project, &Runs::Reported(runs), &[dirs])?,
+        library_dirs: libraries.dirs,
+        has_exact_dirs: libraries.is_exact,
         dep_info: Some(path.with_extension("d")),
         profile: Some(profile.to_owned()),
         path: path.to_owned(),

@@ -31,6 +31,16 @@ pub(super) struct Maker {
     package: String,
     /// Its own copy of the program.
     output: Utf8PathBuf,
+    /// The directory of its record, and the record.
+    pub(super) record: Utf8PathBuf,
+    pub(super) record_file: Utf8PathBuf,
+}
+
+impl Maker {
+    fn new(dirs: &ProfileDirs, package: &str, output: Utf8PathBuf, record_file: Utf8PathBuf) -> Maker {
+        let record = record_file.parent().unwrap_or(&record_file).to_owned();
+        Maker { dirs: dirs.clone(), package: package.to_owned(), output, record, record_file }
+    }
 }
 
 /// Another program in the place of the one that was asked for.
@@ -89,6 +99,17 @@ pub(super) fn identify(
     })
 }
 
+/// Returns the unit that made a program that cargo has just built.
+pub(super) fn maker_of(
+    project: &Project,
+    program: &SelectedProgram,
+    path: &Utf8Path,
+    dirs: &ProfileDirs,
+) -> Result<Option<Maker>> {
+    let makers = makers(path, program_outputs(project, program, dirs)?)?;
+    Ok(makers.into_iter().find(|maker| maker.package == program.package))
+}
+
 /// Returns the path of the `.d` file that cargo writes beside a program.
 pub(super) fn dep_info_in(dirs: &ProfileDirs, program: &SelectedProgram) -> Utf8PathBuf {
     let directory = if program.is_example { dirs.target.join("examples") } else { dirs.target.clone() };
@@ -118,8 +139,7 @@ fn program_outputs(project: &Project, program: &SelectedProgram, dirs: &ProfileD
             if let Some(package) = package
                 && files::is_file(&records.join(unit).join(&record))?
             {
-                let (package, output) = (package.to_owned(), directory.join(name));
-                found.push(Maker { dirs: dirs.clone(), package, output });
+                found.push(Maker::new(dirs, package, directory.join(name), records.join(unit).join(&record)));
             }
         }
     }
@@ -131,8 +151,8 @@ fn program_outputs(project: &Project, program: &SelectedProgram, dirs: &ProfileD
                 continue;
             }
             for name in project.names(&unit.join("out"))?.iter().filter(|name| hash_of(name).is_some()) {
-                let (package, output) = (package.clone(), unit.join("out").join(name));
-                found.push(Maker { dirs: dirs.clone(), package, output });
+                let record = unit.join("fingerprint").join(&record);
+                found.push(Maker::new(dirs, package, unit.join("out").join(name), record));
             }
         }
     }

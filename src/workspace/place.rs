@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::artifact::{Found, finish};
+use super::artifact::{Found, finish, libraries};
 use super::identity::{Identity, Maker, Stranger, dep_info_in, identify};
 use super::project::{self, BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
@@ -296,11 +296,16 @@ fn artifact(
     candidate: BuiltFile,
 ) -> Result<BuiltProgram> {
     let profile = profile(selection);
-    let dirs = candidate.dirs;
+    let dirs = match &candidate.maker {
+        Some(maker) => vec![maker.dirs.clone()],
+        None => candidate.dirs,
+    };
     let build_dirs: Vec<Utf8PathBuf> = dirs.iter().map(|dirs| dirs.build.clone()).collect();
     let runs = Runs::Recorded(records::build_script_runs(&build_dirs)?);
+    let libraries = libraries(project, program, candidate.maker.as_ref(), runs, &dirs)?;
     let found = Found {
-        library_dirs: records::library_dirs(project, &runs, &dirs)?,
+        library_dirs: libraries.dirs,
+        has_exact_dirs: libraries.is_exact,
         dep_info: match candidate.origin {
             // cargo-lambda moves the program and leaves its `.d` file where cargo wrote it.
             Origin::CargoLambda => match &candidate.maker {

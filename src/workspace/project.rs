@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Metadata, MetadataCommand};
 
+use super::units::Units;
 use super::{Selection, files};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub(super) struct Project<'a> {
     pub(super) config: Config,
     /// The names in directories that were read: the programs of a workspace share them.
     names: RefCell<BTreeMap<Utf8PathBuf, Rc<Vec<String>>>>,
+    /// The units of profile directories that were read, for the same reason.
+    pub(super) units: RefCell<BTreeMap<Utf8PathBuf, Rc<Units>>>,
 }
 
 impl Project<'_> {
@@ -51,6 +54,11 @@ impl Project<'_> {
         Ok(names)
     }
 
+    /// Returns cargo's own directory.
+    pub(super) fn cargo_home(&self) -> Option<Utf8PathBuf> {
+        cargo_home(self.environment).and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
+    }
+
     /// Returns the directory in which relative paths of `.d` files start; without `build.dep-info-basedir` they are
     /// absolute.
     pub(super) fn dep_info_base(&self) -> Utf8PathBuf {
@@ -73,7 +81,7 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
         None => metadata(&cargo, selection, environment)?,
     };
     let config = config(&cargo, environment)?;
-    Ok(Project { cargo, environment, metadata, config, names: RefCell::default() })
+    Ok(Project { cargo, environment, metadata, config, names: RefCell::default(), units: RefCell::default() })
 }
 
 /// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
@@ -136,7 +144,12 @@ fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection)
     })?;
     check(&metadata).map_err(|error| error.named_in(&format!("`{path}`")))?;
     if let Some(target_dir) = &selection.target_dir {
-        metadata.target_directory = current_dir.join(target_dir);
+        // cargo keeps intermediate files in the target directory unless it is told another one for them.
+        let target_dir = current_dir.join(target_dir);
+        if metadata.build_directory.as_ref().is_some_and(|build| *build == metadata.target_directory) {
+            metadata.build_directory = Some(target_dir.clone());
+        }
+        metadata.target_directory = target_dir;
     }
     Ok(metadata)
 }
@@ -196,17 +209,21 @@ fn config(cargo: &Path, environment: &Environment) -> Result<Config> {
     let current_dir = &environment.current_dir;
     let vars = environment.vars.iter().map(|(name, value)| (name.clone(), value.clone()));
     let mut options = ResolveOptions::default().cargo(cargo).env(vars);
-    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-    let cargo_home = match environment.var("CARGO_HOME") {
-        Some(cargo_home) => Some(current_dir.as_std_path().join(cargo_home)),
-        None => environment.var(home).map(|home| Path::new(home).join(".cargo")),
-    };
-    if let Some(cargo_home) = cargo_home {
+    if let Some(cargo_home) = cargo_home(environment) {
         // Without either, cargo asks the operating system for the home directory, and so does cargo-config2.
         options = options.cargo_home(cargo_home);
     }
     Config::load_with_options(current_dir, options)
         .map_err(|error| Error::new("could not read cargo's configuration").because(error))
+}
+
+/// Returns cargo's own directory, which has a configuration file, too.
+fn cargo_home(environment: &Environment) -> Option<PathBuf> {
+    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    match environment.var("CARGO_HOME") {
+        Some(cargo_home) => Some(environment.current_dir.as_std_path().join(cargo_home)),
+        None => environment.var(home).map(|home| Path::new(home).join(".cargo")),
+    }
 }
 
 /// A target as it was named to cargo.

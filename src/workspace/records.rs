@@ -57,6 +57,8 @@ pub(super) struct BuildScriptRun {
     pub(super) package: String,
     /// `[KIND=]PATH`, in the order printed.
     pub(super) link_search: Vec<String>,
+    /// The directory of the run.
+    pub(super) directory: Utf8PathBuf,
 }
 
 /// The source of build script runs.
@@ -113,13 +115,59 @@ fn build_script_run(
         };
         format!("{}={path}", kind.unwrap_or("all"))
     });
-    let run = BuildScriptRun { package: package.to_owned(), link_search: link_search.collect() };
+    let run = BuildScriptRun {
+        package: package.to_owned(),
+        link_search: link_search.collect(),
+        directory: directory.to_owned(),
+    };
     Ok(Some((modified, output, run)))
 }
 
 /// Returns `rustc-link-search` and the `-L` of `rustc-flags`, as kind and path, from a build script's output.
 fn link_search(text: &str) -> Vec<(Option<&str>, &str)> {
     link_arguments(text, "rustc-link-search", "-L").into_iter().map(split_kind).collect()
+}
+
+/// Returns the directories that a build script gave to the linker of its own package's programs, as linker arguments.
+pub(super) fn link_arg_dirs(run: &Utf8Path) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for output in [run.join("output"), run.join("run/stdout")] {
+        let Some(text) = files::text(&output)? else { continue };
+        for line in text.lines() {
+            let line = line.strip_prefix("cargo::").or_else(|| line.strip_prefix("cargo:"));
+            let Some((name, value)) = line.and_then(|line| line.split_once('=')) else { continue };
+            let argument = match name {
+                "rustc-link-arg" | "rustc-link-arg-bins" | "rustc-link-arg-examples" => value,
+                "rustc-link-arg-bin" => value.split_once('=').map_or(value, |(_, argument)| argument),
+                _ => continue,
+            };
+            found.extend(argument.trim_end().strip_prefix("-L").map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the `-L` of rustc's flags, and of the linker's arguments among them: `[KIND=]PATH`.
+pub(super) fn flag_dirs(flags: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut flags = flags.iter();
+    while let Some(flag) = flags.next() {
+        let mut value = |flag: &str| match flag {
+            "" => flags.next().cloned(),
+            value => Some(value.to_owned()),
+        };
+        if let Some(rest) = flag.strip_prefix("-L") {
+            found.extend(value(rest));
+        } else if let Some(rest) = flag.strip_prefix("-C") {
+            let option = value(rest).unwrap_or_default();
+            let arguments = option.strip_prefix("link-arg=").map(|argument| vec![argument]);
+            let several = || Some(option.strip_prefix("link-args=")?.split_whitespace().collect());
+            let arguments: Vec<&str> = arguments.or_else(several).unwrap_or_default();
+            found.extend(arguments.iter().filter_map(|it| Some(it.strip_prefix("-L")?.to_owned())));
+        }
+    }
+    found.retain(|path| !path.is_empty());
+    found
 }
 
 /// Returns the names of libraries in a build script's output: `rustc-link-lib` and the `-l` of `rustc-flags`.
@@ -189,6 +237,7 @@ pub(super) fn library_dirs(
     project: &Project,
     runs: &Runs,
     profile_dirs: &[ProfileDirs],
+    flags: &[String],
 ) -> Result<Vec<LibraryDir>> {
     let (Runs::Reported(list) | Runs::Recorded(list)) = runs;
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
@@ -215,6 +264,13 @@ pub(super) fn library_dirs(
     for dirs in profile_dirs {
         inside.push(LibraryDir { path: dirs.target.clone(), origin: LibraryDirOrigin::Profile });
         inside.push(LibraryDir { path: dirs.build.join("deps"), origin: LibraryDirOrigin::Deps });
+    }
+    for value in flags {
+        let (kind, path) = split_kind(value);
+        let path = project.metadata.workspace_root.join(path);
+        if !matches!(kind, Some("crate" | "framework")) {
+            outside.push(LibraryDir { path, origin: LibraryDirOrigin::Flags });
+        }
     }
     let mut seen = BTreeSet::new();
     let mut library_dirs = Vec::new();
@@ -278,6 +334,13 @@ mod tests {
         let text = "cargo:rustc-link-lib=pq\ncargo::rustc-link-lib=static:+whole-archive=foo\n\
             cargo:rustc-link-lib=dylib=a:b\ncargo:rustc-flags=-l c -L/x -lstatic=d\n";
         assert_eq!(link_libs(text), ["pq", "foo", "a", "c", "d"]);
+    }
+
+    #[test]
+    fn directories_in_flags_have_many_spellings() {
+        let flags =
+            ["-L", "native=/a", "-L/b", "-C", "link-arg=-L/c", "-Clink-args=-lx -L/d", "-Copt-level=3", "-L"];
+        assert_eq!(flag_dirs(&flags.map(str::to_owned)), ["native=/a", "/b", "/c", "/d"]);
     }
 
     #[test]

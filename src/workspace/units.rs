@@ -8,11 +8,15 @@
 //! layout.rs, also that of `-Zbuild-dir-new-layout`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use super::identity::Maker;
+use super::project::Project;
+use super::records::ProfileDirs;
 use super::{BuiltProgram, LibraryDir, LibraryDirOrigin, files, records};
 use crate::error::Result;
 
@@ -57,7 +61,7 @@ enum Outputs {
 }
 
 /// The record of one unit.
-struct Unit {
+pub(super) struct Unit {
     dir: UnitDir,
     /// `lib-NAME`, `bin-NAME`, `example-NAME` or `run-build-script-NAME`.
     name: String,
@@ -74,6 +78,8 @@ struct UnitFingerprint {
     #[serde(default)]
     declared_features: String,
     deps: Vec<Dependency>,
+    #[serde(default)]
+    local: Vec<serde_json::Value>,
 }
 
 /// Package, crate name, whether it is public, and the hash of its record.
@@ -87,13 +93,9 @@ struct Dependency(#[allow(dead_code)] u64, #[allow(dead_code)] String, #[allow(d
 /// If a directory or record exists but cannot be read.
 pub fn linked_crates(program: &BuiltProgram) -> Result<LinkedCrates> {
     let profile_dirs: BTreeSet<&Utf8Path> = program.library_dirs.iter().filter_map(profile_dir).collect();
-    let mut units = BTreeMap::new();
+    let mut units = Units::new();
     for profile_dir in profile_dirs {
-        for dir in unit_dirs(profile_dir)? {
-            if let Some((hash, unit)) = unit(dir)? {
-                units.insert(hash, unit);
-            }
-        }
+        units.extend(read_units(profile_dir)?);
     }
     let root = root(program, &units)?;
     let is_exact = root.is_some();
@@ -112,6 +114,76 @@ pub fn linked_crates(program: &BuiltProgram) -> Result<LinkedCrates> {
         }
     }
     Ok(LinkedCrates { crates: merged(crates), is_exact })
+}
+
+/// The units of a profile's directory, by the hashes of their records.
+pub(super) type Units = BTreeMap<u64, Unit>;
+
+/// Reads the units of a profile's directory.
+fn read_units(profile_dir: &Utf8Path) -> Result<Units> {
+    let mut units = Units::new();
+    for dir in unit_dirs(profile_dir)? {
+        units.extend(unit(dir)?);
+    }
+    Ok(units)
+}
+
+/// What the build of a program took from build scripts.
+pub(super) struct ScriptRuns {
+    /// The directories of the runs.
+    pub(super) directories: BTreeSet<Utf8PathBuf>,
+    /// Whether cargo's configuration overrides a build script.
+    pub(super) is_overridden: bool,
+}
+
+/// Returns the runs of build scripts that the units of a program depend on; None if the records cannot be followed to
+/// all of them.
+pub(super) fn script_runs(project: &Project, maker: &Maker) -> Result<Option<ScriptRuns>> {
+    let units = units_of(project, &maker.dirs)?;
+    // With a target, procedural macros and what they depend on are the host's.
+    let host = match &maker.dirs.triple {
+        Some(_) => units_of(project, &ProfileDirs::new(project, None, &maker.dirs.name))?,
+        None => Rc::default(),
+    };
+    let mut runs = ScriptRuns { directories: BTreeSet::new(), is_overridden: false };
+    let Some(root) = units.values().find(|unit| unit.dir.record == maker.record) else { return Ok(None) };
+    let (mut seen, mut open) = (BTreeSet::new(), vec![root]);
+    while let Some(unit) = open.pop() {
+        if unit.is_script() {
+            runs.is_overridden |= unit.is_overridden();
+            runs.directories.insert(unit.run_directory());
+            // What a build script depends on runs on this machine.
+            continue;
+        }
+        for hash in unit.fingerprint.deps.iter().map(|dep| dep.3).filter(|hash| seen.insert(*hash)) {
+            match units.get(&hash) {
+                Some(unit) => open.push(unit),
+                None if host.contains_key(&hash) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(runs))
+}
+
+/// Returns the flags that rustc was given for a program by the configuration or a variable, as its record has them.
+pub(super) fn rustflags(maker: &Maker) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Flags {
+        #[serde(default)]
+        rustflags: Vec<String>,
+    }
+    let text = files::text(&maker.record_file)?.unwrap_or_default();
+    Ok(serde_json::from_str(&text).map_or(Vec::new(), |flags: Flags| flags.rustflags))
+}
+
+fn units_of(project: &Project, dirs: &ProfileDirs) -> Result<Rc<Units>> {
+    if let Some(units) = project.units.borrow().get(&dirs.build) {
+        return Ok(units.clone());
+    }
+    let units = Rc::new(read_units(&dirs.build)?);
+    project.units.borrow_mut().insert(dirs.build.clone(), units.clone());
+    Ok(units)
 }
 
 /// Returns the directory of the profile, in the target or the build directory.
@@ -262,6 +334,20 @@ impl Unit {
             }
             Outputs::Own(unit) => (unit.join("out"), unit.join("run/stdout")),
         }
+    }
+
+    /// The directory of a build script's run.
+    fn run_directory(&self) -> Utf8PathBuf {
+        let (out, _) = self.script();
+        out.parent().map(Utf8Path::to_owned).unwrap_or(out)
+    }
+
+    /// Whether the configuration takes the place of the build script.
+    ///
+    /// Source: `build_script_override_fingerprint` in cargo's src/cargo/core/compiler/fingerprint/mod.rs.
+    fn is_overridden(&self) -> bool {
+        let mut local = self.fingerprint.local.iter().filter_map(|local| local.get("Precalculated"));
+        local.any(|text| text.as_str().is_some_and(|text| text.starts_with("overridden build state")))
     }
 
     fn to_crate(&self) -> Result<LinkedCrate> {

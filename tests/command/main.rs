@@ -20,6 +20,7 @@ mod hostile;
 mod hosts;
 mod include;
 mod inputs;
+mod linked;
 mod lints;
 mod many;
 mod origins;

@@ -50,6 +50,7 @@ fn library_dirs(project: &Project, artifact: &BuiltProgram) -> Vec<String> {
             LibraryDirOrigin::LinkSearch { package } => format!("{package}'s, outside"),
             LibraryDirOrigin::Profile => "profile".to_owned(),
             LibraryDirOrigin::Deps => "deps".to_owned(),
+            LibraryDirOrigin::Flags => "flags".to_owned(),
             LibraryDirOrigin::Rustc => "rustc".to_owned(),
         };
         assert!(dir.path.is_dir() && !dir.path.as_str().ends_with('/'), "{}", dir.path);
