@@ -10,13 +10,14 @@
 //! `--manifest-path`, as in cargo.
 //!
 //! Invariants: only selected programs are returned, sorted by package and name, then in the order of the targets;
-//! every path is absolute; if two files could be meant, the result is an error, never a choice.
+//! every path is absolute; of several builds that could be meant the newest is taken, and the choice is said.
 
 mod artifact;
 mod build;
 mod configuration;
 mod files;
 mod identity;
+mod missing;
 mod place;
 mod project;
 mod records;
@@ -24,13 +25,14 @@ mod select;
 mod units;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::elf::Arch;
 use crate::environment::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use units::{LinkedCrate, LinkedCrates, linked_crates, toolchain_crates};
 
@@ -77,6 +79,9 @@ pub struct Selection {
     pub all_features: bool,
     /// `--no-default-features`, with `--build`.
     pub no_default_features: bool,
+    /// The architectures of `--arch` or the manifests, by the packages' directories: of several builds one of these is
+    /// preferred.
+    pub archs: BTreeMap<Utf8PathBuf, Arch>,
     /// cargo's verbosity with `--build`: 0 warnings and errors only, 1 and 2 its usual output, 3 and more also its
     /// commands.
     pub verbosity: u8,
@@ -118,6 +123,8 @@ pub struct BuiltProgram {
     pub target: Option<String>,
     /// The profile. None for cargo-lambda's: its directory does not tell.
     pub profile: Option<String>,
+    /// A line about the choice of the file, if others might have been meant.
+    pub choice: Option<String>,
     /// The modification time of the file.
     pub modified: SystemTime,
     /// The first of the program's sources, in sorted order, that is newer than the program.
@@ -141,6 +148,24 @@ pub struct BuiltProgram {
     pub has_zigbuild: bool,
     /// The packages that the package's manifest names as dependencies.
     pub direct_dependencies: BTreeSet<String>,
+}
+
+/// The programs that were located, and those that were not.
+#[derive(Debug, Default)]
+pub struct Located {
+    /// The built programs.
+    pub programs: Vec<BuiltProgram>,
+    /// The errors of the others.
+    pub failures: Vec<NotLocated>,
+}
+
+/// Selected programs that were not located.
+#[derive(Debug)]
+pub struct NotLocated {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The reason, with the next step.
+    pub error: Error,
 }
 
 /// A directory that may hold libraries a program was linked to.
@@ -230,22 +255,27 @@ impl Chosen<'_> {
 
     /// Locates the built programs: one for each selected program and target.
     ///
-    /// `selection` may differ from the one given to [`choose`], but not in its programs. Fails if a selected program
-    /// is not built (except one that was not named and has `required-features`), if two files could be meant, or if
-    /// `--build` fails. Each error names the paths that were tried and the next step.
-    pub fn locate(&self, selection: &Selection) -> Result<Vec<BuiltProgram>> {
+    /// `selection` may differ from the one given to [`choose`], but not in its programs. A selected program that is not
+    /// built (except one that was not named and has `required-features`), or whose place has another program, is among
+    /// the failures; each error names the paths that were tried and the next step. Fails if `--build` fails.
+    pub fn locate(&self, selection: &Selection) -> Result<Located> {
         let targets = project::targets(&self.project, selection)?;
         if selection.build {
-            build::build(&self.project, selection, &targets, &self.programs)
+            let programs = build::build(&self.project, selection, &targets, &self.programs)?;
+            Ok(Located { programs, failures: Vec::new() })
         } else {
             place::locate(&self.project, selection, &targets, &self.programs)
         }
     }
 }
 
-/// Selects and locates programs: [`choose`], then [`Chosen::locate`].
+/// Selects and locates programs: [`choose`], then [`Chosen::locate`]. Fails if one of them is not located.
 pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<BuiltProgram>> {
-    choose(selection, environment)?.locate(selection)
+    let located = choose(selection, environment)?.locate(selection)?;
+    match located.failures.into_iter().next() {
+        Some(failure) => Err(failure.error),
+        None => Ok(located.programs),
+    }
 }
 
 /// Returns rustc's library directory for a target (None: the host), which has `libstd-*.so`.

@@ -10,7 +10,7 @@ use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
 use super::program::layout;
-use super::programs::{Program, ProgramInput, load, programs, say_whose, settings_of};
+use super::programs::{FoundPrograms, Program, ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
 use super::runtime::Baselines;
 use super::split;
@@ -46,8 +46,18 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         say_whose(package, ui);
     }
     let files = StoredFiles::default();
-    let mut selected = select(packages, &baselines, context)?;
-    let is_one = selected.len() == 1;
+    let FoundPrograms { programs, mut failures } = programs(packages, &baselines)?;
+    if programs.is_empty() && failures.len() == 1 {
+        return Err(failures.remove(0).error);
+    }
+    let mut unfound = Vec::new();
+    for failure in failures {
+        ui.error(&failure.error);
+        results.errors.push(failure.error);
+        unfound.extend(failure.names.iter().map(|name| SummaryLine::unanswered(name)));
+    }
+    let mut selected = select(programs, packages, context);
+    let is_one = selected.len() == 1 && unfound.is_empty();
     selected = together(selected, &files)?;
     let read = || selected.iter().filter_map(|one| one.input.as_ref().ok());
     check_outputs(read())?;
@@ -72,24 +82,22 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
     if is_one {
         return selected.into_iter().try_for_each(|one| shared.run_one(one, ui, results));
     }
-    let lines = shared.run_several(selected, ui, results)?;
+    let mut lines = shared.run_several(selected, ui, results)?;
+    lines.extend(unfound);
     if !matches!(bundle.purpose, Purpose::Explain(_)) {
         summary::print(&lines, ui);
     }
     Ok(())
 }
 
-/// Reads all programs. All are read before anything is written, to find two with the same output path.
-///
-/// # Errors
-///
-/// If the programs cannot be found; the errors of one are its own.
-fn select<'a>(packages: &'a Packages, baselines: &Baselines, context: &Context) -> Result<Vec<Selected<'a>>> {
+/// Reads all programs. All are read before anything is written, to find two with the same output path. The errors of
+/// one are its own.
+fn select<'a>(programs: Vec<Program>, packages: &'a Packages, context: &Context) -> Vec<Selected<'a>> {
     let select = |program: Program| {
         let (name, settings) = (program.name.clone(), settings_of(packages, &program));
         Selected { name, settings, input: load(program, &settings.bundle, context) }
     };
-    Ok(programs(packages, baselines)?.into_iter().map(select).collect())
+    programs.into_iter().map(select).collect()
 }
 
 /// Reads the attached layers. Packages may have layers of their own.

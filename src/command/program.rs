@@ -106,6 +106,9 @@ impl ProgramJob<'_> {
                 return Ok(Answered { report: answer.report, decides, fails: fails && decides });
             }
         };
+        if let Some(choice) = program.cargo.as_ref().and_then(|built| built.choice.as_ref()) {
+            ui.status("Choosing", choice);
+        }
         ui.status("Checking", &headline(program, facts, path, &lambda, self.context));
         say_age(&lambda, self.context.now, self.ui);
         let planned = self.plan(input, &lambda, build)?;

@@ -19,7 +19,7 @@ use crate::settings::{
     Settings,
 };
 use crate::ui::Ui;
-use crate::workspace::{self, Selection};
+use crate::workspace::{self, NotLocated};
 
 /// A program to bundle, from cargo or from `--binary`.
 #[derive(Clone)]
@@ -76,32 +76,42 @@ impl ProgramInput {
     }
 }
 
-pub(super) fn programs(packages: &Packages, baselines: &Baselines) -> Result<Vec<Program>> {
+/// The programs of a run, and those that were not found.
+#[derive(Default)]
+pub(super) struct FoundPrograms {
+    pub programs: Vec<Program>,
+    pub failures: Vec<NotLocated>,
+}
+
+pub(super) fn programs(packages: &Packages, baselines: &Baselines) -> Result<FoundPrograms> {
     match (&packages.shared().bundle.programs, &packages.project) {
         (Programs::Cargo(selection), Some(project)) => {
-            let floor = baselines.floor(&packages.shared().target);
-            let artifacts = match selection.zigbuild {
-                true => project.locate(&Selection { floor, ..(**selection).clone() })?,
-                false => project.locate(selection)?,
+            let mut selection = (**selection).clone();
+            if selection.zigbuild {
+                selection.floor = baselines.floor(&packages.shared().target);
+            }
+            let archs = packages
+                .iter()
+                .filter_map(|package| Some((package.directory.clone(), package.settings.target.arch?)));
+            selection.archs = archs.collect();
+            let located = project.locate(&selection)?;
+            let program = |artifact: workspace::BuiltProgram| Program {
+                name: artifact.name.clone(),
+                path: artifact.path.clone(),
+                cargo: Some(artifact),
             };
-            Ok(artifacts
-                .into_iter()
-                .map(|artifact| Program {
-                    name: artifact.name.clone(),
-                    path: artifact.path.clone(),
-                    cargo: Some(artifact),
-                })
-                .collect())
+            let programs = located.programs.into_iter().map(program).collect();
+            Ok(FoundPrograms { programs, failures: located.failures })
         }
         (Programs::Cargo(_), None) => unreachable!("cargo was asked for its programs"),
-        (Programs::Binaries(paths), _) => Ok(paths
-            .iter()
-            .map(|path| Program {
+        (Programs::Binaries(paths), _) => {
+            let program = |path: &Utf8PathBuf| Program {
                 name: path.file_name().unwrap_or("bootstrap").to_owned(),
                 path: path.clone(),
                 cargo: None,
-            })
-            .collect()),
+            };
+            Ok(FoundPrograms { programs: paths.iter().map(program).collect(), failures: Vec::new() })
+        }
     }
 }
 

@@ -155,6 +155,7 @@ pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
 pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection {
     let args = args.clone();
     Selection {
+        archs: Default::default(),
         packages: args.packages,
         workspace: args.workspace,
         exclude: args.exclude,
@@ -162,7 +163,7 @@ pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection 
         all_bins: args.all_bins,
         examples: args.examples,
         targets: args.targets,
-        profile: args.profile,
+        profile: args.profile.or_else(|| args.release.then(|| "release".to_owned())),
         target_dir: args.target_dir,
         manifest_path: args.manifest_path,
         metadata_path: args.metadata_path,

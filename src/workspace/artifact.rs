@@ -88,6 +88,7 @@ pub(super) fn finish(
         origin: found.origin,
         target: found.target,
         profile: found.profile,
+        choice: None,
         modified,
         newer_source,
         library_dirs: found.library_dirs,

@@ -1,17 +1,15 @@
 //! The places of built programs: cargo's, else cargo-lambda's.
 
-use std::collections::BTreeSet;
-
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::artifact::{Found, finish, libraries};
 use super::identity::{Identity, Maker, Stranger, dep_info_in, identify};
+use super::missing::{FoundStranger, Missing, not_built, other_program};
 use super::project::{self, BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::words::{clean_command, command_to_suggest, same_program};
-use super::{BuiltProgram, Origin, Selection, files};
-use crate::error::{Error, Result};
+use super::{BuiltProgram, Located, NotLocated, Origin, Selection, files};
+use crate::error::Result;
 
 /// A file that may be the program.
 #[derive(Debug, Clone)]
@@ -24,52 +22,277 @@ struct BuiltFile {
     maker: Option<Maker>,
 }
 
-/// A program that was not found.
-struct Missing<'a> {
-    program: &'a SelectedProgram,
-    target: Option<&'a BuildTarget>,
-    tried: Vec<Utf8PathBuf>,
-}
-
-/// Finds each program for each target.
+/// Finds each program for each target. One that is not found keeps no other from being found.
 pub(super) fn locate(
     project: &Project,
     selection: &Selection,
     targets: &[BuildTarget],
     programs: &[SelectedProgram],
-) -> Result<Vec<BuiltProgram>> {
+) -> Result<Located> {
     let wanted: Vec<Option<&BuildTarget>> =
         if targets.is_empty() { vec![None] } else { targets.iter().map(Some).collect() };
-    let mut artifacts = Vec::new();
+    let mut located = Located::default();
     let mut missing = Vec::new();
     for program in programs {
         for target in &wanted {
-            let mut tried = Vec::new();
-            let mut candidates = in_cargos_place(project, selection, *target, program, &mut tried)?;
-            candidates.extend(in_cargo_lambdas_place(project, selection, *target, program, &mut tried)?);
+            let mut search =
+                Search { project, selection, target: *target, program, tried: Vec::new(), unfit: Vec::new() };
+            let candidates = search.candidates()?;
             let mut strangers = Vec::new();
             let candidates = own(project, program, candidates, &mut strangers)?;
-            if let (true, Some((file, stranger))) = (candidates.is_empty(), strangers.first()) {
-                let found = FoundStranger { program, target: *target, file, stranger };
-                return Err(other_program(project, selection, &found));
-            }
-            match choose(project, program, candidates)? {
-                Some(candidate) => artifacts.push(artifact(project, selection, program, candidate)?),
-                None => missing.push(Missing { program, target: *target, tried }),
+            match search.choose(candidates)? {
+                Some(Choice { file, line }) => {
+                    let built = artifact(project, selection, program, file)?;
+                    located.programs.push(BuiltProgram { choice: line, ..built });
+                }
+                None => match strangers.first() {
+                    Some((file, stranger)) => {
+                        let found = FoundStranger { program, target: *target, path: &file.path, stranger };
+                        let error = other_program(project, selection, &found);
+                        located.failures.push(NotLocated { names: vec![program.name.clone()], error });
+                    }
+                    None => missing.push(Missing {
+                        program,
+                        target: *target,
+                        tried: search.tried,
+                        unfit: search.unfit,
+                    }),
+                },
             }
         }
     }
     // `cargo build` skips a binary whose required features are off, unless the binary was named.
     let may_miss = |it: &Missing| !it.program.named && !it.program.required_features.is_empty();
-    if missing.iter().all(may_miss) && !artifacts.is_empty() {
-        return Ok(artifacts);
+    missing.retain(|it| located.programs.is_empty() || !may_miss(it));
+    if !missing.is_empty() {
+        let mut names: Vec<String> = missing.iter().map(|it| it.program.name.clone()).collect();
+        names.dedup();
+        located.failures.push(NotLocated { names, error: not_built(project, selection, &missing)? });
     }
-    missing.retain(|it| artifacts.is_empty() || !may_miss(it));
-    Err(not_built(project, selection, &missing)?)
+    Ok(located)
+}
+
+/// The search for one program and target.
+struct Search<'a> {
+    project: &'a Project<'a>,
+    selection: &'a Selection,
+    target: Option<&'a BuildTarget>,
+    program: &'a SelectedProgram,
+    /// The paths that were tried.
+    tried: Vec<Utf8PathBuf>,
+    /// Those of them that have a build for another profile or target.
+    unfit: Vec<Utf8PathBuf>,
+}
+
+/// The file that is taken for a program.
+struct Choice {
+    file: BuiltFile,
+    /// A line about it, if there are others.
+    line: Option<String>,
+}
+
+impl Search<'_> {
+    /// Returns the files that may be the program, whatever their age.
+    fn candidates(&mut self) -> Result<Vec<BuiltFile>> {
+        let mut candidates = self.in_cargos_place()?;
+        candidates.extend(self.in_cargo_lambdas_place()?);
+        drop_foreign(&mut candidates)?;
+        Ok(candidates)
+    }
+
+    fn candidate(&self, path: Utf8PathBuf, target: Option<&str>) -> BuiltFile {
+        let profile_dir = profile_dir(profile(self.selection));
+        BuiltFile {
+            path,
+            origin: Origin::Cargo,
+            target: target.map(str::to_owned),
+            dirs: vec![ProfileDirs::new(self.project, target, profile_dir)],
+            maker: None,
+        }
+    }
+
+    fn in_cargos_place(&mut self) -> Result<Vec<BuiltFile>> {
+        let (project, program) = (self.project, self.program);
+        let directory = project.target_directory();
+        let profile_dir = profile_dir(profile(self.selection));
+        let of_host = path_below(directory, None, profile_dir, program);
+        let mut candidates = Vec::new();
+        if let Some(target) = self.target {
+            let path = path_below(&directory.join(&target.name), Some(&target.name), profile_dir, program);
+            self.tried.push(path.clone());
+            if files::is_file(&path)? {
+                candidates.push(self.candidate(path, Some(&target.name)));
+            }
+            // The host's triple is the target of a build without one, too.
+            if !target.has_libc_version && files::is_file(&of_host)? && project.is_host(&target.name) {
+                self.tried.push(of_host.clone());
+                candidates.push(self.candidate(of_host, None));
+            }
+            return Ok(candidates);
+        }
+        self.tried.push(of_host.clone());
+        if files::is_file(&of_host)? {
+            candidates.push(self.candidate(of_host, None));
+        }
+        self.tried.push(path_below(&directory.join("*"), Some("*"), profile_dir, program));
+        for target_dir in target_dirs(directory)? {
+            let name = target_dir.file_name().unwrap_or_default();
+            let path = path_below(&target_dir, Some(name), profile_dir, program);
+            if !is_of_bundles(name) && files::is_file(&path)? {
+                candidates.push(self.candidate(path, Some(name)));
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Looks in the directory of `cargo lambda build`, whose names tell neither target nor profile.
+    fn in_cargo_lambdas_place(&mut self) -> Result<Vec<BuiltFile>> {
+        let (project, program) = (self.project, self.program);
+        let directory = project.target_directory().join("lambda");
+        let mut candidates = Vec::new();
+        for path in [
+            directory.join(&program.name).join("bootstrap"),
+            directory.join("extensions").join(&program.name),
+        ] {
+            self.tried.push(path.clone());
+            if !files::is_file(&path)? {
+                continue;
+            }
+            let target = self.target.map(|target| target.name.clone());
+            // Any target and profile may have been used, so all of them count, after the requested one.
+            let asked = ProfileDirs::new(project, target.as_deref(), profile_dir(profile(self.selection)));
+            let others = all_profile_dirs(project)?.into_iter().filter(|other| *other != asked);
+            let dirs = [asked.clone()].into_iter().chain(others).collect();
+            candidates.push(BuiltFile { path, origin: Origin::CargoLambda, target, dirs, maker: None });
+        }
+        Ok(candidates)
+    }
+
+    /// Whether the target of a program that cargo-lambda moved fits the one that was asked for.
+    fn fits_target(&self, file: &BuiltFile, built: Option<&ProfileDirs>) -> Result<bool> {
+        let (Some(target), Some(machine)) = (self.target, files::elf_machine(&file.path)?) else {
+            return Ok(true);
+        };
+        let fits = |target: &BuildTarget| machine_of(&target.name) == Some(machine);
+        if let Some(triple) = built.and_then(|built| built.triple.as_ref()) {
+            return Ok(*triple == target.name);
+        }
+        // The file cannot tell which of two targets of one machine it is for.
+        let targets = project::targets(self.project, self.selection)?;
+        Ok(fits(target) && targets.iter().filter(|target| fits(target)).count() == 1)
+    }
+
+    /// Chooses among files that are the program: what flags say, then the architecture of `--arch`, then the newest.
+    fn choose(&mut self, candidates: Vec<BuiltFile>) -> Result<Option<Choice>> {
+        let asked = profile_dir(profile(self.selection));
+        let (mut fitting, mut of_other_profiles) = (Vec::new(), Vec::new());
+        for file in candidates {
+            if file.origin == Origin::Cargo {
+                fitting.push(file);
+                continue;
+            }
+            let built = built_in(&file, self.program)?;
+            if !self.fits_target(&file, built.as_ref())? {
+                self.unfit.push(file.path);
+                continue;
+            }
+            match built.filter(|built| built.name != asked) {
+                None => fitting.push(file),
+                Some(built) => of_other_profiles.push((file, built.name)),
+            }
+        }
+        if fitting.is_empty()
+            && self.selection.profile.is_none()
+            && let Some((file, name)) = of_other_profiles.pop()
+        {
+            let profile = if name == "debug" { "dev" } else { &name };
+            let path = self.project.shown(&file.path);
+            let line = Some(format!("{path}, built with the profile `{profile}`; there is no release build"));
+            return Ok(Some(Choice { file, line }));
+        }
+        self.unfit.extend(of_other_profiles.into_iter().map(|(file, _)| file.path));
+        self.prefer(&mut fitting)?;
+        let mut by_age = Vec::new();
+        for file in fitting {
+            by_age.push((files::modified(&file.path)?, file));
+        }
+        let Some(newest) = by_age.iter().map(|(modified, _)| *modified).max() else { return Ok(None) };
+        let at = by_age.iter().position(|(modified, _)| *modified == newest).unwrap_or(0);
+        let mut differing = Vec::new();
+        for (_, other) in &by_age {
+            if !files::same_bytes(&by_age[at].1.path, &other.path)? {
+                differing.push(format!("`{}`", self.project.shown(&other.path)));
+            }
+        }
+        if differing.is_empty() {
+            // All are copies of one program; the first is cargo's own.
+            return Ok(Some(Choice { file: by_age.swap_remove(0).1, line: None }));
+        }
+        let file = by_age.swap_remove(at).1;
+        let line = format!(
+            "{}, the newest build of `{}`; others are {}",
+            self.project.shown(&file.path),
+            self.program.name,
+            differing.join(", ")
+        );
+        Ok(Some(Choice { file, line: Some(line) }))
+    }
+
+    /// Drops files that fit less well than others: of another architecture than the one that was asked for, and the
+    /// host's build beside one for its triple, if the triple was spelled out.
+    fn prefer(&self, fitting: &mut Vec<BuiltFile>) -> Result<()> {
+        if let Some(arch) = self.selection.archs.get(&self.program.manifest_dir) {
+            let mut are_of_arch = Vec::new();
+            for file in fitting.iter() {
+                are_of_arch.push(files::elf_machine(&file.path)? == Some(arch.machine()));
+            }
+            retain_marked(fitting, &are_of_arch);
+        }
+        if self.target.is_some_and(|target| !target.is_host_tuple()) {
+            let are_named: Vec<bool> =
+                fitting.iter().map(|it| it.origin == Origin::Cargo && it.target.is_some()).collect();
+            let is_host: Vec<bool> =
+                fitting.iter().map(|it| it.origin == Origin::Cargo && it.target.is_none()).collect();
+            if are_named.contains(&true) {
+                let keep: Vec<bool> = is_host.iter().map(|is_host| !is_host).collect();
+                retain_marked(fitting, &keep);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the profile directory in which a program that cargo-lambda moved was built: that of the unit that made it, or
+/// else the only one with a `.d` file and no program.
+fn built_in(file: &BuiltFile, program: &SelectedProgram) -> Result<Option<ProfileDirs>> {
+    if let Some(maker) = &file.maker {
+        return Ok(Some(maker.dirs.clone()));
+    }
+    // cargo-lambda moves the program, and leaves its `.d` file.
+    let (mut left, mut others) = (Vec::new(), Vec::new());
+    for dirs in &file.dirs {
+        let dep_info = dep_info_in(dirs, program);
+        if files::is_file(&dep_info)? {
+            let is_left = !files::is_file(&dep_info.with_extension(std::env::consts::EXE_EXTENSION))?;
+            if is_left { &mut left } else { &mut others }.push(dirs.clone());
+        }
+    }
+    if left.is_empty() {
+        left = others;
+    }
+    Ok(if left.len() == 1 { left.pop() } else { None })
+}
+
+/// Keeps the files that are marked, if there are any.
+fn retain_marked(files: &mut Vec<BuiltFile>, marks: &[bool]) {
+    if marks.contains(&true) {
+        let mut marks = marks.iter();
+        files.retain(|_| marks.next() == Some(&true));
+    }
 }
 
 /// Returns cargo's path for the program below a target directory or a triple's directory in it.
-fn path_below(
+pub(super) fn path_below(
     directory: &Utf8Path,
     target: Option<&str>,
     profile_dir: &str,
@@ -87,7 +310,7 @@ fn path_below(
 }
 
 /// Returns the directories of targets in the target directory.
-fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+pub(super) fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let mut directories = Vec::new();
     for path in files::directories(directory)? {
         // A target directory within this one (`llvm-cov-target`) is not a target.
@@ -100,67 +323,8 @@ fn target_dirs(directory: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 
 /// Whether a directory of the target directory has one directory for each function: a function's name (`release`,
 /// `bootstrap`) must not be taken for a profile or a program.
-fn is_of_bundles(name: &str) -> bool {
+pub(super) fn is_of_bundles(name: &str) -> bool {
     matches!(name, "lambda" | "lambda-bundle")
-}
-
-fn in_cargos_place(
-    project: &Project,
-    selection: &Selection,
-    target: Option<&BuildTarget>,
-    program: &SelectedProgram,
-    tried: &mut Vec<Utf8PathBuf>,
-) -> Result<Vec<BuiltFile>> {
-    let directory = project.target_directory();
-    let profile_dir = profile_dir(profile(selection));
-    let candidate = |path, target: Option<&str>| BuiltFile {
-        path,
-        origin: Origin::Cargo,
-        target: target.map(str::to_owned),
-        dirs: vec![ProfileDirs::new(project, target, profile_dir)],
-        maker: None,
-    };
-    if let Some(target) = target {
-        let path = path_below(&directory.join(&target.name), Some(&target.name), profile_dir, program);
-        tried.push(path.clone());
-        return Ok(if files::is_file(&path)? { vec![candidate(path, Some(&target.name))] } else { vec![] });
-    }
-
-    let mut candidates = Vec::new();
-    let path = path_below(directory, None, profile_dir, program);
-    tried.push(path.clone());
-    if files::is_file(&path)? {
-        candidates.push(candidate(path, None));
-    }
-    tried.push(path_below(&directory.join("*"), Some("*"), profile_dir, program));
-    for target_dir in target_dirs(directory)? {
-        let name = target_dir.file_name().unwrap_or_default();
-        if is_of_bundles(name) {
-            continue;
-        }
-        let path = path_below(&target_dir, Some(name), profile_dir, program);
-        if files::is_file(&path)? {
-            candidates.push(candidate(path, Some(name)));
-        }
-    }
-    drop_foreign(&mut candidates)?;
-    let several = own(project, program, candidates.clone(), &mut Vec::new())?;
-    if several.len() > 1 {
-        let paths: Vec<String> =
-            several.iter().map(|it| format!("\n  {}", project.shown(&it.path))).collect();
-        // The host's build has no triple to name. The newest that has one is probably what the last command built.
-        let mut newest = None;
-        for candidate in several.iter().filter(|candidate| candidate.target.is_some()) {
-            newest = newest.max(Some((files::modified(&candidate.path)?, &candidate.target)));
-        }
-        let named = newest.and_then(|(_, target)| target.as_deref()).unwrap_or("TRIPLE");
-        let words = same_program(selection, program);
-        return Err(Error::new(format!("`{}` is built for several targets{}", program.name, paths.concat()))
-            .help(format!(
-                "choose one: `cargo lambda-bundle --target {named} {words}`, or build the right one with `--build`"
-            )));
-    }
-    Ok(candidates)
 }
 
 /// Drops files that are not ELF if there is an ELF file: Lambda cannot run a macOS or Windows build.
@@ -169,10 +333,7 @@ fn drop_foreign(candidates: &mut Vec<BuiltFile>) -> Result<()> {
     for candidate in candidates.iter() {
         elf.push(files::elf_machine(&candidate.path)?.is_some());
     }
-    if elf.contains(&true) {
-        let mut elf = elf.into_iter();
-        candidates.retain(|_| elf.next() == Some(true));
-    }
+    retain_marked(candidates, &elf);
     Ok(())
 }
 
@@ -185,41 +346,6 @@ fn machine_of(target: &str) -> Option<u16> {
         Some("aarch64") => Some(EM_AARCH64),
         _ => None,
     }
-}
-
-/// Looks in the directory of `cargo lambda build`, which tells neither target nor profile.
-fn in_cargo_lambdas_place(
-    project: &Project,
-    selection: &Selection,
-    target: Option<&BuildTarget>,
-    program: &SelectedProgram,
-    tried: &mut Vec<Utf8PathBuf>,
-) -> Result<Vec<BuiltFile>> {
-    let directory = project.target_directory().join("lambda");
-    let mut candidates = Vec::new();
-    for path in
-        [directory.join(&program.name).join("bootstrap"), directory.join("extensions").join(&program.name)]
-    {
-        tried.push(path.clone());
-        if !files::is_file(&path)? {
-            continue;
-        }
-        if let (Some(target), Some(machine)) = (target, files::elf_machine(&path)?) {
-            // The file cannot tell which of two targets of one machine it is for.
-            let fits = |target: &BuildTarget| machine_of(&target.name) == Some(machine);
-            let targets = project::targets(project, selection)?;
-            if !fits(target) || targets.iter().filter(|target| fits(target)).count() > 1 {
-                continue;
-            }
-        }
-        let target = target.map(|target| target.name.clone());
-        // Any target and profile may have been used, so all of them count, after the requested one.
-        let asked = ProfileDirs::new(project, target.as_deref(), profile_dir(profile(selection)));
-        let others = all_profile_dirs(project)?.into_iter().filter(|other| *other != asked);
-        let dirs = [asked.clone()].into_iter().chain(others).collect();
-        candidates.push(BuiltFile { path, origin: Origin::CargoLambda, target, dirs, maker: None });
-    }
-    Ok(candidates)
 }
 
 /// Returns the candidates that are the program, with their makers. The others go to `strangers`.
@@ -237,56 +363,6 @@ fn own(
         }
     }
     Ok(own)
-}
-
-/// Another program in the place of the one that was asked for.
-struct FoundStranger<'a> {
-    program: &'a SelectedProgram,
-    target: Option<&'a BuildTarget>,
-    file: &'a BuiltFile,
-    stranger: &'a Stranger,
-}
-
-/// Makes the error for another program in the place of the one that was asked for, with the command that builds it.
-fn other_program(project: &Project, selection: &Selection, found: &FoundStranger) -> Error {
-    let FoundStranger { program, target, file, stranger } = found;
-    let path = project.shown(&file.path);
-    let message =
-        format!("`{path}` is not `{}` of package `{}`: it {}", program.name, program.package, stranger.is);
-    let targets: Vec<&BuildTarget> = target.iter().copied().collect();
-    let build = command_to_suggest(selection, &targets, &[program]);
-    if stranger.mistaken.is_empty() {
-        return Error::new(message).help(format!("run `{build}`"));
-    }
-    // cargo may take the other checkout's outputs for its own, even with `--build`.
-    let target = target.map(|target| target.name.as_str()).filter(|_| !selection.targets.is_empty());
-    let clean = clean_command(selection, target, &stranger.mistaken);
-    Error::new(message).help(format!("run `{clean} && {build}`"))
-}
-
-/// Returns the first candidate if the others are copies of it.
-fn choose(
-    project: &Project,
-    program: &SelectedProgram,
-    mut candidates: Vec<BuiltFile>,
-) -> Result<Option<BuiltFile>> {
-    drop_foreign(&mut candidates)?;
-    let mut candidates = candidates.into_iter();
-    let Some(first) = candidates.next() else { return Ok(None) };
-    for other in candidates {
-        if !files::same_bytes(&first.path, &other.path)? {
-            let newer = files::modified(&other.path)? > files::modified(&first.path)?;
-            let (new, old) = if newer { (&other, &first) } else { (&first, &other) };
-            return Err(Error::new(format!(
-                "there are two builds of `{}`, and they differ\n  {} (newer)\n  {}",
-                program.name,
-                project.shown(&new.path),
-                project.shown(&old.path)
-            ))
-            .help(format!("remove one, or name one, for example `--binary {}`", project.shown(&new.path))));
-        }
-    }
-    Ok(Some(first))
 }
 
 fn artifact(
@@ -346,67 +422,6 @@ fn all_profile_dirs(project: &Project) -> Result<Vec<ProfileDirs>> {
             if files::is_dir(&inner.join("build"))? {
                 let profile_dir = inner.file_name().unwrap_or_default();
                 found.push(ProfileDirs::new(project, Some(name), profile_dir));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Makes the error for programs that are not built: the paths tried, other builds, the command that builds.
-fn not_built(project: &Project, selection: &Selection, missing: &[Missing]) -> Result<Error> {
-    let mut names: Vec<&str> = missing.iter().map(|it| it.program.name.as_str()).collect();
-    names.dedup();
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    let mut message = format!("{} {verb} not built", names.join(", "));
-
-    let (mut tried, mut zips, mut others) = (Vec::new(), Vec::new(), Vec::new());
-    for it in missing {
-        tried.extend(it.tried.iter().cloned());
-        zips.push(project.target_directory().join("lambda").join(&it.program.name).join("bootstrap.zip"));
-        others.extend(other_builds(project, it.program)?);
-    }
-    let mut seen = BTreeSet::new();
-    for path in tried.iter().filter(|path| seen.insert(*path)) {
-        message.push_str(&format!("\n  tried {}", project.shown(path)));
-    }
-    others.retain(|path| !tried.contains(path));
-    others.sort();
-    others.dedup();
-    for path in &others {
-        message.push_str(&format!("\n  found {}, for another profile or target", project.shown(path)));
-    }
-    zips.dedup();
-    for zip in zips {
-        if files::is_file(&zip)? {
-            let zip = project.shown(&zip);
-            message.push_str(&format!("\n  found {zip}: `cargo lambda-bundle verify {zip}` checks a ZIP"));
-        }
-    }
-
-    let mut programs: Vec<&SelectedProgram> = missing.iter().map(|it| it.program).collect();
-    programs.dedup();
-    let mut targets: Vec<&BuildTarget> = missing.iter().filter_map(|it| it.target).collect();
-    targets.sort_by_key(|target| &target.name);
-    targets.dedup();
-    let command = command_to_suggest(selection, &targets, &programs);
-    Ok(Error::new(message).help(format!("run `{command}`")))
-}
-
-/// Returns builds of a program for any profile and target.
-fn other_builds(project: &Project, program: &SelectedProgram) -> Result<Vec<Utf8PathBuf>> {
-    let mut found = Vec::new();
-    for outer in target_dirs(project.target_directory())? {
-        let profile = outer.file_name().unwrap_or_default();
-        let path = path_below(project.target_directory(), None, profile, program);
-        if files::is_file(&path)? {
-            found.push(path);
-        }
-        for inner in files::directories(&outer)? {
-            let profile = inner.file_name().unwrap_or_default();
-            let path = path_below(&outer, outer.file_name(), profile, program);
-            if !is_of_bundles(outer.file_name().unwrap_or_default()) && files::is_file(&path)? {
-                found.push(path);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The project as cargo describes it: its metadata, its configuration, and the targets it builds for.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +25,8 @@ pub(super) struct Project<'a> {
     names: RefCell<BTreeMap<Utf8PathBuf, Rc<Vec<String>>>>,
     /// The units of profile directories that were read, for the same reason.
     pub(super) units: RefCell<BTreeMap<Utf8PathBuf, Rc<Units>>>,
+    /// The triple of the host, if cargo told it.
+    host: OnceCell<Option<String>>,
 }
 
 impl Project<'_> {
@@ -54,6 +56,12 @@ impl Project<'_> {
         Ok(names)
     }
 
+    /// Whether this is the triple of the host. cargo is asked once, and only about a triple that may be it.
+    pub(super) fn is_host(&self, triple: &str) -> bool {
+        let may_be = triple.starts_with(std::env::consts::ARCH) && triple.contains(std::env::consts::OS);
+        may_be && self.host.get_or_init(|| host_triple(self).ok()).as_deref() == Some(triple)
+    }
+
     /// Returns cargo's own directory.
     pub(super) fn cargo_home(&self) -> Option<Utf8PathBuf> {
         cargo_home(self.environment).and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
@@ -81,7 +89,15 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
         None => metadata(&cargo, selection, environment)?,
     };
     let config = config(&cargo, environment)?;
-    Ok(Project { cargo, environment, metadata, config, names: RefCell::default(), units: RefCell::default() })
+    Ok(Project {
+        cargo,
+        environment,
+        metadata,
+        config,
+        names: RefCell::default(),
+        units: RefCell::default(),
+        host: OnceCell::new(),
+    })
 }
 
 /// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
@@ -260,6 +276,13 @@ pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<Bu
         }
     }
     Ok(targets)
+}
+
+impl BuildTarget {
+    /// Whether it was named as the host's, whatever that is.
+    pub(super) fn is_host_tuple(&self) -> bool {
+        self.asked == "host-tuple"
+    }
 }
 
 /// Returns the triple of the host, from `cargo -vV`.

@@ -51,7 +51,7 @@ fn no_binary_built_and_binaries_of_other_systems() {
         &[
             "error: `orders` is not built\n",
             "tried target/release/orders\n",
-            "help: run `cargo build --release",
+            "help: add `--build`, or run `cargo build --release",
         ],
     );
     scene.refuses(ERROR, "--bin nope", &["error: no binary `nope` in package `orders`\n"]);

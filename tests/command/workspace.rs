@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 mod built;
+mod choices;
 mod identity;
 mod places;
 mod selection;

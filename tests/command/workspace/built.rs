@@ -101,12 +101,12 @@ fn the_directories_of_build_scripts_are_found_with_and_without_building() {
     let by_record: Vec<String> = by_record.iter().map(|line| line.replace("target/", "moved/")).collect();
     assert_eq!(library_dirs(&project, &moved[0]), by_record);
 
-    // cargo-lambda moves the program and says neither target nor profile.
+    // cargo-lambda moves the program; the names in its place say neither target nor profile.
     fs::create_dir_all(project.path_to("moved/lambda/orders")).unwrap();
     let bootstrap = project.path_to("moved/lambda/orders/bootstrap");
     fs::rename(project.path_to("moved/release/orders"), &bootstrap).unwrap();
     set_modified(&bootstrap, SystemTime::now() - Duration::from_secs(3600));
-    let selection = Selection { target_dir: Some("moved".into()), ..profile("dev") };
+    let selection = Selection { target_dir: Some("moved".into()), ..profile("release") };
     let moved = project.find(&selection);
     assert_eq!(moved[0].origin, Origin::CargoLambda);
     assert_eq!(library_dirs(&project, &moved[0]), by_record);

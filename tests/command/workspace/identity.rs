@@ -7,6 +7,7 @@ use cargo_lambda_bundle::workspace::{Selection, find};
 
 use super::{GNU, Project, X86_64, all, bins, manifest, packages, profile, single, targets};
 
+const MUSL: &str = "x86_64-unknown-linux-musl";
 const BOOTSTRAP: &str = "[[bin]]\nname = \"bootstrap\"\npath = \"src/main.rs\"\n";
 
 fn says(text: &str) -> String {
@@ -251,9 +252,9 @@ fn what_cargo_lambda_moved_is_known_by_its_bytes() {
     // The other package's program in that place is no second build.
     assert_eq!(project.output(&packages(&["fb"])).unwrap(), "of fb");
     // With a target the command names it, too.
-    let error = project.output(&Selection { packages: vec!["fb".into()], ..targets(&[GNU]) }).unwrap_err();
+    let error = project.output(&Selection { packages: vec!["fb".into()], ..targets(&[MUSL]) }).unwrap_err();
     assert!(
-        error.ends_with(&format!("help: run `cargo build --release --target {GNU} -p fb --bin bootstrap`"))
+        error.ends_with(&format!("help: run `cargo build --release --target {MUSL} -p fb --bin bootstrap`"))
     );
 }
 

@@ -1,10 +1,8 @@
 //! Where a built program is: profiles, targets, target directories, and what cargo-lambda left.
 
-use std::time::{Duration, SystemTime};
-
 use cargo_lambda_bundle::workspace::{Selection, find};
 
-use super::{AARCH64, ARM, GNU, X86_64, all, manifest, profile, set_modified, single, strings, targets};
+use super::{AARCH64, ARM, GNU, X86_64, all, manifest, profile, single, strings, targets};
 
 #[test]
 fn the_profile_has_a_directory() {
@@ -79,7 +77,7 @@ fn the_target_directory_may_be_elsewhere() {
 }
 
 #[test]
-fn the_only_target_on_disk_is_meant_and_several_are_a_question() {
+fn the_only_target_on_disk_is_meant() {
     let project = single();
     project.program(&format!("target/{GNU}/release/orders"), X86_64, "x");
     // A target directory of another tool within ours.
@@ -90,19 +88,6 @@ fn the_only_target_on_disk_is_meant_and_several_are_a_question() {
     // The host's own build on macOS is no ELF file.
     project.file("target/release/orders", b"\xcf\xfa\xed\xfe and so on");
     project.check(all(), &[&gnu]);
-    project.program("target/release/orders", X86_64, "host");
-    project.program(&format!("target/{ARM}/release/orders"), AARCH64, "a");
-    project.check_error(
-        all(),
-        &[
-            "`orders` is built for several targets",
-            "  target/release/orders",
-            "  target/aarch64-unknown-linux-gnu/release/orders",
-            "  target/x86_64-unknown-linux-gnu/release/orders",
-            "help: choose one: `cargo lambda-bundle --target aarch64-unknown-linux-gnu -p orders --bin orders`, \
-             or build the right one with `--build`",
-        ],
-    );
 }
 
 #[test]
@@ -140,27 +125,6 @@ fn a_program_named_bootstrap_is_not_another_function() {
     assert!(find(&all(), &project.environment).is_err());
     project.program("target/lambda/bootstrap/bootstrap", X86_64, "");
     project.check(all(), &["bootstrap bootstrap cargo-lambda - - target/lambda/bootstrap/bootstrap"]);
-}
-
-#[test]
-fn two_builds_that_differ_are_a_question() {
-    let project = single();
-    project.program("target/release/orders", X86_64, "one");
-    project.program("target/lambda/orders/bootstrap", X86_64, "one");
-    project.check(all(), &["orders orders cargo - release target/release/orders"]);
-
-    project.program("target/lambda/orders/bootstrap", X86_64, "two");
-    let old = SystemTime::now() - Duration::from_secs(60);
-    set_modified(&project.path_to("target/release/orders"), old);
-    project.check_error(
-        all(),
-        &[
-            "there are two builds of `orders`, and they differ",
-            "  target/lambda/orders/bootstrap (newer)",
-            "  target/release/orders",
-            "help: remove one, or name one, for example `--binary target/lambda/orders/bootstrap`",
-        ],
-    );
 }
 
 #[test]

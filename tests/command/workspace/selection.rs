@@ -98,7 +98,7 @@ fn each_selected_program_must_be_built() {
             "  tried target/*/release/a",
             "  tried target/lambda/a/bootstrap",
             "  tried target/lambda/extensions/a",
-            "help: run `cargo build --release -p a --bin a --locked`",
+            "help: add `--build`, or run `cargo build --release -p a --bin a --locked`",
         ],
     );
 }
