@@ -4,6 +4,8 @@
 //! Of the other lines only those are judged that every run comes to; a line that may be left out makes the answer
 //! open.
 
+use std::borrow::Cow;
+
 use crate::archive::ReadEntry;
 use crate::audit::{Code, Finding, Severity};
 use crate::elf::{ElfError, OtherFormat};
@@ -95,6 +97,17 @@ fn runs(script: &str) -> Vec<Run<'_>> {
     found
 }
 
+/// Returns a script's text with the path of the task root for its variable, unless the script sets that.
+///
+/// Source: `LAMBDA_TASK_ROOT` is one of the variables that Lambda reserves: a function's settings do not change it.
+fn in_task_root(script: &str) -> Cow<'_, str> {
+    const ROOT: &str = "/var/task/";
+    if script.contains("LAMBDA_TASK_ROOT=") || !script.contains("LAMBDA_TASK_ROOT") {
+        return Cow::Borrowed(script);
+    }
+    Cow::Owned(script.replace("$LAMBDA_TASK_ROOT/", ROOT).replace("${LAMBDA_TASK_ROOT}/", ROOT))
+}
+
 impl Unpacked<'_> {
     /// Returns the findings about a script that Lambda starts.
     pub(super) fn script_findings(&self, name: &str, script: &[u8]) -> Vec<Finding> {
@@ -103,7 +116,7 @@ impl Unpacked<'_> {
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         if is_shell && !findings.iter().any(is_error) {
             let text = String::from_utf8_lossy(script);
-            findings.extend(self.missing_files(name, &text));
+            findings.extend(self.missing_files(name, &in_task_root(&text)));
             findings.extend(carriage_returns(name, &text).filter(|_| !findings.iter().any(is_error)));
         }
         findings
@@ -144,7 +157,7 @@ impl Unpacked<'_> {
         let message = format!("`{name}` is a script for `{path}`; whether the runtime has that is not known");
         let finding =
             finding(message).help("name `/bin/sh`, which every runtime has, or bring the interpreter along");
-        Some(Finding { severity: Severity::Warning, ..finding })
+        Some(Finding { severity: Severity::Warning, leaves_open: true, ..finding })
     }
 
     /// Returns a finding if an interpreter of the archive cannot be started.
