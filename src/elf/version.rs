@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn numbers_need_no_name() {
-        let numbers = ["", "0.9.1", "0.11.2", "1.2.9", "1.2.13", "2.4", "2.34"];
+        let numbers = ["0.9.1", "0.11.2", "1.2.9", "1.2.13", "2.4", "2.34"];
         assert!(numbers.is_sorted_by(|a, b| compare_numbers(a, b).is_lt()));
     }
 

@@ -86,8 +86,10 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
         // Linkers and debuggers know the interpreter of Solaris. Linux has no such library.
         .filter(|names| names != &["libc.so.1"])
         .map(|mut names| {
-            let number = |name: &str| name.split_once(".so.").map_or("", |(_, number)| number).to_owned();
-            names.sort_by(|one, other| version::compare_numbers(&number(other), &number(one)));
+            names.sort_by(|one, other| match (one.split_once(".so."), other.split_once(".so.")) {
+                (Some((_, one)), Some((_, other))) => version::compare_numbers(other, one),
+                (one, other) => other.is_some().cmp(&one.is_some()),
+            });
             let why = format!("its constants name {}", quoted(&names));
             finding(scene, file, &names, &why, scene.is_program(file))
         })
