@@ -36,7 +36,7 @@ pub use asked::{
     has_origin, linked_library, symbols_of,
 };
 pub use edits::not_editable;
-pub use limits::{direct_upload_finding, size_finding};
+pub use limits::{SizedFile, direct_upload_finding, size_finding};
 pub use rebound::rebound_findings;
 pub use runtime::{arch_assertion, arch_not_offered, runtime_findings, stale_binary};
 

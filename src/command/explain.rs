@@ -104,7 +104,9 @@ fn print(job: &ProgramJob, subject: &Subject, plan: &BundlePlan, form: Form, pro
 
 /// Shows the sizes of the bundle's files. Returns whether the run fails.
 pub(super) fn sizes(job: &ProgramJob, unzipped_bytes: u64, answer: &mut Answer) -> bool {
-    answer.findings.extend(audit::size_finding(unzipped_bytes, &answer.report.name));
+    let unzipped_bytes = unzipped_bytes + job.attached.unzipped_bytes;
+    let finding = audit::size_finding(unzipped_bytes, &answer.report.name, answer.sized());
+    answer.findings.extend(finding);
     if !job.settings.output.is_document() {
         for line in answer.report.sizes.iter().flat_map(Sizes::chart) {
             job.ui.data(&format!("{}\n", printable(&line)));

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::documents::PackageIndex;
 use super::runtime::Baselines;
-use crate::audit::Findings;
+use crate::audit::{Findings, SizedFile};
 use crate::disk::build_world::Objects;
 use crate::disk::stored::StoredFiles;
 use crate::layout::Layout;
 use crate::proof::Attached;
-use crate::report::ProgramReport;
+use crate::report::{ProgramReport, Sizes};
 use crate::settings::{BundleSettings, Context, Settings};
 use crate::ui::Ui;
 
@@ -40,5 +40,12 @@ impl ProgramJob<'_> {
     /// Says that nothing was written.
     pub fn stopped(&self, name: &str) {
         self.ui.status("Stopped", &format!("`{name}` would not start; nothing was written"));
+    }
+}
+
+impl Answer {
+    /// The measured files of the bundle.
+    pub fn sized(&self) -> Vec<SizedFile<'_>> {
+        self.report.sizes.as_ref().map(Sizes::sized).unwrap_or_default()
     }
 }

@@ -274,10 +274,8 @@ impl ProgramJob<'_> {
             // The entries are made only for the findings about files that cannot be edited.
             self.entries(input, planned, answer)?;
         }
-        let included = input.included.iter().map(|file| file.content.n_bytes()).sum::<u64>();
-        let given = included + self.attached.unzipped_bytes;
-        let unzipped_bytes = given + self.measure(input, planned, answer)?;
-        answer.findings.extend(audit::size_finding(unzipped_bytes, name));
+        let unzipped_bytes = self.attached.unzipped_bytes + self.measure(input, planned, answer)?;
+        answer.findings.extend(audit::size_finding(unzipped_bytes, name, answer.sized()));
         let fails = conclude(&mut answer.report, &answer.findings, &self.settings.output, self.ui).fails;
         let words = answer.report.verdict_words(input.facts.linkage() != Linkage::SharedLibrary);
         self.ui.status("Finished", &format!("`{name}` {words} on {}", lambda.label()));

@@ -38,6 +38,9 @@ pub(super) fn sizes(
     if let (Some(_), Some(arch)) = (&plan.compat, facts.arch()) {
         sizes.add(FileSize::new(COMPAT, compat_object(arch).len() as u64, 0), &[], keeps_sections);
     }
+    for file in &input.included {
+        sizes.add(FileSize::new(&file.name, file.content.n_bytes(), 0), &[], keeps_sections);
+    }
     if let (true, true, Some(arch)) = (job.strip, sizes.strippable_bytes() > 0, facts.arch()) {
         strip::find(arch, job.debug_symbols.is_some(), environment)?;
     }

@@ -10,7 +10,7 @@ use super::layers;
 use super::results::{Answered, Results};
 use super::runtime::{Baselines, say_age};
 use crate::archive::{self, BOOTSTRAP, Digest, Limits, ReadArchive};
-use crate::audit::{self, Findings};
+use crate::audit::{self, Findings, SizedFile};
 use crate::baseline;
 use crate::date;
 use crate::disk;
@@ -95,7 +95,11 @@ impl Deployment<'_> {
         let facts = unpacked.main.as_ref().map(|main| &*main.facts);
         let mut findings = Findings::default();
         findings.extend(unpacked.findings.iter().cloned());
-        findings.extend(audit::size_finding(read.archive.unzipped_bytes + attached.unzipped_bytes, &name));
+        let unzipped_bytes = read.archive.unzipped_bytes + attached.unzipped_bytes;
+        let entries = read.archive.entries.iter();
+        let files =
+            entries.map(|entry| SizedFile { name: &entry.name, n_bytes: entry.size, strippable_bytes: 0 });
+        findings.extend(audit::size_finding(unzipped_bytes, &name, files.collect()));
         findings.extend(audit::direct_upload_finding(read.zipped_bytes, &name));
         if let Some(template) = &self.template {
             findings.extend(template.findings(&Zip {

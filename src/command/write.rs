@@ -53,7 +53,8 @@ impl Bundle<'_> {
         let name = &input.program.name;
         self.check_places(entries)?;
         let unzipped_bytes = entries.n_bytes() + job.attached.unzipped_bytes;
-        answer.findings.extend(audit::size_finding(unzipped_bytes, name));
+        let finding = audit::size_finding(unzipped_bytes, name, answer.sized());
+        answer.findings.extend(finding);
         let writing = self::writing(job.bundle, job.threads);
         let fingerprint = self.fingerprint(entries, &writing);
         let known = fingerprint.as_ref().filter(|_| !destination.force).and_then(|it| it.find(output));

@@ -1,7 +1,8 @@
-//! The sizes of a program and its libraries, and how much of them is debug information.
+//! The sizes of a bundle's files, and how much of them is debug information.
 
 use serde::Serialize;
 
+use crate::audit::SizedFile;
 use crate::elf::sections::{Section, SectionPurpose, bytes_for};
 use crate::text::size as people;
 
@@ -16,7 +17,7 @@ pub struct Sizes {
     pub symbol_bytes: u64,
     /// Whether debug information is left out of the bundle (`--strip`).
     pub stripped: bool,
-    /// The program, then the libraries by name.
+    /// The program, then the libraries by name, then the included files.
     pub files: Vec<FileSize>,
 }
 
@@ -94,6 +95,20 @@ impl Sizes {
             let (name, tail) = (&file.name, people(file.tail_bytes));
             format!("{name} unstripped: {tail} after the end of its ELF file would be lost")
         })
+    }
+
+    /// The files, for the finding about the size.
+    pub fn sized(&self) -> Vec<SizedFile<'_>> {
+        let strippable =
+            |file: &FileSize| if self.stripped || file.tail_bytes > 0 { 0 } else { file.debug_bytes };
+        let files = self.files.iter();
+        files
+            .map(|file| SizedFile {
+                name: &file.name,
+                n_bytes: file.bytes,
+                strippable_bytes: strippable(file),
+            })
+            .collect()
     }
 
     /// The approximate unzipped size on Lambda: stripping changes a few other bytes, too.

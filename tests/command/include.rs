@@ -483,3 +483,21 @@ fn a_build_for_musl_stays_as_it_is_beside_the_bundles_glibc() {
     let musl = entries.iter().find(|entry| entry["name"] == "n/x.musl.node").unwrap();
     assert_eq!(musl["size"], sizes("b/x.musl.node"));
 }
+
+#[test]
+fn included_files_count_and_the_largest_are_named() {
+    let scene = Scene::new();
+    scene.c("int main(void) { return 0; }", "app", "-g");
+    for (name, megabytes) in [("one.bin", 150), ("two.bin", 100), ("three.bin", 20)] {
+        std::fs::File::create(scene.at(name)).unwrap().set_len(megabytes * 1_000_000).unwrap();
+    }
+    let include = "--binary app --include *.bin";
+    let largest =
+        "the largest files are `one.bin` (150.0 MB), `two.bin` (100.0 MB), `three.bin` (20.0 MB)\nhelp: leave out";
+    scene.run(&format!("check {include}")).exits(1).says(&["Measuring app: 270.0 MB unzipped", largest]);
+    let sized = scene.run(&format!("size {include}")).exits(1).says(&[largest]);
+    assert!(sized.stdout.contains("  two.bin      100.0 MB  37 %"), "{sized}");
+    scene.run(&format!("{include} -o app.zip")).exits(1).says(&[largest]);
+    assert!(!scene.at("app.zip").exists());
+    scene.run("check --binary app --include three.bin").exits(0).says(&["Measuring app: 20.0 MB unzipped"]);
+}
