@@ -107,9 +107,10 @@ impl<'a> File<'a> {
         symbols.iter().any(|symbol| !symbol.defined && symbols.name_bytes(symbol) == function.as_bytes())
     }
 
-    /// Whether this is the name of the library `stem` in any version: `libz` matches `libz.so.1`.
+    /// Whether this is the name of the library `stem` in any version: `libz` matches `libz.so.1`, `libpython3`
+    /// matches `libpython3.11.so.1.0`.
     fn is_library(&self, stem: &str) -> bool {
-        self.name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(".so") || rest.starts_with('-'))
+        self.name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(['.', '-']))
     }
 }
 

@@ -492,8 +492,7 @@ fn included_files_count_and_the_largest_are_named() {
         std::fs::File::create(scene.at(name)).unwrap().set_len(megabytes * 1_000_000).unwrap();
     }
     let include = "--binary app --include *.bin";
-    let largest =
-        "the largest files are `one.bin` (150.0 MB), `two.bin` (100.0 MB), `three.bin` (20.0 MB)\nhelp: leave out";
+    let largest = "the largest files are `one.bin` (150.0 MB), `two.bin` (100.0 MB), `three.bin` (20.0 MB)\nhelp: leave out";
     scene.run(&format!("check {include}")).exits(1).says(&["Measuring app: 270.0 MB unzipped", largest]);
     let sized = scene.run(&format!("size {include}")).exits(1).says(&[largest]);
     assert!(sized.stdout.contains("  two.bin      100.0 MB  37 %"), "{sized}");

@@ -73,6 +73,27 @@ const TABLE: &[Companion] = &[
         true,
     ),
     row(
+        "libmariadb",
+        "a plugin for most ways to log in, `caching_sha2_password` of MySQL among them (`/usr/lib/*/libmariadb3/plugin`)",
+        "_password.so",
+        "include them (`--include /usr/lib/x86_64-linux-gnu/libmariadb3/plugin=lib/mariadb/`) and set `MARIADB_PLUGIN_DIR=/var/task/lib/mariadb`",
+        true,
+    ),
+    row(
+        "libpython3",
+        "Python's standard library (`/usr/lib/python3.*`)",
+        "/encodings/",
+        "include it (`--include /usr/lib/python3.11=lib/python3.11/` for Python 3.11) and set `PYTHONHOME=/var/task`",
+        true,
+    ),
+    row(
+        "libgstreamer-1.0",
+        "plugins for all elements (`/usr/lib/*/gstreamer-1.0`), and a program that reads them",
+        "gstreamer-1.0/",
+        "include both (`--include '/usr/lib/x86_64-linux-gnu/gstreamer-1.0=lib/gstreamer-1.0/'`, `--include '/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-plugin-scanner=bin/'`) and set `GST_PLUGIN_SYSTEM_PATH=/var/task/lib/gstreamer-1.0`, `GST_PLUGIN_SCANNER=/var/task/bin/gst-plugin-scanner`, `GST_REGISTRY=/tmp/registry.bin`",
+        true,
+    ),
+    row(
         "libkrb5",
         "plugins and `/etc/krb5.conf`",
         "krb5",
