@@ -306,8 +306,15 @@ pub enum NotShipped {
     Name,
     /// The build world's loader refuses this file, for this reason.
     Refused(String, String),
-    /// The build world lacks it, too: the paths that were tried, for the message.
-    NotFound(Vec<String>),
+    /// The build world has only this file, for another machine.
+    OtherMachine {
+        /// The file.
+        path: String,
+        /// The machine, as [`ElfFacts::machine_name`] names it.
+        machine: String,
+    },
+    /// The build world lacks it, too.
+    NotFound,
 }
 
 /// Plans the bundle of one program.

@@ -57,6 +57,13 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
             ),
             Some("name a directory that has it with `--library-path DIR`".to_owned()),
         ),
+        Some(NotShipped::OtherMachine { path, machine }) => (
+            format!("`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` is for {machine}"),
+            Some(format!(
+                "name a directory that has it for {arch} with `--library-path DIR`, or the root of a system for {arch} with `--sysroot DIR`",
+                arch = subject.lambda.arch()
+            )),
+        ),
         _ => (
             match subject.lambda.certainty(soname) {
                 Certainty::Doubtful => format!(

@@ -57,7 +57,7 @@ pub(super) fn begin(request: &Request, search: &mut BuildSearch, draft: &mut Dra
     let found = || loader::candidates(search.world, &search.objects, 0, file_name(path)).into_iter().next();
     let interpreter = named.and_then(|object| candidate(&object.file));
     let Some(candidate) = interpreter.or_else(|| candidate(&found()?.1)) else {
-        draft.not_shipped.insert(path.to_owned(), NotShipped::NotFound(vec![path.to_owned()]));
+        draft.not_shipped.insert(path.to_owned(), NotShipped::NotFound);
         return;
     };
     search.is_private = true;

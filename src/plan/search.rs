@@ -63,7 +63,7 @@ impl BuildSearch<'_> {
             Some(Outcome::Fatal { path, reason }) => {
                 return Err(NotShipped::Refused(path.clone(), reason.clone()));
             }
-            Some(Outcome::Missing(attempts)) => return Err(NotShipped::NotFound(tried(attempts))),
+            Some(Outcome::Missing(attempts)) => return Err(not_found(attempts)),
             None => {}
         }
         // A path means exactly one file.
@@ -80,9 +80,9 @@ impl BuildSearch<'_> {
             .or_else(|| files.iter().find(|file| fits(file, Fit::Rebound)))
             .or(files.first())
             .cloned()
-            .ok_or_else(|| NotShipped::NotFound(Vec::new()))?;
+            .ok_or(NotShipped::NotFound)?;
         let Object::Elf(facts) = &chosen.object else {
-            return Err(NotShipped::NotFound(Vec::new()));
+            return Err(NotShipped::NotFound);
         };
         // A part of glibc under another name is still one: ld.so knows it by its SONAME.
         if facts.soname.as_deref().is_some_and(is_glibc_part) && !self.is_private {
@@ -155,12 +155,12 @@ impl BuildSearch<'_> {
     }
 }
 
-fn tried(attempts: &[Attempt]) -> Vec<String> {
-    attempts
-        .iter()
-        .map(|attempt| match &attempt.why {
-            SkipReason::Absent => attempt.path.clone(),
-            why => format!("{} ({})", attempt.path, why.describe()),
-        })
-        .collect()
+/// Why a search found nothing.
+fn not_found(attempts: &[Attempt]) -> NotShipped {
+    let of_other_machine = attempts.iter().find_map(|attempt| match &attempt.why {
+        SkipReason::WrongMachine(machine) => Some((attempt.path.clone(), machine.clone())),
+        _ => None,
+    });
+    of_other_machine
+        .map_or(NotShipped::NotFound, |(path, machine)| NotShipped::OtherMachine { path, machine })
 }

@@ -51,6 +51,31 @@ fn copies_for_some_processors_must_load_too() {
 }
 
 #[test]
+fn a_library_of_the_other_architecture_is_named() {
+    let scene = Scene::new();
+    let cross = Compiler(&["aarch64-linux-gnu-gcc"]);
+    if !tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") {
+        return;
+    }
+    std::fs::create_dir(scene.at("arm")).unwrap();
+    cross.compile(
+        &scene.at("arm"),
+        "int foo(void) { return 0; }",
+        "libfoo.so.1",
+        "-shared -Wl,-soname,libfoo.so.1",
+    );
+    cross.compile(&scene.at(""), "int foo(void); int main(void) { return foo(); }", "app", "arm/libfoo.so.1");
+    scene.run("check --binary app --library-path arm").exits(0);
+    scene.library("x86/libfoo.so.1", "int foo(void) { return 0; }", "");
+    scene.run("check --binary app --library-path x86").exits(1).says(&[
+        "error[missing-library]: `app` needs `libfoo.so.1`, which provided.al2023 (arm64) does not have, and `",
+        "x86/libfoo.so.1` is for x86_64\nhelp: name a directory that has it for arm64 with `--library-path DIR`",
+    ]);
+    // The next step.
+    scene.run("check --binary app --library-path x86 --library-path arm").exits(0);
+}
+
+#[test]
 fn data_of_each_thread_is_no_plain_data() {
     let scene = Scene::new();
     scene.library("new/libfoo.so.1", "int data = 1;", "");
