@@ -119,9 +119,10 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The object's path from the root; LD_LIBRARY_PATH may have relative directories.
+    /// The object's path from the root, without `.` and `..`: ld.so keeps what a search path says (`fillin_rpath` in
+    /// glibc's elf/dl-load.c), and LD_LIBRARY_PATH may have relative directories.
     pub fn absolute_path(&self) -> String {
-        format!("{}/{}", self.origin.trim_end_matches('/'), paths::file_name(&self.path))
+        paths::normalize(&format!("{}/{}", self.origin, paths::file_name(&self.path)))
     }
 
     fn answers_to(&self, name: &str) -> bool {

@@ -381,7 +381,7 @@ impl<'a> Unpacked<'a> {
     fn prove_one(&self, root: &EntryPoint, lambda: &LambdaWorld, libs: &[String], proved: &mut Proved) {
         let walks = self.walks(root, lambda, libs);
         let objects = walks.iter().flat_map(|walked| &walked.closure.objects);
-        proved.loaded.extend(objects.map(|object| object.path.clone()));
+        proved.loaded.extend(objects.map(|object| object.absolute_path()));
         let none = BuildSide::default();
         let subject = Subject {
             name: &root.name,

@@ -128,7 +128,7 @@ pub(super) fn conflicts(
             });
             let hurt = || rest().find_map(|user| hurts(system, &taken.by, user));
             if let Some(conflict) = half.or_else(hurt).or_else(|| late(walked, &taken)) {
-                let path = &walked.closure.objects[taken.index].path;
+                let path = &walked.closure.objects[taken.index].absolute_path();
                 let asked = Asked::File(request.layout.name(path).to_owned());
                 conflicts.insert(system.soname.clone(), Conflict { asked, ..conflict });
             }

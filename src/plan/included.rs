@@ -99,7 +99,7 @@ fn leave_to_their_programs(included: &mut [PlannedInclude], main: &BundlePlan, l
     let programs = included.iter().filter(|other| !other.object.is_library());
     let walks = programs.flat_map(|program| &program.plan.walks).chain(&main.walks);
     let loaded: BTreeSet<String> =
-        walks.flat_map(|walked| &walked.closure.objects).map(|object| object.path.clone()).collect();
+        walks.flat_map(|walked| &walked.closure.objects).map(|object| object.absolute_path()).collect();
     for other in included.iter_mut().filter(|other| other.object.is_library()) {
         if loaded.contains(&layout.path(&other.object.name)) {
             other.plan.walks.clear();

@@ -62,7 +62,8 @@ impl Pinning<'_, '_> {
         let Some(root) = self.draft.pins.values().next().map(|pin| pin.root.clone()) else { return };
         let directory = self.request.layout.pinned_path();
         for object in walks.iter().flat_map(|walked| &walked.closure.objects) {
-            let name = object.path.strip_prefix(&directory).and_then(|rest| rest.strip_prefix('/'));
+            let path = object.absolute_path();
+            let name = path.strip_prefix(&directory).and_then(|rest| rest.strip_prefix('/'));
             let given = self.request.pinned.iter().find(|library| name == Some(&library.name));
             let Some(library) = given.filter(|library| !self.draft.pins.contains_key(&library.name)) else {
                 continue;
@@ -298,9 +299,10 @@ impl Pinning<'_, '_> {
     /// Gives up those of the harmful pins that loaded the library that would break; all of them if none did.
     fn blame(&self, closure: &Closure, index: usize, system: &SystemObject) -> Conflicts {
         let chain = closure.chain(index);
-        let paths: BTreeSet<&str> = chain.iter().map(|index| closure.objects[*index].path.as_str()).collect();
+        let paths: BTreeSet<String> =
+            chain.iter().map(|index| closure.objects[*index].absolute_path()).collect();
         let path = |pin: &Pin| format!("{}/{}", self.request.layout.pinned_path(), pin.library.name);
-        let pins = self.draft.pins.values().filter(|pin| paths.contains(path(pin).as_str()));
+        let pins = self.draft.pins.values().filter(|pin| paths.contains(&path(pin)));
         let brought: BTreeSet<&str> = pins.map(|pin| pin.root.as_str()).collect();
         let hurting = self.hurting(system);
         let is_blamed = hurting.iter().any(|(pin, _)| brought.contains(pin.root.as_str()));

@@ -84,12 +84,9 @@ impl Draft {
         for walked in walks {
             for (index, name, _) in layer_copies(request, walked) {
                 if request.pin.matches(&name) {
-                    let path = &walked.closure.objects[index].path;
-                    let why = if self.shipped.contains_key(&name) {
-                        WhyNot::Loses(path.clone())
-                    } else {
-                        WhyNot::NoCopy
-                    };
+                    let path = walked.closure.objects[index].absolute_path();
+                    let why =
+                        if self.shipped.contains_key(&name) { WhyNot::Loses(path) } else { WhyNot::NoCopy };
                     let conflict = Conflict { asked: Asked::Wish, ..Conflict::new(&name, why) };
                     conflicts.insert(name, conflict);
                 }

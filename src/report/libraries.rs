@@ -88,13 +88,13 @@ pub fn libraries(subject: &Subject, walks: &[Walked]) -> Vec<Library> {
         let soname = label(subject, closure, index);
         let (from, evidence) = match &object.file.object {
             Object::System(system) => (LibrarySource::Baseline, Some(system.evidence.as_str())),
-            _ if subject.attached.contains(&object.path) => (LibrarySource::Layer, None),
+            _ if subject.attached.contains(&object.absolute_path()) => (LibrarySource::Layer, None),
             _ => (LibrarySource::Bundle, None),
         };
         let library = Library {
             build_path: subject.build.files.get(&soname).map(|file| file.path.clone()),
             source: None,
-            lambda_path: Some(object.path.clone()),
+            lambda_path: Some(object.absolute_path()),
             pinned: from == LibrarySource::Bundle && subject.lambda.certainty(&soname) == Certainty::Present,
             rule: Some(object.rule.as_str()),
             needed_by,

@@ -354,7 +354,7 @@ fn having(subject: &Subject, walked: &Walked, node: &str) -> Vec<DefinitionRepor
         let object_label = label(subject, &walked.closure, index);
         let (from, has) = match &object.file.object {
             Object::Elf(facts) => {
-                (source(subject, &object.path), facts.verdef.iter().any(|def| def.node == node))
+                (source(subject, &object.absolute_path()), facts.verdef.iter().any(|def| def.node == node))
             }
             Object::System(system) => (
                 LibrarySource::Baseline,
@@ -376,7 +376,7 @@ fn defining(subject: &Subject, walked: &Walked, symbol: &str) -> Vec<DefinitionR
         let object_label = label(subject, &walked.closure, index);
         match &object.file.object {
             Object::Elf(facts) => {
-                let from = source(subject, &object.path);
+                let from = source(subject, &object.absolute_path());
                 for version in definitions(facts, symbol) {
                     found.insert(DefinitionReport { object: object_label.clone(), from, version });
                 }

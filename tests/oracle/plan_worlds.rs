@@ -153,17 +153,17 @@ fn check_rules(seed: u64, world: &RandomWorld, planned: &Planned) {
         .collect();
     // Nothing is shipped in vain.
     let layout = Layout::function();
-    let loaded: BTreeSet<&str> = plan
+    let loaded: BTreeSet<String> = plan
         .walks
         .iter()
         .flat_map(|walked| &walked.closure.objects)
-        .map(|object| object.path.as_str())
+        .map(|object| object.absolute_path())
         .collect();
     for library in plan.shipped.iter().filter(|library| !failed.contains(library.name.as_str())) {
         let path = layout.path(&library.entry_name(&layout));
         let names = plan.shipped.iter().filter(|other| other.source == library.source);
         let mut paths = names.map(|other| layout.path(&other.entry_name(&layout)));
-        let is_loaded = loaded.contains(path.as_str()) || paths.any(|path| loaded.contains(path.as_str()));
+        let is_loaded = loaded.contains(&path) || paths.any(|path| loaded.contains(&path));
         assert!(is_loaded, "{} is shipped in vain: {}", library.name, context());
         if let Some(target) = &library.link_to {
             let target = cargo_lambda_bundle::paths::normalize(&format!(

@@ -87,3 +87,14 @@ fn a_need_from_the_needing_files_own_directory_is_shipped() {
     )];
     assert_eq!(edits, [("app".to_owned(), Edits { rename_needed: renamed, ..Edits::default() })]);
 }
+
+#[test]
+fn a_library_that_is_found_on_a_way_up_and_down_is_kept() {
+    for path in ["$ORIGIN/../lib", "$ORIGIN/."] {
+        let user = library("libuser.so.1").needs("libfoo.so.1").rpath(path);
+        case(app().needs("libuser.so.1"))
+            .has("libuser.so.1", user)
+            .has("libfoo.so.1", library("libfoo.so.1"))
+            .check(&["libfoo.so.1", "libuser.so.1"], &[]);
+    }
+}

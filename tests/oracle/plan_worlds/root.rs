@@ -82,6 +82,9 @@ impl RealRoot {
         command.arg(self.scene.path()).arg("/var/task/bootstrap").env_clear();
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("LD_LIBRARY_PATH", &planned.lambda.library_paths[0]);
+        // The root has no /proc, which tells ld.so the program's `$ORIGIN`. Source: `_dl_get_origin` in glibc's
+        // sysdeps/unix/sysv/linux/dl-origin.c.
+        command.env("LD_ORIGIN_PATH", "/var/task");
         let output = command.output().unwrap();
         match output.status.code() {
             Some(0) => Ok(()),

@@ -61,6 +61,17 @@ fn links() -> Vec<Scenario> {
         zipped("library_by_a_link_up", "mv task/lib/libfoo.so.1 task/; ln -s ../libfoo.so.1 task/lib/libfoo.so.1"),
         zipped("library_by_a_dangling_link", "rm task/lib/libfoo.so.1; ln -s gone task/lib/libfoo.so.1").fails("cannot open shared object file"),
         zipped("link_to_a_layer", "mkdir -p layer/bin; mv task/bootstrap layer/bin/prog; ln -s /opt/bin/prog task/bootstrap"),
+        row("library_on_a_way_up_and_down")
+            .library("deep/libdeep.so.1", "int deep(void) { return 1; }", "")
+            .library("lib/libbar.so.1", "int deep(void); int bar(void) { return deep(); }", "deep/libdeep.so.1")
+            .library(
+                "lib/libfoo.so.1",
+                "int bar(void); int foo(void) { return bar(); }",
+                "lib/libbar.so.1 -Wl,-rpath-link,deep -Wl,-rpath,$ORIGIN/../lib:$ORIGIN/../deep -Wl,--disable-new-dtags",
+            )
+            .program("int foo(void);", "foo()", "lib/libfoo.so.1 -Wl,-rpath-link,lib:deep")
+            .sh("umask 022; mkdir -p task; cp -r lib deep task/; cp prog task/bootstrap")
+            .archive(),
         row("origin_of_a_linked_program")
             .library("libs/libfoo.so.1", FOO, "")
             .program("int foo(void);", "foo()", "libs/libfoo.so.1 -Wl,-rpath,$ORIGIN/libs")

@@ -34,6 +34,21 @@ fn search_paths() -> Vec<Scenario> {
             )
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath-link,lib/inner")
             .libc_bundle_too(),
+        row("rpath_up_and_down")
+            .library("lib/libdeep.so.1", "int deep(void) { return 1; }", "")
+            .library(
+                "lib/libfoo.so.1",
+                "int deep(void); int foo(void) { return deep(); }",
+                "lib/libdeep.so.1 -Wl,-rpath,$ORIGIN/../lib -Wl,--disable-new-dtags",
+            )
+            .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath-link,lib")
+            .libc_bundle_too()
+            .arm64(),
+        row("rpath_with_a_dot").library("lib/libfoo.so.1", FOO, "").program(
+            CALLS,
+            "foo()",
+            "lib/libfoo.so.1 -Wl,-rpath,$ORIGIN/./lib -Wl,--disable-new-dtags",
+        ),
         row("library_is_nowhere")
             .library("new/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "new/libfoo.so.1")
@@ -70,6 +85,10 @@ fn library_paths() -> Vec<Scenario> {
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1")
             .env("LD_LIBRARY_PATH", "lib:/nowhere"),
+        row("library_path_with_a_dot")
+            .library("lib/libfoo.so.1", FOO, "")
+            .program(CALLS, "foo()", "lib/libfoo.so.1")
+            .env("LD_LIBRARY_PATH", "/var/task/./lib"),
         row("rpath_serves_where_the_library_path_does_not")
             .library("lib/libfoo.so.1", FOO, "")
             .program(CALLS, "foo()", "lib/libfoo.so.1 -Wl,-rpath,/var/task/lib -Wl,--disable-new-dtags")
