@@ -224,7 +224,6 @@ pub struct CheckArgs {
 /// The options that select programs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
-#[command(group(clap::ArgGroup::new("builds").args(["build", "build_with"]).multiple(true)))]
 pub struct SelectionArgs {
     /// Package to take programs from (repeatable).
     #[arg(short, long = "package", value_name = "SPEC")]
@@ -278,13 +277,13 @@ pub struct SelectionArgs {
     #[arg(long, value_name = "TOOL", conflicts_with = "binaries")]
     pub build_with: Option<BuildWithArg>,
     /// Features for `--build`.
-    #[arg(short = 'F', long, value_name = "FEATURES", requires = "builds")]
+    #[arg(short = 'F', long, value_name = "FEATURES")]
     pub features: Vec<String>,
     /// Build with all features, for `--build`.
-    #[arg(long, requires = "builds")]
+    #[arg(long)]
     pub all_features: bool,
     /// Build without default features, for `--build`.
-    #[arg(long, requires = "builds")]
+    #[arg(long)]
     pub no_default_features: bool,
     /// Program from any toolchain, by its path; no cargo project is needed (repeatable).
     #[arg(
@@ -368,7 +367,7 @@ pub struct ContentArgs {
     pub strip: bool,
     /// Keep what `--strip` removes as `<name>.debug` in this directory, for debuggers. May contain {bin}, {package},
     /// {arch} and {target}.
-    #[arg(long, value_name = "DIR", requires = "strip")]
+    #[arg(long, value_name = "DIR")]
     pub debug_symbols: Option<Utf8PathBuf>,
     /// Directory to search for libraries before the system's (repeatable).
     #[arg(long = "library-path", value_name = "DIR")]

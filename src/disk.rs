@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::time::SystemTime;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::elf::sections::{self, Section};
 use crate::elf::{self, ElfError, ElfFacts};
@@ -175,6 +175,24 @@ pub fn size(path: &Utf8Path) -> Result<u64> {
 /// Returns the path with all links followed.
 pub fn canonicalize(path: &Utf8Path) -> Result<Utf8PathBuf> {
     paths::follow(path).map_err(|cause| failed(path, cause))
+}
+
+/// Returns the path at which a file would be written: the links of its directory followed, which need not exist yet. Two
+/// spellings of one place are equal. A link at the path itself is replaced by the file.
+pub fn place(path: &Utf8Path) -> Utf8PathBuf {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return path.to_owned() };
+    let mut missing = Vec::new();
+    for ancestor in directory.ancestors() {
+        if let Ok(real) = paths::follow(ancestor) {
+            let below = missing.iter().rev().fold(real, |real, part| match part {
+                Utf8Component::ParentDir => real.parent().map(Utf8Path::to_owned).unwrap_or(real),
+                part => real.join(part),
+            });
+            return below.join(name);
+        }
+        missing.extend(ancestor.components().next_back());
+    }
+    path.to_owned()
 }
 
 /// Whether the path exists.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
@@ -211,6 +211,14 @@ impl Shared<'_> {
             (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
             _ => None,
         };
+        let place = output.as_deref().map(disk::place);
+        if let (Some((_, input)), Some(path)) =
+            (read().find(|(_, input)| input.output.as_deref().map(disk::place) == place), &output)
+        {
+            let message =
+                format!("the layer `{name}` and `{}` would both be written to `{path}`", input.program.name);
+            return Err(Error::usage(message).help("give the layer another name: `--split-layer <NAME>`"));
+        }
         if let Some(path) = output.as_deref() {
             inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
         }
@@ -246,7 +254,8 @@ fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selec
             && input.output.is_some()
         {
             let kind = selected.settings.bundle.kind;
-            let is_same = |first: &&mut ProgramInput| first.output == input.output;
+            let place = input.output.as_deref().map(disk::place);
+            let is_same = |first: &&mut ProgramInput| first.output.as_deref().map(disk::place) == place;
             let first = kept.iter_mut().filter_map(|first| first.input.as_mut().ok()).find(is_same);
             if let Some(first) = first.filter(|_| kind != BundleKind::Function) {
                 first.add(&input.program, Content::Stored(files.get(&input.path)?), kind);
@@ -260,7 +269,7 @@ fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selec
 
 /// Refuses two programs that would write to the same path.
 fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result<()> {
-    let mut outputs: BTreeMap<&Utf8Path, &str> = BTreeMap::new();
+    let mut outputs: BTreeMap<Utf8PathBuf, &str> = BTreeMap::new();
     for input in programs.filter(|input| input.output.is_some()) {
         let name = input.program.name.as_str();
         for (what, path, flag) in [
@@ -270,7 +279,8 @@ fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result
             ("the licences of ", &input.documents.licenses, "--licenses {bin}-{arch}.txt"),
         ] {
             let Some(path) = path else { continue };
-            if let Some(other) = outputs.insert(path, name) {
+            // Packages spell one path in different ways, each from its own directory.
+            if let Some(other) = outputs.insert(disk::place(path), name) {
                 let message = format!("{what}`{other}` and `{name}` would both be written to `{path}`");
                 let help =
                     format!("tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}");

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::workspace::{self, Selection};
 
 use super::args::{Single, output_args, selection, settings};
-use super::sources::{blame, cargo_lambda, manifest, merge, variables};
+use super::sources::{blame, cargo_lambda, check_needs, manifest, merge, variables};
 use super::table::SettingScope;
 use super::{CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved};
 
@@ -42,6 +42,7 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     };
     let output = alone.output.clone();
     let Some(selection) = selection else {
+        check_needs(&values)?;
         let first = PackageSettings { name: None, directory: Utf8PathBuf::new(), settings: *alone, values };
         let packages = Packages { first, rest: Vec::new(), project: None };
         return Ok(Resolved { job: with_packages(packages), output });
@@ -53,6 +54,7 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
         let own = manifest(&package, context)?;
         let theirs = [cargo_lambda(&package, context), cargo_lambda(&project.workspace(), context)];
         let (cli, values) = merge(line, &[&variables, &own, &below, &theirs[0], &theirs[1]])?;
+        check_needs(&values)?;
         // The command line is the same for all packages, and so is the kind of job.
         let Single::Package(settings) = settings(cli, context).map_err(|error| blame(error, &values))? else {
             continue;

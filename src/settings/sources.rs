@@ -291,11 +291,11 @@ fn describe(value: &Value) -> String {
 /// Completes the command line with values from `sources`, highest first.
 pub(super) fn merge(line: &CommandLine, sources: &[&SettingSource]) -> Result<(Cli, Vec<Setting>)> {
     let root = &line.command;
-    let (at, command, matches) = match line.matches.subcommand() {
-        // No flag stands before a subcommand.
-        Some((name, matches)) => (2, root.find_subcommand(name).unwrap_or(root), matches),
-        None => (1, root, &line.matches),
-    };
+    // No flag stands before a subcommand.
+    let (mut at, mut command, mut matches) = (1, root, &line.matches);
+    while let Some((name, below)) = matches.subcommand() {
+        (at, command, matches) = (at + 1, command.find_subcommand(name).unwrap_or(command), below);
+    }
     // Each setting has the rank of its source: 0 for a flag.
     let mut chosen: Vec<(usize, Setting)> = Vec::new();
     for row in rows_of(command) {
@@ -338,6 +338,25 @@ pub(super) fn merge(line: &CommandLine, sources: &[&SettingSource]) -> Result<(C
         blame(Error::usage(text.strip_prefix("error: ").unwrap_or(text)), &settings)
     })?;
     Ok((cli, settings))
+}
+
+/// Refuses flags that mean nothing without another setting, which may come from any source.
+///
+/// # Errors
+///
+/// If there is such a flag.
+pub(super) fn check_needs(settings: &[Setting]) -> Result<()> {
+    let is_set = |setting: &Setting| setting.origin != SettingOrigin::Default && !setting.values.is_empty();
+    for setting in settings.iter().filter(|setting| setting.origin == SettingOrigin::Flag) {
+        let needs = ONLY_WITH.iter().find(|(name, _)| *name == setting.row.name && *name != "build-with");
+        let Some((name, needed)) = needs else { continue };
+        let is_there = |it: &Setting| is_set(it) && needed.contains(&it.row.name.as_str());
+        if !settings.iter().any(is_there) {
+            return Err(Error::usage(format!("`--{name}` has no effect without `--{}`", needed[0]))
+                .help(format!("add `--{}`", needed[0])));
+        }
+    }
+    Ok(())
 }
 
 fn typed_values(row: &Row, matches: &ArgMatches) -> Vec<String> {

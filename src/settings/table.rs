@@ -63,12 +63,14 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("write-anyway", SettingScope::Flag),
 ];
 
-/// Settings that are dropped if none of these others is set. As a flag, the first three are wrong usage without them.
+/// Settings that are dropped if none of these others is set. As a flag, they are wrong usage without them; only
+/// `--build-with` stands for `--build`, too.
 pub(super) const ONLY_WITH: &[(&str, &[&str])] = &[
     ("all-features", &["build", "build-with"]),
     ("features", &["build", "build-with"]),
     ("no-default-features", &["build", "build-with"]),
     ("build-with", &["build"]),
+    ("debug-symbols", &["strip"]),
 ];
 
 /// The values that a setting takes.

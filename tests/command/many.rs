@@ -127,6 +127,46 @@ fn two_functions_for_one_place_stop_the_run_before_anything_is_written() {
 }
 
 #[test]
+fn one_place_is_one_however_it_is_spelled() {
+    let scene = Workspace::new();
+    scene.dir("dist").link("dist", "other");
+    let refused = |own: &str, theirs: &str, arguments: &str| {
+        scene.manifest(0, own);
+        scene.manifest(1, theirs);
+        let before = scene.paths();
+        let ran = scene.run(&format!("-p f00 -p f01 {arguments}")).exits(2);
+        ran.says(&["`f00` and `f01` would both be written to `"]).prints("");
+        assert_eq!(scene.paths(), before);
+    };
+    // Each is relative to its own manifest.
+    let natural = "output = \"../dist/bootstrap.zip\"";
+    refused(natural, natural, "");
+    refused(natural, "output = \"../other/bootstrap.zip\"", "");
+    refused("output = \"../new/deep/x.zip\"", "output = \"../f02/../new/./deep/x.zip\"", "");
+    refused("sbom = \"../sbom.json\"", "sbom = \"../sbom.json\"", "-o dist/{bin}.zip");
+    refused("licenses = \"../dist/f01.zip\"", "", "-o dist/{bin}.zip");
+    // The help, followed by the letter.
+    let apart = "output = \"../dist/{bin}-{arch}.zip\"";
+    scene.manifest(0, apart);
+    scene.manifest(1, apart);
+    scene.run("-p f00 -p f01").exits(0);
+    assert!(scene.has("dist/f00-x86_64.zip") && scene.has("dist/f01-x86_64.zip"));
+    // A layer of several programs is one archive.
+    let layer = "kind = \"layer\"\noutput = \"../dist/layer.zip\"";
+    scene.manifest(0, layer);
+    scene.manifest(1, &layer.replace("dist", "other"));
+    scene.run("-p f00 -p f01").exits(0);
+    assert!(scene.names("dist/layer.zip").iter().any(|name| name.contains("f01")));
+    // The layer of `--split-layer` is beside them.
+    scene.manifest(3, "output = \"../layers/deps.zip\"");
+    scene.manifest(13, "output = \"../out/x.zip\"");
+    scene.run("-p f03 -p f13 --split-layer deps --library-path libs").exits(2).says(&[
+        "the layer `deps` and `f03` would both be written to `",
+        "help: give the layer another name: `--split-layer <NAME>`\n",
+    ]);
+}
+
+#[test]
 fn cargo_is_asked_once() {
     let scene = Workspace::new();
     let script = "#!/bin/sh\necho \"$1\" >> \"$LOG\"\nexec cargo \"$@\"\n";

@@ -60,6 +60,37 @@ fn the_first_source_that_names_a_setting_wins() {
 }
 
 #[test]
+fn a_flag_that_needs_another_setting_has_it_from_any_source() {
+    let scene = workspace("build = true", "", "");
+    scene.file("a/Cargo.toml", format!("{}\n[features]\nx = []\n", scene.text("a/Cargo.toml")));
+    scene.run("check -p a -F x --allow not-a-runtime").exits(0);
+    let by_variable = workspace("", "", "");
+    by_variable.file("a/Cargo.toml", format!("{}\n[features]\nx = []\n", by_variable.text("a/Cargo.toml")));
+    let by_variable = by_variable.var("CARGO_LAMBDA_BUNDLE_BUILD", "true");
+    by_variable.run("check -p a -F x --allow not-a-runtime").exits(0);
+    let scene = workspace("strip = true", "", "");
+    assert_eq!(setting(&scene, "--debug-symbols d", "debug-symbols").0, json!("d"));
+    // Without it, the flag is wrong, and a lower source's setting rests.
+    let scene = workspace("strip = true\ndebug-symbols = \"dbg\"", "strip = false", "");
+    assert_eq!(setting(&scene, "", "debug-symbols").0, Value::Null);
+    scene
+        .run("config -p a --debug-symbols d")
+        .exits(2)
+        .says(&["error: `--debug-symbols` has no effect without `--strip`\nhelp: add `--strip`\n"]);
+    scene.run("config -p a -F x").exits(2).says(&["error: `--features` has no effect without `--build`\n"]);
+    scene.run("--binary x --all-features").exits(2).says(&["error: `--all-features` has no effect without"]);
+}
+
+#[test]
+fn variables_reach_the_subcommands_of_subcommands() {
+    let scene = Scene::new().var("CARGO_LAMBDA_BUNDLE_MESSAGE_FORMAT", "json");
+    assert!(scene.run("baseline list").exits(0).stdout.starts_with('{'));
+    let scene = Scene::new().var("CARGO_LAMBDA_BUNDLE_ARCH", "arm64");
+    let shown = scene.run("baseline show provided.al2023").exits(0).stdout;
+    assert_eq!(shown, Scene::new().run("baseline show provided.al2023 --arch arm64").exits(0).stdout);
+}
+
+#[test]
 fn a_list_replaces_the_lists_under_it() {
     let scene = workspace("lib = [\"w\"]\nallow = [\"shadowed\"]", "lib = [\"p\", \"q\"]", "");
     assert_eq!(setting(&scene, "", "lib").0, json!(["p", "q"]));
