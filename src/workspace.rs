@@ -136,6 +136,9 @@ pub struct BuiltProgram {
     /// Whether these are the directories of the build that made the program; else also of older builds and of other
     /// packages.
     pub has_exact_dirs: bool,
+    /// The flags for rustc that choose processors or their features, by cargo's record of the build, or else by its
+    /// configuration now.
+    pub processor_flags: Vec<ProcessorFlag>,
     /// The target directory.
     pub target_directory: Utf8PathBuf,
     /// The directory of the workspace.
@@ -148,6 +151,15 @@ pub struct BuiltProgram {
     pub has_zigbuild: bool,
     /// The packages that the package's manifest names as dependencies.
     pub direct_dependencies: BTreeSet<String>,
+}
+
+/// A flag for rustc that chooses a processor or features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessorFlag {
+    /// `target-cpu=VALUE` or `target-feature=LIST`.
+    pub flag: String,
+    /// The file and line, or the variable, in words.
+    pub source: String,
 }
 
 /// The programs that were located, and those that were not.

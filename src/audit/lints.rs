@@ -18,6 +18,7 @@ mod secrets;
 mod static_glibc;
 mod text;
 
+pub use cpu::{RustcFlag, generated};
 pub use dlopen::{LINK_DYNAMICALLY, is_static_musl};
 pub use secrets::secrets;
 

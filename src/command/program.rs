@@ -119,6 +119,7 @@ impl ProgramJob<'_> {
         if decides {
             let world = build.of(facts.process_libc());
             answer.findings.extend(self.lint(&subject, &planned, world, path));
+            answer.findings.extend(generated(input, answer.findings.as_slice()));
             origins::add(self, input, &planned.plan.build, &mut answer);
         }
         let fails = match (&self.bundle.purpose, &input.output) {
@@ -363,6 +364,18 @@ fn headline(
         words.push(format!("{who} {}", text::age(age)));
     }
     format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
+}
+
+/// Returns the finding about flags for rustc that chose a better processor than Lambda's, unless another tells it.
+fn generated(input: &ProgramInput, known: &[Finding]) -> Option<Finding> {
+    let (built, name) = (input.program.cargo.as_ref()?, &input.program.name);
+    let flag = |flag: &workspace::ProcessorFlag| lints::RustcFlag {
+        flag: flag.flag.clone(),
+        source: flag.source.clone(),
+    };
+    let flags: Vec<lints::RustcFlag> = built.processor_flags.iter().map(flag).collect();
+    let is_known = |finding: &Finding| finding.code == audit::Code::CpuLevel && finding.object == *name;
+    lints::generated(name, input.facts.arch()?, &flags).filter(|_| !known.iter().any(is_known))
 }
 
 /// Describes a file of this machine to the lints. If it no longer exists, they skip it; writing the bundle fails.

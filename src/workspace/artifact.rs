@@ -7,7 +7,7 @@ use super::project::Project;
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
 use super::select::SelectedProgram;
 use super::words::same_program;
-use super::{BuiltProgram, LibraryDir, Origin, Selection, configuration, files, units};
+use super::{BuiltProgram, LibraryDir, Origin, ProcessorFlag, Selection, configuration, files, units};
 use crate::error::{Error, Result};
 
 /// A program at its path.
@@ -19,6 +19,7 @@ pub(super) struct Found {
     pub(super) dep_info: Option<Utf8PathBuf>,
     pub(super) library_dirs: Vec<LibraryDir>,
     pub(super) has_exact_dirs: bool,
+    pub(super) processor_flags: Vec<ProcessorFlag>,
 }
 
 /// The directories of a program's libraries.
@@ -55,7 +56,7 @@ pub(super) fn libraries(
     let (Runs::Reported(list) | Runs::Recorded(list)) = &mut runs;
     let mut flags = match maker {
         Some(maker) => records::flag_dirs(&units::rustflags(maker)?),
-        None => records::flag_dirs(&configuration::rustflags(project)),
+        None => records::flag_dirs(&configuration::rustflags(project, profile_dirs[0].triple.as_deref())?),
     };
     for run in list.iter().filter(|run| run.package == program.package) {
         flags.extend(records::link_arg_dirs(&run.directory)?);
@@ -93,6 +94,7 @@ pub(super) fn finish(
         newer_source,
         library_dirs: found.library_dirs,
         has_exact_dirs: found.has_exact_dirs,
+        processor_flags: found.processor_flags,
         target_directory: project.target_directory().to_owned(),
         workspace_root: project.metadata.workspace_root.clone(),
         manifest_dir: program.manifest_dir.clone(),

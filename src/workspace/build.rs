@@ -12,7 +12,7 @@ use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
 use super::select::SelectedProgram;
 use super::words::{quoted, required_features, words};
-use super::{BuiltProgram, Origin, Selection};
+use super::{BuiltProgram, Origin, Selection, configuration};
 use crate::error::{Error, Result};
 
 /// Runs `cargo build` with the selection and takes the paths from its messages.
@@ -184,10 +184,12 @@ fn artifact(
     // Messages come in the order in which scripts end, which changes from run to run.
     runs.sort();
     let maker = maker_of(project, program, path, &dirs)?;
-    let libraries = libraries(project, program, maker.as_ref(), Runs::Reported(runs), &[dirs])?;
+    let libraries =
+        libraries(project, program, maker.as_ref(), Runs::Reported(runs), std::slice::from_ref(&dirs))?;
     let found = Found {
         library_dirs: libraries.dirs,
         has_exact_dirs: libraries.is_exact,
+        processor_flags: configuration::processor_flags(project, maker.as_ref(), &dirs)?,
         dep_info: Some(path.with_extension("d")),
         profile: Some(profile.to_owned()),
         path: path.to_owned(),

@@ -3,9 +3,10 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
-use super::files;
+use super::identity::Maker;
 use super::project::Project;
-use super::records::{BuildScriptRun, flag_dirs};
+use super::records::{BuildScriptRun, ProfileDirs, flag_dirs};
+use super::{ProcessorFlag, files, units};
 use crate::error::Result;
 
 /// Returns the configuration files, the nearest first: those of the current directory and above it, then that of
@@ -29,9 +30,26 @@ fn paths(project: &Project) -> Result<Vec<Utf8PathBuf>> {
     Ok(found)
 }
 
-/// Reads a configuration file; None if it is no TOML, which cargo has reported then.
-fn table(path: &Utf8Path) -> Result<Option<Table>> {
-    Ok(files::text(path)?.and_then(|text| text.parse().ok()))
+/// A configuration file.
+pub(super) struct ConfigurationFile {
+    path: Utf8PathBuf,
+    text: String,
+    table: Table,
+}
+
+/// Reads the configuration files, once. One that is no TOML is left out; cargo has reported it then.
+fn read<'p>(project: &'p Project) -> Result<&'p [ConfigurationFile]> {
+    if let Some(files) = project.configuration.get() {
+        return Ok(files);
+    }
+    let mut found = Vec::new();
+    for path in paths(project)? {
+        let Some(text) = files::text(&path)? else { continue };
+        if let Ok(table) = text.parse() {
+            found.push(ConfigurationFile { path, text, table });
+        }
+    }
+    Ok(project.configuration.get_or_init(|| found))
 }
 
 /// Returns the link-search directories of `[target.TRIPLE.LINKS]`, which take the place of a build script. Without a
@@ -40,9 +58,8 @@ fn table(path: &Utf8Path) -> Result<Option<Table>> {
 /// Source: `parse_links_overrides` in cargo's src/cargo/util/context/target.rs.
 pub(super) fn overrides(project: &Project, triple: Option<&str>) -> Result<Vec<BuildScriptRun>> {
     let mut found = Vec::new();
-    for path in paths(project)? {
-        let Some(table) = table(&path)? else { continue };
-        let targets = table.get("target").and_then(Value::as_table).into_iter().flatten();
+    for file in read(project)? {
+        let targets = file.table.get("target").and_then(Value::as_table).into_iter().flatten();
         let tables = targets.filter(|(name, _)| triple.is_none_or(|triple| triple == *name));
         for (links, value) in tables.filter_map(|(_, value)| value.as_table()).flatten() {
             let Some(value) = value.as_table() else { continue };
@@ -74,13 +91,92 @@ fn texts(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Returns the flags for rustc of variables and `build.rustflags`: what is known without a record of the build.
-pub(super) fn rustflags(project: &Project) -> Vec<String> {
-    if let Some(encoded) = project.environment.var("CARGO_ENCODED_RUSTFLAGS").and_then(|it| it.to_str()) {
-        return encoded.split('\u{1f}').map(str::to_owned).collect();
+/// Returns the flags for rustc that are known without a record of the build: of the first source that has any, as in
+/// cargo. Conditions of `[target.'cfg(..)']` are not evaluated, which would need rustc.
+///
+/// Source: `build.rustflags` in The Cargo Book.
+pub(super) fn rustflags(project: &Project, triple: Option<&str>) -> Result<Vec<String>> {
+    for (name, separator) in VARIABLES {
+        if let Some(flags) = project.environment.var(name).and_then(|it| it.to_str()) {
+            let flags = flags.split(separator).filter(|flag| !flag.is_empty());
+            return Ok(flags.map(str::to_owned).collect());
+        }
     }
-    if let Some(flags) = project.environment.var("RUSTFLAGS").and_then(|it| it.to_str()) {
-        return flags.split_whitespace().map(str::to_owned).collect();
+    let (mut of_target, mut of_build) = (Vec::new(), Vec::new());
+    for file in read(project)? {
+        for (name, value) in file.table.get("target").and_then(Value::as_table).into_iter().flatten() {
+            if name.starts_with("cfg(") || triple.is_none_or(|triple| triple == name) {
+                of_target.extend(flags(value.get("rustflags")));
+            }
+        }
+        of_build.extend(flags(file.table.get("build").and_then(|build| build.get("rustflags"))));
     }
-    project.config.build.rustflags.clone().map_or(Vec::new(), |flags| flags.flags)
+    Ok(if of_target.is_empty() { of_build } else { of_target })
+}
+
+/// The variables with flags for rustc, the first that is set wins, and what separates flags in them.
+const VARIABLES: [(&str, char); 2] = [("CARGO_ENCODED_RUSTFLAGS", '\u{1f}'), ("RUSTFLAGS", ' ')];
+
+/// Flags: a text that is split at spaces, or a list.
+fn flags(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        value => texts(value),
+    }
+}
+
+/// Returns the flags for rustc that choose processors or features: those in the record of the build, or else those of
+/// the configuration; and those of the profile, which no record has in clear.
+pub(super) fn processor_flags(
+    project: &Project,
+    maker: Option<&Maker>,
+    dirs: &ProfileDirs,
+) -> Result<Vec<ProcessorFlag>> {
+    let mut flags = match maker {
+        Some(maker) => units::rustflags(maker)?,
+        None => rustflags(project, dirs.triple.as_deref())?,
+    };
+    let manifest = project.metadata.workspace_root.join("Cargo.toml");
+    let profile = if dirs.name == "debug" { "dev" } else { &dirs.name };
+    let text = files::text(&manifest)?.unwrap_or_default();
+    // Most manifests have no such list, and take time to parse.
+    let of_manifest: Option<Table> = text.contains("rustflags").then(|| text.parse().ok()).flatten();
+    let tables = of_manifest.iter().chain(read(project)?.iter().map(|file| &file.table));
+    flags.extend(tables.flat_map(|table| {
+        let profile = table.get("profile").and_then(|profiles| profiles.get(profile));
+        self::flags(profile.and_then(|profile| profile.get("rustflags")))
+    }));
+    let mut found = Vec::new();
+    let mut flags = flags.iter().map(String::as_str);
+    while let Some(flag) = flags.next() {
+        let option = match flag {
+            "-C" | "--codegen" => flags.next().unwrap_or_default(),
+            flag => flag.strip_prefix("-C").or_else(|| flag.strip_prefix("--codegen=")).unwrap_or_default(),
+        };
+        if option.starts_with("target-cpu=") || option.starts_with("target-feature=") {
+            let source = source(project, option, &manifest)?;
+            found.push(ProcessorFlag { flag: option.to_owned(), source });
+        }
+    }
+    Ok(found)
+}
+
+/// Says where a flag is written.
+fn source(project: &Project, flag: &str, manifest: &Utf8Path) -> Result<String> {
+    let has_it = |(name, _): &&(&str, char)| {
+        project.environment.var(name).is_some_and(|value| value.to_string_lossy().contains(flag))
+    };
+    if let Some((name, _)) = VARIABLES.iter().find(has_it) {
+        return Ok(format!("the variable `{name}`"));
+    }
+    let of_manifest = files::text(manifest)?.unwrap_or_default();
+    let texts = read(project)?.iter().map(|file| (&*file.path, &*file.text));
+    for (path, text) in texts.chain([(manifest, &*of_manifest)]) {
+        if let Some(line) =
+            text.lines().position(|line| line.contains(flag) && !line.trim_start().starts_with('#'))
+        {
+            return Ok(format!("`{}`, line {}", project.shown(path), line + 1));
+        }
+    }
+    Ok("by cargo's record of the build".to_owned())
 }

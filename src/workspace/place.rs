@@ -8,7 +8,7 @@ use super::missing::{FoundStranger, Missing, not_built, other_program};
 use super::project::{self, BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::{BuiltProgram, Located, NotLocated, Origin, Selection, files};
+use super::{BuiltProgram, Located, NotLocated, Origin, Selection, configuration, files};
 use crate::error::Result;
 
 /// A file that may be the program.
@@ -382,6 +382,7 @@ fn artifact(
     let found = Found {
         library_dirs: libraries.dirs,
         has_exact_dirs: libraries.is_exact,
+        processor_flags: configuration::processor_flags(project, candidate.maker.as_ref(), &dirs[0])?,
         dep_info: match candidate.origin {
             // cargo-lambda moves the program and leaves its `.d` file where cargo wrote it.
             Origin::CargoLambda => match &candidate.maker {

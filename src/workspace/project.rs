@@ -10,6 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Metadata, MetadataCommand};
 
+use super::configuration::ConfigurationFile;
 use super::units::Units;
 use super::{Selection, files};
 use crate::environment::Environment;
@@ -25,6 +26,8 @@ pub(super) struct Project<'a> {
     names: RefCell<BTreeMap<Utf8PathBuf, Rc<Vec<String>>>>,
     /// The units of profile directories that were read, for the same reason.
     pub(super) units: RefCell<BTreeMap<Utf8PathBuf, Rc<Units>>>,
+    /// The configuration files, read when they are needed.
+    pub(super) configuration: OnceCell<Vec<ConfigurationFile>>,
     /// The triple of the host, if cargo told it.
     host: OnceCell<Option<String>>,
 }
@@ -97,6 +100,7 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
         names: RefCell::default(),
         units: RefCell::default(),
         host: OnceCell::new(),
+        configuration: OnceCell::new(),
     })
 }
 

@@ -357,6 +357,7 @@ fn arm_processors_that_lambda_may_not_have() {
     };
     assert_eq!(of("-march=armv8.4-a"), ["warning cpu-level app"]);
     assert_eq!(of("-mcpu=neoverse-v1"), ["warning cpu-level app"]);
+    assert_eq!(of("-mcpu=cortex-a72"), [""; 0]);
     assert_eq!(of("-march=armv8.2-a"), [""; 0]);
     assert_eq!(of("-mcpu=neoverse-n1"), [""; 0]);
 }

@@ -25,6 +25,7 @@ mod lints;
 mod many;
 mod origins;
 mod pipelines;
+mod processors;
 mod recipes;
 mod runtimes;
 mod settings;

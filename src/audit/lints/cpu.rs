@@ -54,8 +54,10 @@ const ARM_BEYOND: &[&str] = &[
     "neoverse-512tvb",
     "cortex-a510",
     "cortex-a520",
-    "cortex-a71",
-    "cortex-a72",
+    "cortex-a710",
+    "cortex-a715",
+    "cortex-a720",
+    "cortex-a725",
     "cortex-x2",
     "cortex-x3",
     "cortex-x4",
@@ -66,6 +68,86 @@ const ARM_BEYOND: &[&str] = &[
     "thunderx3",
     "ampere1",
 ];
+
+/// Prefixes of further values of rustc's `target-cpu`: LLVM's own names, and the processor of the build machine.
+///
+/// Source: `rustc --print target-cpus` of Rust 1.95.
+const LLVM_BEYOND: &[&str] =
+    &["native", "skx", "apple-a1", "apple-a2", "apple-m", "apple-s", "oryon", "diamondrapids"];
+
+/// Prefixes of rustc's target features that are beyond x86-64-v3.
+///
+/// Source: "Available features" for x86 in The Rust Reference, without those of all processors with AVX2 (AES,
+/// PCLMULQDQ, RDRAND and their kin).
+const X86_FEATURES: &[&str] = &[
+    "avx512",
+    "avx10",
+    "avxvnni",
+    "avxifma",
+    "avxneconvert",
+    "amx",
+    "fma4",
+    "gfni",
+    "kl",
+    "sha",
+    "sm3",
+    "sm4",
+    "sse4a",
+    "tbm",
+    "vaes",
+    "vpclmulqdq",
+    "widekl",
+    "xop",
+];
+
+/// Prefixes of rustc's target features that are beyond Graviton2: Armv8.2 with CRC, cryptography, half precision, dot
+/// products and atomics.
+///
+/// Source: "Available features" for aarch64 in The Rust Reference; the Neoverse N1 Technical Reference Manual.
+const ARM_FEATURES: &[&str] = &[
+    "sve", "sme", "sha3", "sm4", "bf16", "i8mm", "f32mm", "f64mm", "fcma", "fhm", "jsconv", "flagm",
+    "frintts", "mte", "rand", "lse2", "lse128", "rcpc2", "rcpc3", "tme", "mops", "hbc", "cssc", "ls64",
+    "v8.3a", "v8.4a", "v8.5a", "v8.6a", "v8.7a", "v8.8a", "v8.9a", "v9",
+];
+
+/// A flag for code generation that rustc was given, and its source in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RustcFlag {
+    /// `target-cpu=VALUE` or `target-feature=LIST`.
+    pub flag: String,
+    /// The file and line, or the variable.
+    pub source: String,
+}
+
+/// Returns the finding about a program whose code rustc generated for processors that Lambda may not have.
+pub fn generated(name: &str, arch: Arch, flags: &[RustcFlag]) -> Option<Finding> {
+    let beyond = flags.iter().find(|flag| is_beyond(arch, &flag.flag))?;
+    let RustcFlag { flag, source } = beyond;
+    let level = match arch {
+        Arch::X86_64 => "x86-64-v3",
+        Arch::Arm64 => "Armv8.2",
+    };
+    let message = format!(
+        "`{name}` may end with an illegal instruction: it was compiled with `{flag}` ({source}), but Lambda's processors may have only {level}"
+    );
+    Some(Finding::new(Code::CpuLevel, name, message).help(help(Some(arch))))
+}
+
+fn is_beyond(arch: Arch, flag: &str) -> bool {
+    let (processors, features) = match arch {
+        Arch::X86_64 => (X86_BEYOND, X86_FEATURES),
+        Arch::Arm64 => (ARM_BEYOND, ARM_FEATURES),
+    };
+    let begins = |value: &str, list: &[&str]| list.iter().any(|start| value.starts_with(start));
+    match flag.split_once('=') {
+        Some(("target-cpu", value)) => begins(value, processors) || begins(value, LLVM_BEYOND),
+        Some(("target-feature", list)) => list
+            .split(',')
+            .filter_map(|feature| feature.trim().strip_prefix('+'))
+            .any(|it| begins(it, features)),
+        _ => false,
+    }
+}
 
 pub fn lint(scene: &Scene) -> Vec<Finding> {
     let by_note = scene.files().filter(|file| is_open_question(scene, file)).map(|file| {
@@ -106,13 +188,16 @@ fn is_open_question(scene: &Scene, file: &File) -> bool {
 
 fn finding(file: &File, what: &str) -> Finding {
     let message = format!("`{}` may end with an illegal instruction: {what}", file.name);
-    let help = match file.facts.arch() {
+    Finding::new(Code::CpuLevel, &file.name, message).help(help(file.facts.arch()))
+}
+
+fn help(arch: Option<Arch>) -> &'static str {
+    match arch {
         Some(Arch::Arm64) => {
             "compile for all of Lambda's processors: `-C target-cpu=neoverse-n1`, `-mcpu=neoverse-n1` for C"
         }
         _ => "compile for all of Lambda's processors: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
-    };
-    Finding::new(Code::CpuLevel, &file.name, message).help(help)
+    }
 }
 
 /// Returns the first listed option that GCC recorded for a compilation; for `native` GCC records the real processor.
