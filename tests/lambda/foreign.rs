@@ -68,7 +68,7 @@ fn worlds() -> Option<&'static Worlds> {
             ("older", "", &[older.as_str()], Some(&debian_11)),
             ("newer", "glibc-2-36,glibc-2-41", &[newer.as_str()], Some(&debian_13)),
         ] {
-            probe::build(features, flags, &built.join(name));
+            probe::build(TARGET, features, flags, &built.join(name));
             let sysroot = sysroot.map(|root| format!("--sysroot {}", root.display())).unwrap_or_default();
             let bundle = format!("--binary {name} -o {name}.zip --libc bundle {sysroot}");
             run(&built, &bundle).exits(0).says(&["warning[libc-bundled]"]);

@@ -14,6 +14,12 @@ mod edit;
 #[path = "rebind/friends.rs"]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod friends;
+#[path = "rebind/functions.rs"]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod functions;
 #[path = "rebind/starts.rs"]
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod starts;
+#[path = "rebind/tools.rs"]
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod tools;

@@ -33,7 +33,15 @@ pub const DEBIAN_13: Root = Root {
     name: "debian-13",
     suite: "trixie",
     arch: "amd64",
-    packages: &["libc6-dev", "libsqlite3-0", "libstdc++6"],
+    packages: &["libc6-dev", "libpq5", "librdkafka1", "libsqlite3-0", "libstdc++6"],
+};
+
+/// The same for aarch64.
+pub const DEBIAN_13_ARM64: Root = Root {
+    name: "debian-13-arm64",
+    suite: "trixie",
+    arch: "arm64",
+    packages: &["libc6-dev", "libgcc-s1", "libpq5", "librdkafka1"],
 };
 
 /// musl 1.2.5, which does not define names such as `open64`.

@@ -10,12 +10,12 @@ use super::{dns, function, tools};
 
 /// Builds the function to `to`; `features` are its own, `flags` rustc's for the program alone.
 #[track_caller]
-pub fn build(features: &str, flags: &[&str], to: &Path) {
+pub fn build(target: &str, features: &str, flags: &[&str], to: &Path) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     // The next build writes to the same place.
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let arguments = [&["--features", features, "--"], flags].concat();
-    let built = function::build("probe", "x86_64-unknown-linux-gnu", &arguments);
+    let built = function::build("probe", target, &arguments);
     tools::copy_program(built.path("compiler-artifact", "executable"), to);
 }
 
@@ -46,7 +46,9 @@ pub fn check(answer: &str, libc: &Value) -> Vec<PathBuf> {
     let answer: Value = serde_json::from_str(answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
     let row = |name: &str, expected: Value| assert_eq!(answer[name], expected, "{name}: {answer:#}");
     row("backtrace", json!({ "caught": true, "names": ["inner", "outer"] }));
-    row("child", json!({ "status": 0, "stdout": "a child\n", "stderr": "" }));
+    let child = json!({ "status": 0, "stdout": "a child\n", "stderr": "" });
+    row("child", child.clone());
+    row("task_child", child);
     row("home", json!("/home/sandbox"));
     row("libc", libc.clone());
     row("lookup", json!([dns::ADDRESS]));

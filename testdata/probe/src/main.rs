@@ -7,9 +7,9 @@ use std::backtrace::Backtrace;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::ToSocketAddrs;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, panic, thread};
+use std::{env, fs, io, panic, thread};
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ const PROBES: &[(&str, fn(&Value) -> Value)] = &[
     ("lookup", lookup),
     ("mapped", mapped),
     ("program", program),
+    ("task_child", task_child),
     ("threads", threads),
 ];
 
@@ -80,8 +81,21 @@ fn inner(number: u32) -> u32 {
 
 /// What this program says when it is started by its own path.
 fn child(_: &Value) -> Value {
-    let run = env::current_exe().and_then(|program| Command::new(program).arg("child").output());
-    match run {
+    said(env::current_exe().and_then(|program| Command::new(program).arg("child").output()))
+}
+
+/// The same, by tokio, on a thread of its own: the runtime of the function is busy with this event.
+fn task_child(_: &Value) -> Value {
+    let task = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let program = env::current_exe()?;
+        runtime.block_on(async { tokio::process::Command::new(program).arg("child").output().await })
+    };
+    thread::spawn(task).join().map_or_else(|_| json!("panicked"), said)
+}
+
+fn said(output: io::Result<Output>) -> Value {
+    match output {
         Ok(output) => json!({
             "status": output.status.code(),
             "stdout": String::from_utf8_lossy(&output.stdout),
