@@ -182,7 +182,7 @@ impl Pinning<'_, '_> {
             let wished =
                 others(&walked.closure).filter(|(_, system)| self.request.pin.matches(&system.soname));
             let wanted: Vec<(usize, &Arc<SystemObject>, Fit)> =
-                misfits.chain(wished.map(|(index, system)| (index, system, Fit::Every))).collect();
+                misfits.chain(wished.map(|(index, system)| (index, system, Fit::Rebound))).collect();
             for (index, system, worst) in wanted {
                 let soname = &system.soname;
                 let is_settled = self.draft.pins.contains_key(soname)
@@ -330,7 +330,7 @@ impl Pinning<'_, '_> {
 /// copy in its place may have.
 fn misfit<'a>(closure: &'a Closure, check: &VersionCheck) -> Option<(usize, &'a Arc<SystemObject>, Fit)> {
     let worst = match check.answer {
-        VersionAnswer::NotThere if !check.need.weak => Fit::Rebound,
+        VersionAnswer::NotThere if !check.need.weak => Fit::Later,
         // A copy that only later images can load is no better than the system's copy, whose node only they have.
         VersionAnswer::Later(_) => Fit::Every,
         _ => return None,

@@ -71,13 +71,14 @@ impl BuildSearch<'_> {
             let more = loader::candidates(self.world, &self.objects, index, entry);
             files.extend(more.into_iter().map(|(_, file)| file));
         }
-        let fits = |file: &&OpenFile, worst: Fit| {
-            file.object.elf().is_some_and(|elf| self.is_private || self.fit(elf) <= worst)
+        let fits = |file: &&OpenFile, may_rebind: bool| {
+            let is_met = |fit: Fit| fit <= Fit::Later && (may_rebind || fit != Fit::Rebound);
+            file.object.elf().is_some_and(|elf| self.is_private || self.fits(elf).into_iter().all(is_met))
         };
         let chosen = files
             .iter()
-            .find(|file| fits(file, Fit::Later))
-            .or_else(|| files.iter().find(|file| fits(file, Fit::Rebound)))
+            .find(|file| fits(file, false))
+            .or_else(|| files.iter().find(|file| fits(file, true)))
             .or(files.first())
             .cloned()
             .ok_or(NotShipped::NotFound)?;
@@ -116,9 +117,14 @@ impl BuildSearch<'_> {
 
     /// How well a file fits the runtime. Needs of libraries that would be shipped with it are left to the walk.
     pub fn fit(&self, elf: &ElfFacts) -> Fit {
+        self.fits(elf).into_iter().max().unwrap_or(Fit::Every)
+    }
+
+    /// How well each need of a file is met.
+    fn fits(&self, elf: &ElfFacts) -> Vec<Fit> {
         let lambda = self.lambda;
         if (elf.has_relr && lambda.glibc_release() < (2, 36)) || elf.libc() == Libc::Musl {
-            return Fit::None;
+            return vec![Fit::None];
         }
         let rebinding = rebind::rebind(elf, &Around::empty(lambda, self.may_rebind));
         let is_rebound = |need: &VersionNeed| {
@@ -137,7 +143,7 @@ impl BuildSearch<'_> {
                 _ => Fit::Every,
             }
         };
-        elf.verneed.iter().map(fit_of).max().unwrap_or(Fit::Every)
+        elf.verneed.iter().map(fit_of).collect()
     }
 
     /// The file that each needed name led to.

@@ -152,6 +152,22 @@ fn a_wish_is_granted_where_a_pin_would_be() {
 }
 
 #[test]
+fn a_wish_is_granted_by_a_copy_whose_references_are_rebound() {
+    let wish = |foo: Object| {
+        let mut case = case(app().needs("libfoo.so.1").verneed("libfoo.so.1", &["FOO_1"]))
+            .has("libfoo.so.1", foo)
+            .baseline(&with_foo("", ""));
+        case.may_edit = true;
+        case.prefer = vec!["libfoo*".into()];
+        case
+    };
+    let libc = |node| Some(("libc.so.6", node));
+    wish(foo(&["FOO_1"]).imports("__isoc23_strtol", libc("GLIBC_2.38"))).check(&["pinned libfoo.so.1"], &[]);
+    let too_new = &["error repair-conflict app libfoo.so.1"];
+    wish(foo(&["FOO_1"]).imports("mbrtoc8", libc("GLIBC_2.38"))).check(&[], too_new);
+}
+
+#[test]
 fn an_older_libglib_does_not_come_under_the_systems_libgio() {
     // Neither has version nodes: the file names tell. The runtime's libgio was built with its own libglib.
     let with = |version: &str, program: Object| {
