@@ -11,6 +11,7 @@ use crate::support::command::{Ran, run};
 use crate::support::compile::CC;
 use crate::support::debian::DEBIAN_13;
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
+use crate::support::tools;
 
 const SIGN: &str = "\n__attribute__((used)) static const char sign[] = \"AWS_LAMBDA_RUNTIME_API\";\n";
 
@@ -42,7 +43,9 @@ impl Linked {
     /// `None` if they cannot be linked or started here.
     #[track_caller]
     fn new() -> Option<Linked> {
-        let root = lambda_root::require(Arch::X86_64).then(|| DEBIAN_13.unpacked()).flatten()?;
+        let is_older = tools::require_glibc_before(38);
+        let root =
+            (is_older && lambda_root::require(Arch::X86_64)).then(|| DEBIAN_13.unpacked()).flatten()?;
         Some(Linked { root, dir: tempfile::tempdir().unwrap() })
     }
 

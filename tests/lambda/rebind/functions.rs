@@ -9,6 +9,7 @@ use cargo_lambda_bundle::elf::{self, Arch};
 use serde_json::json;
 
 use crate::support::command::run;
+use crate::support::compile::require_debian_12;
 use crate::support::debian::{DEBIAN_11, DEBIAN_13, DEBIAN_13_ARM64, PROGRAMS_ARM64};
 use crate::support::kernel::{self, Start};
 use crate::support::lambda_root::{self, LambdaRoot, Outcome, provided_al2023};
@@ -24,7 +25,8 @@ impl Newer {
     /// `None` if nothing can be linked or started here.
     #[track_caller]
     fn new(arch: Arch) -> Option<Newer> {
-        if !lambda_root::require(arch) || !tools::require_target(target(arch)) {
+        // The probe names the release of its glibc.
+        if !require_debian_12() || !lambda_root::require(arch) || !tools::require_target(target(arch)) {
             return None;
         }
         let is_arm64 = arch == Arch::Arm64;
