@@ -181,15 +181,18 @@ impl Pinning<'_, '_> {
             let misfits = walked.checks.iter().filter_map(|check| misfit(&walked.closure, check));
             let wished =
                 others(&walked.closure).filter(|(_, system)| self.request.pin.matches(&system.soname));
-            let wanted: Vec<(usize, &Arc<SystemObject>, Fit)> =
-                misfits.chain(wished.map(|(index, system)| (index, system, Fit::Rebound))).collect();
+            let wished = wished.map(|(index, system)| (index, system, Fit::Every));
+            let wanted: Vec<(usize, &Arc<SystemObject>, Fit)> = misfits.chain(wished).collect();
             for (index, system, worst) in wanted {
                 let soname = &system.soname;
+                // A copy that is asked for may be one whose references are rebound.
+                let is_wished = self.request.pin.matches(soname);
+                let worst = if is_wished { worst.max(Fit::Rebound) } else { worst };
                 let is_settled = self.draft.pins.contains_key(soname)
                     || self.draft.refused.contains_key(soname)
                     || self.given_up.contains_key(soname);
                 // If files may not be edited, a missing version is reported anyway; only a wish needs an answer.
-                let is_asked = self.may_pin() || self.request.pin.matches(soname);
+                let is_asked = self.may_pin() || is_wished;
                 if is_settled || is_glibc_part(soname) || !is_asked {
                     continue;
                 }

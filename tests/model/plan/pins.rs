@@ -165,6 +165,13 @@ fn a_wish_is_granted_by_a_copy_whose_references_are_rebound() {
     wish(foo(&["FOO_1"]).imports("__isoc23_strtol", libc("GLIBC_2.38"))).check(&["pinned libfoo.so.1"], &[]);
     let too_new = &["error repair-conflict app libfoo.so.1"];
     wish(foo(&["FOO_1"]).imports("mbrtoc8", libc("GLIBC_2.38"))).check(&[], too_new);
+    // Only later images have the node.
+    let ours = library("libstdc++.so.6").verdef(&["GLIBCXX_3.4.30"]);
+    let mut case = case(app().needs("libstdc++.so.6").verneed("libstdc++.so.6", &["GLIBCXX_3.4.30"]))
+        .has("libstdc++.so.6", ours.imports("arc4random", libc("GLIBC_2.36")));
+    case.may_edit = true;
+    case.prefer = vec!["libstdc++*".into()];
+    case.check(&["pinned libstdc++.so.6"], &[]);
 }
 
 #[test]
