@@ -39,7 +39,7 @@ struct Deployment<'a> {
 ///
 /// # Errors
 ///
-/// If a file cannot be read, or is no archive or template.
+/// If the only archive, or the template, cannot be read. With several archives an error of one is printed and kept.
 pub(super) fn run(
     job: &Verify,
     output: &Output,
@@ -56,7 +56,15 @@ pub(super) fn run(
         _ => job.archives.clone(),
     };
     for path in &archives {
-        results.programs.push(deployment.verify(path)?);
+        match deployment.verify(path) {
+            Ok(answered) => results.programs.push(answered),
+            Err(error) if archives.len() == 1 => return Err(error),
+            // One that cannot be read does not stop the others.
+            Err(error) => {
+                ui.error(&error);
+                results.errors.push(error);
+            }
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 use std::fs;
 
 use crate::support::command::{Ran, finish};
-use crate::support::workspace::{N_FUNCTIONS, Workspace, name, names};
+use crate::support::workspace::{N_FUNCTIONS, Workspace, archive, name, names};
 use serde_json::Value;
 
 /// The lines of the summary, each with its columns joined by single spaces.
@@ -164,6 +164,25 @@ fn one_place_is_one_however_it_is_spelled() {
         "the layer `deps` and `f03` would both be written to `",
         "help: give the layer another name: `--split-layer <NAME>`\n",
     ]);
+}
+
+#[test]
+fn an_archive_that_cannot_be_read_does_not_stop_verify() {
+    let scene = Workspace::new();
+    scene.run("-p f00 -p f01").exits(0);
+    let (first, last) = (archive(0), archive(1));
+    scene.file("cut.zip", &scene.read(&first)[..200]).dir("tree");
+    let ran = scene.run(&format!("verify {first} cut.zip none.zip tree {last}")).exits(101);
+    let ran = ran.says(&[
+        &format!("Finished {first} starts on provided.al2023\n"),
+        &format!("Finished {last} starts on provided.al2023\n"),
+        "error: `none.zip` does not exist\n",
+    ]);
+    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 3, "{ran}");
+    let document = scene.run(&format!("verify cut.zip {last} --message-format json")).exits(101).json();
+    assert_eq!(document["artifacts"].as_array().unwrap().len(), 1);
+    assert!(document["error"]["message"].as_str().unwrap().contains("cut.zip"), "{document:#}");
+    scene.run("verify cut.zip").exits(101).says(&["error: `cut.zip`"]);
 }
 
 #[test]
