@@ -82,6 +82,8 @@ pub struct PackageSettings {
     pub settings: Settings,
     /// The values with their sources.
     pub values: Vec<Setting>,
+    /// Lines about settings of cargo-lambda that are not taken.
+    pub untaken: Vec<String>,
 }
 
 impl Packages<'_> {

@@ -220,6 +220,9 @@ pub(super) fn settings_of<'a>(packages: &'a Packages, program: &Program) -> &'a 
 
 /// Prints which of cargo-lambda's settings are used, as they are not this tool's own.
 pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
+    for line in &package.untaken {
+        ui.status("Skipping", line);
+    }
     for setting in &package.values {
         if let SettingOrigin::CargoLambda(path) = &setting.origin {
             let names: Vec<String> = setting

@@ -7,9 +7,11 @@ use crate::error::{Error, Result};
 use crate::workspace::{self, Selection};
 
 use super::args::{Single, output_args, selection, settings};
-use super::sources::{blame, cargo_lambda, check_needs, manifest, merge, variables};
+use super::sources::{
+    TheirIncludes, blame, cargo_lambda, cargo_lambda_file, check_needs, manifest, merge, variables,
+};
 use super::table::SettingScope;
-use super::{CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved};
+use super::{CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved, Setting, SettingOrigin};
 
 /// Returns the output settings from flags and variables, for messages before any manifest is read.
 ///
@@ -43,7 +45,13 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     let output = alone.output.clone();
     let Some(selection) = selection else {
         check_needs(&values)?;
-        let first = PackageSettings { name: None, directory: Utf8PathBuf::new(), settings: *alone, values };
+        let first = PackageSettings {
+            name: None,
+            directory: Utf8PathBuf::new(),
+            settings: *alone,
+            values,
+            untaken: Vec::new(),
+        };
         let packages = Packages { first, rest: Vec::new(), project: None };
         return Ok(Resolved { job: with_packages(packages), output });
     };
@@ -52,8 +60,14 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     let mut packages = Vec::new();
     for package in project.packages() {
         let own = manifest(&package, context)?;
-        let theirs = [cargo_lambda(&package, context), cargo_lambda(&project.workspace(), context)];
-        let (cli, values) = merge(line, &[&variables, &own, &below, &theirs[0], &theirs[1]])?;
+        let workspace = project.workspace();
+        let theirs = [
+            cargo_lambda(&package, context),
+            cargo_lambda(&workspace, context),
+            cargo_lambda_file(workspace.directory, context),
+        ];
+        let [first, second, third] = theirs.each_ref().map(|it| &it.source);
+        let (cli, values) = merge(line, &[&variables, &own, &below, first, second, third])?;
         check_needs(&values)?;
         // The command line is the same for all packages, and so is the kind of job.
         let Single::Package(settings) = settings(cli, context).map_err(|error| blame(error, &values))? else {
@@ -63,16 +77,34 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
             name: package.package.map(str::to_owned),
             directory: package.directory.to_owned(),
             settings: *settings,
+            untaken: untaken(theirs, &values),
             values,
         });
     }
     must_agree(&packages)?;
     let mut packages = packages.into_iter();
-    let alone = || PackageSettings { name: None, directory: Utf8PathBuf::new(), settings: *alone, values };
+    let alone = || PackageSettings {
+        name: None,
+        directory: Utf8PathBuf::new(),
+        settings: *alone,
+        values,
+        untaken: Vec::new(),
+    };
     let first = packages.next().unwrap_or_else(alone);
     let output = first.settings.output.clone();
     let packages = Packages { first, rest: packages.collect(), project: Some(project) };
     Ok(Resolved { job: with_packages(packages), output })
+}
+
+/// Returns the lines about includes of cargo-lambda that are not taken, unless all of them give way to others.
+fn untaken(theirs: [TheirIncludes; 3], values: &[Setting]) -> Vec<String> {
+    let of_others = values.iter().any(|setting| {
+        setting.row.name == "include"
+            && !matches!(setting.origin, SettingOrigin::CargoLambda(_) | SettingOrigin::Default)
+    });
+    let mut lines: Vec<String> = theirs.into_iter().flat_map(|theirs| theirs.untaken).collect();
+    lines.dedup();
+    if of_others { Vec::new() } else { lines }
 }
 
 /// Checks that packages agree on the settings that a run has once.

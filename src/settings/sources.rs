@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::Context;
 use super::table::{ONLY_WITH, Row, SettingScope, VARIABLE_PREFIX, ValueKind, Values, rows, rows_of};
 use crate::cli::{Cli, PrintCommand};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::include::Include;
 use crate::nearest::nearest;
@@ -75,6 +76,7 @@ pub struct Setting {
 }
 
 /// The checked values of one source: words as on the command line, by setting.
+#[derive(Default)]
 pub(super) struct SettingSource {
     values: BTreeMap<String, (Vec<String>, SettingOrigin)>,
 }
@@ -195,27 +197,82 @@ pub(super) fn manifest(manifest: &Manifest, context: &Context) -> Result<Setting
     Ok(SettingSource { values })
 }
 
-/// Reads the includes that a manifest sets for cargo-lambda, which are used here, too.
+/// The includes that are set for cargo-lambda, which are used here, too.
+#[derive(Default)]
+pub(super) struct TheirIncludes {
+    pub(super) source: SettingSource,
+    /// Lines about those that are not taken.
+    pub(super) untaken: Vec<String>,
+}
+
+/// Reads the includes that a manifest sets for cargo-lambda.
 ///
 /// Errors there are for cargo-lambda to report.
-pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> SettingSource {
+pub(super) fn cargo_lambda(manifest: &Manifest, context: &Context) -> TheirIncludes {
     let path = manifest.directory.join("Cargo.toml");
-    let path = path.strip_prefix(&context.environment.current_dir).unwrap_or(&path);
-    let list = manifest.metadata.pointer("/lambda/build/include").and_then(Value::as_array);
-    let words = list.into_iter().flatten().filter_map(Value::as_str).filter_map(|text| {
-        // Source: cargo-lambda 1.9, where the destination comes first: `DEST:SRC`.
-        let (to, from) = match text.split_once(':') {
-            Some((to, from)) => (Some(to), from),
-            None => (None, text),
-        };
-        include(&serde_json::json!({ "from": from, "to": to }), Some(manifest.directory))
-    });
-    let words: Vec<String> = words.collect();
-    let mut values = BTreeMap::new();
-    if !words.is_empty() {
-        values.insert("include".to_owned(), (words, SettingOrigin::CargoLambda(path.to_string())));
+    manifest.metadata.get("lambda").map_or_else(TheirIncludes::default, |tables| {
+        their_includes(tables, &path, manifest.directory, context)
+    })
+}
+
+/// Reads the includes of cargo-lambda's own file, which is in the current directory or that of the workspace.
+pub(super) fn cargo_lambda_file(workspace: &Utf8Path, context: &Context) -> TheirIncludes {
+    for directory in [&*context.environment.current_dir, workspace] {
+        let path = directory.join("CargoLambda.toml");
+        if !disk::exists(&path) {
+            continue;
+        }
+        let text = disk::text(&path, "CargoLambda.toml").unwrap_or_default();
+        let tables: Option<Value> = toml::from_str(&text).ok();
+        return tables.map_or_else(TheirIncludes::default, |tables| {
+            their_includes(&tables, &path, directory, context)
+        });
     }
-    SettingSource { values }
+    TheirIncludes::default()
+}
+
+/// Reads `include` of cargo-lambda's `build` and `deploy` tables, in the file at `path`.
+///
+/// `cargo lambda deploy` looks for its files from the current directory and skips those that do not exist (1.9.2,
+/// tried); from another directory those beside the file are meant.
+fn their_includes(tables: &Value, path: &Utf8Path, directory: &Utf8Path, context: &Context) -> TheirIncludes {
+    let current_dir = &context.environment.current_dir;
+    let path = path.strip_prefix(current_dir).unwrap_or(path);
+    let mut theirs = TheirIncludes::default();
+    let mut words: Vec<String> = Vec::new();
+    for table in ["build", "deploy"] {
+        let list = tables.pointer(&format!("/{table}/include")).and_then(Value::as_array);
+        for text in list.into_iter().flatten().filter_map(Value::as_str) {
+            // Source: cargo-lambda 1.9, where the destination comes first: `DEST:SRC`.
+            let (to, from) = match text.split_once(':') {
+                Some((to, from)) => (Some(to), from),
+                None => (None, text),
+            };
+            let base = match table {
+                "build" => directory,
+                _ => {
+                    let has = |base: &&Utf8Path| disk::exists(&base.join(from));
+                    match [&**current_dir, directory].into_iter().find(has) {
+                        Some(base) => base,
+                        None => {
+                            let line = format!(
+                                "`{from}`, which `deploy.include` in {path} names: it does not exist"
+                            );
+                            theirs.untaken.push(line);
+                            continue;
+                        }
+                    }
+                }
+            };
+            let word = include(&serde_json::json!({ "from": from, "to": to }), Some(base));
+            words.extend(word.filter(|word| !words.contains(word)));
+        }
+    }
+    if !words.is_empty() {
+        let origin = SettingOrigin::CargoLambda(path.to_string());
+        theirs.source.values.insert("include".to_owned(), (words, origin));
+    }
+    theirs
 }
 
 /// Returns a value as it would be typed after the flag; `None` if its type is wrong. A switch that is off and a count

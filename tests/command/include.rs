@@ -371,6 +371,44 @@ fn same_input_same_bytes() {
 }
 
 #[test]
+fn includes_for_cargo_lambdas_deploy_and_of_its_file_are_taken() {
+    let scene = scene();
+    let package = "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+    let table = |of: &str, list: &str| format!("[package.metadata.lambda.{of}]\ninclude = [{list}]\n");
+    scene.file("f/src/main.rs", "fn main() {}").file("f/own.toml", "own").file("f/both.toml", "beside");
+    scene.file("both.toml", "here");
+    scene.copy("app", "f/target/release/f");
+    let run = |tables: &str| {
+        scene.file("f/Cargo.toml", format!("{package}{tables}"));
+        scene.run("--manifest-path f/Cargo.toml -o out.zip").exits(0)
+    };
+    // As cargo-lambda 1.9.2 does: from the current directory; what is not there is left out.
+    let ran = run(&table("deploy", "\"both.toml\", \"own.toml\", \"nope.toml\""));
+    ran.says(&[
+        "Including both.toml, own.toml, as cargo-lambda's settings in f/Cargo.toml say",
+        "Skipping `nope.toml`, which `deploy.include` in f/Cargo.toml names: it does not exist",
+    ]);
+    assert_eq!(entries(&scene), ["both.toml 100644 here", "own.toml 100644 own"]);
+    // Both tables, each file once.
+    run(&format!("{}{}", table("build", "\"own.toml\""), table("deploy", "\"own.toml\", \"both.toml\"")));
+    assert_eq!(entries(&scene), ["both.toml 100644 here", "own.toml 100644 own"]);
+    // Its own file, to which the manifest is preferred.
+    scene.file(
+        "f/CargoLambda.toml",
+        "[build]\ninclude = [\"own.toml\"]\n[deploy]\ninclude = [\"x:both.toml\"]\n",
+    );
+    run("").says(&["as cargo-lambda's settings in f/CargoLambda.toml say"]);
+    assert_eq!(entries(&scene), ["own.toml 100644 own", "x 100644 here"]);
+    run(&table("deploy", "\"own.toml\""));
+    assert_eq!(entries(&scene), ["own.toml 100644 own"]);
+    // Ours is preferred to all, and then nothing is said.
+    let ran =
+        run(&format!("{}[package.metadata.lambda-bundle]\ninclude = []\n", table("deploy", "\"nope.toml\"")));
+    ran.keeps_silent_about(&["cargo-lambda's", "nope"]);
+    assert!(entries(&scene).is_empty());
+}
+
+#[test]
 fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
     let scene = scene();
     let package = "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
