@@ -8,7 +8,7 @@ use super::missing::{FoundStranger, Missing, not_built, other_program};
 use super::project::{self, BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::{BuiltProgram, Located, NotLocated, Origin, Selection, configuration, files};
+use super::{BuiltProgram, Located, NotLocated, Origin, Selection, configuration, files, units};
 use crate::error::Result;
 
 /// A file that may be the program.
@@ -372,6 +372,7 @@ fn artifact(
     candidate: BuiltFile,
 ) -> Result<BuiltProgram> {
     let profile = profile(selection);
+    let maker = candidate.maker.clone();
     let dirs = match &candidate.maker {
         Some(maker) => vec![maker.dirs.clone()],
         None => candidate.dirs,
@@ -396,7 +397,11 @@ fn artifact(
         origin: candidate.origin,
         target: candidate.target,
     };
-    finish(project, selection, program, found)
+    let mut built = finish(project, selection, program, found)?;
+    if let (None, Some(maker)) = (&built.newer_source, &maker) {
+        built.newer_source = units::newer_manifest(project, program, maker, built.modified)?;
+    }
+    Ok(built)
 }
 
 /// Returns the existing file that was written last.

@@ -17,8 +17,9 @@ use serde::Deserialize;
 use super::identity::Maker;
 use super::project::Project;
 use super::records::ProfileDirs;
+use super::select::SelectedProgram;
 use super::{BuiltProgram, LibraryDir, LibraryDirOrigin, files, records};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The crates of a program.
 #[derive(Debug, Clone, Default)]
@@ -164,6 +165,52 @@ pub(super) fn script_runs(project: &Project, maker: &Maker) -> Result<Option<Scr
         }
     }
     Ok(Some(runs))
+}
+
+/// Returns the manifest or the lock file, if the program was built from another: if it is newer than the program, and
+/// the features that the package declares, or the versions of the crates, are not those of the build.
+///
+/// The times alone do not tell: cargo does not build again for a new time, or for a table that is not its own.
+pub(super) fn newer_manifest(
+    project: &Project,
+    program: &SelectedProgram,
+    maker: &Maker,
+    built: SystemTime,
+) -> Result<Option<Utf8PathBuf>> {
+    let is_newer = |path: &Utf8Path| Ok::<_, Error>(files::modified(path)?.is_some_and(|it| it > built));
+    let manifest = program.manifest_dir.join("Cargo.toml");
+    let lock = project.metadata.workspace_root.join("Cargo.lock");
+    if is_newer(&manifest)?
+        && let Some(text) = files::text(&maker.record_file)?
+        && let Ok(record) = serde_json::from_str::<UnitFingerprint>(&text)
+        && let Ok(declared) = serde_json::from_str::<BTreeSet<String>>(&record.declared_features)
+        && let Some(package) = project.metadata.packages.iter().find(|it| it.id == program.package_id)
+        && !package.features.keys().eq(&declared)
+    {
+        return Ok(Some(manifest));
+    }
+    if is_newer(&lock)?
+        && let Some(text) = files::text(&lock)?
+        && let Ok(table) = text.parse::<toml::Table>()
+    {
+        let packages = table.get("package").and_then(toml::Value::as_array);
+        let field = |package: &toml::Value, name| Some(package.get(name)?.as_str()?.to_owned());
+        let locked: BTreeSet<(String, String)> = packages
+            .into_iter()
+            .flatten()
+            .filter_map(|package| Some((field(package, "name")?, field(package, "version")?)))
+            .collect();
+        let units = units_of(project, &maker.dirs)?;
+        let root = units.iter().find(|(_, unit)| unit.dir.record == maker.record);
+        for unit in root.map_or(Ok(Vec::new()), |(hash, _)| reached(&units, *hash))? {
+            let package = unit.dir.package.clone();
+            let version = if unit.is_library() { unit.version(&package)? } else { None };
+            if version.is_some_and(|version| !locked.contains(&(package, version))) {
+                return Ok(Some(lock));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the flags that rustc was given for a program by the configuration or a variable, as its record has them.

@@ -236,6 +236,51 @@ fn a_source_that_is_newer_is_named() {
 }
 
 #[test]
+fn a_manifest_or_lock_file_that_a_build_would_heed_is_named() {
+    let project = Project::new(&[
+        ("Cargo.toml", &(manifest("orders") + "[features]\none = []\n[dependencies]\npart = \"*\"\n")),
+        ("src/main.rs", "fn main() { part::part() }\n"),
+        (
+            ".cargo/config.toml",
+            "[source.crates-io]\nreplace-with = \"v\"\n[source.v]\ndirectory = \"vendor\"\n",
+        ),
+    ]);
+    let vendor = |version: &str| {
+        let directory = format!("vendor/part-{version}");
+        let own = manifest("part").replace("1.23.4", version);
+        project.file(format!("{directory}/Cargo.toml"), own);
+        project.file(format!("{directory}/src/lib.rs"), "pub fn part() {}\n");
+        project.file(format!("{directory}/.cargo-checksum.json"), "{\"files\":{},\"package\":null}");
+    };
+    vendor("1.0.0");
+    project.cargo("build --release");
+    let newer = || project.find(&all())[0].newer_source.clone();
+    assert_eq!(newer(), None);
+    // A new time, or a table of another tool, is nothing to cargo.
+    let later = SystemTime::now() + Duration::from_secs(60);
+    for name in ["Cargo.toml", "Cargo.lock"] {
+        set_modified(&project.path_to(name), later);
+    }
+    assert_eq!(newer(), None);
+    let text = String::from_utf8(project.read("Cargo.toml")).unwrap();
+    project.file("Cargo.toml", format!("{text}[package.metadata.lambda-bundle]\n"));
+    set_modified(&project.path_to("Cargo.toml"), later);
+    assert_eq!(newer(), None);
+    // The help, followed by the letter.
+    project.file("Cargo.toml", text.replace("one = []", "one = []\ntwo = []"));
+    set_modified(&project.path_to("Cargo.toml"), later);
+    assert_eq!(newer(), Some(project.path_to("Cargo.toml")));
+    project.cargo("build --release");
+    assert_eq!(newer(), None);
+    vendor("1.1.0");
+    project.cargo("update --offline");
+    set_modified(&project.path_to("Cargo.lock"), later);
+    assert_eq!(newer(), Some(project.path_to("Cargo.lock")));
+    project.cargo("build --release");
+    assert_eq!(newer(), None);
+}
+
+#[test]
 fn rustcs_library_directory_has_libstd() {
     let project = single();
     let directory = rustc_target_libdir(None, &project.environment).unwrap();
