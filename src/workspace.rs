@@ -17,6 +17,7 @@ mod build;
 mod configuration;
 mod files;
 mod identity;
+mod layout;
 mod missing;
 mod place;
 mod project;

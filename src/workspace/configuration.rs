@@ -1,5 +1,7 @@
 //! The parts of cargo's configuration that cargo-config2 does not read.
 
+use std::rc::Rc;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
@@ -31,25 +33,24 @@ fn paths(project: &Project) -> Result<Vec<Utf8PathBuf>> {
 }
 
 /// A configuration file.
-pub(super) struct ConfigurationFile {
+struct ConfigurationFile {
     path: Utf8PathBuf,
     text: String,
     table: Table,
 }
 
 /// Reads the configuration files, once. One that is no TOML is left out; cargo has reported it then.
-fn read<'p>(project: &'p Project) -> Result<&'p [ConfigurationFile]> {
-    if let Some(files) = project.configuration.get() {
-        return Ok(files);
-    }
-    let mut found = Vec::new();
-    for path in paths(project)? {
-        let Some(text) = files::text(&path)? else { continue };
-        if let Ok(table) = text.parse() {
-            found.push(ConfigurationFile { path, text, table });
+fn read(project: &Project) -> Result<Rc<Vec<ConfigurationFile>>> {
+    project.once(&project.environment.current_dir, || {
+        let mut found = Vec::new();
+        for path in paths(project)? {
+            let Some(text) = files::text(&path)? else { continue };
+            if let Ok(table) = text.parse() {
+                found.push(ConfigurationFile { path, text, table });
+            }
         }
-    }
-    Ok(project.configuration.get_or_init(|| found))
+        Ok(found)
+    })
 }
 
 /// Returns the link-search directories of `[target.TRIPLE.LINKS]`, which take the place of a build script. Without a
@@ -58,7 +59,7 @@ fn read<'p>(project: &'p Project) -> Result<&'p [ConfigurationFile]> {
 /// Source: `parse_links_overrides` in cargo's src/cargo/util/context/target.rs.
 pub(super) fn overrides(project: &Project, triple: Option<&str>) -> Result<Vec<BuildScriptRun>> {
     let mut found = Vec::new();
-    for file in read(project)? {
+    for file in read(project)?.iter() {
         let targets = file.table.get("target").and_then(Value::as_table).into_iter().flatten();
         let tables = targets.filter(|(name, _)| triple.is_none_or(|triple| triple == *name));
         for (links, value) in tables.filter_map(|(_, value)| value.as_table()).flatten() {
@@ -103,7 +104,7 @@ pub(super) fn rustflags(project: &Project, triple: Option<&str>) -> Result<Vec<S
         }
     }
     let (mut of_target, mut of_build) = (Vec::new(), Vec::new());
-    for file in read(project)? {
+    for file in read(project)?.iter() {
         for (name, value) in file.table.get("target").and_then(Value::as_table).into_iter().flatten() {
             if name.starts_with("cfg(") || triple.is_none_or(|triple| triple == name) {
                 of_target.extend(flags(value.get("rustflags")));
@@ -141,7 +142,8 @@ pub(super) fn processor_flags(
     let text = files::text(&manifest)?.unwrap_or_default();
     // Most manifests have no such list, and take time to parse.
     let of_manifest: Option<Table> = text.contains("rustflags").then(|| text.parse().ok()).flatten();
-    let tables = of_manifest.iter().chain(read(project)?.iter().map(|file| &file.table));
+    let configuration = read(project)?;
+    let tables = of_manifest.iter().chain(configuration.iter().map(|file| &file.table));
     flags.extend(tables.flat_map(|table| {
         let profile = table.get("profile").and_then(|profiles| profiles.get(profile));
         self::flags(profile.and_then(|profile| profile.get("rustflags")))
@@ -170,7 +172,8 @@ fn source(project: &Project, flag: &str, manifest: &Utf8Path) -> Result<String> 
         return Ok(format!("the variable `{name}`"));
     }
     let of_manifest = files::text(manifest)?.unwrap_or_default();
-    let texts = read(project)?.iter().map(|file| (&*file.path, &*file.text));
+    let configuration = read(project)?;
+    let texts = configuration.iter().map(|file| (&*file.path, &*file.text));
     for (path, text) in texts.chain([(manifest, &*of_manifest)]) {
         if let Some(line) =
             text.lines().position(|line| line.contains(flag) && !line.trim_start().starts_with('#'))

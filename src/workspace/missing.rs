@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::identity::Stranger;
-use super::place::{is_of_bundles, path_below, target_dirs};
+use super::layout::{is_of_bundles, path_below, target_dirs};
 use super::project::{BuildTarget, Project};
 use super::select::SelectedProgram;
 use super::words::{clean_command, command_to_suggest, required_features};

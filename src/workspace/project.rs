@@ -1,5 +1,6 @@
 //! The project as cargo describes it: its metadata, its configuration, and the targets it builds for.
 
+use std::any::{Any, TypeId};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use super::configuration::ConfigurationFile;
-use super::units::Units;
 use super::{Selection, files};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -22,12 +21,8 @@ pub(super) struct Project<'a> {
     pub(super) environment: &'a Environment,
     pub(super) metadata: Metadata,
     pub(super) config: Config,
-    /// The names in directories that were read: the programs of a workspace share them.
-    names: RefCell<BTreeMap<Utf8PathBuf, Rc<Vec<String>>>>,
-    /// The units of profile directories that were read, for the same reason.
-    pub(super) units: RefCell<BTreeMap<Utf8PathBuf, Rc<Units>>>,
-    /// The configuration files, read when they are needed.
-    pub(super) configuration: OnceCell<Vec<ConfigurationFile>>,
+    /// What was read of directories, by its type: the programs of a workspace share it.
+    kept: RefCell<BTreeMap<(Utf8PathBuf, TypeId), Rc<dyn Any>>>,
     /// The triple of the host, if cargo told it.
     host: OnceCell<Option<String>>,
 }
@@ -49,14 +44,25 @@ impl Project<'_> {
         path.strip_prefix(&self.environment.current_dir).unwrap_or(path)
     }
 
+    /// Returns what `read` makes of a directory, which is called once.
+    pub(super) fn once<T: 'static>(
+        &self,
+        directory: &Utf8Path,
+        read: impl FnOnce() -> Result<T>,
+    ) -> Result<Rc<T>> {
+        let key = (directory.to_owned(), TypeId::of::<T>());
+        let known = self.kept.borrow().get(&key).cloned();
+        if let Some(Ok(value)) = known.map(Rc::downcast) {
+            return Ok(value);
+        }
+        let value = Rc::new(read()?);
+        self.kept.borrow_mut().insert(key, value.clone());
+        Ok(value)
+    }
+
     /// Returns the names in a directory; none if it does not exist.
     pub(super) fn names(&self, directory: &Utf8Path) -> Result<Rc<Vec<String>>> {
-        if let Some(names) = self.names.borrow().get(directory) {
-            return Ok(names.clone());
-        }
-        let names = Rc::new(files::names(directory)?);
-        self.names.borrow_mut().insert(directory.to_owned(), names.clone());
-        Ok(names)
+        self.once(directory, || files::names(directory))
     }
 
     /// Whether this is the triple of the host. cargo is asked once, and only about a triple that may be it.
@@ -92,16 +98,7 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
         None => metadata(&cargo, selection, environment)?,
     };
     let config = config(&cargo, environment)?;
-    Ok(Project {
-        cargo,
-        environment,
-        metadata,
-        config,
-        names: RefCell::default(),
-        units: RefCell::default(),
-        host: OnceCell::new(),
-        configuration: OnceCell::new(),
-    })
+    Ok(Project { cargo, environment, metadata, config, kept: RefCell::default(), host: OnceCell::new() })
 }
 
 /// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.

@@ -225,12 +225,7 @@ pub(super) fn rustflags(maker: &Maker) -> Result<Vec<String>> {
 }
 
 fn units_of(project: &Project, dirs: &ProfileDirs) -> Result<Rc<Units>> {
-    if let Some(units) = project.units.borrow().get(&dirs.build) {
-        return Ok(units.clone());
-    }
-    let units = Rc::new(read_units(&dirs.build)?);
-    project.units.borrow_mut().insert(dirs.build.clone(), units.clone());
-    Ok(units)
+    project.once(&dirs.build, || read_units(&dirs.build))
 }
 
 /// Returns the directory of the profile, in the target or the build directory.
