@@ -269,7 +269,7 @@ fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selec
 
 /// Refuses two programs that would write to the same path.
 fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result<()> {
-    let mut outputs: BTreeMap<Utf8PathBuf, &str> = BTreeMap::new();
+    let mut outputs: BTreeMap<Utf8PathBuf, &ProgramInput> = BTreeMap::new();
     for input in programs.filter(|input| input.output.is_some()) {
         let name = input.program.name.as_str();
         for (what, path, flag) in [
@@ -280,7 +280,9 @@ fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result
         ] {
             let Some(path) = path else { continue };
             // Packages spell one path in different ways, each from its own directory.
-            if let Some(other) = outputs.insert(disk::place(path), name) {
+            if let Some(other) = outputs.insert(disk::place(path), input) {
+                let flag = flag.replace("{bin}-{arch}", apart(other, input));
+                let other = &other.program.name;
                 let message = format!("{what}`{other}` and `{name}` would both be written to `{path}`");
                 let help =
                     format!("tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}");
@@ -289,6 +291,16 @@ fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result
         }
     }
     Ok(())
+}
+
+/// Returns placeholders that tell two programs apart.
+fn apart(one: &ProgramInput, other: &ProgramInput) -> &'static str {
+    let package = |input: &ProgramInput| input.program.cargo.as_ref().map(|built| built.package.clone());
+    match (one.program.name == other.program.name, package(one) == package(other)) {
+        (true, true) if one.facts.arch() == other.facts.arch() => "{bin}-{target}",
+        (true, false) => "{package}-{arch}",
+        _ => "{bin}-{arch}",
+    }
 }
 
 fn check_directories(bundle: &BundleSettings) -> Result<()> {

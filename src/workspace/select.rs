@@ -242,8 +242,16 @@ fn no_binary(metadata: &Metadata, packages: &[&Package]) -> Error {
     let error = Error::new(format!("no binary in {}{}", named(packages), listing(metadata)));
     match metadata.workspace_packages().into_iter().flat_map(programs).find(|it| !it.is_example) {
         Some(_) => error.help("select a package that has one with `-p`"),
+        None if packages.iter().any(|package| has_shared_library(package)) => error.help(
+            "add a binary to it: a shared library is only checked, `cargo lambda-bundle check --binary PATH`",
+        ),
         None => error.help("name a program from elsewhere with `--binary PATH`"),
     }
+}
+
+fn has_shared_library(package: &Package) -> bool {
+    let mut types = package.targets.iter().flat_map(|target| &target.crate_types);
+    types.any(|kind| matches!(kind, CrateType::CDyLib | CrateType::DyLib))
 }
 
 fn named(packages: &[&Package]) -> String {

@@ -167,6 +167,23 @@ fn one_place_is_one_however_it_is_spelled() {
 }
 
 #[test]
+fn two_targets_of_one_architecture_are_told_apart_by_their_names() {
+    let scene = Workspace::new();
+    let targets = ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"];
+    for target in targets {
+        scene.copy("plain", format!("target/{target}/release/f00"));
+    }
+    let words = "-p f00 --target x86_64-unknown-linux-gnu --target x86_64-unknown-linux-musl";
+    let ran = scene.run(&format!("{words} -o out/{{bin}}-{{arch}}.zip")).exits(2);
+    let help = "tell them apart: `-o DIR/{bin}-{target}.zip`, with";
+    ran.says(&["`f00` and `f00` would both be written to `", help]);
+    scene.run(&format!("{words} -o out/{{bin}}-{{target}}.zip")).exits(0);
+    for target in targets {
+        assert!(scene.has(format!("out/f00-{target}.zip")));
+    }
+}
+
+#[test]
 fn an_archive_that_cannot_be_read_does_not_stop_verify() {
     let scene = Workspace::new();
     scene.run("-p f00 -p f01").exits(0);

@@ -182,6 +182,9 @@ fn a_library_has_no_program() {
         all(),
         &["no binary in package `orders`", "help: name a program from elsewhere with `--binary PATH`"],
     );
+    project.file("Cargo.toml", manifest("orders") + "[lib]\ncrate-type = [\"cdylib\"]\n");
+    let help = "help: add a binary to it: a shared library is only checked, `cargo lambda-bundle check --binary PATH`";
+    project.check_error(all(), &["no binary in package `orders`", help]);
 }
 
 #[test]
