@@ -18,7 +18,7 @@ use super::identity::Maker;
 use super::project::Project;
 use super::records::ProfileDirs;
 use super::select::SelectedProgram;
-use super::{BuiltProgram, LibraryDir, LibraryDirOrigin, files, records};
+use super::{BuiltProgram, LibraryDir, LibraryDirOrigin, files, records, words};
 use crate::error::{Error, Result};
 
 /// The crates of a program.
@@ -67,7 +67,6 @@ pub(super) struct Unit {
     /// `lib-NAME`, `bin-NAME`, `example-NAME` or `run-build-script-NAME`.
     name: String,
     fingerprint: UnitFingerprint,
-    recorded: SystemTime,
 }
 
 /// The fields of a record that are used here.
@@ -263,19 +262,19 @@ impl LinkedCrate {
 /// Returns the directories of units in a profile's directory, in both layouts.
 fn unit_dirs(profile_dir: &Utf8Path) -> Result<Vec<UnitDir>> {
     let mut dirs = Vec::new();
-    for record in files::directories(&profile_dir.join(".fingerprint"))? {
-        let Some((package, hash)) = record.file_name().and_then(|name| name.rsplit_once('-')) else {
-            continue;
-        };
+    let records = profile_dir.join(".fingerprint");
+    for name in files::names(&records)? {
+        let Some((package, hash)) = name.rsplit_once('-') else { continue };
         let outputs = Outputs::Shared { profile_dir: profile_dir.to_owned(), hash: hash.to_owned() };
-        dirs.push(UnitDir { package: package.to_owned(), record, outputs });
+        dirs.push(UnitDir { package: package.to_owned(), record: records.join(&name), outputs });
     }
-    for package in files::directories(&profile_dir.join("build"))? {
-        for unit in files::directories(&package)? {
+    let build = profile_dir.join("build");
+    // The older layout has its hashes in this directory.
+    for package in files::names(&build)?.into_iter().filter(|name| !words::ends_with_hash(name)) {
+        for unit in files::directories(&build.join(&package))? {
             let record = unit.join("fingerprint");
             if files::is_dir(&record)? {
-                let package = package.file_name().unwrap_or_default().to_owned();
-                dirs.push(UnitDir { package, record, outputs: Outputs::Own(unit) });
+                dirs.push(UnitDir { package: package.clone(), record, outputs: Outputs::Own(unit) });
             }
         }
     }
@@ -284,15 +283,15 @@ fn unit_dirs(profile_dir: &Utf8Path) -> Result<Vec<UnitDir>> {
 
 /// Reads the record of a unit with its hash; `None` if the directory has no record of a known form.
 fn unit(dir: UnitDir) -> Result<Option<(u64, Unit)>> {
-    for path in files::files(&dir.record)? {
-        let Some(name) = path.file_name().and_then(|name| name.strip_suffix(".json")) else { continue };
+    for file in files::names(&dir.record)? {
+        let Some(name) = file.strip_suffix(".json") else { continue };
+        let path = dir.record.join(&file);
         let (Some(hash), Some(text)) = (files::text(&dir.record.join(name))?, files::text(&path)?) else {
             continue;
         };
         let (Some(hash), Ok(fingerprint)) = (hash_of(&hash), serde_json::from_str(&text)) else { continue };
-        let recorded = files::modified(&path)?.unwrap_or(SystemTime::UNIX_EPOCH);
         let name = name.to_owned();
-        return Ok(Some((hash, Unit { dir, name, fingerprint, recorded })));
+        return Ok(Some((hash, Unit { dir, name, fingerprint })));
     }
     Ok(None)
 }
@@ -315,7 +314,8 @@ fn root(program: &BuiltProgram, units: &BTreeMap<u64, Unit>) -> Result<Option<u6
         if files::same_file(&unit.output(&program.name.replace('-', "_"), ""), &program.path)? {
             return Ok(Some(*hash));
         }
-        newest = newest.max(Some((unit.recorded, *hash)));
+        let recorded = files::modified(&unit.dir.record.join(format!("{}.json", unit.name)))?;
+        newest = newest.max(Some((recorded, *hash)));
     }
     Ok(newest.map(|(_, hash)| hash))
 }
