@@ -216,6 +216,7 @@ fn paths(library: &mut Library, random: &mut Random) {
         "/opt/lib",
         "/var/task/lib/pinned",
         "$ORIGIN/pinned",
+        "$ORIGIN/../lib",
     ]);
     match random.below(10) {
         0 | 1 => library.rpath = Some(path),
