@@ -352,6 +352,9 @@ pub struct FindingReport {
     /// The packages of the build that link the library.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub linked_by: Vec<LinkReport>,
+    /// The text about both.
+    #[serde(skip)]
+    pub origin: Vec<String>,
     /// The next step.
     pub help: Option<String>,
 }
@@ -522,6 +525,7 @@ pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
             message: finding.message.clone(),
             asked_by: finding.origin.askers.iter().map(AskerReport::new).collect(),
             linked_by: LinkReport::of(&finding.origin),
+            origin: finding.origin.lines(false),
             help: finding.help.clone(),
         })
         .collect()

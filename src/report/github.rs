@@ -30,6 +30,9 @@ fn message(finding: &FindingReport) -> String {
     if !finding.chain.is_empty() {
         let _ = write!(lines, "\nchain: {}", finding.chain.join(" -> "));
     }
+    for line in &finding.origin {
+        let _ = write!(lines, "\n{line}");
+    }
     if let Some(help) = &finding.help {
         let _ = write!(lines, "\nhelp: {help}");
     }

@@ -56,12 +56,14 @@ fn level(severity: Severity) -> &'static str {
 }
 
 fn result(artifact: &ProgramReport, finding: &FindingReport, current_dir: &str) -> Value {
-    let help = finding.help.as_ref().map_or(String::new(), |help| format!("\nhelp: {help}"));
+    let help = finding.help.as_ref().map(|help| format!("help: {help}"));
+    let text: Vec<&str> =
+        std::iter::once(&finding.message).chain(&finding.origin).chain(&help).map(String::as_str).collect();
     json!({
         "ruleId": finding.code,
         "ruleIndex": Code::ALL.iter().position(|code| code.as_str() == finding.code),
         "level": finding.severity,
-        "message": { "text": clean(&format!("{}{help}", finding.message)) },
+        "message": { "text": clean(&text.join("\n")) },
         "locations": [{
             "physicalLocation": {
                 "artifactLocation": { "uri": uri(&artifact.path, current_dir) },

@@ -91,6 +91,13 @@ fn the_crate_and_the_object_file_are_named() {
     assert_eq!(asker["package"], "libfoo-sys");
     assert_eq!(asker["object"], "conf.o");
     assert!(asker["library"].as_str().unwrap().ends_with("/out/libfoo.a"), "{finding:#}");
+    for format in ["github", "sarif"] {
+        let ran = run(&scene, &format!("check --message-format {format}")).exits(1);
+        assert!(
+            ran.to_string().contains("`mbrtoc8` is asked for by `libfoo-sys` (libfoo.a: conf.o)"),
+            "{ran}"
+        );
+    }
     let explained = run(&scene, "explain GLIBC_2.36").exits(1);
     let line = "  asked for  orders\n             mbrtoc8@GLIBC_2.36: ld.so refuses the file: `libc.so.6` does not have the version\n               `mbrtoc8` is asked for by `libfoo-sys` (libfoo.a: conf.o)\n";
     assert!(explained.stdout.contains(line), "{explained}");
