@@ -7,6 +7,7 @@
 //! Source: `Fingerprint` in cargo's src/cargo/core/compiler/fingerprint/mod.rs; the layouts of src/cargo/core/compiler/
 //! layout.rs, also that of `-Zbuild-dir-new-layout`.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -66,7 +67,8 @@ pub(super) struct Unit {
     dir: UnitDir,
     /// `lib-NAME`, `bin-NAME`, `example-NAME` or `run-build-script-NAME`.
     name: String,
-    fingerprint: UnitFingerprint,
+    /// Read when it is needed: of some hundred units a program has a part. `None` if its form is not known.
+    fingerprint: OnceCell<Option<UnitFingerprint>>,
 }
 
 /// The fields of a record that are used here.
@@ -105,7 +107,7 @@ pub fn linked_crates(program: &BuiltProgram) -> Result<LinkedCrates> {
     };
     let mut crates: BTreeMap<(String, Option<String>), LinkedCrate> = BTreeMap::new();
     for unit in linked {
-        let one = unit.to_crate()?;
+        let Some(one) = unit.to_crate()? else { continue };
         // The build script's run and the library are two units of one crate.
         let key = (one.package.clone(), one.version.clone());
         match crates.get_mut(&key) {
@@ -150,12 +152,13 @@ pub(super) fn script_runs(project: &Project, maker: &Maker) -> Result<Option<Scr
     let (mut seen, mut open) = (BTreeSet::new(), vec![root]);
     while let Some(unit) = open.pop() {
         if unit.is_script() {
-            runs.is_overridden |= unit.is_overridden();
+            runs.is_overridden |= unit.is_overridden()?;
             runs.directories.insert(unit.run_directory());
             // What a build script depends on runs on this machine.
             continue;
         }
-        for hash in unit.fingerprint.deps.iter().map(|dep| dep.3).filter(|hash| seen.insert(*hash)) {
+        let Some(fingerprint) = unit.fingerprint()? else { return Ok(None) };
+        for hash in fingerprint.deps.iter().map(|dep| dep.3).filter(|hash| seen.insert(*hash)) {
             match units.get(&hash) {
                 Some(unit) => open.push(unit),
                 None if host.contains_key(&hash) => {}
@@ -281,17 +284,14 @@ fn unit_dirs(profile_dir: &Utf8Path) -> Result<Vec<UnitDir>> {
     Ok(dirs)
 }
 
-/// Reads the record of a unit with its hash; `None` if the directory has no record of a known form.
+/// Finds the record of a unit, and reads its hash; `None` if the directory has none.
 fn unit(dir: UnitDir) -> Result<Option<(u64, Unit)>> {
     for file in files::names(&dir.record)? {
         let Some(name) = file.strip_suffix(".json") else { continue };
-        let path = dir.record.join(&file);
-        let (Some(hash), Some(text)) = (files::text(&dir.record.join(name))?, files::text(&path)?) else {
-            continue;
-        };
-        let (Some(hash), Ok(fingerprint)) = (hash_of(&hash), serde_json::from_str(&text)) else { continue };
+        let hash = files::text(&dir.record.join(name))?;
+        let Some(hash) = hash.as_deref().and_then(hash_of) else { continue };
         let name = name.to_owned();
-        return Ok(Some((hash, Unit { dir, name, fingerprint })));
+        return Ok(Some((hash, Unit { dir, name, fingerprint: OnceCell::new() })));
     }
     Ok(None)
 }
@@ -310,11 +310,14 @@ fn root(program: &BuiltProgram, units: &BTreeMap<u64, Unit>) -> Result<Option<u6
     let own = |unit: &Unit| unit.dir.package == program.package && names.contains(&unit.name);
     let mut newest = None;
     for (hash, unit) in units.iter().filter(|(_, unit)| own(unit)) {
+        if unit.fingerprint()?.is_none() {
+            continue;
+        }
         // cargo links the file in `deps` to its place beside it: the two are one file.
         if files::same_file(&unit.output(&program.name.replace('-', "_"), ""), &program.path)? {
             return Ok(Some(*hash));
         }
-        let recorded = files::modified(&unit.dir.record.join(format!("{}.json", unit.name)))?;
+        let recorded = files::modified(&unit.record_file())?;
         newest = newest.max(Some((recorded, *hash)));
     }
     Ok(newest.map(|(_, hash)| hash))
@@ -328,6 +331,7 @@ fn reached(units: &BTreeMap<u64, Unit>, root: u64) -> Result<Vec<&Unit>> {
     while let Some(hash) = open.pop() {
         // The records of units for this machine may be in another directory.
         let Some(unit) = units.get(&hash) else { continue };
+        let Some(fingerprint) = unit.fingerprint()? else { continue };
         let is_linked = unit.is_script() || files::is_file(&unit.rlib())?;
         if is_linked {
             linked.push(unit);
@@ -336,12 +340,25 @@ fn reached(units: &BTreeMap<u64, Unit>, root: u64) -> Result<Vec<&Unit>> {
         if unit.is_script() || (unit.is_library() && !is_linked) {
             continue;
         }
-        open.extend(unit.fingerprint.deps.iter().map(|dep| dep.3).filter(|hash| seen.insert(*hash)));
+        open.extend(fingerprint.deps.iter().map(|dep| dep.3).filter(|hash| seen.insert(*hash)));
     }
     Ok(linked)
 }
 
 impl Unit {
+    fn record_file(&self) -> Utf8PathBuf {
+        self.dir.record.join(format!("{}.json", self.name))
+    }
+
+    fn fingerprint(&self) -> Result<Option<&UnitFingerprint>> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known.as_ref());
+        }
+        let text = files::text(&self.record_file())?;
+        let read = text.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(self.fingerprint.get_or_init(|| read).as_ref())
+    }
+
     fn is_library(&self) -> bool {
         self.name.starts_with("lib-")
     }
@@ -387,35 +404,38 @@ impl Unit {
     /// Whether the configuration takes the place of the build script.
     ///
     /// Source: `build_script_override_fingerprint` in cargo's src/cargo/core/compiler/fingerprint/mod.rs.
-    fn is_overridden(&self) -> bool {
-        let mut local = self.fingerprint.local.iter().filter_map(|local| local.get("Precalculated"));
-        local.any(|text| text.as_str().is_some_and(|text| text.starts_with("overridden build state")))
+    fn is_overridden(&self) -> Result<bool> {
+        let local = self.fingerprint()?.map_or(&[][..], |fingerprint| &fingerprint.local);
+        let mut local = local.iter().filter_map(|local| local.get("Precalculated"));
+        Ok(local.any(|text| text.as_str().is_some_and(|text| text.starts_with("overridden build state"))))
     }
 
-    fn to_crate(&self) -> Result<LinkedCrate> {
+    /// `None` if the record has no known form.
+    fn to_crate(&self) -> Result<Option<LinkedCrate>> {
+        let Some(fingerprint) = self.fingerprint()? else { return Ok(None) };
         let package = self.dir.package.clone();
         if self.is_script() {
             let (out, output) = self.script();
             let printed = files::text(&output)?.unwrap_or_default();
-            return Ok(LinkedCrate {
+            return Ok(Some(LinkedCrate {
                 package,
                 static_libraries: static_libraries(&out)?,
                 links: records::link_libs(&printed),
                 ..LinkedCrate::default()
-            });
+            }));
         }
         let list = |text: &str| serde_json::from_str::<Vec<String>>(text).unwrap_or_default();
-        let on = list(&self.fingerprint.features);
-        let mut features_off = list(&self.fingerprint.declared_features);
+        let on = list(&fingerprint.features);
+        let mut features_off = list(&fingerprint.declared_features);
         features_off.retain(|feature| !on.contains(feature));
         let rlib = self.rlib();
-        Ok(LinkedCrate {
+        Ok(Some(LinkedCrate {
             version: self.version(&package)?,
             static_libraries: if files::is_file(&rlib)? { vec![rlib] } else { Vec::new() },
             package,
             features_off,
             links: Vec::new(),
-        })
+        }))
     }
 
     /// The version in the name of the directory with the sources, which the list of sources has.
