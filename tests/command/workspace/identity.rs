@@ -175,6 +175,7 @@ fn a_copied_target_directory_is_another_checkouts() {
     assert_eq!(project.output(&all()).unwrap(), "one");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_checkout_with_two_names_is_one() {
     let project = single();
