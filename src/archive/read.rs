@@ -59,7 +59,7 @@ pub struct ReadArchive<T = Arc<Vec<u8>>> {
 pub struct ReadEntry<T = Arc<Vec<u8>>> {
     /// The path, without `./`, doubled `/` and a directory's last `/`. Relative, without `..`.
     pub name: String,
-    /// The permission bits (0o7777), if the archive was made on Unix or macOS. Some tools leave 0.
+    /// The permission bits (0o7777), if the archive was made on Unix or macOS by a tool that wrote them.
     pub mode: Option<u32>,
     /// The kind of member.
     pub kind: Kind,
@@ -170,7 +170,8 @@ impl ZipDirectory<'_> {
             S_IFREG | 0 => Kind::File,
             _ => return Err(refuse("is neither a file, a directory nor a link")),
         };
-        let mode = unix.map(|bits| bits & 0o7777);
+        // A file without any right has its type, 0o100000.
+        let mode = unix.filter(|bits| *bits != 0).map(|bits| bits & 0o7777);
         Ok(Some(ReadEntry { name, mode, kind, size, compressed_size, content: None }))
     }
 }

@@ -18,10 +18,8 @@ pub(super) fn wanted_mode(facts: &std::result::Result<Arc<ElfFacts>, ElfError>) 
 pub(super) fn not_executable(name: &str, wanted: u32, mode: Option<u32>) -> Option<Finding> {
     let message = match mode {
         Some(mode) if mode & wanted == wanted => return None,
-        Some(mode) if mode != 0 => {
-            format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it")
-        }
-        _ => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
+        Some(mode) => format!("`{name}` has mode {mode:04o}; Lambda's user may not execute it"),
+        None => format!("`{name}` has no Unix mode in the archive; Lambda's user may not execute it"),
     };
     Some(Finding::new(Code::NotExecutable, name, message).help(format!(
         "store it with mode 0755 (on Unix: `chmod 755 {}` before it is zipped)",

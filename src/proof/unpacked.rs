@@ -84,17 +84,13 @@ pub(super) fn facts_of(entry: &ReadEntry<UnpackedFile>) -> std::result::Result<A
 }
 
 /// Whether Lambda's user may read an entry: functions run as a user of their own, so owner permissions do not count.
-///
-/// Mode 0 means that the tool wrote no mode.
 pub(super) fn is_readable(entry: &ReadEntry<UnpackedFile>) -> bool {
-    entry.mode.is_none_or(|mode| mode == 0 || mode & 0o004 != 0)
+    entry.mode.is_none_or(|mode| mode & 0o004 != 0)
 }
 
 /// Returns the archive's directories that Lambda's user may not enter, with their modes.
-///
-/// Mode 0 means that the tool wrote no mode.
 pub(super) fn locked_directories(read: &ReadArchive<UnpackedFile>) -> BTreeMap<&str, u32> {
     let directories = read.entries.iter().filter(|entry| entry.kind == Kind::Directory);
     let locked = directories.filter_map(|entry| Some((entry.name.as_str(), entry.mode?)));
-    locked.filter(|(_, mode)| *mode != 0 && mode & 0o001 == 0).collect()
+    locked.filter(|(_, mode)| mode & 0o001 == 0).collect()
 }

@@ -29,7 +29,9 @@ fn archives_of_others_are_read() {
     check(&one(Raw::new("lib", b"").mode(0o40_755)), &["lib 755 Directory 0"]);
     check(&one(Raw::new("a", b"../x").mode(0o120_777)), &["a 777 Link(\"../x\") 4"]);
     // Python's writestr with a bare ZipInfo.
-    check(&one(Raw::new("a", b"").with(|raw| raw.attributes = 0)), &["a 0 File 0"]);
+    check(&one(Raw::new("a", b"").with(|raw| raw.attributes = 0)), &["a - File 0"]);
+    // A file without any right has its type.
+    check(&one(Raw::new("a", b"").mode(0o100_000)), &["a 0 File 0"]);
     check(&one(Raw::new("a", b"").with(|raw| raw.system = 0)), &["a - File 0"]);
     // Windows: the DOS directory bit, no Unix mode.
     check(

@@ -30,6 +30,9 @@ fn modes() -> Vec<Scenario> {
         zipped("zipped_with_directory_0711", "chmod 711 task/lib"),
         zipped("zipped_with_library_0600", "chmod 600 task/lib/libfoo.so.1")
             .fails("cannot open shared object file"),
+        // A tool that writes no modes leaves the type out, too.
+        zipped("zipped_with_library_0000", "chmod 000 task/lib/libfoo.so.1")
+            .fails("cannot open shared object file"),
         zipped("zipped_with_library_0644", "chmod 644 task/lib/libfoo.so.1"),
         zipped("zipped_with_bootstrap_0644", "chmod 644 task/bootstrap").fails("failed to execute"),
         zipped("zipped_with_bootstrap_0711", "chmod 711 task/bootstrap"),
