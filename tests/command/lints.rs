@@ -170,6 +170,9 @@ fn a_static_program_of_musl_opens_nothing() {
     let dir = tempfile::tempdir().unwrap();
     Compiler(&["musl-gcc"]).compile(dir.path(), &opens("libz.so.1"), "app", "-static");
     check(dir.path(), "", &["warning dlopen app"], &["`app` is a static musl program", "`-gnu` target"]);
+    let unnamed = "#include <dlfcn.h>\nint main(int c, char **v) { return dlopen(v[c - 1], RTLD_NOW) != 0; }";
+    Compiler(&["musl-gcc"]).compile(dir.path(), unnamed, "app", "-static");
+    check(dir.path(), "", &["note dlopen app"], &[]);
     let asked = run(dir.path(), "check --binary app --lib libz.so.1").exits(1);
     asked.says(&["error[missing-library]: `app` cannot open `libz.so.1`: it is a static musl program"]);
 }

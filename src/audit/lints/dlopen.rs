@@ -47,7 +47,12 @@ fn of_static_program(scene: &Scene) -> Option<Finding> {
         "`{}` is a static musl program with calls of `dlopen`, which always fail there (\"{NOT_SUPPORTED}\")",
         scene.program.name
     );
-    Some(Finding::new(Code::Dlopen, &scene.program.name, message).help(LINK_DYNAMICALLY))
+    let mut finding = Finding::new(Code::Dlopen, &scene.program.name, message).help(LINK_DYNAMICALLY);
+    // The run-time systems of some languages, such as GHC's, call it only for what a program may never do.
+    if constant_names(scene.program).is_empty() {
+        finding.severity = Severity::Note;
+    }
+    Some(finding)
 }
 
 /// The next step for a static musl program that opens libraries.
@@ -69,11 +74,8 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
             || file.facts.verneed.iter().any(|need| need.file == name)
             || file.facts.soname.as_deref() == Some(name)
     };
-    let names: BTreeSet<String> = elf::constants(file.bytes())
-        .into_iter()
-        .flat_map(library_names)
-        .filter(|name| !needed(name))
-        .collect();
+    let mut names = constant_names(file);
+    names.retain(|name| !needed(name));
     // One of several versions of a library is enough.
     let mut by_stem: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for name in &names {
@@ -94,6 +96,11 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
             finding(scene, file, &names, &why, scene.is_program(file))
         })
         .collect()
+}
+
+/// The names of libraries among the constants of a file.
+fn constant_names(file: &File) -> BTreeSet<String> {
+    elf::constants(file.bytes()).into_iter().flat_map(library_names).collect()
 }
 
 fn by_notes(scene: &Scene, file: &File, entries: Vec<NoteEntry>) -> Vec<Finding> {
