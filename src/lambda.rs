@@ -49,6 +49,16 @@ pub enum MemberContent {
     Locked,
 }
 
+impl Member {
+    /// The facts of the file, if it is an ELF object.
+    pub fn object(&self) -> Option<&Arc<ElfFacts>> {
+        match &self.content {
+            MemberContent::Object(facts) => Some(facts),
+            MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
+        }
+    }
+}
+
 impl MemberContent {
     /// A regular file of `size` bytes.
     pub fn of_file(facts: Result<Arc<ElfFacts>, ElfError>, size: u64) -> MemberContent {
@@ -451,10 +461,7 @@ impl LambdaWorld {
     ) -> Vec<Walked> {
         let needed: BTreeSet<String> = members
             .iter()
-            .filter_map(|member| match &member.content {
-                MemberContent::Object(facts) => Some(facts),
-                _ => None,
-            })
+            .filter_map(Member::object)
             .chain([program])
             .flat_map(|facts| facts.needed.iter().cloned())
             .chain(extra.iter().cloned())
@@ -507,11 +514,7 @@ fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
 
 /// The bundle's object at a path.
 fn object_at<'a>(members: &'a [Member], path: &str) -> Option<&'a ElfFacts> {
-    let member = members.iter().find(|member| member.path == path)?;
-    match &member.content {
-        MemberContent::Object(facts) => Some(facts),
-        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-    }
+    members.iter().find(|member| member.path == path)?.object().map(|facts| &**facts)
 }
 
 /// The value of `$LIB`: the part of the loader's first directory after `/` or `/usr/`.

@@ -18,7 +18,7 @@ use crate::audit::lints::{self, File};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
 use crate::elf::{Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
-use crate::lambda::{self, LambdaWorld, Member, MemberContent, Walked};
+use crate::lambda::{self, LambdaWorld, Member, Walked};
 use crate::layout::BundleKind;
 use crate::paths;
 use crate::plan::BuildSide;
@@ -338,10 +338,7 @@ impl<'a> Unpacked<'a> {
             .iter()
             .filter(|member| Some(member.path.as_str()) != main)
             .filter(|member| !self.attached.paths.contains(&member.path) && !loaded.contains(&member.path))
-            .filter_map(|member| match &member.content {
-                MemberContent::Object(facts) => Some((self.name(&member.path), facts)),
-                MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-            })
+            .filter_map(|member| Some((self.name(&member.path), member.object()?)))
             // Only a linker reads object files; to everything else they are data.
             .filter(|(_, facts)| !matches!(facts.object_type, ObjectType::Other(_)))
             .map(|(name, facts)| self.root(name, facts.clone()))
@@ -440,10 +437,8 @@ fn lint_archive<'a>(
         let bytes = bytes(path);
         in_memory(paths::file_name(path), facts, bytes)
     };
-    let members = subject.members.iter().filter_map(|member| match &member.content {
-        MemberContent::Object(facts) => Some((member.path.as_str(), &**facts)),
-        _ => None,
-    });
+    let members = subject.members.iter();
+    let members = members.filter_map(|member| Some((member.path.as_str(), &**member.object()?)));
     let libraries: Vec<File> = members
         .filter(|(_, facts)| facts.linkage() == Linkage::SharedLibrary)
         .map(|(path, facts)| library(path, facts))

@@ -12,7 +12,7 @@ use super::harm::{Conflicts, hurts, others};
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::baseline::{NodeAnswer, SystemObject, is_glibc_part};
 use crate::elf::ElfFacts;
-use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
+use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
 use crate::paths;
 use crate::paths::file_name;
 use crate::world::Object;
@@ -148,10 +148,7 @@ pub(super) fn conflicts(
 
 /// The ELF files among an archive's members, with their paths on Lambda.
 fn objects_of(members: &[Member]) -> impl Iterator<Item = (&str, &Arc<ElfFacts>)> {
-    members.iter().filter_map(|member| match &member.content {
-        MemberContent::Object(facts) => Some((member.path.as_str(), facts)),
-        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-    })
+    members.iter().filter_map(|member| Some((member.path.as_str(), member.object()?)))
 }
 
 /// A file that the loader may find for an unknown need of a listed library.

@@ -7,7 +7,6 @@ use super::rebind::FileRebinding;
 use super::{Conflict, Place, Request, Shipped};
 use crate::baseline::SystemObject;
 use crate::elf::ElfFacts;
-use crate::lambda::MemberContent;
 use crate::layout::Layout;
 use crate::paths::file_name;
 use crate::plan::NotShipped;
@@ -133,10 +132,7 @@ impl Draft {
 
     /// The files of the bundle: members whatever is planned, the libraries, the program.
     pub fn files<'a>(&'a self, request: &'a Request) -> Vec<&'a ElfFacts> {
-        let given = request.members.iter().filter_map(|member| match &member.content {
-            MemberContent::Object(facts) => Some(&**facts),
-            MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-        });
+        let given = request.members.iter().filter_map(|member| member.object().map(|facts| &**facts));
         given.chain(self.libraries().map(|library| &*library.facts)).chain([&**request.facts]).collect()
     }
 

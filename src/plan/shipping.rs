@@ -2,13 +2,12 @@
 //! attached layer's copy. In the end those that no walk loads are dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::draft::{Draft, Laid, Needing};
 use super::search::BuildSearch;
 use super::{Asked, Conflict, Place, Request, Shipped, WhyNot};
 use crate::elf::{ElfFacts, Offer};
-use crate::lambda::{Member, MemberContent, Walked};
+use crate::lambda::Walked;
 use crate::layout::Layout;
 use crate::loader::{Closure, Need, Outcome, Rule};
 use crate::paths::file_name;
@@ -138,16 +137,8 @@ pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Cl
         return Some(Needing { facts, source, may_rename: request.may_edit });
     }
     // A file that is a member whatever is planned is not edited.
-    let facts = given(request.members, path)?.clone();
+    let facts = request.members.iter().find(|member| member.path == *path)?.object()?.clone();
     Some(Needing { facts, source: path.clone(), may_rename: false })
-}
-
-/// The object at a path, if it is a member whatever is planned.
-fn given<'a>(members: &'a [Member], path: &str) -> Option<&'a Arc<ElfFacts>> {
-    members.iter().find(|member| member.path == path).and_then(|member| match &member.content {
-        MemberContent::Object(facts) => Some(facts),
-        MemberContent::Link(_) | MemberContent::Other(_) | MemberContent::Locked => None,
-    })
 }
 
 /// Whether a layer's copy lacks a symbol that an object refers to and our copy defines.

@@ -123,17 +123,17 @@ fn two_projects_may_share_a_target_directory() {
             ("p2/Cargo.toml", &(manifest(other) + BOOTSTRAP)),
             ("p2/src/main.rs", &says("of p2")),
         ]);
-        let project = project.var("CARGO_TARGET_DIR", "../shared").in_dir("p1");
+        let project = project.var("CARGO_TARGET_DIR", "../common").in_dir("p1");
         project.cargo("build --release");
         assert_eq!(project.output(&all()).unwrap(), "of p1");
         let project = project.in_dir("p2");
         let error = project.output(&all()).unwrap_err();
         let first = match one {
             "p1" => {
-                "`../shared/release/bootstrap` is not `bootstrap` of package `p2`: it was built from package `p1`"
+                "`../common/release/bootstrap` is not `bootstrap` of package `p2`: it was built from package `p1`"
             }
             _ => {
-                "`../shared/release/bootstrap` is not `bootstrap` of package `same`: it was built from the sources in `[P]/p1`"
+                "`../common/release/bootstrap` is not `bootstrap` of package `same`: it was built from the sources in `[P]/p1`"
             }
         };
         project.refused_then(&all(), first, "of p2");
@@ -188,18 +188,18 @@ fn a_checkout_with_two_names_is_one() {
 
 #[test]
 fn the_sources_may_be_shortened_or_outside_of_the_package() {
-    let outside = "[[bin]]\nname = \"orders\"\npath = \"../shared/main.rs\"\n";
+    let outside = "[[bin]]\nname = \"orders\"\npath = \"../outside/main.rs\"\n";
     let project = Project::new(&[
         ("own/Cargo.toml", &(manifest("orders") + outside)),
-        ("shared/main.rs", &says("shared")),
+        ("outside/main.rs", &says("outside")),
         ("own/.cargo/config.toml", "[build]\ndep-info-basedir = \"..\"\n"),
     ]);
     let project = project.in_dir("own");
     project.cargo("build --release");
-    assert_eq!(project.output(&all()).unwrap(), "shared");
+    assert_eq!(project.output(&all()).unwrap(), "outside");
     // The setting was another one when the program was built.
     project.remove("own/.cargo/config.toml");
-    assert_eq!(project.output(&all()).unwrap(), "shared");
+    assert_eq!(project.output(&all()).unwrap(), "outside");
 
     let project = single();
     project
