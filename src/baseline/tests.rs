@@ -298,7 +298,7 @@ fn some_objects_came_later() {
 #[test]
 fn counts() {
     // A changed count changes what users read: check the diff of the data.
-    let rows = [(25, 0, 0), (111, 2, 19), (110, 2, 19), (108, 26, 13), (107, 26, 13)];
+    let rows: [_; PAIRS.len()] = [(25, 0, 0), (111, 2, 19), (110, 2, 19), (108, 26, 13), (107, 26, 13)];
     for ((runtime, arch), expected) in PAIRS.into_iter().zip(rows) {
         let table = get(runtime, arch);
         let count = |test: fn(&SystemObject) -> bool| table.objects().iter().filter(|o| test(o)).count();
@@ -351,7 +351,7 @@ fn the_ends_of_the_runtimes() {
 #[test]
 fn file_versions() {
     #[rustfmt::skip]
-    let rows = [
+    let rows: [_; PAIRS.len()] = [
         ("provided.al2023", "libcrypto.so.3", Some("3.2.2"), Some("3.0.8")),
         ("provided.al2023", "libcap.so.2", Some("2.73"), Some("2.48")),
         ("provided.al2023", "libz.so.1", Some("1.2.11"), Some("1.2.11")),
