@@ -346,7 +346,7 @@ fn words(askers: &[&Asker], verbose: bool) -> Vec<String> {
     if !verbose && words.len() > 3 {
         let more = words.len() - 2;
         words.truncate(2);
-        words.push(format!("{more} more"));
+        words.push(format!("{more} more (`-v` lists them)"));
     }
     words
 }

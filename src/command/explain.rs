@@ -45,7 +45,7 @@ pub(super) fn explain(
         if program.symbol_explanations.is_empty() {
             return Err(unknown_name(&wanted.word, planned, program));
         }
-        origins::add_to_explanations(input, &mut program.symbol_explanations);
+        origins::add_to_explanations(input, &mut program.symbol_explanations, job.ui.is_verbose());
     }
     if !job.settings.output.is_document() {
         print(job, subject, plan, asked.form, program);

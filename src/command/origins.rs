@@ -59,7 +59,11 @@ fn used_functions(program: &ElfFacts, library: &ElfFacts) -> BTreeSet<String> {
 }
 
 /// Adds the object files of the build that ask for explained symbols of the program.
-pub(super) fn add_to_explanations(input: &ProgramInput, explanations: &mut [SymbolExplanation]) {
+pub(super) fn add_to_explanations(
+    input: &ProgramInput,
+    explanations: &mut [SymbolExplanation],
+    is_verbose: bool,
+) {
     let Some(built) = &input.program.cargo else { return };
     let name = &input.program.name;
     let is_own = |reference: &&mut ReferenceReport| reference.object == *name && reference.symbol.is_some();
@@ -73,7 +77,7 @@ pub(super) fn add_to_explanations(input: &ProgramInput, explanations: &mut [Symb
     let Ok(build) = read(built, input, &symbols) else { return };
     for reference in &mut own {
         let symbols: Vec<String> = reference.symbol.iter().cloned().collect();
-        reference.add_origin(&SymbolOrigin::of_symbols(&symbols, &build));
+        reference.add_origin(&SymbolOrigin::of_symbols(&symbols, &build), is_verbose);
     }
 }
 

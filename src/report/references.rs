@@ -452,9 +452,9 @@ impl SymbolExplanation {
 
 impl ReferenceReport {
     /// Adds where the reference comes from in the build.
-    pub fn add_origin(&mut self, origin: &SymbolOrigin) {
+    pub fn add_origin(&mut self, origin: &SymbolOrigin, is_verbose: bool) {
         self.asked_by = origin.askers.iter().map(AskerReport::new).collect();
-        self.origin = origin.lines(true);
+        self.origin = origin.lines(is_verbose);
     }
 
     fn name(&self) -> String {

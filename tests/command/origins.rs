@@ -104,6 +104,10 @@ fn the_crate_and_the_object_file_are_named() {
     let document = run(&scene, "explain mbrtoc8 --message-format json").exits(1).json();
     let reference = &document["artifacts"][0]["symbol_explanations"][0]["references"][0];
     assert_eq!(reference["asked_by"][0]["object"], "conf.o", "{reference:#}");
+    // The standard library's crates are many: two, and the number of the others.
+    let many = run(&scene, "explain memcpy").exits(1).stdout;
+    assert!(many.contains("more (`-v` lists them)"), "{many}");
+    assert!(!run(&scene, "explain memcpy -v").exits(1).stdout.contains("-v` lists"));
     // Also from cargo's messages, and by a target's directory.
     run(&scene, "check --build --target x86_64-unknown-linux-gnu")
         .exits(1)
