@@ -165,7 +165,7 @@ pub struct ProcessorFlag {
 
 /// The programs that were located, and those that were not.
 #[derive(Debug, Default)]
-pub struct Located {
+pub struct PlacedPrograms {
     /// The built programs.
     pub programs: Vec<BuiltProgram>,
     /// The errors of the others.
@@ -271,11 +271,11 @@ impl Chosen<'_> {
     /// `selection` may differ from the one given to [`choose`], but not in its programs. A selected program that is not
     /// built (except one that was not named and has `required-features`), or whose place has another program, is among
     /// the failures; each error names the paths that were tried and the next step. Fails if `--build` fails.
-    pub fn locate(&self, selection: &Selection) -> Result<Located> {
+    pub fn locate(&self, selection: &Selection) -> Result<PlacedPrograms> {
         let targets = project::targets(&self.project, selection)?;
         if selection.build {
             let programs = build::build(&self.project, selection, &targets, &self.programs)?;
-            Ok(Located { programs, failures: Vec::new() })
+            Ok(PlacedPrograms { programs, failures: Vec::new() })
         } else {
             place::locate(&self.project, selection, &targets, &self.programs)
         }

@@ -32,7 +32,7 @@ pub(super) struct Definers {
     versioned: BTreeSet<Vec<u8>>,
     /// The global scopes: one for each walk. Empty if no file of the bundle defines a name, and for a library that is
     /// opened by a program.
-    scopes: Vec<Scope>,
+    scopes: Vec<DefinerScope>,
     /// The names that the program defines which opens the file.
     of_opener: BTreeSet<Vec<u8>>,
     is_opened: bool,
@@ -40,7 +40,7 @@ pub(super) struct Definers {
 
 /// A global scope.
 #[derive(Debug, Clone, Default)]
-struct Scope {
+struct DefinerScope {
     /// The positions of files, by their names.
     files: BTreeMap<String, usize>,
     /// The positions of the first definitions without a version.
@@ -72,7 +72,7 @@ impl Definers {
             let plain = definitions(opener, wanted).filter(|definition| definition.is_plain);
             definers.of_opener = plain.map(|definition| definition.name.to_vec()).collect();
         } else if !definers.plain.is_empty() || !definers.versioned.is_empty() {
-            definers.scopes = walks().iter().map(|walked| Scope::of(walked, wanted)).collect();
+            definers.scopes = walks().iter().map(|walked| DefinerScope::of(walked, wanted)).collect();
         }
         definers
     }
@@ -103,7 +103,7 @@ impl Definers {
             let is_first = self.of_opener.contains(name);
             return if is_first { Definer::First } else { Definer::Unclear };
         }
-        let is_first = |scope: &Scope| match (scope.plain.get(name), scope.files.get(part)) {
+        let is_first = |scope: &DefinerScope| match (scope.plain.get(name), scope.files.get(part)) {
             (Some(definer), Some(part)) => definer < part,
             (Some(_), None) => true,
             (None, _) => false,
@@ -116,9 +116,9 @@ impl Definers {
     }
 }
 
-impl Scope {
-    fn of(walked: &Walked, wanted: &BTreeSet<Vec<u8>>) -> Scope {
-        let mut scope = Scope::default();
+impl DefinerScope {
+    fn of(walked: &Walked, wanted: &BTreeSet<Vec<u8>>) -> DefinerScope {
+        let mut scope = DefinerScope::default();
         for (position, index) in walked.closure.global.iter().enumerate() {
             let object = &walked.closure.objects[*index];
             let soname = object.file.object.soname().map(str::to_owned);
@@ -138,7 +138,7 @@ impl Scope {
 }
 
 /// A definition of a name.
-struct Definition<'a> {
+struct FileDefinition<'a> {
     name: &'a [u8],
     /// Whether it has no version.
     is_plain: bool,
@@ -148,10 +148,10 @@ struct Definition<'a> {
 fn definitions<'a>(
     facts: &'a ElfFacts,
     wanted: &'a BTreeSet<Vec<u8>>,
-) -> impl Iterator<Item = Definition<'a>> {
+) -> impl Iterator<Item = FileDefinition<'a>> {
     let is_ours = facts.soname.as_deref() == Some(COMPAT);
     let symbols = facts.symbols.iter().filter(move |symbol| !is_ours && symbol.offer == Offer::Everything);
-    let named = symbols.map(|symbol| Definition {
+    let named = symbols.map(|symbol| FileDefinition {
         name: facts.symbols.name_bytes(symbol),
         is_plain: !facts.has_versym || symbol.version & 0x7fff < 2,
     });

@@ -158,7 +158,7 @@ fn rebound_of(
 ) -> Option<Vec<Rebound>> {
     let mut rebound = Vec::new();
     for symbol in facts.symbols.iter().filter(|symbol| is_under(symbol, need)) {
-        let reference = Reference { symbol, name: facts.symbols.name_bytes(symbol), part: &need.file };
+        let reference = NewReference { symbol, name: facts.symbols.name_bytes(symbol), part: &need.file };
         let (to, differs) = if symbol.defined { None } else { met_by(&reference, around, glibc) }?;
         let symbol = facts.symbols.name(symbol).into_owned();
         rebound.push(Rebound { symbol, from: need.node.clone(), to, differs });
@@ -167,7 +167,7 @@ fn rebound_of(
 }
 
 /// A reference to glibc.
-struct Reference<'a> {
+struct NewReference<'a> {
     symbol: &'a Symbol,
     name: &'a [u8],
     /// The library of glibc that it was linked to.
@@ -175,11 +175,11 @@ struct Reference<'a> {
 }
 
 fn met_by(
-    reference: &Reference,
+    reference: &NewReference,
     around: &Around,
     glibc: &GlibcDefinitions,
 ) -> Option<(BoundTo, Option<&'static str>)> {
-    let Reference { symbol, name, part } = *reference;
+    let NewReference { symbol, name, part } = *reference;
     let text = std::str::from_utf8(name).ok()?;
     let definers = &around.definers;
     let definer = definers.definer(name, part);
@@ -220,7 +220,7 @@ pub fn not_rebindable(facts: &ElfFacts, lambda: &LambdaWorld, names: &[String]) 
     };
     let around = Around::empty(lambda, true);
     let is_met = |symbol: &Symbol, name: &str| {
-        let reference = Reference { symbol, name: name.as_bytes(), part: "" };
+        let reference = NewReference { symbol, name: name.as_bytes(), part: "" };
         !symbol.defined && met_by(&reference, &around, &glibc).is_some()
     };
     let mut symbols: BTreeMap<String, &Symbol> = BTreeMap::new();

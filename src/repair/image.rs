@@ -37,12 +37,12 @@ pub(super) fn range(header: &ProgramHeader) -> Range<u64> {
 
 /// A section header and its place in the file.
 #[derive(Clone, Copy)]
-pub(super) struct Section {
+pub(super) struct SectionRow {
     pub at: usize,
     pub header: SectionHeader,
 }
 
-impl Section {
+impl SectionRow {
     /// Whether the section is in memory when the program runs.
     pub fn is_allocated(&self) -> bool {
         self.header.sh_flags & u64::from(SHF_ALLOC) != 0
@@ -64,7 +64,7 @@ pub(super) struct EditedFile<'a> {
     pub table: u64,
     pub headers: Vec<ProgramHeader>,
     /// The section headers; empty if there are none, or if they make no sense: the loader ignores them.
-    pub sections: Vec<Section>,
+    pub sections: Vec<SectionRow>,
     /// The index of PT_DYNAMIC in `headers`.
     pub dynamic_header: usize,
     /// The offset of .dynamic in the file.
@@ -102,7 +102,7 @@ impl<'a> EditedFile<'a> {
         if dynamic.start as u64 != header.p_offset {
             return Err(Refusal::Layout("the offset and the address of its dynamic segment do not agree"));
         }
-        let is_empty = |section: &Section| {
+        let is_empty = |section: &SectionRow| {
             section.header.sh_type == SHT_NOBITS && section.header.sh_addr == header.p_vaddr
         };
         if sections.iter().any(is_empty) {
@@ -249,7 +249,7 @@ fn memory<'a>(bytes: &'a [u8], headers: &[ProgramHeader], address: u64, size: u6
     Some(Cow::Owned(joined))
 }
 
-fn read_sections(bytes: &[u8], file: &Header) -> Vec<Section> {
+fn read_sections(bytes: &[u8], file: &Header) -> Vec<SectionRow> {
     let (table, count) = (file.e_shoff, file.e_shnum);
     let end = table.checked_add(u64::from(count) * SECTION_HEADER);
     if u64::from(file.e_shentsize) != SECTION_HEADER || table < FILE_HEADER {
@@ -258,7 +258,7 @@ fn read_sections(bytes: &[u8], file: &Header) -> Vec<Section> {
     let Some(end) = end.filter(|end| *end <= bytes.len() as u64) else { return Vec::new() };
     (table as usize..end as usize)
         .step_by(SIZEOF_SHDR)
-        .map(|at| Section { at, header: decode(bytes, at) })
+        .map(|at| SectionRow { at, header: decode(bytes, at) })
         .collect()
 }
 

@@ -9,7 +9,7 @@ use crate::elf::Arch;
 use crate::elf::records::{decode, encode};
 
 use super::dynamic::Plan;
-use super::image::{self, EditedFile, SEGMENT_HEADER, Section};
+use super::image::{self, EditedFile, SEGMENT_HEADER, SectionRow};
 use super::slot::{self, Grown, NotesNow, Slot};
 use super::tail;
 use super::{Edited, Refusal};
@@ -268,7 +268,7 @@ impl WrittenAgain {
         }
     }
 
-    fn shift_section(&self, section: &Section, bytes: &mut [u8]) {
+    fn shift_section(&self, section: &SectionRow, bytes: &mut [u8]) {
         if section.is_allocated() && self.covers(section.header.sh_addr) {
             let offset = section.header.sh_offset.wrapping_sub(self.load.p_offset).wrapping_add(self.offset);
             section.update(bytes, |header| header.sh_offset = offset);
@@ -366,7 +366,7 @@ impl Moved {
         Moved { kind, from, span: 1, place, size: Some(size) }
     }
 
-    fn covers(&self, section: &Section) -> bool {
+    fn covers(&self, section: &SectionRow) -> bool {
         let header = &section.header;
         section.is_allocated()
             && header.sh_type == self.kind
@@ -375,7 +375,7 @@ impl Moved {
     }
 
     /// Updates a section header. Tools use it: readelf, gdb and strip find the strings through section headers.
-    fn write(&self, section: &Section, bytes: &mut [u8]) {
+    fn write(&self, section: &SectionRow, bytes: &mut [u8]) {
         let skip = section.header.sh_addr - self.from;
         section.update(bytes, |header| {
             header.sh_addr = self.place.address + skip;

@@ -9,7 +9,7 @@ use super::missing::{FoundStranger, Missing, not_built, other_program};
 use super::project::{self, BuildTarget, Project, profile, profile_dir};
 use super::records::{self, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::{BuiltProgram, Located, NotLocated, Origin, Selection, configuration, files, units};
+use super::{BuiltProgram, NotLocated, Origin, PlacedPrograms, Selection, configuration, files, units};
 use crate::error::Result;
 
 /// A file that may be the program.
@@ -29,15 +29,21 @@ pub(super) fn locate(
     selection: &Selection,
     targets: &[BuildTarget],
     programs: &[SelectedProgram],
-) -> Result<Located> {
+) -> Result<PlacedPrograms> {
     let wanted: Vec<Option<&BuildTarget>> =
         if targets.is_empty() { vec![None] } else { targets.iter().map(Some).collect() };
-    let mut located = Located::default();
+    let mut located = PlacedPrograms::default();
     let mut missing = Vec::new();
     for program in programs {
         for target in &wanted {
-            let mut search =
-                Search { project, selection, target: *target, program, tried: Vec::new(), unfit: Vec::new() };
+            let mut search = PlaceSearch {
+                project,
+                selection,
+                target: *target,
+                program,
+                tried: Vec::new(),
+                unfit: Vec::new(),
+            };
             let candidates = search.candidates()?;
             let mut strangers = Vec::new();
             let candidates = own(project, program, candidates, &mut strangers)?;
@@ -74,7 +80,7 @@ pub(super) fn locate(
 }
 
 /// The search for one program and target.
-struct Search<'a> {
+struct PlaceSearch<'a> {
     project: &'a Project<'a>,
     selection: &'a Selection,
     target: Option<&'a BuildTarget>,
@@ -92,7 +98,7 @@ struct Choice {
     line: Option<String>,
 }
 
-impl Search<'_> {
+impl PlaceSearch<'_> {
     /// Returns the files that may be the program, whatever their age.
     fn candidates(&mut self) -> Result<Vec<BuiltFile>> {
         let mut candidates = self.in_cargos_place()?;

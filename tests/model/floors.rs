@@ -80,6 +80,29 @@ fn files_of_one_folder_import_in_one_direction() {
     assert!(below.is_empty(), "files that import each other, or one that does: {:?}", below.keys());
 }
 
+#[test]
+fn a_type_name_means_one_thing() {
+    // The compressors are the same type, of which one is compiled.
+    let twice_on_purpose = ["Encoder"];
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for file in files() {
+        let text = std::fs::read_to_string(root().join(&file)).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for line in code.lines() {
+            let words: Vec<&str> = line.split([' ', '<', '(', '{', ';', ':', '=']).collect();
+            let keyword =
+                words.iter().take(4).position(|word| ["struct", "enum", "trait", "type"].contains(word));
+            // What is indented is a part of something else, as `type Item` of an iterator.
+            if let Some(at) = keyword.filter(|_| !line.starts_with([' ', '/'])) {
+                places.entry(words[at + 1].to_owned()).or_default().push(file.clone());
+            }
+        }
+    }
+    assert!(places.contains_key("Closure") && places.contains_key("Encoder"));
+    places.retain(|name, places| places.len() > 1 && !twice_on_purpose.contains(&name.as_str()));
+    assert!(places.is_empty(), "types of one name: {places:?}");
+}
+
 /// The first names of the paths that follow a prefix, in braces or not.
 fn names_behind(code: &str, prefix: &str) -> Vec<String> {
     let mut names = Vec::new();
