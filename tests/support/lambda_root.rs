@@ -17,7 +17,7 @@ use cargo_lambda_bundle::baseline::{self, Presence};
 use cargo_lambda_bundle::elf::Arch;
 
 use super::runtime_api::{Report, RuntimeApi};
-use super::tools;
+use super::{older_glibc, tools};
 
 /// Long enough for a start under qemu on a busy machine.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -95,6 +95,22 @@ impl LambdaRoot {
         succeed(Command::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(root.path("")));
         fs::set_permissions(root.path("tmp"), fs::Permissions::from_mode(0o1777)).expect("the mode of /tmp");
         root
+    }
+
+    /// Takes from the root's glibc all that is newer than Lambda's: ld.so refuses what needs it. libgcc_s and
+    /// libstdc++ of this host need it, and are replaced by those of an older system.
+    pub fn with_glibc_of_al2023(self, older: &Path) -> LambdaRoot {
+        for name in ["libc.so.6", "libm.so.6"] {
+            let file = self.path("usr/lib64").join(name);
+            let mut bytes = fs::read(&file).expect("a library of the root");
+            older_glibc::take_nodes_after(&mut bytes, "GLIBC_2.34");
+            fs::write(&file, bytes).expect("a file in the root");
+        }
+        for name in ["libgcc_s.so.1", "libstdc++.so.6"] {
+            let file = library(older, self.arch, name).unwrap_or_else(|| panic!("no {name}"));
+            tools::copy_program(file, self.path("usr/lib64").join(name));
+        }
+        self
     }
 
     /// The SONAMEs that were asked for and that the system does not have.

@@ -20,6 +20,9 @@ pub mod lambda_root;
 pub mod maps;
 #[cfg(target_os = "linux")]
 pub mod objects;
+#[cfg(target_os = "linux")]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
+pub mod older_glibc;
 #[cfg(unix)]
 pub mod probe;
 #[cfg(target_arch = "x86_64")]

@@ -9,9 +9,9 @@ use cargo_lambda_bundle::elf::{self, ElfFacts};
 use cargo_lambda_bundle::repair::{COMPAT, Edits, Refusal, VersionNode, compat_object, edit};
 
 use crate::support::compile::{Compiler, rust_lld};
-use crate::support::debian::DEBIAN_13;
+use crate::support::debian::{DEBIAN_11, DEBIAN_13};
 use crate::support::elf::Object;
-use crate::support::tools;
+use crate::support::{older_glibc, tools};
 
 /// Nodes that no Lambda runtime has.
 fn is_new(node: &str) -> bool {
@@ -200,6 +200,59 @@ fn what_is_linked_to_glibc_2_41_does_the_same_on_an_older_one() {
                 .arg(&program)),
             newer
         );
+    }
+}
+
+/// Runs a program by the loader of a directory, with the libraries of both.
+fn run_with(system: &Path, dir: &Path, program: &Path) -> String {
+    let library_path = format!("{}:{}", system.display(), dir.display());
+    let mut command = Command::new(system.join("ld-linux-x86-64.so.2"));
+    run(command.env("LD_BIND_NOW", "1").arg("--library-path").arg(library_path).arg(program))
+}
+
+#[test]
+fn a_library_for_glibc_2_41_does_the_same_on_2_31_and_2_34() {
+    if !tools::require_glibc_before(38) {
+        return;
+    }
+    let (Some(newer), Some(older)) = (DEBIAN_13.unpacked(), DEBIAN_11.unpacked()) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(COMPAT), compat_object(elf::Arch::X86_64)).unwrap();
+    let flags = "-std=gnu2x -D_DEFAULT_SOURCE -fno-builtin -O1 -w -Dmain=table -shared -fPIC \
+        -Wl,-soname,libtable.so.1 -lm";
+    let library = compile(&newer, dir.path(), PROGRAM, "libtable.so.1", flags);
+    let source = "int table(int, char **);\nint main(int c, char **v) { return table(c, v); }";
+    let flags = "-Wl,--allow-shlib-undefined libtable.so.1";
+    let program = compile(&older, dir.path(), source, "program", flags);
+    let expected = run_with(&newer.join("usr/lib/x86_64-linux-gnu"), dir.path(), &program);
+
+    let before = fs::read(&library).unwrap();
+    fs::write(&library, edit(&before, &edits(&elf::parse(&before).unwrap())).unwrap().bytes).unwrap();
+    let like_2_34 = tempfile::tempdir().unwrap();
+    for name in ["ld-linux-x86-64.so.2", "libc.so.6", "libm.so.6"] {
+        let copy = like_2_34.path().join(name);
+        tools::copy_program(Path::new("/lib/x86_64-linux-gnu").join(name), copy.clone());
+        if name != "ld-linux-x86-64.so.2" {
+            let mut bytes = fs::read(&copy).unwrap();
+            older_glibc::take_nodes_after(&mut bytes, "GLIBC_2.34");
+            fs::write(&copy, bytes).unwrap();
+        }
+    }
+    let systems = [older.join("lib/x86_64-linux-gnu"), like_2_34.path().to_owned()];
+    for system in &systems {
+        let found = run_with(system, dir.path(), &program);
+        for (expected, found) in expected.lines().zip(found.lines()) {
+            assert_eq!(expected, found, "{}", system.display());
+        }
+        assert_eq!(expected.len(), found.len());
+    }
+    // Before the edit neither loads it.
+    fs::write(&library, &before).unwrap();
+    for system in &systems {
+        let mut command = Command::new(system.join("ld-linux-x86-64.so.2"));
+        command.arg("--library-path").arg(format!("{}:{}", system.display(), dir.path().display()));
+        let output = command.arg(&program).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("version `GLIBC_2.3"), "{output:?}");
     }
 }
 

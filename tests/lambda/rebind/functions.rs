@@ -118,10 +118,14 @@ fn libc(zip: &Path) -> serde_json::Value {
 #[test]
 fn a_function_that_starts_processes_by_std_and_by_tokio() {
     let Some(newer) = Newer::new(Arch::X86_64) else { return };
+    let Some(debian_11) = DEBIAN_11.unpacked() else { return };
     let dir = tempfile::tempdir().unwrap();
     let zips = probes(&newer, dir.path());
-    for zip in &zips {
-        let mut root = newer.older(Path::new("/"));
+    let roots = || {
+        let older = || newer.older(Path::new("/"));
+        [older(), older().with_glibc_of_al2023(&debian_11)]
+    };
+    for (zip, mut root) in zips.iter().flat_map(|zip| roots().map(|root| (zip, root))) {
         probe::furnish(&mut root);
         root.unpack_function(zip);
         match root.invoke(&probe::event()) {
@@ -156,7 +160,29 @@ fn a_function_for_arm64_that_starts_processes() {
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"libc\":{\"version\":\"2.36\"}}\n");
     }
+    if !tools::require("busybox", "busybox-static") {
+        return;
+    }
+    newer.compile(PARENT, &[], &dir.path().join("parent"));
+    run(dir.path(), "--binary parent -o parent.zip -v").exits(0).says(&["[glibc-rebound]"]);
+    let root = newer.older(Path::new("/"));
+    root.unpack_function(&dir.path().join("parent.zip"));
+    // The child is for this machine, whose kernel starts it: qemu hands on execve as it is.
+    tools::copy_program(which::which("busybox").unwrap(), root.path("var/task/busybox"));
+    let output = root.start("/var/task/bootstrap", &[]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "the parent of a child\n");
 }
+
+const PARENT: &str = r#"
+#[used]
+static SIGN: &str = "AWS_LAMBDA_RUNTIME_API";
+fn main() {
+    let output = std::process::Command::new("/var/task/busybox").args(["echo", "a child"]).output().unwrap();
+    assert!(output.status.success());
+    print!("the parent of {}", String::from_utf8(output.stdout).unwrap());
+}
+"#;
 
 /// Asks a server that is not there, by libpq.
 const POSTGRES: &str = r#"
@@ -219,7 +245,7 @@ fn main() {
 
 /// Links functions with two libraries of Debian 13, bundles them with `--sysroot` alone, and starts them with the
 /// libraries of an older system.
-fn with_libraries(newer: &Newer, older: &Path) {
+fn with_libraries(newer: &Newer, older: &Path, make_root: impl Fn(LambdaRoot) -> LambdaRoot) {
     let dir = tempfile::tempdir().unwrap();
     let rows =
         [("pq", POSTGRES, "-Clink-arg=-l:libpq.so.5"), ("kafka", KAFKA, "-Clink-arg=-l:librdkafka.so.1")];
@@ -230,7 +256,7 @@ fn with_libraries(newer: &Newer, older: &Path) {
         run(dir.path(), &bundle).exits(0).says(&["[glibc-rebound]: `lib", "liblambda-bundle-compat.so.1"]);
         // It may start: what the runtime's OpenSSL and zlib define is not known.
         run(dir.path(), &format!("verify {name}.zip")).exits(0).says(&[" on provided.al2023\n"]);
-        let root = newer.older_with_libcurl(older);
+        let root = make_root(newer.older_with_libcurl(older));
         root.unpack_function(&dir.path().join(format!("{name}.zip")));
         let output = root.start("/var/task/bootstrap", &[]);
         assert!(output.status.success() && output.stderr.is_empty(), "{name}: {output:?}");
@@ -251,7 +277,8 @@ const RDKAFKA: &[&str] = &["\"security.protocol\" 0 ", "\"2.", " -185\n"];
 #[test]
 fn functions_with_libpq_and_librdkafka() {
     let Some(newer) = Newer::new(Arch::X86_64) else { return };
-    with_libraries(&newer, Path::new("/"));
+    let Some(debian_11) = DEBIAN_11.unpacked() else { return };
+    with_libraries(&newer, Path::new("/"), |root| root.with_glibc_of_al2023(&debian_11));
 }
 
 #[test]
@@ -259,7 +286,7 @@ fn functions_with_libpq_and_librdkafka_for_arm64() {
     let Some(newer) = Newer::new(Arch::Arm64) else { return };
     // Its programs bring OpenSSL along, which Lambda has.
     if let Some(older) = PROGRAMS_ARM64.unpacked() {
-        with_libraries(&newer, &older);
+        with_libraries(&newer, &older, |root| root);
     }
 }
 

@@ -9,7 +9,7 @@ use cargo_lambda_bundle::repair::COMPAT;
 
 use crate::rebind::edit::compile;
 use crate::support::command::run;
-use crate::support::debian::DEBIAN_13;
+use crate::support::debian::{DEBIAN_11, DEBIAN_13};
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
 
 /// Starts itself as its child.
@@ -47,15 +47,20 @@ fn rust(root: &Path, dir: &Path, name: &str, flags: &[&str]) -> PathBuf {
     program
 }
 
-/// Starts a bundle in a root of this machine's glibc; what it prints.
+/// Starts a bundle in a root of this machine's glibc, and in one without the nodes after 2.34; what it prints.
 #[track_caller]
 fn start(zip: &Path) -> String {
-    let root = LambdaRoot::of_system(Path::new("/"), Arch::X86_64, &provided_al2023(Arch::X86_64));
-    root.unpack_function(zip);
-    let output = root.start("/var/task/bootstrap", &[]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{} {said}", output.status);
-    String::from_utf8(output.stdout).expect("text")
+    let debian_11 = DEBIAN_11.unpacked().expect("Debian's packages can be had");
+    let root = || LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+    let [printed, on_2_34] = [root(), root().with_glibc_of_al2023(&debian_11)].map(|root| {
+        root.unpack_function(zip);
+        let output = root.start("/var/task/bootstrap", &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "{} {said}", output.status);
+        String::from_utf8(output.stdout).expect("text")
+    });
+    assert_eq!(printed, on_2_34);
+    printed
 }
 
 #[test]
