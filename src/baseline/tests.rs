@@ -351,7 +351,7 @@ fn the_ends_of_the_runtimes() {
 #[test]
 fn file_versions() {
     #[rustfmt::skip]
-    let rows: [_; PAIRS.len()] = [
+    let rows = [
         ("provided.al2023", "libcrypto.so.3", Some("3.2.2"), Some("3.0.8")),
         ("provided.al2023", "libcap.so.2", Some("2.73"), Some("2.48")),
         ("provided.al2023", "libz.so.1", Some("1.2.11"), Some("1.2.11")),
