@@ -251,6 +251,8 @@ pub enum Certainty {
     Doubtful,
     /// No image has it.
     Absent,
+    /// The baseline does not list it, and does not list all that the runtime has.
+    Unknown,
 }
 
 impl LambdaWorld {
@@ -273,6 +275,7 @@ impl LambdaWorld {
             return Certainty::Present;
         }
         match self.baseline.object(soname) {
+            None if !self.baseline.complete => Certainty::Unknown,
             None => Certainty::Absent,
             Some(object) if object.presence == Presence::Doubtful || object.since.is_some() => {
                 Certainty::Doubtful
@@ -406,7 +409,7 @@ impl LambdaWorld {
         let there = |soname: &str| match self.certainty(soname) {
             Certainty::Present => true,
             Certainty::Doubtful => doubtful_present,
-            Certainty::Absent => false,
+            Certainty::Absent | Certainty::Unknown => false,
         };
         for object in self.baseline.objects().iter().filter(|object| there(&object.soname)) {
             let directory = object.directory.as_deref().unwrap_or("/usr/lib64");

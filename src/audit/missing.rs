@@ -69,6 +69,9 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
                 Certainty::Doubtful => format!(
                     "`{by}` needs `{soname}`, which {lambda} may lack (its presence there is doubtful) and {place} does not have"
                 ),
+                Certainty::Unknown => format!(
+                    "`{by}` needs `{soname}`, which {lambda} is not known to have and {place} does not have"
+                ),
                 _ => format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"),
             },
             Some(match subject.owner {
@@ -89,6 +92,12 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
     };
     let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
     finding.help = help;
+    if subject.lambda.certainty(soname) == Certainty::Unknown
+        && let Some(help) = &mut finding.help
+    {
+        let runtime = &subject.lambda.baseline.runtime;
+        help.push_str(&format!("; if {runtime} has it, say so: `--assume-present {soname}`"));
+    }
     finding.chain = chain(subject, closure, need.by);
     finding
 }

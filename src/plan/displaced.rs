@@ -59,7 +59,7 @@ fn takers<'a, 'w>(
     let is_there = |soname: &str| match lambda.certainty(soname) {
         Certainty::Present => true,
         Certainty::Doubtful => walked.variant.doubtful_present,
-        Certainty::Absent => false,
+        Certainty::Absent | Certainty::Unknown => false,
     };
     walked.closure.objects.iter().enumerate().skip(1).filter_map(move |(index, object)| {
         let Object::Elf(facts) = &object.file.object else { return None };

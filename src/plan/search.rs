@@ -131,8 +131,8 @@ impl BuildSearch<'_> {
             rebinding.unbind.iter().any(|node| node.file == need.file && node.node == need.node)
         };
         let fit_of = |need: &VersionNeed| {
-            let is_ours =
-                lambda.certainty(&need.file) == Certainty::Absent || self.displaced.contains(&need.file);
+            let is_listed = !matches!(lambda.certainty(&need.file), Certainty::Absent | Certainty::Unknown);
+            let is_ours = !is_listed || self.displaced.contains(&need.file);
             if need.weak || is_ours {
                 return Fit::Every;
             }

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::{Library, LibrarySource};
 use crate::audit::{Subject, label};
-use crate::loader::{Attempt, Closure, Outcome};
-use crate::plan::BundlePlan;
-use crate::plan::NotShipped;
+use crate::lambda::Certainty;
+use crate::layout::BundleKind;
+use crate::loader::{Attempt, Closure, Outcome, SkipReason};
+use crate::plan::{BundlePlan, NotShipped};
 use crate::text::printable;
 use crate::world::Object;
 
@@ -82,7 +83,7 @@ pub fn explain(
                 chain,
                 needed_by: library.needed_by.clone(),
                 build: search(&plan.build.closure, name),
-                lambda: search(&walked.closure, name),
+                lambda: search_on_lambda(subject, &walked.closure, name),
                 reason: reason(subject, library),
             }
         })
@@ -115,6 +116,20 @@ fn search(closure: &Closure, name: &str) -> SearchReport {
     }
 }
 
+/// The search on the runtime. That a file is absent is said only of directories that are known.
+fn search_on_lambda(subject: &Subject, closure: &Closure, name: &str) -> SearchReport {
+    let mut report = search(closure, name);
+    if subject.lambda.certainty(name) == Certainty::Unknown {
+        let roots = [BundleKind::Function, BundleKind::Layer].map(BundleKind::root);
+        let is_ours = |path: &str| roots.iter().any(|root| path.starts_with(root));
+        let absent = SkipReason::Absent.describe();
+        for passed in report.passed_over.iter_mut().filter(|it| it.why == absent && !is_ours(&it.path)) {
+            passed.why = "not known to be there".to_owned();
+        }
+    }
+    report
+}
+
 fn passed_over(attempts: &[Attempt]) -> Vec<PassedOver> {
     attempts
         .iter()
@@ -130,7 +145,8 @@ fn reason(subject: &Subject, library: &Library) -> String {
     let (name, lambda) = (&library.soname, subject.lambda.label());
     match library.from {
         LibrarySource::Bundle => match subject.lambda.certainty(name) {
-            crate::lambda::Certainty::Doubtful => format!("shipped: whether {lambda} has it is doubtful"),
+            Certainty::Doubtful => format!("shipped: whether {lambda} has it is doubtful"),
+            Certainty::Unknown => format!("shipped: whether {lambda} has it is unknown"),
             _ => format!("shipped: {lambda} lacks it"),
         },
         LibrarySource::Baseline => {
@@ -145,6 +161,9 @@ fn reason(subject: &Subject, library: &Library) -> String {
             Some(NotShipped::Name) => "not shipped: no archive can have a file of that name".to_owned(),
             Some(NotShipped::Path) => "not shipped: it is needed by a path".to_owned(),
             Some(NotShipped::Refused(path, reason)) => format!("missing: `{path}` cannot be used: {reason}"),
+            _ if subject.lambda.certainty(name) == Certainty::Unknown => {
+                format!("missing: {lambda} is not known to have it, and this machine does not")
+            }
             _ => format!("missing: neither {lambda} nor this machine has it"),
         },
     }

@@ -188,7 +188,7 @@ pub fn library_lines(artifact: &ProgramReport, lambda: &LambdaWorld) -> Vec<Line
                 (LibrarySource::Bundle, Some(source), _) => {
                     let why = match lambda.certainty(&library.soname) {
                         Certainty::Present => "in place of the one on",
-                        Certainty::Doubtful => "perhaps not on",
+                        Certainty::Doubtful | Certainty::Unknown => "perhaps not on",
                         Certainty::Absent => "not on",
                     };
                     let _ = write!(text, "; {why} {runtime}; from {source}");
