@@ -44,13 +44,29 @@ fn read(project: &Project) -> Result<Rc<Vec<ConfigurationFile>>> {
     project.once(&project.environment.current_dir, || {
         let mut found = Vec::new();
         for path in paths(project)? {
-            let Some(text) = files::text(&path)? else { continue };
-            if let Ok(table) = text.parse() {
-                found.push(ConfigurationFile { path, text, table });
-            }
+            add(path, &mut found)?;
         }
         Ok(found)
     })
+}
+
+/// Adds a file, and behind it those that it includes, whose values count less.
+///
+/// Source: `include` of the configuration in The Cargo Book: paths, or tables with one, relative to the file.
+fn add(path: Utf8PathBuf, found: &mut Vec<ConfigurationFile>) -> Result<()> {
+    let Some(text) = files::text(&path)? else { return Ok(()) };
+    let Ok(table) = text.parse::<Table>() else { return Ok(()) };
+    let include = table.get("include").and_then(Value::as_array).into_iter().flatten();
+    let included = include.filter_map(|it| it.get("path").unwrap_or(it).as_str());
+    let included: Vec<Utf8PathBuf> = included.map(|it| path.with_file_name("").join(it)).collect();
+    found.push(ConfigurationFile { path, text, table });
+    // A later file counts more than an earlier one.
+    for path in included.into_iter().rev() {
+        if found.iter().all(|file| file.path != path) {
+            add(path, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the link-search directories of `[target.TRIPLE.LINKS]`, which take the place of a build script. Without a

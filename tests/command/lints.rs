@@ -129,6 +129,8 @@ fn a_library_that_a_constant_names() {
     check_c(&opens("libz.so.1"), "", &[], &[]);
     check_c(&opens("no libfnord.so"), "", &[], &[]);
     check_c(&opens("/usr/lib/libc.so.1"), "", &[], &[]);
+    // Linkers know the scripts of this name.
+    check_c(&opens("libc.so"), "", &[], &[]);
     check_c("#include <stdio.h>\nint main(void) { return puts(\"libfnord.so.7\"); }", "", &[], &[]);
 }
 

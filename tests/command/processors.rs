@@ -45,6 +45,11 @@ fn the_flag_is_named_with_its_file_and_line() {
     cargo(&scene, "build --release");
     assert_eq!(flag(&scene, ""), "`target-cpu=native` (`.cargo/config.toml`, line 4)");
     assert_eq!(flag(&scene, "--build"), "`target-cpu=native` (`.cargo/config.toml`, line 4)");
+    // In a file that the configuration includes, under a condition.
+    scene.file(".cargo/config.toml", "include = [{ path = \"more.toml\", optional = true }]\n");
+    scene.file(".cargo/more.toml", "[target.'cfg(unix)']\nrustflags = [\"-Ctarget-cpu=native\"]\n");
+    cargo(&scene, "build --release");
+    assert_eq!(flag(&scene, ""), "`target-cpu=native` (`.cargo/more.toml`, line 2)");
     // The help, followed by the letter.
     scene.file(".cargo/config.toml", "[build]\nrustflags = \"-C target-cpu=x86-64-v3\"\n");
     // Not built yet: the record counts.

@@ -84,7 +84,7 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
     }
     by_stem
         .into_values()
-        .filter(|names| !names.iter().any(|name| scene.has(name) || is_glibc_part(name)))
+        .filter(|names| !names.iter().any(|name| scene.has(name) || is_of_glibc(name)))
         // Linkers and debuggers know the interpreter of Solaris. Linux has no such library.
         .filter(|names| names != &["libc.so.1"])
         .map(|mut names| {
@@ -96,6 +96,12 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
             finding(scene, file, &names, &why, scene.is_program(file))
         })
         .collect()
+}
+
+/// Whether glibc has the library; linkers have its names without the version, for those of its scripts.
+fn is_of_glibc(name: &str) -> bool {
+    is_glibc_part(name)
+        || name.ends_with(".so") && (0..10).any(|version| is_glibc_part(&format!("{name}.{version}")))
 }
 
 /// The names of libraries among the constants of a file.
