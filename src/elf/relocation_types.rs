@@ -54,7 +54,7 @@ impl Uses {
         }
     }
 
-    pub(super) fn of_type(machine: u16, kind: u32) -> Uses {
+    fn of_type(machine: u16, kind: u32) -> Uses {
         match (machine, kind) {
             // R_X86_64_NONE and R_AARCH64_NONE have the number 0.
             (_, 0) => Uses::default(),
@@ -67,6 +67,55 @@ impl Uses {
             (_, reloc::R_X86_64_TPOFF64 | reloc::R_X86_64_TLSDESC) => Uses::TLS.and(Uses::TLS_PLACE),
             _ if is_thread_local(machine, kind) => Uses::TLS,
             _ => Uses::DATA,
+        }
+    }
+}
+
+/// What is known of a type of relocation.
+#[derive(Clone, Copy)]
+pub(super) struct RelocationType {
+    /// Its number.
+    pub kind: u32,
+    /// The loader's action.
+    pub class: Class,
+    /// How it refers to its symbol.
+    pub uses: Uses,
+    /// Whether it needs a fixed distance from the thread pointer.
+    pub is_static_tls: bool,
+    /// Whether it needs a descriptor of thread-local storage.
+    pub is_tls_descriptor: bool,
+    /// Whether musl stops with "unsupported relocation type" where glibc continues.
+    pub is_beyond_musl: bool,
+    /// Whether it puts the address of a symbol into the global offset table.
+    pub is_of_offset_table: bool,
+    /// Whether it is about thread-local storage.
+    pub is_thread_local: bool,
+    /// Whether it writes an address of 64 bits.
+    pub fills_a_word: bool,
+    /// Whether it adds the object's address to a number.
+    pub is_relative: bool,
+}
+
+impl RelocationType {
+    /// The type of this number on a machine.
+    pub fn of(machine: u16, kind: u32) -> RelocationType {
+        RelocationType {
+            kind,
+            class: Class::of(machine, kind),
+            uses: Uses::of_type(machine, kind),
+            is_static_tls: matches!(
+                (machine, kind),
+                (EM_AARCH64, reloc::R_AARCH64_TLS_TPREL) | (EM_X86_64, reloc::R_X86_64_TPOFF64)
+            ),
+            is_tls_descriptor: matches!(
+                (machine, kind),
+                (EM_AARCH64, reloc::R_AARCH64_TLSDESC) | (EM_X86_64, reloc::R_X86_64_TLSDESC)
+            ),
+            is_beyond_musl: is_beyond_musl(machine, kind),
+            is_of_offset_table: is_of_offset_table(machine, kind),
+            is_thread_local: is_thread_local(machine, kind),
+            fills_a_word: fills_a_word(machine, kind),
+            is_relative: is_relative(machine, kind),
         }
     }
 }
@@ -88,7 +137,7 @@ pub(super) enum Class {
 
 impl Class {
     /// Source: `elf_machine_rela` and `elf_machine_lazy_rel` in the files named above.
-    pub fn of(machine: u16, kind: u32) -> Class {
+    fn of(machine: u16, kind: u32) -> Class {
         match (machine, kind) {
             (_, 0) => Class::Nothing,
             (EM_AARCH64, reloc::R_AARCH64_JUMP_SLOT) | (EM_X86_64, reloc::R_X86_64_JUMP_SLOT) => Class::Slot,
@@ -112,7 +161,7 @@ const R_X86_64_RELATIVE64: u32 = 38;
 /// Whether musl stops with "unsupported relocation type" where glibc continues.
 ///
 /// Source: arch/x86_64/reloc.h, arch/aarch64/reloc.h and `do_relocs` in ldso/dynlink.c.
-pub(super) fn is_beyond_musl(machine: u16, kind: u32) -> bool {
+fn is_beyond_musl(machine: u16, kind: u32) -> bool {
     match machine {
         EM_AARCH64 => matches!(kind, reloc::R_AARCH64_IRELATIVE | reloc::R_AARCH64_ABS32),
         _ => matches!(
@@ -127,7 +176,7 @@ pub(super) fn is_beyond_musl(machine: u16, kind: u32) -> bool {
 }
 
 /// Whether a relocation puts the address of a symbol into the global offset table.
-pub(super) fn is_of_offset_table(machine: u16, kind: u32) -> bool {
+fn is_of_offset_table(machine: u16, kind: u32) -> bool {
     match machine {
         EM_AARCH64 => matches!(kind, reloc::R_AARCH64_GLOB_DAT | reloc::R_AARCH64_JUMP_SLOT),
         _ => matches!(kind, reloc::R_X86_64_GLOB_DAT | reloc::R_X86_64_JUMP_SLOT),
@@ -136,7 +185,7 @@ pub(super) fn is_of_offset_table(machine: u16, kind: u32) -> bool {
 
 /// Whether a relocation is about thread-local storage. Linkers write such relocations for entries of the global offset
 /// table only.
-pub(super) fn is_thread_local(machine: u16, kind: u32) -> bool {
+fn is_thread_local(machine: u16, kind: u32) -> bool {
     match machine {
         EM_AARCH64 => (reloc::R_AARCH64_TLS_DTPMOD..=reloc::R_AARCH64_TLSDESC).contains(&kind),
         _ => matches!(
@@ -150,7 +199,7 @@ pub(super) fn is_thread_local(machine: u16, kind: u32) -> bool {
 }
 
 /// Whether a relocation of this type writes an address of 64 bits.
-pub(super) fn fills_a_word(machine: u16, kind: u32) -> bool {
+fn fills_a_word(machine: u16, kind: u32) -> bool {
     match machine {
         EM_AARCH64 => matches!(
             kind,

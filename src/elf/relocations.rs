@@ -7,16 +7,13 @@
 //! Source: `elf_dynamic_do_Rela` in glibc's elf/do-rel.h, `elf_machine_rela`, `elf_machine_lazy_rel` and
 //! `elf_machine_type_class` in sysdeps/x86_64/dl-machine.h and sysdeps/aarch64/dl-machine.h.
 
-use goblin::elf::header::{EM_AARCH64, EM_X86_64};
 use goblin::elf64::program_header::PF_W;
 use goblin::elf64::reloc::{self, Rel, r_sym, r_type};
 
 use super::pointers::Pointers;
 use super::read::{Image, outside};
 use super::records::decode;
-use super::relocation_types::{
-    Class, Uses, fills_a_word, is_beyond_musl, is_of_offset_table, is_relative, is_thread_local,
-};
+use super::relocation_types::{Class, RelocationType, Uses, is_relative};
 use super::tables::{Table, Tables};
 use super::{ElfError, ObjectType, PAGE};
 
@@ -120,50 +117,42 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn table(&mut self, table: Table, record: u64, is_late: bool) -> Result<(), ElfError> {
+        let mut known = RelocationType::of(self.image.machine, 0);
         for raw in records(self.image, table, record)? {
             // A record with an addend begins like one without.
             let Rel { r_offset, r_info } = decode(raw, 0);
-            let (symbol, kind) = (u64::from(r_sym(r_info)), r_type(r_info));
-            let class = Class::of(self.image.machine, kind);
-            match (self.image.machine, kind) {
-                (EM_AARCH64, reloc::R_AARCH64_TLS_TPREL) | (EM_X86_64, reloc::R_X86_64_TPOFF64) => {
-                    self.read.has_static_tls = true;
-                }
-                (EM_AARCH64, reloc::R_AARCH64_TLSDESC) | (EM_X86_64, reloc::R_X86_64_TLSDESC) => {
-                    self.read.has_tls_descriptors = true;
-                }
-                _ => {}
+            let symbol = u64::from(r_sym(r_info));
+            // Most have the type of the one before.
+            if known.kind != r_type(r_info) {
+                known = RelocationType::of(self.image.machine, r_type(r_info));
+                self.read.has_static_tls |= known.is_static_tls;
+                self.read.has_tls_descriptors |= known.is_tls_descriptor;
+                self.read.is_beyond_musl |= known.is_beyond_musl;
             }
-            self.read.is_beyond_musl |= is_beyond_musl(self.image.machine, kind);
-            if is_late && !self.binds_now && !matches!(class, Class::Slot | Class::Other) {
+            let is_lazy = is_late && !self.binds_now;
+            if is_lazy && !matches!(known.class, Class::Slot | Class::Other) {
                 self.fault("its jump slots have a relocation of another type");
             }
-            self.place(r_offset, class);
+            self.place(r_offset, known.class);
             if let Some(pointers) = &mut self.pointers
-                && fills_a_word(self.image.machine, kind)
+                && known.fills_a_word
             {
-                let value = is_relative(self.image.machine, kind).then(|| raw.get(16..24)).flatten();
+                let value = known.is_relative.then(|| raw.get(16..24)).flatten();
                 pointers.fill(self.image, r_offset, value.map(|addend| decode(addend, 0)));
             }
-            if is_late && !self.binds_now && class == Class::Slot {
+            if is_lazy && known.class == Class::Slot {
                 self.read.late_slot.get_or_insert(r_offset);
             }
-            let is_of_offset_table = is_of_offset_table(self.image.machine, kind);
-            if (is_of_offset_table || is_thread_local(self.image.machine, kind))
-                && !r_offset.is_multiple_of(8)
-            {
+            if (known.is_of_offset_table || known.is_thread_local) && !r_offset.is_multiple_of(8) {
                 self.fault("an entry of the global offset table has an address that is not aligned");
             }
-            if is_of_offset_table && symbol == 0 {
-                self.fault("a relocation refers to a symbol without a name");
-            }
             if symbol == 0 {
+                if known.is_of_offset_table {
+                    self.fault("a relocation refers to a symbol without a name");
+                }
                 continue;
             }
-            let mut uses = Uses::of_type(self.image.machine, kind);
-            if !is_late {
-                uses = uses.without_delay();
-            }
+            let uses = if is_late { known.uses } else { known.uses.without_delay() };
             self.symbol(symbol, uses)?;
         }
         Ok(())
