@@ -14,6 +14,7 @@ mod dynamic;
 mod faults;
 mod format;
 mod hashes;
+pub mod instructions;
 mod notes;
 mod pointers;
 mod read;

@@ -3,11 +3,14 @@
 //! Only reports use them. The loader never reads section headers, so a fault in them is no error: a file without a
 //! readable table has no sections here, and no debugger or `strip` would find any either.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use goblin::elf64::header::{Header, SIZEOF_EHDR};
+use goblin::elf64::reloc::{Rela, SIZEOF_RELA, r_sym};
 use goblin::elf64::section_header::{
-    SHF_ALLOC, SHN_UNDEF, SHT_NOBITS, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR, SectionHeader,
+    SHF_ALLOC, SHN_UNDEF, SHT_DYNSYM, SHT_NOBITS, SHT_RELA, SHT_STRTAB, SHT_SYMTAB, SIZEOF_SHDR,
+    SectionHeader,
 };
 use goblin::elf64::sym::{SIZEOF_SYM, STB_GLOBAL, Sym};
 
@@ -117,21 +120,44 @@ pub(super) fn global_symbols(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn defined(bytes: &[u8], is_meant: impl Fn(&Sym) -> bool) -> impl Iterator<Item = &[u8]> {
-    let (table, names) = symbol_table(bytes).unwrap_or_default();
+    let defined = symbols(bytes).filter(|(_, symbol)| u32::from(symbol.st_shndx) != SHN_UNDEF);
+    defined.filter(move |(_, symbol)| is_meant(symbol)).map(|(name, _)| name)
+}
+
+/// The symbols of `.symtab` of a file in memory, with their names; those with longer names than any that is searched
+/// for are left out.
+pub(super) fn symbols(bytes: &[u8]) -> impl Iterator<Item = (&[u8], Sym)> {
+    let (table, names) = symbol_table(bytes, SHT_SYMTAB).unwrap_or_default();
     let symbols = table.chunks_exact(SIZEOF_SYM).map(|raw| decode::<Sym, _>(raw, 0));
-    let defined = symbols.filter(move |symbol| u32::from(symbol.st_shndx) != SHN_UNDEF && is_meant(symbol));
-    defined.filter_map(move |symbol| {
-        let name = names.get(symbol.st_name as usize..)?;
-        // No name that is searched for is longer.
-        let name = &name[..name.len().min(MAX_NAME)];
-        Some(&name[..memchr::memchr(0, name)?])
-    })
+    symbols.filter_map(move |symbol| Some((name_of(names, &symbol)?, symbol)))
+}
+
+fn name_of<'a>(names: &'a [u8], symbol: &Sym) -> Option<&'a [u8]> {
+    let name = names.get(symbol.st_name as usize..)?;
+    let name = &name[..name.len().min(MAX_NAME)];
+    Some(&name[..memchr::memchr(0, name)?])
+}
+
+/// The places that relocations fill with the addresses of these symbols, by the section headers.
+pub(super) fn relocated(bytes: &[u8], wanted: &[&[u8]]) -> BTreeSet<u64> {
+    let (table, names) = symbol_table(bytes, SHT_DYNSYM).unwrap_or_default();
+    let headers = headers(bytes).unwrap_or_default();
+    let tables = headers.iter().filter(|header| header.sh_type == SHT_RELA);
+    let records = tables.filter_map(|header| within(bytes, header.sh_offset, header.sh_size));
+    let records =
+        records.flat_map(|table| table.chunks_exact(SIZEOF_RELA)).map(|raw| decode::<Rela, _>(raw, 0));
+    let is_wanted = |record: &Rela| {
+        let at = (r_sym(record.r_info) as usize).checked_mul(SIZEOF_SYM)?;
+        let symbol: Sym = decode(table.get(at..at.checked_add(SIZEOF_SYM)?)?, 0);
+        name_of(names, &symbol).filter(|name| wanted.contains(name))
+    };
+    records.filter(|record| is_wanted(record).is_some()).map(|record| record.r_offset).collect()
 }
 
 /// Calls `each` with the name of every function and variable that an object file in memory refers to and does not
 /// define. Names longer than `longest` are left out.
 pub(super) fn undefined_symbols<'a>(bytes: &'a [u8], longest: usize, mut each: impl FnMut(&'a [u8])) {
-    let (table, names) = symbol_table(bytes).unwrap_or_default();
+    let (table, names) = symbol_table(bytes, SHT_SYMTAB).unwrap_or_default();
     for raw in table.chunks_exact(SIZEOF_SYM) {
         let symbol: Sym = decode(raw, 0);
         if u32::from(symbol.st_shndx) != SHN_UNDEF || symbol.st_name == 0 {
@@ -146,26 +172,33 @@ pub(super) fn undefined_symbols<'a>(bytes: &'a [u8], longest: usize, mut each: i
     }
 }
 
-/// The contents of `.symtab` and of its string table.
-fn symbol_table(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The contents of a symbol table of this type and of its string table.
+fn symbol_table(bytes: &[u8], kind: u32) -> Option<(&[u8], &[u8])> {
+    let headers = headers(bytes)?;
+    let bytes_of = |header: &SectionHeader| within(bytes, header.sh_offset, header.sh_size);
+    let table = headers.iter().find(|header| header.sh_type == kind)?;
+    let names = headers.get(table.sh_link as usize)?;
+    Some((bytes_of(table)?, bytes_of(names)?))
+}
+
+/// The section headers of a file in memory.
+fn headers(bytes: &[u8]) -> Option<Vec<SectionHeader>> {
     let header = bytes.get(..SIZEOF_EHDR).filter(|header| header.starts_with(b"\x7fELF\x02\x01"))?;
     let file: Header = decode(header, 0);
-    let within =
-        |offset: u64, length: u64| bytes.get(usize::try_from(offset).ok()?..)?.get(..length as usize);
     if usize::from(file.e_shentsize) != SIZEOF_SHDR {
         return None;
     }
     let n_headers = match file.e_shnum {
         // An object file with a section for each function may have more than the field can hold.
         // Source: "Extended section headers" in the gABI, e_shnum.
-        0 => decode_headers(within(file.e_shoff, SIZEOF_SHDR as u64)?).first()?.sh_size,
+        0 => decode_headers(within(bytes, file.e_shoff, SIZEOF_SHDR as u64)?).first()?.sh_size,
         number => u64::from(number),
     };
-    let headers = decode_headers(within(file.e_shoff, n_headers.checked_mul(SIZEOF_SHDR as u64)?)?);
-    let bytes_of = |header: &SectionHeader| within(header.sh_offset, header.sh_size);
-    let symtab = headers.iter().find(|header| header.sh_type == SHT_SYMTAB)?;
-    let names = headers.get(symtab.sh_link as usize)?;
-    Some((bytes_of(symtab)?, bytes_of(names)?))
+    Some(decode_headers(within(bytes, file.e_shoff, n_headers.checked_mul(SIZEOF_SHDR as u64)?)?))
+}
+
+fn within(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+    bytes.get(usize::try_from(offset).ok()?..)?.get(..usize::try_from(length).ok()?)
 }
 
 fn decode_headers(table: &[u8]) -> Vec<SectionHeader> {

@@ -5,7 +5,9 @@
 use std::fs;
 
 use crate::support::command::{command, finish};
+use crate::support::compile::Compiler;
 use crate::support::scene::Scene;
+use crate::support::tools;
 
 const MANIFEST: &str = "[package]\nname = \"orders\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
 
@@ -99,4 +101,20 @@ fn variables_and_profiles_count() {
         let found = flag(&scene, "--metadata-path metadata.json");
         assert_eq!(found, "`target-cpu=znver5` (`Cargo.toml`, line 6)");
     }
+}
+
+#[test]
+fn an_instruction_that_arm64_may_lack_is_a_note() {
+    if !tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu") {
+        return;
+    }
+    let scene = Scene::new();
+    let source = "__attribute__((noinline)) void wide(void) { __asm__ volatile(\".arch armv8.2-a+sve\\nptrue p0.b\"); }\n\
+        int main(void) { wide(); return 0; }";
+    Compiler(&["aarch64-linux-gnu-gcc"]).compile(scene.path(), source, "app", "-mno-outline-atomics");
+    scene.run("check --binary app -v").exits(0).says(&[
+        "note[cpu-level]: `app` may end with an illegal instruction: its function `wide` has an instruction of SVE, but",
+        "`-mcpu=neoverse-n1` for C\n",
+    ]);
+    scene.run("check --binary app").exits(0).keeps_silent_about(&["cpu-level"]);
 }

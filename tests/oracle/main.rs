@@ -5,6 +5,7 @@
 mod support;
 
 mod differential;
+mod instructions;
 mod ld_so;
 mod musl_loader;
 mod mutants;

@@ -1,8 +1,9 @@
 //! `cpu-level`: a program for processors that Lambda does not have.
 
 use super::{File, Scene};
-use crate::audit::{Code, Finding};
+use crate::audit::{Code, Finding, Severity};
 use crate::elf::Arch;
+use crate::elf::instructions::{self, NewerInstruction};
 use crate::lambda::Walked;
 use crate::loader::Loaded;
 
@@ -168,7 +169,22 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
     if findings.iter().all(|known| known.object != scene.program.name) {
         findings.extend(compiled);
     }
+    let of_arm64 = scene.files().filter(|file| file.facts.arch() == Some(Arch::Arm64));
+    for file in of_arm64 {
+        if findings.iter().all(|known| known.object != file.name) {
+            findings.extend(by_instruction(file));
+        }
+    }
     findings
+}
+
+/// A note only: the function may never be called, or only after the processor was asked in another way.
+fn by_instruction(file: &File) -> Option<Finding> {
+    let NewerInstruction { function, extension } = instructions::newer(file.bytes())?;
+    let what = format!(
+        "its function `{function}` has an instruction of {extension}, but Lambda's processors may have only Armv8.2"
+    );
+    Some(Finding { severity: Severity::Note, ..finding(file, &what) })
 }
 
 /// Whether a file's notes ask for more than all processors have, and no walk answers it. A walk does if ld.so refuses
