@@ -5,6 +5,7 @@
 //! problem give one finding.
 
 mod asked;
+mod cause;
 mod edits;
 mod finding;
 mod foreign;
@@ -35,6 +36,7 @@ pub use asked::{
     Asker, BuildOrigins, BuildPackage, LinkedPackage, ReadLibrary, SymbolOrigin, Unread, add_origin,
     has_origin, linked_library, symbols_of,
 };
+pub use cause::{Cause, FindingGroup, by_cause};
 pub use edits::not_editable;
 pub use limits::{SizedFile, direct_upload_finding, size_finding};
 pub use rebound::rebound_findings;
@@ -187,13 +189,9 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
                 for attempt in attempts {
                     if let SkipReason::WrongMachine(machine) = &attempt.why {
                         let object = member_name(&attempt.path);
+                        let (message, cause) = foreign::other_machine(object, machine, lambda);
                         findings.add(
-                            Finding::new(
-                                Code::WrongArch,
-                                object,
-                                format!("`{object}` is for {machine}, the bundle for {}", lambda.arch()),
-                            )
-                            .soname(&need.name),
+                            Finding::new(Code::WrongArch, object, message).soname(&need.name).cause(cause),
                         );
                     }
                 }
@@ -241,7 +239,10 @@ fn object_findings(
                     "`{ours}` is in the bundle, but {} loads its own copy, which comes first in LD_LIBRARY_PATH",
                     lambda.label()
                 );
-                findings.add(Finding::new(Code::Shadowed, subject.name, message).soname(&system.soname));
+                let cause = Cause::libraries("", format!("libraries are in the bundle, but {} loads its own copies, which come first in LD_LIBRARY_PATH", lambda.label())).item(format!("`{ours}`"));
+                findings.add(
+                    Finding::new(Code::Shadowed, subject.name, message).soname(&system.soname).cause(cause),
+                );
             }
             findings.merge(version_skew(subject, walked, index, system));
         }
@@ -265,7 +266,12 @@ fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFact
             lambda.baseline.glibc,
             lambda.label()
         );
-        findings.add(Finding::new(Code::RelrUnsupported, &label, message).help(RELR_HELP));
+        let cause = Cause::objects(format!(
+            "have packed relative relocations (DT_RELR), which glibc {} of {} ignores: they crash at start",
+            lambda.baseline.glibc,
+            lambda.label()
+        ));
+        findings.add(Finding::new(Code::RelrUnsupported, &label, message).help(RELR_HELP).cause(cause));
     }
     findings.merge(libc::private_symbols(subject, closure, index, elf));
     if is_foreign(subject, walked, index) {
@@ -278,7 +284,12 @@ fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFact
             lambda.label()
         );
         let help = format!("remove `{label}` from the bundle");
-        findings.add(Finding::new(Code::LibcMixed, &label, message).help(help));
+        let cause = Cause::objects(format!(
+            "are parts of glibc and would load beside other parts from {}; all parts must come from the same build",
+            lambda.label()
+        ));
+        let cause = cause.help("remove them from the bundle");
+        findings.add(Finding::new(Code::LibcMixed, &label, message).help(help).cause(cause));
     }
 }
 
@@ -287,7 +298,13 @@ fn doubtful_library(subject: &Subject, soname: &str) -> Finding {
         "it is doubtful whether {} has `{soname}`; the bundle has a copy, and starts either way",
         subject.lambda.label()
     );
-    Finding::new(Code::DoubtfulLibrary, subject.name, message).soname(soname)
+    let cause = Cause::libraries(
+        format!("it is doubtful whether {} has", subject.lambda.label()),
+        "libraries; the bundle has copies, and starts either way",
+    );
+    Finding::new(Code::DoubtfulLibrary, subject.name, message)
+        .soname(soname)
+        .cause(cause.item(format!("`{soname}`")))
 }
 
 /// Whether an object is linked to another C library than the one in the process.
@@ -338,7 +355,8 @@ fn version_skew(
             lambda.label()
         ),
     )
-    .soname(&system.soname);
+    .soname(&system.soname)
+    .cause(skew_cause(lambda, &system.soname, theirs, ours));
     if lambda.certainty(&system.soname) == Certainty::Doubtful {
         // A note only: even the presence of the library is doubtful.
         finding.severity = Severity::Note;
@@ -348,6 +366,20 @@ fn version_skew(
     }
     finding.chain = chain(subject, &walked.closure, index);
     Some(finding)
+}
+
+fn skew_cause(lambda: &LambdaWorld, soname: &str, theirs: &str, ours: &str) -> Cause {
+    Cause::libraries(
+        "",
+        format!(
+            "libraries are older on {} than where the program was built; functions that only the newer ones have \
+             would be missing, and they have no version nodes that tell",
+            lambda.label()
+        ),
+    )
+    .help("ship this machine's copies")
+    .flag("--bundle-lib")
+    .item(format!("`{soname}` ({theirs}, built with {ours})"))
 }
 
 /// Returns the version at the end of a file name: `1.2.11` for `libz.so.1.2.11`.

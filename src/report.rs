@@ -19,7 +19,7 @@ mod size;
 use serde::Serialize;
 
 use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
-use crate::audit::{Asker, Finding, LinkedPackage, Severity, SymbolOrigin};
+use crate::audit::{Asker, Finding, FindingGroup, LinkedPackage, Severity, SymbolOrigin};
 use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::layout::BundleKind;
@@ -149,6 +149,9 @@ pub struct ProgramReport {
     pub libraries: Vec<Library>,
     /// The findings, errors first.
     pub findings: Vec<FindingReport>,
+    /// The findings as a reader sees them: one for each cause.
+    #[serde(skip)]
+    pub shown: Vec<FindingReport>,
     /// Sizes of the files to bundle and of their debug information; `null` if none were measured.
     pub sizes: Option<Sizes>,
     /// The edits of the bundle's copies.
@@ -187,6 +190,7 @@ impl ProgramReport {
             role: role(name),
             libraries: Vec::new(),
             findings: Vec::new(),
+            shown: Vec::new(),
             sizes: None,
             edits: Vec::new(),
             rebound: Vec::new(),
@@ -215,7 +219,7 @@ impl ProgramReport {
             Verdict::Fails => "no",
             Verdict::Unknown => "perhaps",
         };
-        let reason = self.findings.first().filter(|_| self.verdict != Verdict::Starts);
+        let reason = self.shown.first().filter(|_| self.verdict != Verdict::Starts);
         let reason = reason.map_or(String::new(), |finding| format!(", {}", finding.message));
         format!("{} ({}): {word}{reason}", self.runtime, self.arch.as_deref().unwrap_or("unknown"))
     }
@@ -357,6 +361,12 @@ pub struct FindingReport {
     pub origin: Vec<String>,
     /// The next step.
     pub help: Option<String>,
+    /// The problem that the finding shares with others of the program, in words; the same for all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The objects it is about, if it is shown for several findings.
+    #[serde(skip)]
+    pub objects: Vec<String>,
 }
 
 /// An object file that refers to a symbol.
@@ -510,11 +520,26 @@ impl Verdict {
     }
 }
 
-/// The findings for JSON.
-pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
-    findings
-        .iter()
-        .map(|finding| FindingReport {
+impl ProgramReport {
+    /// Takes over findings: each for JSON, and one for each cause for readers.
+    pub fn add_findings(&mut self, findings: &[Finding], groups: &[FindingGroup]) {
+        self.findings = findings.iter().map(FindingReport::new).collect();
+        for group in groups.iter().filter(|group| group.members.len() > 1) {
+            for member in &group.members {
+                self.findings[*member].cause = Some(group.shown.message.clone());
+            }
+        }
+        let report = |group: &FindingGroup| FindingReport {
+            objects: group.objects.clone(),
+            ..FindingReport::new(&group.shown)
+        };
+        self.shown = groups.iter().map(report).collect();
+    }
+}
+
+impl FindingReport {
+    fn new(finding: &Finding) -> FindingReport {
+        FindingReport {
             code: finding.code.as_str(),
             severity: finding.severity.as_str(),
             object: finding.object.clone(),
@@ -527,8 +552,10 @@ pub fn finding_reports(findings: &[Finding]) -> Vec<FindingReport> {
             linked_by: LinkReport::of(&finding.origin),
             origin: finding.origin.lines(false),
             help: finding.help.clone(),
-        })
-        .collect()
+            cause: None,
+            objects: vec![finding.object.clone()],
+        }
+    }
 }
 
 impl AskerReport {

@@ -55,6 +55,10 @@ pub struct SymbolOrigin {
     pub unasked: Vec<String>,
     /// Whether all packages are the program's; else some may be of other builds.
     pub is_exact: bool,
+    /// The step that builds the library into the program.
+    pub step: Option<String>,
+    /// The origins of further findings, if one finding is shown for several.
+    pub others: Vec<SymbolOrigin>,
 }
 
 /// A static library of the build that was read.
@@ -125,7 +129,9 @@ pub fn add_origin(finding: &mut Finding, program: &str, build: &BuildOrigins) {
         && let (Some(library), Some(help)) = (&linked, &mut finding.help)
         && let Some(step) = by.iter().find_map(|it| feature_step(it, build))
     {
-        help.push_str(&format!("; or build `{library}` into the program: {step}"));
+        let step = format!("build `{library}` into the program: {step}");
+        help.push_str(&format!("; or {step}"));
+        origin.step = Some(step);
     }
     finding.origin = origin;
 }
@@ -224,6 +230,11 @@ impl SymbolOrigin {
         origin
     }
 
+    /// Joins the origins of findings that are shown as one.
+    pub fn joined<'a>(origins: impl Iterator<Item = &'a SymbolOrigin>) -> SymbolOrigin {
+        SymbolOrigin { others: origins.cloned().collect(), ..SymbolOrigin::default() }
+    }
+
     /// Whether there is nothing to report.
     pub fn is_empty(&self) -> bool {
         self.askers.is_empty() && self.linked_by.is_empty() && self.unasked.is_empty()
@@ -254,6 +265,11 @@ impl SymbolOrigin {
                 self.linked_by.iter().map(|package| format!("`{}`", package.name)).collect();
             let library = self.library.as_deref().unwrap_or_default();
             lines.push(format!("`{library}` is linked by {}", names.join(" and ")));
+        }
+        for line in self.others.iter().flat_map(|other| other.lines(verbose)) {
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
         }
         lines
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::SymbolOrigin;
+use super::{Cause, SymbolOrigin};
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +125,8 @@ pub struct Finding {
     pub leaves_open: bool,
     /// The crates that ask for the symbols.
     pub origin: SymbolOrigin,
+    /// What it may share with other findings.
+    pub cause: Option<Cause>,
 }
 
 impl Finding {
@@ -142,6 +144,7 @@ impl Finding {
             help: None,
             leaves_open: false,
             origin: SymbolOrigin::default(),
+            cause: None,
         }
     }
 
@@ -161,6 +164,13 @@ impl Finding {
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Finding {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what it may share with other findings.
+    #[must_use]
+    pub(super) fn cause(mut self, cause: Cause) -> Finding {
+        self.cause = Some(cause);
         self
     }
 

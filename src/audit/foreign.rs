@@ -3,9 +3,9 @@
 //! Packages ship a library in several builds, and load the one that fits: npm's `prebuilds/` and
 //! `@scope/name-linux-x64-musl` do. A build that does not fit is only a warning if one that fits is beside it.
 
-use super::{Code, Finding, Severity, Subject, chain, label, member_name};
+use super::{Cause, Code, Finding, Severity, Subject, chain, label, member_name};
 use crate::elf::{ElfFacts, Libc};
-use crate::lambda::{MemberContent, Walked};
+use crate::lambda::{LambdaWorld, MemberContent, Walked};
 
 /// Reports an object that is linked to another C library than the one in the process.
 pub(super) fn other_libc(subject: &Subject, walked: &Walked, index: usize) -> Finding {
@@ -30,9 +30,17 @@ pub(super) fn other_libc(subject: &Subject, walked: &Walked, index: usize) -> Fi
     let mut finding = Finding::new(Code::LibcMixed, &label, message);
     finding.chain = chain(subject, closure, index);
     if index > 0 {
-        return finding;
+        return finding.cause(Cause::objects(format!(
+            "are linked to {linked}, {process}; one process cannot have both"
+        )));
     }
     weighed(subject, finding.help(format!("put the build of `{label}` for {own} in its place")))
+}
+
+/// The message about an object for another machine, and about several.
+pub(super) fn other_machine(object: &str, machine: &str, lambda: &LambdaWorld) -> (String, Cause) {
+    let rest = format!("for {machine}, the bundle for {}", lambda.arch());
+    (format!("`{object}` is {rest}"), Cause::objects(format!("are {rest}")))
 }
 
 /// Turns a finding about a library that nothing is known to load into a warning if the bundle has another build of

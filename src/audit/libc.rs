@@ -1,6 +1,6 @@
 //! The C library and its loader.
 
-use super::{Code, Finding, Owner, Severity, Subject, chain, label};
+use super::{Cause, Code, Finding, Owner, Severity, Subject, chain, label};
 use crate::baseline::is_glibc_part;
 use crate::elf::{ElfFacts, Libc, Linkage, ObjectType};
 use crate::lambda::Walked;
@@ -22,6 +22,7 @@ pub(super) fn libc_bundled(subject: &Subject, walked: &Walked) -> Finding {
         format!("`{name}` runs with the {libc} of the bundle, which AWS does not patch{limits}"),
     )
     .help("bundle again when that C library gets a security fix")
+    .cause(Cause::objects(format!("run with the {libc} of the bundle, which AWS does not patch{limits}")))
 }
 
 /// Reports a library of the runtime in a process with the bundle's C library.
@@ -36,15 +37,27 @@ pub(super) fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) 
             walked.libc().as_str()
         ),
     );
-    finding.help = match subject.build.not_shipped.get(&label) {
-        Some(NotShipped::Excluded) => {
-            Some(format!("remove the `--exclude-lib` pattern that matches `{label}`"))
-        }
+    let (help, for_all) = match subject.build.not_shipped.get(&label) {
+        Some(NotShipped::Excluded) => (
+            format!("remove the `--exclude-lib` pattern that matches `{label}`"),
+            "remove the `--exclude-lib` patterns that match them",
+        ),
         _ if matches!(subject.owner, Owner::Archive) => {
-            Some("let `cargo lambda-bundle --libc bundle` write the archive".to_owned())
+            let help = "let `cargo lambda-bundle --libc bundle` write the archive";
+            (help.to_owned(), help)
         }
-        _ => Some(format!("name a directory that has `{label}` with `--library-path DIR`")),
+        _ => (
+            format!("name a directory that has `{label}` with `--library-path DIR`"),
+            "name the directories that have them with `--library-path DIR`",
+        ),
     };
+    finding.help = Some(help);
+    let cause = Cause::objects(format!(
+        "of {} would load beside the {} of the bundle, for which they were not built",
+        subject.lambda.label(),
+        walked.libc().as_str()
+    ));
+    finding.cause = Some(cause.help(for_all));
     finding.chain = chain(subject, &walked.closure, index);
     finding
 }
@@ -79,7 +92,12 @@ pub(super) fn private_symbols(
                 subject.lambda.label()
             ),
         )
-        .soname(&need.file);
+        .soname(&need.file)
+        .cause(Cause::objects(format!(
+            "use private symbols of `{}` (GLIBC_PRIVATE), which any update of {} may change",
+            need.file,
+            subject.lambda.label()
+        )));
         finding.severity = Severity::Warning;
         finding.versions = vec![need.node.clone()];
         finding.symbols = elf.symbols_needing(&need.file, &[&need.node]);

@@ -1,6 +1,6 @@
 //! Needs that nothing meets.
 
-use super::{Code, Finding, Owner, Subject, chain, label, lints, member_name};
+use super::{Cause, Code, Finding, Owner, Subject, chain, label, lints, member_name};
 use crate::lambda::{Certainty, Walked};
 use crate::loader::{Need, Outcome, SkipReason};
 use crate::paths;
@@ -90,8 +90,9 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
         Some((path, why)) => format!("{message}; `{path}` is skipped: it is {why}"),
         None => message,
     };
+    let cause = cause(subject, need, &message, place);
     let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
-    finding.help = help;
+    (finding.cause, finding.help) = (cause, help);
     if subject.lambda.certainty(soname) == Certainty::Unknown
         && let Some(help) = &mut finding.help
     {
@@ -100,6 +101,20 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
     }
     finding.chain = chain(subject, closure, need.by);
     finding
+}
+
+/// The problem of all that need this library; if nothing more is known, of all that need any library.
+fn cause(subject: &Subject, need: &Need, message: &str, place: &str) -> Option<Cause> {
+    let soname = &need.name;
+    let (_, after) = message.split_once(&format!(" needs `{soname}`"))?;
+    // The word after `--lib` may be no name of a file, which the finding's own help says.
+    if need.is_opening || after != format!(", which neither {} nor {place} has", subject.lambda.label()) {
+        return Some(Cause::needs(after, Some(soname)));
+    }
+    Some(Cause::needs(after, None).help(match subject.owner {
+        Owner::Archive => "add them to `lib/` in the archive, or let `cargo lambda-bundle` write it",
+        _ => "install them on this machine, or name the directories that have them with `--library-path DIR`",
+    }))
 }
 
 /// The finding that a static musl program cannot open a library.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Code, Finding, Severity};
+use super::{Cause, Code, Finding, Severity};
 use crate::lambda::LambdaWorld;
 use crate::plan::{BoundTo, Rebound, ReboundFile};
 
@@ -30,11 +30,16 @@ fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
         versions.join(", "),
         lambda.label()
     );
-    for what in &differs {
-        message.push_str("; ");
-        message.push_str(what);
-    }
-    let mut finding = Finding::new(Code::GlibcRebound, object, message);
+    let what: String = differs.iter().map(|what| format!("; {what}")).collect();
+    message.push_str(&what);
+    let cause = Cause::versions(
+        "were linked to a newer glibc (",
+        format!(
+            ") than the {glibc} of {}; the bundle's copies take others in their place{what}",
+            lambda.label()
+        ),
+    );
+    let mut finding = Finding::new(Code::GlibcRebound, object, message).cause(cause);
     if differs.is_empty() {
         finding.severity = Severity::Note;
     } else {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Code, Finding, Findings, Owner, Severity, Subject, chain, label};
+use super::{Cause, Code, Finding, Findings, Owner, Severity, Subject, chain, label};
 use crate::baseline::is_glibc_part;
 use crate::elf::{ElfFacts, Linkage};
 use crate::lambda::Walked;
@@ -52,6 +52,7 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     let message = message(subject, walked, group, &Words { by: &by_label, named: &named, newer, severity });
     let mut finding = Finding::new(Code::UndefinedSymbol, &by_label, message);
     finding.severity = severity;
+    finding.cause = cause(subject, group, newer, walked);
     finding.leaves_open = matches!(group.why, UnmetReference::Unknown(_));
     finding.help = match (&group.why, severity) {
         (UnmetReference::Nowhere, _) if newer.is_some() && subject.build.may_edit => {
@@ -71,6 +72,30 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     finding.symbols = symbols;
     finding.chain = chain(subject, closure, group.by);
     finding
+}
+
+/// The problem as one of several objects: symbols of one library, whose copy on the runtime is old or unknown.
+fn cause(subject: &Subject, group: &Group, newer: Option<&str>, walked: &Walked) -> Option<Cause> {
+    let lambda = subject.lambda.label();
+    Some(match (&group.why, newer) {
+        (UnmetReference::Nowhere, Some(soname)) => Cause::objects(format!(
+            "need symbols of a newer `{soname}` than that of {lambda}, which does not define them; {}",
+            match group.at_start {
+                true if walked.closure.is_opened(group.by) => "they cannot be opened",
+                true => "they fail at start",
+                false => "they fail when the first of them is called",
+            }
+        )),
+        (UnmetReference::Unknown(libraries), _) => Cause::objects(format!(
+            "need symbols; it is unknown whether {} of {lambda} defines them",
+            either(libraries)
+        )),
+        _ => return None,
+    })
+}
+
+fn either(libraries: &[String]) -> String {
+    libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or ")
 }
 
 fn severity(subject: &Subject, group: &Group) -> Severity {
@@ -128,7 +153,7 @@ fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> 
         }
         UnmetReference::Unknown(libraries) => format!(
             "`{by}` needs {named}; it is unknown whether {} of {} defines it",
-            libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or "),
+            either(libraries),
             subject.lambda.label()
         ),
         UnmetReference::NoVersionTable(index) => format!(

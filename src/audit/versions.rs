@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
+use super::{Cause, Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
 use crate::baseline::{DEFAULT_RUNTIME, is_glibc_part, names};
 use crate::elf::{VersionDefinition, version};
 use crate::lambda::Walked;
@@ -206,21 +206,32 @@ impl<'a> Unmet<'a> {
             subject.lambda.label(),
             why_not(subject, conflict)
         );
-        let finding = Finding::new(Code::RepairConflict, label, message).soname(*file).help(format!(
-            "link to a `{file}` as old as the runtime's, or bundle a copy that is newer than both, with `--library-path DIR`"
-        ));
+        let after = format!(
+            " of `{file}`, which the copy of {} does not have, and this machine's copy cannot replace it, since {}",
+            subject.lambda.label(),
+            why_not(subject, conflict)
+        );
+        let finding = Finding::new(Code::RepairConflict, label, message)
+            .soname(*file)
+            .help(format!("link to a `{file}` as old as the runtime's, or bundle a copy that is newer than both, with `--library-path DIR`"))
+            .cause(Cause::versions("need ", after));
         Finding { chain: chain(subject, &self.walked.closure, self.by), versions: self.versions, ..finding }
     }
 
     fn finding(self, code: Code, severity: Severity) -> Finding {
         let finding = Finding::new(code, &self.label, self.message(code, severity)).soname(self.file);
-        let help = match self.versions.as_slice() {
-            _ if severity != Severity::Error && code != Code::VersionRecent => None,
+        let (help, for_all) = match self.versions.as_slice() {
+            _ if severity != Severity::Error && code != Code::VersionRecent => (None, None),
             // The linker marks packed relocations with this version, whatever glibc it links against.
-            [only] if only == "GLIBC_ABI_DT_RELR" && self.by == 0 => Some(RELR_HELP.to_owned()),
-            _ => Some(self.help()),
+            [only] if only == "GLIBC_ABI_DT_RELR" && self.by == 0 => (Some(RELR_HELP.to_owned()), None),
+            _ => (Some(self.help(&Words::one(&self.label))), Some(self.help(&Words::all()))),
         };
+        let cause = self.cause(code, severity).map(|cause| match for_all {
+            Some(help) => cause.help(help),
+            None => cause,
+        });
         Finding {
+            cause,
             severity,
             leaves_open: (code, severity) == (Code::VersionUnknown, Severity::Warning),
             symbols: self.symbols(code),
@@ -248,14 +259,55 @@ impl<'a> Unmet<'a> {
         Some(&self.walked.closure.objects[index].file.object)
     }
 
-    fn message(&self, code: Code, severity: Severity) -> String {
-        let Unmet { label, file, checks, .. } = self;
+    /// The library that lacks the versions.
+    fn whose(&self) -> String {
+        match self.answering() {
+            Some(Object::System(_)) | None => {
+                format!("the `{}` of {}", self.file, self.subject.lambda.label())
+            }
+            Some(_) => format!("the bundle's `{}`", self.file),
+        }
+    }
+
+    /// The problem as one of several objects; for glibc's parts it is one for all parts.
+    fn cause(&self, code: Code, severity: Severity) -> Option<Cause> {
         let lambda = self.subject.lambda;
-        let wanted = self.versions.join(", ");
         let whose = match self.answering() {
-            Some(Object::System(_)) | None => format!("the `{file}` of {}", lambda.label()),
-            Some(_) => format!("the bundle's `{file}`"),
+            Some(Object::System(_)) if is_glibc_part(self.file) => {
+                format!("glibc {} of {}", lambda.baseline.glibc, lambda.label())
+            }
+            _ => self.whose(),
         };
+        Some(match (code, severity) {
+            (Code::VersionTooNew, _) if self.checks[0].answer == VersionAnswer::NoSuchFile => return None,
+            (Code::VersionTooNew, Severity::Error) => {
+                Cause::versions("need ", format!(", which {whose} does not have"))
+            }
+            (Code::VersionTooNew, _) => Cause::versions(
+                "have a weak need for ",
+                format!(", which {whose} does not have; ld.so prints a warning and continues"),
+            ),
+            (Code::VersionRecent, _) => Cause::versions(
+                "need ",
+                format!(
+                    ", which {whose} has only since image {}; a function that is pinned to an older one does not start",
+                    self.images().join(", ")
+                ),
+            ),
+            (Code::VersionUnknown, Severity::Note) => Cause::versions(
+                "need ",
+                format!(
+                    ", but {whose} has no symbol versions; ld.so prints \"no version information available\" and continues"
+                ),
+            ),
+            _ => Cause::versions("need ", format!("; it is unknown whether {whose} has them")),
+        })
+    }
+
+    fn message(&self, code: Code, severity: Severity) -> String {
+        let Unmet { label, checks, file, .. } = self;
+        let wanted = self.versions.join(", ");
+        let whose = self.whose();
         match (code, severity) {
             (Code::VersionTooNew, Severity::Error) if checks[0].answer == VersionAnswer::NoSuchFile => {
                 format!(
@@ -302,31 +354,30 @@ impl<'a> Unmet<'a> {
     }
 
     /// Chooses the help by the object that needs the version: the program can be rebuilt, a library must be replaced.
-    fn help(&self) -> String {
-        let Unmet { subject, file, label: by_label, .. } = self;
+    fn help(&self, words: &Words) -> String {
+        let Unmet { subject, file, .. } = self;
+        let Words { object, it, it_was, one_that_was } = words;
         let glibc = &subject.lambda.baseline.glibc;
         let is_glibc = is_glibc_part(file);
         if self.walked.own_interpreter().is_some() {
             return match subject.owner {
                 Owner::Archive => {
-                    format!("replace the bundle's `{file}` with the one that `{by_label}` was built with")
+                    format!("replace the bundle's `{file}` with the one that {it_was} built with")
                 }
-                _ => {
-                    format!("name the root of the system that `{by_label}` was built on with `--sysroot DIR`")
-                }
+                _ => format!("name the root of the system that {it_was} built on with `--sysroot DIR`"),
             };
         }
         let bundle = match bundling_helps(subject, file, &self.versions) {
-            true => "; or ship this machine's glibc with it: `--libc bundle`",
-            false => "",
+            true => format!("; or ship this machine's glibc with {it}: `--libc bundle`"),
+            false => String::new(),
         };
         match (subject.owner, self.by, is_glibc) {
             (Owner::Cargo { .. }, 0, true) => format!("{}{bundle}", rebuild(subject)),
             (_, 0, true) => {
-                format!("build it against glibc {glibc} or older, or link it statically to musl{bundle}")
+                format!("build {it} against glibc {glibc} or older, or link {it} statically to musl{bundle}")
             }
             (Owner::Archive, 0, false) => {
-                format!("build it against the `{file}` of the runtime, or an older one")
+                format!("build {it} against the `{file}` of the runtime, or an older one")
             }
             // The linker can do what `--repair auto` would have done.
             (Owner::Cargo { .. }, 0, false) if !subject.build.may_edit => format!(
@@ -334,20 +385,48 @@ impl<'a> Unmet<'a> {
                 crate::layout::Layout::function().pinned_path()
             ),
             (_, 0, false) => format!(
-                "link it to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
+                "link {it} to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
             ),
             (Owner::Archive, _, true) => {
-                format!("replace `{by_label}` with one that was built against glibc {glibc} or older")
+                format!("replace {object} with {one_that_was} built against glibc {glibc} or older")
             }
             (Owner::Archive, ..) => {
-                format!("replace `{by_label}` with one that was built against an older `{file}`")
+                format!("replace {object} with {one_that_was} built against an older `{file}`")
             }
             (_, _, true) => format!(
-                "take `{by_label}` from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`{bundle}"
+                "take {object} from a system with glibc {glibc} or older: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`{bundle}"
             ),
             _ => format!(
-                "take `{by_label}` from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
+                "take {object} from a system whose `{file}` is as old as the runtime's: name its root with `--sysroot DIR`, or a directory with `--library-path DIR`"
             ),
+        }
+    }
+}
+
+/// The words of a help: about one object, or about several.
+struct Words {
+    object: String,
+    it: &'static str,
+    it_was: String,
+    one_that_was: &'static str,
+}
+
+impl Words {
+    fn one(label: &str) -> Words {
+        Words {
+            object: format!("`{label}`"),
+            it: "it",
+            it_was: format!("`{label}` was"),
+            one_that_was: "one that was",
+        }
+    }
+
+    fn all() -> Words {
+        Words {
+            object: "them".to_owned(),
+            it: "them",
+            it_was: "they were".to_owned(),
+            one_that_was: "ones that were",
         }
     }
 }

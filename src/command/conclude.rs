@@ -1,7 +1,7 @@
 //! From findings to a verdict and an exit status.
 
-use crate::audit::{Finding, Findings, Severity};
-use crate::report::{ProgramReport, Verdict, finding_reports, sort};
+use crate::audit::{Finding, FindingGroup, Findings, Severity, by_cause};
+use crate::report::{ProgramReport, Verdict, sort};
 use crate::settings::Output;
 use crate::ui::Ui;
 
@@ -24,18 +24,34 @@ pub(super) fn conclude(
     report.verdict = Verdict::of(findings.as_slice());
     let mut findings = weighed(findings, output);
     sort(&mut findings);
-    report.findings = finding_reports(&findings);
-    for (at, finding) in findings.iter().enumerate() {
-        let mut shown = finding.clone();
-        // If several findings in a row have the same help, it is printed once, after the last.
-        let next = findings.get(at + 1);
-        if next.is_some_and(|next| next.help == finding.help && next.severity == finding.severity) {
-            shown.help = None;
-        }
-        ui.finding(&shown);
-    }
+    let groups = by_cause(&findings);
+    report.add_findings(&findings, &groups);
+    show(&findings, &groups, ui);
     let fails = has_error(&findings);
     Conclusion { findings, fails }
+}
+
+/// Prints one finding for each cause, or with `-v` each one. If several in a row have the same help, it is printed once,
+/// after the last.
+pub(super) fn show(findings: &[Finding], groups: &[FindingGroup], ui: &Ui) {
+    let mut shown: Vec<Finding> = Vec::new();
+    for FindingGroup { shown: one, members, .. } in groups {
+        if !ui.is_verbose() {
+            shown.push(one.clone());
+            continue;
+        }
+        // The help for all is that of the last.
+        let each = members.iter().map(|at| findings[*at].clone());
+        shown.extend(each.map(|finding| Finding { help: one.help.clone(), ..finding }));
+    }
+    for (at, finding) in shown.iter().enumerate() {
+        let next = shown.get(at + 1);
+        let is_same = |next: &Finding| next.help == finding.help && next.severity == finding.severity;
+        match next.is_some_and(is_same) {
+            true => ui.finding(&Finding { help: None, ..finding.clone() }),
+            false => ui.finding(finding),
+        }
+    }
 }
 
 /// Whether any of these findings makes the run fail, by the severities that the settings give them.

@@ -1,6 +1,6 @@
 //! `explain` and `size`: show what is known about one program.
 
-use super::conclude::conclude;
+use super::conclude::{conclude, show};
 use super::job::{Answer, ProgramJob};
 use super::origins;
 use super::programs::ProgramInput;
@@ -51,12 +51,12 @@ pub(super) fn explain(
         print(job, subject, plan, asked.form, program);
     }
     let concluded = conclude(program, &answer.findings, &job.settings.output, &Ui::silent());
-    for finding in &concluded.findings {
+    let mut findings = concluded.findings;
+    findings.retain(|finding| {
         let names = finding.symbols.iter().chain(&finding.versions).chain(&finding.soname);
-        if picks(&finding.object) || names.into_iter().any(|name| picks(name)) {
-            job.ui.finding(finding);
-        }
-    }
+        picks(&finding.object) || names.into_iter().any(|name| picks(name))
+    });
+    show(&findings, &audit::by_cause(&findings), job.ui);
     Ok(concluded.fails)
 }
 

@@ -13,7 +13,7 @@ use crate::text::{printable, size};
 pub fn commands(artifacts: &[&ProgramReport], failure: Option<&Failure>, with_notes: bool) -> String {
     let mut text = String::new();
     for artifact in artifacts {
-        for finding in artifact.findings.iter().filter(|finding| with_notes || finding.severity != "note") {
+        for finding in artifact.shown.iter().filter(|finding| with_notes || finding.severity != "note") {
             let command = if finding.severity == "note" { "notice" } else { finding.severity };
             let title = format!("{}: {} on {}", finding.code, artifact.name, artifact.runtime);
             push(&mut text, command, &title, &message(finding));
@@ -93,7 +93,7 @@ fn details(text: &mut String, artifact: &ProgramReport) {
         let _ = writeln!(text, "\n### Findings: {name} on {}\n", cell(&artifact.runtime));
         text.push_str("| severity | code | what | help |\n| --- | --- | --- | --- |\n");
     }
-    for finding in &artifact.findings {
+    for finding in &artifact.shown {
         let help = finding.help.as_deref().unwrap_or_default();
         let (message, help) = (cell(&finding.message), cell(help));
         let _ = writeln!(text, "| {} | {} | {message} | {help} |", finding.severity, code(finding.code));

@@ -14,7 +14,7 @@ pub fn document(artifacts: &[&ProgramReport], failure: Option<&Failure>, current
     let rules: Vec<Value> = Code::ALL.iter().map(|code| rule(*code)).collect();
     let results: Vec<Value> = artifacts
         .iter()
-        .flat_map(|artifact| artifact.findings.iter().map(|finding| result(artifact, finding, current_dir)))
+        .flat_map(|artifact| artifact.shown.iter().map(|finding| result(artifact, finding, current_dir)))
         .collect();
     let mut invocation = json!({ "executionSuccessful": failure.is_none() });
     if let Some(failure) = failure {
@@ -59,6 +59,7 @@ fn result(artifact: &ProgramReport, finding: &FindingReport, current_dir: &str) 
     let help = finding.help.as_ref().map(|help| format!("help: {help}"));
     let text: Vec<&str> =
         std::iter::once(&finding.message).chain(&finding.origin).chain(&help).map(String::as_str).collect();
+    let place = |object: &String| json!({ "name": clean(object), "kind": "module" });
     json!({
         "ruleId": finding.code,
         "ruleIndex": Code::ALL.iter().position(|code| code.as_str() == finding.code),
@@ -70,7 +71,7 @@ fn result(artifact: &ProgramReport, finding: &FindingReport, current_dir: &str) 
                 // A program has no lines, but GitHub shows no result without one.
                 "region": { "startLine": 1 },
             },
-            "logicalLocations": [{ "name": clean(&finding.object), "kind": "module" }],
+            "logicalLocations": finding.objects.iter().map(place).collect::<Vec<Value>>(),
         }],
         "properties": {
             "program": clean(&artifact.name),

@@ -9,6 +9,7 @@ mod baseline;
 mod baseline_probe;
 mod bundles;
 mod capture;
+mod causes;
 mod cli;
 mod damaged;
 mod explain;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::library_names::library_names;
 use super::{File, Scene};
-use crate::audit::{Code, Finding, Severity};
+use crate::audit::{Cause, Code, Finding, Severity};
 use crate::baseline::is_glibc_part;
 use crate::elf::{self, ElfFacts, Libc, Linkage, version};
 
@@ -92,8 +92,8 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
                 (Some((_, one)), Some((_, other))) => version::compare_numbers(other, one),
                 (one, other) => other.is_some().cmp(&one.is_some()),
             });
-            let why = format!("its constants name {}", quoted(&names));
-            finding(scene, file, &names, &why, scene.is_program(file))
+            let origin = Origin { named_by: "constants", feature: None, is_warning: scene.is_program(file) };
+            finding(scene, file, &names, &origin)
         })
         .collect()
 }
@@ -116,17 +116,25 @@ fn by_notes(scene: &Scene, file: &File, entries: Vec<NoteEntry>) -> Vec<Finding>
         .map(|entry| {
             let names: Vec<&str> = entry.soname.iter().map(String::as_str).collect();
             let priority = entry.priority.as_deref().unwrap_or("recommended");
-            let feature = entry
-                .feature
-                .as_ref()
-                .map_or(String::new(), |feature| format!(" for the feature `{feature}`"));
-            let why = format!("its notes name {}{feature}", quoted(&names));
-            finding(scene, file, &names, &why, priority == "required")
+            let feature = entry.feature.as_deref();
+            let origin = Origin { named_by: "notes", feature, is_warning: priority == "required" };
+            finding(scene, file, &names, &origin)
         })
         .collect()
 }
 
-fn finding(scene: &Scene, file: &File, names: &[&str], why: &str, is_warning: bool) -> Finding {
+/// The part of a file that names libraries.
+struct Origin<'a> {
+    /// `constants` or `notes`.
+    named_by: &'a str,
+    feature: Option<&'a str>,
+    is_warning: bool,
+}
+
+fn finding(scene: &Scene, file: &File, names: &[&str], origin: &Origin) -> Finding {
+    let Origin { named_by, feature, is_warning } = origin;
+    let feature = feature.map_or(String::new(), |feature| format!(" for the feature `{feature}`"));
+    let why = format!("its {named_by} name {}{feature}", quoted(names));
     let it = if names.len() == 1 { "it is" } else { "none of them is" };
     let neither = if names.len() == 1 { "neither in the bundle nor" } else { "in the bundle or" };
     let message = format!(
@@ -136,9 +144,15 @@ fn finding(scene: &Scene, file: &File, names: &[&str], why: &str, is_warning: bo
     );
     // The first is the newest.
     let advised = names.iter().find(|name| (scene.in_build_world)(name)).unwrap_or(&names[0]);
+    let cause = Cause::libraries(
+        format!("`{}` opens libraries at run time;", file.name),
+        format!("that its {named_by} name are neither in the bundle nor on {}", scene.subject.lambda.label()),
+    )
+    .help("if the function uses one of them, ship it: `--lib NAME`");
     let mut finding = Finding::new(Code::Dlopen, &file.name, message)
         .soname(*advised)
-        .help(format!("if the function uses it, ship it: `--lib {advised}`"));
+        .help(format!("if the function uses it, ship it: `--lib {advised}`"))
+        .cause(cause.item(format!("`{advised}`")));
     if !is_warning {
         finding.severity = Severity::Note;
     }
