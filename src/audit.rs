@@ -160,8 +160,29 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
                     "`{name}` is linked as a static program but needs {libraries}; nothing loads {them}, so the program crashes at start"
                 ),
             )
-            .help(format!("link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or build for a `-gnu` target")),
+            .help(format!(
+                "link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or {}",
+                dynamically(subject)
+            )),
         );
+    }
+}
+
+/// How to link a static program dynamically: by another target, or without what was asked for.
+///
+/// Source: `crt_static` in "Static and dynamic C runtimes" of The Rust Reference; only musl's targets have it by default.
+fn dynamically(subject: &Subject) -> &'static str {
+    match subject.owner {
+        Owner::Cargo { target: Some(target), .. } if target.contains("musl") => "build for a `-gnu` target",
+        Owner::Cargo { target: None, .. } if subject.program.libc() == Libc::Musl => {
+            "build for a `-gnu` target"
+        }
+        Owner::Cargo { .. } => {
+            "link the program dynamically, without `-C target-feature=+crt-static` and `-static-pie`"
+        }
+        Owner::Binary | Owner::Archive => {
+            "link the program dynamically: without `-static-pie`, and in Rust for a `-gnu` target without `-C target-feature=+crt-static`"
+        }
     }
 }
 

@@ -318,7 +318,8 @@ pub struct LambdaArgs {
     /// SONAMEs that the runtime lacks, whatever the baseline says (glob, repeatable).
     #[arg(long, value_name = "GLOB")]
     pub assume_missing: Vec<String>,
-    /// Environment variable of the function; LD_LIBRARY_PATH decides which libraries load.
+    /// Environment variable of the function; LD_LIBRARY_PATH, LD_PRELOAD, LD_BIND_NOW and GLIBC_TUNABLES decide what
+    /// loads.
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
 }

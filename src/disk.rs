@@ -195,6 +195,14 @@ pub fn place(path: &Utf8Path) -> Utf8PathBuf {
     path.to_owned()
 }
 
+/// Returns the names in a directory that are UTF-8, sorted; none if it cannot be read.
+pub fn names(path: &Utf8Path) -> Vec<String> {
+    let entries = path.read_dir_utf8().into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_owned()).collect();
+    names.sort();
+    names
+}
+
 /// Whether the path exists.
 pub fn exists(path: &Utf8Path) -> bool {
     path.exists()

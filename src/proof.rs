@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
-use crate::audit::lints::{self, File};
+use crate::audit::lints::{self, File, LintedFiles};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
 use crate::elf::{Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
@@ -444,7 +444,7 @@ fn lint_archive<'a>(
         .map(|(path, facts)| library(path, facts))
         .collect();
     let program = in_memory(subject.name, subject.program, bytes(program));
-    lints::of_kind(lints::lint(subject, walks, &program, &libraries, &|_| false), kind)
+    lints::lint(subject, walks, &LintedFiles { program: &program, libraries: &libraries, kind }, &|_| false)
 }
 
 fn in_memory<'a>(name: &str, facts: &'a ElfFacts, bytes: &'a [u8]) -> File<'a> {

@@ -315,6 +315,8 @@ pub struct Target {
     pub tunables: String,
     /// The libraries in LD_PRELOAD (`--env`).
     pub preload: Vec<String>,
+    /// The variables of `--env` that decide nothing about loading, by name.
+    pub unused_env: Vec<String>,
     /// The baseline file to use instead of the runtime's, absolute.
     pub baseline: Option<Utf8PathBuf>,
     /// SONAMEs that the runtime is assumed to have.

@@ -26,7 +26,6 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
-use super::Code;
 use crate::audit::{Finding, Subject};
 use crate::elf::ElfFacts;
 use crate::lambda::{Certainty, Walked};
@@ -47,13 +46,14 @@ pub struct File<'a> {
 }
 
 /// The texts to search for.
-const MARKS: [&str; 8] = [
+const MARKS: [&str; 9] = [
     ca_bundle::PLACE,
     ca_bundle::OPENSSL,
     cpu::OPTIONS[0],
     cpu::OPTIONS[1],
     runtime_api::SIGNS[0],
     runtime_api::SIGNS[1],
+    runtime_api::REGISTRATION,
     runtime_api::PACKED,
     dlopen::NOT_SUPPORTED,
 ];
@@ -121,6 +121,7 @@ struct Scene<'a, 'f> {
     walks: &'a [Walked],
     program: &'a File<'f>,
     libraries: &'a [File<'f>],
+    kind: BundleKind,
     /// Whether the build world has a library of this name.
     in_build_world: &'a dyn Fn(&str) -> bool,
 }
@@ -151,32 +152,36 @@ impl<'f> Scene<'_, 'f> {
     }
 }
 
-/// Runs all lints on the program and the bundle's libraries; `walks` are the audited ones. `in_build_world` says whether
+/// The files that the lints examine, and what they are for.
+pub struct LintedFiles<'a, 'f> {
+    /// The program.
+    pub program: &'a File<'f>,
+    /// The bundle's libraries.
+    pub libraries: &'a [File<'f>],
+    /// The kind of bundle.
+    pub kind: BundleKind,
+}
+
+/// Runs all lints on a program and its bundle's libraries; `walks` are the audited ones. `in_build_world` says whether
 /// the build world has a library of this name.
-pub fn lint<'f>(
+pub fn lint(
     subject: &Subject,
     walks: &[Walked],
-    program: &File<'f>,
-    libraries: &[File<'f>],
+    files: &LintedFiles,
     in_build_world: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
+    let LintedFiles { program, libraries, kind } = *files;
     // Of a program for another architecture only the header was parsed.
     if program.facts.arch() != Some(subject.lambda.arch()) {
         return Vec::new();
     }
-    let scene = Scene { subject, walks, program, libraries, in_build_world };
+    let scene = Scene { subject, walks, program, libraries, kind, in_build_world };
     let mut findings = dlopen::lint(&scene);
     findings.extend(ca_bundle::lint(&scene));
     findings.extend(cpu::lint(&scene));
     findings.extend(data::lint(&scene));
     findings.extend(static_glibc::lint(&scene));
     findings.extend(runtime_api::lint(&scene));
-    findings
-}
-
-/// Keeps the findings for this kind of bundle: only a function asks for requests by itself.
-pub fn of_kind(mut findings: Vec<Finding>, kind: BundleKind) -> Vec<Finding> {
-    findings.retain(|finding| kind == BundleKind::Function || finding.code != Code::NotARuntime);
     findings
 }
 

@@ -10,10 +10,10 @@ use super::programs::{ProgramInput, library_dirs_of};
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles, Objects};
 use crate::disk::paths::world_name;
-use crate::elf::{Arch, Libc};
+use crate::elf::{Arch, Libc, version};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::loader::World;
+use crate::loader::{self, Loaded, Rules, World};
 use crate::paths;
 use crate::plan::Shipped;
 use crate::settings::BundleSettings;
@@ -120,6 +120,28 @@ impl BuildFiles {
             }
             _ => None,
         }
+    }
+
+    /// Returns the name that the word after `--lib` may mean: a library of this name in any version, by its SONAME.
+    pub fn meant_by(&self, word: &str, world: &World, objects: &[Loaded]) -> Option<String> {
+        let stem = word.strip_prefix("lib").unwrap_or(word).split(".so").next().unwrap_or(word);
+        let is_meant = |name: &str| {
+            let rest = name.strip_prefix("lib").and_then(|name| name.strip_prefix(stem));
+            name != word && rest.is_some_and(|rest| rest == ".so" || rest.starts_with(".so."))
+        };
+        let cached: Vec<&String> = match &world.rules {
+            Rules::Glibc(rules) => rules.cache.keys().collect(),
+            Rules::Musl(_) => Vec::new(),
+        };
+        let mut names: BTreeSet<String> = cached.into_iter().filter(|name| is_meant(name)).cloned().collect();
+        for directory in self.library_path.split(':') {
+            names.extend(disk::names(directory.into()).into_iter().filter(|name| is_meant(name)));
+        }
+        let by_soname = |name: &String| {
+            let (_, file) = loader::candidates(world, objects, 0, name).into_iter().next()?;
+            Some(file.object.soname().filter(|soname| is_meant(soname)).unwrap_or(name).to_owned())
+        };
+        names.iter().filter_map(by_soname).max_by(|a, b| version::compare_numbers(a, b))
     }
 
     /// Returns the build worlds of these files.

@@ -12,7 +12,7 @@ use super::layers;
 use super::program::layout;
 use super::programs::{FoundPrograms, Program, ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
-use super::runtime::Baselines;
+use super::runtime::{Baselines, say_unused};
 use super::split;
 use super::summary::{self, SummaryLine};
 use super::write::writing;
@@ -45,6 +45,8 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         check_directories(&package.settings.bundle)?;
         say_whose(package, ui);
     }
+    let unused = packages.iter().flat_map(|package| &package.settings.target.unused_env);
+    say_unused(unused, ui);
     let files = StoredFiles::default();
     let FoundPrograms { programs, mut failures } = programs(packages, &baselines)?;
     if programs.is_empty() && failures.len() == 1 {

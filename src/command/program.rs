@@ -18,8 +18,8 @@ use super::sizes::sizes;
 use super::summary;
 use super::write;
 use crate::archive;
-use crate::audit::lints::{self, File};
-use crate::audit::{self, Finding, Findings, Subject};
+use crate::audit::lints::{self, File, LintedFiles};
+use crate::audit::{self, Code, Finding, Findings, Subject};
 use crate::date;
 use crate::disk;
 use crate::disk::paths::world_name;
@@ -121,6 +121,9 @@ impl ProgramJob<'_> {
             answer.findings.extend(self.lint(&subject, &planned, world, path));
             answer.findings.extend(generated(input, answer.findings.as_slice()));
             origins::add(self, input, &planned.plan.build, &mut answer);
+            if !lints::is_static_musl(facts) {
+                self.suggest(build, world, &planned, &mut answer);
+            }
         }
         let fails = match (&self.bundle.purpose, &input.output) {
             (Purpose::Explain(asked), _) => {
@@ -228,8 +231,20 @@ impl ProgramJob<'_> {
             .collect();
         let objects = &planned.plan.build.closure.objects;
         let in_build_world = |name: &str| !loader::candidates(world, objects, 0, name).is_empty();
-        let findings = lints::lint(subject, &planned.plan.walks, &program, &libraries, &in_build_world);
-        lints::of_kind(findings, self.bundle.kind)
+        let files = LintedFiles { program: &program, libraries: &libraries, kind: self.bundle.kind };
+        lints::lint(subject, &planned.plan.walks, &files, &in_build_world)
+    }
+
+    /// Advises the name of a library for a word after `--lib` that is none, or none with a version.
+    fn suggest(&self, build: &BuildWorlds, world: &World, planned: &Planned, answer: &mut Answer) {
+        let is_word = |soname: &&String| self.bundle.libs.contains(soname) && !soname.contains(".so.");
+        let objects = &planned.plan.build.closure.objects;
+        for finding in answer.findings.iter_mut().filter(|it| it.code == Code::MissingLibrary) {
+            let word = finding.soname.as_ref().filter(is_word);
+            if let Some(meant) = word.and_then(|word| build.files().meant_by(word, world, objects)) {
+                finding.help = Some(format!("did you mean `--lib {meant}`?"));
+            }
+        }
     }
 
     /// Audits the plan, and lists its libraries in the report.

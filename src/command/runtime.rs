@@ -1,6 +1,6 @@
 //! The Lambda worlds of a run. Each baseline is parsed once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -128,6 +128,14 @@ pub(super) fn read_file(path: &Utf8Path, now: SystemTime) -> Result<BaselineFile
 /// Returns the architecture to look up the runtime with: the program's, else that of `--arch`.
 pub(super) fn arch_of(facts: &ElfFacts, target: &Target) -> Arch {
     facts.arch().or(target.arch).unwrap_or(Arch::X86_64)
+}
+
+/// Names the variables of `--env` that change nothing. Their values may be secrets.
+pub(super) fn say_unused<'a>(names: impl Iterator<Item = &'a String>, ui: &Ui) {
+    for name in names.collect::<BTreeSet<_>>() {
+        let counts = "LD_LIBRARY_PATH, LD_PRELOAD, LD_BIND_NOW and GLIBC_TUNABLES do";
+        ui.status("Ignoring", &format!("`--env {name}`: it does not decide what loads ({counts})"));
+    }
 }
 
 /// Prints how old the runtime's baseline is, with `-v`.

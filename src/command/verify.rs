@@ -8,7 +8,7 @@ use super::conclude::conclude;
 use super::deployment::Template;
 use super::layers;
 use super::results::{Answered, Results};
-use super::runtime::{Baselines, say_age};
+use super::runtime::{Baselines, say_age, say_unused};
 use crate::archive::{self, BOOTSTRAP, Digest, Limits, ReadArchive};
 use crate::audit::{self, Findings, SizedFile};
 use crate::baseline;
@@ -48,6 +48,7 @@ pub(super) fn run(
     results: &mut Results,
 ) -> Result<()> {
     let baselines = &Baselines::read([&job.target], context.now)?;
+    say_unused(job.target.unused_env.iter(), ui);
     let template = job.template.as_deref().map(Template::read).transpose()?;
     let attached = layers::read(&job.attached_layers, ui)?;
     let deployment = Deployment { job, output, baselines, context, ui, attached, template };

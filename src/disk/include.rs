@@ -16,7 +16,9 @@ use crate::error::{Error, Result};
 use crate::include::{Included, Selector};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::Layout;
+use crate::nearest::nearest;
 use crate::plan::IncludedObject;
+use crate::text::shortened;
 use crate::world::Opened;
 
 /// The number of files that an archive can have, also the limit for directories: through links a tree may be endless.
@@ -29,7 +31,8 @@ const MAX_FILES: usize = 65_534;
 /// If nothing matches, if a name is not UTF-8, if a link leads nowhere or in a circle, or if something is neither a
 /// file nor a directory, or cannot be read.
 pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
-    let nothing = || Error::new(format!("`--include {}` matches nothing", selector.shown));
+    let nothing =
+        || Error::new(format!("`--include {}` matches nothing", selector.shown)).help(instead_of(selector));
     let metadata = match std::fs::metadata(&selector.root) {
         Ok(metadata) => metadata,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -51,6 +54,42 @@ pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
     found.sort_by(|a, b| a.name.cmp(&b.name));
     check_links(&found)?;
     Ok(found)
+}
+
+/// Advises what to include instead of something that is not there.
+fn instead_of(selector: &Selector) -> String {
+    let shown = &selector.shown;
+    let directory =
+        selector.is_plain().then(|| selector.root.as_str().strip_suffix(shown.as_str())).flatten();
+    let is_there = |path: &str| {
+        let directory = directory.unwrap_or_default();
+        !path.is_empty() && std::fs::exists(Utf8Path::new(directory).join(path)).unwrap_or(false)
+    };
+    // cargo-lambda and Docker put a colon between the two.
+    if let Some((one, other)) = shown.split_once(':')
+        && let Some((from, to)) = [(one, other), (other, one)].into_iter().find(|(from, _)| is_there(from))
+    {
+        return format!("write SRC=DEST: `--include {from}={to}`");
+    }
+    if selector.is_plain() && selector.root.is_dir() {
+        return "put files there first, or remove the `--include`".to_owned();
+    }
+    let is_directory = |path: &&Utf8Path| path.is_dir();
+    let parent = match selector.is_plain() {
+        true => selector.root.ancestors().skip(1).find(is_directory),
+        false => selector.root.ancestors().find(is_directory),
+    };
+    let names = parent.and_then(|parent| names(parent).ok()).unwrap_or_default();
+    let (before, name) = shown.rsplit_once('/').map_or(("", shown.as_str()), |(before, name)| (before, name));
+    let is_beside = selector.is_plain() && parent == selector.root.parent();
+    if let Some(near) = nearest(name, names.iter().map(String::as_str)).filter(|_| is_beside) {
+        let slash = if before.is_empty() { "" } else { "/" };
+        return format!("did you mean `--include {before}{slash}{near}`?");
+    }
+    match parent.filter(|_| !names.is_empty()) {
+        Some(parent) => format!("name what is there: `{parent}` has {}", shortened(&names)),
+        None => "put files there first, or remove the `--include`".to_owned(),
+    }
 }
 
 struct Walk<'a> {

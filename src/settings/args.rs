@@ -307,6 +307,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     let mut binds_now = false;
     let mut preload = Vec::new();
     let mut tunables = String::new();
+    let mut unused_env = Vec::new();
     for variable in &args.env {
         match variable.split_once('=') {
             Some((name, value)) if starts_nothing(name, value) => {
@@ -324,7 +325,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
             // Source: ld.so(8): any value but the empty one counts.
             Some(("LD_BIND_NOW", value)) => binds_now = !value.is_empty(),
             Some(("GLIBC_TUNABLES", value)) => value.clone_into(&mut tunables),
-            Some(_) => {}
+            Some((name, _)) => unused_env.push(name.to_owned()),
             None => {
                 return Err(Error::usage(format!("`--env {variable}` has no `=`"))
                     .help(format!("`--env {variable}=VALUE`")));
@@ -339,6 +340,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         binds_now,
         preload,
         tunables,
+        unused_env,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,

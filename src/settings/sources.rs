@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use camino::Utf8Path;
+use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde_json::Value;
@@ -36,7 +37,9 @@ impl CommandLine {
     /// Parses the arguments. On wrong usage and on `--help` it ends the process, like clap.
     pub fn parse(words: Vec<OsString>) -> CommandLine {
         let mut command = Cli::command();
-        let matches = command.try_get_matches_from_mut(&words).unwrap_or_else(|error| error.exit());
+        let matches = command
+            .try_get_matches_from_mut(&words)
+            .unwrap_or_else(|error| with_profile(error, &words).exit());
         CommandLine { words, matches, command }
     }
 
@@ -45,6 +48,25 @@ impl CommandLine {
         // Any other subcommand is an error here, and means that no document was requested.
         PrintCommand::from_arg_matches(&self.matches).ok()
     }
+}
+
+/// Adds to the error about `--debug`, `--dev` or `dev` how that profile is named: cargo's default profile has no flag.
+fn with_profile(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let has_profile = !words.iter().any(|word| word == "verify" || word == "baseline");
+    let wrong = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter();
+    let mut wrong = wrong.filter_map(|kind| error.get(kind)).filter_map(|value| match value {
+        ContextValue::String(word) => Some(word.trim_start_matches('-')),
+        _ => None,
+    });
+    if has_profile && wrong.any(|word| ["debug", "dev"].contains(&word)) {
+        // clap's usage is about the argument that it would suggest.
+        for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::Usage] {
+            error.remove(kind);
+        }
+        let tip = ContextValue::StyledStrs(vec!["did you mean `--profile dev`?".into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
 }
 
 /// The source of a value.

@@ -159,7 +159,7 @@ fn packages_of<'a>(
             let name = spec.split(['@', ':']).next().unwrap_or(spec);
             return Err(match nearest(name, names) {
                 Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
-                None => error,
+                None => error.help(format!("name one of these packages: `{flag} NAME`")),
             });
         }
     }
@@ -234,7 +234,11 @@ fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_examp
     let alike = there_is.iter().filter(selected).filter(|other| other.is_example == is_example);
     match nearest(wanted, alike.map(|other| other.name.as_str())) {
         Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
-        None => error,
+        None if there_is.iter().any(|other| selected(&other)) => {
+            error.help("name one of these: `--bin NAME`, or `--example NAME`")
+        }
+        None if !there_is.is_empty() => error.help("select a package that has one with `-p`"),
+        None => error.help("name a program from elsewhere with `--binary PATH`"),
     }
 }
 

@@ -24,6 +24,7 @@ mod inputs;
 mod linked;
 mod lints;
 mod many;
+mod next_steps;
 mod origins;
 mod pipelines;
 mod processors;

@@ -1,44 +1,78 @@
-//! `not-a-runtime`: a function's program that never mentions the Runtime API.
+//! `not-a-runtime`: a function's program that never mentions the Runtime API, and an extension that never registers
+//! there.
 
 use super::{File, Scene};
 use crate::audit::{Code, Finding};
 use crate::baseline;
 use crate::elf::Linkage;
+use crate::layout::BundleKind;
 
 /// The texts in every client of the Runtime API: the variable with its address, and the path of its requests.
 ///
 /// Source: "Using the Lambda runtime API" in AWS's developer guide.
 pub(super) const SIGNS: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "2018-06-01/runtime"];
 
+/// The text in every client of the Extensions API: the path at which an extension registers.
+///
+/// Source: "Using the Lambda Extensions API to create extensions" in AWS's developer guide:
+/// `http://${AWS_LAMBDA_RUNTIME_API}/2020-01-01/extension/register`.
+pub(super) const REGISTRATION: &str = "extension/register";
+
 /// The mark of a packer, after which a program's texts cannot be read.
 pub(super) const PACKED: &str = "UPX!";
 
 pub fn lint(scene: &Scene) -> Option<Finding> {
     let program = scene.program;
-    if program.facts.linkage() == Linkage::SharedLibrary {
+    if program.facts.linkage() == Linkage::SharedLibrary || program.holds(PACKED) {
         return None;
     }
-    // If a language's own program asks for requests, other programs are its tools.
-    if !baseline::starts_bootstrap(&scene.subject.lambda.baseline.runtime) {
+    match scene.kind {
+        // A program of a layer is started by whoever attaches it.
+        BundleKind::Layer => None,
+        BundleKind::Extension => of_extension(scene),
+        // If a language's own program asks for requests, other programs are its tools.
+        BundleKind::Function if !baseline::starts_bootstrap(&scene.subject.lambda.baseline.runtime) => None,
+        BundleKind::Function => of_function(scene),
+    }
+}
+
+/// Whether the program, or a library that it calls, contains one of these.
+///
+/// A library that asks in the program's place is called by the program, and reads the address from the environment.
+fn holds(scene: &Scene, marks: &[&str]) -> bool {
+    let needed = &scene.program.facts.needed;
+    let is_called = |library: &&File| needed.contains(&library.name) && library.imports("getenv");
+    let has_mark = |file: &File| marks.iter().any(|mark| file.holds(mark));
+    has_mark(scene.program) || scene.libraries.iter().filter(is_called).any(has_mark)
+}
+
+fn of_function(scene: &Scene) -> Option<Finding> {
+    if holds(scene, &SIGNS) {
         return None;
     }
-    let has_sign = |file: &File| SIGNS.iter().any(|sign| file.holds(sign));
-    if has_sign(program) || program.holds(PACKED) {
-        return None;
-    }
-    // A library that asks in the program's place is called by the program, and reads the address from the
-    // environment.
-    let is_called =
-        |library: &&File| program.facts.needed.contains(&library.name) && library.imports("getenv");
-    let mut libraries = scene.libraries.iter().filter(is_called);
-    if libraries.any(has_sign) {
-        return None;
-    }
+    let name = &scene.program.name;
     let message = format!(
-        "`{}` does not use Lambda's Runtime API (it never names AWS_LAMBDA_RUNTIME_API); as a function's `bootstrap` it would answer no request",
-        program.name
+        "`{name}` does not use Lambda's Runtime API (it never names AWS_LAMBDA_RUNTIME_API); as a function's `bootstrap` it would answer no request"
     );
-    Some(Finding::new(Code::NotARuntime, &program.name, message).help(
+    Some(Finding::new(Code::NotARuntime, name, message).help(
         "call the `lambda_runtime` crate's `run` in `main`; if a layer does this for it, such as Lambda Web Adapter, use `--allow not-a-runtime`",
+    ))
+}
+
+/// A client that puts the path together from parts still names the variable, and not the path for requests.
+fn of_extension(scene: &Scene) -> Option<Finding> {
+    if holds(scene, &[REGISTRATION]) || (holds(scene, &SIGNS[..1]) && !holds(scene, &SIGNS[1..])) {
+        return None;
+    }
+    let name = &scene.program.name;
+    let why = match holds(scene, &SIGNS[1..]) {
+        true => format!("asks for a function's requests (`{}`)", SIGNS[1]),
+        false => "never names AWS_LAMBDA_RUNTIME_API".to_owned(),
+    };
+    let message = format!(
+        "`{name}` does not register as an extension (it {why}, and not `{REGISTRATION}`); no function with it would get past its init phase"
+    );
+    Some(Finding::new(Code::NotARuntime, name, message).help(
+        "call the `lambda_extension` crate's `run` in `main`, or bundle the extension's own program: `--bin NAME`",
     ))
 }
