@@ -251,15 +251,15 @@ fn verb(settings: &Settings) -> &'static str {
 /// Puts programs with the same output path into one archive, if that kind of bundle allows several.
 fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selected<'a>>> {
     let mut kept: Vec<Selected> = Vec::new();
+    let mut first_at: BTreeMap<Utf8PathBuf, usize> = BTreeMap::new();
     for selected in all {
-        if let Ok(input) = &selected.input
-            && input.output.is_some()
+        let kind = selected.settings.bundle.kind;
+        if kind != BundleKind::Function
+            && let Ok(input) = &selected.input
+            && let Some(output) = &input.output
         {
-            let kind = selected.settings.bundle.kind;
-            let place = input.output.as_deref().map(disk::place);
-            let is_same = |first: &&mut ProgramInput| first.output.as_deref().map(disk::place) == place;
-            let first = kept.iter_mut().filter_map(|first| first.input.as_mut().ok()).find(is_same);
-            if let Some(first) = first.filter(|_| kind != BundleKind::Function) {
+            let first = *first_at.entry(disk::place(output)).or_insert(kept.len());
+            if let Some(Selected { input: Ok(first), .. }) = kept.get_mut(first) {
                 first.add(&input.program, Content::Stored(files.get(&input.path)?), kind);
                 continue;
             }

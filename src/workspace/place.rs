@@ -349,7 +349,7 @@ fn artifact(
         None => candidate.dirs,
     };
     let build_dirs: Vec<Utf8PathBuf> = dirs.iter().map(|dirs| dirs.build.clone()).collect();
-    let runs = Runs::Recorded(records::build_script_runs(&build_dirs)?);
+    let runs = Runs::Recorded(records::build_script_runs(project, &build_dirs)?);
     let libraries = libraries(project, program, candidate.maker.as_ref(), runs, &dirs)?;
     let found = Found {
         library_dirs: libraries.dirs,

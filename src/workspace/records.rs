@@ -52,7 +52,7 @@ pub(super) fn sources(text: &str) -> Vec<String> {
 }
 
 /// The linker arguments from one run of a build script.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BuildScriptRun {
     pub(super) package: String,
     /// `[KIND=]PATH`, in the order printed.
@@ -75,20 +75,32 @@ pub(super) enum Runs {
 /// A profile directory may hold runs of older builds, so the newest comes first. Two layouts:
 /// `build/<package>-<hash>/output`, and `build/<package>/<hash>/run/stdout` (cargo's
 /// `-Zbuild-dir-new-layout`).
-pub(super) fn build_script_runs(profile_dirs: &[Utf8PathBuf]) -> Result<Vec<BuildScriptRun>> {
-    let mut runs = Vec::new();
+pub(super) fn build_script_runs(
+    project: &Project,
+    profile_dirs: &[Utf8PathBuf],
+) -> Result<Vec<BuildScriptRun>> {
+    let mut runs: Vec<DatedRun> = Vec::new();
     for profile_dir in profile_dirs {
-        for outer in files::directories(&profile_dir.join("build"))? {
-            let name = outer.file_name().unwrap_or_default();
-            let package = name.rsplit_once('-').map_or(name, |(package, _hash)| package);
-            runs.extend(build_script_run(package, &outer, "output", "root-output")?);
-            for inner in files::directories(&outer)? {
-                runs.extend(build_script_run(name, &inner, "run/stdout", "run/root-output")?);
-            }
-        }
+        runs.extend_from_slice(&project.once(profile_dir, || dated_runs(profile_dir))?);
     }
     runs.sort_by(|(a, a_output, _), (b, b_output, _)| b.cmp(a).then_with(|| a_output.cmp(b_output)));
     Ok(runs.into_iter().map(|(_, _, run)| run).collect())
+}
+
+/// A run with the time and the path of its output.
+type DatedRun = (SystemTime, Utf8PathBuf, BuildScriptRun);
+
+fn dated_runs(profile_dir: &Utf8Path) -> Result<Vec<DatedRun>> {
+    let mut runs = Vec::new();
+    for outer in files::directories(&profile_dir.join("build"))? {
+        let name = outer.file_name().unwrap_or_default();
+        let package = name.rsplit_once('-').map_or(name, |(package, _hash)| package);
+        runs.extend(build_script_run(package, &outer, "output", "root-output")?);
+        for inner in files::directories(&outer)? {
+            runs.extend(build_script_run(name, &inner, "run/stdout", "run/root-output")?);
+        }
+    }
+    Ok(runs)
 }
 
 fn build_script_run(
@@ -96,7 +108,7 @@ fn build_script_run(
     directory: &Utf8Path,
     output: &str,
     root_output: &str,
-) -> Result<Option<(SystemTime, Utf8PathBuf, BuildScriptRun)>> {
+) -> Result<Option<DatedRun>> {
     let output = directory.join(output);
     let (Some(modified), Some(text)) = (files::modified(&output)?, files::text(&output)?) else {
         return Ok(None);
