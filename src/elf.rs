@@ -332,6 +332,16 @@ impl ElfFacts {
         }
     }
 
+    /// Whether the file is data to the kernel and to each ld.so, whatever the machine: an object file, which only a
+    /// linker reads, or a file of no machine and no system, as Guile's compiled modules are.
+    ///
+    /// Source: `check_elf_header` in Guile's libguile/loader.c, which takes no others.
+    pub fn is_data(&self) -> bool {
+        use goblin::elf::header::{ELFOSABI_STANDALONE, EM_NONE};
+        matches!(self.object_type, ObjectType::Other(_))
+            || (self.machine == EM_NONE && self.os_abi == ELFOSABI_STANDALONE)
+    }
+
     /// The way in which the file reaches its libraries.
     pub fn linkage(&self) -> Linkage {
         if !self.is_program() {

@@ -17,7 +17,7 @@ use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
 use crate::audit::lints::{self, File, LintedFiles};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
-use crate::elf::{Arch, ElfError, ElfFacts, Linkage, ObjectType, OtherFormat};
+use crate::elf::{Arch, ElfError, ElfFacts, Linkage, OtherFormat};
 use crate::lambda::{self, LambdaWorld, Member, Walked};
 use crate::layout::BundleKind;
 use crate::paths;
@@ -339,8 +339,7 @@ impl<'a> Unpacked<'a> {
             .filter(|member| Some(member.path.as_str()) != main)
             .filter(|member| !self.attached.paths.contains(&member.path) && !loaded.contains(&member.path))
             .filter_map(|member| Some((self.name(&member.path), member.object()?)))
-            // Only a linker reads object files; to everything else they are data.
-            .filter(|(_, facts)| !matches!(facts.object_type, ObjectType::Other(_)))
+            .filter(|(_, facts)| !facts.is_data())
             .map(|(name, facts)| self.root(name, facts.clone()))
             .collect();
         roots.sort_by(|a, b| a.name.cmp(&b.name));

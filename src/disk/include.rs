@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::failed;
 use super::paths::world_name;
 use crate::archive::{self, Content, Mode, Stored};
-use crate::elf::{self, Linkage, ObjectType};
+use crate::elf::{self, Linkage};
 use crate::error::{Error, Result};
 use crate::include::{Included, Selector};
 use crate::lambda::{Member, MemberContent};
@@ -215,9 +215,7 @@ fn names(path: &Utf8Path) -> Result<Vec<String>> {
 
 /// Returns mode 0755 for a file that can be started, else 0644.
 fn mode(file: &dyn Stored) -> Result<Mode> {
-    let is_program = |facts: elf::ElfFacts| {
-        !matches!(facts.object_type, elf::ObjectType::Other(_)) && facts.linkage() != Linkage::SharedLibrary
-    };
+    let is_program = |facts: elf::ElfFacts| !facts.is_data() && facts.linkage() != Linkage::SharedLibrary;
     let is_script = file.read(0..file.n_bytes().min(2))? == b"#!";
     let starts =
         is_script || elf::parse_ranges(file.n_bytes(), |range| file.read(range))?.is_ok_and(is_program);
@@ -277,8 +275,7 @@ pub fn objects(included: &[Included], members: &[Member]) -> Result<Vec<Included
     let mut objects = Vec::new();
     for (file, member) in included.iter().zip(members) {
         let MemberContent::Object(facts) = &member.content else { continue };
-        // Only a linker reads object files; to everything else they are data.
-        if matches!(facts.object_type, ObjectType::Other(_)) {
+        if facts.is_data() {
             continue;
         }
         let source = super::canonicalize(&file.source)?;

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::support::archive;
 use crate::support::command::{Ran, command, finish};
+use crate::support::elf::Object;
 use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
 use serde_json::json;
@@ -353,6 +354,19 @@ fn a_program_of_another_machine_is_found() {
         "--include arm=bin/",
         &["error[wrong-arch]: `bin/arm` is for arm64, the bundle for x86_64"],
     );
+}
+
+#[test]
+fn a_file_of_no_machine_is_data() {
+    let scene = scene();
+    // Guile's compiled modules are of no system, too.
+    let module = Object::library("module.so").machine(0);
+    scene.file("module.go", module.bytes());
+    let message = "error[wrong-arch]: `lib/module.go` is for 64-bit machine 0; Lambda runs x86_64 and arm64";
+    refuses(&scene, 1, "--include module.go=lib/", &[message]);
+    scene.file("module.go", module.os_abi(255, 0).bytes());
+    check(&scene, "--include module.go=lib/", &["lib/module.go 100644 ELF"]);
+    scene.run("verify out.zip --allow not-a-runtime").exits(0).keeps_silent_about(&["module.go"]);
 }
 
 #[test]
