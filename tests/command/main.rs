@@ -11,6 +11,7 @@ mod bundles;
 mod capture;
 mod causes;
 mod cli;
+mod companions;
 mod damaged;
 mod explain;
 mod faults;

@@ -12,7 +12,7 @@ struct Companion {
     wants: &'static str,
     /// A part of a path in the bundle that shows that the files are included.
     sign: &'static str,
-    /// How to include them.
+    /// How to include them. `{arch}` and `{version}` stand for those of the library.
     help: &'static str,
     /// Whether the library is useless without them; else only some of its functions are.
     is_vital: bool,
@@ -26,6 +26,16 @@ const fn row(
     is_vital: bool,
 ) -> Companion {
     Companion { stem, wants, sign, help, is_vital }
+}
+
+const fn qt(stem: &'static str) -> Companion {
+    row(
+        stem,
+        "a plugin for the platform (`/usr/lib/*/qt*/plugins/platforms`)",
+        "/platforms/libq",
+        "include the one that needs no screen (`--include /usr/lib/{arch}-linux-gnu/qt{version}/plugins/platforms/libqoffscreen.so=lib/qt{version}/platforms/`) and set `QT_PLUGIN_PATH=/var/task/lib/qt{version}`, `QT_QPA_PLATFORM=offscreen`",
+        true,
+    )
 }
 
 /// The paths are Debian's; other systems have similar ones.
@@ -69,29 +79,80 @@ const TABLE: &[Companion] = &[
         "libsasl2",
         "a plugin for every mechanism but EXTERNAL (`/usr/lib/*/sasl2`)",
         "/sasl2/",
-        "include the plugins in use (`--include '/usr/lib/x86_64-linux-gnu/sasl2/*.so*=lib/sasl2/'`) and set `SASL_PATH=/var/task/lib/sasl2`",
+        "include the plugins in use (`--include '/usr/lib/{arch}-linux-gnu/sasl2/*.so*=lib/sasl2/'`) and set `SASL_PATH=/var/task/lib/sasl2`",
         true,
     ),
     row(
         "libmariadb",
         "a plugin for most ways to log in, `caching_sha2_password` of MySQL among them (`/usr/lib/*/libmariadb3/plugin`)",
         "_password.so",
-        "include them (`--include /usr/lib/x86_64-linux-gnu/libmariadb3/plugin=lib/mariadb/`) and set `MARIADB_PLUGIN_DIR=/var/task/lib/mariadb`",
+        "include them (`--include /usr/lib/{arch}-linux-gnu/libmariadb3/plugin=lib/mariadb/`) and set `MARIADB_PLUGIN_DIR=/var/task/lib/mariadb`",
         true,
     ),
     row(
         "libpython3",
         "Python's standard library (`/usr/lib/python3.*`)",
         "/encodings/",
-        "include it (`--include /usr/lib/python3.11=lib/python3.11/` for Python 3.11) and set `PYTHONHOME=/var/task`",
+        "include it (`--include /usr/lib/python{version}=lib/python{version}/`) and set `PYTHONHOME=/var/task`",
         true,
     ),
     row(
         "libgstreamer-1.0",
         "plugins for all elements (`/usr/lib/*/gstreamer-1.0`), and a program that reads them",
         "gstreamer-1.0/",
-        "include both (`--include '/usr/lib/x86_64-linux-gnu/gstreamer-1.0=lib/gstreamer-1.0/'`, `--include '/usr/lib/x86_64-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-plugin-scanner=bin/'`) and set `GST_PLUGIN_SYSTEM_PATH=/var/task/lib/gstreamer-1.0`, `GST_PLUGIN_SCANNER=/var/task/bin/gst-plugin-scanner`, `GST_REGISTRY=/tmp/registry.bin`",
+        "include both (`--include '/usr/lib/{arch}-linux-gnu/gstreamer-1.0=lib/gstreamer-1.0/'`, `--include '/usr/lib/{arch}-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-plugin-scanner=bin/'`) and set `GST_PLUGIN_SYSTEM_PATH=/var/task/lib/gstreamer-1.0`, `GST_PLUGIN_SCANNER=/var/task/bin/gst-plugin-scanner`, `GST_REGISTRY=/tmp/registry.bin`",
         true,
+    ),
+    row(
+        "libtesseract",
+        "the models of the languages (`/usr/share/tesseract-ocr`)",
+        ".traineddata",
+        "include them (`--include /usr/share/tesseract-ocr/5/tessdata=share/tessdata/`; Tesseract 4 has `4.00` in place of `5`) and set `TESSDATA_PREFIX=/var/task/share/tessdata`",
+        true,
+    ),
+    row(
+        "libodbc",
+        "a driver (`/usr/lib/*/odbc`), and an `odbcinst.ini` that names it",
+        "odbcinst.ini",
+        "include both (`--include /etc/odbcinst.ini=etc/`, `--include '/usr/lib/{arch}-linux-gnu/odbc/*.so=lib/'`), and set `ODBCSYSINI=/var/task/etc`; the file must name the driver without a directory",
+        true,
+    ),
+    qt("libQt5Gui"),
+    qt("libQt6Gui"),
+    row(
+        "libperl",
+        "Perl's modules (`/usr/share/perl`, `/usr/lib/*/perl`)",
+        "/strict.pm",
+        "include them (`--include /usr/share/perl/{version}=lib/perl5/`, `--include /usr/lib/{arch}-linux-gnu/perl/{version}=lib/perl5/`) and set `PERL5LIB=/var/task/lib/perl5`",
+        true,
+    ),
+    row(
+        "libguile",
+        "Guile's modules (`/usr/share/guile`, `/usr/lib/*/guile`)",
+        "/ice-9/",
+        "include them (`--include /usr/share/guile/{version}=share/guile/`, `--include /usr/lib/{arch}-linux-gnu/guile/{version}/ccache=lib/guile/ccache/`) and set `GUILE_SYSTEM_PATH=/var/task/share/guile`, `GUILE_SYSTEM_COMPILED_PATH=/var/task/lib/guile/ccache`",
+        true,
+    ),
+    row(
+        "libtcl8",
+        "Tcl's scripts (`/usr/share/tcltk`)",
+        "/init.tcl",
+        "include them (`--include /usr/share/tcltk/tcl{version}=share/tcl{version}/`) and set `TCL_LIBRARY=/var/task/share/tcl{version}`",
+        true,
+    ),
+    row(
+        "libvips.so",
+        "modules for some formats: HEIF, JPEG XL, PDF, those of ImageMagick and OpenSlide (`/usr/lib/*/vips-modules-*`)",
+        "vips-modules-",
+        "if the function reads or writes one of them, include its module (for JPEG XL `--include '/usr/lib/{arch}-linux-gnu/vips-modules-*/vips-jxl.so=lib/{arch}-linux-gnu/'`) and set `VIPSHOME=/var/task/lib`",
+        false,
+    ),
+    row(
+        "libpoppler.so",
+        "tables of character sets (`/usr/share/poppler`)",
+        "/poppler/",
+        "if the function reads Chinese, Japanese or Korean text, include them (`--include /usr/share/poppler=share/poppler/`) and let the program call `poppler::set_data_dir(\"/var/task/share/poppler\")` of libpoppler-cpp first; no environment variable moves that path, and libpoppler-glib has no such function",
+        false,
     ),
     row(
         "libkrb5",
@@ -114,7 +175,7 @@ const GCONV: Companion = row(
     "libc",
     "modules for character sets beyond Unicode (`/usr/lib/*/gconv`)",
     "/gconv/",
-    "include them (`--include /usr/lib/x86_64-linux-gnu/gconv=lib/gconv/`) and set `GCONV_PATH=/var/task/lib/gconv`",
+    "include them (`--include /usr/lib/{arch}-linux-gnu/gconv=lib/gconv/`) and set `GCONV_PATH=/var/task/lib/gconv`",
     true,
 );
 
@@ -152,11 +213,36 @@ fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
         return None;
     }
     let message = format!("`{}` needs {}, which the bundle does not have", library.name, companion.wants);
-    let mut finding = Finding::new(Code::CompanionData, &library.name, message).help(companion.help);
-    // A library that the program itself needs is used; one that another library brings may not be.
-    let is_asked_for = scene.program.facts.needed.contains(&library.name) || companion.stem == GCONV.stem;
-    if !(companion.is_vital && is_asked_for) {
+    let arch = scene.subject.lambda.arch().gnu_name();
+    let help = companion.help.replace("{arch}", arch).replace("{version}", version(&library.name));
+    let mut finding = Finding::new(Code::CompanionData, &library.name, message).help(help);
+    if !(companion.is_vital && is_used(scene, library, companion)) {
         finding.severity = Severity::Note;
     }
     Some(finding)
+}
+
+/// Whether the program surely uses a library for what needs the files.
+fn is_used(scene: &Scene, library: &File, companion: &Companion) -> bool {
+    // Pictures and fonts work without a platform.
+    if companion.stem.starts_with("libQt") {
+        let symbols = &scene.program.facts.symbols;
+        let imports = symbols.iter().filter(|symbol| !symbol.defined);
+        return imports.map(|symbol| symbols.name_bytes(symbol)).any(is_qt_application);
+    }
+    // A library that the program itself needs is used; one that another library brings may not be.
+    companion.stem == GCONV.stem || scene.program.facts.needed.contains(&library.name)
+}
+
+/// Whether this is the name of a constructor of `QGuiApplication` or `QApplication`.
+fn is_qt_application(symbol: &[u8]) -> bool {
+    symbol.starts_with(b"_ZN15QGuiApplicationC") || symbol.starts_with(b"_ZN12QApplicationC")
+}
+
+/// Returns the first number in a library's name, with its dots: `3.11` of `libpython3.11.so.1.0`.
+fn version(name: &str) -> &str {
+    let start = name.find(|digit: char| digit.is_ascii_digit()).unwrap_or(name.len());
+    let rest = &name[start..];
+    let end = rest.find(|digit: char| digit != '.' && !digit.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].trim_end_matches('.')
 }
