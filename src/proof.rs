@@ -432,18 +432,20 @@ fn lint_archive<'a>(
     program: &str,
     bytes: impl Fn(&str) -> &'a [u8],
 ) -> Vec<Finding> {
-    let library = |path, facts| {
-        let bytes = bytes(path);
-        in_memory(paths::file_name(path), facts, bytes)
-    };
-    let members = subject.members.iter();
-    let members = members.filter_map(|member| Some((member.path.as_str(), &**member.object()?)));
-    let libraries: Vec<File> = members
-        .filter(|(_, facts)| facts.linkage() == Linkage::SharedLibrary)
-        .map(|(path, facts)| library(path, facts))
-        .collect();
+    let (mut libraries, mut others) = (Vec::new(), Vec::new());
+    for member in subject.members {
+        let Some(facts) = member.object() else { continue };
+        let (path, bytes) = (member.path.as_str(), bytes(&member.path));
+        if facts.linkage() == Linkage::SharedLibrary {
+            libraries.push(in_memory(paths::file_name(path), facts, bytes));
+        } else if path != program {
+            let name = path.strip_prefix(kind.root()).map_or(path, |rest| rest.trim_start_matches('/'));
+            others.push(in_memory(name, facts, bytes));
+        }
+    }
     let program = in_memory(subject.name, subject.program, bytes(program));
-    lints::lint(subject, walks, &LintedFiles { program: &program, libraries: &libraries, kind }, &|_| false)
+    let files = LintedFiles { program: &program, libraries: &libraries, others: &others, kind };
+    lints::lint(subject, walks, &files, &|_| false)
 }
 
 fn in_memory<'a>(name: &str, facts: &'a ElfFacts, bytes: &'a [u8]) -> File<'a> {

@@ -46,7 +46,7 @@ pub struct File<'a> {
 }
 
 /// The texts to search for.
-const MARKS: [&str; 9] = [
+const MARKS: [&str; 10] = [
     ca_bundle::PLACE,
     ca_bundle::OPENSSL,
     cpu::OPTIONS[0],
@@ -56,6 +56,7 @@ const MARKS: [&str; 9] = [
     runtime_api::REGISTRATION,
     runtime_api::PACKED,
     dlopen::NOT_SUPPORTED,
+    data::GIT_HELPER,
 ];
 
 impl<'a> File<'a> {
@@ -121,12 +122,18 @@ struct Scene<'a, 'f> {
     walks: &'a [Walked],
     program: &'a File<'f>,
     libraries: &'a [File<'f>],
+    others: &'a [File<'f>],
     kind: BundleKind,
     /// Whether the build world has a library of this name.
     in_build_world: &'a dyn Fn(&str) -> bool,
 }
 
 impl<'f> Scene<'_, 'f> {
+    /// Returns the program and the other programs of the bundle.
+    fn programs(&self) -> impl Iterator<Item = &File<'f>> {
+        std::iter::once(self.program).chain(self.others)
+    }
+
     /// Returns the program and the bundle's libraries.
     fn files(&self) -> impl Iterator<Item = &File<'f>> {
         std::iter::once(self.program).chain(self.libraries)
@@ -158,6 +165,8 @@ pub struct LintedFiles<'a, 'f> {
     pub program: &'a File<'f>,
     /// The bundle's libraries.
     pub libraries: &'a [File<'f>],
+    /// The other programs of the bundle, by their names in it.
+    pub others: &'a [File<'f>],
     /// The kind of bundle.
     pub kind: BundleKind,
 }
@@ -170,12 +179,12 @@ pub fn lint(
     files: &LintedFiles,
     in_build_world: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
-    let LintedFiles { program, libraries, kind } = *files;
+    let LintedFiles { program, libraries, others, kind } = *files;
     // Of a program for another architecture only the header was parsed.
     if program.facts.arch() != Some(subject.lambda.arch()) {
         return Vec::new();
     }
-    let scene = Scene { subject, walks, program, libraries, kind, in_build_world };
+    let scene = Scene { subject, walks, program, libraries, others, kind, in_build_world };
     let mut findings = dlopen::lint(&scene);
     findings.extend(ca_bundle::lint(&scene));
     findings.extend(cpu::lint(&scene));

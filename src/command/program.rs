@@ -229,9 +229,14 @@ impl ProgramJob<'_> {
         let libraries: Vec<File> = shipped
             .map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source)))
             .collect();
+        let others = planned.included.iter();
+        let others = others.filter(|other| other.facts().linkage() != Linkage::SharedLibrary);
+        let others: Vec<File> =
+            others.map(|other| file(other.name(), other.facts(), Utf8Path::new(other.source()))).collect();
         let objects = &planned.plan.build.closure.objects;
         let in_build_world = |name: &str| !loader::candidates(world, objects, 0, name).is_empty();
-        let files = LintedFiles { program: &program, libraries: &libraries, kind: self.bundle.kind };
+        let files =
+            LintedFiles { program: &program, libraries: &libraries, others: &others, kind: self.bundle.kind };
         lints::lint(subject, &planned.plan.walks, &files, &in_build_world)
     }
 

@@ -170,6 +170,11 @@ impl PlannedInclude {
         &self.object.name
     }
 
+    /// The path of the file on this machine.
+    pub fn source(&self) -> &str {
+        &self.object.source
+    }
+
     /// The facts of the file before any edit.
     pub fn facts(&self) -> &ElfFacts {
         &self.object.facts

@@ -82,3 +82,17 @@ fn qt_wants_a_platform_if_the_program_makes_an_application() {
     scene.file("libQt5Gui.so.5", Object::library("libQt5Gui.so.5").defines(constructor, None).bytes());
     scene.run(CHECK).exits(0).says(&["warning[companion-data]: `libQt5Gui.so.5` needs"]);
 }
+
+#[test]
+fn a_library_that_an_included_program_needs_is_used() {
+    let scene = scene("libtesseract.so.5", false);
+    scene.file("tool", scene.read("app"));
+    scene.file("app", Object::program().needs("libc.so.6").bytes());
+    scene.run(CHECK).exits(0).keeps_silent_about(&["companion-data"]);
+    let ran = scene.run(&format!("{CHECK} --include tool=bin/")).exits(0);
+    ran.says(&["warning[companion-data]: `libtesseract.so.5` needs"]);
+    // Another library that needs it perhaps does nothing with it.
+    scene.file("tool", Object::library("tool").needs("libtesseract.so.5").bytes());
+    let ran = scene.run(&format!("{CHECK} --include tool=bin/")).exits(0);
+    ran.says(&["note[companion-data]: `libtesseract.so.5` needs"]);
+}

@@ -3,11 +3,14 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use crate::support::command::{command, finish, run};
 use crate::support::compile::{CC, Compiler, require_debian_12, require_library};
 use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
+use crate::support::tools;
 use cargo_lambda_bundle::elf::Arch;
 
 /// A library, and a program that needs the files beside it.
@@ -319,4 +322,48 @@ fn tcl_finds_its_scripts() {
         environment: &[("TCL_LIBRARY", "/var/task/share/tcl8.6")],
         ..WARNING
     });
+}
+
+/// A server of one file, the list of a repository's branches, and its address.
+fn repository() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let list = format!("{}\trefs/heads/found\n", "5".repeat(40));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).unwrap();
+            write!(stream, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{list}", list.len()).unwrap();
+        }
+    });
+    format!("http://{address}/repository")
+}
+
+#[test]
+fn git_among_the_included_files_finds_its_helpers() {
+    if !lambda_root::require(Arch::X86_64) || !require_debian_12() || !tools::require("git", "git") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = "#include <unistd.h>\n\
+        int main(void) { return execl(\"/var/task/bin/git\", \"git\", \"ls-remote\", getenv(\"FROM\"), NULL); }";
+    CC.compile(dir.path(), &format!("#include <stdlib.h>\n{program}"), "app", "");
+    let bundle = "--binary app -o app.zip --compression fast --include /usr/bin/git=bin/";
+    let helpers = "'/usr/lib/git-core/git-remote-http*=bin/'";
+    run(dir.path(), bundle).exits(0).says(&[
+        "warning[companion-data]: `bin/git` needs a helper",
+        &format!("`--include {helpers}`) and set `GIT_EXEC_PATH=/var/task/bin`"),
+    ]);
+    run(dir.path(), "verify app.zip").says(&["warning[companion-data]: `bin/git` needs a helper"]);
+    let zip = dir.path().join("app.zip");
+    let environment = [("FROM", &*repository()), ("GIT_EXEC_PATH", "/var/task/bin")];
+    let (_, stderr) = start(&zip, &environment);
+    assert!(stderr.contains("'remote-http' is not a git command"), "{stderr}");
+
+    let bundle = format!("{bundle} --include {}", helpers.replace('\'', ""));
+    run(dir.path(), &bundle).exits(0).keeps_silent_about(&["companion-data"]);
+    run(dir.path(), "verify app.zip").exits(0).keeps_silent_about(&["companion-data"]);
+    let (stdout, stderr) = start(&zip, &environment);
+    assert!(stdout.ends_with("refs/heads/found\n"), "{stdout} {stderr}");
 }

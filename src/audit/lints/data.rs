@@ -3,6 +3,7 @@
 use super::{File, Scene};
 use crate::audit::{Code, Finding, Severity};
 use crate::elf::Libc;
+use crate::paths::file_name;
 
 /// A library and the files it needs.
 struct Companion {
@@ -189,8 +190,38 @@ const ICU: Companion = row(
     true,
 );
 
+/// The helper that git starts for servers behind https. Of git's programs only `git` itself has the name whole.
+///
+/// Source: `get_helper` in git's transport-helper.c, which starts `remote-https` as a command of git.
+pub(super) const GIT_HELPER: &str = "git-remote-https";
+
 pub fn lint(scene: &Scene) -> Vec<Finding> {
-    scene.libraries.iter().filter_map(|library| of_library(scene, library)).collect()
+    let libraries = scene.libraries.iter().filter_map(|library| of_library(scene, library));
+    libraries.chain(scene.others.iter().filter_map(|program| git(scene, program))).collect()
+}
+
+/// For git among the included programs.
+fn git(scene: &Scene, program: &File) -> Option<Finding> {
+    const DIRECTORY: &str = "/git-core";
+    // Its helpers have the directory's name, too, but not that of the helper.
+    let is_git =
+        program.holds(GIT_HELPER) && program.c_string(GIT_HELPER, |text| text == GIT_HELPER).is_some();
+    let helpers = program.c_string(DIRECTORY, |text| text.starts_with('/') && text.ends_with(DIRECTORY));
+    let helpers = helpers.filter(|_| is_git)?;
+    if scene.has_member(|path| file_name(path) == GIT_HELPER) {
+        return None;
+    }
+    let message = format!(
+        "`{}` needs a helper for servers behind http and https (`{helpers}/{GIT_HELPER}`), which the bundle does not have",
+        program.name
+    );
+    // Git looks for itself there, too.
+    let own = program.name.rsplit_once('/').map(|(directory, _)| directory);
+    let directory = own.filter(|directory| !directory.starts_with('/')).unwrap_or("lib/git-core");
+    let help = format!(
+        "include it beside git (`--include '{helpers}/git-remote-http*={directory}/'`) and set `GIT_EXEC_PATH=/var/task/{directory}`"
+    );
+    Some(Finding::new(Code::CompanionData, &program.name, message).help(help))
 }
 
 fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
@@ -226,17 +257,19 @@ fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
 fn is_used(scene: &Scene, library: &File, companion: &Companion) -> bool {
     // Pictures and fonts work without a platform.
     if companion.stem.starts_with("libQt") {
-        let symbols = &scene.program.facts.symbols;
-        let imports = symbols.iter().filter(|symbol| !symbol.defined);
-        return imports.map(|symbol| symbols.name_bytes(symbol)).any(is_qt_application);
+        return scene.programs().any(makes_qt_application);
     }
-    // A library that the program itself needs is used; one that another library brings may not be.
-    companion.stem == GCONV.stem || scene.program.facts.needed.contains(&library.name)
+    // A library that a program itself needs is used; one that another library brings may not be.
+    companion.stem == GCONV.stem
+        || scene.programs().any(|program| program.facts.needed.contains(&library.name))
 }
 
-/// Whether this is the name of a constructor of `QGuiApplication` or `QApplication`.
-fn is_qt_application(symbol: &[u8]) -> bool {
-    symbol.starts_with(b"_ZN15QGuiApplicationC") || symbol.starts_with(b"_ZN12QApplicationC")
+/// Whether a program calls a constructor of `QGuiApplication` or `QApplication`.
+fn makes_qt_application(program: &File) -> bool {
+    let symbols = &program.facts.symbols;
+    let mut imports =
+        symbols.iter().filter(|symbol| !symbol.defined).map(|symbol| symbols.name_bytes(symbol));
+    imports.any(|name| name.starts_with(b"_ZN15QGuiApplicationC") || name.starts_with(b"_ZN12QApplicationC"))
 }
 
 /// Returns the first number in a library's name, with its dots: `3.11` of `libpython3.11.so.1.0`.
