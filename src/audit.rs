@@ -25,7 +25,7 @@ mod versions;
 use std::collections::BTreeSet;
 
 use crate::baseline::{NodeAnswer, is_glibc_part};
-use crate::elf::{ElfFacts, Libc, Linkage};
+use crate::elf::{ElfFacts, Libc, Linkage, version};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Musl, Outcome, Rule, SkipReason};
 use crate::paths::file_name;
@@ -198,6 +198,7 @@ fn closure_findings(subject: &Subject, walked: &Walked, findings: &mut Findings)
     if walked.own_interpreter().is_some() {
         findings.add(libc::libc_bundled(subject, walked));
     }
+    findings.merge(missing::not_preloaded(subject, walked));
     let opens_nothing = lints::is_static_musl(subject.program);
     for need in &closure.needs {
         match &need.outcome {
@@ -376,16 +377,22 @@ fn version_skew(
             lambda.label()
         ),
     )
-    .soname(&system.soname)
-    .cause(skew_cause(lambda, &system.soname, theirs, ours));
+    .soname(&system.soname);
     if lambda.certainty(&system.soname) == Certainty::Doubtful {
         // A note only: even the presence of the library is doubtful.
         finding.severity = Severity::Note;
     }
-    if subject.build.may_edit {
+    // A copy that is older than that of the runtime's newest image is refused where others use the library.
+    let may_ship = system.file_version().is_none_or(|newest| version::compare_numbers(ours, newest).is_ge());
+    if subject.build.may_edit && may_ship {
         finding.help = Some(format!("ship this machine's copy: `--bundle-lib {}`", system.soname));
     }
     finding.chain = chain(subject, &walked.closure, index);
+    let cause = skew_cause(lambda, &system.soname, theirs, ours);
+    finding.cause = Some(match finding.help {
+        Some(_) => cause.help("ship this machine's copies").flag("--bundle-lib"),
+        None => cause,
+    });
     Some(finding)
 }
 
@@ -398,8 +405,6 @@ fn skew_cause(lambda: &LambdaWorld, soname: &str, theirs: &str, ours: &str) -> C
             lambda.label()
         ),
     )
-    .help("ship this machine's copies")
-    .flag("--bundle-lib")
     .item(format!("`{soname}` ({theirs}, built with {ours})"))
 }
 

@@ -1,6 +1,7 @@
 //! Needs that nothing meets.
 
-use super::{Cause, Code, Finding, Owner, Subject, chain, label, lints, member_name};
+use super::{Cause, Code, Finding, Owner, Severity, Subject, chain, label, lints, member_name};
+use crate::elf::{Libc, Linkage};
 use crate::lambda::{Certainty, Walked};
 use crate::loader::{Need, Outcome, SkipReason};
 use crate::paths;
@@ -106,6 +107,11 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
 /// The problem of all that need this library; if nothing more is known, of all that need any library.
 fn cause(subject: &Subject, need: &Need, message: &str, place: &str) -> Option<Cause> {
     let soname = &need.name;
+    if let Some(NotShipped::Excluded) = subject.build.not_shipped.get(soname) {
+        let after =
+            format!(", which {} does not have and `--exclude-lib` leaves out", subject.lambda.label());
+        return Some(Cause::needs(after, None).help("remove the `--exclude-lib` patterns that match them"));
+    }
     let (_, after) = message.split_once(&format!(" needs `{soname}`"))?;
     // The word after `--lib` may be no name of a file, which the finding's own help says.
     if need.is_opening || after != format!(", which neither {} nor {place} has", subject.lambda.label()) {
@@ -115,6 +121,43 @@ fn cause(subject: &Subject, need: &Need, message: &str, place: &str) -> Option<C
         Owner::Archive => "add them to `lib/` in the archive, or let `cargo lambda-bundle` write it",
         _ => "install them on this machine, or name the directories that have them with `--library-path DIR`",
     }))
+}
+
+/// Reports what LD_PRELOAD names and ld.so does not find.
+///
+/// Source: `do_preload` in glibc's elf/rtld.c, which prints "cannot be preloaded" and goes on without the library.
+pub(super) fn not_preloaded(subject: &Subject, walked: &Walked) -> Vec<Finding> {
+    let is_glibc = walked.libc() == Libc::Glibc && subject.program.linkage() == Linkage::Dynamic;
+    let is_loaded = |name: &&String| {
+        let mut needs = walked.closure.needs.iter().filter(|need| need.by == 0);
+        needs.any(|need| need.name == **name && matches!(need.outcome, Outcome::Loaded(_)))
+    };
+    let missing = subject.lambda.preload.iter().filter(|name| is_glibc && !is_loaded(name));
+    let finding = |name: &String| {
+        let what = format!(
+            "without `{name}` of LD_PRELOAD, since nothing has it; ld.so prints \"cannot be preloaded\""
+        );
+        let file = file_name(name);
+        let help = match name.strip_prefix("/var/task/") {
+            _ if matches!(subject.owner, Owner::Archive) => {
+                format!("add `{file}` to the archive, or remove the variable")
+            }
+            None if name.starts_with("/opt/") => {
+                "name the layer that has it: `--attached-layer ZIP`".to_owned()
+            }
+            Some(below) if below != format!("lib/{file}") => format!("ship it: `--include FILE={below}`"),
+            None if name.contains('/') => format!("ship it, `--lib {file}`, and set `LD_PRELOAD={file}`"),
+            _ => format!("ship it: `--lib {file}`"),
+        };
+        let mut finding =
+            Finding::new(Code::MissingLibrary, subject.name, format!("`{}` starts {what}", subject.name))
+                .soname(name)
+                .help(help)
+                .cause(Cause::objects(format!("start {what}")));
+        finding.severity = Severity::Warning;
+        finding
+    };
+    missing.map(finding).collect()
 }
 
 /// The finding that a static musl program cannot open a library.

@@ -1,5 +1,5 @@
 //! Findings with one cause: one for readers, each of them in JSON.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use crate::support::compile;
 use crate::support::elf::Object;
@@ -77,6 +77,10 @@ fn libraries_that_are_missing_alike_are_one_finding() {
     let excluded = "error[missing-library]: `app` needs `libb.so.1`, which provided.al2023 (x86_64) does not have and \
         `--exclude-lib` leaves out";
     check(&scene, &format!("{CHECK} --exclude-lib libb.so.1"), &[excluded, it]);
+    let excluded = "error[missing-library]: `app` needs 5 libraries, which provided.al2023 (x86_64) does not have and \
+        `--exclude-lib` leaves out";
+    let them_all = "help: remove the `--exclude-lib` patterns that match them";
+    check(&scene, &format!("{CHECK} --exclude-lib lib?.so.1"), &[&format!("{excluded}: {all}"), them_all]);
 
     let scene = self::scene(|library| library.needs("libx.so.1").needs("liby.so.1"));
     let needed = "(needed by `liba.so.1` and 4 more)";
@@ -161,4 +165,41 @@ fn the_c_library_of_a_bundle_is_one_finding() {
             "help: bundle again when that C library gets a security fix",
         ],
     );
+}
+
+#[test]
+fn libraries_that_are_older_on_the_runtime_are_one_finding_whose_flags_work() {
+    if !tools::require("cc", "gcc") {
+        return;
+    }
+    let copies = |version: &str| {
+        let scene = Scene::new();
+        for name in ["libcap.so.2", "libunistring.so.2"] {
+            let file = format!("{name}.{version}");
+            scene.library(&format!("libs/{file}"), "int a;", &format!("-Wl,-soname,{name}"));
+            scene.link(&file, format!("libs/{name}"));
+        }
+        let flags = "-Wl,--no-as-needed libs/libcap.so.2 libs/libunistring.so.2";
+        scene.c("int main(void) { return __builtin_puts(\"AWS_LAMBDA_RUNTIME_API\") < 0; }", "app", flags);
+        scene
+    };
+    let message = "libraries are older on provided.al2023 (x86_64) than where the program was built; functions that only \
+        the newer ones have would be missing, and they have no version nodes that tell";
+    let flags = "--bundle-lib libcap.so.2 --bundle-lib libunistring.so.2";
+    let scene_99 = copies("99");
+    check(
+        &scene_99,
+        CHECK,
+        &[
+            &format!(
+                "warning[version-skew]: 2 {message}: `libcap.so.2` (2.48, built with 2.99), `libunistring.so.2` (2.1.0, \
+                 built with 2.99)"
+            ),
+            &format!("help: ship this machine's copies: `{flags}`"),
+        ],
+    );
+    check(&scene_99, &format!("{CHECK} {flags}"), &[]);
+    // A newer image has libcap 2.73, so that `--bundle-lib` would be refused where others use it.
+    let ran = copies("66").run(CHECK).exits(0);
+    ran.says(&["warning[version-skew]: `libcap.so.2` is 2.48"]).keeps_silent_about(&["--bundle-lib libcap"]);
 }

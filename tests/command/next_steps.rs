@@ -196,3 +196,34 @@ fn a_library_by_half_its_name_is_found() {
         scene.run("check --binary app --lib z").says(&["help: did you mean `--lib libz.so.1`?"]);
     }
 }
+
+#[test]
+fn what_ld_preload_names_is_missed() {
+    let scene = Scene::new();
+    scene.file("app", Object::program().needs("libc.so.6").text("AWS_LAMBDA_RUNTIME_API").bytes());
+    scene.file("libs/libpre.so.1", Object::library("libpre.so.1").needs("libc.so.6").bytes());
+    let check = |value: &str, more: &str, help: &str| {
+        let ran =
+            scene.run(&format!("check --binary app --library-path libs --env LD_PRELOAD={value} {more}"));
+        let ran = ran.exits(0).says(&["`app` starts on provided.al2023"]);
+        match help {
+            "" => ran.keeps_silent_about(&["LD_PRELOAD"]),
+            help => ran.says(&[
+                &format!("warning[missing-library]: `app` starts without `{value}` of LD_PRELOAD, since nothing has it"),
+                &format!("\nhelp: {help}\n"),
+            ]),
+        };
+    };
+    check("/var/task/lib/libpre.so.1", "", "ship it: `--lib libpre.so.1`");
+    check("/var/task/lib/libpre.so.1", "--lib libpre.so.1", "");
+    check("libpre.so.1", "", "ship it: `--lib libpre.so.1`");
+    check("libpre.so.1", "--lib libpre.so.1", "");
+    check("/var/task/x/libpre.so.1", "", "ship it: `--include FILE=x/libpre.so.1`");
+    check("/var/task/x/libpre.so.1", "--include libs/libpre.so.1=x/libpre.so.1", "");
+    check("/opt/lib/libpre.so.1", "", "name the layer that has it: `--attached-layer ZIP`");
+    check("/usr/lib/x/libpre.so.1", "", "ship it, `--lib libpre.so.1`, and set `LD_PRELOAD=libpre.so.1`");
+    check("libm.so.6", "", "");
+    // A static program has no loader that would read it.
+    scene.file("app", Object::static_program().text("AWS_LAMBDA_RUNTIME_API").bytes());
+    check("libpre.so.1", "", "");
+}
