@@ -16,10 +16,13 @@ use goblin::elf64::sym::{STT_FUNC, STT_GNU_IFUNC, Sym, st_type};
 use super::records::decode;
 use super::sections;
 
+/// A mask, the bits that instructions of an extension have there, and the extension.
+type Encoding = (u32, u32, &'static str);
+
 /// Encodings: a mask, the bits under it, and the extension of the architecture.
 ///
 /// All words of SVE and of the cryptographic instructions that N1 lacks have a group of their own.
-const BEYOND: &[(u32, u32, &str)] = &[
+const BEYOND: &[Encoding] = &[
     (0x1e00_0000, 0x0400_0000, "SVE"),
     (0x9e00_0000, 0x8000_0000, "SME"),
     (0xffe0_fc00, 0xce60_8c00, "SHA-3"),
@@ -82,10 +85,10 @@ pub struct NewerInstruction {
 /// Returns the extension that has an instruction, unless Neoverse N1 has it.
 pub fn extension(word: u32) -> Option<&'static str> {
     // The encodings by bits 25 to 28, by which the architecture groups all instructions.
-    static GROUPS: LazyLock<[Vec<&(u32, u32, &str)>; 16]> = LazyLock::new(|| {
+    static GROUPS: LazyLock<[Vec<&Encoding>; 16]> = LazyLock::new(|| {
         array::from_fn(|group| {
             let group = (group as u32) << 25;
-            let may_be = |(mask, bits, _): &&(u32, u32, &str)| bits & GROUP == group & mask & GROUP;
+            let may_be = |(mask, bits, _): &&Encoding| bits & GROUP == group & mask & GROUP;
             BEYOND.iter().filter(may_be).collect()
         })
     });
