@@ -286,10 +286,10 @@ pub(super) fn broken(file: &str, cause: ZipError) -> Error {
     Error::new(format!("`{file}` is a damaged ZIP archive")).because(plain(cause))
 }
 
-pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxedCause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The cause in plain words, without a prefix such as "i/o error:".
-pub(super) fn plain(error: ZipError) -> Cause {
+pub(super) fn plain(error: ZipError) -> BoxedCause {
     match error {
         ZipError::Io(error) => plain_io(error),
         ZipError::InvalidArchive(text) if text == "Could not find EOCD" => {
@@ -301,6 +301,6 @@ pub(super) fn plain(error: ZipError) -> Cause {
     }
 }
 
-pub(super) fn plain_io(error: io::Error) -> Cause {
+pub(super) fn plain_io(error: io::Error) -> BoxedCause {
     Box::new(error)
 }

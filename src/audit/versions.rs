@@ -224,7 +224,7 @@ impl<'a> Unmet<'a> {
             _ if severity != Severity::Error && code != Code::VersionRecent => (None, None),
             // The linker marks packed relocations with this version, whatever glibc it links against.
             [only] if only == "GLIBC_ABI_DT_RELR" && self.by == 0 => (Some(RELR_HELP.to_owned()), None),
-            _ => (Some(self.help(&Words::one(&self.label))), Some(self.help(&Words::all()))),
+            _ => (Some(self.help(&HelpWords::one(&self.label))), Some(self.help(&HelpWords::all()))),
         };
         let cause = self.cause(code, severity).map(|cause| match for_all {
             Some(help) => cause.help(help),
@@ -354,9 +354,9 @@ impl<'a> Unmet<'a> {
     }
 
     /// Chooses the help by the object that needs the version: the program can be rebuilt, a library must be replaced.
-    fn help(&self, words: &Words) -> String {
+    fn help(&self, words: &HelpWords) -> String {
         let Unmet { subject, file, .. } = self;
-        let Words { object, it, it_was, one_that_was } = words;
+        let HelpWords { object, it, it_was, one_that_was } = words;
         let glibc = &subject.lambda.baseline.glibc;
         let is_glibc = is_glibc_part(file);
         if self.walked.own_interpreter().is_some() {
@@ -404,16 +404,16 @@ impl<'a> Unmet<'a> {
 }
 
 /// The words of a help: about one object, or about several.
-struct Words {
+struct HelpWords {
     object: String,
     it: &'static str,
     it_was: String,
     one_that_was: &'static str,
 }
 
-impl Words {
-    fn one(label: &str) -> Words {
-        Words {
+impl HelpWords {
+    fn one(label: &str) -> HelpWords {
+        HelpWords {
             object: format!("`{label}`"),
             it: "it",
             it_was: format!("`{label}` was"),
@@ -421,8 +421,8 @@ impl Words {
         }
     }
 
-    fn all() -> Words {
-        Words {
+    fn all() -> HelpWords {
+        HelpWords {
             object: "them".to_owned(),
             it: "them",
             it_was: "they were".to_owned(),

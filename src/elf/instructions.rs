@@ -115,7 +115,7 @@ pub fn newer(bytes: &[u8]) -> Option<NewerInstruction> {
     Some(NewerInstruction { function: String::from_utf8_lossy(function.name).into_owned(), extension })
 }
 
-struct Function<'a> {
+struct CodeFunction<'a> {
     name: &'a [u8],
     range: Range<u64>,
 }
@@ -125,7 +125,7 @@ struct Code<'a> {
     bytes: &'a [u8],
     segments: Vec<ProgramHeader>,
     /// Sorted by address.
-    functions: Vec<Function<'a>>,
+    functions: Vec<CodeFunction<'a>>,
     /// Where data begins in the code, and where code begins again.
     data: Vec<(u64, bool)>,
     has_indirect_functions: bool,
@@ -176,7 +176,7 @@ impl<'a> Code<'a> {
                 if ASKING.contains(&name) {
                     self.asking.insert(start);
                 }
-                self.functions.push(Function { name, range });
+                self.functions.push(CodeFunction { name, range });
             }
             _ => {}
         }
@@ -207,7 +207,7 @@ impl<'a> Code<'a> {
     ///
     /// Source: Documentation/arch/arm64/cpu-feature-registers.rst of Linux.
     fn asks(&self) -> bool {
-        let reads_registers = |function: &Function| {
+        let reads_registers = |function: &CodeFunction| {
             self.words_of(function.range.clone()).any(|(_, word)| word & 0xffff_f000 == 0xd538_0000)
         };
         self.has_indirect_functions
@@ -235,7 +235,7 @@ impl<'a> Code<'a> {
                 }
             }
         }
-        let asks = |function: &Function| {
+        let asks = |function: &CodeFunction| {
             // The number that the first argument has been set to.
             let mut argument = None;
             self.words_of(function.range.clone()).any(|(at, word)| {
@@ -247,7 +247,7 @@ impl<'a> Code<'a> {
         self.functions.iter().filter(|function| !OF_LIBGCC.contains(&function.name)).any(asks)
     }
 
-    fn function_at(&self, address: u64) -> Option<&Function<'a>> {
+    fn function_at(&self, address: u64) -> Option<&CodeFunction<'a>> {
         let behind = self.functions.partition_point(|function| function.range.start <= address);
         self.functions[..behind].last().filter(|function| function.range.contains(&address))
     }

@@ -92,7 +92,8 @@ fn of_file(scene: &Scene, file: &File) -> Vec<Finding> {
                 (Some((_, one)), Some((_, other))) => version::compare_numbers(other, one),
                 (one, other) => other.is_some().cmp(&one.is_some()),
             });
-            let origin = Origin { named_by: "constants", feature: None, is_warning: scene.is_program(file) };
+            let origin =
+                NameSource { named_by: "constants", feature: None, is_warning: scene.is_program(file) };
             finding(scene, file, &names, &origin)
         })
         .collect()
@@ -117,22 +118,22 @@ fn by_notes(scene: &Scene, file: &File, entries: Vec<NoteEntry>) -> Vec<Finding>
             let names: Vec<&str> = entry.soname.iter().map(String::as_str).collect();
             let priority = entry.priority.as_deref().unwrap_or("recommended");
             let feature = entry.feature.as_deref();
-            let origin = Origin { named_by: "notes", feature, is_warning: priority == "required" };
+            let origin = NameSource { named_by: "notes", feature, is_warning: priority == "required" };
             finding(scene, file, &names, &origin)
         })
         .collect()
 }
 
 /// The part of a file that names libraries.
-struct Origin<'a> {
+struct NameSource<'a> {
     /// `constants` or `notes`.
     named_by: &'a str,
     feature: Option<&'a str>,
     is_warning: bool,
 }
 
-fn finding(scene: &Scene, file: &File, names: &[&str], origin: &Origin) -> Finding {
-    let Origin { named_by, feature, is_warning } = origin;
+fn finding(scene: &Scene, file: &File, names: &[&str], origin: &NameSource) -> Finding {
+    let NameSource { named_by, feature, is_warning } = origin;
     let feature = feature.map_or(String::new(), |feature| format!(" for the feature `{feature}`"));
     let why = format!("its {named_by} name {}{feature}", quoted(names));
     let it = if names.len() == 1 { "it is" } else { "none of them is" };

@@ -139,7 +139,13 @@ fn a_selection_without_a_match_lists_what_there_is() {
     );
     project.check_error(
         bins(&["orders"]),
-        &["no binary `orders` in packages `a`, `b`", listing[0], listing[1], listing[2]],
+        &[
+            "no binary `orders` in packages `a`, `b`",
+            listing[0],
+            listing[1],
+            listing[2],
+            "help: name one of these: `--bin NAME`, or `--example NAME`",
+        ],
     );
     project.check_error(
         Selection { bins: strings(&["b"]), ..packages(&["a"]) },
