@@ -35,6 +35,11 @@ fn name_around(constants: &[u8], at: usize) -> Option<String> {
         let stems = memchr::memmem::rfind_iter(&head[begin..], b"lib");
         begin += stems.into_iter().find(|stem| begin + stem + "lib".len() < head.len())?;
     }
+    // The name of a Debian package, which ends with a number, may stand before a name: `libexpat1libxcb.so.1`.
+    let mut stems = memchr::memmem::rfind_iter(&head[begin..], b"lib");
+    if let Some(stem) = stems.find(|stem| *stem > 0 && head[begin + stem - 1].is_ascii_digit()) {
+        begin += stem;
+    }
     let before = constants[..first + begin].last();
     // A file name in a sentence is not opened by this text.
     if version.is_empty() && before.is_some_and(|byte| b" \"'`(".contains(byte)) {
@@ -96,6 +101,8 @@ mod tests {
         check("ORT_DYLIB_PATHlibonnxruntime.so/tmp", &["libonnxruntime.so"]);
         check("liba.so.1.libb.so.2.", &["liba.so.1", "libb.so.2"]);
         check("xlibcalib.so.0", &["libcalib.so.0"]);
+        check("\0libatk1.0-0libdbus-1.so.3libexpat1libxcb.so.1", &["libdbus-1.so.3", "libxcb.so.1"]);
+        check("\0libglib-2.0.so.0\0libcalib1.so", &["libglib-2.0.so.0", "libcalib1.so"]);
     }
 
     #[test]
