@@ -182,22 +182,6 @@ fn unix_odbc_finds_its_drivers() {
     });
 }
 
-#[test]
-fn vips_finds_its_modules() {
-    check(&Companion {
-        severity: "note",
-        library: "libvips.so.42",
-        packages: "libvips42",
-        program: "#include <stdio.h>\n\
-            int vips_init(const char *); unsigned long vips_type_find(const char *, const char *);\n\
-            int main(void) { vips_init(\"app\");\n\
-            puts(vips_type_find(\"VipsOperation\", \"jxlload\") ? \"found\" : \"no module\"); }",
-        advice: &["/usr/lib/x86_64-linux-gnu/vips-modules-*/vips-jxl.so=lib/x86_64-linux-gnu/"],
-        environment: &[("VIPSHOME", "/var/task/lib")],
-        ..WARNING
-    });
-}
-
 /// The page has one character of a font that the file does not contain.
 const POPPLER: &str = r#"
 #include <cstdio>
