@@ -5,7 +5,10 @@
 
 mod archive;
 mod attached;
+mod extensions;
+mod modes;
 mod script;
+mod shell;
 mod unpacked;
 
 use std::borrow::Cow;
@@ -26,7 +29,7 @@ use crate::report::{self, Library};
 use crate::world::{MemoryFiles, Opened};
 
 use self::archive::{bootstrap_missing, cannot_start, no_program, not_executable, wanted_mode};
-use self::unpacked::{LayerFile, bytes_of, facts_of, locked_directories};
+use self::unpacked::{LayerFile, bytes_of, facts_of};
 
 pub use self::attached::Attached;
 pub use self::unpacked::{UnpackedFile, layer_files, own_members};
@@ -118,9 +121,28 @@ impl<'a> Unpacked<'a> {
             Unpacked { read, kind, starts_bootstrap, members, files, attached, main: None, findings };
         if read.unpacked {
             unpacked.find_main(path);
-            unpacked.check_directories();
+            unpacked.check_modes();
         }
         unpacked
+    }
+
+    /// Returns the file that the kernel finds at a path on Lambda, links followed: the archive's, or an attached layer's.
+    fn file_at(&self, path: &str) -> Option<LayerFile> {
+        let real = self.files.real_path(path).ok()?;
+        match self.entry(self.name(&real)).filter(|_| real.starts_with(self.kind.root())) {
+            Some(entry) => Some(LayerFile::of(entry)),
+            None => self.attached.files.get(&real).cloned(),
+        }
+    }
+
+    /// Whether a path is a link of the archive to a place that it does not fill: the runtime may have a file there.
+    fn leads_elsewhere(&self, path: &str) -> bool {
+        let name = self.name(path);
+        let entry = self.read.entries.iter().find(|entry| entry.name == name);
+        let is_ours = |target: &str| {
+            [self.kind.root(), BundleKind::Layer.root()].iter().any(|it| target.starts_with(it))
+        };
+        matches!(entry.map(|entry| &entry.kind), Some(Kind::Link(target)) if target.starts_with('/') && !is_ours(target))
     }
 
     /// Returns the archive's entry that the kernel finds under this name, links followed.
@@ -175,37 +197,6 @@ impl<'a> Unpacked<'a> {
     fn script_main(&mut self, script: &[u8]) {
         self.findings.extend(self.script_findings(BOOTSTRAP, script));
         self.main = self.first_program();
-        if self.main.is_none() {
-            let message =
-                "`bootstrap` is a script; the programs it starts are not in the archive, and not checked";
-            let finding = Finding::new(Code::NotElf, BOOTSTRAP, message);
-            self.findings.push(Finding { severity: Severity::Warning, ..finding });
-        }
-    }
-
-    /// Reports directories with programs or libraries that Lambda's user may not enter.
-    fn check_directories(&mut self) {
-        let main = self.main.as_ref().map(|main| self.name(&main.path).to_owned());
-        let locked = locked_directories(self.read);
-        let mut findings = Vec::new();
-        for (directory, mode) in locked {
-            let is_in = |name: &str| name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'));
-            let holds = |entry: &&ReadEntry<UnpackedFile>| is_in(&entry.name) && facts_of(entry).is_ok();
-            if !self.read.entries.iter().any(|entry| holds(&entry)) {
-                continue;
-            }
-            let message = format!("`{directory}/` has mode {mode:04o}; Lambda's user may not enter it");
-            let finding = Finding::new(Code::NotExecutable, directory, message).help(format!(
-                "store directories with mode 0755 (on Unix: `chmod 755 {directory}` before they are zipped)"
-            ));
-            let starts = main.as_deref().into_iter().chain(self.extensions());
-            let severity = match starts.into_iter().any(is_in) {
-                true => Severity::Error,
-                false => Severity::Warning,
-            };
-            findings.push(Finding { severity, ..finding });
-        }
-        self.findings.extend(findings);
     }
 
     fn find_main(&mut self, path: &str) {
@@ -231,9 +222,14 @@ impl<'a> Unpacked<'a> {
         }
         match self.kind {
             BundleKind::Function if self.starts_bootstrap => {
-                self.findings.push(bootstrap_missing(path, self.read));
+                // Lambda starts that of a layer if the function has none.
+                let of_layer = format!("{}/{BOOTSTRAP}", BundleKind::Layer.root());
+                match self.attached.files.get(&of_layer) {
+                    Some(file) => self.layer_main(&of_layer, file),
+                    None => self.findings.push(bootstrap_missing(path, self.read)),
+                }
             }
-            BundleKind::Extension if !self.names().any(|name| name.starts_with("extensions/")) => {
+            BundleKind::Extension if self.extensions().is_empty() => {
                 let finding = Finding::new(
                     Code::BootstrapMissing,
                     path,
@@ -249,41 +245,9 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// Checks the files in `extensions/` of a layer: Lambda starts each of them.
-    fn check_extensions(&mut self) {
-        let mut findings = Vec::new();
-        for name in self.extensions() {
-            match self.entry(name).map(facts_of) {
-                Some(Ok(facts)) => {
-                    findings.extend(no_program(&facts).map(|what| cannot_start(name, what)));
-                }
-                Some(Err(ElfError::NotElf(OtherFormat::Script))) => {
-                    findings.extend(self.mode_finding(name));
-                    let script = self.entry(name).map_or(&[][..], bytes_of);
-                    findings.extend(self.script_findings(name, script));
-                }
-                Some(Err(error)) => findings.push(cannot_start(name, &error.to_string())),
-                None => {}
-            }
-        }
-        self.findings.extend(findings);
-    }
-
-    /// Returns the names of the files that Lambda starts as extensions.
-    fn extensions(&self) -> impl Iterator<Item = &str> {
-        let is_started = |name: &&str| {
-            name.strip_prefix("extensions/").is_some_and(|file| !file.is_empty() && !file.contains('/'))
-        };
-        self.names().filter(is_started).filter(|_| self.kind != BundleKind::Function)
-    }
-
     /// Returns the architecture of the first file other than the main program.
     pub fn arch_of_others(&self) -> Option<Arch> {
         self.others(&BTreeSet::new()).first()?.facts.arch()
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.name.as_str())
     }
 
     /// Returns the first program; extensions come before others.
@@ -332,16 +296,17 @@ impl<'a> Unpacked<'a> {
 
     /// Returns the ELF files that the main program does not load, sorted by name.
     fn others(&self, loaded: &BTreeSet<String>) -> Vec<EntryPoint> {
-        let main = self.main.as_ref().map(|main| main.path.as_str());
-        let mut roots: Vec<EntryPoint> = self
-            .members
-            .iter()
-            .filter(|member| Some(member.path.as_str()) != main)
-            .filter(|member| !self.attached.paths.contains(&member.path) && !loaded.contains(&member.path))
-            .filter_map(|member| Some((self.name(&member.path), member.object()?)))
-            .filter(|(_, facts)| !facts.is_data())
-            .map(|(name, facts)| self.root(name, facts.clone()))
-            .collect();
+        let is_main = |path: &str| self.main.as_ref().is_some_and(|main| main.path == path);
+        let is_other = |path: &str| !is_main(path) && !loaded.contains(path);
+        // The kernel starts what others may execute; the loader opens what they may read.
+        let has_mode = |entry: &ReadEntry<UnpackedFile>| entry.mode.is_none_or(|mode| mode & 0o005 != 0);
+        let own = self.read.entries.iter().filter(|entry| entry.kind == Kind::File && has_mode(entry));
+        let own = own.filter(|entry| is_other(&self.path(&entry.name)));
+        let own = own.filter_map(|entry| Some((entry, facts_of(entry).ok()?)));
+        let own = own.filter(|(_, facts)| !facts.is_data());
+        let own = own.map(|(entry, facts)| self.root(&entry.name, facts));
+        let attached = self.attached_extensions().filter(|root| is_other(&root.path));
+        let mut roots: Vec<EntryPoint> = own.chain(attached).collect();
         roots.sort_by(|a, b| a.name.cmp(&b.name));
         roots
     }

@@ -4,15 +4,14 @@
 //! Of the other lines only those are judged that every run comes to; a line that may be left out makes the answer
 //! open.
 
-use std::borrow::Cow;
-
-use crate::archive::ReadEntry;
 use crate::audit::{Code, Finding, Severity};
 use crate::elf::{ElfError, OtherFormat};
+use crate::layout::BundleKind;
 
 use super::Unpacked;
-use super::archive::{cannot_start, no_program};
-use super::unpacked::{UnpackedFile, bytes_of, facts_of};
+use super::archive::{cannot_start, no_program, not_executable, wanted_mode};
+use super::shell::{self, Place, Run};
+use super::unpacked::LayerFile;
 
 /// Interpreters of scripts that every runtime has: bash, under both its names.
 ///
@@ -58,72 +57,27 @@ impl FirstLine {
     }
 }
 
-/// A line of a shell's script that runs a file.
-struct Run<'a> {
-    path: &'a str,
-    /// Whether every run of the script comes to this line, and ends with it.
-    is_certain: bool,
-}
-
-/// The files that a shell's script runs by a path without variables.
-fn runs(script: &str) -> Vec<Run<'_>> {
-    const PLAIN: &[&str] = &["export", "set", "cd", "umask", "ulimit", ":", "readonly"];
-    const NO_LITERAL: &[char] = &['$', '*', '?', '[', '~', '"', '\'', '`', '{'];
-    const OPERATORS: &[char] = &['|', '&', ';', '<', '`', '(', '\\'];
-    let is_assignment = |word: &str| {
-        let name = word.split_once('=').map_or("", |(name, _)| name);
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-    };
-    let mut found = Vec::new();
-    let mut is_certain = true;
-    for line in script.split('\n').skip(1) {
-        let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
-        // A carriage return alone is a command that no shell finds.
-        let Some(first) = words.first().filter(|word| !word.starts_with('#') && **word != "\r") else {
-            continue;
-        };
-        let is_simple = !line.contains(OPERATORS);
-        for (index, word) in words.iter().enumerate() {
-            let is_exec = index > 0 && words[index - 1] == "exec";
-            let path = word.trim_matches(['"', '\'']);
-            let is_literal = path.contains('/') && !path.contains(NO_LITERAL);
-            if (is_exec || index == 0) && is_literal && !is_assignment(word) {
-                let is_certain = is_certain && is_exec && index == 1 && is_simple;
-                found.push(Run { path, is_certain });
-            }
-        }
-        is_certain &= is_simple && (PLAIN.contains(first) || is_assignment(first));
-    }
-    found
-}
-
-/// Returns a script's text with the path of the task root for its variable, unless the script sets that.
-///
-/// Source: `LAMBDA_TASK_ROOT` is one of the variables that Lambda reserves: a function's settings do not change it.
-fn in_task_root(script: &str) -> Cow<'_, str> {
-    const ROOT: &str = "/var/task/";
-    if script.contains("LAMBDA_TASK_ROOT=") || !script.contains("LAMBDA_TASK_ROOT") {
-        return Cow::Borrowed(script);
-    }
-    Cow::Owned(script.replace("$LAMBDA_TASK_ROOT/", ROOT).replace("${LAMBDA_TASK_ROOT}/", ROOT))
-}
-
 impl Unpacked<'_> {
     /// Returns the findings about a script that Lambda starts.
     pub(super) fn script_findings(&self, name: &str, script: &[u8]) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = self.script_interpreter(name, script, 1).into_iter().collect();
+        self.scripts_findings(name, script, 1)
+    }
+
+    /// The same; `n_scripts` is the number of scripts up to this one.
+    fn scripts_findings(&self, name: &str, script: &[u8], n_scripts: usize) -> Vec<Finding> {
+        let mut findings: Vec<Finding> =
+            self.script_interpreter(name, script, n_scripts).into_iter().collect();
         let is_shell = FirstLine::of(script).is_some_and(|line| SHELLS.contains(&line.path.as_str()));
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         if is_shell && !findings.iter().any(is_error) {
             let text = String::from_utf8_lossy(script);
-            findings.extend(self.missing_files(name, &in_task_root(&text)));
+            findings.extend(self.body_findings(name, &text, n_scripts));
             findings.extend(carriage_returns(name, &text).filter(|_| !findings.iter().any(is_error)));
         }
         findings
     }
 
-    /// Returns a finding if the interpreter in a script's first line does not exist, or may not. `n_scripts` is the
-    /// number of scripts up to this one.
+    /// Returns a finding if the interpreter in a script's first line does not exist, or may not.
     fn script_interpreter(&self, name: &str, script: &[u8], n_scripts: usize) -> Option<Finding> {
         let finding = |message| Finding::new(Code::InterpreterMissing, name, message);
         let Some(FirstLine { path, argument }) = FirstLine::of(script) else {
@@ -138,21 +92,16 @@ impl Unpacked<'_> {
             return Some(finding(message).help("store it with Unix line ends (`dos2unix`)"));
         }
         if SHELLS.contains(&path) {
-            if argument.starts_with('-') && argument.contains([' ', '\t']) {
-                let why = format!("the kernel gives `{path}` one argument `{argument}`, which is no option");
-                let help = "leave one option in the first line, and `set` the others in the second";
-                return Some(cannot_start(name, &why).help(help));
-            }
-            return None;
+            return argument_of_shell(name, path, &argument);
         }
-        if path.starts_with(&format!("{}/", self.kind.root())) {
-            return match self.entry(self.name(path)) {
-                Some(entry) => self.own_interpreter(name, entry, n_scripts),
-                None => Some(
-                    finding(format!("`{name}` is a script for `{path}`, which is not in the archive"))
-                        .help(format!("put `{}` into the archive, or name `/bin/sh`", self.name(path))),
-                ),
-            };
+        if let Some(file) = self.file_at(path) {
+            return self.own_interpreter(name, path, &file, n_scripts);
+        }
+        if self.is_own(path) && !self.leads_elsewhere(path) {
+            let finding = finding(format!("`{name}` is a script for `{path}`, which is not in the archive"));
+            return Some(
+                finding.help(format!("put `{}` into the archive, or name `/bin/sh`", self.name(path))),
+            );
         }
         let message = format!("`{name}` is a script for `{path}`; whether the runtime has that is not known");
         let finding =
@@ -160,38 +109,67 @@ impl Unpacked<'_> {
         Some(Finding { severity: Severity::Warning, leaves_open: true, ..finding })
     }
 
-    /// Returns a finding if an interpreter of the archive cannot be started.
-    fn own_interpreter(
-        &self,
-        name: &str,
-        entry: &ReadEntry<UnpackedFile>,
-        n_scripts: usize,
-    ) -> Option<Finding> {
+    /// Returns a finding if an interpreter of the archive or of a layer cannot be started.
+    fn own_interpreter(&self, name: &str, path: &str, file: &LayerFile, n_scripts: usize) -> Option<Finding> {
+        let own_name = self.name(path);
         let refused = |why: &str| {
-            let why = format!("its interpreter `{}` does not start: {why}", entry.name);
+            let why = format!("its interpreter `{own_name}` does not start: {why}");
             Some(cannot_start(name, &why).help("name a program, or `/bin/sh`, in its first line"))
         };
-        if let Some(finding) = self.mode_finding(&entry.name) {
+        if let Some(finding) = not_executable(own_name, wanted_mode(&file.facts), file.mode) {
             return Some(finding);
         }
-        match facts_of(entry) {
-            Ok(facts) => no_program(&facts).and_then(refused),
+        match &file.facts {
+            Ok(facts) => no_program(facts).and_then(refused),
             Err(ElfError::NotElf(OtherFormat::Script)) if n_scripts == MOST_SCRIPTS => {
                 refused("too many scripts are each other's interpreters")
             }
             Err(ElfError::NotElf(OtherFormat::Script)) => {
-                self.script_interpreter(&entry.name, bytes_of(entry), n_scripts + 1)
+                self.script_interpreter(own_name, &file.script, n_scripts + 1)
             }
             Err(error) => refused(&error.to_string()),
         }
     }
 
-    /// Returns a finding about the first file of the archive's that a script runs and that is not there.
-    fn missing_files(&self, name: &str, script: &str) -> Option<Finding> {
-        let root = format!("{}/", self.kind.root());
-        let own = runs(script).into_iter().filter(|run| run.path.starts_with(&root));
-        let mut missing = own.filter(|run| self.entry(self.name(run.path)).is_none());
-        let run = missing.next()?;
+    /// Returns the findings about what a shell's script runs. Without one it executes a file that can be started.
+    fn body_findings(&self, name: &str, script: &str, n_scripts: usize) -> Vec<Finding> {
+        let task_root = BundleKind::Function.root();
+        // An extension starts elsewhere.
+        let current = (self.kind == BundleKind::Function).then_some(task_root);
+        let runs = shell::runs(script, Place { task_root, current });
+        let is_lost = |run: &&Run| {
+            self.is_own(&run.path) && self.file_at(&run.path).is_none() && !self.leads_elsewhere(&run.path)
+        };
+        if let Some(run) = runs.iter().find(is_lost) {
+            return vec![self.missing_file(name, run)];
+        }
+        let Some(run) = runs.last().filter(|run| run.is_certain) else {
+            let what = "is a script of which only the interpreter was checked, not what it runs";
+            return vec![Finding { severity: Severity::Note, ..open(name, what) }];
+        };
+        let Some(file) = self.file_at(&run.path) else {
+            let what = format!("executes `{}`, of which nothing is known", run.path);
+            return vec![Finding { severity: Severity::Note, ..open(name, &what) }];
+        };
+        let executed = self.name(&run.path);
+        let refused = |why: &str| vec![cannot_start(name, &format!("it executes `{executed}`: {why}"))];
+        if let Some(finding) = not_executable(executed, wanted_mode(&file.facts), file.mode) {
+            return vec![finding];
+        }
+        match &file.facts {
+            Ok(facts) => no_program(facts).map_or_else(Vec::new, refused),
+            Err(ElfError::NotElf(OtherFormat::Script)) if n_scripts == MOST_SCRIPTS => {
+                vec![open(name, "executes a script that executes another, and so on")]
+            }
+            Err(ElfError::NotElf(OtherFormat::Script)) => {
+                self.scripts_findings(executed, &file.script, n_scripts + 1)
+            }
+            Err(error) => refused(&error.to_string()),
+        }
+    }
+
+    /// Returns the finding about a file of the archive's that a script runs and that is not there.
+    fn missing_file(&self, name: &str, run: &Run) -> Finding {
         let path = run.path.trim_end_matches('\r');
         let what = match path.len() < run.path.len() {
             true => format!("`{path}` with a carriage return, which the shell takes as a part of the name"),
@@ -201,11 +179,33 @@ impl Unpacked<'_> {
             true => cannot_start(name, &format!("it executes {what}")),
             false => open(name, &format!("runs {what}")),
         };
-        Some(match path.len() < run.path.len() {
+        match path.len() < run.path.len() {
             true => finding.help("store it with Unix line ends (`dos2unix`)"),
             false => finding.help(format!("put `{}` into the archive", self.name(path))),
-        })
+        }
     }
+
+    /// Whether a path lies where the archive is unpacked.
+    fn is_own(&self, path: &str) -> bool {
+        path.strip_prefix(self.kind.root()).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
+/// Returns a finding if a shell does not run a script because of the argument in its first line.
+fn argument_of_shell(name: &str, shell: &str, argument: &str) -> Option<Finding> {
+    let help = "leave one option in the first line, and `set` the others in the second";
+    if argument.is_empty() || shell::is_harmless_option(argument) {
+        return None;
+    }
+    if argument.starts_with('-') && argument.contains([' ', '\t']) {
+        let why = format!("the kernel gives `{shell}` one argument `{argument}`, which is no option");
+        return Some(cannot_start(name, &why).help(help));
+    }
+    if !argument.starts_with(['-', '+']) {
+        let why = format!("`{shell}` takes the argument `{argument}` of its first line for the script");
+        return Some(cannot_start(name, &why).help("leave the argument out"));
+    }
+    Some(open(name, &format!("gives `{shell}` the option `{argument}`")).help(help))
 }
 
 /// Returns a finding if lines of a shell's script end in carriage returns.

@@ -42,6 +42,13 @@ pub struct LayerFile {
     pub(super) script: Arc<[u8]>,
 }
 
+impl LayerFile {
+    /// Describes an entry of an archive.
+    pub(super) fn of(entry: &ReadEntry<UnpackedFile>) -> LayerFile {
+        LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() }
+    }
+}
+
 /// Returns an archive's files as the loader finds them where Lambda unpacks the archive.
 pub fn own_members(read: &ReadArchive<UnpackedFile>, kind: BundleKind) -> Vec<Member> {
     let locked = locked_directories(read);
@@ -65,10 +72,10 @@ pub fn own_members(read: &ReadArchive<UnpackedFile>, kind: BundleKind) -> Vec<Me
 
 /// Returns a layer's files as the kernel starts them, by their paths on Lambda.
 pub fn layer_files(read: &ReadArchive<UnpackedFile>) -> impl Iterator<Item = (String, LayerFile)> {
-    read.entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| {
-        let file = LayerFile { facts: facts_of(entry), mode: entry.mode, script: bytes_of(entry).into() };
-        (format!("{}/{}", BundleKind::Layer.root(), entry.name), file)
-    })
+    read.entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::File)
+        .map(|entry| (format!("{}/{}", BundleKind::Layer.root(), entry.name), LayerFile::of(entry)))
 }
 
 /// Returns the bytes of an entry, if they were kept.

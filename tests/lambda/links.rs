@@ -153,7 +153,7 @@ const SCRIPTS: &[Row] = &[
         "`/var/task/nope`, which is not",
     ),
     starts("a program in the task root", "bootstrap=braces prog", ""),
-    starts("another task root", "bootstrap=other other/prog=prog", ""),
+    open("another task root", "bootstrap=other other/prog=prog", "", true),
     open("an interpreter of nobody's", "bootstrap=foreign prog", "", false),
     open("an interpreter of the runtime's, perhaps", "bootstrap=dash prog", "", true),
     starts("an interpreter of its own", "bootstrap=own prog", ""),
@@ -173,6 +173,96 @@ const SCRIPTS: &[Row] = &[
         "names no interpreter",
     ),
     fails("its own interpreter", "bootstrap=nested run=nested prog", "", "each other's interpreters"),
+];
+
+/// Scripts by their lines: only a program that every run executes is one that starts.
+const BODIES: &[(&str, &str)] = &[
+    ("b-relative", "exec ./prog \"$@\""),
+    ("b-lost", "exec ./nope"),
+    ("b-cd", "cd $LAMBDA_TASK_ROOT\nexec ./nope"),
+    ("b-quoted", "exec \"${LAMBDA_TASK_ROOT}\"/nope"),
+    ("b-named", "exec nope"),
+    ("b-sourced", ". /var/task/nope.sh"),
+    ("b-env", "exec env A=b /var/task/nope"),
+    ("b-dirname", "exec $(dirname $0)/nope"),
+    ("b-usr", "exec /usr/bin/nope"),
+    ("b-opt", "exec /opt/bin/p"),
+    ("b-run", "exec /var/task/run"),
+    ("b-text", "A=\"\nexec /var/task/nope\n\"\nexec /var/task/prog"),
+    ("b-output", "exec /var/task/prog>/tmp/log"),
+    ("b-noexec", "set -n\nexec /var/task/prog"),
+    ("b-loop", "while :; do /var/task/prog && exit; done"),
+];
+
+const RUNS: &[Row] = &[
+    starts("a relative program", "bootstrap=b-relative prog", ""),
+    fails(
+        "a relative program that is not there",
+        "bootstrap=b-lost prog",
+        "",
+        "`/var/task/nope`, which is not in",
+    ),
+    fails("in the task root", "bootstrap=b-cd prog", "", "`/var/task/nope`, which is not in"),
+    fails("a variable in quotes", "bootstrap=b-quoted prog", "", "`/var/task/nope`, which is not in"),
+    open("a name for the PATH", "bootstrap=b-named prog", "", false),
+    open("a script that is not there", "bootstrap=b-sourced prog", "", false),
+    open("by another program", "bootstrap=b-env prog", "", false),
+    open("by a command's output", "bootstrap=b-dirname prog", "", false),
+    open("a program of the runtime", "bootstrap=b-usr prog", "", false),
+    open("a program of a layer that is not known", "bootstrap=b-opt prog", "", false),
+    starts("a program of a layer", "bootstrap=b-opt prog", "bin/p=prog"),
+    fails("a program of a layer without the mode", "bootstrap=b-opt prog", "bin/p=prog:0644", "mode 0644"),
+    starts("a script that runs a program", "bootstrap=b-run run=script prog", ""),
+    fails(
+        "a script that runs nothing",
+        "bootstrap=b-run run=b-lost prog",
+        "",
+        "`/var/task/nope`, which is not in",
+    ),
+    fails("a program without the mode", "bootstrap=b-run run=prog:0600", "", "has mode 0600"),
+    fails("a library", "bootstrap=b-run run=libfoo.so.1", "", "a shared library"),
+    fails("a text", "bootstrap=b-run run=text", "", "it is a text file"),
+    open("a link to a program of the runtime", "bootstrap=b-run run->/bin/other", "", true),
+    open("lines within quotes", "bootstrap=b-text prog", "", true),
+    open("a redirection", "bootstrap=b-output prog", "", true),
+    open("nothing is executed", "bootstrap=b-noexec prog", "", true),
+    open("a loop", "bootstrap=b-loop prog", "", true),
+    fails("a script for the shell", "bootstrap=argument prog", "", "takes the argument `foo`"),
+    open("an option that no shell has", "bootstrap=strange prog", "", false),
+];
+
+/// What Lambda starts from layers: a `bootstrap` that the function lacks, and every extension.
+const STARTED: &[Row] = &[
+    starts("a bootstrap of a layer", "data=text", "bootstrap=prog"),
+    starts("a script of a layer", "prog", "bootstrap=script"),
+    fails("a bootstrap of a layer without the mode", "prog", "bootstrap=prog:0644", "mode 0644"),
+    fails("neither has one", "prog", "bin/p=prog", "no `bootstrap`"),
+    starts("the function's own comes first", "bootstrap=prog", "bootstrap=text"),
+    starts("an extension", "bootstrap=prog", "extensions/e=prog"),
+    starts("a link to an extension", "bootstrap=prog", "extensions/e->../bin/p bin/p=prog"),
+    starts("a directory in extensions", "bootstrap=prog", "extensions/e/=x extensions/e/x=text"),
+    fails("an extension without the mode", "bootstrap=prog", "extensions/e=prog:0600", "mode 0600"),
+    fails(
+        "an extension that only its owner executes",
+        "bootstrap=prog",
+        "extensions/e=prog:0750",
+        "mode 0750",
+    ),
+    fails("an extension without its library", "bootstrap=prog", "extensions/e=app", "needs `libfoo.so.1`"),
+    fails(
+        "one that cannot be read, either",
+        "bootstrap=prog",
+        "extensions/e=app:0711",
+        "needs `libfoo.so.1`",
+    ),
+    fails("a text", "bootstrap=prog", "extensions/README.md=text", "it is a text file"),
+    fails("a carriage return", "bootstrap=prog", "extensions/e=return", "carriage return"),
+    fails("no interpreter", "bootstrap=prog", "extensions/e=alone", "names no interpreter"),
+    fails("a library", "bootstrap=prog", "extensions/e=libfoo.so.1", "a shared library"),
+    fails("a link to nothing", "bootstrap=prog", "extensions/e->nope", "leads to no file"),
+    fails("a link to a directory", "bootstrap=prog", "extensions/e->../bin bin/p=prog", "leads to no file"),
+    fails("a link to a text", "bootstrap=prog", "extensions/e->../t t=text", "it is a text file"),
+    fails("a closed directory", "bootstrap=prog", "extensions/:0700 extensions/e=prog", "extensions"),
 ];
 
 /// A row for which `verify` says that it does not know.
@@ -222,8 +312,13 @@ fn scene() -> Scene {
         ("own", "#!/var/task/prog\n"),
         ("nested", "#!/var/task/run\n"),
         ("text", "text\n"),
+        ("argument", "#!/bin/sh foo\nexec /var/task/prog\n"),
+        ("strange", "#!/bin/sh --nosuch\nexec /var/task/prog\n"),
     ] {
         scene.file(name, lines);
+    }
+    for (name, lines) in BODIES {
+        scene.file(name, format!("#!/bin/sh\n{lines}\n"));
     }
     scene.c(EXECVE, "execve", "-static");
     scene
@@ -272,7 +367,17 @@ fn check(scene: &Scene, row: &Row, root: &LambdaRoot) -> Result<(), String> {
         root.unpack_layer(&scene.at("layer.zip"));
         arguments.push_str(" --attached-layer layer.zip");
     }
-    let output = root.start("/execve", &["/var/task/bootstrap"]);
+    // Lambda starts that of a layer if the function has none, and all extensions.
+    let own = fs::symlink_metadata(root.path("var/task/bootstrap")).is_ok();
+    let mut started = vec![if own { "/var/task/bootstrap" } else { "/opt/bootstrap" }.to_owned()];
+    for extension in fs::read_dir(root.path("opt/extensions")).into_iter().flatten() {
+        let extension = extension.unwrap();
+        if !extension.file_type().unwrap().is_dir() {
+            started.push(format!("/opt/extensions/{}", extension.file_name().to_str().unwrap()));
+        }
+    }
+    let outputs: Vec<_> = started.iter().map(|path| root.start("/execve", &[path])).collect();
+    let output = outputs.iter().find(|output| !output.status.success()).unwrap_or(&outputs[0]);
     let ran = scene.run(&arguments);
     let exit = if row.starts || row.says == NOT_PROVED { 0 } else { 1 };
     let is_silent = row.says != NOT_PROVED && ran.stderr.contains(NOT_PROVED);
@@ -314,6 +419,16 @@ fn a_bootstrap_may_be_a_link_to_a_file_of_a_layer() {
 #[test]
 fn modes_are_those_of_lambdas_user() {
     check_all(MODES);
+}
+
+#[test]
+fn a_script_starts_if_every_run_executes_what_can_be_started() {
+    check_all(RUNS);
+}
+
+#[test]
+fn a_layer_brings_a_bootstrap_and_extensions() {
+    check_all(STARTED);
 }
 
 #[test]
