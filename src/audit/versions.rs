@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Cause, Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
 use crate::baseline::{DEFAULT_RUNTIME, is_glibc_part, names};
-use crate::elf::{VersionDefinition, version};
+use crate::elf::{Linkage, VersionDefinition, version};
 use crate::lambda::Walked;
 use crate::loader::{Closure, Outcome, VersionAnswer, VersionCheck};
 use crate::plan::{Asked, Conflict, WhyNot, not_rebindable};
@@ -371,12 +371,16 @@ impl<'a> Unmet<'a> {
             true => format!("; or ship this machine's glibc with {it}: `--libc bundle`"),
             false => String::new(),
         };
+        let is_program = self.by == 0 && subject.program.linkage() != Linkage::SharedLibrary;
         match (subject.owner, self.by, is_glibc) {
+            (Owner::Binary, 0, true) if !is_program => {
+                format!("build {it} against glibc {glibc} or older{bundle}")
+            }
             (Owner::Cargo { .. }, 0, true) => format!("{}{bundle}", rebuild(subject)),
-            (_, 0, true) => {
+            (_, 0, true) if is_program => {
                 format!("build {it} against glibc {glibc} or older, or link {it} statically to musl{bundle}")
             }
-            (Owner::Archive, 0, false) => {
+            (Owner::Archive, 0, false) if is_program => {
                 format!("build {it} against the `{file}` of the runtime, or an older one")
             }
             // The linker can do what `--repair auto` would have done.
@@ -384,7 +388,7 @@ impl<'a> Unmet<'a> {
                 "remove `--repair never`, or let the program search this machine's copies first: `rustflags = [\"-C\", \"link-arg=-Wl,--disable-new-dtags,-rpath,{}\"]` in `.cargo/config.toml`",
                 crate::layout::Layout::function().pinned_path()
             ),
-            (_, 0, false) => format!(
+            (Owner::Cargo { .. } | Owner::Binary, 0, false) => format!(
                 "link {it} to a `{file}` as old as the runtime's: name the root of such a system with `--sysroot DIR`"
             ),
             (Owner::Archive, _, true) => {

@@ -227,3 +227,24 @@ fn what_ld_preload_names_is_missed() {
     scene.file("app", Object::static_program().text("AWS_LAMBDA_RUNTIME_API").bytes());
     check("libpre.so.1", "", "");
 }
+
+#[test]
+fn a_library_that_is_too_new_is_not_to_be_linked_statically() {
+    if !tools::require("zip", "zip") {
+        return;
+    }
+    let scene = Scene::new();
+    let newer =
+        |object: Object| object.needs("libc.so.6").imports("gone", Some(("libc.so.6", "GLIBC_2.90"))).bytes();
+    scene.file("bootstrap", newer(Object::program().text("AWS_LAMBDA_RUNTIME_API"))).mode("bootstrap", 0o755);
+    scene.file("lib/libnew.so.1", newer(Object::library("libnew.so.1")));
+    scene.tool("zip", "-r app.zip bootstrap lib").exits(0);
+    scene.run("verify app.zip").exits(1).says(&[
+        "error[version-too-new]: `bootstrap` needs GLIBC_2.90",
+        "help: build it against glibc 2.34 or older, or link it statically to musl\n",
+        "error[version-too-new]: `lib/libnew.so.1` needs GLIBC_2.90",
+        "help: replace `lib/libnew.so.1` with one that was built against glibc 2.34 or older\n",
+    ]);
+    let library = scene.run("check --binary lib/libnew.so.1").exits(1);
+    library.says(&["help: build it against glibc 2.34 or older\n"]);
+}
