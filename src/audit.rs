@@ -149,23 +149,21 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
         );
     }
     if program.linkage() == Linkage::Broken {
-        let libraries = quoted(&program.needed);
-        let (them, these) =
-            if program.needed.len() == 1 { ("it", "the library") } else { ("them", "these libraries") };
-        findings.add(
-            Finding::new(
-                Code::BrokenStaticPie,
-                name,
-                format!(
-                    "`{name}` is linked as a static program but needs {libraries}; nothing loads {them}, so the program crashes at start"
-                ),
-            )
-            .help(format!(
-                "link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or {}",
-                dynamically(subject)
-            )),
-        );
+        findings.add(broken_static_pie(subject));
     }
+}
+
+fn broken_static_pie(subject: &Subject) -> Finding {
+    let (name, needed) = (subject.name, &subject.program.needed);
+    let (them, these) = if needed.len() == 1 { ("it", "the library") } else { ("them", "these libraries") };
+    let message = format!(
+        "`{name}` is linked as a static program but needs {}; nothing loads {them}, so the program crashes at start",
+        quoted(needed)
+    );
+    Finding::new(Code::BrokenStaticPie, name, message).help(format!(
+        "link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or {}",
+        dynamically(subject)
+    ))
 }
 
 /// How to link a static program dynamically: by another target, or without what was asked for.

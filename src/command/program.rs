@@ -121,9 +121,7 @@ impl ProgramJob<'_> {
             answer.findings.extend(self.lint(&subject, &planned, world, path));
             answer.findings.extend(generated(input, answer.findings.as_slice()));
             origins::add(self, input, &planned.plan.build, &mut answer);
-            if !lints::is_static_musl(facts) {
-                self.suggest(build, world, &planned, &mut answer);
-            }
+            self.suggest(build, world, &planned, &mut answer);
         }
         let fails = match (&self.bundle.purpose, &input.output) {
             (Purpose::Explain(asked), _) => {
@@ -245,7 +243,9 @@ impl ProgramJob<'_> {
         let is_word = |soname: &&String| self.bundle.libs.contains(soname) && !soname.contains(".so.");
         let objects = &planned.plan.build.closure.objects;
         for finding in answer.findings.iter_mut().filter(|it| it.code == Code::MissingLibrary) {
-            let word = finding.soname.as_ref().filter(is_word);
+            // A static program of musl opens none by any name.
+            let opens = finding.help.as_deref() != Some(lints::LINK_DYNAMICALLY);
+            let word = finding.soname.as_ref().filter(|soname| opens && is_word(soname));
             if let Some(meant) = word.and_then(|word| build.files().meant_by(word, world, objects)) {
                 finding.help = Some(format!("did you mean `--lib {meant}`?"));
             }

@@ -177,6 +177,8 @@ fn a_static_program_of_musl_opens_nothing() {
     check(dir.path(), "", &["note dlopen app"], &[]);
     let asked = run(dir.path(), "check --binary app --lib libz.so.1").exits(1);
     asked.says(&["error[missing-library]: `app` cannot open `libz.so.1`: it is a static musl program"]);
+    let asked = run(dir.path(), "check --binary app --lib z").exits(1);
+    asked.says(&["help: if the function opens libraries, build it for a `-gnu` target"]);
 }
 
 #[test]
