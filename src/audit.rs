@@ -29,7 +29,7 @@ use crate::elf::{ElfFacts, Libc, Linkage, version};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Musl, Outcome, Rule, SkipReason};
 use crate::paths::file_name;
-use crate::plan::BuildSide;
+use crate::plan::{BuildSide, NameClash};
 use crate::world::Object;
 
 pub use asked::{
@@ -310,6 +310,21 @@ fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFact
         ));
         let cause = cause.help("remove them from the bundle");
         findings.add(Finding::new(Code::LibcMixed, &label, message).help(help).cause(cause));
+    }
+}
+
+/// The finding that an included file would load another file than the one that it was built with.
+pub fn name_clash(clash: &NameClash) -> Finding {
+    let NameClash { by, soname, own, shipped, .. } = clash;
+    let message = format!(
+        "`{by}` was built with `{own}`, but the bundle's `{soname}` is `{shipped}`, and these files differ"
+    );
+    let finding = Finding::new(Code::RepairConflict, by, message).soname(soname);
+    let finding = finding.help("write it to an archive of its own, or build both with one file");
+    match clash.is_program {
+        true => finding,
+        // A plugin may work with either.
+        false => Finding { severity: Severity::Warning, leaves_open: true, ..finding },
     }
 }
 

@@ -195,6 +195,17 @@ pub fn place(path: &Utf8Path) -> Utf8PathBuf {
     path.to_owned()
 }
 
+/// Whether two files have other bytes, or one cannot be read.
+pub fn differ(one: &Utf8Path, other: &Utf8Path) -> bool {
+    match (size(one), size(other)) {
+        (Ok(size), Ok(other_size)) if size == other_size => match (read(one), read(other)) {
+            (Ok(one), Ok(other)) => one != other,
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
 /// Returns the names in a directory that are UTF-8, sorted; none if it cannot be read.
 pub fn names(path: &Utf8Path) -> Vec<String> {
     let entries = path.read_dir_utf8().into_iter().flatten().flatten();

@@ -28,7 +28,7 @@ use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Layout};
 use crate::loader::{self, World};
-use crate::plan::{self, Planned, Request};
+use crate::plan::{self, NameClash, Planned, Request};
 use crate::report::{self, ProgramReport};
 use crate::settings::{BundleSettings, Context, Purpose};
 use crate::text;
@@ -259,6 +259,10 @@ impl ProgramJob<'_> {
         let lambda = subject.lambda;
         report.baseline_recorded = Some(lambda.baseline.recorded.clone());
         findings.extend(audit::runtime_findings(&lambda.baseline, name, &date::day(self.context.now)));
+        let differ =
+            |clash: &NameClash| disk::differ(Utf8Path::new(&clash.own), Utf8Path::new(&clash.shipped));
+        let clashes = planned.name_clashes();
+        findings.extend(clashes.iter().filter(|clash| differ(clash)).map(audit::name_clash));
         findings.extend(audit::audit(subject, &planned.plan.walks));
         report.libraries = report::libraries(subject, &planned.plan.walks);
         for included in &planned.included {

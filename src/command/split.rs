@@ -1,11 +1,12 @@
 //! The layer for libraries that several functions ship (`--split-layer`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::write::{archive_report, say_written};
 use crate::archive::{self, Content, Entry, Mode};
+use crate::disk;
 use crate::disk::bundle::{Commit, Writing, replace};
 use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
@@ -106,21 +107,26 @@ impl SplitLayer<'_> {
     }
 }
 
-/// Returns what at least two functions ship to `lib/` unedited, as the same file under the same name.
+/// Returns what at least two functions ship to `lib/` unedited, as the same bytes under the same name. A name for which
+/// a function ships other bytes stays with the functions: that one would find the layer's file instead of its own.
 fn shared(plans: Vec<Vec<Shipped>>) -> Vec<Shipped> {
     let mut counts: BTreeMap<String, (Shipped, usize)> = BTreeMap::new();
+    let mut split: BTreeSet<String> = BTreeSet::new();
     for library in plans.into_iter().flatten() {
+        let is_like = |known: &Shipped| {
+            known.source == library.source
+                || !disk::differ(Utf8Path::new(&known.source), Utf8Path::new(&library.source))
+        };
         if library.place != Place::Lib || library.edits.is_some() {
+            split.insert(library.name);
             continue;
         }
         match counts.get_mut(&library.name) {
-            Some((known, count)) if known.source == library.source => *count += 1,
-            Some(_) => {}
-            None => {
-                counts.insert(library.name.clone(), (library, 1));
-            }
+            Some((known, count)) if is_like(known) => *count += 1,
+            Some(_) => _ = split.insert(library.name),
+            None => _ = counts.insert(library.name.clone(), (library, 1)),
         }
     }
-    counts.retain(|_, (_, count)| *count > 1);
+    counts.retain(|name, (_, count)| *count > 1 && !split.contains(name));
     counts.into_values().map(|(library, _)| library).collect()
 }

@@ -112,8 +112,8 @@ impl BundleReader<'_> {
         match expected.and_then(|expected| prove(self.output.as_str(), read, expected)) {
             None => Ok(()),
             Some(finding) => {
-                let message = format!("the written bundle fails its proof: {}", finding.message);
-                Err(Error::new(message).help(CHANGED))
+                let message = format!("the bundle is not written, since it would fail: {}", finding.message);
+                Err(Error::new(message).help(finding.help.unwrap_or_else(|| CHANGED.to_owned())))
             }
         }
     }

@@ -33,6 +33,44 @@ pub struct PlannedInclude {
     plan: BundlePlan,
 }
 
+/// A library that an included file finds on the build machine, where the bundle has another file of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameClash {
+    /// The included file's name in the bundle.
+    pub by: String,
+    /// Whether it is a program.
+    pub is_program: bool,
+    /// The library's name.
+    pub soname: String,
+    /// The file that it finds on the build machine.
+    pub own: String,
+    /// The source of the bundle's file.
+    pub shipped: String,
+}
+
+impl Planned {
+    /// The libraries of included files whose names the bundle has for other files; these may be copies.
+    pub fn name_clashes(&self) -> Vec<NameClash> {
+        let mut clashes = Vec::new();
+        for PlannedInclude { object, plan } in &self.included {
+            for loaded in plan.build.closure.objects.iter().skip(1) {
+                let is_it = |library: &&Shipped| loaded.names.contains(&library.name);
+                let library = self.plan.shipped.iter().find(is_it);
+                if let Some(library) = library.filter(|library| library.source != loaded.file.source) {
+                    clashes.push(NameClash {
+                        by: object.name.clone(),
+                        is_program: !object.is_library(),
+                        soname: library.name.clone(),
+                        own: loaded.file.source.clone(),
+                        shipped: library.source.clone(),
+                    });
+                }
+            }
+        }
+        clashes
+    }
+}
+
 /// The plan of a bundle.
 #[derive(Default)]
 pub struct Planned {

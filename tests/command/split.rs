@@ -112,3 +112,60 @@ fn the_split_layer_counts_towards_the_limit() {
     let ran = scene.run(&format!("{both} --include data")).exits(1);
     ran.says(&["error[size-limit]: `f03` is 262.1 MB unzipped; Lambda allows 262.1 MB with layers"]);
 }
+
+/// Two libraries of one name, and programs that were linked with one or the other.
+fn greeting(scene: &Workspace) {
+    for (directory, word) in [("x", "hello"), ("y", "goodbye")] {
+        scene.dir(directory);
+        let library = format!("#include <stdio.h>\nvoid greet(void) {{ puts(\"{word}\"); }}");
+        scene.c(&library, &format!("{directory}/libgreet.so.1"), "-shared -fPIC -Wl,-soname,libgreet.so.1");
+        let source = format!(
+            "#include <stdio.h>\nvoid greet(void);\nint main(void) {{ greet(); return puts(\"{directory}\") < 0; }}"
+        );
+        let path = scene.at(directory);
+        scene.c(
+            &source,
+            &format!("of-{directory}"),
+            &format!("{directory}/libgreet.so.1 -Wl,-rpath,{}", path.display()),
+        );
+    }
+}
+
+#[test]
+fn a_library_that_one_function_has_in_another_form_stays_with_its_functions() {
+    if !lambda_root::require(Arch::X86_64) {
+        return;
+    }
+    let scene = Workspace::new();
+    greeting(&scene);
+    for (at, program) in [(2, "of-x"), (9, "of-y"), (16, "of-x")] {
+        scene.program(at, program);
+    }
+    scene.run("-p f02 -p f09 -p f16 --split-layer shared").exits(0);
+    for (at, word) in [(2, "hello\n"), (9, "goodbye\n"), (16, "hello\n")] {
+        let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+        root.unpack_function(&scene.at(&archive(at)));
+        if scene.has("target/lambda-bundle/layers/shared.zip") {
+            root.unpack_layer(&scene.at("target/lambda-bundle/layers/shared.zip"));
+        }
+        let output = root.start("/var/task/bootstrap", &[]);
+        assert!(String::from_utf8(output.stdout).unwrap().starts_with(word), "{at}");
+    }
+}
+
+#[test]
+fn two_programs_of_one_archive_do_not_get_one_library_for_two() {
+    let scene = Workspace::new();
+    greeting(&scene);
+    let both = "--kind layer --binary of-x --binary of-y -o both.zip";
+    scene.run(both).exits(1).says(&[
+        "error[repair-conflict]: `bin/of-y` was built with `",
+        "/y/libgreet.so.1`, but the bundle's `libgreet.so.1` is `",
+        "help: write it to an archive of its own, or build both with one file\n",
+    ]);
+    assert!(!scene.has("both.zip"));
+    scene.run("--binary of-x --include of-y=bin/of-y -o both.zip").exits(1);
+    // The same bytes in another place are the same library.
+    fs::copy(scene.at("x/libgreet.so.1"), scene.at("y/libgreet.so.1")).unwrap();
+    scene.run(both).exits(0);
+}
