@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use camino::Utf8PathBuf;
 
-/// The current directory and all variables. Other programs are started with exactly these.
+/// The current directory and all variables. Other programs are started with these.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// The directory that relative paths, and cargo's search for `Cargo.toml`, start from; absolute.
@@ -29,13 +29,40 @@ impl Environment {
         self.var(name)?.to_str()
     }
 
+    /// The directories of `PATH`. Elements that are relative or empty mean the current directory to a shell, and with it
+    /// whatever lies in a checkout; no program is taken from them.
+    pub fn path(&self) -> impl Iterator<Item = PathBuf> {
+        self.var("PATH")
+            .into_iter()
+            .flat_map(std::env::split_paths)
+            .filter(|directory| directory.is_absolute())
+    }
+
     /// The program that a name or a path means, by `PATH`.
     ///
     /// # Errors
     ///
     /// If there is none that can be executed.
     pub fn find(&self, program: impl AsRef<OsStr>) -> which::Result<PathBuf> {
-        which::which_in(program, self.var("PATH"), &self.current_dir)
+        self.find_in(program, self.path())
+    }
+
+    /// The program that a name in one of these directories, or a path, means.
+    ///
+    /// # Errors
+    ///
+    /// If there is none that can be executed.
+    pub fn find_in(
+        &self,
+        program: impl AsRef<OsStr>,
+        directories: impl Iterator<Item = PathBuf>,
+    ) -> which::Result<PathBuf> {
+        let path = joined(directories);
+        // An empty list would mean the current directory.
+        if path.is_empty() && is_bare(program.as_ref()) {
+            return Err(which::Error::CannotFindBinaryPath);
+        }
+        which::which_in(program, Some(path), &self.current_dir)
     }
 
     /// A program to start in the current directory, with these variables and no input.
@@ -46,11 +73,25 @@ impl Environment {
         command
     }
 
-    /// Gives a command the current directory, these variables and no input.
+    /// Gives a command the current directory, these variables and no input. Its `PATH` is [`Environment::path`].
     pub fn pin(&self, command: &mut Command) {
         let vars = self.vars.iter().map(|(name, value)| (name, value));
         command.current_dir(&self.current_dir).env_clear().envs(vars).stdin(Stdio::null());
+        if self.var("PATH").is_some() {
+            command.env("PATH", joined(self.path()));
+        }
     }
+}
+
+/// Returns a value for `PATH`.
+pub fn joined(directories: impl Iterator<Item = PathBuf>) -> OsString {
+    // Each directory was an element of such a value, so that none contains the separator.
+    std::env::join_paths(directories).unwrap_or_default()
+}
+
+/// Whether a program is named without a directory, so that it is looked up in `PATH`.
+pub fn is_bare(program: &OsStr) -> bool {
+    Path::new(program).components().count() == 1 && Path::new(program).file_name() == Some(program)
 }
 
 /// Runs a command to its end; why it failed is what it wrote to stderr, else its exit status.

@@ -23,6 +23,7 @@ use crate::include::Selector;
 use crate::layout::{BundleKind, Format};
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
+use crate::tools::compiler::Compiler;
 use crate::workspace::{Chosen, Selection};
 
 pub use output::Output;
@@ -215,7 +216,7 @@ pub struct BundleSettings {
     /// Directories to search for libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
     /// The compiler whose library directories are searched, too.
-    pub cc: Option<String>,
+    pub cc: Option<Compiler>,
     /// The root of the build world, absolute; `None` for this machine's.
     pub sysroot: Option<Utf8PathBuf>,
     /// What to do with the plan.
@@ -224,6 +225,15 @@ pub struct BundleSettings {
     pub stamp: Timestamp,
     /// The same in seconds since 1970, if SOURCE_DATE_EPOCH is set.
     pub epoch: Option<u64>,
+    /// The names of the settings whose values are a manifest's, which may be a stranger's.
+    pub of_manifest: Vec<String>,
+}
+
+impl BundleSettings {
+    /// Whether the value of a setting is a manifest's.
+    pub fn is_of_manifest(&self, name: &str) -> bool {
+        self.of_manifest.iter().any(|it| it == name)
+    }
 }
 
 /// The programs of a run.

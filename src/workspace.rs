@@ -14,6 +14,7 @@
 
 mod artifact;
 mod build;
+mod config_files;
 mod configuration;
 mod files;
 mod identity;
@@ -23,6 +24,7 @@ mod place;
 mod project;
 mod records;
 mod select;
+mod trust;
 mod units;
 mod words;
 
@@ -35,6 +37,7 @@ use crate::elf::Arch;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 
+pub use trust::Checkouts;
 pub use units::{LinkedCrate, LinkedCrates, linked_crates, toolchain_crates};
 
 /// The selection, in cargo's terms, as on the command line.
@@ -293,8 +296,12 @@ pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<Buil
 
 /// Returns rustc's library directory for a target (None: the host), which has `libstd-*.so`.
 ///
-/// It starts rustc, so only programs that need such a library should call it. None if rustc fails or does not know
+/// It starts rustc, so only programs that need such a library should call it. `None` if rustc fails or does not know
 /// the target: then the library is reported as missing.
-pub fn rustc_target_libdir(target: Option<&str>, environment: &Environment) -> Option<Utf8PathBuf> {
-    project::rustc_target_libdir(target, environment)
+///
+/// # Errors
+///
+/// If a file of the checkout would choose the rustc, see [`Checkouts`].
+pub fn rustc_target_libdir(target: Option<&str>, checkouts: &Checkouts) -> Result<Option<Utf8PathBuf>> {
+    project::rustc_target_libdir(target, checkouts)
 }

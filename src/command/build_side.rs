@@ -11,14 +11,13 @@ use crate::disk;
 use crate::disk::build_world::{self, DiskFiles, Objects};
 use crate::disk::paths::world_name;
 use crate::elf::{Arch, Libc, version};
-use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::loader::{self, Loaded, Rules, World};
 use crate::paths;
 use crate::plan::Shipped;
-use crate::settings::BundleSettings;
+use crate::settings::{BundleSettings, Context};
 use crate::tools::compiler;
-use crate::workspace::{self, LibraryDir, LibraryDirOrigin};
+use crate::workspace::{self, Checkouts, LibraryDir, LibraryDirOrigin};
 use crate::world::{Files, Opened};
 
 /// The files that a program was linked with.
@@ -42,9 +41,10 @@ impl BuildFiles {
         input: &ProgramInput,
         arch: Arch,
         objects: &Arc<Objects>,
-        environment: &Environment,
+        context: &Context,
     ) -> Result<BuildFiles> {
-        let LibraryDirs { mut first, runpath, linked } = library_dirs(job, input, environment);
+        let checkouts = input.program.checkouts(context);
+        let LibraryDirs { mut first, runpath, linked } = library_dirs(job, input, &checkouts)?;
         let mut searched: Vec<String> = first.iter().map(|path| world_name(path)).collect();
         searched.extend(runpath);
         searched.extend(linked.iter().map(|path| world_name(path)));
@@ -59,7 +59,7 @@ impl BuildFiles {
         let sources = input.included.iter().filter_map(|file| file.source.parent().map(Utf8Path::to_owned));
         host_directories.extend(sources.collect::<BTreeSet<_>>());
         let compiler_dirs = match &job.cc {
-            Some(cc) => compiler::search_directories(cc, environment)?,
+            Some(cc) => compiler::search_directories(cc, &checkouts)?,
             None => Vec::new(),
         };
         let others = library_dirs.iter().skip(n_own).chain(&compiler_dirs);
@@ -69,7 +69,7 @@ impl BuildFiles {
             files: files.sharing(objects.clone()),
             arch,
             library_path: searched.join(":"),
-            working_directory: world_name(&environment.current_dir),
+            working_directory: world_name(&context.environment.current_dir),
             chosen: job
                 .library_paths
                 .iter()
@@ -204,7 +204,11 @@ fn runpath_dirs(input: &ProgramInput) -> Vec<String> {
 }
 
 /// Returns the directories before the system's: the user's, cargo's, and rustc's if needed.
-fn library_dirs(job: &BundleSettings, input: &ProgramInput, environment: &Environment) -> LibraryDirs {
+///
+/// # Errors
+///
+/// If a file of the checkout would choose the rustc.
+fn library_dirs(job: &BundleSettings, input: &ProgramInput, checkouts: &Checkouts) -> Result<LibraryDirs> {
     let mut first = job.library_paths.clone();
     let (mut own_dirs, mut directories) = (Vec::new(), Vec::new());
     if let Some(artifact) = &input.program.cargo {
@@ -221,8 +225,8 @@ fn library_dirs(job: &BundleSettings, input: &ProgramInput, environment: &Enviro
         // Asking rustc costs a process; only programs linked with `-C prefer-dynamic` need its directory.
         let needs_rustc = |name: &String| name.starts_with("libstd-") || name.starts_with("librustc_driver-");
         if input.facts.needed.iter().any(needs_rustc) {
-            directories.extend(workspace::rustc_target_libdir(artifact.target.as_deref(), environment));
+            directories.extend(workspace::rustc_target_libdir(artifact.target.as_deref(), checkouts)?);
         }
     }
-    LibraryDirs { first, runpath: own_dirs, linked: directories }
+    Ok(LibraryDirs { first, runpath: own_dirs, linked: directories })
 }

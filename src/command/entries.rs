@@ -119,8 +119,8 @@ impl Entries {
         }
         let bytes = disk::read(path)?;
         let debug_file = input.debug_symbols.as_ref().map(|_| format!("{}.debug", file_name(name)));
-        let environment = &job.context.environment;
-        let Some(stripped) = strip::strip(&bytes, name, debug_file.as_deref(), environment)? else {
+        let checkouts = input.program.checkouts(job.context);
+        let Some(stripped) = strip::strip(&bytes, name, debug_file.as_deref(), &checkouts)? else {
             return Ok(Content::File(Arc::new(bytes)));
         };
         if let (Some(directory), Some(file), Some(debug)) = (&input.debug_symbols, debug_file, stripped.debug)

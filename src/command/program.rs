@@ -85,7 +85,7 @@ impl ProgramJob<'_> {
 
     fn build_files(&self, input: &ProgramInput) -> Result<BuildFiles> {
         let arch = arch_of(&input.facts, &self.settings.target);
-        BuildFiles::new(self.bundle, input, arch, self.objects, &self.context.environment)
+        BuildFiles::new(self.bundle, input, arch, self.objects, self.context)
     }
 
     fn on_runtime(&self, input: &ProgramInput, runtime: &str, build: &BuildWorlds) -> Result<Answered> {
@@ -315,7 +315,7 @@ impl ProgramJob<'_> {
 
     /// Adds the sizes of the bundle's files to the report. Returns the unzipped size.
     fn measure(&self, input: &ProgramInput, planned: &Planned, answer: &mut Answer) -> Result<u64> {
-        let sizes = sizes(self.bundle, &planned.plan, input, &self.context.environment)?;
+        let sizes = sizes(self.bundle, &planned.plan, input, self.context)?;
         self.ui.status("Measuring", &format!("{}: {}", input.program.name, sizes.line()));
         for line in sizes.kept_lines() {
             self.ui.status("Keeping", &line);

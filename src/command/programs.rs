@@ -19,7 +19,7 @@ use crate::settings::{
     Settings,
 };
 use crate::ui::Ui;
-use crate::workspace::{self, NotLocated};
+use crate::workspace::{self, Checkouts, NotLocated};
 
 /// A program to bundle, from cargo or from `--binary`.
 #[derive(Clone)]
@@ -40,6 +40,12 @@ impl Program {
             },
             None => Owner::Binary,
         }
+    }
+
+    /// The places from which no program is run because a file there says so.
+    pub fn checkouts<'a>(&self, context: &'a Context) -> Checkouts<'a> {
+        let workspace = self.cargo.as_ref().map(|built| &*built.workspace_root);
+        Checkouts::new(&context.environment, workspace)
     }
 }
 

@@ -4,12 +4,11 @@ use camino::Utf8Path;
 
 use super::programs::ProgramInput;
 use crate::disk;
-use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::plan::BundlePlan;
 use crate::repair::{COMPAT, compat_object};
 use crate::report::{FileSize, Sizes};
-use crate::settings::{BundleSettings, Purpose};
+use crate::settings::{BundleSettings, Context, Purpose};
 use crate::tools::strip;
 
 /// Measures the planned files; only headers are read.
@@ -21,7 +20,7 @@ pub(super) fn sizes(
     job: &BundleSettings,
     plan: &BundlePlan,
     input: &ProgramInput,
-    environment: &Environment,
+    context: &Context,
 ) -> Result<Sizes> {
     let facts = &input.facts;
     let mut sizes = Sizes { stripped: job.strip, ..Sizes::default() };
@@ -42,7 +41,7 @@ pub(super) fn sizes(
         sizes.add(FileSize::new(&file.name, file.content.n_bytes(), 0), &[], keeps_sections);
     }
     if let (true, true, Some(arch)) = (job.strip, sizes.strippable_bytes() > 0, facts.arch()) {
-        strip::find(arch, job.debug_symbols.is_some(), environment)?;
+        strip::find(arch, job.debug_symbols.is_some(), &input.program.checkouts(context))?;
     }
     Ok(sizes)
 }

@@ -18,6 +18,7 @@ use crate::layout::{BundleKind, Format, MOST_LAYERS};
 use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
+use crate::tools::compiler::Compiler;
 use crate::workspace::Selection;
 
 use super::output::{code, verbosity};
@@ -199,7 +200,7 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         kind,
         libraries_only: content.libraries_only,
         attached_layers: content.attached_layers.iter().map(absolute).collect(),
-        split_layer: content.split_layer,
+        split_layer: content.split_layer.map(layer_name).transpose()?,
         programs,
         libs: content.libs,
         includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
@@ -214,7 +215,8 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         strip: content.strip,
         debug_symbols: content.debug_symbols.as_ref().map(absolute),
         library_paths: content.library_paths.iter().map(absolute).collect(),
-        cc: content.cc,
+        cc: content.cc.map(|name| Compiler { name, is_of_manifest: false }),
+        of_manifest: Vec::new(),
         sysroot: content.sysroot.as_ref().map(absolute),
         purpose,
         stamp: stamp(context)?,
@@ -257,6 +259,18 @@ fn check_content(content: &ContentArgs, kind: BundleKind) -> Result<()> {
             "`--bundle-lib {part}` is a part of glibc, which can only be bundled as a whole"
         ))
         .help("bundle all of it: `--libc bundle`")),
+    }
+}
+
+/// Checks the name of a layer, which becomes the name of its file.
+fn layer_name(name: String) -> Result<String> {
+    let leads_away = name.is_empty()
+        || name.starts_with('.')
+        || name.contains(|char: char| matches!(char, '/' | '\\' | ':') || char.is_control());
+    match leads_away {
+        false => Ok(name),
+        true => Err(Error::usage(format!("`--split-layer {}` is no name of a file", name.escape_debug()))
+            .help("give the layer a name, without a directory: `--split-layer shared`")),
     }
 }
 

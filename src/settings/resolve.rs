@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 
 use crate::cli::{Cli, Command, ExplainArgs};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::workspace::{self, Selection};
 
@@ -11,7 +12,10 @@ use super::sources::{
     TheirIncludes, blame, cargo_lambda, cargo_lambda_file, check_needs, manifest, merge, variables,
 };
 use super::table::SettingScope;
-use super::{CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved, Setting, SettingOrigin};
+use super::{
+    BundleSettings, CommandLine, Context, Job, Output, PackageSettings, Packages, Resolved, Setting,
+    SettingOrigin,
+};
 
 /// Returns the output settings from flags and variables, for messages before any manifest is read.
 ///
@@ -70,9 +74,11 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
         let (cli, values) = merge(line, &[&variables, &own, &below, first, second, third])?;
         check_needs(&values)?;
         // The command line is the same for all packages, and so is the kind of job.
-        let Single::Package(settings) = settings(cli, context).map_err(|error| blame(error, &values))? else {
+        let Single::Package(mut settings) = settings(cli, context).map_err(|error| blame(error, &values))?
+        else {
             continue;
         };
+        mark(&mut settings.bundle, &values)?;
         packages.push(PackageSettings {
             name: package.package.map(str::to_owned),
             directory: package.directory.to_owned(),
@@ -94,6 +100,28 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     let output = first.settings.output.clone();
     let packages = Packages { first, rest: packages.collect(), project: Some(project) };
     Ok(Resolved { job: with_packages(packages), output })
+}
+
+/// Marks the settings that are a manifest's.
+///
+/// # Errors
+///
+/// If one of them names a program by its path.
+fn mark(bundle: &mut BundleSettings, values: &[Setting]) -> Result<()> {
+    bundle.of_manifest = values
+        .iter()
+        .filter(|setting| setting.origin.is_manifest())
+        .map(|setting| setting.row.name.clone())
+        .collect();
+    let is_of_manifest = bundle.is_of_manifest("cc");
+    let Some(cc) = bundle.cc.as_mut().filter(|_| is_of_manifest) else { return Ok(()) };
+    cc.is_of_manifest = true;
+    if environment::is_bare(cc.name.as_ref()) {
+        return Ok(());
+    }
+    let error = Error::new(format!("`--cc {}` names a program by its path, and it would be run", cc.name));
+    let help = format!("name it as it is on PATH, or if you trust it, use the flag `--cc {}`", cc.name);
+    Err(blame(error.help(help), values))
 }
 
 /// Returns the lines about includes of cargo-lambda that are not taken, unless all of them give way to others.

@@ -86,6 +86,16 @@ pub enum SettingOrigin {
     Default,
 }
 
+impl SettingOrigin {
+    /// Whether it is a file of the checkout.
+    pub fn is_manifest(&self) -> bool {
+        matches!(
+            self,
+            SettingOrigin::Package(_) | SettingOrigin::Workspace(_) | SettingOrigin::CargoLambda(_)
+        )
+    }
+}
+
 /// A setting with its value, as `config` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {

@@ -18,7 +18,7 @@ use crate::include::Include;
 pub enum SettingScope {
     /// Only on the command line: it decides which manifests are read, or which programs the run is about.
     Flag,
-    /// Also in a variable, but in no manifest: cargo needs it before it reads one.
+    /// Also in a variable, but in no manifest: cargo needs it before it reads one, or it is for the user alone to say.
     Variable,
     /// Everywhere, with one value for the whole run: all packages must agree.
     Run,
@@ -32,7 +32,7 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("bin", SettingScope::Flag),
     ("binary", SettingScope::Flag),
     ("bins", SettingScope::Flag),
-    ("build", SettingScope::Run),
+    ("build", SettingScope::Variable),
     ("build-with", SettingScope::Run),
     ("color", SettingScope::Run),
     ("example", SettingScope::Flag),

@@ -4,19 +4,40 @@
 
 use camino::Utf8PathBuf;
 
-use crate::environment::{Environment, run};
+use crate::environment::run;
 use crate::error::{Error, Result};
 use crate::paths::normalize;
+use crate::workspace::Checkouts;
+
+/// A compiler, and who names it.
+#[derive(Debug, Clone)]
+pub struct Compiler {
+    /// A name, or a path.
+    pub name: String,
+    /// Whether a manifest names it. Then it is a bare name, of no program of the checkout.
+    pub is_of_manifest: bool,
+}
 
 /// Returns the directories in which `cc` searches for libraries, in its order, without duplicates.
 ///
 /// GCC and Clang print the same line: `libraries: =DIR:DIR:...`.
-pub fn search_directories(cc: &str, environment: &Environment) -> Result<Vec<Utf8PathBuf>> {
-    let failed = || Error::new(format!("could not ask `{cc}` for its library directories"));
-    let program = environment.find(cc).map_err(|cause| {
+///
+/// # Errors
+///
+/// If the compiler is not found, or fails.
+pub fn search_directories(cc: &Compiler, checkouts: &Checkouts) -> Result<Vec<Utf8PathBuf>> {
+    let Compiler { name, is_of_manifest } = cc;
+    let failed = || Error::new(format!("could not ask `{name}` for its library directories"));
+    let environment = checkouts.environment();
+    let found = if *is_of_manifest { checkouts.find(name) } else { environment.find(name) };
+    let program = found.map_err(|cause| {
         failed().because(cause).help("name a compiler that is installed: `--cc aarch64-linux-gnu-gcc`")
     })?;
     let mut command = environment.command(&program);
+    if *is_of_manifest {
+        // Any program may have this name: `make` reads the file of its directory whatever its arguments are.
+        command.current_dir(program.ancestors().last().unwrap_or(&program));
+    }
     // A translated `libraries:` would not be found.
     command.arg("-print-search-dirs").env("LC_ALL", "C");
     let output = run(&mut command).map_err(|why| failed().because(why))?;

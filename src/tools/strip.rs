@@ -19,10 +19,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::disk::scratch::Scratch;
 use crate::elf::sections::{self, SectionPurpose};
 use crate::elf::{self, Arch, ElfFacts};
-use crate::environment::{self, Environment};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::repair::{self, tail};
-use crate::workspace;
+use crate::workspace::{self, Checkouts};
 
 /// A program that strips.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub fn strip(
     bytes: &[u8],
     name: &str,
     debug_file: Option<&str>,
-    environment: &Environment,
+    checkouts: &Checkouts,
 ) -> Result<Option<Stripped>> {
     // Files that are not valid ELF are reported by the audit.
     let Ok(before) = elf::parse(bytes) else { return Ok(None) };
@@ -65,10 +65,10 @@ pub fn strip(
     if is_clean || !tail::of(bytes).is_empty() {
         return Ok(None);
     }
-    let tool = find(arch, debug_file.is_some(), environment)?;
+    let tool = find(arch, debug_file.is_some(), checkouts)?;
     let scratch = Scratch::new()?;
     scratch.write(ORIGINAL, bytes)?;
-    let call = Call { tool: &tool, scratch: &scratch, name, environment };
+    let call = Call { tool: &tool, scratch: &scratch, name, checkouts };
     let mut options = vec!["--strip-debug".to_owned()];
     if let Some(debug_file) = debug_file {
         // The directory is part of the path, since a name may begin like an option.
@@ -91,14 +91,14 @@ const ORIGINAL: &str = "original";
 const STRIPPED: &str = "stripped";
 const LEAVE_OUT: &str = "remove `--strip`, or let the linker strip: `strip = \"debuginfo\"` in the profile";
 
-/// Returns the first tool on PATH that knows the architecture, else the one in rustc's own directory.
+/// Returns the first tool on PATH, outside of the checkout, that knows the architecture, else the one in rustc's own directory.
 ///
 /// Plain `strip` knows this machine's architecture only; on macOS it cannot read ELF.
 ///
 /// # Errors
 ///
 /// If no such tool is found.
-pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<Tool> {
+pub fn find(arch: Arch, with_link: bool, checkouts: &Checkouts) -> Result<Tool> {
     let word = if with_link { "objcopy" } else { "strip" };
     let triple = arch.gnu_name();
     let mut names = Vec::new();
@@ -109,22 +109,25 @@ pub fn find(arch: Arch, with_link: bool, environment: &Environment) -> Result<To
     names.push(format!("{triple}-linux-musl-{word}"));
     names.push(format!("llvm-{word}"));
     for name in &names {
-        if let Ok(program) = environment.find(name) {
+        if let Ok(program) = checkouts.find(name) {
             return Ok(Tool { program, is_objcopy: with_link, library_path: None });
         }
     }
     // rustc brings a copy of llvm-objcopy, in `lib/rustlib/<host>/bin`. On Linux it has no RUNPATH to its libLLVM.so,
     // which is in `lib`.
-    if let Some(libraries) = workspace::rustc_target_libdir(None, environment) {
+    // A rustc that the checkout would choose is not asked; then there is no tool.
+    if let Ok(Some(libraries)) = workspace::rustc_target_libdir(None, checkouts) {
         let program = libraries.with_file_name("bin").join("rust-objcopy");
-        if let Ok(program) = environment.find(program) {
+        if let Ok(program) = checkouts.find(program) {
             let library_path = libraries.ancestors().nth(3).map(Utf8Path::to_owned);
             return Ok(Tool { program, is_objcopy: true, library_path });
         }
     }
     let flag = if with_link { "--debug-symbols" } else { "--strip" };
+    let is_inside = names.iter().any(|name| checkouts.environment().find(name).is_ok());
+    let outside = if is_inside { " outside of the checkout" } else { "" };
     Err(Error::new(format!("`{flag}` found no program that strips files for {arch}"))
-        .because(format!("none of these is on PATH: {}", names.join(", ")))
+        .because(format!("none of these is on PATH{outside}: {}", names.join(", ")))
         .help(match names[0].as_str() {
             "strip" | "objcopy" => "install `binutils` or `llvm`".to_owned(),
             _ => format!("install `binutils-{}-linux-gnu` or `llvm`", triple.replace('_', "-")),
@@ -137,14 +140,14 @@ struct Call<'a> {
     /// The directory with a copy of the original.
     scratch: &'a Scratch,
     name: &'a str,
-    environment: &'a Environment,
+    checkouts: &'a Checkouts<'a>,
 }
 
 impl Call<'_> {
     /// Runs the tool on the copy. The tool's messages name that copy, not the user's file.
     fn run(&self, options: &[String], output: &str) -> Result<()> {
-        let Call { tool, scratch, name, environment } = self;
-        let mut command = environment.command(&tool.program);
+        let Call { tool, scratch, name, checkouts } = self;
+        let mut command = checkouts.environment().command(&tool.program);
         command.args(options);
         if tool.is_objcopy {
             command.args([ORIGINAL, output]);

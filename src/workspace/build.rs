@@ -125,6 +125,10 @@ fn run(project: &Project, selection: &Selection, words: &[String]) -> Result<Vec
         }
     };
     let mut command = project.command();
+    // A build runs what its build scripts find, as with cargo alone.
+    if let Some(path) = project.environment.var("PATH") {
+        command.env("PATH", path);
+    }
     command.args(words).arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     match selection.verbosity {
         0 => {

@@ -5,68 +5,16 @@ use std::rc::Rc;
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
+use super::config_files::{self, ConfigurationFile};
 use super::identity::Maker;
 use super::project::Project;
 use super::records::{BuildScriptRun, ProfileDirs, flag_dirs};
 use super::{ProcessorFlag, files, units};
 use crate::error::Result;
 
-/// Returns the configuration files, the nearest first: those of the current directory and above it, then that of
-/// `CARGO_HOME`.
-///
-/// Source: "Hierarchical structure" of the configuration in The Cargo Book.
-fn paths(project: &Project) -> Result<Vec<Utf8PathBuf>> {
-    let environment = project.environment;
-    let above = environment.current_dir.ancestors().map(|directory| directory.join(".cargo"));
-    let mut found = Vec::new();
-    for directory in above.chain(project.cargo_home()) {
-        // Of the two names the older one wins.
-        for name in ["config", "config.toml"] {
-            let path = directory.join(name);
-            if files::is_file(&path)? && !found.contains(&path) {
-                found.push(path);
-                break;
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// A configuration file.
-struct ConfigurationFile {
-    path: Utf8PathBuf,
-    text: String,
-    table: Table,
-}
-
-/// Reads the configuration files, once. One that is no TOML is left out; cargo has reported it then.
+/// Reads the configuration files, once.
 fn read(project: &Project) -> Result<Rc<Vec<ConfigurationFile>>> {
-    project.once(&project.environment.current_dir, || {
-        let mut found = Vec::new();
-        for path in paths(project)? {
-            add(path, &mut found)?;
-        }
-        Ok(found)
-    })
-}
-
-/// Adds a file, and behind it those that it includes, whose values count less.
-///
-/// Source: `include` of the configuration in The Cargo Book: paths, or tables with one, relative to the file.
-fn add(path: Utf8PathBuf, found: &mut Vec<ConfigurationFile>) -> Result<()> {
-    let Some(text) = files::text(&path)? else { return Ok(()) };
-    let Ok(table) = text.parse::<Table>() else { return Ok(()) };
-    let include = table.get("include").and_then(Value::as_array).into_iter().flatten();
-    let included = include.filter_map(|it| it.get("path").unwrap_or(it).as_str());
-    let included: Vec<Utf8PathBuf> = included.map(|it| path.with_file_name("").join(it)).collect();
-    found.push(ConfigurationFile { path, text, table });
-    // A later file counts more than an earlier one.
-    for path in included.into_iter().rev() {
-        if found.iter().all(|file| file.path != path) {
-            add(path, found)?;
-        }
-    }
-    Ok(())
+    project.once(&project.environment.current_dir, || config_files::read(project.environment))
 }
 
 /// Returns the link-search directories of `[target.TRIPLE.LINKS]`, which take the place of a build script. Without a

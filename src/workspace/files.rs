@@ -27,6 +27,16 @@ pub(super) fn is_file(path: &Utf8Path) -> Result<bool> {
     Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_file()))
 }
 
+/// Whether there is anything at a path.
+pub(super) fn exists(path: &Utf8Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Returns a path with all links followed; as it is, if it leads nowhere.
+pub(super) fn real(path: &Utf8Path) -> Utf8PathBuf {
+    path.canonicalize_utf8().unwrap_or_else(|_| path.to_owned())
+}
+
 /// Whether there is a directory, symbolic links followed.
 pub(super) fn is_dir(path: &Utf8Path) -> Result<bool> {
     Ok(there(path, fs::metadata(path))?.is_some_and(|metadata| metadata.is_dir()))

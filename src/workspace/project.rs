@@ -11,8 +11,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Metadata, MetadataCommand};
 
+use super::config_files::cargo_home;
+use super::trust::Checkouts;
 use super::{Selection, files};
-use crate::environment::Environment;
+use crate::environment::{self, Environment};
 use crate::error::{Error, Result};
 
 /// The project as cargo sees it.
@@ -71,11 +73,6 @@ impl Project<'_> {
         may_be && self.host.get_or_init(|| host_triple(self).ok()).as_deref() == Some(triple)
     }
 
-    /// Returns cargo's own directory.
-    pub(super) fn cargo_home(&self) -> Option<Utf8PathBuf> {
-        cargo_home(self.environment).and_then(|path| Utf8PathBuf::from_path_buf(path).ok())
-    }
-
     /// Returns the directory in which relative paths of `.d` files start; without `build.dep-info-basedir` they are
     /// absolute.
     pub(super) fn dep_info_base(&self) -> Utf8PathBuf {
@@ -92,7 +89,7 @@ impl Project<'_> {
 
 /// Asks cargo for the metadata of the workspace's own packages, and reads its configuration.
 pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> Result<Project<'a>> {
-    let cargo = cargo(environment)?;
+    let cargo = cargo(&Checkouts::new(environment, None))?;
     let metadata = match &selection.metadata_path {
         Some(path) => read_metadata(path, &environment.current_dir, selection)?,
         None => metadata(&cargo, selection, environment)?,
@@ -102,15 +99,16 @@ pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> R
 }
 
 /// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
-fn cargo(environment: &Environment) -> Result<PathBuf> {
-    match environment.var("CARGO") {
-        Some(cargo) => Ok(PathBuf::from(cargo)),
-        None => environment.find("cargo").map_err(|error| {
-            Error::new("could not find `cargo`")
-                .because(error)
-                .help("install Rust, or name a built program with `--binary PATH`")
-        }),
+fn cargo(checkouts: &Checkouts) -> Result<PathBuf> {
+    if let Some(cargo) = checkouts.environment().var("CARGO") {
+        return Ok(PathBuf::from(cargo));
     }
+    checkouts.check_toolchain()?;
+    checkouts.find("cargo").map_err(|error| {
+        Error::new("could not find `cargo`")
+            .because(error)
+            .help("install Rust, or name a built program with `--binary PATH`")
+    })
 }
 
 fn metadata(cargo: &Path, selection: &Selection, environment: &Environment) -> Result<Metadata> {
@@ -234,15 +232,6 @@ fn config(cargo: &Path, environment: &Environment) -> Result<Config> {
         .map_err(|error| Error::new("could not read cargo's configuration").because(error))
 }
 
-/// Returns cargo's own directory, which has a configuration file, too.
-fn cargo_home(environment: &Environment) -> Option<PathBuf> {
-    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-    match environment.var("CARGO_HOME") {
-        Some(cargo_home) => Some(environment.current_dir.as_std_path().join(cargo_home)),
-        None => environment.var(home).map(|home| Path::new(home).join(".cargo")),
-    }
-}
-
 /// A target as it was named to cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BuildTarget {
@@ -289,7 +278,10 @@ impl BuildTarget {
 /// Returns the triple of the host, from `cargo -vV`.
 fn host_triple(project: &Project) -> Result<String> {
     let failed = || Error::new("could not get the triple of this machine from cargo");
-    let output = project.command().arg("-vV").output().map_err(|error| failed().because(error))?;
+    // It runs programs that name the operating system.
+    let path = environment::joined(Checkouts::new(project.environment, None).path());
+    let output =
+        project.command().arg("-vV").env("PATH", path).output().map_err(|error| failed().because(error))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| failed().because("`cargo -vV` names no host"))
@@ -326,23 +318,29 @@ pub(super) fn profile_dir(profile: &str) -> &str {
     }
 }
 
-/// Returns rustc's library directory; None if rustc fails.
-pub(super) fn rustc_target_libdir(target: Option<&str>, environment: &Environment) -> Option<Utf8PathBuf> {
-    // On any failure the directory is unknown, and the library it would contain is reported as missing.
-    let cargo = cargo(environment).ok()?;
-    let config = config(&cargo, environment).ok()?;
-    let rustc = match config.build.rustc {
-        Some(rustc) => rustc,
-        None => environment.find("rustc").ok()?,
-    };
-    let mut command = environment.command(&rustc);
+/// Returns rustc's library directory; `None` if rustc fails.
+///
+/// # Errors
+///
+/// If a file of the checkout would choose the rustc.
+pub(super) fn rustc_target_libdir(
+    target: Option<&str>,
+    checkouts: &Checkouts,
+) -> Result<Option<Utf8PathBuf>> {
+    let Some(rustc) = checkouts.rustc()? else { return Ok(None) };
+    let mut command = checkouts.environment().command(&rustc);
     command.args(["--print", "target-libdir"]);
     if let Some(target) = target {
         command.args(["--target", target]);
     }
-    let output = command.output().ok().filter(|output| output.status.success())?;
-    let path = Utf8PathBuf::from(str::from_utf8(&output.stdout).ok()?.trim_end());
-    files::is_dir(&path).ok()?.then_some(path)
+    // On any failure the directory is unknown, and the library it would contain is reported as missing.
+    let output = command.output().ok().filter(|output| output.status.success());
+    let path = output.and_then(|output| String::from_utf8(output.stdout).ok());
+    let path = path.map(|path| Utf8PathBuf::from(path.trim_end()));
+    Ok(match path {
+        Some(path) if files::is_dir(&path)? => Some(path),
+        Some(_) | None => None,
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod baseline_probe;
 mod bundles;
 mod capture;
 mod causes;
+mod checkout;
 mod cli;
 mod companions;
 mod damaged;

@@ -61,9 +61,6 @@ fn the_first_source_that_names_a_setting_wins() {
 
 #[test]
 fn a_flag_that_needs_another_setting_has_it_from_any_source() {
-    let scene = workspace("build = true", "", "");
-    scene.file("a/Cargo.toml", format!("{}\n[features]\nx = []\n", scene.text("a/Cargo.toml")));
-    scene.run("check -p a -F x --allow not-a-runtime").exits(0);
     let by_variable = workspace("", "", "");
     by_variable.file("a/Cargo.toml", format!("{}\n[features]\nx = []\n", by_variable.text("a/Cargo.toml")));
     let by_variable = by_variable.var("CARGO_LAMBDA_BUNDLE_BUILD", "true");
@@ -111,12 +108,12 @@ fn a_list_replaces_the_lists_under_it() {
 
 #[test]
 fn a_switch_of_a_higher_source_can_be_off() {
-    let scene = workspace("build = true\nquiet = true", "build = false\nquiet = false", "");
-    assert_eq!(setting(&scene, "", "build"), answer(false, "package", "a/Cargo.toml"));
+    let scene = workspace("strip = true\nquiet = true", "strip = false\nquiet = false", "");
+    assert_eq!(setting(&scene, "", "strip"), answer(false, "package", "a/Cargo.toml"));
     assert_eq!(setting(&scene, "", "quiet").0, false);
-    assert_eq!(setting(&scene, "--build", "build"), answer(true, "flag", Value::Null));
-    let scene = scene.var("CARGO_LAMBDA_BUNDLE_BUILD", "1");
-    assert_eq!(setting(&scene, "", "build").0, true);
+    assert_eq!(setting(&scene, "--strip", "strip"), answer(true, "flag", Value::Null));
+    let scene = scene.var("CARGO_LAMBDA_BUNDLE_STRIP", "1");
+    assert_eq!(setting(&scene, "", "strip").0, true);
     let scene = workspace("verbose = 2", "", "");
     assert_eq!(setting(&scene, "", "verbose"), answer(2, "workspace", "Cargo.toml"));
     assert_eq!(setting(&scene, "-v", "verbose"), answer(1, "flag", Value::Null));
@@ -189,7 +186,7 @@ fn what_is_unknown_or_of_the_wrong_type_is_refused_with_its_place() {
         ("fnord = 1", format!("unknown key `fnord` in {table}\nhelp: one of: all-features, allow, ")),
         ("runtime = 1", format!("`runtime` in {table} is `1`, expected a string")),
         ("lib = [1]", format!("`lib` in {table} is an array, expected a string or an array of strings")),
-        ("build = \"yes\"", format!("`build` in {table} is `yes`, expected `true` or `false`")),
+        ("strip = \"yes\"", format!("`build` in {table} is `yes`, expected `true` or `false`")),
         ("verbose = -1", format!("`verbose` in {table} is `-1`, expected a number from 0 to 255")),
         ("sysroot = {}", format!("`sysroot` in {table} is a table, expected a path in a string")),
         ("repair = \"x\"", format!("`repair` in {table} is `x`, expected one of `auto`, `never`")),

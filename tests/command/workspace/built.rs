@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use cargo_lambda_bundle::workspace::{
-    BuiltProgram, LibraryDirOrigin, Origin, Selection, rustc_target_libdir,
+    BuiltProgram, Checkouts, LibraryDirOrigin, Origin, Selection, rustc_target_libdir,
 };
 
 use super::{
@@ -174,7 +174,7 @@ fn building_for_several_targets_keeps_their_order() {
     let project = with_build_script();
     project.file("examples/demo.rs", MAIN);
     let musl = "x86_64-unknown-linux-musl";
-    let libdir = rustc_target_libdir(Some(musl), &project.environment);
+    let libdir = rustc_target_libdir(Some(musl), &Checkouts::new(&project.environment, None)).unwrap();
     let asked = if libdir.is_some() { vec![musl, GNU] } else { vec![GNU] };
     let selection = Selection { build: true, targets: strings(&asked), ..bins(&["orders"]) };
     let lines: Vec<String> = asked
@@ -283,8 +283,9 @@ fn a_manifest_or_lock_file_that_a_build_would_heed_is_named() {
 #[test]
 fn rustcs_library_directory_has_libstd() {
     let project = single();
-    let directory = rustc_target_libdir(None, &project.environment).unwrap();
+    let checkouts = Checkouts::new(&project.environment, None);
+    let directory = rustc_target_libdir(None, &checkouts).unwrap().unwrap();
     let has_std = |entry: camino::Utf8DirEntry| entry.file_name().starts_with("libstd-");
     assert!(directory.read_dir_utf8().unwrap().any(|entry| has_std(entry.unwrap())), "{directory}");
-    assert_eq!(rustc_target_libdir(Some("nonsense"), &project.environment), None);
+    assert_eq!(rustc_target_libdir(Some("nonsense"), &checkouts).unwrap(), None);
 }
