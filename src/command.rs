@@ -5,6 +5,7 @@ mod build_side;
 mod bundle;
 mod conclude;
 mod config;
+mod confined;
 mod deployment;
 mod documents;
 mod entries;

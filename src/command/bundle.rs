@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
+use super::confined;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
@@ -63,6 +64,9 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
     selected = together(selected, &files)?;
     let read = || selected.iter().filter_map(|one| one.input.as_ref().ok());
     check_outputs(read())?;
+    for input in read() {
+        confined::check(input, &settings_of(packages, &input.program).bundle, context)?;
+    }
     let inputs = inputs::of_all(read(), packages);
     for place in read().flat_map(inputs::places) {
         inputs.check(&place)?;
@@ -210,7 +214,7 @@ impl Shared<'_> {
         let shared = packages.shared();
         let first = read().next().and_then(|(_, input)| input.output.as_ref());
         let output = match (&shared.bundle.purpose, first) {
-            (Purpose::Write(to), Some(first)) => Some(split::output(first, name, to.format)),
+            (Purpose::Write(to), Some(first)) => Some(split::output(to, first, name)),
             _ => None,
         };
         let place = output.as_deref().map(disk::place);
@@ -221,7 +225,8 @@ impl Shared<'_> {
                 format!("the layer `{name}` and `{}` would both be written to `{path}`", input.program.name);
             return Err(Error::usage(message).help("give the layer another name: `--split-layer <NAME>`"));
         }
-        if let Some(path) = output.as_deref() {
+        if let (Some(path), Some((one, input))) = (output.as_deref(), read().next()) {
+            confined::check_layer(path, input, &one.settings.bundle, self.context)?;
             inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
         }
         let layer = split::SplitLayer {

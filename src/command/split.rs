@@ -14,13 +14,19 @@ use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Format, Layout};
 use crate::plan::{Place, Shipped};
 use crate::report::ArchiveReport;
+use crate::settings::Destination;
 use crate::text;
 use crate::ui::Ui;
 
-/// Returns the path of the layer: in `layers`, beside the directory of the first function's bundle.
-pub(super) fn output(first: &Utf8Path, name: &str, format: Format) -> Utf8PathBuf {
-    let parent = first.parent().map(|directory| directory.parent().unwrap_or(directory));
-    let file = match format {
+/// Returns the path of the layer: in `layers`, beside the directory of the first function's bundle. Placeholders of `-o`
+/// tell functions apart, so that the directory before them is the one that all have.
+pub(super) fn output(destination: &Destination, first: &Utf8Path, name: &str) -> Utf8PathBuf {
+    let is_common = |directory: &&Utf8Path| !directory.as_str().contains('{');
+    let parent = match destination.pattern.as_ref().filter(|pattern| pattern.as_str().contains('{')) {
+        Some(pattern) => pattern.ancestors().skip(1).find(is_common),
+        None => first.parent().and_then(Utf8Path::parent),
+    };
+    let file = match destination.format {
         Format::Zip => format!("{name}.zip"),
         Format::Dir => name.to_owned(),
     };

@@ -66,7 +66,15 @@ impl Fingerprint {
         options: &archive::Options,
     ) -> Option<Fingerprint> {
         let directory = match target_directory {
-            Some(directory) => directory.join("lambda-bundle").join(".cache"),
+            Some(directory) => {
+                let own = directory.join("lambda-bundle");
+                let records = own.join(".cache");
+                // A link in a checkout may lead anywhere.
+                if own.is_symlink() || records.is_symlink() {
+                    return None;
+                }
+                records
+            }
             None => user_directory(environment)?.join("cargo-lambda-bundle"),
         };
         let path = directory.join(format!("{:032x}", xxh3_128(output.as_str().as_bytes())));

@@ -3,7 +3,7 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-//mod writes;
+mod writes;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
