@@ -17,7 +17,7 @@ const OF_VERSION_CONTROL: [&str; 4] = [".git", ".hg", ".jj", ".svn"];
 /// If a manifest, or a link in the target directory, leads elsewhere.
 pub(super) fn check(input: &ProgramInput, bundle: &BundleSettings, context: &Context) -> Result<()> {
     let Purpose::Write(destination) = &bundle.purpose else { return Ok(()) };
-    let Some(places) = Places::of(input, bundle, context) else { return Ok(()) };
+    let Some(places) = AllowedPlaces::of(input, bundle, context) else { return Ok(()) };
     // Files are written into the directory of debug symbols.
     let debug_symbols = input.debug_symbols.as_ref().map(|directory| directory.join("debug"));
     for (setting, flag, path) in [
@@ -58,7 +58,7 @@ pub(super) fn check_layer(
 ) -> Result<()> {
     let Purpose::Write(destination) = &bundle.purpose else { return Ok(()) };
     let decides = destination.pattern.is_none() || bundle.is_of_manifest("output");
-    match Places::of(input, bundle, context).filter(|places| decides && !places.allow(layer)) {
+    match AllowedPlaces::of(input, bundle, context).filter(|places| decides && !places.allow(layer)) {
         None => Ok(()),
         Some(_) => Err(Error::new(format!("`{layer}`, the layer of `--split-layer`, would be written"))
             .because("a manifest, or a link in the target directory, leads out of the workspace")
@@ -67,23 +67,23 @@ pub(super) fn check_layer(
 }
 
 /// Where the files of manifests may be written.
-struct Places {
+struct AllowedPlaces {
     /// With all links followed.
     workspace: Utf8PathBuf,
     /// A directory outside of the workspace, too.
     target: Utf8PathBuf,
 }
 
-impl Places {
+impl AllowedPlaces {
     /// Returns `None` for a program that cargo did not build: no manifest is read then.
-    fn of(input: &ProgramInput, bundle: &BundleSettings, context: &Context) -> Option<Places> {
+    fn of(input: &ProgramInput, bundle: &BundleSettings, context: &Context) -> Option<AllowedPlaces> {
         let built = input.program.cargo.as_ref()?;
         let is_named = |name: &str| context.environment.var(name).is_some();
         let by_user = is_named("CARGO_TARGET_DIR")
             || is_named("CARGO_BUILD_TARGET_DIR")
             || matches!(&bundle.programs, Programs::Cargo(selection) if selection.target_dir.is_some());
         let target = real(&built.target_directory);
-        Some(Places {
+        Some(AllowedPlaces {
             workspace: real(&built.workspace_root),
             // Elsewhere, a file of the checkout may have chosen the target directory.
             target: if by_user { target } else { target.join("lambda-bundle") },

@@ -10,7 +10,7 @@ use crate::layout::BundleKind;
 
 use super::Unpacked;
 use super::archive::{cannot_start, no_program, not_executable, wanted_mode};
-use super::shell::{self, Place, Run};
+use super::shell::{self, Run, StartPlace};
 use super::unpacked::LayerFile;
 
 /// Interpreters of scripts that every runtime has: bash, under both its names.
@@ -136,7 +136,7 @@ impl Unpacked<'_> {
         let task_root = BundleKind::Function.root();
         // An extension starts elsewhere.
         let current = (self.kind == BundleKind::Function).then_some(task_root);
-        let runs = shell::runs(script, Place { task_root, current });
+        let runs = shell::runs(script, StartPlace { task_root, current });
         let is_lost = |run: &&Run| {
             self.is_own(&run.path) && self.file_at(&run.path).is_none() && !self.leads_elsewhere(&run.path)
         };

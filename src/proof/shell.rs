@@ -13,7 +13,7 @@ pub(super) struct Run {
 
 /// The directories of a script's start.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct StartPlace<'a> {
     /// Where Lambda unpacked the function: `LAMBDA_TASK_ROOT`.
     pub task_root: &'a str,
     /// The current directory; `None` if it is not known.
@@ -32,7 +32,7 @@ pub(super) fn is_harmless_option(word: &str) -> bool {
 }
 
 /// Returns the files that a script runs, up to the one that ends it for certain.
-pub(super) fn runs(script: &str, place: Place) -> Vec<Run> {
+pub(super) fn runs(script: &str, place: StartPlace) -> Vec<Run> {
     let script = in_task_root(script, place.task_root);
     let mut current = place.current;
     let mut is_certain = true;
@@ -137,7 +137,7 @@ mod tests {
 
     #[track_caller]
     fn check(script: &str, expected: &[(&str, bool)]) {
-        let place = Place { task_root: "/var/task", current: Some("/var/task") };
+        let place = StartPlace { task_root: "/var/task", current: Some("/var/task") };
         let found = runs(&format!("#!/bin/sh\n{script}\n"), place);
         let found: Vec<(&str, bool)> = found.iter().map(|run| (&*run.path, run.is_certain)).collect();
         assert_eq!(found, expected, "{script}");
@@ -156,7 +156,7 @@ mod tests {
         ] {
             let found = runs(
                 &format!("#!/bin/sh\n{certain}\n"),
-                Place { task_root: "/var/task", current: Some("/var/task") },
+                StartPlace { task_root: "/var/task", current: Some("/var/task") },
             );
             assert_eq!(found.len(), 1, "{certain}");
             assert!(found[0].is_certain && found[0].path.ends_with("/app"), "{certain}: {found:?}");
