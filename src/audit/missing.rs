@@ -11,89 +11,15 @@ use crate::plan::NotShipped;
 pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -> Finding {
     let closure = &walked.closure;
     let by = label(subject, closure, need.by);
-    let (soname, lambda) = (&need.name, subject.lambda.label());
-    let place = match subject.owner {
-        Owner::Archive => "the archive",
-        _ => "this machine",
-    };
-    let (message, help) = match subject.build.not_shipped.get(soname) {
-        _ if let Some(member) = unreadable_member(need) => (
-            format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
-            Some(format!("store `{member}` with mode 0644")),
-        ),
-        _ if let Some(member) = member_off_the_path(subject, need) => (
-            format!(
-                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
-                member_name(member),
-                walked.variant.library_path
-            ),
-            Some(format!(
-                "add `{}` to the function's LD_LIBRARY_PATH",
-                paths::parent(member)
-            )),
-        ),
-        Some(NotShipped::Excluded) => (
-            format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
-            Some(format!("remove the `--exclude-lib` pattern that matches `{soname}`")),
-        ),
-        Some(NotShipped::GlibcPart) => (
-            format!(
-                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; all parts of glibc must come from the same build"
-            ),
-            Some(format!("build against glibc {} or older", subject.lambda.baseline.glibc)),
-        ),
-        Some(NotShipped::Path) => (
-            format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
-            Some("link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned()),
-        ),
-        Some(NotShipped::Name) => (
-            format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can contain: the name is not UTF-8, or has a backslash"
-            ),
-            Some("give the library another SONAME (`-Wl,-soname,NAME`), and relink the objects that need it".to_owned()),
-        ),
-        Some(NotShipped::Refused(path, reason)) => (
-            format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` cannot be used: {reason}"
-            ),
-            Some("name a directory that has it with `--library-path DIR`".to_owned()),
-        ),
-        Some(NotShipped::OtherMachine { path, machine }) => (
-            format!("`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` is for {machine}"),
-            Some(format!(
-                "name a directory that has it for {arch} with `--library-path DIR`, or the root of a system for {arch} with `--sysroot DIR`",
-                arch = subject.lambda.arch()
-            )),
-        ),
-        _ => (
-            match subject.lambda.certainty(soname) {
-                Certainty::Doubtful => format!(
-                    "`{by}` needs `{soname}`, which {lambda} may lack (its presence there is doubtful) and {place} does not have"
-                ),
-                Certainty::Unknown => format!(
-                    "`{by}` needs `{soname}`, which {lambda} is not known to have and {place} does not have"
-                ),
-                _ => format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"),
-            },
-            Some(match subject.owner {
-                Owner::Archive => {
-                    format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it")
-                }
-                _ if need.is_opening && !soname.contains(".so") => format!(
-                    "`--lib` takes the name of the file, such as `lib{}.so.1`",
-                    soname.trim_start_matches("lib")
-                ),
-                _ => "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned(),
-            }),
-        ),
-    };
+    let soname = &need.name;
+    let (message, help) = reason(subject, walked, need, &by);
     let message = match passed_over(need) {
         Some((path, why)) => format!("{message}; `{path}` is skipped: it is {why}"),
         None => message,
     };
-    let cause = cause(subject, need, &message, place);
+    let cause = cause(subject, need, &message);
     let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
-    (finding.cause, finding.help) = (cause, help);
+    (finding.cause, finding.help) = (cause, Some(help));
     if subject.lambda.certainty(soname) == Certainty::Unknown
         && let Some(help) = &mut finding.help
     {
@@ -104,9 +30,98 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
     finding
 }
 
+/// The place, besides the runtime, that could have a library.
+fn place(subject: &Subject) -> &'static str {
+    match subject.owner {
+        Owner::Archive => "the archive",
+        _ => "this machine",
+    }
+}
+
+/// Why a need is not met, and the next step.
+fn reason(subject: &Subject, walked: &Walked, need: &Need, by: &str) -> (String, String) {
+    let (soname, lambda) = (&need.name, subject.lambda.label());
+    match subject.build.not_shipped.get(soname) {
+        _ if let Some(member) = unreadable_member(need) => (
+            format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
+            format!("store `{member}` with mode 0644"),
+        ),
+        _ if let Some(member) = member_off_the_path(subject, need) => (
+            format!(
+                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
+                member_name(member),
+                walked.variant.library_path
+            ),
+            format!(
+                "add `{}` to the function's LD_LIBRARY_PATH",
+                paths::parent(member)
+            ),
+        ),
+        Some(NotShipped::Excluded) => (
+            format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
+            format!("remove the `--exclude-lib` pattern that matches `{soname}`"),
+        ),
+        Some(NotShipped::GlibcPart) => (
+            format!(
+                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; all parts of glibc must come from the same build"
+            ),
+            format!("build against glibc {} or older", subject.lambda.baseline.glibc),
+        ),
+        Some(NotShipped::Path) => (
+            format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
+            "link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned(),
+        ),
+        Some(NotShipped::Name) => (
+            format!(
+                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can contain: the name is not UTF-8, or has a backslash"
+            ),
+            "give the library another SONAME (`-Wl,-soname,NAME`), and relink the objects that need it".to_owned(),
+        ),
+        Some(NotShipped::Refused(path, reason)) => (
+            format!(
+                "`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` cannot be used: {reason}"
+            ),
+            "name a directory that has it with `--library-path DIR`".to_owned(),
+        ),
+        Some(NotShipped::OtherMachine { path, machine }) => (
+            format!("`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` is for {machine}"),
+            format!(
+                "name a directory that has it for {arch} with `--library-path DIR`, or the root of a system for {arch} with `--sysroot DIR`",
+                arch = subject.lambda.arch()
+            ),
+        ),
+        _ => nowhere(subject, need, by),
+    }
+}
+
+/// The same for a library that is not known to be anywhere.
+fn nowhere(subject: &Subject, need: &Need, by: &str) -> (String, String) {
+    let (soname, lambda, place) = (&need.name, subject.lambda.label(), place(subject));
+    let message = match subject.lambda.certainty(soname) {
+        Certainty::Doubtful => format!(
+            "`{by}` needs `{soname}`, which {lambda} may lack (its presence there is doubtful) and {place} does not have"
+        ),
+        Certainty::Unknown => {
+            format!("`{by}` needs `{soname}`, which {lambda} is not known to have and {place} does not have")
+        }
+        _ => format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"),
+    };
+    let help = match subject.owner {
+        Owner::Archive => format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it"),
+        _ if need.is_opening && !soname.contains(".so") => format!(
+            "`--lib` takes the name of the file, such as `lib{}.so.1`",
+            soname.trim_start_matches("lib")
+        ),
+        _ => {
+            "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned()
+        }
+    };
+    (message, help)
+}
+
 /// The problem of all that need this library; if nothing more is known, of all that need any library.
-fn cause(subject: &Subject, need: &Need, message: &str, place: &str) -> Option<Cause> {
-    let soname = &need.name;
+fn cause(subject: &Subject, need: &Need, message: &str) -> Option<Cause> {
+    let (soname, place) = (&need.name, place(subject));
     if let Some(NotShipped::Excluded) = subject.build.not_shipped.get(soname) {
         let after =
             format!(", which {} does not have and `--exclude-lib` leaves out", subject.lambda.label());
