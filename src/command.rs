@@ -20,6 +20,7 @@ mod results;
 mod runtime;
 mod sizes;
 mod split;
+mod started;
 mod summary;
 mod verify;
 mod write;

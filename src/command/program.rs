@@ -15,6 +15,7 @@ use super::programs::{Program, ProgramInput};
 use super::results::{Answered, Results};
 use super::runtime::{arch_of, say_age};
 use super::sizes::sizes;
+use super::started;
 use super::summary;
 use super::write;
 use crate::archive;
@@ -115,6 +116,7 @@ impl ProgramJob<'_> {
         plan::check_names(path.as_str(), &planned.plan, &self.layout, &input.included)?;
         let subject = self.subject(input, &lambda, &planned);
         self.judge(input, &subject, &planned, &mut answer);
+        answer.findings.extend(started::findings(self, input, &planned, runtime)?);
         // For the other runtimes, only whether the program starts is reported.
         if decides {
             let world = build.of(facts.process_libc());

@@ -28,13 +28,17 @@ impl Unpacked<'_> {
             let help = "put a program there; Lambda starts every file of that directory";
             return vec![cannot_start(name, "it is a link that leads to no file").help(help)];
         };
-        if let Some(finding) = not_executable(name, wanted_mode(&file.facts), file.mode) {
-            return vec![finding];
-        }
-        match &file.facts {
-            Ok(facts) => no_program(facts).map(|what| cannot_start(name, what)).into_iter().collect(),
-            Err(ElfError::NotElf(OtherFormat::Script)) => self.script_findings(name, &file.script),
-            Err(error) => vec![cannot_start(name, &error.to_string())],
+        // No mode makes a program of a file that is none.
+        let no_program = match &file.facts {
+            Ok(facts) => no_program(facts).map(|what| cannot_start(name, what)),
+            Err(ElfError::NotElf(OtherFormat::Script)) => None,
+            Err(error) => Some(cannot_start(name, &error.to_string())),
+        };
+        let cannot = no_program.or_else(|| not_executable(name, wanted_mode(&file.facts), file.mode));
+        match cannot {
+            Some(finding) => vec![finding],
+            None if file.facts.is_err() => self.script_findings(name, &file.script),
+            None => Vec::new(),
         }
     }
 

@@ -36,6 +36,7 @@ mod settings;
 mod shipped;
 mod snapshots;
 mod split;
+mod started;
 mod strip;
 mod template;
 mod traced;
