@@ -24,6 +24,7 @@ mod relocations;
 pub mod sections;
 pub mod static_library;
 mod symbols;
+mod system;
 mod tables;
 pub mod version;
 mod versions;

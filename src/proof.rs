@@ -7,6 +7,7 @@ mod archive;
 mod attached;
 mod extensions;
 mod modes;
+mod modules;
 mod script;
 mod shell;
 mod unpacked;
@@ -20,7 +21,7 @@ use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
 use crate::audit::lints::{self, File, LintedFiles};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
-use crate::elf::{Arch, ElfError, ElfFacts, Linkage, OtherFormat};
+use crate::elf::{ElfError, ElfFacts, Linkage, OtherFormat};
 use crate::lambda::{self, LambdaWorld, Member, Walked};
 use crate::layout::BundleKind;
 use crate::paths;
@@ -245,15 +246,11 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// Returns the architecture of the first file other than the main program.
-    pub fn arch_of_others(&self) -> Option<Arch> {
-        self.others(&BTreeSet::new()).first()?.facts.arch()
-    }
-
     /// Returns the first program; extensions come before others.
     fn first_program(&self) -> Option<EntryPoint> {
         let mut roots = self.others(&BTreeSet::new());
-        roots.retain(|root| root.facts.linkage() != Linkage::SharedLibrary);
+        roots
+            .retain(|root| root.facts.linkage() != Linkage::SharedLibrary && !self.is_of_package(&root.name));
         roots.sort_by_key(|root| !root.name.starts_with("extensions/"));
         roots.into_iter().next()
     }
@@ -331,7 +328,12 @@ impl<'a> Unpacked<'a> {
         let is_passed_over = |root: &EntryPoint| {
             root.facts.arch() != Some(lambda.arch()) && names.contains(paths::file_name(&root.name))
         };
+        let judged = self.judge_modules(lambda);
+        proved.findings.merge(judged.findings);
         for root in others {
+            if judged.settled.contains(&root.name) {
+                continue;
+            }
             if !proved.loaded.contains(&self.path(&root.name)) && !is_passed_over(&root) {
                 self.prove_one(&root, lambda, &[], &mut proved);
             }

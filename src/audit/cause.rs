@@ -33,7 +33,7 @@ enum Sentence {
 
 impl Cause {
     /// Several objects are or do this, in the plural.
-    pub(super) fn objects(what: impl Into<String>) -> Cause {
+    pub fn objects(what: impl Into<String>) -> Cause {
         Cause::of(Sentence::Objects { before: what.into(), versions: false, after: String::new() })
     }
 
@@ -57,7 +57,8 @@ impl Cause {
     }
 
     /// Adds the next step for all. Findings that have the same one need none, and others without one stay alone.
-    pub(super) fn help(self, help: impl Into<String>) -> Cause {
+    #[must_use]
+    pub fn help(self, help: impl Into<String>) -> Cause {
         Cause { help: Some(help.into()), ..self }
     }
 

@@ -169,7 +169,7 @@ impl Finding {
 
     /// Adds what it may share with other findings.
     #[must_use]
-    pub(super) fn cause(mut self, cause: Cause) -> Finding {
+    pub fn cause(mut self, cause: Cause) -> Finding {
         self.cause = Some(cause);
         self
     }

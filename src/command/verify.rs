@@ -123,7 +123,10 @@ impl Deployment<'_> {
         let mut report = ProgramReport::new(&name, &absolute, &runtime, facts);
         let archive = ArchiveReport::read(&absolute, kind, &read.archive);
         report.archive = Some(archive.zipped(read.zipped_bytes, read.digest));
-        let arch = facts.and_then(ElfFacts::arch).or(job.target.arch);
+        // Lambda starts no other program, whatever it is for.
+        let started = facts.filter(|_| name == BOOTSTRAP || name.starts_with("extensions/"));
+        let arch = started.and_then(ElfFacts::arch).or(job.target.arch);
+        let arch = arch.or(facts.and_then(ElfFacts::arch));
         let arch = arch.or_else(|| unpacked.arch_of_others()).unwrap_or(Arch::X86_64);
         match self.baselines.world(&job.target, &runtime, arch, &name) {
             Err(finding) => findings.add(*finding),
@@ -132,7 +135,8 @@ impl Deployment<'_> {
                 report.baseline_recorded = Some(lambda.baseline.recorded.clone());
                 say_age(&lambda, context.now, ui);
                 findings.extend(audit::runtime_findings(&lambda.baseline, &name, &date::day(context.now)));
-                findings.extend(facts.and_then(|facts| audit::arch_assertion(facts, job.target.arch, &name)));
+                findings
+                    .extend(started.and_then(|facts| audit::arch_assertion(facts, job.target.arch, &name)));
                 let (found, libraries) = unpacked.prove(&lambda, &job.libs, true);
                 findings.extend(found);
                 report.libraries = libraries;

@@ -7,6 +7,7 @@ use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::BundleKind;
+use crate::paths;
 use crate::world::Opened;
 
 /// A parsed file of an archive.
@@ -24,7 +25,9 @@ impl UnpackedFile {
         // Lambda may start any script, or another script may name it as its interpreter.
         let is_script = matches!(facts, Err(ElfError::NotElf(OtherFormat::Script)));
         let may_be_script = is_script || facts.is_err() && name == BOOTSTRAP;
-        UnpackedFile { facts, bytes: (keep || may_be_script).then_some(bytes) }
+        // What describes a package of npm or a wheel says for which systems it is.
+        let describes = matches!(paths::file_name(name), "package.json" | "WHEEL");
+        UnpackedFile { facts, bytes: (keep || may_be_script || describes).then_some(bytes) }
     }
 
     /// Parses a file of a layer, to which a `bootstrap` may be a link.

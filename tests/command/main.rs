@@ -26,6 +26,7 @@ mod inputs;
 mod linked;
 mod lints;
 mod many;
+mod modules;
 mod next_steps;
 mod origins;
 mod pipelines;
