@@ -6,16 +6,16 @@ use crate::elf::Arch;
 
 /// A version 3.N of Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Version(u32);
+pub(super) struct PythonVersion(u32);
 
-impl Version {
+impl PythonVersion {
     /// Reads `3.12`.
-    pub fn parse(text: &str) -> Option<Version> {
-        text.strip_prefix("3.")?.parse().ok().map(Version)
+    pub fn parse(text: &str) -> Option<PythonVersion> {
+        text.strip_prefix("3.")?.parse().ok().map(PythonVersion)
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for PythonVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "3.{}", self.0)
     }
@@ -27,7 +27,7 @@ impl fmt::Display for Version {
 /// flags (`m` before 3.8, `d` for debugging, `t` without the lock), machine, system, C library.
 ///
 /// Source: `_PyImport_DynLoadFiletab` in CPython's Python/dynload_shlib.c, and SOABI in its configure.ac.
-pub(super) fn other_tag(file: &str, version: Version, arch: Arch) -> Option<String> {
+pub(super) fn other_tag(file: &str, version: PythonVersion, arch: Arch) -> Option<String> {
     let mut parts = file.rsplit('.');
     match parts.next() {
         Some("so") => {}
@@ -56,13 +56,13 @@ pub(super) fn other_tag(file: &str, version: Version, arch: Arch) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{Version, other_tag};
+    use super::{PythonVersion, other_tag};
     use crate::elf::Arch;
 
     #[test]
     fn a_tag_is_of_one_version_and_one_platform() {
         let check = |file: &str, what: Option<&str>| {
-            let answer = other_tag(file, Version(12), Arch::X86_64);
+            let answer = other_tag(file, PythonVersion(12), Arch::X86_64);
             assert_eq!(answer.as_deref(), what, "{file}");
         };
         for file in [
@@ -84,7 +84,7 @@ mod tests {
         check("m.cpython-312-darwin.so", Some("named for `darwin`"));
         check("m.pypy310-pp73-x86_64-linux-gnu.so", Some("for PyPy"));
         check("m.cp312-win_amd64.pyd", Some("for Windows"));
-        let old = other_tag("m.cpython-37m-x86_64-linux-gnu.so", Version(7), Arch::X86_64);
+        let old = other_tag("m.cpython-37m-x86_64-linux-gnu.so", PythonVersion(7), Arch::X86_64);
         assert_eq!(old, None);
     }
 }
