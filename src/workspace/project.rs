@@ -104,10 +104,13 @@ fn cargo(checkouts: &Checkouts) -> Result<PathBuf> {
         return Ok(PathBuf::from(cargo));
     }
     checkouts.check_toolchain()?;
-    checkouts.find("cargo").map_err(|error| {
-        Error::new("could not find `cargo`")
+    checkouts.find("cargo").map_err(|error| match checkouts.environment().find("cargo") {
+        Ok(inside) => Error::new("could not find `cargo` outside of the checkout")
+            .because(format!("the one on PATH is in it, `{}`", inside.display()))
+            .help(format!("if you trust it, say so with the variable `CARGO={}`", inside.display())),
+        Err(_) => Error::new("could not find `cargo`")
             .because(error)
-            .help("install Rust, or name a built program with `--binary PATH`")
+            .help("install Rust, or name a built program with `--binary PATH`"),
     })
 }
 

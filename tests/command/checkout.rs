@@ -205,6 +205,13 @@ fn what_is_not_run_says_the_next_step() {
         &format!("error: `build.rustc` of cargo's configuration in `{ws}` is `./evil.sh`\n"),
         &format!("help: if you trust it, say so with the variable `RUSTC={ws}/./evil.sh`\n"),
     ]);
+    checkout.trap("ws/only/cargo");
+    let inside = checkout.ws().join("only");
+    finish(checkout.command("check").env("PATH", &inside)).exits(101).says(&[
+        "error: could not find `cargo` outside of the checkout\n",
+        &format!("help: if you trust it, say so with the variable `CARGO={ws}/only/cargo`\n"),
+    ]);
+    assert!(!checkout.scene.has("ran"));
     let mut trusting = checkout.command("check");
     finish(trusting.env("RUSTC", checkout.ws().join("evil.sh"))).exits(1);
     assert!(checkout.scene.has("ran"), "a variable is the user's word");
