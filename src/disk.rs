@@ -33,12 +33,19 @@ pub mod write;
 /// If the file cannot be read, or was written to in the meantime, see `State`.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
+    if size > LARGEST {
+        let (size, most) = (crate::text::size(size), crate::text::size(LARGEST));
+        return Err(Error::new(format!("`{path}` is too large to be read: {size}, and at most {most}")));
+    }
     let state = State::of(&file).map_err(|cause| failed(path, cause))?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.read_to_end(&mut bytes).map_err(|cause| failed(path, cause))?;
     state.check(&file, path)?;
     Ok(bytes)
 }
+
+/// More than any program with its debug information has. A file with holes may have any size.
+const LARGEST: u64 = 4 << 30;
 
 /// A captured Debian with a desktop, the largest text that users have, has some 20 MB.
 const LARGEST_TEXT: u64 = 256 << 20;
@@ -224,6 +231,42 @@ pub fn is_directory(path: &Utf8Path) -> bool {
     path.is_dir()
 }
 
+/// Whether a file, or a directory, is not stored anywhere: the kernel makes its contents when it is read, which may never
+/// end, and may tell what only this process knows.
+///
+/// Source: the numbers of file systems in Linux's include/uapi/linux/magic.h.
+#[cfg(target_os = "linux")]
+pub fn is_of_kernel(path: &Utf8Path) -> bool {
+    const MADE: [u64; 16] = [
+        0x9fa0,      // procfs
+        0x6265_6572, // sysfs
+        0x6462_6720, // debugfs
+        0x7472_6163, // tracefs
+        0x7363_6673, // securityfs
+        0x0027_e0eb, // cgroup
+        0x6367_7270, // cgroup2
+        0x6265_6570, // configfs
+        0xde5e_81e4, // efivarfs
+        0x6165_676c, // pstore
+        0xcafe_4a11, // bpf
+        0xf97c_ff8c, // selinuxfs
+        0x4341_5d53, // smackfs
+        0x4249_4e4d, // binfmt_misc
+        0x1980_0202, // mqueue
+        0x6e73_6673, // nsfs
+    ];
+    #[expect(clippy::allow_attributes, reason = "the type of the number is another one on each machine")]
+    #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss)]
+    let is_made = |found: rustix::fs::StatFs| MADE.contains(&(found.f_type as u32 as u64));
+    rustix::fs::statfs(path.as_std_path()).is_ok_and(is_made)
+}
+
+/// See above; other systems have none.
+#[cfg(not(target_os = "linux"))]
+pub fn is_of_kernel(_: &Utf8Path) -> bool {
+    false
+}
+
 fn regular(path: &Utf8Path) -> Result<std::fs::Metadata> {
     let metadata = std::fs::metadata(path).map_err(|cause| failed(path, cause))?;
     if metadata.is_dir() {
@@ -231,6 +274,11 @@ fn regular(path: &Utf8Path) -> Result<std::fs::Metadata> {
     }
     if !metadata.is_file() {
         return Err(Error::new(format!("`{path}` is not a regular file")));
+    }
+    if is_of_kernel(path) {
+        return Err(Error::new(format!(
+            "`{path}` is not a stored file: the kernel makes it when it is read"
+        )));
     }
     Ok(metadata)
 }

@@ -83,6 +83,17 @@ pub struct Included {
     pub is_named: bool,
 }
 
+/// A file or directory that is not put into a bundle, whatever was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedInclude {
+    /// The absolute path.
+    pub source: Utf8PathBuf,
+    /// What it is: `a device`.
+    pub kind: &'static str,
+    /// The include that names it, as it was written.
+    pub by: String,
+}
+
 /// An include, parsed and checked.
 pub struct Selector {
     /// The include as it was written, for messages.

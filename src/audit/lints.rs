@@ -20,7 +20,7 @@ mod text;
 
 pub use cpu::{RustcFlag, generated};
 pub use dlopen::{LINK_DYNAMICALLY, is_static_musl};
-pub use secrets::secrets;
+pub use secrets::{secrets, strangers, unstored};
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

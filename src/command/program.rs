@@ -136,7 +136,14 @@ impl ProgramJob<'_> {
             }
             (Purpose::Write(destination), Some(output)) => {
                 self.list(&answer, &lambda);
-                self.measure(input, &planned, &mut answer)?;
+                let unzipped_bytes = self.measure(input, &planned, &mut answer)?;
+                let may_stop = !destination.write_anyway && !self.bundle.strip;
+                if may_stop && self.is_too_large(unzipped_bytes, input, &mut answer) {
+                    let output = &self.settings.output;
+                    let fails = conclude(&mut answer.report, &answer.findings, output, self.ui).fails;
+                    self.stopped(&program.name);
+                    return Ok(Answered { report: answer.report, decides, fails: fails && decides });
+                }
                 let entries = self.entries(input, &planned, &mut answer)?;
                 write::Bundle { job: self, input, lambda: &lambda, planned: &planned, destination, output }
                     .write(&entries, &mut answer)?
@@ -225,9 +232,15 @@ impl ProgramJob<'_> {
     /// Runs the lints on the program at a path and the files shipped with it.
     fn lint(&self, subject: &Subject, planned: &Planned, world: &World, program: &Utf8Path) -> Vec<Finding> {
         let program = file(subject.name, subject.program, program);
+        // A file that no bundle can have is not searched: the answer about its size does not wait for that.
+        let is_searched = |file: &File| file.size <= archive::MAX_BYTES;
+        if !is_searched(&program) {
+            return Vec::new();
+        }
         let shipped = planned.plan.shipped.iter().filter(|library| library.link_to.is_none());
         let libraries: Vec<File> = shipped
             .map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source)))
+            .filter(is_searched)
             .collect();
         let others = planned.included.iter();
         let others = others.filter(|other| other.facts().linkage() != Linkage::SharedLibrary);
@@ -285,6 +298,9 @@ impl ProgramJob<'_> {
             *packages = Some(index);
         }
         findings.extend(lints::secrets(&input.included, name));
+        let strangers: Vec<_> = input.strangers.iter().map(|at| &input.included[*at]).collect();
+        findings.extend(lints::strangers(&strangers, name));
+        findings.extend(lints::unstored(&input.refused, name));
     }
 
     /// Shows a check. Returns whether the run fails.
@@ -297,16 +313,25 @@ impl ProgramJob<'_> {
     ) -> Result<bool> {
         let name = &input.program.name;
         self.list(answer, lambda);
-        if planned.edits() {
+        let unzipped_bytes = self.measure(input, planned, answer)?;
+        let is_too_large = self.is_too_large(unzipped_bytes, input, answer);
+        if planned.edits() && !is_too_large {
             // The entries are made only for the findings about files that cannot be edited.
             self.entries(input, planned, answer)?;
         }
-        let unzipped_bytes = self.attached.unzipped_bytes + self.measure(input, planned, answer)?;
-        answer.findings.extend(audit::size_finding(unzipped_bytes, name, answer.sized()));
         let fails = conclude(&mut answer.report, &answer.findings, &self.settings.output, self.ui).fails;
         let words = answer.report.verdict_words(input.facts.linkage() != Linkage::SharedLibrary);
         self.ui.status("Finished", &format!("`{name}` {words} on {}", lambda.label()));
         Ok(fails)
+    }
+
+    /// Adds the finding about a bundle that is over Lambda's limit by the sizes of its files alone, before any is read.
+    fn is_too_large(&self, unzipped_bytes: u64, input: &ProgramInput, answer: &mut Answer) -> bool {
+        let unzipped_bytes = self.attached.unzipped_bytes + unzipped_bytes;
+        let finding = audit::size_finding(unzipped_bytes, &input.program.name, answer.sized());
+        let is_over = finding.is_some();
+        answer.findings.extend(finding);
+        is_over
     }
 
     fn list(&self, answer: &Answer, lambda: &LambdaWorld) {

@@ -12,7 +12,7 @@ use crate::disk;
 use crate::elf::{ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::Include;
-use crate::include::Included;
+use crate::include::{Included, RefusedInclude};
 use crate::layout::{BundleKind, Format, Layout};
 use crate::settings::{
     self, BundleSettings, Context, Destination, PackageSettings, Packages, Programs, Purpose, SettingOrigin,
@@ -57,6 +57,10 @@ pub(super) struct ProgramInput {
     pub facts: Arc<ElfFacts>,
     /// The included files.
     pub included: Vec<Included>,
+    /// What was to be included and is not.
+    pub refused: Vec<RefusedInclude>,
+    /// The included files outside of the workspace that a manifest names, by their positions in `included`.
+    pub strangers: Vec<usize>,
     /// The path of its bundle; `None` if none is written.
     pub output: Option<Utf8PathBuf>,
     /// The directory for the debug symbols of the program and its libraries.
@@ -144,10 +148,23 @@ pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) ->
         Purpose::Check | Purpose::Size | Purpose::Explain(_) => DocumentPaths::default(),
     };
     let path = disk::canonicalize(&program.path)?;
-    let included = collect(job)?;
+    let collected = collect(job)?;
+    let strangers = strangers(&collected.files, program.cargo.as_ref(), job);
+    let disk::include::Collected { files: included, refused } = collected;
     let facts = Arc::new(facts);
     let others = Vec::new();
-    Ok(ProgramInput { program, path, facts, included, output, debug_symbols, documents, others })
+    Ok(ProgramInput {
+        program,
+        path,
+        facts,
+        included,
+        refused,
+        strangers,
+        output,
+        debug_symbols,
+        documents,
+        others,
+    })
 }
 
 /// Only programs can be a `bootstrap`; a shared library can be checked.
@@ -249,10 +266,27 @@ pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
 /// # Errors
 ///
 /// The errors of [`disk::include::collect`].
-pub(super) fn collect(job: &BundleSettings) -> Result<Vec<Included>> {
-    let mut included = Vec::new();
+pub(super) fn collect(job: &BundleSettings) -> Result<disk::include::Collected> {
+    let mut all = disk::include::Collected { files: Vec::new(), refused: Vec::new() };
     for selector in &job.includes {
-        included.extend(disk::include::collect(selector, job.keep_links)?);
+        let disk::include::Collected { files, refused } = disk::include::collect(selector, job.keep_links)?;
+        all.files.extend(files);
+        all.refused.extend(refused);
     }
-    Ok(included)
+    Ok(all)
+}
+
+/// Returns the positions of files outside of the workspace, links followed, if a manifest names the includes.
+fn strangers(
+    included: &[Included],
+    built: Option<&workspace::BuiltProgram>,
+    job: &BundleSettings,
+) -> Vec<usize> {
+    let Some(built) = built.filter(|_| job.is_of_manifest("include")) else { return Vec::new() };
+    let real = |path: &Utf8Path| disk::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let root = real(&built.workspace_root);
+    let is_outside = |file: &&Included| {
+        !matches!(file.content, Content::Link(_)) && !real(&file.source).starts_with(&root)
+    };
+    included.iter().enumerate().filter(|(_, file)| is_outside(file)).map(|(at, _)| at).collect()
 }

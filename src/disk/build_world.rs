@@ -166,7 +166,11 @@ impl DiskFiles {
     /// Opens a regular file of this world; `None` if it cannot be read.
     fn regular(&self, path: &str) -> Option<std::fs::File> {
         let located = self.locate(path).ok()?;
-        located.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let is_readable = |found: &std::fs::Metadata| found.is_file() && found.len() <= super::LARGEST_TEXT;
+        located.metadata().ok().filter(is_readable)?;
+        if super::is_of_kernel(&located) {
+            return None;
+        }
         std::fs::File::open(located).ok()
     }
 }
@@ -203,6 +207,9 @@ fn read_object(source: &Utf8Path) -> Opened {
     if !metadata.is_file() {
         // Reading a FIFO may never end, and a device has no end. ld.so would fail on their contents.
         return not_a_file();
+    }
+    if super::is_of_kernel(source) {
+        return Opened::Rejected("invalid ELF header: the kernel makes it when it is read".into());
     }
     let facts = match super::read_elf(source, metadata.len()) {
         Ok(facts) => facts,

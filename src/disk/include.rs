@@ -13,7 +13,7 @@ use super::paths::world_name;
 use crate::archive::{self, Content, Mode, Stored};
 use crate::elf::{self, Linkage};
 use crate::error::{Error, Result};
-use crate::include::{Included, Selector};
+use crate::include::{Included, RefusedInclude, Selector};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::Layout;
 use crate::nearest::nearest;
@@ -24,13 +24,22 @@ use crate::world::Opened;
 /// The number of files that an archive can have, also the limit for directories: through links a tree may be endless.
 const MAX_FILES: usize = 65_534;
 
-/// Collects the files of one include, sorted by name; at least one.
+/// The files of an include.
+pub struct Collected {
+    /// The files, sorted by name.
+    pub files: Vec<Included>,
+    /// What is not put into a bundle.
+    pub refused: Vec<RefusedInclude>,
+}
+
+/// Collects the files of one include; at least one, or one that is refused. What the kernel makes (`/proc`, `/sys`) and
+/// devices are refused, and not read.
 ///
 /// # Errors
 ///
 /// If nothing matches, if a name is not UTF-8, if a link leads nowhere or in a circle, or if something is neither a
 /// file nor a directory, or cannot be read.
-pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
+pub fn collect(selector: &Selector, keep_links: bool) -> Result<Collected> {
     let nothing =
         || Error::new(format!("`--include {}` matches nothing", selector.shown)).help(instead_of(selector));
     let metadata = match std::fs::metadata(&selector.root) {
@@ -40,20 +49,27 @@ pub fn collect(selector: &Selector, keep_links: bool) -> Result<Vec<Included>> {
         }
         Err(cause) => return Err(failed(&selector.root, cause)),
     };
-    let mut walk =
-        Walk { selector, keep_links, found: Vec::new(), around: Vec::new(), n_directories: 0, n_bytes: 0 };
+    let mut walk = Walk {
+        selector,
+        keep_links,
+        found: Vec::new(),
+        refused: Vec::new(),
+        around: Vec::new(),
+        n_directories: 0,
+        n_bytes: 0,
+    };
     if metadata.is_dir() {
         walk.directory(super::canonicalize(&selector.root)?, "")?;
     } else if selector.is_plain() {
         walk.file(&selector.root, "")?;
     }
     let mut found = walk.found;
-    if found.is_empty() {
+    if found.is_empty() && walk.refused.is_empty() {
         return Err(nothing().because(format!("no such file is in `{}`", selector.root)));
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     check_links(&found)?;
-    Ok(found)
+    Ok(Collected { files: found, refused: walk.refused })
 }
 
 /// Advises what to include instead of something that is not there.
@@ -96,6 +112,7 @@ struct Walk<'a> {
     selector: &'a Selector,
     keep_links: bool,
     found: Vec<Included>,
+    refused: Vec<RefusedInclude>,
     /// The directories that are being read, links resolved.
     around: Vec<Utf8PathBuf>,
     n_directories: usize,
@@ -106,6 +123,10 @@ impl Walk<'_> {
     /// Reads a directory; `below` is its path below the root. `path` contains no link, so that the paths behind links
     /// to links stay short.
     fn directory(&mut self, path: Utf8PathBuf, below: &str) -> Result<()> {
+        if super::is_of_kernel(&path) {
+            self.refuse(&path, "a directory of the kernel");
+            return Ok(());
+        }
         self.n_directories += 1;
         if self.n_directories > MAX_FILES {
             return Err(self.too_much(&format!("{MAX_FILES} directories")));
@@ -156,6 +177,10 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        if let Some(kind) = unstored(path) {
+            self.refuse(path, kind);
+            return Ok(());
+        }
         self.n_bytes += super::size(path)?;
         if self.n_bytes > archive::MAX_BYTES {
             return Err(self.too_much(&format!("{} bytes", archive::MAX_BYTES)));
@@ -166,6 +191,11 @@ impl Walk<'_> {
             None => mode(&*stored)?,
         };
         self.add(path, below, Content::Stored(stored), mode)
+    }
+
+    fn refuse(&mut self, path: &Utf8Path, kind: &'static str) {
+        let by = self.selector.shown.clone();
+        self.refused.push(RefusedInclude { source: path.to_owned(), kind, by });
     }
 
     fn link(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
@@ -194,6 +224,20 @@ impl Walk<'_> {
             self.selector.shown
         ))
     }
+}
+
+/// Returns what a path leads to, if that is a device or made by the kernel. Pipes and sockets are errors of the next
+/// step.
+fn unstored(path: &Utf8Path) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        let kind = std::fs::metadata(path).ok()?.file_type();
+        if kind.is_char_device() || kind.is_block_device() {
+            return Some("a device");
+        }
+    }
+    super::is_of_kernel(path).then_some("a file that the kernel makes when it is read")
 }
 
 /// Returns the names in a directory, sorted.

@@ -9,8 +9,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{State, changed, failed, open, read_range};
-use crate::archive::Stored;
-use crate::error::Result;
+use crate::archive::{self, Stored};
+use crate::error::{Error, Result};
+use crate::text;
 
 /// The files that were read so far. Programs that ship the same library share its hash.
 #[derive(Default)]
@@ -40,7 +41,13 @@ impl StoredFiles {
 /// If it cannot be read, or was written to in the meantime. Each later read of a part checks that the file is still
 /// the one that was hashed, see `State`.
 pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
-    let (mut file, _) = open(path)?;
+    let (mut file, size) = open(path)?;
+    if size > archive::MAX_BYTES {
+        let (size, most) = (text::size(size), text::size(archive::MAX_BYTES));
+        return Err(Error::new(format!(
+            "`{path}` has {size}, and all files of a bundle have at most {most}"
+        )));
+    }
     let state = State::of(&file).map_err(|cause| failed(path, cause))?;
     let mut hasher = Xxh3::new();
     let mut n_bytes = 0;

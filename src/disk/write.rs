@@ -68,9 +68,24 @@ pub fn replace_with(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Appends text to a file that other processes write to, too.
+///
+/// A pipe that nobody reads is an error: opening it would wait for ever.
 pub fn append(path: &Utf8Path, text: &str) -> Result<()> {
     let mut open = OpenOptions::new();
-    let file = open.create(true).append(true).open(path);
+    open.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut open,
+        rustix::fs::OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    let file = open.open(path);
+    #[cfg(unix)]
+    let file = file.and_then(|file| {
+        // Its writing may wait for a slow reader.
+        let flags = rustix::fs::fcntl_getfl(&file)?;
+        rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
+        Ok(file)
+    });
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|cause| failed(path, cause))
 }
 

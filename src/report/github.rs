@@ -105,11 +105,74 @@ fn details(text: &mut String, artifact: &ProgramReport) {
     }
 }
 
-/// Escapes text so that it stays in its cell. Code spans in it stay code spans.
+/// Escapes text so that it stays in its cell. Code spans stay code spans, whatever is in them; other text is text.
 fn cell(text: &str) -> String {
-    text.lines().map(printable).collect::<Vec<_>>().join(" ").replace('|', "\\|")
+    let line = text.lines().map(printable).collect::<Vec<_>>().join(" ");
+    let mut markdown = String::new();
+    let mut rest = line.as_str();
+    while let Some(start) = rest.find('`') {
+        markdown.push_str(&plain(&rest[..start]));
+        let span = &rest[start + 1..];
+        match end_of_span(span) {
+            Some(end) => {
+                markdown.push_str(&fenced(&span[..end]));
+                rest = &span[end + 1..];
+            }
+            None => {
+                markdown.push_str("\\`");
+                rest = span;
+            }
+        }
+    }
+    markdown.push_str(&plain(rest));
+    markdown.replace('|', "\\|")
+}
+
+/// Returns the end of a code span: the first backtick that ends a word, since a name may contain others.
+fn end_of_span(span: &str) -> Option<usize> {
+    let ends_word = |(at, _): &(usize, &str)| {
+        let after = span[at + 1..].trim_start_matches('.');
+        after.chars().next().is_none_or(|next| next.is_whitespace() || ",;:)'\"".contains(next))
+    };
+    span.match_indices('`').find(ends_word).or_else(|| span.match_indices('`').next()).map(|(at, _)| at)
+}
+
+/// Returns text without code in which nothing is a link, an image or HTML.
+fn plain(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('[', "\\[").replace('<', "\\<").replace('*', "\\*")
 }
 
 fn code(text: &str) -> String {
-    format!("`{}`", cell(text).replace('`', "'"))
+    fenced(&text.lines().map(printable).collect::<Vec<_>>().join(" ")).replace('|', "\\|")
+}
+
+/// Returns a code span. A text with backticks stands between more of them than it has in a row.
+///
+/// Source: "Code spans" of the CommonMark specification.
+fn fenced(text: &str) -> String {
+    let longest = text.split(|char| char != '`').map(str::len).max().unwrap_or(0);
+    let (fence, space) = ("`".repeat(longest + 1), if longest == 0 { "" } else { " " });
+    format!("{fence}{space}{text}{space}{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(cell(text), expected);
+    }
+
+    #[test]
+    fn a_backtick_stays_in_its_code() {
+        check("`app` needs `libz.so.1`, which", "`app` needs `libz.so.1`, which");
+        check("`app`'s `a`.", "`app`'s `a`.");
+        check("`a|b`c.so` is missing", "`` a\\|b`c.so `` is missing");
+        check("`a``b`", "``` a``b ```");
+        check("`a`![x](http://y)` is missing", "`` a`![x](http://y) `` is missing");
+        check("`a` ![x](http://y) <b> `c`", "`a` !\\[x](http://y) \\<b> `c`");
+        check("one ` alone", "one \\` alone");
+        assert_eq!(code("a`b"), "`` a`b ``");
+    }
 }

@@ -1,8 +1,8 @@
 //! Converts YAML to CloudFormation's JSON: `!Ref X` is `{"Ref": "X"}`, `!Sub x` is `{"Fn::Sub": "x"}`.
 //!
 //! Every scalar is text, since only texts matter in a template; an empty plain one is null. The first of several
-//! documents counts, and the last of several values for one key. Aliases are copied; the number of values and the
-//! depth of a document are limited.
+//! documents counts, and the last of several values for one key. Aliases are copied; the number of values with their
+//! bytes and the depth of a document are limited.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 
 /// More values than any real template has; CloudFormation takes 1 MB of text.
 const MAX_VALUES: usize = 1 << 18;
+
+/// The bytes of all texts, with those that aliases copy. CloudFormation takes 1 MB of text.
+const MAX_BYTES: usize = 1 << 25;
 
 /// The same depth as serde_json's limit.
 const MAX_DEPTH: usize = 128;
@@ -37,8 +40,8 @@ enum YamlContent {
 /// If the text is not YAML, with the position, or exceeds the limits.
 pub(super) fn parse(text: &str) -> Result<Value> {
     let mut open: Vec<Open> = Vec::new();
-    let mut anchors: BTreeMap<usize, (Value, usize)> = BTreeMap::new();
-    let mut n_values = 0;
+    let mut anchors: BTreeMap<usize, (Value, Weight)> = BTreeMap::new();
+    let mut weight = Weight::default();
     for event in Parser::new_from_str(text) {
         let (event, _) = event.map_err(|error| Error::new("it is not YAML").because(error))?;
         let (anchor, value) = match event {
@@ -66,23 +69,25 @@ pub(super) fn parse(text: &str) -> Result<Value> {
                 (anchor, Some(call(tag.and_then(|tag| function(&tag)), value)))
             }
             Event::Alias(anchor) => {
-                let (value, size) = anchors.get(&anchor).cloned().unwrap_or((Value::Null, 1));
-                n_values += size;
-                (0, Some(value))
+                let (value, size) = match anchors.get(&anchor) {
+                    Some((value, size)) => (Some(value), *size),
+                    None => (None, Weight::default()),
+                };
+                weight.add(size)?;
+                (0, Some(value.cloned().unwrap_or_default()))
             }
             Event::DocumentEnd => break,
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) => continue,
         };
-        n_values += 1;
-        if n_values > MAX_VALUES || open.len() > MAX_DEPTH {
-            return Err(Error::new(format!(
-                "it has more than {MAX_VALUES} values, or is more than {MAX_DEPTH} levels deep"
-            )));
+        weight
+            .add(Weight { values: 1, bytes: value.as_ref().and_then(Value::as_str).map_or(0, str::len) })?;
+        if open.len() > MAX_DEPTH {
+            return Err(too_much());
         }
         let Some(value) = value else { continue };
         if anchor != 0 {
-            let size = size(&value);
-            n_values += size;
+            let size = Weight::of(&value);
+            weight.add(size)?;
             anchors.insert(anchor, (value.clone(), size));
         }
         match open.last_mut().map(|open| &mut open.content) {
@@ -116,13 +121,51 @@ fn call(function: Option<String>, value: Value) -> Value {
     }
 }
 
-/// Counts the values inside a value, including itself.
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(entries) => 1 + entries.values().map(size).sum::<usize>(),
-        _ => 1,
+/// The number of values inside a value, including itself, and the bytes of their texts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weight {
+    values: usize,
+    bytes: usize,
+}
+
+impl Weight {
+    fn of(value: &Value) -> Weight {
+        let mut weight = Weight { values: 1, bytes: 0 };
+        let mut inside = |value: &Value| {
+            let Weight { values, bytes } = Weight::of(value);
+            weight.values += values;
+            weight.bytes += bytes;
+        };
+        match value {
+            Value::Array(items) => items.iter().for_each(inside),
+            Value::Object(entries) => {
+                entries.values().for_each(&mut inside);
+                weight.bytes += entries.keys().map(String::len).sum::<usize>();
+            }
+            Value::String(text) => weight.bytes = text.len(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        weight
     }
+
+    /// Adds more.
+    ///
+    /// # Errors
+    ///
+    /// If it is too much then.
+    fn add(&mut self, more: Weight) -> Result<()> {
+        self.values += more.values;
+        self.bytes += more.bytes;
+        let is_too_much = self.values > MAX_VALUES || self.bytes > MAX_BYTES;
+        if is_too_much { Err(too_much()) } else { Ok(()) }
+    }
+}
+
+fn too_much() -> Error {
+    Error::new(format!(
+        "it has more than {MAX_VALUES} values or {MAX_BYTES} bytes of text with its aliases, or is more than \
+         {MAX_DEPTH} levels deep"
+    ))
 }
 
 #[cfg(test)]
@@ -161,6 +204,12 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{}]\n", [alias.as_str(); 8].join(", ")));
         }
         assert!(parse(&text).unwrap_err().to_string().contains("more than 262144 values"));
+        // Few values, but long ones: 10 GB.
+        let text = format!("x: &x \"{}\"\nlist: [{}]", "y".repeat(100_000), ["*x"; 100_000].join(","));
+        assert!(parse(&text).unwrap_err().to_string().contains("or 33554432 bytes of text"));
+        // As a key, too.
+        let text = format!("? &x {}\n: 1\nlist: [{}]", "y".repeat(100_000), ["*x"; 1000].join(","));
+        assert!(parse(&text).is_err());
         assert!(parse(&"[".repeat(100_000)).is_err());
         assert!(parse(&"- ".repeat(1000)).unwrap_err().to_string().contains("levels deep"));
     }

@@ -130,8 +130,12 @@ pub(super) fn is_one_file(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
 ///
 /// A FIFO is refused: reading it could wait for ever.
 pub(super) fn text(path: &Utf8Path) -> Result<Option<String>> {
-    if there(path, fs::metadata(path))?.is_some_and(|metadata| !metadata.is_file()) {
+    let found = there(path, fs::metadata(path))?;
+    if found.as_ref().is_some_and(|metadata| !metadata.is_file()) {
         return Err(Error::new(format!("`{path}` is not a regular file")));
+    }
+    if found.is_some_and(|metadata| metadata.len() > LARGEST_TEXT) {
+        return Err(Error::new(format!("`{path}` is too large for what cargo writes")));
     }
     Ok(there(path, fs::read(path))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
@@ -149,7 +153,13 @@ fn is_linked(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
     is_one_file(left, right)
 }
 
-/// Whether two files have the same bytes.
+/// More than any text of cargo has.
+const LARGEST_TEXT: u64 = 256 << 20;
+
+/// More than any program has. A file with holes may have any size.
+const LARGEST_PROGRAM: u64 = 4 << 30;
+
+/// Whether two files have the same bytes. Of files that are larger than any program nothing is read.
 pub(super) fn same_bytes(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
     if is_linked(left, right)? {
         return Ok(true);
@@ -158,7 +168,9 @@ pub(super) fn same_bytes(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
         fs::read(path).map_err(|error| Error::new(format!("could not read `{path}`")).because(error))
     };
     let length = |path: &Utf8Path| Ok(there(path, fs::metadata(path))?.map(|metadata| metadata.len()));
-    Ok(length(left)? == length(right)? && read(left)? == read(right)?)
+    let (length, other) = (length(left)?, length(right)?);
+    let is_small = length.is_none_or(|length| length <= LARGEST_PROGRAM);
+    Ok(length == other && is_small && read(left)? == read(right)?)
 }
 
 /// Returns the machine (`e_machine`) of an ELF file; None for any other file.

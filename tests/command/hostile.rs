@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 mod archives;
+mod endless;
 
 use std::fs;
 use std::io::Write;

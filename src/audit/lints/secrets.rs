@@ -1,8 +1,8 @@
-//! Included files that look like secrets and that nobody named.
+//! Included files that look like secrets and that nobody named, and those of a stranger's manifest.
 
 use crate::archive::Content;
-use crate::audit::{Code, Finding};
-use crate::include::{self, Included};
+use crate::audit::{Code, Finding, Severity};
+use crate::include::{self, Included, RefusedInclude};
 
 /// The number of bytes of a file that are searched for secrets.
 const SEARCHED: u64 = 1 << 18;
@@ -42,4 +42,39 @@ pub fn secrets(included: &[Included], name: &str) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Warns of files outside of the workspace that a manifest includes: it may be a stranger's. One finding for each
+/// include.
+pub fn strangers(files: &[&Included], name: &str) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut known: Vec<&str> = Vec::new();
+    for file in files.iter().filter(|file| !known_by(&mut known, &file.by)) {
+        let message = format!(
+            "`include` of a manifest names `{}`, and `{}` is outside of the workspace",
+            file.by, file.source
+        );
+        let help =
+            format!("if it is meant, say so on the command line: `--include {}={}`", file.source, file.name);
+        findings.push(Finding::new(Code::SuspiciousInclude, name, message).help(help));
+    }
+    findings
+}
+
+fn known_by<'a>(known: &mut Vec<&'a str>, by: &'a str) -> bool {
+    let is_known = known.contains(&by);
+    known.push(by);
+    is_known
+}
+
+/// Reports devices and files of the kernel, such as `/proc/self/environ` with the keys of a CI job. They are not in the
+/// bundle, so that these findings are errors.
+pub fn unstored(refused: &[RefusedInclude], name: &str) -> Vec<Finding> {
+    let finding = |file: &RefusedInclude| {
+        let message = format!("`--include {}` includes `{}`, which is {}", file.by, file.source, file.kind);
+        let finding = Finding::new(Code::SuspiciousInclude, name, message);
+        let finding = finding.help("leave it out, or copy what is meant to a file and include that");
+        Finding { severity: Severity::Error, ..finding }
+    };
+    refused.iter().map(finding).collect()
 }

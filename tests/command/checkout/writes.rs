@@ -150,3 +150,40 @@ fn the_layer_is_in_the_directory_of_all_functions() {
     scene.remove("ws/layers");
     assert_eq!(checkout.outside(), before);
 }
+
+#[test]
+fn a_file_outside_of_the_workspace_is_a_finding_if_a_manifest_includes_it() {
+    let checkout = checkout();
+    let scene = &checkout.scene;
+    scene.link("../../victim", "ws/files/link").file("ws/files/own", "x").link("../outside", "ws/outside");
+    let outside = scene.at("outside").display().to_string();
+    let allow = "allow = [\"not-a-runtime\"]";
+    for (include, by) in [
+        ("\"../victim=v\"".to_owned(), "../victim"),
+        (format!("{{ from = \"{outside}\", to = \"o\" }}"), outside.as_str()),
+        ("\"files\"".to_owned(), "files"),
+        ("\"outside/*\"".to_owned(), "outside/*"),
+    ] {
+        checkout.table(&format!("{allow}\ninclude = [{include}]"));
+        let says = format!("warning[suspicious-include]: `include` of a manifest names `{by}`, and `");
+        checkout
+            .run("check")
+            .exits(0)
+            .says(&[&says, "` is outside of the workspace\nhelp: if it is meant, "]);
+        checkout.run("check --deny suspicious-include").exits(1);
+    }
+    // What is inside, and what the user names.
+    checkout.table(&format!("{allow}\ninclude = [\"files/own\", \"src\"]"));
+    checkout.run("check").exits(0).keeps_silent_about(&["suspicious-include"]);
+    checkout.table(allow);
+    checkout
+        .run("check --include ../victim=v --include files")
+        .exits(0)
+        .keeps_silent_about(&["suspicious-include"]);
+    // cargo-lambda's settings are a checkout's, too.
+    scene.file("ws/CargoLambda.toml", "[build]\ninclude = [\"v:../victim\"]\n");
+    checkout
+        .run("check")
+        .exits(0)
+        .says(&["warning[suspicious-include]: `include` of a manifest names `../victim`"]);
+}
