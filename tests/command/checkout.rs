@@ -207,7 +207,7 @@ fn what_is_not_run_says_the_next_step() {
     ]);
     checkout.trap("ws/only/cargo");
     let inside = checkout.ws().join("only");
-    finish(checkout.command("check").env("PATH", &inside)).exits(101).says(&[
+    finish(checkout.command("check").env("PATH", inside)).exits(101).says(&[
         "error: could not find `cargo` outside of the checkout\n",
         &format!("help: if you trust it, say so with the variable `CARGO={ws}/only/cargo`\n"),
     ]);
