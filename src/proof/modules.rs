@@ -20,21 +20,21 @@ use crate::lambda::LambdaWorld;
 use crate::paths;
 
 use self::family::{Family, package_of};
-use self::python::Version;
+use self::python::PythonVersion;
 use super::{EntryPoint, Unpacked, UnpackedFile};
 
 /// The language whose runtime opens an archive's modules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Language {
     Node,
-    Python(Version),
+    Python(PythonVersion),
     /// Another language, or a program of the archive.
     Other,
 }
 
 impl Language {
     fn of(runtime: &str) -> Language {
-        match runtime.strip_prefix("python").and_then(Version::parse) {
+        match runtime.strip_prefix("python").and_then(PythonVersion::parse) {
             Some(version) => Language::Python(version),
             None if runtime.starts_with("nodejs") => Language::Node,
             None => Language::Other,
