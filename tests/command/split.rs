@@ -144,7 +144,7 @@ fn a_library_that_one_function_has_in_another_form_stays_with_its_functions() {
     scene.run("-p f02 -p f09 -p f16 --split-layer shared").exits(0);
     for (at, word) in [(2, "hello\n"), (9, "goodbye\n"), (16, "hello\n")] {
         let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
-        root.unpack_function(&scene.at(&archive(at)));
+        root.unpack_function(&scene.at(archive(at)));
         if scene.has("target/lambda-bundle/layers/shared.zip") {
             root.unpack_layer(&scene.at("target/lambda-bundle/layers/shared.zip"));
         }
