@@ -20,7 +20,7 @@ pub mod lambda_root;
 pub mod maps;
 #[cfg(target_os = "linux")]
 pub mod objects;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 pub mod older_glibc;
 #[cfg(unix)]
