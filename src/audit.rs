@@ -9,6 +9,7 @@ mod cause;
 mod edits;
 mod finding;
 mod foreign;
+mod given;
 mod level;
 mod libc;
 mod limits;

@@ -1,6 +1,6 @@
 //! Needs that nothing meets.
 
-use super::{Cause, Code, Finding, Owner, Severity, Subject, chain, label, lints, member_name};
+use super::{Cause, Code, Finding, Owner, Severity, Subject, chain, given, label, lints, member_name};
 use crate::elf::{Libc, Linkage};
 use crate::lambda::{Certainty, Walked};
 use crate::loader::{Need, Outcome, SkipReason};
@@ -27,7 +27,7 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
         help.push_str(&format!("; if {runtime} has it, say so: `--assume-present {soname}`"));
     }
     finding.chain = chain(subject, closure, need.by);
-    finding
+    given::weighed(subject, finding)
 }
 
 /// The place, besides the runtime, that could have a library.

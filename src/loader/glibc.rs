@@ -5,6 +5,7 @@
 //! programs (Lambda has none), LD_PRELOAD, audit modules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::known::KnownNames;
 use super::{Loaded, Located, Rule, Search, SkipReason};
@@ -357,6 +358,19 @@ impl Glibc {
             Opened::Rejected(reason) => FileVerdict::Fatal(reason.clone()),
         };
         (opened, verdict)
+    }
+
+    /// Returns the reason for which dlopen refuses a file of this machine.
+    pub fn refusal(&self, elf: &Arc<ElfFacts>) -> Option<String> {
+        let object = Object::Elf(elf.clone());
+        match self.verify(&object) {
+            FileVerdict::Take if is_never_opened(&object) => {
+                Some("shared object cannot be dlopen()ed".to_owned())
+            }
+            FileVerdict::Take => None,
+            FileVerdict::Skip(why) => Some(why.describe()),
+            FileVerdict::Fatal(reason) => Some(reason),
+        }
     }
 
     /// Makes the checks of `open_verify` and `_dl_map_object_from_fd`, in their order.

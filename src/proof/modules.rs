@@ -17,6 +17,7 @@ use crate::archive::{Kind, ReadEntry};
 use crate::audit::{Cause, Code, Finding};
 use crate::elf::{Arch, ElfError, ElfFacts, Libc, OtherFormat};
 use crate::lambda::LambdaWorld;
+use crate::loader::Rules;
 use crate::paths;
 
 use self::family::{Family, package_of};
@@ -47,6 +48,7 @@ struct Process<'a> {
     language: Language,
     lambda: &'a LambdaWorld,
     libc: Libc,
+    rules: Rules,
 }
 
 impl Process<'_> {
@@ -107,7 +109,8 @@ impl Unpacked<'_> {
             Some(Libc::Musl) => Libc::Musl,
             _ => Libc::Glibc,
         };
-        let process = Process { language, lambda, libc };
+        let rules = lambda.rules(libc, None, lambda.processor());
+        let process = Process { language, lambda, libc, rules };
         let main = self.main.as_ref().map(|main| main.name.as_str());
         let files = self.read.entries.iter().filter(|entry| entry.kind == Kind::File);
         let files = files.filter(|entry| main != Some(&entry.name) && !entry.name.starts_with("extensions/"));
@@ -242,6 +245,12 @@ fn misfit(name: &str, facts: &Arc<ElfFacts>, process: &Process) -> Option<Misfit
     }
     if let Some(libc) = facts.needed_libc().filter(|libc| *libc != process.libc) {
         return Misfit::new(format!("linked to {}", libc.as_str()), Code::LibcMixed, 1);
+    }
+    if let Rules::Glibc(glibc) = &process.rules
+        && is_module(name, process.language)
+        && let Some(reason) = glibc.refusal(facts)
+    {
+        return Misfit::new(format!("refused by the loader ({reason})"), Code::NotElf, 0);
     }
     let Language::Python(version) = process.language else { return None };
     let what = python::other_tag(paths::file_name(name), version, process.arch())?;

@@ -257,3 +257,49 @@ fn a_python_loads_modules_of_its_own_system() {
         PYTHON,
     );
 }
+
+#[test]
+fn a_module_may_need_the_language_itself() {
+    let check = |file: &str, soname: &str, flags: &str, code: i32, texts: &[&str]| {
+        let Some(ran) = verify(&[made(file, module().needs(soname).bytes())], flags) else { return };
+        ran.exits(code).says(texts);
+    };
+    let python = [
+        "warning[missing-library]: `python/m.so` needs `libpython3.12.so.1.0`; whether python3.12 brings it is not known",
+    ];
+    check("python/m.so", "libpython3.12.so.1.0", PYTHON, 0, &python);
+    check("python/m.so", "libpython3.11.so.1.0", PYTHON, 1, &["error[missing-library]"]);
+    check(
+        "m.node",
+        "libnode.so.127",
+        NODE,
+        0,
+        &["warning[missing-library]: `m.node` needs `libnode.so.127`"],
+    );
+    check("m.node", "libnode.so.115", NODE, 1, &["error[missing-library]"]);
+    let trace = "libcoreclrtraceptprovider.so";
+    check(
+        trace,
+        "liblttng-ust.so.0",
+        "--kind layer",
+        0,
+        &["warning[missing-library]", "; only tracing with LTTng needs it"],
+    );
+    check("libother.so", "liblttng-ust.so.0", "--kind layer", 1, &["error[missing-library]"]);
+}
+
+#[test]
+fn a_module_that_glibc_refuses_does_not_load() {
+    let old = module().os_abi(3, 9).bytes();
+    fails(
+        &[made("m.node", &old)],
+        NODE,
+        &["error[not-elf]: `m.node` is refused by the loader (ELF file ABI version invalid); "],
+    );
+    fails(
+        &[made("python/m.so", &old)],
+        PYTHON,
+        &["error[not-elf]: `python/m.so` is refused by the loader ("],
+    );
+    fails(&[made("m.node", module().flags_1(0x40).bytes())], NODE, &["shared object cannot be dlopen()ed"]);
+}
