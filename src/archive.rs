@@ -124,7 +124,8 @@ pub trait Stored: std::fmt::Debug + Send + Sync {
     fn n_bytes(&self) -> u64;
     /// The [`hash()`] of its bytes when the file was first read.
     fn hash(&self) -> u128;
-    /// Reads some of the bytes as they are now: a caller that keeps them compares their hash.
+    /// Reads some of the bytes as they are now: a caller that keeps them compares their hash. An empty range asks only
+    /// whether the file is still the one that was read first.
     ///
     /// # Errors
     ///

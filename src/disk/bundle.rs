@@ -104,6 +104,12 @@ impl BundleReader<'_> {
         let same = read.entries.len() == self.entries.len()
             && read.entries.iter().zip(self.entries).all(|(read, planned)| is_same(read, planned))
             && !self.differs.load(Ordering::Relaxed);
+        // A file that is being written may not change while it is read, but then it has changed by now.
+        for entry in self.entries {
+            if let Content::Stored(stored) = &entry.content {
+                stored.read(0..0)?;
+            }
+        }
         if !same && read.unpacked {
             return Err(Error::new("the bundle that was read back differs from the one that was written")
                 .help(CHANGED));

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{BuildSide, BundlePlan, ReboundFile, Request, Shipped, plan};
+use crate::baseline::is_glibc_part;
 use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::lambda::{LambdaWorld, Member, Walked};
 use crate::layout::Layout;
@@ -55,7 +56,9 @@ impl Planned {
         for PlannedInclude { object, plan } in &self.included {
             for loaded in plan.build.closure.objects.iter().skip(1) {
                 let is_it = |library: &&Shipped| loaded.names.contains(&library.name);
-                let library = self.plan.shipped.iter().find(is_it);
+                // The parts of the bundle's C library fit each other, wherever the linker of another program finds them.
+                let is_other = |library: &&Shipped| is_it(library) && !is_glibc_part(&library.name);
+                let library = self.plan.shipped.iter().find(is_other);
                 if let Some(library) = library.filter(|library| library.source != loaded.file.source) {
                     clashes.push(NameClash {
                         by: object.name.clone(),

@@ -140,19 +140,6 @@ pub(super) fn text(path: &Utf8Path) -> Result<Option<String>> {
     Ok(there(path, fs::read(path))?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// Whether two paths are hard links to one file, as cargo makes them; never where there is no number of a file.
-fn is_linked(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let id = |path: &Utf8Path| Ok(there(path, fs::metadata(path))?.map(|it| (it.dev(), it.ino())));
-        let left = id(left)?;
-        Ok(left.is_some() && left == id(right)?)
-    }
-    #[cfg(not(unix))]
-    is_one_file(left, right)
-}
-
 /// More than any text of cargo has.
 const LARGEST_TEXT: u64 = 256 << 20;
 
@@ -161,9 +148,6 @@ const LARGEST_PROGRAM: u64 = 4 << 30;
 
 /// Whether two files have the same bytes. Of files that are larger than any program nothing is read.
 pub(super) fn same_bytes(left: &Utf8Path, right: &Utf8Path) -> Result<bool> {
-    if is_linked(left, right)? {
-        return Ok(true);
-    }
     let read = |path: &Utf8Path| {
         fs::read(path).map_err(|error| Error::new(format!("could not read `{path}`")).because(error))
     };

@@ -227,7 +227,8 @@ impl PlaceSearch<'_> {
         let at = by_age.iter().position(|(modified, _)| *modified == newest).unwrap_or(0);
         let mut differing = Vec::new();
         for (_, other) in &by_age {
-            if !files::same_bytes(&by_age[at].1.path, &other.path)? {
+            let newest = &by_age[at].1.path;
+            if *newest != other.path && !files::same_bytes(newest, &other.path)? {
                 differing.push(format!("`{}`", self.project.shown(&other.path)));
             }
         }
