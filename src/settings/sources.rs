@@ -370,7 +370,7 @@ fn expected(row: &Row) -> String {
 
 fn describe(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("`{text}`"),
+        Value::String(text) => format!("the string `{text}`"),
         Value::Array(_) => "an array".to_owned(),
         Value::Object(_) => "a table".to_owned(),
         Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),

@@ -186,10 +186,10 @@ fn what_is_unknown_or_of_the_wrong_type_is_refused_with_its_place() {
         ("fnord = 1", format!("unknown key `fnord` in {table}\nhelp: one of: all-features, allow, ")),
         ("runtime = 1", format!("`runtime` in {table} is `1`, expected a string")),
         ("lib = [1]", format!("`lib` in {table} is an array, expected a string or an array of strings")),
-        ("strip = \"yes\"", format!("`strip` in {table} is `yes`, expected `true` or `false`")),
+        ("strip = \"yes\"", format!("`strip` in {table} is the string `yes`, expected `true` or `false`")),
         ("verbose = -1", format!("`verbose` in {table} is `-1`, expected a number from 0 to 255")),
         ("sysroot = {}", format!("`sysroot` in {table} is a table, expected a path in a string")),
-        ("repair = \"x\"", format!("`repair` in {table} is `x`, expected one of `auto`, `never`")),
+        ("repair = \"x\"", format!("`repair` in {table} is the string `x`, expected one of `auto`, `never`")),
         ("bin = [\"x\"]", format!("`bin` in {table} has no meaning in a manifest\nhelp: use `--bin`")),
         (
             "target-dir = \"x\"",
