@@ -124,6 +124,11 @@ fn a_library_that_a_constant_names() {
     );
     check_c(&opens("/usr/lib/libfnord.so.7"), "", &opened, &["name `libfnord.so.7`"]);
     check_c(&opens("libfnord.so"), "", &opened, &["name `libfnord.so`;", "`--lib libfnord.so`"]);
+    // What the crates `ort` and `pdfium-render`, NSS and SoftHSM's users open.
+    for name in ["libonnxruntime.so", "libpdfium.so", "libnss3.so", "libsofthsm2.so"] {
+        let advice = format!("`--lib {name}`");
+        check_c(&opens(name), "", &opened, &[&advice]);
+    }
     check_c(&opens("/opt/fnord/libfnord.so"), "", &opened, &["name `libfnord.so`;"]);
     // On the runtime; a text that is none; and nobody who would open it.
     check_c(&opens("libz.so.1"), "", &[], &[]);
