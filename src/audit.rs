@@ -41,7 +41,10 @@ pub use cause::{Cause, FindingGroup, by_cause};
 pub use edits::not_editable;
 pub use limits::{SizedFile, direct_upload_finding, size_finding};
 pub use rebound::rebound_findings;
-pub use runtime::{arch_assertion, arch_not_offered, runtime_findings, stale_binary};
+pub use runtime::{
+    arch_assertion, arch_not_offered, bootstrap_not_started, code_not_seen, perhaps_in_layer,
+    runtime_findings, stale_binary,
+};
 
 pub use finding::{Code, Finding, FindingKey, Findings, Severity};
 

@@ -385,10 +385,17 @@ fn languages() -> impl Iterator<Item = &'static str> {
 }
 
 /// Whether a function on this runtime is a program called `bootstrap`. The other runtimes start the language's own
-/// program, and a bundle for them is a layer or an extension. A runtime with an unknown name, which the user's own
-/// baseline describes, is assumed to start a `bootstrap`.
+/// program, and a bundle for them is a layer or an extension. Names count without their version: `nodejs28.x` is a
+/// runtime of Node.js. A runtime with any other name, which the user's own baseline describes, is assumed to start a
+/// `bootstrap`.
 pub fn starts_bootstrap(runtime: &str) -> bool {
-    !languages().any(|language| language == runtime)
+    let family = language_family(runtime);
+    !languages().any(|language| language == runtime || language_family(language) == family)
+}
+
+/// The name of a runtime up to the first digit, as `nodejs` of `nodejs22.x`.
+pub fn language_family(runtime: &str) -> &str {
+    runtime.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or(runtime)
 }
 
 /// The embedded baseline of a runtime on an architecture; `None` if Lambda has no such pair or it is not known here.

@@ -66,7 +66,7 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show what takes up space: libraries, the program's sections, debug information; write nothing.
     Size(CheckArgs),
-    /// Audit ZIP archives made by any tool.
+    /// Audit ZIP archives and directories made by any tool.
     Verify(VerifyArgs),
     /// Print every setting of the selected packages, and the source of its value.
     Config(BundleArgs),
@@ -436,8 +436,8 @@ pub enum FormArg {
 /// The options of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Archives [default with --template: those that it names].
-    #[arg(required_unless_present = "template", value_name = "ZIP")]
+    /// Archives, or directories that are deployed [default with --template: the code of all its functions].
+    #[arg(required_unless_present = "template", value_name = "PATH")]
     pub archives: Vec<Utf8PathBuf>,
     /// Deployment template to compare with the archives: SAM or CloudFormation (YAML, JSON, CDK's output), or the
     /// output of `terraform show -json`.
@@ -449,7 +449,7 @@ pub struct VerifyArgs {
     /// Library that the program loads with dlopen, by its SONAME (repeatable).
     #[arg(long = "lib", value_name = "SONAME", help_heading = "Content")]
     pub libs: Vec<String>,
-    /// ZIP of a layer that is attached to the function, in the order of attachment (repeatable).
+    /// ZIP or directory of a layer that is attached to the function, in the order of attachment (repeatable).
     #[arg(long = "attached-layer", value_name = "ZIP", help_heading = "Lambda")]
     pub attached_layers: Vec<Utf8PathBuf>,
     /// Kind of the archives [default: an extension if it has only those, else a function].

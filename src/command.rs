@@ -93,7 +93,10 @@ fn print(
     let deciding: Vec<&ProgramReport> = deciding.map(|it| &it.report).collect();
     match output.format {
         MessageFormat::Human => {}
-        MessageFormat::Json => ui.data(&Report::new(&all, results.split_layer.as_ref(), failure).to_json()),
+        MessageFormat::Json => {
+            let report = Report::new(&all, results.split_layer.as_ref(), failure);
+            ui.data(&Report { functions: &results.functions, ..report }.to_json());
+        }
         MessageFormat::Sarif => {
             let current_dir = context.environment.current_dir.as_str();
             ui.data(&report::sarif::document(&deciding, failure.as_ref(), current_dir));

@@ -15,6 +15,7 @@ use crate::repair::tail;
 pub mod build_world;
 pub mod bundle;
 pub mod capture;
+pub mod directory;
 pub mod fingerprint;
 pub mod include;
 pub mod packages;

@@ -6,6 +6,7 @@
 mod archive;
 mod attached;
 mod extensions;
+mod language;
 mod modes;
 mod modules;
 mod script;
@@ -33,6 +34,7 @@ use self::archive::{bootstrap_missing, cannot_start, no_program, not_executable,
 use self::unpacked::{LayerFile, bytes_of, facts_of};
 
 pub use self::attached::Attached;
+pub use self::language::has_only_bootstrap;
 pub use self::unpacked::{UnpackedFile, layer_files, own_members};
 
 /// A program or library of an archive that is walked by itself.

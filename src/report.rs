@@ -44,6 +44,9 @@ pub struct Report<'a> {
     /// The layer of `--split-layer`, if it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_layer: Option<&'a ArchiveReport>,
+    /// The functions of the template of `verify --template`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub functions: &'a [FunctionReport],
     /// Why the run has no result, on exit status 101.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -56,7 +59,8 @@ impl Report<'_> {
         split_layer: Option<&'a ArchiveReport>,
         error: Option<Failure>,
     ) -> Report<'a> {
-        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, error }
+        let functions = &[];
+        Report { schema: "cargo-lambda-bundle/report", version: 1, artifacts, split_layer, functions, error }
     }
 
     /// Returns the document as JSON text, with a newline at its end.
@@ -114,6 +118,23 @@ impl Failure {
         }
         lines
     }
+}
+
+/// One function of a deployment template.
+#[derive(Debug, Clone, Serialize)]
+pub struct FunctionReport {
+    /// Its logical name, or its address in Terraform.
+    pub name: String,
+    /// The path of its code, as in `path` of its artifact; `null` if the code is no local file or directory.
+    pub path: Option<String>,
+    /// Its runtime in the template, if that is known.
+    pub runtime: Option<String>,
+    /// Its architecture in the template, if that is known.
+    pub arch: Option<String>,
+    /// Whether its code was verified.
+    pub verified: bool,
+    /// Why it was not, if the template is the reason.
+    pub reason: Option<String>,
 }
 
 /// The report about one program on one runtime.

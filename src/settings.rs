@@ -26,6 +26,7 @@ use crate::plan::LibcSource;
 use crate::tools::compiler::Compiler;
 use crate::workspace::{Chosen, Selection};
 
+pub use args::no_bootstrap;
 pub use output::Output;
 pub use resolve::{first_output, resolve};
 pub use sources::{CommandLine, Setting, SettingOrigin};

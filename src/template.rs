@@ -9,9 +9,11 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 
 mod compare;
+mod layers;
 mod yaml;
 
 pub use compare::{Zip, compare};
+pub use layers::FunctionLayer;
 
 /// One function of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,10 @@ pub struct Function {
     pub architecture: TemplateSetting,
     /// Lambda's `CodeSha256` of the ZIP that a Terraform plan was made with.
     pub code_sha256: Option<String>,
+    /// Its layers, in their order.
+    pub layers: Vec<FunctionLayer>,
+    /// Whether `sam build` makes the code from sources.
+    pub is_built: bool,
 }
 
 /// A value of a template.
@@ -48,6 +54,9 @@ impl TemplateSetting {
         }
     }
 }
+
+/// Why the code of a function is unknown whose text is in the template. No file of it is loaded by ld.so.
+pub const INLINE_CODE: &str = "its code is in the template";
 
 /// Lambda's own default. Source: `Architectures` in the CloudFormation reference of AWS::Lambda::Function.
 const DEFAULT_ARCHITECTURE: &str = "x86_64";
@@ -85,6 +94,7 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
     let object = |value: &'_ Value| value.as_object().cloned().unwrap_or_default();
     let globals = object(&template["Globals"]["Function"]);
     let parameters = object(&template["Parameters"]);
+    let surroundings = layers::Surroundings { resources, parameters: &parameters, assets };
     let mut functions = Vec::new();
     for (name, resource) in resources {
         let (globals, key) = match resource["Type"].as_str() {
@@ -99,13 +109,10 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
         {
             continue;
         }
-        let key_in_s3 = property(key).and_then(|code| code["S3Key"].as_str());
-        let local = asset(resource).or_else(|| asset_of_key(assets, key_in_s3?));
+        let local = local_asset(resource, property(key), key, assets);
         let code = match (local, property(key)) {
             (Some(path), _) => TemplateSetting::Known(path.to_owned()),
-            (None, _) if property("InlineCode").is_some() => {
-                TemplateSetting::Unknown("its code is in the template".into())
-            }
+            (None, _) if property("InlineCode").is_some() => TemplateSetting::Unknown(INLINE_CODE.into()),
             (None, None) => TemplateSetting::Unknown(format!("it has no `{key}`")),
             (None, Some(code)) => local_code(code, &parameters),
         };
@@ -118,16 +125,37 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
             Some(Value::Array(items)) if items.len() == 1 => resolve(&items[0], &parameters),
             Some(value) => resolve(value, &parameters),
         };
-        functions.push(Function { name: name.clone(), code, runtime, architecture, code_sha256: None });
+        // SAM puts the layers of `Globals` in front of the function's. Source: `Globals` in the SAM specification.
+        let lists = [globals.get("Layers"), properties.get("Layers")].into_iter().flatten();
+        functions.push(Function {
+            name: name.clone(),
+            code,
+            runtime,
+            architecture,
+            code_sha256: None,
+            layers: lists.flat_map(|list| surroundings.layers(list)).collect(),
+            is_built: resource["Metadata"]["BuildMethod"].is_string(),
+        });
     }
     functions
 }
 
-/// Returns the path of a function's code that CDK recorded in the template.
-fn asset(resource: &Value) -> Option<&str> {
+/// Returns the path of a file or directory that CDK recorded for this property of a resource.
+fn local_asset<'a>(
+    resource: &'a Value,
+    value: Option<&Value>,
+    property: &str,
+    assets: &'a Value,
+) -> Option<&'a str> {
+    let key_in_s3 = value.and_then(|value| value["S3Key"].as_str());
+    asset(resource, property).or_else(|| asset_of_key(assets, key_in_s3?))
+}
+
+/// Returns the path that CDK recorded in the template.
+fn asset<'a>(resource: &'a Value, property: &str) -> Option<&'a str> {
     let metadata = &resource["Metadata"];
-    let of_code = metadata["aws:asset:property"].as_str().is_none_or(|property| property == "Code");
-    metadata["aws:asset:path"].as_str().filter(|_| of_code)
+    let is_of = metadata["aws:asset:property"].as_str().is_none_or(|of| of == property);
+    metadata["aws:asset:path"].as_str().filter(|_| is_of)
 }
 
 /// Returns the same from the list of assets, which has the S3 key of each file.
@@ -142,7 +170,7 @@ fn asset_of_key<'a>(assets: &'a Value, key: &str) -> Option<&'a str> {
 
 fn local_code(code: &Value, parameters: &Map<String, Value>) -> TemplateSetting {
     if code.get("ZipFile").is_some() {
-        return TemplateSetting::Unknown("its code is in the template".into());
+        return TemplateSetting::Unknown(INLINE_CODE.into());
     }
     if ["S3Bucket", "S3Key", "Bucket", "Key"].iter().any(|key| code.get(key).is_some()) {
         return TemplateSetting::Unknown("its code is in S3".into());
@@ -235,6 +263,8 @@ fn terraform(document: &Value) -> Vec<Function> {
                 architecture: setting(&values["architectures"][0], "architectures"),
                 // In a state file the hash is the previous deployment's.
                 code_sha256: values["source_code_hash"].as_str().filter(|_| is_plan).map(str::to_owned),
+                layers: layers::of_terraform(document, resource),
+                is_built: false,
             });
         }
     }

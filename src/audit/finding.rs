@@ -70,6 +70,7 @@ codes! {
     LibcMixed "libc-mixed" Error "Parts of two C libraries, or of two builds of one, would load together."
     SizeLimit "size-limit" Error "The unzipped bundle is over Lambda's limit."
     BootstrapMissing "bootstrap-missing" Error "The archive has no `bootstrap` at its root."
+    NotStarted "not-started" Error "The runtime starts no `bootstrap`, and the archive has nothing else to start."
     VersionRecent "version-recent" Warning "Only newer images of the runtime have a needed symbol version."
     VersionUnknown "version-unknown" Warning "It is unknown whether the runtime's library has a needed symbol version."
     VersionSkew "version-skew" Warning "The runtime's library is older than the one of the build, and has no symbol versions to compare."

@@ -1,8 +1,9 @@
 //! Findings that need no walk: the age of the baseline, AWS's dates for the runtime, and the program's own
 //! architecture and age.
 
-use crate::audit::{Code, Finding};
-use crate::baseline::{Baseline, DEFAULT_RUNTIME, names, runtimes};
+use crate::archive::BOOTSTRAP;
+use crate::audit::{Code, Finding, Severity};
+use crate::baseline::{Baseline, DEFAULT_RUNTIME, names, runtimes, starts_bootstrap};
 use crate::date;
 use crate::elf::{Arch, ElfFacts};
 
@@ -28,8 +29,43 @@ pub fn arch_not_offered(name: &str, arch: Arch, runtime: &str, is_file: bool) ->
     let message = format!("`{name}` is for {arch}, which the {what} {runtime} does not offer");
     Finding::new(Code::WrongArch, name, message).help(match is_file {
         true => "capture a root of that architecture: `baseline capture --arch`",
+        // The functions of a language stay functions of that language.
+        false if !starts_bootstrap(runtime) => {
+            "choose another version of the runtime, or build for the other"
+        }
         false => "choose another runtime: `--runtime provided.al2023`",
     })
+}
+
+/// Reports that a language runtime has nothing to start in an archive with a `bootstrap`.
+pub fn bootstrap_not_started(path: &str, runtime: &str) -> Finding {
+    let message =
+        format!("{runtime} starts no `bootstrap`, and `{path}` has no other file that it could run");
+    Finding::new(Code::NotStarted, BOOTSTRAP, message)
+        .help(format!("give the function the runtime {DEFAULT_RUNTIME}, which starts it"))
+}
+
+/// Warns that the code of a template's function is not on this machine.
+pub fn code_not_seen(function: &str, template: &str, why: &str) -> Finding {
+    let message = format!("the code of `{function}` of `{template}` is not verified: {why}");
+    let finding = Finding::new(Code::TemplateUnknown, function, message)
+        .help("name its ZIP: `verify <ZIP> --template <FILE>`");
+    Finding { leaves_open: true, ..finding }
+}
+
+/// Makes a warning of an error about something that one of these layers, which nobody has read, may have in /opt.
+pub fn perhaps_in_layer(finding: Finding, layers: &[&str]) -> Finding {
+    let may_have = match finding.code {
+        Code::BootstrapMissing | Code::MissingLibrary => true,
+        Code::InterpreterMissing => finding.message.contains("/opt/"),
+        _ => false,
+    };
+    let Some(layer) = layers.first().filter(|_| may_have && finding.severity == Severity::Error) else {
+        return finding;
+    };
+    let message = format!("{}; the layer `{layer}` may have it", finding.message);
+    let help = "download the layer (`aws lambda get-layer-version-by-arn`) and name it with `--attached-layer <ZIP>`";
+    Finding { severity: Severity::Warning, leaves_open: true, message, ..finding }.help(help)
 }
 
 /// Warns that `source` is newer than the program `name` at `path`, which was built from it.

@@ -101,7 +101,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
 fn select<'a>(programs: Vec<Program>, packages: &'a Packages, context: &Context) -> Vec<Selected<'a>> {
     let select = |program: Program| {
         let (name, settings) = (program.name.clone(), settings_of(packages, &program));
-        Selected { name, settings, input: load(program, &settings.bundle, context) }
+        Selected { name, settings, input: load(program, settings, context) }
     };
     programs.into_iter().map(select).collect()
 }

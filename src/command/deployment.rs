@@ -1,13 +1,19 @@
-//! `verify --template`: compares what a deployment template says about a function with the ZIP that it names.
+//! `verify --template`: what a deployment template says about its functions, and the files and directories that it
+//! names.
+
+use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::runtime::Baselines;
 use crate::audit::Finding;
 use crate::baseline::{DEFAULT_RUNTIME, starts_bootstrap};
 use crate::disk;
+use crate::elf::Arch;
 use crate::error::{Error, Result};
-use crate::template::{self, Function, TemplateSetting, Zip};
-use crate::ui::Ui;
+use crate::report::FunctionReport;
+use crate::settings::Target;
+use crate::template::{self, Function, FunctionLayer, INLINE_CODE, TemplateSetting, Zip};
 
 /// A parsed template.
 pub(super) struct Template {
@@ -15,6 +21,32 @@ pub(super) struct Template {
     path: Utf8PathBuf,
     /// Its functions, each with the file or directory of its code if that exists, links followed.
     functions: Vec<(Function, Option<Utf8PathBuf>)>,
+}
+
+/// A file or directory to verify, for functions that agree on runtime, architecture and layers.
+pub(super) struct Deployed<'a> {
+    pub path: Utf8PathBuf,
+    /// The runtime to verify it for.
+    pub runtime: String,
+    /// The architecture of the functions, if it is known.
+    pub arch: Option<Arch>,
+    pub layers: &'a [FunctionLayer],
+    /// The functions of the template; none if it names another file, or if there is no template.
+    pub functions: Vec<&'a Function>,
+}
+
+impl Deployed<'_> {
+    /// Returns what an archive is verified for that no template names.
+    pub fn alone(path: &Utf8Path, runtime: &str) -> Deployed<'static> {
+        let functions = Vec::new();
+        Deployed { path: path.to_owned(), runtime: runtime.to_owned(), arch: None, layers: &[], functions }
+    }
+
+    /// The layers whose files are not on this machine.
+    pub fn distant_layers(&self) -> Vec<&str> {
+        let layers = self.layers.iter().filter(|layer| matches!(layer, FunctionLayer::Elsewhere(_)));
+        layers.map(FunctionLayer::name).collect()
+    }
 }
 
 impl Template {
@@ -36,48 +68,120 @@ impl Template {
         if functions.is_empty() {
             return Err(Error::new(format!("`{path}` has no function whose code is a ZIP")).help(HELP));
         }
-        let directory = path.parent().unwrap_or(Utf8Path::new(""));
+        let directory = directory(path);
         let located = functions.into_iter().map(|function| {
-            // Code that does not exist, or not yet, is no ZIP of this run.
             let at = function.code.value().and_then(|code| disk::canonicalize(&directory.join(code)).ok());
             (function, at)
         });
         Ok(Template { path: path.to_owned(), functions: located.collect() })
     }
 
-    /// Returns the ZIPs that the template names, each once. For each function without one, the reason is printed.
+    /// Returns the existing files and directories that the template names, each once.
+    pub fn codes(&self) -> Vec<Utf8PathBuf> {
+        let mut codes: Vec<Utf8PathBuf> = Vec::new();
+        for at in self.functions.iter().filter_map(|(_, at)| at.as_ref()) {
+            if !codes.contains(at) {
+                codes.push(at.clone());
+            }
+        }
+        codes
+    }
+
+    /// Returns an error for each function whose code is named and cannot be found.
+    pub fn missing(&self) -> Vec<Error> {
+        let lost = self.functions.iter().filter(|(_, at)| at.is_none());
+        lost.filter_map(|(function, _)| Some(self.lost(function, function.code.value()?))).collect()
+    }
+
+    fn lost(&self, function: &Function, code: &str) -> Error {
+        let path = directory(&self.path).join(code);
+        let of = format!("the code of `{}` in `{}`", function.name, self.path);
+        let error = match disk::canonicalize(&path) {
+            Err(error) if disk::exists(&path) => {
+                Error::new(format!("could not read `{path}`, {of}")).because(error)
+            }
+            _ => Error::new(format!("`{path}`, {of}, does not exist")),
+        };
+        error.help(match function.is_built {
+            true => "build it: `sam build`, then `verify --template .aws-sam/build/template.yaml`",
+            false => "build it, then verify again",
+        })
+    }
+
+    /// Returns the functions whose code is not on this machine, with the reasons; those with inline code, which needs
+    /// no look, are left out.
+    pub fn distant(&self) -> Vec<(&Function, &str)> {
+        let unknown = self.functions.iter().filter_map(|(function, _)| match &function.code {
+            TemplateSetting::Unknown(why) if why != INLINE_CODE => Some((function, why.as_str())),
+            _ => None,
+        });
+        unknown.collect()
+    }
+
+    /// Returns what to verify a file or directory for: once for each runtime, architecture and list of layers among
+    /// its functions.
+    pub fn deployed<'a>(
+        &'a self,
+        path: &Utf8Path,
+        target: &Target,
+        baselines: &Baselines,
+    ) -> Vec<Deployed<'a>> {
+        let configured = baselines.configured(target);
+        let mut groups: Vec<Deployed<'a>> = Vec::new();
+        for function in self.functions_of(path) {
+            let runtime = match target.baseline {
+                Some(_) => configured,
+                None => runtime_for(function, configured),
+            };
+            let arch = function.architecture.value();
+            let arch = [Arch::X86_64, Arch::Arm64].into_iter().find(|known| Some(known.as_str()) == arch);
+            let layers = &*function.layers;
+            let is_alike = |group: &&mut Deployed| {
+                (group.runtime.as_str(), group.arch, group.layers) == (runtime, arch, layers)
+            };
+            match groups.iter_mut().find(is_alike) {
+                Some(group) => group.functions.push(function),
+                None => groups.push(Deployed {
+                    arch,
+                    layers,
+                    functions: vec![function],
+                    ..Deployed::alone(path, runtime)
+                }),
+            }
+        }
+        if groups.is_empty() {
+            groups.push(Deployed::alone(path, configured));
+        }
+        groups
+    }
+
+    /// Returns the paths of the layers whose files are on this machine.
     ///
     /// # Errors
     ///
-    /// If the template names no existing ZIP.
-    pub fn archives(&self, ui: &Ui) -> Result<Vec<Utf8PathBuf>> {
-        let mut archives: Vec<Utf8PathBuf> = Vec::new();
-        for (function, at) in &self.functions {
-            let why = match (at, &function.code) {
-                (Some(at), _) if disk::is_directory(at) => format!("its code is the directory {at}"),
-                (Some(at), _) => {
-                    if !archives.contains(at) {
-                        archives.push(at.clone());
-                    }
-                    continue;
-                }
-                (None, TemplateSetting::Unknown(why)) => why.clone(),
-                (None, code) => format!("{} does not exist", code.value().unwrap_or_default()),
-            };
-            ui.status("Skipping", &format!("{} of {}: {why}", function.name, self.path));
-        }
-        if archives.is_empty() {
-            return Err(Error::new(format!("`{}` names no existing ZIP", self.path))
-                .help("also name the ZIP: `verify bootstrap.zip --template FILE`"));
-        }
-        Ok(archives)
+    /// If one of them does not exist.
+    pub fn layer_paths(&self, code: &Deployed) -> Result<Vec<Utf8PathBuf>> {
+        let path_of = |layer: &FunctionLayer| match layer {
+            FunctionLayer::Local { name, path } => {
+                let path = directory(&self.path).join(path);
+                Some(disk::canonicalize(&path).map_err(|_| {
+                    let of = code.functions.first().map_or("a function", |function| &function.name);
+                    let message =
+                        format!("`{path}`, the layer `{name}` of `{of}` in `{}`, does not exist", self.path);
+                    Error::new(message).help("build the layer, then verify again")
+                }))
+            }
+            FunctionLayer::Elsewhere(_) => None,
+        };
+        code.layers.iter().filter_map(path_of).collect()
     }
 
-    /// Returns the functions whose code is this ZIP, else those whose code is the nearest directory that contains it.
-    fn functions_of(&self, zip: &Utf8Path) -> Vec<&Function> {
-        let Ok(zip) = disk::canonicalize(zip) else { return Vec::new() };
+    /// Returns the functions whose code is this file or directory, else those whose code is the nearest directory that
+    /// contains it.
+    fn functions_of(&self, path: &Utf8Path) -> Vec<&Function> {
+        let Ok(path) = disk::canonicalize(path) else { return Vec::new() };
         // From the file upwards: the first path that a function names.
-        let found = zip.ancestors().find_map(|path| {
+        let found = path.ancestors().find_map(|path| {
             let of_path = self.functions.iter().filter(|(_, at)| at.as_deref() == Some(path));
             let of_path: Vec<&Function> = of_path.map(|(function, _)| function).collect();
             (!of_path.is_empty()).then_some(of_path)
@@ -85,19 +189,48 @@ impl Template {
         found.unwrap_or_default()
     }
 
-    /// Returns the runtime to prove a ZIP for: its functions' runtime, unless the command line names one.
-    pub fn runtime_of(&self, zip: &Utf8Path, configured: &str) -> Option<String> {
-        let mut runtimes: Vec<&str> =
-            self.functions_of(zip).iter().filter_map(|function| function.runtime.value()).collect();
-        runtimes.dedup();
-        match runtimes[..] {
-            [one] if configured == DEFAULT_RUNTIME && starts_bootstrap(one) => Some(one.to_owned()),
-            _ => None,
-        }
+    /// Compares the template with a file or directory: reports differences, and values that cannot be resolved.
+    pub fn findings(&self, code: &Deployed, zip: &Zip) -> Vec<Finding> {
+        template::compare(self.path.as_str(), &code.functions, zip)
     }
 
-    /// Compares the template with a ZIP: reports differences, and values that cannot be resolved.
-    pub fn findings(&self, zip: &Zip) -> Vec<Finding> {
-        template::compare(self.path.as_str(), &self.functions_of(Utf8Path::new(zip.path)), zip)
+    /// Describes the functions for JSON; `verified` has the names of those whose code was verified.
+    pub fn reports(&self, verified: &BTreeSet<String>, current_dir: &Utf8Path) -> Vec<FunctionReport> {
+        let report = |(function, at): &(Function, Option<Utf8PathBuf>)| {
+            let named = function.code.value().map(|code| directory(&self.path).join(code));
+            let reason = match (at, &function.code) {
+                (Some(_), _) => None,
+                (None, TemplateSetting::Unknown(why)) => Some(why.clone()),
+                (None, _) => Some("its code does not exist".to_owned()),
+            };
+            FunctionReport {
+                name: function.name.clone(),
+                path: at.clone().or(named).map(|path| current_dir.join(path).into_string()),
+                runtime: function.runtime.value().map(str::to_owned),
+                arch: function.architecture.value().map(str::to_owned),
+                verified: verified.contains(&function.name),
+                reason,
+            }
+        };
+        self.functions.iter().map(report).collect()
+    }
+
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+}
+
+/// Returns the directory to which the paths of a template are relative.
+fn directory(template: &Utf8Path) -> &Utf8Path {
+    template.parent().unwrap_or(Utf8Path::new(""))
+}
+
+/// Returns the runtime to verify a function for: the template's, unless the command line names another one that starts
+/// functions of the same kind. A template has functions of several languages, and one `--runtime` is not for all.
+fn runtime_for<'a>(function: &'a Function, configured: &'a str) -> &'a str {
+    match function.runtime.value() {
+        Some(own) if configured == DEFAULT_RUNTIME => own,
+        Some(own) if starts_bootstrap(own) != starts_bootstrap(configured) => own,
+        _ => configured,
     }
 }

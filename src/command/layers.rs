@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::archive::{self, Limits};
+use crate::archive::{self, Limits, ReadArchive};
 use crate::disk;
 use crate::disk::program::unreadable;
 use crate::error::{Error, Result};
@@ -30,10 +30,7 @@ pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
     let mut attached = Attached::default();
     let mut unzipped_bytes = 0;
     for layer in layers {
-        let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
-        let see = |_, bytes| UnpackedFile::of_layer(bytes);
-        let read = archive::read_each(layer.as_str(), vec![&mut file], &Limits::default(), see)
-            .map_err(|error| error.or_help("name a complete ZIP archive"))?;
+        let read = unpack(layer)?;
         unzipped_bytes += read.unzipped_bytes;
         attached.files.extend(layer_files(&read));
         for member in own_members(&read, BundleKind::Layer) {
@@ -45,4 +42,16 @@ pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
     }
     attached.add(members.into_values().map(|(member, _)| member).collect(), unzipped_bytes);
     Ok(attached)
+}
+
+/// Reads the ZIP or the directory of a layer.
+fn unpack(layer: &Utf8Path) -> Result<ReadArchive<UnpackedFile>> {
+    if disk::is_directory(layer) {
+        let read = disk::directory::read(layer, &Limits::default(), UnpackedFile::of_layer);
+        return read.map_err(|error| unreadable(error, "name a layer's ZIP or directory"));
+    }
+    let (mut file, _) = disk::open(layer).map_err(|error| unreadable(error, "name a layer's ZIP"))?;
+    let see = |_, bytes| UnpackedFile::of_layer(bytes);
+    archive::read_each(layer.as_str(), vec![&mut file], &Limits::default(), see)
+        .map_err(|error| error.or_help("name a complete ZIP archive"))
 }

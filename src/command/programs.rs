@@ -8,6 +8,7 @@ use super::documents::DocumentPaths;
 use super::runtime::Baselines;
 use crate::archive::{Content, Mode};
 use crate::audit::Owner;
+use crate::baseline::starts_bootstrap;
 use crate::disk;
 use crate::elf::{ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
@@ -126,7 +127,8 @@ pub(super) fn programs(packages: &Packages, baselines: &Baselines) -> Result<Fou
 }
 
 /// Reads a program and the files to include in its bundle.
-pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) -> Result<ProgramInput> {
+pub(super) fn load(program: Program, settings: &Settings, context: &Context) -> Result<ProgramInput> {
+    let job = &settings.bundle;
     let facts = disk::program::read(&program.path)?;
     let output = match &job.purpose {
         Purpose::Write(destination) => {
@@ -135,6 +137,9 @@ pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) ->
         }
         Purpose::Check | Purpose::Size | Purpose::Explain(_) => {
             check_kind(&program, &facts, false)?;
+            if matches!(job.purpose, Purpose::Check) {
+                check_runtime(&facts, settings)?;
+            }
             None
         }
     };
@@ -165,6 +170,17 @@ pub(super) fn load(program: Program, job: &BundleSettings, context: &Context) ->
         documents,
         others,
     })
+}
+
+/// Refuses a program as a function on a runtime that starts none, as bundling does; a language's own program opens
+/// libraries.
+fn check_runtime(facts: &ElfFacts, settings: &Settings) -> Result<()> {
+    let runtime = &settings.target.configured;
+    let is_program = facts.linkage() != Linkage::SharedLibrary;
+    if settings.bundle.kind == BundleKind::Function && is_program && !starts_bootstrap(runtime) {
+        return Err(settings::no_bootstrap(runtime));
+    }
+    Ok(())
 }
 
 /// Only programs can be a `bootstrap`; a shared library can be checked.

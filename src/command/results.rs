@@ -1,7 +1,7 @@
 //! The results of a run, program by program.
 
 use crate::error::Error;
-use crate::report::{ArchiveReport, ProgramReport};
+use crate::report::{ArchiveReport, FunctionReport, ProgramReport};
 
 /// The results of a run, program by program.
 #[derive(Default)]
@@ -9,6 +9,8 @@ pub(super) struct Results {
     pub programs: Vec<Answered>,
     /// The layer that was written for several programs.
     pub split_layer: Option<ArchiveReport>,
+    /// The functions of a deployment template.
+    pub functions: Vec<FunctionReport>,
     /// The errors of programs without a result, if there are several programs. They have been printed.
     pub errors: Vec<Error>,
 }

@@ -279,14 +279,17 @@ pub(super) fn include(include: Include, context: &Context) -> Result<Selector> {
     Selector::new(&Include { directory: context.environment.current_dir.join(&include.directory), ..include })
 }
 
-/// Reports that a language runtime starts no program of its own for a function.
-pub(super) fn no_bootstrap(runtime: &str) -> Error {
+/// Returns the usage error that a language runtime starts no program of its own for a function.
+pub fn no_bootstrap(runtime: &str) -> Error {
     let known: Vec<&str> =
         baseline::names().into_iter().filter(|name| baseline::starts_bootstrap(name)).collect();
     Error::usage(format!(
         "`--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it"
     ))
-    .help(format!("name a runtime that starts one: {}", known.join(", ")))
+    .help(format!(
+        "name a runtime that starts one: {}; or use `--kind layer` for a program that the function's code starts",
+        known.join(", ")
+    ))
 }
 
 pub(super) fn stamp(context: &Context) -> Result<Timestamp> {
@@ -310,11 +313,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
                 .help("name the runtime the function will have, such as `--runtime provided.al2023`"));
         }
         name if known.contains(&name) => vec![name.to_owned()],
-        name => {
-            let all = if may_be_all { ", all" } else { "" };
-            return Err(Error::usage(format!("`--runtime {name}` is not a known runtime"))
-                .help(format!("one of: {}{all}", nearest_first(name, &known).join(", "))));
-        }
+        name => return Err(unknown_runtime(name, &known, may_be_all)),
     };
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };
     let mut library_path = None;
@@ -359,6 +358,14 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })
+}
+
+fn unknown_runtime(name: &str, known: &[&str], may_be_all: bool) -> Error {
+    let names = nearest_first(name, known).join(", ");
+    let all = if may_be_all { ", all" } else { "" };
+    Error::usage(format!("`--runtime {name}` is not a known runtime")).help(format!(
+        "one of: {names}{all}; for another runtime name the file of its libraries: `--baseline <FILE>`"
+    ))
 }
 
 /// Whether a variable makes ld.so end before it starts a program.

@@ -2,7 +2,7 @@
 
 use super::{Function, TemplateSetting};
 use crate::audit::{Code, Finding};
-use crate::baseline::{self, DEFAULT_RUNTIME};
+use crate::baseline;
 use crate::elf::Arch;
 
 /// The facts of a ZIP.
@@ -11,12 +11,12 @@ pub struct Zip<'a> {
     pub path: &'a str,
     /// The name of its program.
     pub program: &'a str,
-    /// The program's architecture, if Lambda offers it.
+    /// The architecture of the program that Lambda starts, if Lambda offers it.
     pub arch: Option<Arch>,
     /// The runtime that it was proved for, if that is one of Lambda's.
     pub runtime: Option<&'a str>,
-    /// The `CodeSha256` of the ZIP.
-    pub code_sha256: &'a str,
+    /// The `CodeSha256` of the ZIP; none of a directory.
+    pub code_sha256: Option<&'a str>,
 }
 
 /// Reports differences between the template at `template` and a ZIP, and values that are unknown.
@@ -31,7 +31,8 @@ pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Findin
         let of = format!("`{}` of `{template}`", function.name);
         findings.extend(architecture(&function.architecture, &of, zip));
         findings.extend(runtime(&function.runtime, &of, zip));
-        if function.code_sha256.as_ref().is_some_and(|planned| planned != zip.code_sha256) {
+        let planned = function.code_sha256.as_deref();
+        if planned.is_some() && zip.code_sha256.is_some() && planned != zip.code_sha256 {
             let message =
                 format!("`{}` is not the ZIP that {of} was planned with: the hash differs", zip.path);
             findings.push(mismatch(zip, message, "run `terraform plan` again".to_owned()));
@@ -62,14 +63,19 @@ fn runtime(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
         return Some(unknown(zip, format!("the runtime of {of} is not known: {why}")));
     }
     let wanted = setting.value().unwrap_or_default();
-    if !baseline::runtimes().contains(&wanted) {
-        return Some(mismatch(
-            zip,
-            format!("{of} has the runtime {wanted}, which does not start a `bootstrap`"),
-            format!("set the function's runtime to {DEFAULT_RUNTIME}"),
-        ));
+    // A baseline file describes whatever runtime it is.
+    let runtime = zip.runtime?;
+    if !baseline::names().contains(&wanted) {
+        let message =
+            format!("{of} has the runtime {wanted}, which is not known; what it loads is not checked");
+        let finding = unknown(zip, message).help(
+            "capture the runtime's libraries and name them with `--baseline <FILE>`, or use a newer version of cargo lambda-bundle",
+        );
+        return Some(Finding { leaves_open: true, ..finding });
     }
-    let runtime = zip.runtime.filter(|runtime| *runtime != wanted)?;
+    if runtime == wanted {
+        return None;
+    }
     Some(mismatch(
         zip,
         format!("{of} has the runtime {wanted}, and `{}` was verified for {runtime}", zip.path),

@@ -213,7 +213,6 @@ fn outputs_that_cannot_be_written() {
 #[test]
 fn archives_that_are_none() {
     let scene = with_program();
-    scene.dir("dir");
     scene.fifo("fifo");
     scene.run("--binary app -o whole.zip").exits(0);
     let whole = scene.read("whole.zip");
@@ -228,9 +227,8 @@ fn archives_that_are_none() {
             "error: `app` is not a ZIP archive: it is an ELF file\n",
             "help: look at a program with `cargo lambda-bundle check --binary app`\n",
         ),
-        ("dir", "error: `dir` is a directory\n", "help: name a ZIP archive\n"),
-        ("fifo", "error: `fifo` is not a regular file\n", "help: name a ZIP archive\n"),
-        ("missing", "error: `missing` does not exist\n", "help: name a ZIP archive\n"),
+        ("fifo", "error: `fifo` is not a regular file\n", "help: name a ZIP archive or a directory\n"),
+        ("missing", "error: `missing` does not exist\n", "help: name a ZIP archive or a directory\n"),
     ] {
         scene.refuses(ERROR, &format!("verify {path}"), &[message, help]).prints("");
     }
@@ -252,7 +250,10 @@ fn wrong_usage() {
                 "help: one of: provided.al2023, provided.al2, ",
             ][..],
         ),
-        ("check --binary app --runtime x", &["help: one of: go1.x, ", "provided.al2023, ", ", all\n"]),
+        (
+            "check --binary app --runtime x",
+            &["help: one of: go1.x, ", "provided.al2023, ", ", all; for another runtime "],
+        ),
         ("--binary app --runtime all", &["error: `--runtime all` only goes with `check`\n", "help: "]),
         (
             "--binary app --deny nope",
@@ -278,7 +279,7 @@ fn wrong_usage() {
         ("--binary app --nope", &["error: unexpected argument '--nope' found\n", "--help"]),
         ("--binary app --bin app", &["'--binary <PATH>' cannot be used with '--bin <NAME>'"]),
         ("--binary app -q -v", &["cannot be used with"]),
-        ("verify", &["<ZIP>..."]),
+        ("verify", &["<PATH>..."]),
         (
             "--binary app --binary other -o x.zip",
             &[

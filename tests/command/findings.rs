@@ -179,6 +179,13 @@ impl Scene<'_> {
                 self.zip("near.zip", &["bootstrap"]);
                 archives
             }
+            Code::NotStarted => {
+                self.c("bootstrap", EMPTY, "");
+                self.file("handler.py", "");
+                self.zip("app.zip", &["bootstrap"]);
+                self.zip("near.zip", &["bootstrap", "handler.py"]);
+                own(["verify app.zip --runtime python3.13", "verify near.zip --runtime python3.13"])
+            }
             Code::VersionRecent => {
                 if !tools::require("c++", "g++") {
                     return None;

@@ -449,8 +449,8 @@ fn a_program_that_asks_for_no_requests() {
     // A language's runtime asks for itself; images and tables of the user's own start a `bootstrap`.
     std::fs::write(dir.path().join("own"), "runtime mine\nroot provided.al2023\narch x86_64\n").unwrap();
     for (runtime, expected) in [
-        ("--runtime nodejs22.x", &[][..]),
-        ("--runtime java21", &[]),
+        ("--runtime nodejs22.x --kind layer", &[][..]),
+        ("--runtime java21 --kind layer", &[]),
         ("--runtime image:al2023", NOT_A_RUNTIME),
         ("--baseline own", NOT_A_RUNTIME),
     ] {

@@ -14,6 +14,7 @@ mod checkout;
 mod cli;
 mod companions;
 mod damaged;
+mod directories;
 mod explain;
 mod faults;
 mod findings;

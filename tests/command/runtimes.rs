@@ -20,8 +20,9 @@ fn scene(needed: &[&str]) -> Scene {
 
 #[track_caller]
 fn check(scene: &Scene, runtime: &str, soname: &str, expected: Option<(&str, &str)>) {
-    let ran =
-        scene.run(&format!("check --binary app --sysroot empty --message-format json --runtime {runtime}"));
+    let ran = scene.run(&format!(
+        "check --binary app --kind layer --sysroot empty --message-format json --runtime {runtime}"
+    ));
     let artifact = &ran.json()["artifacts"][0];
     assert_eq!(artifact["runtime"], runtime);
     let library =
@@ -72,12 +73,18 @@ fn a_runtime_without_the_architecture_is_a_no() {
 fn a_function_on_a_language_runtime_is_a_usage_error() {
     let scene = scene(&[]);
     for runtime in ["python3.13", "nodejs22.x", "java8"] {
-        scene.run(&format!("--binary app --runtime {runtime}")).exits(2).says(&[
-            &format!("error: `--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it\n"),
-            "help: name a runtime that starts one: provided, provided.al2, provided.al2023, image:al2, image:al2023\n",
-        ]);
+        for command in ["", "check "] {
+            scene.run(&format!("{command}--binary app --runtime {runtime}")).exits(2).says(&[
+                &format!("error: `--runtime {runtime}` starts no `bootstrap`, so there is no function to bundle for it\n"),
+                "help: name a runtime that starts one: provided, provided.al2, provided.al2023, image:al2, image:al2023; or use `--kind layer` ",
+            ]);
+        }
         assert!(!scene.has("target"));
     }
+    // A language's own program opens libraries, and starts helpers from a layer.
+    scene.file("addon.node", Object::library("addon.node").needs("libc.so.6").bytes());
+    scene.run("check --binary addon.node --sysroot empty --runtime nodejs22.x").exits(0);
+    scene.run("check --binary app --kind layer --sysroot empty --runtime nodejs22.x").exits(0);
     scene.run("explain libc.so.6 --binary app --sysroot empty --runtime python3.13").exits(0);
 }
 
@@ -93,9 +100,10 @@ fn verify_knows_them_too() {
         .current_dir(scene.path())
         .status();
     assert!(zip.unwrap().success());
-    scene.run("verify a.zip --runtime ruby3.4").exits(0);
+    // The runtime would start nothing of it as a function.
+    scene.run("verify a.zip --kind layer --runtime ruby3.4").exits(0);
     scene
-        .run("verify a.zip --runtime ruby3.2")
+        .run("verify a.zip --kind layer --runtime ruby3.2")
         .exits(1)
         .says(&["error[missing-library]: `bootstrap` needs `libcurl.so.4`, which ruby3.2 (x86_64) is not known to have"]);
 }
@@ -161,7 +169,7 @@ fn a_function_of_a_language_has_no_bootstrap() {
 fn the_end_of_a_language_runtime_is_said_without_naming_another() {
     let scene = scene(&[]);
     scene
-        .run("check --binary app --sysroot empty --runtime nodejs18.x")
+        .run("check --binary app --kind layer --sysroot empty --runtime nodejs18.x")
         .exits(0)
         .says(&["warning[runtime-deprecated]: AWS deprecated the runtime nodejs18.x on 2025-09-01"])
         .keeps_silent_about(&["move to"]);
@@ -176,6 +184,30 @@ fn unknown_names_list_the_nearest_first() {
         scene.run(&format!("check --binary app --runtime {name}")).exits(2).says(&[
             &format!("error: `--runtime {name}` is not a known runtime\n"),
             &format!("help: one of: {first}, "),
+            "; for another runtime name the file of its libraries: `--baseline <FILE>`\n",
         ]);
     }
+}
+
+#[test]
+fn a_bootstrap_alone_does_not_start_on_a_language_runtime() {
+    let scene = scene(&[]);
+    scene.run("--binary app --sysroot empty -o good.zip").exits(0);
+    for runtime in ["nodejs22.x", "python3.13", "java21", "ruby3.4"] {
+        scene.run(&format!("verify good.zip --runtime {runtime}")).exits(1).says(&[
+            &format!("error[not-started]: {runtime} starts no `bootstrap`, and `good.zip` has no other file that it could run\n"),
+            "help: give the function the runtime provided.al2023, which starts it\n",
+            &format!("Finished good.zip does not start on {runtime}\n"),
+        ]);
+    }
+    // The handler of these may be a program of any name; a layer may bring a handler or a wrapper.
+    scene.run("verify good.zip --runtime dotnet8").exits(0);
+    scene.run("verify good.zip --kind layer --runtime python3.13").exits(0);
+    scene.file("layer/python/app.py", "");
+    scene.run("verify good.zip --runtime python3.13 --attached-layer layer").exits(0);
+    // Beside a handler a `bootstrap` is a file like any other.
+    scene.file("handler.py", "");
+    scene.run("--binary app --sysroot empty --include handler.py -o both.zip").exits(0);
+    scene.run("verify both.zip --runtime python3.13").exits(0).keeps_silent_about(&["not-started"]);
+    scene.run("verify both.zip --runtime nodejs22.x").exits(1).says(&["error[not-started]"]);
 }

@@ -86,8 +86,7 @@ fn runtimes() {
         "help: set the function's runtime to provided.al2, or use `--runtime provided.al2023`\n",
     ]);
     check(", Runtime: nodejs22.x", "").exits(1).says(&[
-        "error[template-mismatch]: `Orders` of `template.yaml` has the runtime nodejs22.x, which does not start a `bootstrap`\n",
-        "help: set the function's runtime to provided.al2023\n",
+        "error[not-started]: nodejs22.x starts no `bootstrap`, and `out/x86.zip` has no other file that it could run\n",
     ]);
     check(", Runtime: !Ref R", "").exits(0).says(&["warning[template-unknown]: the runtime of `Orders` of `template.yaml` is not known: it is `!Ref R`\n"]);
     check("", "").exits(0).says(&["is not known: it has no `Runtime`\n"]);
@@ -107,14 +106,19 @@ fn which_functions_have_the_zip() {
         function("Gone", "CodeUri: out/gone.zip"),
         function("Far", "CodeUri: s3://bucket/key"),
     );
-    // All that it names; the directory is of neither, since both have a function of their own.
-    verify(&scene, &template, "").exits(0).keeps_silent_about(&SILENT).says(&[
+    // All that it names.
+    let ran = verify(&scene, &template, "").exits(101).keeps_silent_about(&["template-mismatch"]).says(&[
         "out/x86.zip starts on provided.al2023",
         "out/arm.zip starts on provided.al2023",
-        "Skipping Dir of template.yaml: its code is the directory ",
-        "Skipping Gone of template.yaml: out/gone.zip does not exist\n",
-        "Skipping Far of template.yaml: its code is in S3\n",
+        "error[bootstrap-missing]: `",
+        "error: `out/gone.zip`, the code of `Gone` in `template.yaml`, does not exist\nhelp: build it, then verify again\n",
+        "warning[template-unknown]: the code of `Far` of `template.yaml` is not verified: its code is in S3\n",
     ]);
+    // Nothing is skipped in silence.
+    let quiet = verify(&scene, &template, "-q").exits(101);
+    quiet
+        .says(&["error: `out/gone.zip`, the code of `Gone`", "warning[template-unknown]: the code of `Far`"]);
+    drop(ran);
     let without = template.replace("out/../out/x86.zip", "other.zip");
     verify(&scene, &without, "out/x86.zip")
         .exits(1)
@@ -125,7 +129,131 @@ fn which_functions_have_the_zip() {
     ]);
     verify(&scene, &without, "out/x86.zip --deny template-unknown").exits(1);
     let none = format!("Resources:\n{}", function("Far", "CodeUri: s3://bucket/key"));
-    verify(&scene, &none, "").exits(101).says(&["error: `template.yaml` names no existing ZIP\n"]);
+    verify(&scene, &none, "").exits(101).says(&["error: `template.yaml` names no file and no directory\n"]);
+}
+
+#[test]
+fn functions_are_in_json() {
+    let scene = scene();
+    let template = format!(
+        "Globals: {{Function: {{Runtime: provided.al2023}}}}\nResources:\n{}{}{}{}",
+        function("X", "CodeUri: out/x86.zip"),
+        function("Gone", "CodeUri: out/gone.zip"),
+        function("Far", "CodeUri: s3://bucket/key, Architectures: [arm64]"),
+        function("Inline", "InlineCode: x, Runtime: nodejs22.x"),
+    );
+    let ran = verify(&scene, &template, "--message-format json").exits(101);
+    let document = ran.json();
+    let functions: Vec<String> = document["functions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|function| {
+            let file = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+            let path = function["path"].as_str().map(file);
+            let word = |key: &str| function[key].as_str().unwrap_or("-").to_owned();
+            let path = path.unwrap_or_else(|| "-".into());
+            format!("{} {path} {} {} {}", word("name"), word("runtime"), function["verified"], word("reason"))
+        })
+        .collect();
+    assert_eq!(
+        functions,
+        [
+            "Far - provided.al2023 false its code is in S3",
+            "Gone gone.zip provided.al2023 false its code does not exist",
+            "Inline - nodejs22.x false its code is in the template",
+            "X x86.zip provided.al2023 true -",
+        ]
+    );
+    assert_eq!(
+        document["error"]["message"],
+        "`out/gone.zip`, the code of `Gone` in `template.yaml`, does not exist"
+    );
+    // The code that nobody has seen is an artifact, whose finding can be denied.
+    let artifact = |at: usize| (&document["artifacts"][at]["name"], &document["artifacts"][at]["verdict"]);
+    assert_eq!(artifact(0), (&"bootstrap".into(), &"starts".into()));
+    assert_eq!(artifact(1), (&"Far".into(), &"unknown".into()));
+    let far = template.replace("out/gone.zip", "out/x86.zip");
+    verify(&scene, &far, "").exits(0);
+    verify(&scene, &far, "--deny template-unknown").exits(1);
+}
+
+#[test]
+fn functions_of_a_language_are_verified_for_it() {
+    let scene = scene();
+    scene.file("node/index.js", "exports.h = 1");
+    scene.file("py/app.py", "");
+    scene.file("node/addon.node", Object::library("addon.node").needs("libfnord.so.7").bytes());
+    let with = |code: &str| {
+        format!(
+            "Resources:\n{}{}{}",
+            function("N", &format!("CodeUri: {code}, Handler: index.h, Runtime: nodejs22.x")),
+            function("P", "CodeUri: py, Handler: app.h, Runtime: python3.13, Architectures: [arm64]"),
+            function("R", "CodeUri: out/x86.zip, Runtime: provided.al2"),
+        )
+    };
+    verify(&scene, &with("node"), "")
+        .exits(1)
+        .says(&[
+            "error[missing-library]: `addon.node` needs `libfnord.so.7`",
+            "py for python3.13 (arm64)\n",
+            "out/x86.zip starts on provided.al2\n",
+        ])
+        .keeps_silent_about(&["template-", "bootstrap-missing"]);
+    scene.remove("node/addon.node");
+    // One `--runtime` does not count for functions of another kind.
+    for flag in ["", "--runtime nodejs22.x", "--runtime provided.al2"] {
+        let template = match flag {
+            "--runtime nodejs22.x" => with("node").replace("python3.13", "nodejs22.x"),
+            _ => with("node"),
+        };
+        verify(&scene, &template, flag)
+            .exits(0)
+            .says(&["node loads on nodejs22.x\n", "out/x86.zip starts on provided.al2\n"])
+            .keeps_silent_about(&["template-", "bootstrap-missing"]);
+    }
+}
+
+#[test]
+fn an_unknown_runtime_is_one_warning() {
+    let scene = scene();
+    scene.file("node/index.js", "exports.h = 1");
+    for (code, runtime) in [
+        ("out/x86.zip", "provided.al2027"),
+        ("out/x86.zip", "custom"),
+        ("node", "nodejs28.x"),
+        ("node", "custom"),
+    ] {
+        let template =
+            format!("Resources:\n{}", function("F", &format!("CodeUri: {code}, Runtime: {runtime}")));
+        let ran = verify(&scene, &template, "--message-format json").exits(0);
+        let artifact = &ran.json()["artifacts"][0];
+        let codes: Vec<&str> = artifact["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| finding["code"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (&codes[..], &artifact["verdict"]),
+            (&["template-unknown"][..], &"unknown".into()),
+            "{ran}"
+        );
+        ran.says(&[
+            &format!("warning[template-unknown]: `F` of `template.yaml` has the runtime {runtime}, which is not known"),
+            "`--baseline <FILE>`",
+        ]);
+    }
+    // No runtime of that family starts without a `bootstrap`.
+    let template = format!("Resources:\n{}", function("F", "CodeUri: node, Runtime: provided.al2027"));
+    verify(&scene, &template, "").exits(1).says(&["error[bootstrap-missing]"]);
+    // The way out.
+    scene.file("own", "runtime provided.al2027\nroot provided.al2023\narch x86_64\n");
+    let template = format!("Resources:\n{}", function("F", "CodeUri: out/x86.zip, Runtime: provided.al2027"));
+    verify(&scene, &template, "--baseline own")
+        .exits(0)
+        .says(&["starts on provided.al2027\n"])
+        .keeps_silent_about(&SILENT);
 }
 
 #[test]
@@ -164,7 +292,7 @@ fn plans_of_terraform_and_output_of_cdk() {
     scene
         .run("verify --template cdk.out/App.template.json")
         .exits(101)
-        .says(&["Skipping Orders1 of cdk.out/App.template.json: its code is in S3\n"]);
+        .says(&["error: `cdk.out/App.template.json` names no file and no directory\n"]);
     let assets = "{'files': {'1': {'source': {'path': 'asset.1.zip', 'packaging': 'file'},
         'destinations': {'current': {'bucketName': 'b', 'objectKey': '1.zip'}}}}}";
     scene.file("cdk.out/App.assets.json", json(assets));
