@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audit::{Finding, Severity};
 use crate::error::{Error, Result};
+use crate::interrupt::{self, Registered};
 use crate::report::finding_details;
 use crate::text::printable;
 
@@ -36,7 +37,7 @@ enum Kept {
 
 /// Work with a progress bar.
 #[must_use]
-pub struct Progress<'a>(&'a Ui);
+pub struct Progress<'a>(&'a Ui, #[expect(dead_code, reason = "its end is what matters")] Option<Registered>);
 
 impl Progress<'_> {
     /// Counts one more item as done, and shows its name.
@@ -192,6 +193,7 @@ impl Ui {
     ///
     /// It appears after half a second: most runs are over by then.
     pub fn progress(&self, verb: &str, text: &str, all: usize) -> Progress<'_> {
+        let mut registered = None;
         if self.shows_progress && self.verbosity > 0 {
             let bar = ProgressBar::with_draw_target(Some(all as u64), ProgressDrawTarget::hidden());
             let template = match all {
@@ -212,9 +214,12 @@ impl Ui {
                     bar.enable_steady_tick(BETWEEN_TICKS);
                 }
             });
+            let shown = bar.downgrade();
+            let clear = move || shown.upgrade().iter().for_each(ProgressBar::finish_and_clear);
+            registered = Some(interrupt::undo(clear));
             *self.bar.borrow_mut() = Some(bar);
         }
-        Progress(self)
+        Progress(self, registered)
     }
 
     fn line(&self, text: &str) {

@@ -6,11 +6,13 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+use crate::interrupt::{self, Registered};
 
 /// A new temporary directory, for this user alone. It is removed on drop; after a kill it may stay behind as
 /// `lambda-bundle-<pid>-<n>`.
 pub struct Scratch {
     path: Utf8PathBuf,
+    _undone: Registered,
 }
 
 impl Scratch {
@@ -29,7 +31,14 @@ impl Scratch {
             // An existing directory is never used, whoever made it.
             let path = parent.join(format!("lambda-bundle-{pid}-{n}"));
             match builder.create(&path) {
-                Ok(()) => return Ok(Scratch { path }),
+                Ok(()) => {
+                    let made = path.clone();
+                    let undo = move || {
+                        // A tool that still runs may add a file in the meantime.
+                        let _ = std::fs::remove_dir_all(&made).or_else(|_| std::fs::remove_dir_all(&made));
+                    };
+                    return Ok(Scratch { path, _undone: interrupt::undo(undo) });
+                }
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
                 Err(cause) => {
                     return Err(failed().because(cause).help("set `TMPDIR` to a directory with free space"));

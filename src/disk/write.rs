@@ -8,6 +8,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, Result};
+use crate::interrupt::{self, Registered};
 
 mod temporary;
 pub mod tree;
@@ -35,7 +36,7 @@ pub fn replace(
     temporary::sweep(directory);
 
     let (temporary, mut file, held) = create_beside(directory).map_err(|cause| failed(path, cause))?;
-    unfinished.file = Some(temporary.clone());
+    unfinished.made_file(temporary.clone());
     fill(&mut file).map_err(|error| wrap(path, error))?;
     file.sync_all().map_err(|cause| failed(path, cause))?;
     drop(file);
@@ -44,7 +45,7 @@ pub fn replace(
     if !check(&temporary).map_err(|error| wrap(path, error))? {
         return Ok(false);
     }
-    std::fs::rename(&temporary, path).map_err(|cause| failed(path, cause))?;
+    interrupt::whole(|| std::fs::rename(&temporary, path)).map_err(|cause| failed(path, cause))?;
     unfinished.keep();
     drop(held);
     sync_directory(directory);
@@ -146,6 +147,8 @@ struct Unfinished {
     file: Option<Utf8PathBuf>,
     /// Directories that were made, outermost first.
     directories: Vec<Utf8PathBuf>,
+    /// The same for Ctrl-C.
+    registered: Vec<Registered>,
 }
 
 impl Unfinished {
@@ -154,7 +157,11 @@ impl Unfinished {
             directory.ancestors().take_while(|at| *at != "" && !at.exists()).collect();
         for at in missing.into_iter().rev() {
             match std::fs::create_dir(at) {
-                Ok(()) => self.directories.push(at.to_owned()),
+                Ok(()) => {
+                    self.directories.push(at.to_owned());
+                    let made = at.to_owned();
+                    self.registered.push(interrupt::undo(move || drop(std::fs::remove_dir(made))));
+                }
                 // Another run made it in the meantime, so it is not removed here.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && at.is_dir() => {}
                 Err(cause) => {
@@ -166,7 +173,13 @@ impl Unfinished {
         Ok(())
     }
 
+    fn made_file(&mut self, file: Utf8PathBuf) {
+        self.file = Some(file.clone());
+        self.registered.push(interrupt::undo(move || drop(std::fs::remove_file(file))));
+    }
+
     fn keep(mut self) {
+        self.registered.clear();
         self.file = None;
         self.directories.clear();
     }

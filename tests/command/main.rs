@@ -24,6 +24,7 @@ mod hostile;
 mod hosts;
 mod include;
 mod inputs;
+mod interrupts;
 mod linked;
 mod lints;
 mod many;

@@ -11,6 +11,7 @@ use super::temporary::{self, Held};
 use super::{Unfinished, failed, parent, sync_directory, wrap};
 use crate::archive::{self, Content, Entry, Kind, ReadArchive, ReadEntry};
 use crate::error::{Error, Result};
+use crate::interrupt::{self, Registered};
 
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
 ///
@@ -42,12 +43,12 @@ pub fn replace<T>(
         return Ok(false);
     }
 
-    match std::fs::rename(&new.path, path) {
-        Ok(()) => new.keep(),
+    interrupt::whole(|| match std::fs::rename(&new.path, path) {
+        Ok(()) => Ok(()),
         // The temporary directory now contains the old files, or those of another run. It is removed on drop.
-        Err(_) if path.is_dir() => exchange(&new.path, path)?,
-        Err(cause) => return Err(failed(path, cause)),
-    }
+        Err(_) if path.is_dir() => exchange(&new.path, path),
+        Err(cause) => Err(failed(path, cause)),
+    })?;
     unfinished.keep();
     sync_directory(around);
     Ok(true)
@@ -143,6 +144,7 @@ struct Tree<'a> {
     path: Utf8PathBuf,
     _held: Held,
     entries: &'a [Entry],
+    _undone: Registered,
 }
 
 impl<'a> Tree<'a> {
@@ -152,7 +154,9 @@ impl<'a> Tree<'a> {
             std::fs::create_dir(path)?;
             Held::directory(path)
         })?;
-        Ok(Tree { path, _held: held, entries })
+        let (made, names) = (path.clone(), names(entries));
+        let undone = interrupt::undo(move || remove(&made, &names));
+        Ok(Tree { path, _held: held, entries, _undone: undone })
     }
 
     /// Writes the entries. Errors are about the `path` that they are for.
@@ -202,28 +206,38 @@ impl<'a> Tree<'a> {
         let (size, mode) = (metadata.len(), Some(mode(&metadata, entry)));
         Ok(ReadEntry { name: entry.name.clone(), mode, kind, size, compressed_size: size, content })
     }
-
-    /// Forgets the entries, which are no longer here.
-    fn keep(mut self) {
-        self.path = Utf8PathBuf::new();
-    }
 }
 
 impl Drop for Tree<'_> {
     fn drop(&mut self) {
-        if self.path == "" {
-            return;
-        }
-        // Entries are removed by name: files that someone else has added in the meantime stay, with their directory.
-        // The original error is the one to report.
-        for entry in self.entries {
-            let _ = std::fs::remove_file(self.path.join(&entry.name));
-        }
-        for directory in directories(self.entries).into_iter().rev() {
-            let _ = std::fs::remove_dir(self.path.join(directory));
-        }
-        let _ = std::fs::remove_dir(&self.path);
+        // In its place it is no longer here, and nothing is removed. The original error is the one to report.
+        remove(&self.path, &names(self.entries));
     }
+}
+
+/// What a tree has.
+struct TreeNames {
+    files: Vec<String>,
+    /// The directories, parents first.
+    directories: Vec<String>,
+}
+
+fn names(entries: &[Entry]) -> TreeNames {
+    TreeNames {
+        files: entries.iter().map(|entry| entry.name.clone()).collect(),
+        directories: directories(entries).into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// Removes entries by name: files that someone else has added in the meantime stay, with their directory.
+fn remove(path: &Utf8Path, names: &TreeNames) {
+    for name in &names.files {
+        let _ = std::fs::remove_file(path.join(name));
+    }
+    for name in names.directories.iter().rev() {
+        let _ = std::fs::remove_dir(path.join(name));
+    }
+    let _ = std::fs::remove_dir(path);
 }
 
 #[cfg(unix)]
