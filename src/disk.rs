@@ -18,6 +18,7 @@ pub mod capture;
 pub mod directory;
 pub mod fingerprint;
 pub mod include;
+pub mod interrupt;
 pub mod packages;
 pub mod paths;
 pub mod program;

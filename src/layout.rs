@@ -43,6 +43,9 @@ impl BundleKind {
     }
 }
 
+/// The variable that names a program which a language's runtime executes in front of its own.
+pub const WRAPPER_VARIABLE: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+
 /// The number of layers that Lambda attaches to a function at most.
 pub const MOST_LAYERS: usize = 5;
 

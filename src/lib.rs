@@ -29,7 +29,6 @@ pub mod elf;
 pub mod environment;
 pub mod error;
 pub mod include;
-pub mod interrupt;
 pub mod lambda;
 pub mod layout;
 pub mod loader;

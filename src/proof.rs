@@ -12,6 +12,7 @@ mod modules;
 mod script;
 mod shell;
 mod unpacked;
+mod wrappers;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,10 +48,20 @@ pub struct EntryPoint {
     pub facts: Arc<ElfFacts>,
 }
 
+/// What Lambda starts a function with.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    /// The name of the runtime.
+    pub runtime: &'a str,
+    /// The value of `AWS_LAMBDA_EXEC_WRAPPER`.
+    pub wrapper: Option<&'a str>,
+}
+
 /// An archive as Lambda unpacks it, with its main program.
 pub struct Unpacked<'a> {
     read: &'a ReadArchive<UnpackedFile>,
     kind: BundleKind,
+    start: Start<'a>,
     /// Whether the runtime starts a `bootstrap`.
     starts_bootstrap: bool,
     members: Vec<Member>,
@@ -71,14 +82,16 @@ pub struct Expected<'a> {
     pub lambda: &'a LambdaWorld,
     /// Names that are opened at run time.
     pub libs: &'a [String],
+    /// The value of `AWS_LAMBDA_EXEC_WRAPPER`.
+    pub wrapper: Option<&'a str>,
     /// The layers that are attached to it.
     pub attached: &'a Attached,
 }
 
 /// Proves an archive that was read: returns the first error, if there is one.
 pub fn prove(path: &str, read: &ReadArchive<UnpackedFile>, expected: &Expected) -> Option<Finding> {
-    let runtime = &expected.lambda.baseline.runtime;
-    let unpacked = Unpacked::new(read, path, expected.kind, runtime, expected.attached);
+    let start = Start { runtime: &expected.lambda.baseline.runtime, wrapper: expected.wrapper };
+    let unpacked = Unpacked::new(read, path, expected.kind, start, expected.attached);
     let (findings, _) = unpacked.prove(expected.lambda, expected.libs, false);
     findings.into_iter().chain(unpacked.findings).find(|finding| finding.severity == Severity::Error)
 }
@@ -103,17 +116,17 @@ struct Proved {
 }
 
 impl<'a> Unpacked<'a> {
-    /// Examines the archive that was read from `path`, for the runtime of this name.
+    /// Examines the archive that was read from `path`.
     pub fn new(
         read: &'a ReadArchive<UnpackedFile>,
         path: &str,
         kind: BundleKind,
-        runtime: &str,
+        start: Start<'a>,
         attached: &'a Attached,
     ) -> Unpacked<'a> {
         let mut members: Vec<Member> = attached.members.clone();
         members.extend(own_members(read, kind));
-        let starts_bootstrap = baseline::starts_bootstrap(runtime);
+        let starts_bootstrap = baseline::starts_bootstrap(start.runtime);
         let mut files = MemoryFiles::new();
         for entry in read.entries.iter().filter(|entry| entry.kind == Kind::Directory) {
             files.add_directory(&format!("{}/{}", kind.root(), entry.name));
@@ -121,9 +134,11 @@ impl<'a> Unpacked<'a> {
         lambda::add_members(&members, &mut files);
         let findings = Vec::new();
         let mut unpacked =
-            Unpacked { read, kind, starts_bootstrap, members, files, attached, main: None, findings };
+            Unpacked { read, kind, start, starts_bootstrap, members, files, attached, main: None, findings };
         if read.unpacked {
             unpacked.find_main(path);
+            unpacked.check_wrapper();
+            unpacked.check_path();
             unpacked.check_modes();
         }
         unpacked
@@ -304,7 +319,7 @@ impl<'a> Unpacked<'a> {
         let own = own.filter_map(|entry| Some((entry, facts_of(entry).ok()?)));
         let own = own.filter(|(_, facts)| !facts.is_data());
         let own = own.map(|(entry, facts)| self.root(&entry.name, facts));
-        let attached = self.attached_extensions().filter(|root| is_other(&root.path));
+        let attached = self.attached_programs().filter(|root| is_other(&root.path));
         let mut roots: Vec<EntryPoint> = own.chain(attached).collect();
         roots.sort_by(|a, b| a.name.cmp(&b.name));
         roots

@@ -326,6 +326,8 @@ pub struct Target {
     pub tunables: String,
     /// The libraries in LD_PRELOAD (`--env`).
     pub preload: Vec<String>,
+    /// The value of `AWS_LAMBDA_EXEC_WRAPPER` (`--env`), which only language runtimes execute.
+    pub wrapper: Option<String>,
     /// The variables of `--env` that decide nothing about loading, by name.
     pub unused_env: Vec<String>,
     /// The baseline file to use instead of the runtime's, absolute.

@@ -7,6 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::layout::WRAPPER_VARIABLE;
 
 mod compare;
 mod layers;
@@ -28,6 +29,8 @@ pub struct Function {
     pub architecture: TemplateSetting,
     /// Lambda's `CodeSha256` of the ZIP that a Terraform plan was made with.
     pub code_sha256: Option<String>,
+    /// The value of `AWS_LAMBDA_EXEC_WRAPPER`, if it is known.
+    pub wrapper: Option<String>,
     /// Its layers, in their order.
     pub layers: Vec<FunctionLayer>,
     /// Whether `sam build` makes the code from sources.
@@ -125,6 +128,10 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
             Some(Value::Array(items)) if items.len() == 1 => resolve(&items[0], &parameters),
             Some(value) => resolve(value, &parameters),
         };
+        let variable = |of: &'_ Map<String, Value>| {
+            of.get("Environment")?.get("Variables")?.get(WRAPPER_VARIABLE).cloned()
+        };
+        let wrapper = variable(&properties).or_else(|| variable(globals));
         // SAM puts the layers of `Globals` in front of the function's. Source: `Globals` in the SAM specification.
         let lists = [globals.get("Layers"), properties.get("Layers")].into_iter().flatten();
         functions.push(Function {
@@ -133,6 +140,7 @@ fn cloudformation(template: &Value, resources: &Map<String, Value>, assets: &Val
             runtime,
             architecture,
             code_sha256: None,
+            wrapper: wrapper.and_then(|value| resolve(&value, &parameters).value().map(str::to_owned)),
             layers: lists.flat_map(|list| surroundings.layers(list)).collect(),
             is_built: resource["Metadata"]["BuildMethod"].is_string(),
         });
@@ -263,6 +271,7 @@ fn terraform(document: &Value) -> Vec<Function> {
                 architecture: setting(&values["architectures"][0], "architectures"),
                 // In a state file the hash is the previous deployment's.
                 code_sha256: values["source_code_hash"].as_str().filter(|_| is_plan).map(str::to_owned),
+                wrapper: values["environment"][0]["variables"][WRAPPER_VARIABLE].as_str().map(str::to_owned),
                 layers: layers::of_terraform(document, resource),
                 is_built: false,
             });

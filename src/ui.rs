@@ -8,8 +8,8 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::audit::{Finding, Severity};
+use crate::disk::interrupt::{self, Registered};
 use crate::error::{Error, Result};
-use crate::interrupt::{self, Registered};
 use crate::report::finding_details;
 use crate::text::printable;
 

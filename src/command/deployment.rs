@@ -31,15 +31,19 @@ pub(super) struct Deployed<'a> {
     /// The architecture of the functions, if it is known.
     pub arch: Option<Arch>,
     pub layers: &'a [FunctionLayer],
+    /// The value of `AWS_LAMBDA_EXEC_WRAPPER`.
+    pub wrapper: Option<String>,
     /// The functions of the template; none if it names another file, or if there is no template.
     pub functions: Vec<&'a Function>,
 }
 
 impl Deployed<'_> {
     /// Returns what an archive is verified for that no template names.
-    pub fn alone(path: &Utf8Path, runtime: &str) -> Deployed<'static> {
+    pub fn alone(path: &Utf8Path, runtime: &str, target: &Target) -> Deployed<'static> {
         let functions = Vec::new();
-        Deployed { path: path.to_owned(), runtime: runtime.to_owned(), arch: None, layers: &[], functions }
+        let wrapper = target.wrapper.clone();
+        let (path, runtime) = (path.to_owned(), runtime.to_owned());
+        Deployed { path, runtime, arch: None, layers: &[], wrapper, functions }
     }
 
     /// The layers whose files are not on this machine.
@@ -136,21 +140,25 @@ impl Template {
             let arch = function.architecture.value();
             let arch = [Arch::X86_64, Arch::Arm64].into_iter().find(|known| Some(known.as_str()) == arch);
             let layers = &*function.layers;
+            // The command line comes first.
+            let wrapper = target.wrapper.clone().or_else(|| function.wrapper.clone());
             let is_alike = |group: &&mut Deployed| {
                 (group.runtime.as_str(), group.arch, group.layers) == (runtime, arch, layers)
+                    && group.wrapper == wrapper
             };
             match groups.iter_mut().find(is_alike) {
                 Some(group) => group.functions.push(function),
                 None => groups.push(Deployed {
                     arch,
                     layers,
+                    wrapper,
                     functions: vec![function],
-                    ..Deployed::alone(path, runtime)
+                    ..Deployed::alone(path, runtime, target)
                 }),
             }
         }
         if groups.is_empty() {
-            groups.push(Deployed::alone(path, configured));
+            groups.push(Deployed::alone(path, configured, target));
         }
         groups
     }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::include::Included;
 use crate::layout::BundleKind;
 use crate::plan::Planned;
-use crate::proof::{Unpacked, UnpackedFile};
+use crate::proof::{Start, Unpacked, UnpackedFile};
 
 /// No script that is executed is larger.
 const LARGEST_SCRIPT: u64 = 1 << 20;
@@ -68,7 +68,8 @@ pub(super) fn findings(
     }
     let read = ReadArchive { entries, unzipped_bytes: 0, unpacked: true };
     let name = input.program.name.as_str();
-    let mut findings = Unpacked::new(&read, name, job.bundle.kind, runtime, job.attached).findings;
+    let start = Start { runtime, wrapper: job.settings.target.wrapper.as_deref() };
+    let mut findings = Unpacked::new(&read, name, job.bundle.kind, start, job.attached).findings;
     // The plan knows whether the program is a part of the bundle.
     findings.retain(|finding| finding.code != Code::BootstrapMissing);
     Ok(findings)

@@ -19,7 +19,7 @@ use crate::disk::program::unreadable;
 use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
-use crate::proof::{self, Attached, Unpacked, UnpackedFile, kind_of};
+use crate::proof::{self, Attached, Start, Unpacked, UnpackedFile, kind_of};
 use crate::report::{self, ArchiveReport, ProgramReport, Verdict};
 use crate::settings::{Context, Output, Verify};
 use crate::template::{Function, Zip};
@@ -154,7 +154,7 @@ impl Deployment<'_> {
         let Some(template) = &self.template else {
             let runtime = baselines.configured(&job.target);
             return Ok((
-                job.archives.iter().map(|path| Deployed::alone(path, runtime)).collect(),
+                job.archives.iter().map(|path| Deployed::alone(path, runtime, &job.target)).collect(),
                 Vec::new(),
             ));
         };
@@ -193,7 +193,8 @@ impl Deployment<'_> {
         let (path, runtime) = (&code.path, &code.runtime);
         let read = Read::new(path)?;
         let kind = job.kind.unwrap_or_else(|| kind_of(&read.archive));
-        let unpacked = Unpacked::new(&read.archive, path.as_str(), kind, runtime, attached);
+        let start = Start { runtime, wrapper: code.wrapper.as_deref() };
+        let unpacked = Unpacked::new(&read.archive, path.as_str(), kind, start, attached);
         let starts = kind != BundleKind::Function || baseline::starts_bootstrap(runtime);
         let is_started = match kind {
             BundleKind::Layer => false,

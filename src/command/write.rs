@@ -116,6 +116,7 @@ impl Bundle<'_> {
             kind: if bundle.libraries_only { BundleKind::Layer } else { bundle.kind },
             lambda: self.lambda,
             libs: &self.planned.plan.libs,
+            wrapper: self.job.settings.target.wrapper.as_deref(),
             attached: self.job.attached,
         }
     }

@@ -5,8 +5,8 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::interrupt::{self, Registered};
 use crate::error::{Error, Result};
-use crate::interrupt::{self, Registered};
 
 /// A new temporary directory, for this user alone. It is removed on drop; after a kill it may stay behind as
 /// `lambda-bundle-<pid>-<n>`.

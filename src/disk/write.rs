@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::interrupt::{self, Registered};
 use crate::error::{Error, Result};
-use crate::interrupt::{self, Registered};
 
 mod temporary;
 pub mod tree;

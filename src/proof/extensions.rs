@@ -53,9 +53,10 @@ impl Unpacked<'_> {
         own.chain(attached).filter(|path| is_started(path)).collect()
     }
 
-    /// Returns the programs among them that the layers have, to be proved like the archive's own.
-    pub(super) fn attached_extensions(&self) -> impl Iterator<Item = EntryPoint> {
-        let attached = self.extensions().into_iter().filter(|path| self.attached.paths.contains(path));
+    /// Returns the extensions, and the wrapper, that are programs of the layers, to be proved like the archive's own.
+    pub(super) fn attached_programs(&self) -> impl Iterator<Item = EntryPoint> {
+        let started = self.extensions().into_iter().chain(self.wrapper());
+        let attached = started.filter(|path| self.attached.paths.contains(path));
         attached.filter_map(|path| {
             let facts = self.file_at(&path)?.facts.ok().filter(|facts| no_program(facts).is_none())?;
             let real = self.files.real_path(&path).ok()?;

@@ -10,8 +10,8 @@ impl Unpacked<'_> {
     /// Reports directories that Lambda's user may not enter, and files that it may not read: errors if what it starts
     /// is among them.
     pub(super) fn check_modes(&mut self) {
-        let started: Vec<String> =
-            self.main.iter().map(|main| main.path.clone()).chain(self.extensions()).collect();
+        let main = self.main.iter().map(|main| main.path.clone());
+        let started: Vec<String> = main.chain(self.extensions()).chain(self.wrapper()).collect();
         let started: Vec<&str> = started.iter().map(|path| self.name(path)).collect();
         let locked = locked_directories(self.read);
         let mut findings = Vec::new();

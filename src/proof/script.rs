@@ -218,7 +218,7 @@ fn carriage_returns(name: &str, script: &str) -> Option<Finding> {
 }
 
 /// A finding that leaves open whether a script does its work.
-fn open(name: &str, what: &str) -> Finding {
+pub(super) fn open(name: &str, what: &str) -> Finding {
     let message = format!("`{name}` {what}; whether it starts was not proved");
     let finding = Finding::new(Code::NotElf, name, message);
     Finding { severity: Severity::Warning, leaves_open: true, ..finding }

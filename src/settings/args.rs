@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use camino::Utf8PathBuf;
 
 use crate::archive::{Compression, Timestamp};
-use crate::baseline::{self, DEFAULT_RUNTIME};
+use crate::baseline::{self, DEFAULT_RUNTIME, starts_bootstrap};
 use crate::cli::{
     ArchArg, BaselineCommand, BuildWithArg, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs,
     ExplainArgs, FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs,
@@ -14,7 +14,7 @@ use crate::cli::{
 use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
-use crate::layout::{BundleKind, Format, MOST_LAYERS};
+use crate::layout::{BundleKind, Format, MOST_LAYERS, WRAPPER_VARIABLE};
 use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
@@ -320,6 +320,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     let mut binds_now = false;
     let mut preload = Vec::new();
     let mut tunables = String::new();
+    let mut wrapper = None;
     let mut unused_env = Vec::new();
     for variable in &args.env {
         match variable.split_once('=') {
@@ -338,6 +339,9 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
             // Source: ld.so(8): any value but the empty one counts.
             Some(("LD_BIND_NOW", value)) => binds_now = !value.is_empty(),
             Some(("GLIBC_TUNABLES", value)) => value.clone_into(&mut tunables),
+            Some((WRAPPER_VARIABLE, value)) if !starts_bootstrap(&configured) => {
+                wrapper = Some(value.to_owned())
+            }
             Some((name, _)) => unused_env.push(name.to_owned()),
             None => {
                 return Err(Error::usage(format!("`--env {variable}` has no `=`"))
@@ -352,6 +356,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         library_path,
         binds_now,
         preload,
+        wrapper,
         tunables,
         unused_env,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),

@@ -277,7 +277,7 @@ const EXECVE: &str = "#define _GNU_SOURCE\n#include <unistd.h>\n\
     int main(int n, char **a) { return execve(a[1], a + 1, environ) ? 126 : 0; }";
 
 /// Compiles what the rows name.
-fn scene() -> Scene {
+pub(super) fn scene() -> Scene {
     let scene = Scene::new();
     let library = "int foo(void) { return 0; }";
     let app = "int foo(void); int main(void) { return foo(); }";
@@ -307,6 +307,7 @@ fn scene() -> Scene {
         ("task", "#!/bin/sh\nexec \"$LAMBDA_TASK_ROOT/nope\" \"$@\"\n"),
         ("braces", "#!/bin/sh\ncd ${LAMBDA_TASK_ROOT}\nexec ${LAMBDA_TASK_ROOT}/prog\n"),
         ("other", "#!/bin/sh\nLAMBDA_TASK_ROOT=/var/task/other\nexec $LAMBDA_TASK_ROOT/prog\n"),
+        ("opt", "#!/bin/sh\nexec /opt/nope\n"),
         ("foreign", "#!/nope/sh\n"),
         ("dash", "#!/bin/other\nexec /var/task/prog\n"),
         ("own", "#!/var/task/prog\n"),
@@ -322,10 +323,14 @@ fn scene() -> Scene {
     }
     scene.c(EXECVE, "execve", "-static");
     scene
+        .file("wrap", "#!/bin/sh\nexport A=b\nexec \"$@\"\n")
+        .file("plain", "exec \"$@\"\n")
+        .file("empty", "");
+    scene
 }
 
 /// Lays a row's files out in the directory `NAME.dir`, and zips them to `NAME.zip`.
-fn zip(scene: &Scene, files: &str, name: &str) {
+pub(super) fn zip(scene: &Scene, files: &str, name: &str) {
     let stage = format!("{name}.dir");
     let _ = fs::remove_dir_all(scene.at(&stage));
     let _ = fs::remove_file(scene.at(format!("{name}.zip")));

@@ -20,4 +20,5 @@ mod seeds;
 mod starts;
 mod tails;
 mod together;
+mod wrappers;
 mod zigbuild;

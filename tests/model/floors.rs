@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["interrupt", "nearest", "parallel", "paths", "text"],
+    &["nearest", "parallel", "paths", "text"],
     &["date", "environment"],
     &["archive", "elf", "packages", "patterns"],
     &["baseline", "include", "layout", "repair"],

@@ -10,8 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::temporary::{self, Held};
 use super::{Unfinished, failed, parent, sync_directory, wrap};
 use crate::archive::{self, Content, Entry, Kind, ReadArchive, ReadEntry};
+use crate::disk::interrupt::{self, Registered};
 use crate::error::{Error, Result};
-use crate::interrupt::{self, Registered};
 
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
 ///
