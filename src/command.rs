@@ -14,6 +14,7 @@ mod inputs;
 mod job;
 mod layers;
 mod origins;
+mod place;
 mod program;
 mod programs;
 mod results;

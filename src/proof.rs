@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
-use crate::audit::lints::{self, File, LintedFiles};
+use crate::audit::lints::{self, File, LintedFiles, StartedAs};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
 use crate::elf::{ElfError, ElfFacts, Linkage, OtherFormat};
@@ -36,6 +36,7 @@ use self::unpacked::{LayerFile, bytes_of, facts_of};
 
 pub use self::attached::Attached;
 pub use self::language::has_only_bootstrap;
+pub use self::script::run_by_script;
 pub use self::unpacked::{UnpackedFile, layer_files, own_members};
 
 /// A program or library of an archive that is walked by itself.
@@ -428,7 +429,8 @@ fn lint_archive<'a>(
         }
     }
     let program = in_memory(subject.name, subject.program, bytes(program));
-    let files = LintedFiles { program: &program, libraries: &libraries, others: &others, kind };
+    let started_as = StartedAs::of(kind, subject.name);
+    let files = LintedFiles { program: &program, libraries: &libraries, others: &others, started_as };
     lints::lint(subject, walks, &files, &|_| false)
 }
 

@@ -26,6 +26,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ops::Range;
 
+use crate::archive::BOOTSTRAP;
 use crate::audit::{Finding, Subject};
 use crate::elf::ElfFacts;
 use crate::lambda::{Certainty, Walked};
@@ -123,7 +124,7 @@ struct Scene<'a, 'f> {
     program: &'a File<'f>,
     libraries: &'a [File<'f>],
     others: &'a [File<'f>],
-    kind: BundleKind,
+    started_as: StartedAs,
     /// Whether the build world has a library of this name.
     in_build_world: &'a dyn Fn(&str) -> bool,
 }
@@ -167,8 +168,30 @@ pub struct LintedFiles<'a, 'f> {
     pub libraries: &'a [File<'f>],
     /// The other programs of the bundle, by their names in it.
     pub others: &'a [File<'f>],
-    /// The kind of bundle.
-    pub kind: BundleKind,
+    /// What Lambda starts the program as.
+    pub started_as: StartedAs,
+}
+
+/// What Lambda starts a program as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartedAs {
+    /// A function's `bootstrap`.
+    Bootstrap,
+    /// An extension.
+    Extension,
+    /// Nothing: another program starts it, such as a `bootstrap` script or the code of a function.
+    Nothing,
+}
+
+impl StartedAs {
+    /// Returns what a program of this name in a bundle is started as.
+    pub fn of(kind: BundleKind, name: &str) -> StartedAs {
+        match kind {
+            BundleKind::Function if name == BOOTSTRAP => StartedAs::Bootstrap,
+            BundleKind::Extension => StartedAs::Extension,
+            BundleKind::Function | BundleKind::Layer => StartedAs::Nothing,
+        }
+    }
 }
 
 /// Runs all lints on a program and its bundle's libraries; `walks` are the audited ones. `in_build_world` says whether
@@ -179,12 +202,12 @@ pub fn lint(
     files: &LintedFiles,
     in_build_world: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
-    let LintedFiles { program, libraries, others, kind } = *files;
+    let LintedFiles { program, libraries, others, started_as } = *files;
     // Of a program for another architecture only the header was parsed.
     if program.facts.arch() != Some(subject.lambda.arch()) {
         return Vec::new();
     }
-    let scene = Scene { subject, walks, program, libraries, others, kind, in_build_world };
+    let scene = Scene { subject, walks, program, libraries, others, started_as, in_build_world };
     let mut findings = dlopen::lint(&scene);
     findings.extend(ca_bundle::lint(&scene));
     findings.extend(cpu::lint(&scene));

@@ -10,7 +10,7 @@ use super::confined;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
-use super::program::layout;
+use super::place::layout;
 use super::programs::{FoundPrograms, Program, ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
 use super::runtime::{Baselines, say_unused};
@@ -191,7 +191,7 @@ impl Shared<'_> {
             baselines: self.baselines,
             context: self.context,
             ui,
-            layout: layout(bundle, input),
+            layout: layout(settings, input),
             attached: &self.attached[bundle.attached_layers.as_slice()],
             files: self.files,
             objects: self.objects,

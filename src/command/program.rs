@@ -19,7 +19,7 @@ use super::started;
 use super::summary;
 use super::write;
 use crate::archive;
-use crate::audit::lints::{self, File, LintedFiles};
+use crate::audit::lints::{self, File, LintedFiles, StartedAs};
 use crate::audit::{self, Code, Finding, Findings, Subject};
 use crate::date;
 use crate::disk;
@@ -27,11 +27,10 @@ use crate::disk::paths::world_name;
 use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
-use crate::layout::{BundleKind, Layout};
 use crate::loader::{self, World};
 use crate::plan::{self, NameClash, Planned, Request};
 use crate::report::{self, ProgramReport};
-use crate::settings::{BundleSettings, Context, Purpose};
+use crate::settings::{Context, Purpose};
 use crate::text;
 use crate::ui::Ui;
 use crate::workspace;
@@ -248,8 +247,8 @@ impl ProgramJob<'_> {
             others.map(|other| file(other.name(), other.facts(), Utf8Path::new(other.source()))).collect();
         let objects = &planned.plan.build.closure.objects;
         let in_build_world = |name: &str| !loader::candidates(world, objects, 0, name).is_empty();
-        let files =
-            LintedFiles { program: &program, libraries: &libraries, others: &others, kind: self.bundle.kind };
+        let started_as = StartedAs::of(self.bundle.kind, &self.layout.program);
+        let files = LintedFiles { program: &program, libraries: &libraries, others: &others, started_as };
         lints::lint(subject, &planned.plan.walks, &files, &in_build_world)
     }
 
@@ -368,20 +367,6 @@ impl ProgramJob<'_> {
         answer.report.edits = std::mem::take(&mut entries.edits);
         answer.findings.extend(std::mem::take(&mut entries.refusals));
         Ok(entries)
-    }
-}
-
-/// Returns the paths of a bundle's files on Lambda.
-pub(super) fn layout(bundle: &BundleSettings, input: &ProgramInput) -> Layout {
-    let name = &input.program.name;
-    let has_bootstrap = input.included.iter().any(|file| file.name == archive::BOOTSTRAP);
-    match bundle.kind {
-        BundleKind::Function => Layout::function(),
-        // A custom runtime: Lambda starts /opt/bootstrap if the function has none.
-        BundleKind::Layer if input.others.is_empty() && !has_bootstrap => {
-            Layout::layer(bundle.kind, archive::BOOTSTRAP, name)
-        }
-        kind => Layout::layer(kind, &Layout::program_of(kind, name), name),
     }
 }
 

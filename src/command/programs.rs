@@ -132,7 +132,7 @@ pub(super) fn load(program: Program, settings: &Settings, context: &Context) -> 
     let facts = disk::program::read(&program.path)?;
     let output = match &job.purpose {
         Purpose::Write(destination) => {
-            check_kind(&program, &facts, true)?;
+            check_kind(&program, &facts, !job.libraries_only)?;
             Some(output_path(destination, job.kind, &program, &facts, context))
         }
         Purpose::Check | Purpose::Size | Purpose::Explain(_) => {
@@ -183,16 +183,17 @@ fn check_runtime(facts: &ElfFacts, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Only programs can be a `bootstrap`; a shared library can be checked.
-fn check_kind(program: &Program, facts: &ElfFacts, will_write: bool) -> Result<()> {
+/// Only programs can be a `bootstrap`; a shared library can be checked, and its libraries bundled.
+fn check_kind(program: &Program, facts: &ElfFacts, is_bundled: bool) -> Result<()> {
     let path = &program.path;
     match facts.object_type {
         ObjectType::Other(1) => Err(Error::new(format!("`{path}` is an object file, not a program"))
             .help("name the program that was linked from it")),
         ObjectType::Other(_) => Err(Error::new(format!("`{path}` is an ELF file, but not a program"))),
-        _ if will_write && facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
-            Err(Error::new(format!("`{path}` is a shared library, not a program"))
-                .help("name a program; `check --binary` also takes a library"))
+        _ if is_bundled && facts.arch().is_some() && facts.linkage() == Linkage::SharedLibrary => {
+            Err(Error::new(format!("`{path}` is a shared library, not a program")).help(
+                "name a program; or bundle the libraries that it needs: `--kind layer --libraries-only`",
+            ))
         }
         _ => Ok(()),
     }

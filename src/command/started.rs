@@ -15,7 +15,7 @@ use crate::plan::Planned;
 use crate::proof::{Start, Unpacked, UnpackedFile};
 
 /// No script that is executed is larger.
-const LARGEST_SCRIPT: u64 = 1 << 20;
+pub(super) const LARGEST_SCRIPT: u64 = 1 << 20;
 
 /// Returns what is known of these files before the bundle is written, by the rules by which it is proved then.
 ///

@@ -57,6 +57,15 @@ impl FirstLine {
     }
 }
 
+/// Returns the files of an archive that a shell's script runs by literal paths, by their names in the archive.
+pub fn run_by_script(script: &[u8], kind: BundleKind) -> Vec<String> {
+    let task_root = BundleKind::Function.root();
+    let current = (kind == BundleKind::Function).then_some(task_root);
+    let runs = shell::runs(&String::from_utf8_lossy(script), StartPlace { task_root, current });
+    let name = |run: Run| Some(run.path.strip_prefix(kind.root())?.strip_prefix('/')?.to_owned());
+    runs.into_iter().filter_map(name).collect()
+}
+
 impl Unpacked<'_> {
     /// Returns the findings about a script that Lambda starts.
     pub(super) fn script_findings(&self, name: &str, script: &[u8]) -> Vec<Finding> {

@@ -141,6 +141,85 @@ fn libraries_alone_make_a_layer() {
     scene.run("verify --kind layer libs.zip").exits(0);
 }
 
+/// A module that a language's own program opens has no place in the layer: only its libraries have.
+#[test]
+fn the_libraries_of_a_module_make_a_layer() {
+    let Some(scene) = scene(&[]) else { return };
+    scene.library("m.node", "int top(void); int answer(void) { return top(); }", "libs/libtop.so.1");
+    let open = "#include <dlfcn.h>
+        int main(int n, char **a) {
+            void *m = dlopen(a[1], RTLD_NOW);
+            return m && ((int (*)(void)) dlsym(m, \"answer\"))() == 1 ? 0 : 1;
+        }";
+    scene.c(open, "opener", "-ldl");
+    let module = "--binary m.node --library-path libs --runtime nodejs22.x";
+    let ran = scene.run(&format!("{module} --kind layer -o m.zip"));
+    ran.exits(101).says(&["m.node` is a shared library, not a program", "--libraries-only"]);
+    scene.run(&format!("{module} --kind layer --libraries-only -o m.zip")).exits(0);
+    assert_eq!(scene.names("m.zip"), ["lib/libtop.so.1"]);
+
+    let root = al2023();
+    scene.copy("m.node", root.path("var/task/m.node"));
+    tools::copy_program(scene.at("opener"), root.path("opener"));
+    assert!(!root.start("/opener", &["/var/task/m.node"]).status.success());
+    root.unpack_layer(&scene.at("m.zip"));
+    assert!(root.start("/opener", &["/var/task/m.node"]).status.success());
+}
+
+/// Only a runtime that starts a `bootstrap` starts that of a layer.
+#[test]
+fn a_tool_in_a_layer_has_its_own_name() {
+    let Some(scene) = scene(&["tool"]) else { return };
+    let layer = "--kind layer --binary tool --library-path libs -o tool.zip --force";
+    for (runtime, program) in [("nodejs22.x", "bin/tool"), ("provided.al2023", "bootstrap")] {
+        scene.run(&format!("{layer} --runtime {runtime}")).exits(0);
+        assert_eq!(scene.names("tool.zip"), [program, "lib/libtop.so.1"], "{runtime}");
+    }
+}
+
+/// The program lies where an included `bootstrap` executes it, else in `bin`.
+#[test]
+fn a_script_starts_the_program() {
+    let Some(scene) = scene(&["app"]) else { return };
+    if !tools::require("dash", "dash") {
+        return;
+    }
+    let function = "--binary app --library-path libs --include bootstrap";
+    let layer = format!("{function} --kind layer");
+    for (script, bundle, program, verdict) in [
+        ("exec ./app \"$@\"", function, "app", "starts"),
+        ("exec $LAMBDA_TASK_ROOT/run/app", function, "run/app", "starts"),
+        ("exec \"${0%/*}\"/bin/app", function, "bin/app", "may start"),
+        ("exec ../task/app", function, "bin/app", ""),
+        ("exec /opt/app", &layer, "app", "starts"),
+    ] {
+        scene.file("bootstrap", format!("#!/bin/sh\nset -e\n{script}\n")).mode("bootstrap", 0o755);
+        let ran = scene.run(&format!("{bundle} -o app.zip --force"));
+        let root = al2023();
+        fs::create_dir(root.path("bin")).unwrap();
+        tools::copy_program("/bin/sh", root.path("bin/sh"));
+        if verdict.is_empty() {
+            ran.exits(1).says(&["it executes"]);
+            continue;
+        }
+        ran.exits(0);
+        let names = scene.names("app.zip");
+        assert!(names.len() == 3 && names.iter().any(|name| name == program), "{script}: {names:?}");
+        let place = match bundle == function {
+            true => {
+                scene.run("verify app.zip").exits(0).says(&[verdict]);
+                root.unpack_function(&scene.at("app.zip"));
+                "/var/task/bootstrap"
+            }
+            false => {
+                root.unpack_layer(&scene.at("app.zip"));
+                "/opt/bootstrap"
+            }
+        };
+        assert!(start(&root, place).starts_with("top 1\n"), "{script}");
+    }
+}
+
 #[test]
 fn an_extension_and_a_layer_bring_their_own_libc() {
     if !require_debian_12() {

@@ -1,11 +1,10 @@
 //! `not-a-runtime`: a function's program that never mentions the Runtime API, and an extension that never registers
 //! there.
 
-use super::{File, Scene};
+use super::{File, Scene, StartedAs};
 use crate::audit::{Code, Finding};
 use crate::baseline;
 use crate::elf::Linkage;
-use crate::layout::BundleKind;
 
 /// The texts in every client of the Runtime API: the variable with its address, and the path of its requests.
 ///
@@ -26,13 +25,12 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     if program.facts.linkage() == Linkage::SharedLibrary || program.holds(PACKED) {
         return None;
     }
-    match scene.kind {
-        // A program of a layer is started by whoever attaches it.
-        BundleKind::Layer => None,
-        BundleKind::Extension => of_extension(scene),
+    match scene.started_as {
+        StartedAs::Nothing => None,
+        StartedAs::Extension => of_extension(scene),
         // If a language's own program asks for requests, other programs are its tools.
-        BundleKind::Function if !baseline::starts_bootstrap(&scene.subject.lambda.baseline.runtime) => None,
-        BundleKind::Function => of_function(scene),
+        StartedAs::Bootstrap if !baseline::starts_bootstrap(&scene.subject.lambda.baseline.runtime) => None,
+        StartedAs::Bootstrap => of_function(scene),
     }
 }
 

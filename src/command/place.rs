@@ -1,0 +1,49 @@
+//! The place of the program in its bundle: where Lambda starts it, or where a script that Lambda starts looks for it.
+
+use super::programs::ProgramInput;
+use super::started::LARGEST_SCRIPT;
+use crate::archive::{BOOTSTRAP, Content};
+use crate::baseline::starts_bootstrap;
+use crate::disk;
+use crate::include::Included;
+use crate::layout::{BundleKind, Layout};
+use crate::paths;
+use crate::proof;
+use crate::settings::Settings;
+
+/// Returns the paths of a bundle's files on Lambda.
+pub(super) fn layout(settings: &Settings, input: &ProgramInput) -> Layout {
+    let kind = settings.bundle.kind;
+    let name = &input.program.name;
+    let beside = || match input.included.iter().find(|file| file.name == BOOTSTRAP) {
+        Some(script) => executed_by(script, input, kind).unwrap_or_else(|| format!("bin/{name}")),
+        None => Layout::program_of(kind, name),
+    };
+    match kind {
+        BundleKind::Function => Layout { program: beside(), ..Layout::function() },
+        BundleKind::Layer if is_runtime(settings, input) => Layout::layer(kind, BOOTSTRAP, name),
+        BundleKind::Layer => Layout::layer(kind, &beside(), name),
+        BundleKind::Extension => Layout::layer(kind, &Layout::program_of(kind, name), name),
+    }
+}
+
+/// Whether a layer's only program is a custom runtime: Lambda starts /opt/bootstrap if the function has none.
+fn is_runtime(settings: &Settings, input: &ProgramInput) -> bool {
+    let has_bootstrap = input.included.iter().any(|file| file.name == BOOTSTRAP);
+    input.others.is_empty() && !has_bootstrap && starts_bootstrap(&settings.target.configured)
+}
+
+/// Returns the name at which a `bootstrap` script executes the program.
+fn executed_by(script: &Included, input: &ProgramInput, kind: BundleKind) -> Option<String> {
+    let text = match &script.content {
+        Content::File(bytes) => bytes.to_vec(),
+        // What cannot be read is an error when the bundle is written.
+        Content::Stored(stored) if stored.n_bytes() <= LARGEST_SCRIPT => disk::read(&script.source).ok()?,
+        Content::Stored(_) | Content::Link(_) => return None,
+    };
+    let names = proof::run_by_script(&text, kind);
+    let is_taken = |name: &String| input.included.iter().any(|file| file.name == *name);
+    let is_plain = |name: &String| name.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let is_it = |name: &String| paths::file_name(name) == input.program.name && is_plain(name);
+    names.into_iter().find(|name| is_it(name) && !is_taken(name))
+}
