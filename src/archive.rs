@@ -233,6 +233,16 @@ pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Advises how to make an archive without such a name.
+fn name_help(name: &str) -> &'static str {
+    match name.contains('\\') {
+        true => {
+            "zip it with a tool that writes `/` in names: `tar -a -cf app.zip *` on Windows, 7-Zip or PowerShell 7 (`Compress-Archive` of Windows PowerShell writes backslashes)"
+        }
+        false => "zip the files by their names in the directory: `cd <DIR> && zip -r ../app.zip .`",
+    }
+}
+
 /// The paths of one archive, to detect two entries for one path.
 #[derive(Default)]
 struct EntryNames(BTreeMap<String, bool>);

@@ -430,7 +430,7 @@ fn lint_archive<'a>(
     }
     let program = in_memory(subject.name, subject.program, bytes(program));
     let started_as = StartedAs::of(kind, subject.name);
-    let files = LintedFiles { program: &program, libraries: &libraries, others: &others, started_as };
+    let files = LintedFiles { program: &program, libraries: &libraries, others: &others, kind, started_as };
     lints::lint(subject, walks, &files, &|_| false)
 }
 

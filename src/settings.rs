@@ -330,6 +330,8 @@ pub struct Target {
     pub wrapper: Option<String>,
     /// The variables of `--env` that decide nothing about loading, by name.
     pub unused_env: Vec<String>,
+    /// The variable in LD_LIBRARY_PATH that nothing replaces by its value, as it was written.
+    pub unreplaced: Option<String>,
     /// The baseline file to use instead of the runtime's, absolute.
     pub baseline: Option<Utf8PathBuf>,
     /// SONAMEs that the runtime is assumed to have.

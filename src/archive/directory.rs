@@ -38,7 +38,8 @@ impl<'a> ZipDirectory<'a> {
     pub fn read<R: Read + Seek>(file: &'a str, input: &mut R, limits: &Limits) -> Result<ZipDirectory<'a>> {
         let head = Head::of(input).map_err(|cause| unreadable(file, cause))?;
         if head.zip64 {
-            return Err(Error::new(format!("`{file}` has a ZIP64 directory, for more than Lambda takes")));
+            return Err(Error::new(format!("`{file}` has a ZIP64 directory, for more than Lambda takes"))
+                .help("zip the files again without ZIP64: from a directory, not from a pipe (`zip -r app.zip .`)"));
         }
         let mut archive = ZipArchive::new(&mut *input).map_err(|cause| head.not_a_zip(file, cause))?;
         let n_entries = archive.len();
@@ -62,7 +63,8 @@ impl<'a> ZipDirectory<'a> {
         let mut seen = BTreeSet::new();
         if let Some(twice) = headers.iter().find(|header| !seen.insert(&header.name)) {
             let name = printable(&String::from_utf8_lossy(&twice.name));
-            return Err(Error::new(format!("`{file}` has two entries `{name}`")));
+            return Err(Error::new(format!("`{file}` has two entries `{name}`"))
+                .help("remove the ZIP and zip each file once into a new one"));
         }
         if has_duplicates || headers.len() != n_entries {
             return Err(Error::new(format!(
@@ -86,6 +88,7 @@ impl<'a> ZipDirectory<'a> {
     /// The error about two names.
     pub fn clash(&self, clash: &Clash) -> Error {
         Error::new(clash.text(&format!("`{}`", self.file)))
+            .help("remove the ZIP and zip each file once into a new one")
     }
 }
 
@@ -101,20 +104,26 @@ pub(super) struct CentralHeader {
 }
 
 impl CentralHeader {
-    /// The reason, to follow an entry's name, why the entry called `written_name` is refused.
-    pub fn fault(&self, written_name: &str) -> Option<String> {
+    /// The reason, to follow an entry's name, why the entry called `written_name` is refused, and what to do.
+    pub fn fault(&self, written_name: &str) -> Option<(String, &'static str)> {
         // An extra field (Info-ZIP Unicode Path) can rename an entry; not all readers support it.
         if self.name.is_ascii() && self.name != written_name.as_bytes() {
-            return Some(format!("has a second name, `{}`", printable(&String::from_utf8_lossy(&self.name))));
+            let second = printable(&String::from_utf8_lossy(&self.name));
+            return Some((
+                format!("has a second name, `{second}`"),
+                "zip the files again, with names in UTF-8",
+            ));
         }
         if self.flags & ENCRYPTED != 0 {
-            return Some("is encrypted".to_owned());
+            return Some(("is encrypted".to_owned(), "zip the files without a password; Lambda has none"));
         }
         (!matches!(self.method, 0 | 8)).then(|| {
-            format!(
-                "uses compression method {}{}; only stored and deflate are read",
-                self.method,
-                method_name(self.method)
+            let name = method_name(self.method);
+            let fault =
+                format!("uses compression method {}{name}; only stored and deflate are read", self.method);
+            (
+                fault,
+                "zip the files with deflate, which all tools have (`zip -r app.zip .`, `7z a -mm=Deflate`)",
             )
         })
     }
@@ -228,11 +237,21 @@ impl Head {
                 .because(plain(cause));
         }
         let error = Error::new(format!("`{file}` is not a ZIP archive: it {}", describe(head)));
+        if is_other_archive(head) {
+            return error.help("Lambda takes ZIP files only: unpack it and zip its contents");
+        }
         if head.starts_with(b"\x7fELF") {
             return error.help(format!("look at a program with `cargo lambda-bundle check --binary {file}`"));
         }
         error
     }
+}
+
+/// Whether a file is an archive of another format, or compressed.
+fn is_other_archive(head: &[u8]) -> bool {
+    let formats: [&[u8]; 6] =
+        [b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c", b"Rar!"];
+    head.get(257..262) == Some(b"ustar") || formats.iter().any(|magic| head.starts_with(magic))
 }
 
 /// The kind of a file by its first bytes, to follow "it".

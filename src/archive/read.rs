@@ -7,7 +7,7 @@ use zip::ZipReadOptions;
 use zip::read::ZipFileEntry;
 
 use super::directory::{ZipDirectory, broken, plain, plain_io, unreadable};
-use super::{EntryNames, S_IFLNK, S_IFREG, name_fault};
+use super::{EntryNames, S_IFLNK, S_IFREG, name_fault, name_help};
 use crate::error::{Error, Result};
 use crate::parallel;
 use crate::text::{n_bytes, printable};
@@ -145,19 +145,20 @@ impl ZipDirectory<'_> {
         let name: String =
             written_name.split('/').filter(|part| !matches!(*part, "" | ".")).collect::<Vec<_>>().join("/");
         if written_name.starts_with('/') {
-            return Err(refuse("has an absolute name"));
+            return Err(refuse("has an absolute name").help(name_help(&name)));
         }
         if name.is_empty() && written_name.ends_with('/') {
             return Ok(None); // `./`
         }
         if let Some(fault) = name_fault(&name) {
-            return Err(refuse(fault));
+            return Err(refuse(fault).help(name_help(&name)));
         }
-        if let Some(fault) = header.fault(&written_name) {
-            return Err(refuse(&fault));
+        if let Some((fault, help)) = header.fault(&written_name) {
+            return Err(refuse(&fault).help(help));
         }
         if !header.agrees(input, found.header_start()).map_err(|cause| unreadable(file, cause))? {
-            return Err(refuse("has a local header that contradicts the directory"));
+            return Err(refuse("has a local header that contradicts the directory")
+                .help("zip the files again, with another tool"));
         }
 
         let unix = header.unix_mode();
@@ -168,7 +169,7 @@ impl ZipDirectory<'_> {
             S_IFDIR => Kind::Directory,
             S_IFLNK => Kind::Link(link_target(file, &called, found, input)?),
             S_IFREG | 0 => Kind::File,
-            _ => return Err(refuse("is neither a file, a directory nor a link")),
+            _ => return Err(refuse("is neither a file, a directory nor a link").help("leave it out")),
         };
         // A file without any right has its type, 0o100000.
         let mode = unix.filter(|bits| *bits != 0).map(|bits| bits & 0o7777);

@@ -124,6 +124,7 @@ struct Scene<'a, 'f> {
     program: &'a File<'f>,
     libraries: &'a [File<'f>],
     others: &'a [File<'f>],
+    kind: BundleKind,
     started_as: StartedAs,
     /// Whether the build world has a library of this name.
     in_build_world: &'a dyn Fn(&str) -> bool,
@@ -168,6 +169,8 @@ pub struct LintedFiles<'a, 'f> {
     pub libraries: &'a [File<'f>],
     /// The other programs of the bundle, by their names in it.
     pub others: &'a [File<'f>],
+    /// The kind of bundle.
+    pub kind: BundleKind,
     /// What Lambda starts the program as.
     pub started_as: StartedAs,
 }
@@ -202,12 +205,12 @@ pub fn lint(
     files: &LintedFiles,
     in_build_world: &dyn Fn(&str) -> bool,
 ) -> Vec<Finding> {
-    let LintedFiles { program, libraries, others, started_as } = *files;
+    let LintedFiles { program, libraries, others, kind, started_as } = *files;
     // Of a program for another architecture only the header was parsed.
     if program.facts.arch() != Some(subject.lambda.arch()) {
         return Vec::new();
     }
-    let scene = Scene { subject, walks, program, libraries, others, started_as, in_build_world };
+    let scene = Scene { subject, walks, program, libraries, others, kind, started_as, in_build_world };
     let mut findings = dlopen::lint(&scene);
     findings.extend(ca_bundle::lint(&scene));
     findings.extend(cpu::lint(&scene));

@@ -46,8 +46,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         check_directories(&package.settings.bundle)?;
         say_whose(package, ui);
     }
-    let unused = packages.iter().flat_map(|package| &package.settings.target.unused_env);
-    say_unused(unused, ui);
+    say_unused(packages.iter().map(|package| &package.settings.target), ui);
     let files = StoredFiles::default();
     let FoundPrograms { programs, mut failures } = programs(packages, &baselines)?;
     if programs.is_empty() && failures.len() == 1 {

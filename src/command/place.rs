@@ -5,7 +5,6 @@ use super::started::LARGEST_SCRIPT;
 use crate::archive::{BOOTSTRAP, Content};
 use crate::baseline::starts_bootstrap;
 use crate::disk;
-use crate::include::Included;
 use crate::layout::{BundleKind, Layout};
 use crate::paths;
 use crate::proof;
@@ -15,8 +14,8 @@ use crate::settings::Settings;
 pub(super) fn layout(settings: &Settings, input: &ProgramInput) -> Layout {
     let kind = settings.bundle.kind;
     let name = &input.program.name;
-    let beside = || match input.included.iter().find(|file| file.name == BOOTSTRAP) {
-        Some(script) => executed_by(script, input, kind).unwrap_or_else(|| format!("bin/{name}")),
+    let beside = || match script_of(input) {
+        Some(text) => executed_by(&text, input, kind).unwrap_or_else(|| format!("bin/{name}")),
         None => Layout::program_of(kind, name),
     };
     match kind {
@@ -33,15 +32,23 @@ fn is_runtime(settings: &Settings, input: &ProgramInput) -> bool {
     input.others.is_empty() && !has_bootstrap && starts_bootstrap(&settings.target.configured)
 }
 
-/// Returns the name at which a `bootstrap` script executes the program.
-fn executed_by(script: &Included, input: &ProgramInput, kind: BundleKind) -> Option<String> {
-    let text = match &script.content {
+/// Returns the text of an included `bootstrap`, if it is a script.
+fn script_of(input: &ProgramInput) -> Option<Vec<u8>> {
+    let bootstrap = input.included.iter().find(|file| file.name == BOOTSTRAP)?;
+    let text = match &bootstrap.content {
         Content::File(bytes) => bytes.to_vec(),
         // What cannot be read is an error when the bundle is written.
-        Content::Stored(stored) if stored.n_bytes() <= LARGEST_SCRIPT => disk::read(&script.source).ok()?,
+        Content::Stored(stored) if stored.n_bytes() <= LARGEST_SCRIPT => {
+            disk::read(&bootstrap.source).ok()?
+        }
         Content::Stored(_) | Content::Link(_) => return None,
     };
-    let names = proof::run_by_script(&text, kind);
+    text.starts_with(b"#!").then_some(text)
+}
+
+/// Returns the name at which a `bootstrap` script executes the program.
+fn executed_by(script: &[u8], input: &ProgramInput, kind: BundleKind) -> Option<String> {
+    let names = proof::run_by_script(script, kind);
     let is_taken = |name: &String| input.included.iter().any(|file| file.name == *name);
     let is_plain = |name: &String| name.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let is_it = |name: &String| paths::file_name(name) == input.program.name && is_plain(name);

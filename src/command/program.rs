@@ -28,6 +28,7 @@ use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::loader::{self, World};
+use crate::paths;
 use crate::plan::{self, NameClash, Planned, Request};
 use crate::report::{self, ProgramReport};
 use crate::settings::{Context, Purpose};
@@ -237,18 +238,23 @@ impl ProgramJob<'_> {
             return Vec::new();
         }
         let shipped = planned.plan.shipped.iter().filter(|library| library.link_to.is_none());
-        let libraries: Vec<File> = shipped
-            .map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source)))
-            .filter(is_searched)
-            .collect();
-        let others = planned.included.iter();
-        let others = others.filter(|other| other.facts().linkage() != Linkage::SharedLibrary);
+        let shipped =
+            shipped.map(|library| file(&library.name, &library.facts, Utf8Path::new(&library.source)));
+        let (included, others): (Vec<_>, Vec<_>) =
+            (planned.included.iter()).partition(|object| object.facts().linkage() == Linkage::SharedLibrary);
+        let included = included.into_iter().map(|library| {
+            file(paths::file_name(library.name()), library.facts(), Utf8Path::new(library.source()))
+        });
+        let libraries: Vec<File> = shipped.chain(included).filter(is_searched).collect();
+        let others = others.into_iter();
         let others: Vec<File> =
             others.map(|other| file(other.name(), other.facts(), Utf8Path::new(other.source()))).collect();
         let objects = &planned.plan.build.closure.objects;
         let in_build_world = |name: &str| !loader::candidates(world, objects, 0, name).is_empty();
-        let started_as = StartedAs::of(self.bundle.kind, &self.layout.program);
-        let files = LintedFiles { program: &program, libraries: &libraries, others: &others, started_as };
+        let kind = self.bundle.kind;
+        let started_as = StartedAs::of(kind, &self.layout.program);
+        let files =
+            LintedFiles { program: &program, libraries: &libraries, others: &others, kind, started_as };
         lints::lint(subject, &planned.plan.walks, &files, &in_build_world)
     }
 

@@ -130,9 +130,15 @@ pub(super) fn arch_of(facts: &ElfFacts, target: &Target) -> Arch {
     facts.arch().or(target.arch).unwrap_or(Arch::X86_64)
 }
 
-/// Names the variables of `--env` that change nothing. Their values may be secrets.
-pub(super) fn say_unused<'a>(names: impl Iterator<Item = &'a String>, ui: &Ui) {
-    for name in names.collect::<BTreeSet<_>>() {
+/// Names the variables of `--env` that change nothing, and one in a value that stays as it is. Values may be secrets.
+pub(super) fn say_unused<'a>(targets: impl Iterator<Item = &'a Target>, ui: &Ui) {
+    let targets: Vec<&Target> = targets.collect();
+    for variable in targets.iter().filter_map(|target| target.unreplaced.as_ref()).collect::<BTreeSet<_>>() {
+        ui.status("Taking", &format!(
+            "`{variable}` of `--env LD_LIBRARY_PATH` for a directory of that name: Lambda replaces no variable in a function's settings"
+        ));
+    }
+    for name in targets.iter().flat_map(|target| &target.unused_env).collect::<BTreeSet<_>>() {
         let counts = "LD_LIBRARY_PATH, LD_PRELOAD, LD_BIND_NOW and GLIBC_TUNABLES do";
         ui.status("Ignoring", &format!("`--env {name}`: it does not decide what loads ({counts})"));
     }

@@ -48,7 +48,7 @@ pub(super) fn run(
     results: &mut Results,
 ) -> Result<()> {
     let baselines = &Baselines::read([&job.target], context.now)?;
-    say_unused(job.target.unused_env.iter(), ui);
+    say_unused([&job.target].into_iter(), ui);
     let template = job.template.as_deref().map(Template::read).transpose()?;
     // An error of these layers is one of the whole run.
     let own_layers = layers::read(&job.attached_layers, ui)?;

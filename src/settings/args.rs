@@ -321,6 +321,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     let mut preload = Vec::new();
     let mut tunables = String::new();
     let mut wrapper = None;
+    let mut unreplaced = None;
     let mut unused_env = Vec::new();
     for variable in &args.env {
         match variable.split_once('=') {
@@ -330,7 +331,10 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
                 ))
                 .help(format!("remove `{name}`")));
             }
-            Some(("LD_LIBRARY_PATH", value)) => library_path = Some(value.to_owned()),
+            Some(("LD_LIBRARY_PATH", value)) => {
+                unreplaced = variable_in(value).map(str::to_owned);
+                library_path = Some(value.to_owned());
+            }
             // Source: ld.so(8).
             Some(("LD_PRELOAD", value)) => {
                 let names = value.split([' ', ':']).filter(|name| !name.is_empty());
@@ -359,6 +363,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         wrapper,
         tunables,
         unused_env,
+        unreplaced,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
         assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
@@ -371,6 +376,26 @@ fn unknown_runtime(name: &str, known: &[&str], may_be_all: bool) -> Error {
     Error::usage(format!("`--runtime {name}` is not a known runtime")).help(format!(
         "one of: {names}{all}; for another runtime name the file of its libraries: `--baseline <FILE>`"
     ))
+}
+
+/// Returns the first variable in LD_LIBRARY_PATH that nothing replaces by its value: no shell reads a function's
+/// settings, and ld.so knows three names.
+///
+/// Source: "Dynamic string tokens" in ld.so(8).
+fn variable_in(path: &str) -> Option<&str> {
+    let is_token = |text: &str| {
+        let bare = |token: &str| text.strip_prefix(token).is_some_and(|rest| !rest.starts_with(is_of_name));
+        let braced = |token: &str| text.starts_with(&format!("{{{token}}}"));
+        ["ORIGIN", "LIB", "PLATFORM"].iter().any(|token| bare(token) || braced(token))
+    };
+    let (at, text) =
+        path.match_indices('$').map(|(at, _)| (at, &path[at + 1..])).find(|(_, text)| !is_token(text))?;
+    let end = text.find(|c| !is_of_name(c) && c != '{' && c != '}').unwrap_or(text.len());
+    Some(&path[at..at + 1 + end])
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// Whether a variable makes ld.so end before it starts a program.

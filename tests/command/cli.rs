@@ -211,6 +211,25 @@ fn outputs_that_cannot_be_written() {
 }
 
 #[test]
+fn archives_as_other_tools_make_them() {
+    if !tools::require("zip", "zip") || !tools::require("tar", "tar") {
+        return;
+    }
+    let scene = with_program();
+    for (tool, fault, help) in [
+        ("zip -q -P secret app.zip app", "entry `app` is encrypted", "zip the files without a password"),
+        ("zip -q -Z bzip2 app.zip app", "uses compression method 12 (bzip2)", "zip the files with deflate"),
+        ("tar -czf app.zip app", "it is gzip data", "unpack it and zip its contents"),
+        ("tar -cf app.zip app", "it is a tar archive", "unpack it and zip its contents"),
+    ] {
+        let _ = std::fs::remove_file(scene.at("app.zip"));
+        let mut words = tool.split(' ');
+        finish(command(words.next().unwrap(), scene.path()).args(words)).exits(0);
+        scene.run("verify app.zip").exits(101).says(&[fault, help]);
+    }
+}
+
+#[test]
 fn archives_that_are_none() {
     let scene = with_program();
     scene.fifo("fifo");

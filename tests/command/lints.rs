@@ -420,6 +420,26 @@ fn the_empty_stand_in_for_icu() {
 }
 
 #[test]
+fn icu_of_dotnet() {
+    if !tools::require("cc", "gcc") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    CC.compile(
+        dir.path(),
+        "int load(void) { return 0; }",
+        "libSystem.Globalization.Native.so",
+        "-shared -fPIC",
+    );
+    CC.compile(dir.path(), "int load(void) { return 0; }", "libicuuc.so.72", "-shared -fPIC");
+    CC.compile(dir.path(), "int main(void) { return 0; }", "app", "");
+    let library = "--include libSystem.Globalization.Native.so";
+    let missing = ["warning companion-data libSystem.Globalization.Native.so"];
+    check(dir.path(), library, &missing, &["set `DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1`"]);
+    check(dir.path(), &format!("{library} --include libicuuc.so.72=lib/"), &[], &[]);
+}
+
+#[test]
 fn character_sets_beside_a_c_library_of_the_bundle() {
     if !tools::require("cc", "gcc") {
         return;
@@ -427,7 +447,12 @@ fn character_sets_beside_a_c_library_of_the_bundle() {
     let dir = tempfile::tempdir().unwrap();
     let source = "#include <iconv.h>\nint main(void) { return iconv_open(\"A\", \"B\") != 0; }";
     CC.compile(dir.path(), source, "app", "");
-    check(dir.path(), "--libc bundle", &["warning companion-data libc.so.6"], &["set `GCONV_PATH="]);
+    let places = [("", "`GCONV_PATH=/var/task/lib/gconv`"), (" --kind layer", "`GCONV_PATH=/opt/lib/gconv`")];
+    for (kind, place) in places {
+        let ran = run(dir.path(), &format!("check --binary app --libc bundle -v{kind}"));
+        ran.exits(0).says(&["companion-data", place]);
+    }
+    check(dir.path(), "--libc bundle", &["warning companion-data libc.so.6"], &[]);
     check(dir.path(), "", &[], &[]);
     CC.compile(dir.path(), "int main(void) { return 0; }", "app", "");
     check(dir.path(), "--libc bundle", &[], &[]);

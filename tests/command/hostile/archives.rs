@@ -155,18 +155,19 @@ fn links_of_an_archive_may_form_chains_and_cycles() {
 
 #[test]
 fn names_that_leave_the_archive_or_are_there_twice_are_errors() {
-    let rows: [(&[&str], &str); 4] = [
-        (&["../evil"], "leaves the archive"),
-        (&["a/../../evil"], "leaves the archive"),
-        (&["lib/a", "lib/a"], "two entries `lib/a`"),
-        (&["/etc/evil"], "absolute name"),
+    let rows: [(&[&str], &str, &str); 5] = [
+        (&["../evil"], "leaves the archive", "by their names in the directory"),
+        (&["a/../../evil"], "leaves the archive", "by their names in the directory"),
+        (&["lib/a", "lib/a"], "two entries `lib/a`", "help: remove the ZIP"),
+        (&["/etc/evil"], "absolute name", "by their names in the directory"),
+        (&["lib\\a"], "a backslash in its name", "a tool that writes `/` in names"),
     ];
-    for (names, expected) in rows {
+    for (names, expected, help) in rows {
         let mut members = vec![bootstrap()];
         members.extend(names.iter().map(|name| Member::new(name, b"x")));
         let scene = Scene::new();
         scene.file("app.zip", zip(&members));
-        verified(&scene, &names.join(" "), 101).says(&[expected]);
+        verified(&scene, &names.join(" "), 101).says(&[expected, help]);
         assert_eq!(
             fs::read_dir(scene.path().parent().unwrap())
                 .unwrap()
