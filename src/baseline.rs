@@ -393,6 +393,21 @@ pub fn starts_bootstrap(runtime: &str) -> bool {
     !languages().any(|language| language == runtime || language_family(language) == family)
 }
 
+/// The number of the binary interface of a runtime's Node.js; `None` for other runtimes, and where it is not known.
+///
+/// Source: NODE_MODULE_VERSION in Node.js's doc/abi_version_registry.json.
+pub fn node_abi(runtime: &str) -> Option<&'static str> {
+    Some(match runtime {
+        "nodejs14.x" => "83",
+        "nodejs16.x" => "93",
+        "nodejs18.x" => "108",
+        "nodejs20.x" => "115",
+        "nodejs22.x" => "127",
+        "nodejs24.x" => "137",
+        _ => return None,
+    })
+}
+
 /// The name of a runtime up to the first digit, as `nodejs` of `nodejs22.x`.
 pub fn language_family(runtime: &str) -> &str {
     runtime.split(|letter: char| letter.is_ascii_digit()).next().unwrap_or(runtime)

@@ -1,6 +1,7 @@
 //! Libraries that an archive need not have: those that a language's runtime may bring itself, and those of tracing.
 
 use super::{Finding, Owner, Severity, Subject};
+use crate::baseline::node_abi;
 use crate::elf::Linkage;
 use crate::paths::file_name;
 
@@ -32,19 +33,9 @@ pub(super) fn weighed(subject: &Subject, finding: Finding) -> Finding {
 }
 
 /// Whether a library is the language itself, of the runtime's version.
-///
-/// Source: the values of NODE_MODULE_VERSION in node's doc/abi_version_registry.json.
 fn is_of_language(soname: &str, runtime: &str) -> bool {
     if let Some(version) = runtime.strip_prefix("python") {
         return soname == "libpython3.so" || soname.starts_with(&format!("libpython{version}.so"));
     }
-    let abi = match runtime {
-        "nodejs16.x" => "93",
-        "nodejs18.x" => "108",
-        "nodejs20.x" => "115",
-        "nodejs22.x" => "127",
-        "nodejs24.x" => "137",
-        _ => return false,
-    };
-    soname == format!("libnode.so.{abi}")
+    node_abi(runtime).is_some_and(|abi| soname == format!("libnode.so.{abi}"))
 }

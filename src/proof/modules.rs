@@ -6,6 +6,7 @@
 //! are builds, too, if their names are those of modules.
 
 mod family;
+mod node;
 mod python;
 
 use std::borrow::Cow;
@@ -117,6 +118,9 @@ impl Unpacked<'_> {
         let (unused, files): (Vec<_>, Vec<_>) = files.partition(|entry| is_of_installation(&entry.name));
         let builds: Vec<Build> = files.into_iter().filter_map(|entry| self.build(entry, &process)).collect();
         let mut judged = judge(&builds, &process);
+        if language == Language::Node {
+            judged.findings.extend(self.uncompiled());
+        }
         judged.settled.extend(unused.into_iter().map(|entry| entry.name.clone()));
         judged
     }
@@ -252,9 +256,12 @@ fn misfit(name: &str, facts: &Arc<ElfFacts>, process: &Process) -> Option<Misfit
     {
         return Misfit::new(format!("refused by the loader ({reason})"), Code::NotElf, 0);
     }
-    let Language::Python(version) = process.language else { return None };
-    let what = python::other_tag(paths::file_name(name), version, process.arch())?;
-    Misfit::new(what, Code::NotElf, 0)
+    let what = match process.language {
+        Language::Python(version) => python::other_tag(paths::file_name(name), version, process.arch()),
+        Language::Node => node::other_abi(facts, &process.lambda.baseline.runtime),
+        Language::Other => None,
+    };
+    Misfit::new(what?, Code::NotElf, 0)
 }
 
 fn judge(builds: &[Build], process: &Process) -> Judged {
@@ -346,7 +353,9 @@ fn help(build: &Build, process: &Process) -> Option<String> {
     };
     match process.language {
         Language::Node if build.family.is_compiled => {
-            Some(format!("run `npm rebuild` on Linux for {cpu} with glibc, and zip the result"))
+            let runtime = &process.lambda.baseline.runtime;
+            let version = runtime.trim_start_matches("nodejs").trim_end_matches(".x");
+            Some(format!("run `npm rebuild` with Node.js {version} on Linux for {cpu}, and zip the result"))
         }
         Language::Node => {
             Some(format!("install it for Lambda: `npm install --os=linux --cpu={cpu} --libc=glibc`"))

@@ -3,7 +3,7 @@
 //! The trees have the shapes of real packages: node-gyp-build's `prebuilds/`, packages for one platform such as
 //! `@img/sharp-linux-x64`, `build/Release/`, and the tags of Python's modules.
 
-use crate::support::command::Ran;
+use crate::support::command::{Ran, command};
 use crate::support::elf::Object;
 use crate::support::scene::Scene;
 use crate::support::tools;
@@ -125,10 +125,83 @@ fn a_compiled_module_is_opened_before_the_prebuilt_ones() {
             &[
                 "`node_modules/b/build/Release/b.node` is ",
                 "; nodejs22.x (x86_64) opens it before any other build\n",
-                "help: run `npm rebuild` on Linux for x64 with glibc",
+                "help: run `npm rebuild` with Node.js 22 on Linux for x64",
             ],
         );
     }
+}
+
+/// node-oracledb ships its builds for all systems in the directory of compiled modules.
+#[test]
+fn builds_for_several_systems_may_be_where_compiled_ones_are() {
+    let at = |system: &str| format!("node_modules/o/build/Release/o-26.0.0-{system}.node");
+    let (linux, arm, windows) = (at("linux-x64"), at("linux-arm64"), at("win32-x64"));
+    let mut files = vec![made(&arm, module().arm64().bytes()), made(&windows, PE)];
+    fails(
+        &files,
+        NODE,
+        &["`node_modules/o/build/Release/o-26.0.0-linux-arm64.node` and another build of it"],
+    );
+    files.push(made(&linux, module().bytes()));
+    loads(&files, NODE);
+    loads(&files, NODE_ARM);
+}
+
+/// A module that registers for one version of Node.js: what `verify` says, beside this machine's node.
+#[test]
+fn a_module_is_for_one_version_of_node() {
+    if !tools::require("cc", "gcc") || !tools::require("node", "nodejs") || !tools::require("zip", "zip") {
+        return;
+    }
+    let scene = Scene::new();
+    let asked = command("node", scene.path()).args(["-p", "process.versions.modules"]).output().unwrap();
+    let own: u32 = String::from_utf8(asked.stdout).unwrap().trim().parse().unwrap();
+    let runtimes = [(108, "nodejs18.x"), (115, "nodejs20.x"), (127, "nodejs22.x"), (137, "nodejs24.x")];
+    let Some((_, runtime)) = runtimes.into_iter().find(|(abi, _)| *abi == own) else {
+        _ = tools::skip("a node of a version that Lambda has");
+        return;
+    };
+    for (symbols, loads) in [
+        (vec![format!("node_register_module_v{own}")], true),
+        (vec![format!("node_register_module_v{}", own + 1)], false),
+        (vec![format!("node_register_module_v{}", own + 1), format!("node_register_module_v{own}")], true),
+        (vec!["napi_register_module_v1".to_owned()], true),
+    ] {
+        let define = |name: &String| format!("void *{name}(void *a, void *b) {{ return b; }}\n");
+        scene.library(
+            "node_modules/m/build/Release/m.node",
+            &symbols.iter().map(define).collect::<String>(),
+            "",
+        );
+        scene.file("index.js", "require('./node_modules/m/build/Release/m.node')");
+        let ran = command("node", scene.path()).arg("index.js").output().unwrap();
+        assert_eq!(ran.status.success(), loads, "{symbols:?}: {ran:?}");
+        let _ = std::fs::remove_file(scene.at("a.zip"));
+        scene.tool("zip", "-qr a.zip index.js node_modules").exits(0);
+        let verified = scene.run(&format!("verify a.zip --arch x86_64 --runtime {runtime}"));
+        match loads {
+            true => verified.exits(0).says(&["a.zip loads on"]),
+            false => {
+                verified.exits(1).says(&["`node_modules/m/build/Release/m.node` is for NODE_MODULE_VERSION"])
+            }
+        };
+    }
+}
+
+#[test]
+fn a_package_that_nothing_compiled_may_not_load() {
+    let gyp = || vec![made("node_modules/s/binding.gyp", "{}"), made("index.js", "")];
+    let Some(ran) = verify(&gyp(), NODE) else { return };
+    ran.exits(0).says(&[
+        "warning[missing-library]: `node_modules/s` has a `binding.gyp` and no module (`.node`)",
+        "help: run `npm rebuild s`",
+        "a.zip may load on",
+    ]);
+    let with = |more: Vec<Made<'static>>| gyp().into_iter().chain(more).collect::<Vec<_>>();
+    loads(&with(vec![made("node_modules/s/build/Release/s.node", module().bytes())]), NODE);
+    let depends = r#"{"optionalDependencies": {"@s/linux-x64": "1"}}"#;
+    let module = || made("node_modules/@s/linux-x64/s.node", module().bytes());
+    loads(&with(vec![made("node_modules/s/package.json", depends), module()]), NODE);
 }
 
 #[test]

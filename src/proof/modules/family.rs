@@ -106,12 +106,14 @@ impl Family {
         let below = name[package.len()..].trim_start_matches('/');
         let is_direct =
             |directory: &str| below.strip_prefix(directory).is_some_and(|file| !file.contains('/'));
+        // node-oracledb has its builds for all systems there.
+        let is_named_build = has(file, SYSTEMS) || has(file, ARCHITECTURES);
         Family {
             stem: words(of_package),
             file: words(file),
             is_of_platform_package: has(of_package, SYSTEMS) && has(of_package, ARCHITECTURES),
             is_prebuilt: below.starts_with("prebuilds/"),
-            is_compiled: is_direct("build/Release/") && name.ends_with(".node"),
+            is_compiled: is_direct("build/Release/") && name.ends_with(".node") && !is_named_build,
         }
     }
 
@@ -197,6 +199,7 @@ mod tests {
                 "s/lib/binding/napi-v6-darwin-unknown-arm64/s.node",
             ),
             ("@x/y/y.linux-x64-gnu.node", "@x/y/y.darwin-arm64.node"),
+            ("o/build/Release/o-26.0.0-linux-x64.node", "o/build/Release/o-26.0.0-win32-x64.node"),
             ("@esbuild/linux-x64/bin/esbuild", "@esbuild/win32-x64/esbuild.exe"),
         ] {
             assert!(serves(one, other), "{one} {other}");
