@@ -11,7 +11,8 @@
 //!
 //! Invariants of every [`Baseline`], whoever wrote its text: objects are sorted by SONAME and have one entry each;
 //! version nodes are sorted by [`version::compare`], and a node of an object is in one of floor, later and uncertain;
-//! each evidence code that an object names has a line that explains it.
+//! each evidence code that an object names has a line that explains it, and the level of evidence follows from those
+//! lines ([`evidence`]).
 //!
 //! A *captured* baseline ([`captured`]) has the objects of a root file system with all facts from their files, and no
 //! others.
@@ -23,7 +24,7 @@
 //! ```text
 //! runtime provided.al2023
 //! root provided.al2                        optional: the embedded baseline that this one changes
-//! keep measured D liba.so.1 libb.so.2      with `root`: only these objects of it, with this evidence; repeatable
+//! keep D,B liba.so.1 libb.so.2             with `root`: only these objects of it, with this evidence; repeatable
 //! arch x86_64
 //! recorded 2026-11-21                      the day of the research
 //! glibc 2.34
@@ -32,16 +33,19 @@
 //! default-dirs /lib64 /usr/lib64           the directories built into its ld.so, in order
 //! library-path /lib64:/usr/lib64:...       a value of LD_LIBRARY_PATH to expect; at least one
 //! deprecated 2029-06-30                    optional, as create-blocked and update-blocked
-//! evidence D names in /lib64 of ...        a code and its meaning
+//! evidence D probe 2026-01-13 of=nodejs20.x/x86_64 at=nodejs:20.v98 names in /lib64 of ...
+//!                                          a code, its kind (probe, image, packages, documented, report, upstream) and
+//!                                          day or month; the runtimes or images that it is of, for a probe or an image
+//!                                          this one if not named, and for which architecture; the runtime's version or
+//!                                          the image's digest; what it shows and where it is
 //!
 //! object libcrypto.so.3
 //!   directory /lib                         only if not in the default directories
 //!   file libcrypto.so.3.2.2                the newest file name known, if it is not the SONAME
 //!   older-file libcrypto.so.3.0.8          the oldest one, if another
 //!   package openssl-libs
-//!   presence present                       or doubtful
 //!   present-since 2023.7.20250331          only if older images lack the object
-//!   evidence derived D,B                   measured, derived, doubtful or captured; for the presence
+//!   evidence D,B                           for the presence
 //!   nodes OPENSSL_3.0.0 OPENSSL_3.0.3      in every image; `none`: no verdef; no line: unknown
 //!   since 2023.7.20250331 OPENSSL_3.0.9    in this container image and later ones; may be repeated
 //!   uncertain OPENSSL_3.0.1                could not be shown either way
@@ -49,6 +53,7 @@
 //! ```
 
 pub mod captured;
+pub mod evidence;
 mod exports;
 pub mod file;
 mod lines;
@@ -63,6 +68,7 @@ use crate::elf::version;
 use crate::elf::{Arch, ElfFacts};
 use crate::error::Result;
 
+pub use evidence::{Evidence, Source, SourceKind};
 pub use exports::{Export, Exports, SymbolAnswer, exports};
 pub use listed::is_list;
 
@@ -71,7 +77,7 @@ pub use listed::is_list;
 pub enum Presence {
     /// Functions find it.
     Present,
-    /// Functions probably find it, but there is only one source.
+    /// Functions probably find it, but there is only one source: the evidence is [`Evidence::Doubtful`].
     Doubtful,
 }
 
@@ -81,37 +87,6 @@ impl Presence {
         match self {
             Presence::Present => "present",
             Presence::Doubtful => "doubtful",
-        }
-    }
-}
-
-/// The evidence for an object's presence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Evidence {
-    /// Listed inside a deployed function.
-    Measured,
-    /// Derived from lists and runs of close relatives.
-    Derived,
-    /// Reported by one source only.
-    Doubtful,
-    /// Read from a root that the user captured.
-    Captured,
-}
-
-impl Evidence {
-    /// The level with this name.
-    pub fn from_word(word: &str) -> Option<Evidence> {
-        let all = [Evidence::Measured, Evidence::Derived, Evidence::Doubtful, Evidence::Captured];
-        all.into_iter().find(|evidence| evidence.as_str() == word)
-    }
-
-    /// The word in baselines and reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Evidence::Measured => "measured",
-            Evidence::Derived => "derived",
-            Evidence::Doubtful => "doubtful",
-            Evidence::Captured => "captured",
         }
     }
 }
@@ -206,10 +181,14 @@ pub struct SystemObject {
     pub evidence: Evidence,
     /// The codes of the evidence lines for its presence, see [`Baseline::evidence`]; empty only if captured.
     pub codes: Vec<String>,
+    /// Whether functions find it for certain ([`evidence::is_certain`]); if not, it may be missing.
+    pub certain: bool,
     /// The first container image that has the object, if older images of the runtime lack it.
     pub since: Option<String>,
     /// The directory of the object, if it is not a default directory.
     pub directory: Option<String>,
+    /// The object of the same name in another directory, which the loader takes if this one is missing.
+    pub behind: Option<Arc<SystemObject>>,
     /// The version nodes of the object.
     pub nodes: Nodes,
     /// The source of the version nodes.
@@ -283,6 +262,15 @@ pub struct Lifecycle {
     pub update_blocked: Option<String>,
 }
 
+/// The days of a baseline's evidence, `YYYY-MM-DD`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceDates {
+    /// The day of the oldest evidence.
+    pub oldest: String,
+    /// The day of the newest evidence.
+    pub newest: String,
+}
+
 /// One runtime on one architecture: its objects, and how its loader searches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Baseline {
@@ -306,8 +294,8 @@ pub struct Baseline {
     pub library_paths: Vec<String>,
     /// The dates at which AWS ends its support.
     pub lifecycle: Lifecycle,
-    /// The codes of the evidence lines with their meanings, in the order of the text.
-    pub evidence: Vec<(String, String)>,
+    /// The sources, in the order of the text.
+    pub evidence: Vec<Source>,
     /// The files of a captured root; `None` for a baseline from research.
     pub root_files: Option<captured::Root>,
     /// Whether the baseline is a list of names: the definitions and needs of its objects are not known.
@@ -342,9 +330,24 @@ impl Baseline {
         &self.objects
     }
 
-    /// The meaning of an evidence code.
-    pub fn evidence_text(&self, code: &str) -> Option<&str> {
-        self.evidence.iter().find(|(known, _)| known == code).map(|(_, text)| text.as_str())
+    /// The source with this code.
+    pub fn source(&self, code: &str) -> Option<&Source> {
+        self.evidence.iter().find(|source| source.code == code)
+    }
+
+    /// The days of the oldest and of the newest evidence for the presence of an object. The day of the capture if the
+    /// baseline has no such evidence.
+    pub fn evidence_dates(&self) -> EvidenceDates {
+        let mut codes: Vec<&str> =
+            self.objects.iter().flat_map(|object| &object.codes).map(String::as_str).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        let dates = codes.into_iter().filter_map(|code| Some(&self.source(code)?.date));
+        let (oldest, newest) = (dates.clone().min(), dates.max());
+        EvidenceDates {
+            oldest: oldest.unwrap_or(&self.recorded).clone(),
+            newest: newest.unwrap_or(&self.recorded).clone(),
+        }
     }
 
     /// Reads a baseline; the format is described at the top of this module.

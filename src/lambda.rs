@@ -277,11 +277,19 @@ impl LambdaWorld {
         match self.baseline.object(soname) {
             None if !self.baseline.complete => Certainty::Unknown,
             None => Certainty::Absent,
-            Some(object) if object.presence == Presence::Doubtful || object.since.is_some() => {
-                Certainty::Doubtful
-            }
-            Some(_) => Certainty::Present,
+            Some(object) if is_in_every_image(object) => Certainty::Present,
+            Some(object) if object.behind.as_deref().is_some_and(is_in_every_image) => Certainty::Present,
+            Some(_) => Certainty::Doubtful,
         }
+    }
+
+    /// Whether there are objects that are present in one variant and not in another.
+    fn has_doubtful(&self) -> bool {
+        self.baseline.objects().iter().any(|object| {
+            let is_listed =
+                !self.assume_missing.matches(&object.soname) && !self.assume_present.matches(&object.soname);
+            is_listed && !is_in_every_image(object)
+        })
     }
 
     /// The release of the glibc that every image has, (major, minor).
@@ -344,12 +352,7 @@ impl LambdaWorld {
     /// The variants that must all start: one for each library path and processor, and twice as many if there is a
     /// doubtful library.
     pub fn variants(&self, processors: &[Processor]) -> Vec<Variant> {
-        let doubtful = self
-            .baseline
-            .objects()
-            .iter()
-            .any(|object| self.certainty(&object.soname) == Certainty::Doubtful);
-        let presences: &[bool] = if doubtful { &[false, true] } else { &[false] };
+        let presences: &[bool] = if self.has_doubtful() { &[false, true] } else { &[false] };
         presences
             .iter()
             .flat_map(|&doubtful_present| {
@@ -406,19 +409,23 @@ impl LambdaWorld {
         // Source: the evidence lists; /lib64, /lib and /bin are links on AL2 and AL2023.
         files.add_link("/lib64", "usr/lib64");
         files.add_link("/lib", "usr/lib");
-        let there = |soname: &str| match self.certainty(soname) {
-            Certainty::Present => true,
-            Certainty::Doubtful => doubtful_present,
-            Certainty::Absent | Certainty::Unknown => false,
+        let is_there = |object: &SystemObject| {
+            !self.assume_missing.matches(&object.soname)
+                && (doubtful_present
+                    || is_in_every_image(object)
+                    || self.assume_present.matches(&object.soname))
         };
-        for object in self.baseline.objects().iter().filter(|object| there(&object.soname)) {
-            let directory = object.directory.as_deref().unwrap_or("/usr/lib64");
-            let directory = match directory {
-                "/lib64" => "/usr/lib64",
-                "/lib" => "/usr/lib",
-                directory => directory,
-            };
-            files.add(&format!("{directory}/{}", object.soname), Object::System(object.clone()));
+        for object in self.baseline.objects() {
+            let both = [Some(object), object.behind.as_ref()];
+            for object in both.into_iter().flatten().filter(|object| is_there(object)) {
+                let directory = object.directory.as_deref().unwrap_or("/usr/lib64");
+                let directory = match directory {
+                    "/lib64" => "/usr/lib64",
+                    "/lib" => "/usr/lib",
+                    directory => directory,
+                };
+                files.add(&format!("{directory}/{}", object.soname), Object::System(object.clone()));
+            }
         }
         for interpreter in &self.baseline.interpreters {
             add_interpreter(files, &self.baseline, interpreter);
@@ -540,6 +547,11 @@ fn add_interpreter(files: &mut MemoryFiles, baseline: &Baseline, path: &str) {
     }
 }
 
+/// Whether functions find the object for certain, in every image of the runtime.
+fn is_in_every_image(object: &SystemObject) -> bool {
+    object.certain && object.since.is_none()
+}
+
 /// A library that only `--assume-present` puts there: nothing else is known of it.
 fn assumed(soname: &str) -> SystemObject {
     SystemObject {
@@ -551,6 +563,8 @@ fn assumed(soname: &str) -> SystemObject {
         presence: Presence::Present,
         evidence: Evidence::Doubtful,
         codes: Vec::new(),
+        certain: true,
+        behind: None,
         since: None,
         directory: None,
         nodes: Nodes::Unknown,

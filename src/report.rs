@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::archive::{BOOTSTRAP, Content, Digest, Entry, ReadArchive, ReadEntry};
 use crate::audit::{Asker, Finding, FindingGroup, LinkedPackage, Severity, SymbolOrigin};
+use crate::baseline::{Baseline, EvidenceDates};
 use crate::elf::ElfFacts;
 use crate::error::Error;
 use crate::layout::BundleKind;
@@ -152,8 +153,12 @@ pub struct ProgramReport {
     pub profile: Option<String>,
     /// The runtime.
     pub runtime: String,
-    /// The date of the runtime's baseline.
+    /// The date of the research for the runtime's baseline.
     pub baseline_recorded: Option<String>,
+    /// The date of the newest evidence in the baseline.
+    pub baseline_newest_evidence: Option<String>,
+    /// The date of the oldest evidence in the baseline.
+    pub baseline_oldest_evidence: Option<String>,
     /// The program's architecture, as Lambda names it.
     pub arch: Option<String>,
     /// How the program is linked.
@@ -192,6 +197,14 @@ pub struct ProgramReport {
 }
 
 impl ProgramReport {
+    /// Sets the dates of the runtime's baseline.
+    pub fn set_dates(&mut self, baseline: &Baseline) {
+        let EvidenceDates { oldest, newest } = baseline.evidence_dates();
+        self.baseline_recorded = Some(baseline.recorded.clone());
+        self.baseline_newest_evidence = Some(newest);
+        self.baseline_oldest_evidence = Some(oldest);
+    }
+
     /// Starts the report of the program `name` at `path`; with its facts if its file was read.
     pub fn new(name: &str, path: &str, runtime: &str, facts: Option<&ElfFacts>) -> ProgramReport {
         let of_lambda = facts.filter(|facts| facts.arch().is_some());
@@ -203,6 +216,8 @@ impl ProgramReport {
             profile: None,
             runtime: runtime.to_owned(),
             baseline_recorded: None,
+            baseline_newest_evidence: None,
+            baseline_oldest_evidence: None,
             arch: of_lambda.and_then(ElfFacts::arch).map(|arch| arch.as_str().to_owned()),
             linkage: of_lambda.map(|facts| facts.linkage().as_str()),
             libc: of_lambda.map(|facts| facts.libc().as_str()),

@@ -86,7 +86,7 @@ codes! {
     NotARuntime "not-a-runtime" Warning "The program shows no sign of the Runtime API."
     StaleBinary "stale-binary" Warning "A source file is newer than the program."
     NamesOnly "names-only" Note "The baseline is a list of names: what the libraries define and need is unknown."
-    BaselineOld "baseline-old" Warning "The runtime's baseline is over a year old."
+    BaselineOld "baseline-old" Warning "The newest evidence of the runtime's baseline is over a year old."
     RuntimeDeprecated "runtime-deprecated" Warning "AWS has deprecated the runtime."
     SuspiciousInclude "suspicious-include" Warning "An included file that nobody named looks like a secret."
     TemplateMismatch "template-mismatch" Error "The deployment template does not match the archive."

@@ -80,15 +80,19 @@ const DAYS_UNTIL_OLD: u64 = 365;
 /// Returns the findings about the runtime itself; `today` is a date like `2026-11-21`.
 pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if date::days_between(&baseline.recorded, today) > DAYS_UNTIL_OLD {
+    let newest = baseline.evidence_dates().newest;
+    if date::days_between(&newest, today) > DAYS_UNTIL_OLD {
         let message = format!(
-            "the baseline of {} was recorded on {}, over a year ago; its images may have changed",
-            baseline.runtime, baseline.recorded
+            "the newest evidence for the libraries of {} is of {newest}, over a year ago; its images may have changed",
+            baseline.runtime
         );
         let finding = Finding::new(Code::BaselineOld, name, message);
         let is_embedded = names().contains(&baseline.runtime.as_str());
         findings.push(match is_embedded {
-            true => finding.help("install a newer version of cargo lambda-bundle"),
+            true => finding.help(
+                "look into the runtime itself with `cargo lambda-bundle baseline probe`, and name what `baseline \
+                 capture --from-probe` writes with `--baseline <FILE>`",
+            ),
             false => finding.help("capture it again: `cargo lambda-bundle baseline capture`"),
         });
     }
@@ -134,7 +138,10 @@ mod tests {
     #[track_caller]
     fn check(recorded: &str, days_after_2026_01_01: u64, expected: &[Code]) {
         let Some(mut baseline) = embedded("provided.al2023", Arch::X86_64) else { panic!("no table") };
-        baseline.recorded = recorded.to_owned();
+        // The day of all evidence: the day of the research does not count.
+        for source in &mut baseline.evidence {
+            source.date = recorded.to_owned();
+        }
         let now = Duration::from_secs(1_767_225_600 + days_after_2026_01_01 * 86_400);
         let today = date::day(SystemTime::UNIX_EPOCH + now);
         let findings = runtime_findings(&baseline, "app", &today);

@@ -127,6 +127,8 @@ impl SystemObject {
             presence: Presence::Present,
             evidence: Evidence::Captured,
             codes: Vec::new(),
+            certain: true,
+            behind: None,
             since: None,
             directory: None,
             nodes: Nodes::Known { floor, later: Vec::new(), uncertain: Vec::new() },

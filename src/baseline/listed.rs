@@ -1,8 +1,7 @@
 //! A plain list of library paths, one in each line, as a baseline: names alone, and little else known.
 //!
 //! `du -a /lib64 /usr/lib64 | cut -f2` prints such a list in a container. The directories are ignored: a list from
-//! `/usr/lib64` serves a system where `/lib64` is a link to it. A library that is not listed is assumed to be absent.
-//! from `/usr/lib64` serves a system where `/lib64` is a link to it. What is not listed is taken as absent.
+//! `/usr/lib64` serves a system where `/lib64` is a link to it. A library that is not listed is taken as absent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,6 +76,8 @@ fn listed(name: &str) -> SystemObject {
         presence: Presence::Present,
         evidence: Evidence::Captured,
         codes: Vec::new(),
+        certain: true,
+        behind: None,
         since: None,
         directory: None,
         nodes: Nodes::Unknown,

@@ -1,4 +1,5 @@
 mod changes;
+mod evidence;
 
 use super::*;
 use crate::elf::version;
@@ -71,8 +72,7 @@ fn tables_open_with_what_they_are_and_how_it_is_known() {
         assert!(first.starts_with('#') && first.contains(&table.runtime), "{first}");
         let comment: Vec<&str> = text.lines().take_while(|line| line.starts_with('#')).collect();
         let comment = comment.join(" ");
-        for part in [table.arch.as_str(), "Presence: ", "Levels of evidence.", "How to read", "Life cycle: "]
-        {
+        for part in [table.arch.as_str(), "Presence: ", "Levels of evidence", "How to read", "Life cycle: "] {
             assert!(comment.contains(part), "{} {part}", table.runtime);
         }
     });
@@ -84,21 +84,18 @@ fn every_fact_has_its_evidence() {
         for object in table.objects() {
             assert!(!object.codes.is_empty() && object.package.is_some(), "{}", object.soname);
             for code in &object.codes {
-                assert!(table.evidence_text(code).is_some(), "{} {code}", object.soname);
+                assert!(table.source(code).is_some(), "{} {code}", object.soname);
             }
-            let from = object.nodes_from.as_ref().map(|from| table.evidence_text(&from.code).is_some());
+            let from = object.nodes_from.as_ref().map(|from| table.source(&from.code).is_some());
             let expected = (object.nodes != Nodes::Unknown).then_some(true);
             assert_eq!(from, expected, "{}", object.soname);
-            // The level follows from the baseline and from the presence.
-            let expected = match (object.presence, table.runtime.as_str(), table.arch) {
-                (Presence::Doubtful, _, _) => Evidence::Doubtful,
-                (Presence::Present, "provided.al2", Arch::X86_64) => Evidence::Measured,
-                (Presence::Present, _, _) => Evidence::Derived,
-            };
-            assert_eq!(object.evidence, expected, "{} {}", table.runtime, object.soname);
         }
-        for (code, meaning) in &table.evidence {
-            assert!(meaning.len() > 20, "{code} {meaning}");
+        for Source { code, kind, date, of, text, .. } in &table.evidence {
+            assert!(text.len() > 20, "{code} {text}");
+            assert!(*date <= table.recorded, "{code} {date}");
+            // A probe or an image without a name would be taken for one of this runtime.
+            let is_list = matches!(kind, SourceKind::Probe | SourceKind::Image);
+            assert!(!is_list || !of.is_empty(), "{code}");
         }
         for word in ["/home", "/root", "TODO"] {
             assert!(!text.contains(word), "{} {word}", table.runtime);
@@ -244,8 +241,8 @@ fn who_is_there() {
         ("provided.al2023", "libcurl.so.4", Some((Presence::Present, Derived))),
         ("provided.al2023", "libglib-2.0.so.0", Some((Presence::Present, Derived))),
         ("provided.al2023", "p11-kit-proxy.so", Some((Presence::Present, Derived))),
-        ("provided.al2023", "libzstd.so.1", Some((Presence::Doubtful, Doubtful))),
-        ("provided.al2023", "libgpgme.so.11", Some((Presence::Doubtful, Doubtful))),
+        ("provided.al2023", "libzstd.so.1", Some((Presence::Present, Derived))),
+        ("provided.al2023", "libgpgme.so.11", Some((Presence::Present, Derived))),
         ("provided.al2023", "libexpat.so.1", None),
         ("provided.al2023", "libcrypt.so.1", None),
         ("provided.al2023", "libcrypt.so.2", None),
@@ -298,13 +295,15 @@ fn some_objects_came_later() {
 #[test]
 fn counts() {
     // A changed count changes what users read: check the diff of the data.
-    let rows: [_; PAIRS.len()] = [(25, 0, 0), (111, 2, 19), (110, 2, 19), (108, 26, 13), (107, 26, 13)];
+    let rows: [_; PAIRS.len()] =
+        [(25, 0, 0, 0), (111, 2, 2, 19), (110, 2, 2, 19), (108, 0, 27, 13), (107, 0, 27, 13)];
     for ((runtime, arch), expected) in PAIRS.into_iter().zip(rows) {
         let table = get(runtime, arch);
         let count = |test: fn(&SystemObject) -> bool| table.objects().iter().filter(|o| test(o)).count();
         let found = (
             table.objects().len(),
             count(|object| object.presence == Presence::Doubtful),
+            count(|object| !object.certain),
             count(|object| object.nodes == Nodes::Unknown),
         );
         assert_eq!(found, expected, "{runtime} {}", arch.as_str());
@@ -400,16 +399,16 @@ complete yes
 interpreter /lib/ld.so
 default-dirs /lib64 /usr/lib64
 library-path /lib64:/opt lib
-evidence D a dump
-evidence n1 the build system
+evidence D probe 2026-11-20 a dump
+evidence n1 upstream 2026-11 the build system
+evidence R report 2026-02 a report
 
 object libb.so.1
   file libb.so.1.2
   older-file libb.so.1.1
   package b
-  presence present
   present-since 1.2.3
-  evidence derived D
+  evidence D
   nodes B_10 B_9
   since 1.2.4 B_11
   uncertain B_8
@@ -418,8 +417,7 @@ object libb.so.1
   lacks last
 object liba.so
 \tdirectory /lib
- presence doubtful
-\tevidence captured
+\tevidence R
 ";
 
 #[test]
@@ -427,8 +425,11 @@ fn a_text_in_any_order_becomes_a_sorted_table() {
     let table = Baseline::parse(SMALL).unwrap();
     assert_eq!((table.runtime.as_str(), table.arch, table.complete), ("provided.test", Arch::Arm64, true));
     assert_eq!(table.library_paths, ["/lib64:/opt lib"]);
-    assert_eq!(table.evidence_text("n1"), Some("the build system"));
-    assert_eq!(table.evidence_text("n2"), None);
+    let source = table.source("n1").map(|source| (source.kind, source.text.as_str()));
+    assert_eq!(source, Some((SourceKind::Upstream, "the build system")));
+    assert_eq!(table.source("n2"), None);
+    let dates = EvidenceDates { oldest: "2026-02-01".to_owned(), newest: "2026-11-20".to_owned() };
+    assert_eq!(table.evidence_dates(), dates);
     let sonames: Vec<&str> = table.objects().iter().map(|object| object.soname.as_str()).collect();
     assert_eq!(sonames, ["liba.so", "libb.so.1"]);
     let expected = SystemObject {
@@ -437,10 +438,12 @@ fn a_text_in_any_order_becomes_a_sorted_table() {
         older_file: Some("libb.so.1.1".to_owned()),
         package: Some("b".to_owned()),
         presence: Presence::Present,
-        evidence: Evidence::Derived,
+        evidence: Evidence::Measured,
         codes: vec!["D".to_owned()],
+        certain: true,
         since: Some("1.2.3".to_owned()),
         directory: None,
+        behind: None,
         nodes: Nodes::Known {
             floor: vec!["B_9".to_owned(), "B_10".to_owned()],
             later: vec![LaterNode { node: "B_11".to_owned(), image: "1.2.4".to_owned() }],
@@ -452,7 +455,7 @@ fn a_text_in_any_order_becomes_a_sorted_table() {
     };
     assert_eq!(table.object("libb.so.1").map(|object| &**object), Some(&expected));
     assert_eq!(table.object("liba.so").unwrap().directory.as_deref(), Some("/lib"));
-    assert_eq!(table.object("liba.so").unwrap().evidence, Evidence::Captured);
+    assert_eq!(table.object("liba.so").unwrap().evidence, Evidence::Doubtful);
     // Line ends and indentation have no meaning.
     assert_eq!(Baseline::parse(&SMALL.replace('\n', "\r\n")).unwrap(), table);
     assert_eq!(Baseline::parse(&SMALL.replace("\n  ", "\n")).unwrap(), table);
@@ -490,34 +493,52 @@ fn a_broken_text_is_refused_with_its_line() {
         "line 9: `library-path` has a control character in its value",
     );
     check("library-path", "ld-library-path", "line 9: `ld-library-path` is not a key of a runtime");
-    check("evidence D a dump", "evidence D", "line 10: expected `evidence CODE TEXT`");
+    check(
+        "evidence D probe 2026-11-20 a dump",
+        "evidence D",
+        "line 10: expected `evidence CODE KIND DATE TEXT`",
+    );
+    check(
+        "evidence D probe 2026-11-20 a dump",
+        "evidence D probe",
+        "line 10: expected `evidence CODE KIND DATE TEXT`",
+    );
+    check("2026-11-20 a dump", "a dump", "line 10: `evidence` is a date like 2026-11-21, not `a`");
+    check("a dump", "of=a/riscv64 a dump", "line 10: `of=` ends with /x86_64 or /arm64, not `/riscv64`");
     check("evidence n1", "evidence D", "line 11: `D` cannot be a new code");
     check("evidence n1", "evidence n,1", "line 11: `n,1` cannot be a new code");
-    check("object libb.so.1", "object ../libb.so.1", "line 13: `object` is a file name, not `../libb.so.1`");
-    check("object libb.so.1", "object ..", "line 13: `object` is a file name, not `..`");
-    check("object libb.so.1", "object", "line 13: `object` needs a value");
+    check("evidence n1", "evidence derived", "line 11: `derived` cannot be a new code");
+    check("object libb.so.1", "object ../libb.so.1", "line 14: `object` is a file name, not `../libb.so.1`");
+    check("object libb.so.1", "object ..", "line 14: `object` is a file name, not `..`");
+    check("object libb.so.1", "object", "line 14: `object` needs a value");
     check("object liba.so", "object libb.so.1", "`libb.so.1` is listed twice");
-    check("file libb.so.1.2", "file /libb.so.1.2", "line 14: `file` is a file name, not `/libb.so.1.2`");
-    check("package b", "glibc 2.40", "line 16: `glibc` is not a key of an object");
-    check("presence present", "presence yes", "line 17: `presence` is present or doubtful, not `yes`");
-    check("  presence present\n", "", "line 13: `libb.so.1` has no `presence` line");
-    check("  evidence derived D\n", "", "line 13: `libb.so.1` has no `evidence` line");
-    check("evidence derived D", "evidence derived", "line 19: expected `evidence LEVEL CODES`");
-    check("evidence derived D", "evidence guessed D", "line 19: `guessed` is not a level of evidence");
-    check("derived D", "derived D,X", "line 13: `libb.so.1` names the evidence `X`, which no line explains");
-    check("low n1", "low n2", "line 13: `libb.so.1` names the evidence `n2`, which no line explains");
+    check("file libb.so.1.2", "file /libb.so.1.2", "line 15: `file` is a file name, not `/libb.so.1.2`");
+    check("package b", "glibc 2.40", "line 17: `glibc` is not a key of an object");
+    let stated = "line 19: `presence` is not stated: it follows from the evidence";
+    check("  evidence D\n", "  presence present\n  evidence D\n", stated);
+    check("  evidence D\n", "", "line 14: `libb.so.1` has no `evidence` line");
+    let level = "line 19: leave out `measured`: `evidence` names codes, and the level follows from them";
+    check("  evidence D\n", "  evidence measured D\n", level);
+    check("  evidence D\n", "  evidence D,D\n", "line 19: `evidence` names each code once");
+    check("  evidence D\n", "  evidence ,\n", "line 19: `evidence` names each code once");
+    check(
+        "  evidence D\n",
+        "  evidence D,X\n",
+        "line 14: `libb.so.1` names the evidence `X`, which no line explains",
+    );
+    check("low n1", "low n2", "line 14: `libb.so.1` names the evidence `n2`, which no line explains");
     check(
         "  nodes B_10 B_9\n",
         "",
-        "line 13: `libb.so.1` has `since`, `uncertain` or `nodes-from` lines, but no `nodes` line",
+        "line 14: `libb.so.1` has `since`, `uncertain` or `nodes-from` lines, but no `nodes` line",
     );
-    check("nodes B_10 B_9", "nodes B_9 B_10 B_9", "line 13: `libb.so.1` has the node `B_9` twice");
-    check("1.2.4 B_11", "1.2.4 B_9", "line 13: `libb.so.1` has the node `B_9` twice");
-    check("uncertain B_8", "uncertain B_11", "line 13: `libb.so.1` has the node `B_11` twice");
+    check("nodes B_10 B_9", "nodes B_9 B_10 B_9", "line 14: `libb.so.1` has the node `B_9` twice");
+    check("1.2.4 B_11", "1.2.4 B_9", "line 14: `libb.so.1` has the node `B_9` twice");
+    check("uncertain B_8", "uncertain B_11", "line 14: `libb.so.1` has the node `B_11` twice");
     check("nodes B_10 B_9", "nodes", "line 20: `nodes` needs a value");
     check("since 1.2.4 B_11", "since 1.2.4", "line 21: expected `since IMAGE NODES`");
     check("low n1", "certain n1", "line 23: `certain` is not high, medium or low");
-    check("  file libb.so.1.2", "  \x1b[31mfile x", "line 14: `?[31mfile` is not a key of an object");
+    check("  file libb.so.1.2", "  \x1b[31mfile x", "line 15: `?[31mfile` is not a key of an object");
     assert_eq!(Baseline::parse("").unwrap_err().to_string(), "no `runtime` line before the first object");
 }
 
@@ -527,6 +548,7 @@ fn words() {
         (Presence::Present.as_str(), "present"),
         (Presence::Doubtful.as_str(), "doubtful"),
         (Evidence::Measured.as_str(), "measured"),
+        (Evidence::Documented.as_str(), "documented"),
         (Evidence::Derived.as_str(), "derived"),
         (Evidence::Doubtful.as_str(), "doubtful"),
         (Evidence::Captured.as_str(), "captured"),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::captured::{ElfDraft, Root, RootEntry};
+use super::evidence::{Source, SourceKind, is_certain, level};
 use super::lines::{BLANK, TextLine, shown};
 use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
 use crate::elf::Arch;
@@ -67,7 +68,7 @@ struct Preamble {
     default_dirs: Option<Vec<String>>,
     library_paths: Vec<String>,
     lifecycle: Lifecycle,
-    evidence: Vec<(String, String)>,
+    evidence: Vec<Source>,
     /// The codes of `evidence`, with their lines.
     codes: BTreeMap<String, usize>,
     /// The files of a captured root.
@@ -80,14 +81,10 @@ impl Preamble {
             "runtime" => entry.once(&mut self.runtime, entry.word()?.to_owned()),
             "root" => entry.once(&mut self.root, (entry.word()?.to_owned(), entry.line)),
             "keep" => {
-                let mut words = entry.words()?;
-                let evidence = words.next().and_then(Evidence::from_word);
-                let (Some(evidence), Some(codes)) = (evidence, words.next()) else {
-                    return Err(entry.error("expected `keep LEVEL CODES SONAMES`"));
-                };
-                let codes = codes.split(',').map(str::to_owned).collect();
-                let sonames = words.map(str::to_owned).collect();
-                self.keeps.push(Keep { line: entry.line, evidence, codes, sonames });
+                let (codes, sonames) = entry.word_and_rest("CODES SONAMES")?;
+                let codes = read_codes(entry, codes)?;
+                let sonames = sonames.split_ascii_whitespace().map(str::to_owned).collect();
+                self.keeps.push(Keep { line: entry.line, codes, sonames });
                 Ok(())
             }
             "arch" => {
@@ -136,11 +133,13 @@ impl Preamble {
             "create-blocked" => entry.once(&mut self.lifecycle.create_blocked, entry.date()?),
             "update-blocked" => entry.once(&mut self.lifecycle.update_blocked, entry.date()?),
             "evidence" => {
-                let (code, text) = entry.word_and_rest("CODE TEXT")?;
-                if code.contains(',') || self.codes.insert(code.to_owned(), entry.line).is_some() {
-                    return Err(entry.error(format_args!("`{}` cannot be a new code", shown(code))));
+                let source = Source::read(entry)?;
+                let is_level = Evidence::ALL.iter().any(|level| level.as_str() == source.code);
+                let is_known = self.codes.insert(source.code.clone(), entry.line).is_some();
+                if source.code.contains(',') || is_level || is_known {
+                    return Err(entry.error(format_args!("`{}` cannot be a new code", shown(&source.code))));
                 }
-                self.evidence.push((code.to_owned(), text.to_owned()));
+                self.evidence.push(source);
                 Ok(())
             }
             "cache" => {
@@ -195,13 +194,22 @@ impl Preamble {
             })?),
             None => None,
         };
-        let inherited = self.inherit(root.as_ref())?;
+        for source in self.evidence.iter_mut().filter(|source| source.of.is_empty()) {
+            if matches!(source.kind, SourceKind::Probe | SourceKind::Image) {
+                source.of = vec![runtime.clone()];
+                source.arch = Some(arch);
+            }
+        }
+        let inherited = self.inherit(root.as_ref(), &runtime, arch)?;
         let mut objects = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let line = draft.line;
-            let object = draft.finish()?;
+            let mut object = draft.finish()?;
             let codes = object.codes.iter().chain(object.nodes_from.iter().map(|from| &from.code));
             self.explains(line, &object.soname, codes)?;
+            self.judge(&mut object, &runtime, arch);
+            let roots = root.as_ref().and_then(|root| root.object(&object.soname));
+            object.behind = roots.filter(|other| other.directory != object.directory).cloned();
             objects.push(Arc::new(object));
         }
         objects.sort_by(|a, b| a.soname.cmp(&b.soname));
@@ -239,7 +247,12 @@ impl Preamble {
 
     /// Takes from the root all that the text does not state itself, except the dates of its end, which belong to a
     /// name. Returns the root's objects as this baseline has them.
-    fn inherit(&mut self, root: Option<&Baseline>) -> Result<Vec<Arc<SystemObject>>> {
+    fn inherit(
+        &mut self,
+        root: Option<&Baseline>,
+        runtime: &str,
+        arch: Arch,
+    ) -> Result<Vec<Arc<SystemObject>>> {
         let Some(root) = root else {
             return match self.keeps.first() {
                 Some(keep) => Err(Error::new(format!("line {}: `keep` needs a `root`", keep.line))),
@@ -257,14 +270,15 @@ impl Preamble {
                 own.clone_from(roots);
             }
         }
-        for (code, text) in &root.evidence {
+        for source in &root.evidence {
+            let code = &source.code;
             if let Some(line) = self.codes.insert(code.clone(), 0) {
                 return Err(Error::new(format!("line {line}: the root already has the evidence `{code}`")));
             }
-            self.evidence.push((code.clone(), text.clone()));
+            self.evidence.push(source.clone());
         }
         if self.keeps.is_empty() {
-            return Ok(root.objects.clone());
+            return Ok(root.objects.iter().map(|object| self.inherited(object, runtime, arch)).collect());
         }
         let mut kept: Vec<Arc<SystemObject>> = Vec::new();
         for keep in &self.keeps {
@@ -276,18 +290,42 @@ impl Preamble {
                     return Err(error("is kept twice"));
                 }
                 self.explains(keep.line, soname, keep.codes.iter())?;
-                kept.push(Arc::new(SystemObject {
-                    presence: match keep.evidence {
-                        Evidence::Doubtful => Presence::Doubtful,
-                        _ => Presence::Present,
-                    },
-                    evidence: keep.evidence,
-                    codes: keep.codes.clone(),
-                    ..SystemObject::clone(object)
-                }));
+                let mut object = SystemObject { codes: keep.codes.clone(), ..SystemObject::clone(object) };
+                self.judge(&mut object, runtime, arch);
+                kept.push(Arc::new(object));
             }
         }
         Ok(kept)
+    }
+
+    /// The sources with these codes.
+    fn sources(&self, codes: &[String]) -> Vec<&Source> {
+        self.evidence.iter().filter(|source| codes.contains(&source.code)).collect()
+    }
+
+    /// Sets what follows from the evidence of an object.
+    fn judge(&self, object: &mut SystemObject, runtime: &str, arch: Arch) {
+        let sources = self.sources(&object.codes);
+        object.evidence = level(&sources, runtime, arch);
+        object.certain = is_certain(&sources, runtime, arch);
+        object.presence = match object.evidence {
+            Evidence::Doubtful => Presence::Doubtful,
+            _ => Presence::Present,
+        };
+    }
+
+    /// An object of the root as this baseline has it. It is as certain as there, but what was measured in the root was
+    /// not measured here.
+    fn inherited(&self, object: &Arc<SystemObject>, runtime: &str, arch: Arch) -> Arc<SystemObject> {
+        let is_level = |level: Evidence| object.evidence == level;
+        if !is_level(Evidence::Measured) && !is_level(Evidence::Documented) {
+            return object.clone();
+        }
+        let evidence = match level(&self.sources(&object.codes), runtime, arch) {
+            Evidence::Doubtful => Evidence::Derived,
+            level => level,
+        };
+        Arc::new(SystemObject { evidence, ..SystemObject::clone(object) })
     }
 
     /// Returns an error for a code that no evidence line explains.
@@ -308,10 +346,29 @@ impl Preamble {
     }
 }
 
+/// Reads codes with commas between them. A level of evidence is none: it follows from the codes.
+fn read_codes(entry: &TextLine<'_>, codes: &str) -> Result<Vec<String>> {
+    let is_level = |word: &str| Evidence::ALL.iter().any(|level| level.as_str() == word);
+    if let Some(level) = codes.split(BLANK).find(|word| is_level(word)) {
+        let key = entry.key;
+        return Err(entry.error(format_args!(
+            "leave out `{level}`: `{key}` names codes, and the level follows from them"
+        )));
+    }
+    let mut names: Vec<String> =
+        codes.split([',', ' ']).filter(|code| !code.is_empty()).map(str::to_owned).collect();
+    let n_codes = names.len();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() < n_codes || names.is_empty() {
+        return Err(entry.error(format_args!("`{}` names each code once", entry.key)));
+    }
+    Ok(codes.split([',', ' ']).filter(|code| !code.is_empty()).map(str::to_owned).collect())
+}
+
 /// A `keep` line: objects of the root that stay, and the evidence for their presence here.
 struct Keep {
     line: usize,
-    evidence: Evidence,
     codes: Vec<String>,
     sonames: Vec<String>,
 }
@@ -325,9 +382,8 @@ struct ObjectDraft {
     file: Option<String>,
     older_file: Option<String>,
     package: Option<String>,
-    presence: Option<Presence>,
     since: Option<String>,
-    evidence: Option<(Evidence, Vec<String>)>,
+    codes: Option<Vec<String>>,
     floor: Option<Vec<String>>,
     later: Vec<LaterNode>,
     uncertain: Vec<String>,
@@ -344,9 +400,8 @@ impl ObjectDraft {
             file: None,
             older_file: None,
             package: None,
-            presence: None,
             since: None,
-            evidence: None,
+            codes: None,
             floor: None,
             later: Vec::new(),
             uncertain: Vec::new(),
@@ -361,25 +416,11 @@ impl ObjectDraft {
             "file" => entry.once(&mut self.file, entry.file_name()?),
             "older-file" => entry.once(&mut self.older_file, entry.file_name()?),
             "package" => entry.once(&mut self.package, entry.word()?.to_owned()),
-            "presence" => {
-                let presence = entry.one_of("present or doubtful", |word| {
-                    [Presence::Present, Presence::Doubtful].into_iter().find(|it| it.as_str() == word)
-                })?;
-                entry.once(&mut self.presence, presence)
-            }
+            "presence" => Err(entry.error("`presence` is not stated: it follows from the evidence")),
             "present-since" => entry.once(&mut self.since, entry.word()?.to_owned()),
             "evidence" => {
-                let value = entry.text()?;
-                let (level, codes) = value.split_once(BLANK).unwrap_or((value, ""));
-                let evidence = Evidence::from_word(level).ok_or_else(|| {
-                    entry.error(format_args!("`{}` is not a level of evidence", shown(level)))
-                })?;
-                let codes = codes.split([',', ' ']).filter(|code| !code.is_empty());
-                let codes: Vec<String> = codes.map(str::to_owned).collect();
-                if codes.is_empty() && evidence != Evidence::Captured {
-                    return Err(entry.error("expected `evidence LEVEL CODES`"));
-                }
-                entry.once(&mut self.evidence, (evidence, codes))
+                let codes = read_codes(entry, entry.text()?)?;
+                entry.once(&mut self.codes, codes)
             }
             "nodes" => {
                 let nodes = match entry.text()? {
@@ -420,10 +461,7 @@ impl ObjectDraft {
     fn finish(mut self) -> Result<SystemObject> {
         let error =
             |what: String| Error::new(format!("line {}: `{}` {what}", self.line, shown(&self.soname)));
-        let Some(presence) = self.presence else {
-            return Err(error("has no `presence` line".to_owned()));
-        };
-        let Some((evidence, codes)) = self.evidence.take() else {
+        let Some(codes) = self.codes.take() else {
             return Err(error("has no `evidence` line".to_owned()));
         };
         let nodes = match self.floor.take() {
@@ -454,8 +492,11 @@ impl ObjectDraft {
             file: self.file,
             older_file: self.older_file,
             package: self.package,
-            presence,
-            evidence,
+            // As `Preamble::judge` finds.
+            presence: Presence::Doubtful,
+            evidence: Evidence::Doubtful,
+            certain: false,
+            behind: None,
             codes,
             since: self.since,
             directory: self.directory,

@@ -277,7 +277,7 @@ impl ProgramJob<'_> {
         let name = &input.program.name;
         let Answer { report, findings, packages } = answer;
         let lambda = subject.lambda;
-        report.baseline_recorded = Some(lambda.baseline.recorded.clone());
+        report.set_dates(&lambda.baseline);
         findings.extend(audit::runtime_findings(&lambda.baseline, name, &date::day(self.context.now)));
         let differ =
             |clash: &NameClash| disk::differ(Utf8Path::new(&clash.own), Utf8Path::new(&clash.shipped));

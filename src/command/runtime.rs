@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::audit::{self, Finding};
 use crate::baseline::file::BaselineFile;
-use crate::baseline::{Baseline, embedded};
+use crate::baseline::{Baseline, EvidenceDates, embedded};
 use crate::date;
 use crate::disk;
 use crate::elf::{Arch, ElfFacts};
@@ -147,8 +147,13 @@ pub(super) fn say_unused<'a>(targets: impl Iterator<Item = &'a Target>, ui: &Ui)
 /// Prints how old the runtime's baseline is, with `-v`.
 pub(super) fn say_age(lambda: &LambdaWorld, now: SystemTime, ui: &Ui) {
     if ui.is_verbose() {
+        let EvidenceDates { oldest, newest } = lambda.baseline.evidence_dates();
+        let age = date::days_ago(date::days_between(&newest, &date::day(now)));
+        let label = lambda.label();
         let recorded = &lambda.baseline.recorded;
-        let age = date::days_ago(date::days_between(recorded, &date::day(now)));
-        ui.status("Baseline", &format!("of {}, recorded on {recorded}, {age}", lambda.label()));
+        ui.status(
+            "Baseline",
+            &format!("of {label}, evidence of {oldest} to {newest}, {age}; researched on {recorded}"),
+        );
     }
 }

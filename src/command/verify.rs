@@ -266,7 +266,7 @@ impl Deployment<'_> {
             Ok(lambda) => lambda,
         };
         ui.status("Checking", &format!("{} for {}", code.path, lambda.label()));
-        report.baseline_recorded = Some(lambda.baseline.recorded.clone());
+        report.set_dates(&lambda.baseline);
         say_age(&lambda, context.now, ui);
         let mut findings = audit::runtime_findings(&lambda.baseline, &name, &date::day(context.now));
         findings.extend(started.and_then(|facts| audit::arch_assertion(facts, job.target.arch, &name)));

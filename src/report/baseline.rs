@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Failure;
-use crate::baseline::{Baseline, Lifecycle, Nodes, Presence, SystemObject};
+use crate::baseline::{Baseline, EvidenceDates, Lifecycle, Nodes, Presence, Source, SystemObject};
 use crate::date::{days_ago, days_between};
+use crate::elf::Arch;
 use crate::error::Error;
 
 /// The document of `baseline list`, `baseline show` and `baseline diff`.
@@ -70,8 +71,14 @@ pub struct BaselineTable {
     pub starts_bootstrap: Option<bool>,
     /// The date of the research or of the capture.
     pub recorded: String,
-    /// The age of the baseline in days.
+    /// The age of the research or of the capture in days.
     pub age_days: u64,
+    /// The date of the newest evidence for a library.
+    pub newest_evidence: String,
+    /// The date of the oldest evidence for a library.
+    pub oldest_evidence: String,
+    /// The age of the newest evidence in days.
+    pub evidence_age_days: u64,
     /// The glibc version that every image has.
     pub glibc: String,
     /// Whether objects that are not listed are absent.
@@ -86,6 +93,8 @@ pub struct BaselineTable {
     pub n_objects: usize,
     /// The number of doubtful objects.
     pub n_doubtful: usize,
+    /// The number of objects, the doubtful ones among them, that bundles are proved to start with and without.
+    pub n_both_ways: usize,
     /// The details; left out in a list.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub facts: Option<TableFacts>,
@@ -113,6 +122,16 @@ pub struct TableFacts {
 pub struct SourceReport {
     /// The code.
     pub code: String,
+    /// `probe`, `image`, `packages`, `documented`, `report` or `upstream`.
+    pub kind: &'static str,
+    /// The date of what it shows.
+    pub date: String,
+    /// The runtimes or images that it is of.
+    pub of: Vec<String>,
+    /// The architecture, if it is of one only.
+    pub arch: Option<&'static str>,
+    /// The runtime's version or the image's digest, if known.
+    pub at: Option<String>,
     /// What it stands for.
     pub text: String,
 }
@@ -130,7 +149,9 @@ pub struct ObjectReport {
     pub directory: Option<String>,
     /// `present` or `doubtful`.
     pub presence: &'static str,
-    /// How that is known.
+    /// Whether bundles are proved to start with and without it.
+    pub both_ways: bool,
+    /// How that is known: `measured`, `documented`, `derived`, `doubtful` or `captured`.
     pub evidence: &'static str,
     /// The codes of that evidence.
     pub codes: Vec<String>,
@@ -168,6 +189,8 @@ pub fn table(
 ) -> BaselineTable {
     let Lifecycle { deprecated, create_blocked, update_blocked } = baseline.lifecycle.clone();
     let is_doubtful = |object: &&Arc<SystemObject>| object.presence == Presence::Doubtful;
+    let is_both_ways = |object: &&Arc<SystemObject>| is_both_ways(object);
+    let EvidenceDates { oldest, newest } = baseline.evidence_dates();
     BaselineTable {
         name: baseline.runtime.clone(),
         root: baseline.root.clone(),
@@ -175,6 +198,9 @@ pub fn table(
         starts_bootstrap,
         recorded: baseline.recorded.clone(),
         age_days: days_between(&baseline.recorded, today),
+        evidence_age_days: days_between(&newest, today),
+        newest_evidence: newest,
+        oldest_evidence: oldest,
         glibc: baseline.glibc.clone(),
         complete: baseline.complete,
         deprecated,
@@ -182,19 +208,33 @@ pub fn table(
         update_blocked,
         n_objects: baseline.objects().len(),
         n_doubtful: baseline.objects().iter().filter(is_doubtful).count(),
+        n_both_ways: baseline.objects().iter().filter(is_both_ways).count(),
         facts: sources.map(|sources| TableFacts {
             interpreters: baseline.interpreters.clone(),
             default_dirs: baseline.default_dirs.clone(),
             library_paths: baseline.library_paths.clone(),
             sources,
-            evidence: baseline
-                .evidence
-                .iter()
-                .map(|(code, text)| SourceReport { code: code.clone(), text: text.clone() })
-                .collect(),
+            evidence: baseline.evidence.iter().map(source).collect(),
             objects: baseline.objects().iter().map(|found| object(found)).collect(),
         }),
     }
+}
+
+fn source(source: &Source) -> SourceReport {
+    SourceReport {
+        code: source.code.clone(),
+        kind: source.kind.as_str(),
+        date: source.date.clone(),
+        of: source.of.clone(),
+        arch: source.arch.map(Arch::as_str),
+        at: source.at.clone(),
+        text: source.text.clone(),
+    }
+}
+
+/// Whether bundles are proved to start with the object and without it.
+fn is_both_ways(object: &SystemObject) -> bool {
+    !object.certain || object.since.is_some()
 }
 
 fn object(object: &SystemObject) -> ObjectReport {
@@ -211,6 +251,7 @@ fn object(object: &SystemObject) -> ObjectReport {
         package: object.package.clone(),
         directory: object.directory.clone(),
         presence: object.presence.as_str(),
+        both_ways: is_both_ways(object),
         evidence: object.evidence.as_str(),
         codes: object.codes.clone(),
         since: object.since.clone(),
@@ -222,7 +263,8 @@ fn object(object: &SystemObject) -> ObjectReport {
 /// Lists baselines, one per line, the architectures of a runtime together.
 pub fn list_text(tables: &[BaselineTable]) -> String {
     let mut rows = vec![
-        ["runtime", "arch", "glibc", "objects", "recorded", "deprecated", "based on"].map(str::to_owned),
+        ["runtime", "arch", "glibc", "objects", "researched", "evidence", "deprecated", "based on"]
+            .map(str::to_owned),
     ];
     for group in tables.chunk_by(|a, b| a.name == b.name) {
         let table = &group[0];
@@ -230,6 +272,9 @@ pub fn list_text(tables: &[BaselineTable]) -> String {
         let mut objects = table.n_objects.to_string();
         if table.n_doubtful > 0 {
             let _ = write!(objects, ", {} doubtful", table.n_doubtful);
+        }
+        if table.n_both_ways > table.n_doubtful {
+            let _ = write!(objects, ", {} proved both ways", table.n_both_ways);
         }
         if !table.complete {
             objects.push_str(", not all");
@@ -239,7 +284,8 @@ pub fn list_text(tables: &[BaselineTable]) -> String {
             archs.join(" "),
             table.glibc.clone(),
             objects,
-            format!("{}, {}", table.recorded, days_ago(table.age_days)),
+            table.recorded.clone(),
+            format!("{} to {}", table.oldest_evidence, table.newest_evidence),
             table.deprecated.clone().unwrap_or_else(|| "-".to_owned()),
             table.root.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
@@ -251,12 +297,14 @@ pub fn list_text(tables: &[BaselineTable]) -> String {
 pub fn show_text(table: &BaselineTable) -> String {
     let mut text = format!("{} ({})\n", table.name, table.arch);
     let mut line = |key: &str, value: &str| {
-        let _ = writeln!(text, "  {key:<14} {value}");
+        let _ = writeln!(text, "  {key:<15} {value}");
     };
     if let Some(root) = &table.root {
         line("based on", root);
     }
-    line("recorded", &format!("{}, {}", table.recorded, days_ago(table.age_days)));
+    line("researched", &format!("{}, {}", table.recorded, days_ago(table.age_days)));
+    line("newest evidence", &format!("{}, {}", table.newest_evidence, days_ago(table.evidence_age_days)));
+    line("oldest evidence", &table.oldest_evidence);
     line("glibc", &table.glibc);
     for (key, date) in [
         ("deprecated", &table.deprecated),
@@ -289,8 +337,8 @@ pub fn show_text(table: &BaselineTable) -> String {
     if !facts.evidence.is_empty() {
         text.push_str("\nEvidence\n");
     }
-    for SourceReport { code, text: meaning } in &facts.evidence {
-        let _ = writeln!(text, "  {code}: {meaning}");
+    for source in &facts.evidence {
+        let _ = writeln!(text, "  {}", source_line(source));
     }
     let _ = writeln!(text, "\nObjects: {}", table.n_objects);
     for object in &facts.objects {
@@ -299,11 +347,29 @@ pub fn show_text(table: &BaselineTable) -> String {
     text
 }
 
+fn source_line(source: &SourceReport) -> String {
+    let SourceReport { code, kind, date, of, arch, at, text } = source;
+    let mut line = format!("{code} ({kind}, {date}");
+    if !of.is_empty() {
+        let _ = write!(line, ", of {}", of.join(", "));
+    }
+    if let Some(arch) = arch {
+        let _ = write!(line, ", {arch}");
+    }
+    if let Some(at) = at {
+        let _ = write!(line, ", {at}");
+    }
+    line + "): " + text
+}
+
 fn object_line(object: &ObjectReport) -> String {
     let mut text = object.soname.clone();
     let _ = write!(text, ": {}", object.evidence);
     if !object.codes.is_empty() {
         let _ = write!(text, " ({})", object.codes.join(", "));
+    }
+    if object.both_ways {
+        text.push_str("; proved with and without it");
     }
     if let Some(directory) = &object.directory {
         let _ = write!(text, "; in {directory}");
@@ -340,12 +406,14 @@ pub fn difference(a: &Baseline, b: &Baseline) -> Difference {
         ("directories", a.default_dirs.join(" "), b.default_dirs.join(" ")),
         ("library path", a.library_paths.join(" or "), b.library_paths.join(" or ")),
         ("deprecated", date(&a.lifecycle.deprecated), date(&b.lifecycle.deprecated)),
-        ("recorded", a.recorded.clone(), b.recorded.clone()),
+        ("researched", a.recorded.clone(), b.recorded.clone()),
+        ("evidence dates", dates(a), dates(b)),
     ];
     let mut changed = Vec::new();
     for (one, other) in a.objects().iter().filter_map(|one| Some((one, b.object(&one.soname)?))) {
         let facts = [
             ("evidence", evidence(one), evidence(other)),
+            ("proved", proved(one), proved(other)),
             ("directory", directory(one), directory(other)),
             ("file", file(one), file(other)),
             ("nodes", nodes(one, other), nodes(other, one)),
@@ -372,6 +440,16 @@ fn date(date: &Option<String>) -> String {
 
 fn evidence(object: &SystemObject) -> String {
     object.evidence.as_str().to_owned()
+}
+
+fn proved(object: &SystemObject) -> String {
+    let ways = if is_both_ways(object) { "with and without it" } else { "with it" };
+    ways.to_owned()
+}
+
+fn dates(baseline: &Baseline) -> String {
+    let EvidenceDates { oldest, newest } = baseline.evidence_dates();
+    format!("{oldest} to {newest}")
 }
 
 fn directory(object: &SystemObject) -> String {

@@ -51,16 +51,19 @@ fn one_table_is_shown_with_its_sources() {
     let ran = ask("show nodejs24.x").exits(0);
     for text in [
         "nodejs24.x (x86_64)\n",
-        "\n  based on       languages.al2023\n",
-        "\n  deprecated     2028-04-30\n",
-        "\n  library path   /var/lang/lib:/lib64:",
+        "\n  based on        languages.al2023\n",
+        "\n  deprecated      2028-04-30\n",
+        "\n  newest evidence 2026-09-28, ",
+        "\n  oldest evidence 2024-09-19\n",
+        "\n  library path    /var/lang/lib:/lib64:",
         // The comments of all three texts.
         "\nLife cycle: PyPI cfn-lint",
         "\nPresence: AWS builds nodejs20.x and later runtimes on provided.al2023",
         "\nPresence: no list taken on provided.al2023 itself is public.",
-        "\n  D: names in /lib64 of nodejs20.x",
-        "\n  libssl.so.3: derived (D); in /var/lang/lib; version nodes not known\n",
-        "\n  libcurl.so.4: derived (D, B, T); libcurl.so.4.8.0; no version nodes\n",
+        "\n  D (probe, 2026-01-13, of vercel:nodejs20.x, vercel:nodejs22.x, vercel:nodejs24.x, x86_64): names in /lib64 of",
+        "\n  libssl.so.3: doubtful (D); proved with and without it; in /var/lang/lib; version nodes not known\n",
+        "\n  libzstd.so.1: derived (D, M); proved with and without it; libzstd.so.1.5.5; no version nodes\n",
+        "\n  libcurl.so.4: derived (D, B, T, M, U); libcurl.so.4.8.0; no version nodes\n",
     ] {
         assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
     }
@@ -68,7 +71,15 @@ fn one_table_is_shown_with_its_sources() {
     let table = &document["tables"][0];
     assert_eq!(table["interpreters"][0], "/lib/ld-linux-aarch64.so.1");
     let objects = table["objects"].as_array().unwrap();
-    let libc = objects.iter().find(|object| object["soname"] == "libc.so.6").unwrap();
+    let object = |soname: &str| objects.iter().find(|object| object["soname"] == soname).unwrap();
+    let libc = object("libc.so.6");
+    let acl = serde_json::json!([["ACL_1.3", "2023.12.20260720"]]);
+    assert_eq!(object("libacl.so.1")["later"], acl);
+    let both_ways = |soname: &str| object(soname)["both_ways"].clone();
+    assert_eq!((both_ways("libc.so.6"), both_ways("libzstd.so.1")), (false.into(), true.into()));
+    let source = table["evidence"].as_array().unwrap().iter().find(|source| source["code"] == "M").unwrap();
+    assert_eq!((&source["kind"], &source["date"]), (&"documented".into(), &"2024-10-31".into()));
+    assert_eq!((&source["of"][0], &source["at"]), (&"al2023-minimal".into(), &"2023.6.20241031".into()));
     assert_eq!(libc["later"], serde_json::json!([["GLIBC_2.35", "2023.8.20250915"]]));
     assert!(libc["nodes"].as_array().unwrap().contains(&"GLIBC_2.34".into()));
 }

@@ -300,8 +300,13 @@ impl Scene<'_> {
             }
             Code::BaselineOld => {
                 self.c("app", EMPTY, "");
-                self.file("old", format!("{TABLE}recorded 2020-01-01\n"));
-                self.file("new", format!("{TABLE}recorded 2999-01-01\n"));
+                // The day of the research does not count.
+                let table = |evidence: &str, recorded: &str| {
+                    let keep = "keep X ld-linux-x86-64.so.2 libc.so.6";
+                    format!("{TABLE}recorded {recorded}\nevidence X probe {evidence} a list\n{keep}\n")
+                };
+                self.file("old", table("2020-01-01", "2999-01-01"));
+                self.file("new", table("2999-01-01", "2020-01-01"));
                 checks(["--baseline old", "--baseline new"])
             }
             Code::RuntimeDeprecated => {

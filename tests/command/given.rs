@@ -80,10 +80,9 @@ const CHANGE: &str = "\
 runtime mine
 root provided.al2023
 arch x86_64
-evidence own our base image adds it
+evidence own image 2026-11-20 our base image adds it
 object libexpat.so.1
-  presence present
-  evidence measured own
+  evidence own
 ";
 
 #[test]
@@ -122,8 +121,22 @@ fn files_that_are_no_baseline_are_refused_by_name_and_line() {
     refuses("hello\n", &[NOT, "caused by: line 1: `hello` is not a key of a runtime\n"]);
     refuses("# nothing\n", &[NOT, "caused by: no `runtime` line before the first object\n"]);
     refuses(
-        CHANGE.replace("presence present", "presence yes"),
-        &[NOT, "caused by: line 6: `presence` is present or doubtful"],
+        CHANGE.replace("  evidence own", "  presence present\n  evidence own"),
+        &[NOT, "caused by: line 6: `presence` is not stated: it follows from the evidence"],
+    );
+    refuses(
+        CHANGE.replace("  evidence own", "  evidence measured own"),
+        &[
+            NOT,
+            "caused by: line 6: leave out `measured`: `evidence` names codes, and the level follows from them",
+        ],
+    );
+    refuses(
+        CHANGE.replace("own image 2026-11-20", "own"),
+        &[
+            NOT,
+            "caused by: line 4: `our` is not a kind of evidence: probe, image, packages, documented, report, upstream",
+        ],
     );
     refuses("/lib64/libc.so.6\nlibz.so.1\n", &[NOT, "caused by: line 2: expected an absolute path\n"]);
     refuses("/lib64\n", &[NOT, "caused by: no line names a library (`.so`)\n"]);

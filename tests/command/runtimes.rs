@@ -135,6 +135,25 @@ fn what_a_language_brings_is_unknown_not_absent() {
     assert!(explain("nodejs24.x").contains("shipped: nodejs24.x (x86_64) lacks it\n"));
 }
 
+/// One list names the libstdc++ of nodejs24.x, so the program is also proved with the system's, which is behind it.
+#[test]
+fn a_library_of_the_language_that_one_source_names_may_be_missing() {
+    let scene = scene(&["libstdc++.so.6"]);
+    let check = |node: &str, runtime: &str| {
+        let app = Object::program().needs("libc.so.6").needs("libstdc++.so.6");
+        scene.file("app", app.verneed("libstdc++.so.6", &[node]).bytes());
+        scene.run(&format!("check --binary app --kind layer --sysroot empty --runtime {runtime}"))
+    };
+    check("GLIBCXX_3.4.29", "nodejs24.x").exits(0).keeps_silent_about(&["warning", "error"]);
+    // Nodes of later images of the system, if the language has no library of its own.
+    let later = "warning[version-recent]: `app` needs GLIBCXX_3.4.32, which the `libstdc++.so.6` of nodejs2";
+    check("GLIBCXX_3.4.32", "nodejs24.x").exits(0).says(&[later]);
+    // The language's own has not the newest.
+    check("GLIBCXX_3.4.33", "nodejs24.x").exits(1);
+    check("GLIBCXX_3.4.32", "nodejs22.x").exits(0).says(&[later]);
+    check("GLIBCXX_3.4.33", "nodejs22.x").exits(0);
+}
+
 /// A Node.js addon, as the archive of a function in JavaScript has it.
 #[test]
 fn a_function_of_a_language_has_no_bootstrap() {

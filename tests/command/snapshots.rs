@@ -47,7 +47,7 @@ fn redacted(scene: &Scene, document: &str) -> String {
                 *value = "NUMBER".into();
             }
             Value::String(_) if key.contains("sha256") => *value = key.to_uppercase().into(),
-            Value::String(_) if key == "baseline_recorded" => *value = "DATE".into(),
+            Value::String(_) if key.starts_with("baseline_") => *value = "DATE".into(),
             _ => {}
         }
     }

@@ -230,9 +230,9 @@ fn runtime_with(objects: &str) -> String {
         "runtime test\narch x86_64\nrecorded 2026-01-01\nglibc 2.34\ncomplete yes\n\
          interpreter /lib64/ld-linux-x86-64.so.2\ndefault-dirs /lib64 /usr/lib64\n\
          library-path /lib64:/usr/lib64:/var/task:/var/task/lib:/opt/lib\n\
-         evidence X a test\n\
-         object ld-linux-x86-64.so.2\n  presence present\n  evidence derived X\n  nodes GLIBC_2.3\n  nodes-from high X\n\
-         object libc.so.6\n  presence present\n  evidence derived X\n  nodes GLIBC_2.2.5 GLIBC_2.34\n  nodes-from high X\n\
+         evidence X probe 2026-11-01 a test\nevidence Y report 2026-11-01 a report\n\
+         object ld-linux-x86-64.so.2\n  evidence X\n  nodes GLIBC_2.3\n  nodes-from high X\n\
+         object libc.so.6\n  evidence X\n  nodes GLIBC_2.2.5 GLIBC_2.34\n  nodes-from high X\n\
          {objects}"
     )
 }
@@ -240,7 +240,7 @@ fn runtime_with(objects: &str) -> String {
 /// A runtime whose `libfoo.so.1` has the node FOO_1; `lines` are further ones of it.
 fn with_foo(lines: &str, others: &str) -> String {
     runtime_with(&format!(
-        "object libfoo.so.1\n  {lines}  presence present\n  evidence derived X\n  nodes FOO_1\n  nodes-from high X\n{others}"
+        "object libfoo.so.1\n  {lines}  evidence X\n  nodes FOO_1\n  nodes-from high X\n{others}"
     ))
 }
 

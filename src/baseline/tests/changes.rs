@@ -20,7 +20,7 @@ fn every_name_has_a_table_with_known_evidence() {
             let codes = object.codes.iter().chain(object.nodes_from.iter().map(|from| &from.code));
             assert!(codes.clone().count() > 0, "{name} {}", object.soname);
             for code in codes {
-                assert!(table.evidence_text(code).is_some(), "{name} {} {code}", object.soname);
+                assert!(table.source(code).is_some(), "{name} {} {code}", object.soname);
             }
             assert_eq!(object.presence == Presence::Doubtful, object.evidence == Evidence::Doubtful);
         }
@@ -59,7 +59,7 @@ fn language_runtimes_stand_on_their_root() {
         ("nodejs26.x", "2.34", None, 2),
         ("python3.13", "2.34", Some(["2029-06-30", "2029-07-31", "2029-08-31"]), 2),
         ("java21", "2.34", Some(["2029-06-30", "2029-07-31", "2029-08-31"]), 2),
-        ("java17.al2023", "2.34", None, 2),
+        ("python3.15", "2.34", None, 2),
         ("ruby3.4", "2.34", Some(["2028-03-31", "2028-04-30", "2028-05-31"]), 2),
         ("dotnet8", "2.34", Some(["2026-11-10", "2027-02-01", "2027-03-03"]), 2),
         ("python3.11", "2.26", Some(["2027-06-30", "2027-07-31", "2027-08-31"]), 2),
@@ -89,7 +89,7 @@ fn who_is_there_on_them() {
     use Evidence::{Derived, Doubtful, Measured};
     #[rustfmt::skip]
     let rows = [
-        ("python3.11", Arch::X86_64, "libcrypto.so.10", Some(Measured)),
+        ("python3.11", Arch::X86_64, "libcrypto.so.10", Some(Derived)),
         ("python3.11", Arch::Arm64, "libcrypto.so.10", Some(Derived)),
         ("python3.11", Arch::Arm64, "ld-linux-aarch64.so.1", Some(Derived)),
         ("python3.11", Arch::X86_64, "libicuuc.so.50", Some(Doubtful)),
@@ -98,7 +98,9 @@ fn who_is_there_on_them() {
         ("python3.11", Arch::X86_64, "libxml2.so.2", None),
         ("java17", Arch::X86_64, "libuuid.so.1", None),
         ("java21", Arch::X86_64, "libcurl.so.4", Some(Derived)),
-        ("java21", Arch::X86_64, "libzstd.so.1", Some(Doubtful)),
+        ("java21", Arch::X86_64, "libzstd.so.1", Some(Derived)),
+        ("nodejs22.x", Arch::X86_64, "libssl.so.3", Some(Derived)),
+        ("nodejs24.x", Arch::X86_64, "libssl.so.3", Some(Doubtful)),
         ("java21", Arch::X86_64, "libexpat.so.1", None),
         ("image:al2", Arch::X86_64, "libexpat.so.1", Some(Measured)),
         ("image:al2", Arch::Arm64, "libglib-2.0.so.0", Some(Measured)),
@@ -145,14 +147,13 @@ const CHANGE: &str = "\
 runtime mine
 root provided.al2023
 arch x86_64
-evidence X a look at it
-keep measured X libc.so.6 libz.so.1
+evidence X probe 2026-11-20 a look at it
+evidence Y report 2026-11-21 a report
+keep X libc.so.6 libz.so.1
 object libz.so.1
-  presence present
-  evidence derived X
+  evidence X
 object libmine.so.1
-  presence present
-  evidence doubtful X
+  evidence Y
 ";
 
 #[test]
@@ -163,7 +164,7 @@ fn a_text_of_ones_own_may_change_a_table() {
     let expected = [
         ("libc.so.6", Evidence::Measured),
         ("libmine.so.1", Evidence::Doubtful),
-        ("libz.so.1", Evidence::Derived),
+        ("libz.so.1", Evidence::Measured),
     ];
     assert_eq!(found, expected);
     assert_eq!(table.object("libc.so.6").unwrap().node("GLIBC_2.34"), NodeAnswer::Floor);
@@ -182,19 +183,17 @@ fn a_broken_change_is_refused_with_its_line() {
         }
     }
     check("root provided.al2023", "root nope", "line 2: there is no embedded baseline `nope` for x86_64");
-    check("root provided.al2023\n", "", "line 4: `keep` needs a `root`");
+    check("root provided.al2023\n", "", "line 5: `keep` needs a `root`");
     check("arch x86_64\n", "", "no `arch` line before the first object");
     check(
-        "keep measured X libc.so.6",
-        "keep measured Y libc.so.6",
-        "line 5: `libc.so.6` names the evidence `Y`, which no line explains",
+        "keep X libc.so.6",
+        "keep Z libc.so.6",
+        "line 6: `libc.so.6` names the evidence `Z`, which no line explains",
     );
-    check(
-        "keep measured X libc.so.6",
-        "keep guessed X libc.so.6",
-        "line 5: expected `keep LEVEL CODES SONAMES`",
-    );
-    check("libc.so.6 libz.so.1", "libc.so.6 libc.so.6", "line 5: `libc.so.6` is kept twice");
-    check("libc.so.6 libz.so.1", "libnope.so.6", "line 5: `libnope.so.6` is not in the root");
+    let level = "line 6: leave out `measured`: `keep` names codes, and the level follows from them";
+    check("keep X libc.so.6", "keep measured X libc.so.6", level);
+    check("keep X libc.so.6 libz.so.1", "keep X", "line 6: expected `keep CODES SONAMES`");
+    check("libc.so.6 libz.so.1", "libc.so.6 libc.so.6", "line 6: `libc.so.6` is kept twice");
+    check("libc.so.6 libz.so.1", "libnope.so.6", "line 6: `libnope.so.6` is not in the root");
     check("evidence X", "evidence D", "line 4: the root already has the evidence `D`");
 }

@@ -83,10 +83,10 @@ fn walk(facts: Arc<ElfFacts>) {
         let mut text = String::from(
             "runtime fuzz\narch x86_64\nrecorded 2026-01-01\nglibc 2.34\ncomplete yes\n\
             interpreter /lib64/ld-linux-x86-64.so.2\ndefault-dirs /lib64 /usr/lib64\n\
-            library-path /lib64:/var/task/lib:\nlibrary-path relative:$ORIGIN/x:/var/task\nevidence A one\n",
+            library-path /lib64:/var/task/lib:\nlibrary-path relative:$ORIGIN/x:/var/task\nevidence A probe 2026-11-01 one\n",
         );
         for name in ["ld-linux-x86-64.so.2", "libc.so.6", "libz.so.1"] {
-            text.push_str(&format!("object {name}\npresence present\nevidence derived A\n"));
+            text.push_str(&format!("object {name}\nevidence A\n"));
             text.push_str("nodes GLIBC_2.2.5 GLIBC_2.34\nnodes-from high A\n");
         }
         Baseline::parse(&text).unwrap_or_else(|error| panic!("the fuzzer's own baseline: {error}"))
@@ -176,7 +176,7 @@ pub fn baseline(bytes: &[u8]) {
     for object in baseline.objects() {
         assert_eq!(baseline.object(&object.soname), Some(object));
         for code in &object.codes {
-            assert!(baseline.evidence_text(code).is_some(), "{code}");
+            assert!(baseline.source(code).is_some(), "{code}");
         }
         let _ = (object.file_version(), object.older_file_version(), object.highest("GLIBC"));
         let _ = object.node("GLIBC_2.34");

@@ -5,7 +5,7 @@ use cargo_lambda_bundle::repair::Edits;
 
 use super::{BUILD_LIB, Case, app, case, foo, library, runtime_with, wants_foo_2, with_foo};
 
-const OTHER: &str = "object libother.so.1\n  presence present\n  evidence derived X\n";
+const OTHER: &str = "object libother.so.1\n  evidence X\n";
 
 #[test]
 fn a_copy_with_all_the_nodes_displaces_the_systems() {
@@ -86,7 +86,7 @@ fn a_copy_that_only_later_images_load_is_no_better_than_their_own() {
 
 #[test]
 fn a_package_comes_whole() {
-    let bar = "object libbar.so.1\n  package foo\n  presence present\n  evidence derived X\n  nodes BAR_1\n  nodes-from high X\n";
+    let bar = "object libbar.so.1\n  package foo\n  evidence X\n  nodes BAR_1\n  nodes-from high X\n";
     let case = |bar_nodes: &[&str]| {
         let mut case = case(wants_foo_2().needs("libbar.so.1").needs("libother.so.1"))
             .has("libfoo.so.1", foo(&["FOO_1", "FOO_2"]))
@@ -202,9 +202,7 @@ fn an_older_libglib_does_not_come_under_the_systems_libgio() {
 /// A system's object with these nodes; `package` may be empty.
 fn object(soname: &str, package: &str, nodes: &str) -> String {
     let package = if package.is_empty() { String::new() } else { format!("  package {package}\n") };
-    format!(
-        "object {soname}\n{package}  presence present\n  evidence derived X\n  nodes {nodes}\n  nodes-from high X\n"
-    )
+    format!("object {soname}\n{package}  evidence X\n  nodes {nodes}\n  nodes-from high X\n")
 }
 
 /// Our libcrypto lacks C_2 and brings libmid, which needs the system's libz.

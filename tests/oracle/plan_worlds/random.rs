@@ -307,8 +307,8 @@ pub fn baseline(world: &RandomWorld) -> Baseline {
         // As it is read back from its text.
         return Baseline::parse(&Baseline::parse(&text).unwrap().with_root(root).captured_text()).unwrap();
     }
-    text.push_str("evidence X a test\n");
-    text.push_str("object ld-linux-x86-64.so.2\n  presence present\n  evidence derived X\n  nodes GLIBC_2.3\n  nodes-from high X\n");
+    text.push_str("evidence X probe 2026-11-01 a test\n");
+    text.push_str("object ld-linux-x86-64.so.2\n  evidence X\n  nodes GLIBC_2.3\n  nodes-from high X\n");
     for (library, package) in &world.system {
         text.push_str(&format!("object {}\n", library.soname));
         if library.nodes.is_empty() {
@@ -319,9 +319,7 @@ pub fn baseline(world: &RandomWorld) -> Baseline {
         }
         let nodes: Vec<String> = library.nodes.iter().map(|n| node(&library.soname, *n)).collect();
         let nodes = if nodes.is_empty() { "none".to_owned() } else { nodes.join(" ") };
-        text.push_str(&format!(
-            "  presence present\n  evidence derived X\n  nodes {nodes}\n  nodes-from high X\n"
-        ));
+        text.push_str(&format!("  evidence X\n  nodes {nodes}\n  nodes-from high X\n"));
     }
     Baseline::parse(&text).unwrap()
 }
