@@ -61,6 +61,7 @@ mod listed;
 pub mod probed;
 pub mod rebinding;
 mod text;
+pub mod unknown;
 
 use std::sync::Arc;
 

@@ -6,12 +6,12 @@ use camino::Utf8Path;
 
 use super::runtime::read_file;
 use crate::baseline::probed::{Probe, SCRIPT};
+use crate::baseline::unknown::{CUSTOM, nearest_names, newest_names, retired};
 use crate::baseline::{self, Baseline};
 use crate::date;
 use crate::disk;
 use crate::elf::Arch;
 use crate::error::{Error, Result};
-use crate::nearest::nearest_first;
 use crate::report::baseline::{
     BaselineReport, BaselineTable, difference, difference_text, list_text, show_text, table,
 };
@@ -94,13 +94,31 @@ fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Arc<Baselin
             let found = wanted.into_iter().find_map(|arch| given.baseline(arch));
             return found.ok_or_else(|| Error::usage(format!("`{name}` is not for that architecture")));
         }
-        return Err(Error::usage(format!("`{name}` is not a known runtime"))
-            .help(format!("one of: {}", nearest_first(name, &baseline::names()).join(", "))));
+        return Err(no_baseline(name));
     }
     let arch = arch.unwrap_or(Arch::X86_64);
     baseline::embedded(name, arch)
         .map(Arc::new)
         .ok_or_else(|| Error::usage(format!("the runtime {name} does not offer {arch}")))
+}
+
+/// Returns the error that no baseline is compiled in under this name.
+fn no_baseline(name: &str) -> Error {
+    if name == CUSTOM {
+        return Error::usage("`custom` is a customer-managed runtime: it has the libraries of its own image")
+            .help(
+                "capture its unpacked image: `cargo lambda-bundle baseline capture --root <DIR> -o <FILE>`",
+            );
+    }
+    let (nearest, newest) = (nearest_names(name).join(", "), newest_names(name).join(", "));
+    match retired(name) {
+        Some(day) => {
+            Error::usage(format!("`{name}` is retired: its functions cannot be updated since {day}"))
+                .help(format!("name a newer runtime, such as {newest}"))
+        }
+        None => Error::usage(format!("`{name}` is not a known runtime"))
+            .help(format!("the nearest are {nearest}; `cargo lambda-bundle baseline list` shows every name")),
+    }
 }
 
 /// Reads a root and writes its baseline.

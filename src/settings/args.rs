@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use camino::Utf8PathBuf;
 
 use crate::archive::{Compression, Timestamp};
+use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, nearest_names, newest_names, retired};
 use crate::baseline::{self, DEFAULT_RUNTIME, starts_bootstrap};
 use crate::cli::{
     ArchArg, BaselineCommand, BuildWithArg, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs,
@@ -15,7 +16,6 @@ use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
 use crate::layout::{BundleKind, Format, MOST_LAYERS, WRAPPER_VARIABLE};
-use crate::nearest::nearest_first;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
 use crate::tools::compiler::Compiler;
@@ -313,7 +313,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
                 .help("name the runtime the function will have, such as `--runtime provided.al2023`"));
         }
         name if known.contains(&name) => vec![name.to_owned()],
-        name => return Err(unknown_runtime(name, &known, may_be_all)),
+        name => return Err(unknown_runtime(name, may_be_all)),
     };
     let configured = if args.runtime == "all" { DEFAULT_RUNTIME.to_owned() } else { args.runtime };
     let mut library_path = None;
@@ -370,11 +370,22 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
     })
 }
 
-fn unknown_runtime(name: &str, known: &[&str], may_be_all: bool) -> Error {
-    let names = nearest_first(name, known).join(", ");
-    let all = if may_be_all { ", all" } else { "" };
+fn unknown_runtime(name: &str, may_be_all: bool) -> Error {
+    if name == CUSTOM {
+        let message =
+            "`--runtime custom` is a customer-managed runtime, whose libraries are those of its own image";
+        return Error::usage(message).help(CUSTOM_HELP);
+    }
+    if let Some(day) = retired(name) {
+        let names = newest_names(name).join(", ");
+        let message = format!("`--runtime {name}` is retired: its functions cannot be updated since {day}");
+        return Error::usage(message).help(format!("move to a newer runtime, such as {names}"));
+    }
+    let names = nearest_names(name).join(", ");
+    let all = if may_be_all { ", or all" } else { "" };
     Error::usage(format!("`--runtime {name}` is not a known runtime")).help(format!(
-        "one of: {names}{all}; for another runtime name the file of its libraries: `--baseline <FILE>`"
+        "the nearest are {names}{all}; `cargo lambda-bundle baseline list` shows every name; for another runtime name \
+         the file of its libraries: `--baseline <FILE>`"
     ))
 }
 

@@ -3,6 +3,7 @@
 use super::{Function, TemplateSetting};
 use crate::audit::{Code, Finding};
 use crate::baseline;
+use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, newest_names, retired};
 use crate::elf::Arch;
 
 /// The facts of a ZIP.
@@ -66,12 +67,7 @@ fn runtime(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
     // A baseline file describes whatever runtime it is.
     let runtime = zip.runtime?;
     if !baseline::names().contains(&wanted) {
-        let message =
-            format!("{of} has the runtime {wanted}, which is not known; what it loads is not checked");
-        let finding = unknown(zip, message).help(
-            "capture the runtime's libraries and name them with `--baseline <FILE>`, or use a newer version of cargo lambda-bundle",
-        );
-        return Some(Finding { leaves_open: true, ..finding });
+        return Some(Finding { leaves_open: true, ..no_baseline(wanted, of, zip) });
     }
     if runtime == wanted {
         return None;
@@ -81,6 +77,25 @@ fn runtime(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
         format!("{of} has the runtime {wanted}, and `{}` was verified for {runtime}", zip.path),
         format!("set the function's runtime to {runtime}, or use `--runtime {wanted}`"),
     ))
+}
+
+/// Warns that there is no baseline for the runtime of a function.
+fn no_baseline(runtime: &str, of: &str, zip: &Zip) -> Finding {
+    let what = format!("{of} has the runtime {runtime}");
+    if runtime == CUSTOM {
+        let message =
+            format!("{what}, whose libraries are those of its own image; what it loads is not checked");
+        return unknown(zip, message).help(CUSTOM_HELP);
+    }
+    if let Some(day) = retired(runtime) {
+        let message =
+            format!("{what}, whose functions cannot be updated since {day}; what it loads is not checked");
+        let newest = newest_names(runtime).join(", ");
+        return unknown(zip, message).help(format!("move to a newer runtime, such as {newest}"));
+    }
+    unknown(zip, format!("{what}, which is not known; what it loads is not checked")).help(
+        "capture the runtime's libraries and name them with `--baseline <FILE>`, or use a newer version of cargo lambda-bundle",
+    )
 }
 
 fn unknown(zip: &Zip, message: String) -> Finding {

@@ -107,9 +107,17 @@ fn two_tables_are_compared() {
 
 #[test]
 fn unknown_names_are_usage_errors() {
-    ask("show nodejs21.x")
+    ask("show nodejs21.x").exits(2).says(&[
+        "error: `nodejs21.x` is not a known runtime\n",
+        "help: the nearest are nodejs22.x, nodejs20.x, nodejs24.x; ",
+    ]);
+    ask("show nodejs12.x").exits(2).says(&[
+        "error: `nodejs12.x` is retired: its functions cannot be updated since 2023-04-30\n",
+        "help: name a newer runtime, such as nodejs26.x, nodejs24.x, nodejs22.x\n",
+    ]);
+    ask("show custom")
         .exits(2)
-        .says(&["error: `nodejs21.x` is not a known runtime\n", "help: one of: nodejs20.x"]);
+        .says(&["error: `custom` is a customer-managed runtime", "capture --root <DIR>"]);
     ask("diff provided x").exits(2).says(&["error: `x` is not a known runtime\n"]);
     ask("show java8 --arch arm64").exits(2).says(&["error: the runtime java8 does not offer arm64\n"]);
     let ran = ask("show x --message-format json").exits(2);

@@ -266,12 +266,15 @@ fn wrong_usage() {
             "--binary app --runtime provided.al2024",
             &[
                 "error: `--runtime provided.al2024` is not a known runtime\n",
-                "help: one of: provided.al2023, provided.al2, ",
+                "help: the nearest are provided.al2023, provided.al2, provided; ",
             ][..],
         ),
         (
             "check --binary app --runtime x",
-            &["help: one of: go1.x, ", "provided.al2023, ", ", all; for another runtime "],
+            &[
+                "help: the nearest are go1.x, ",
+                ", or all; `cargo lambda-bundle baseline list` shows every name; ",
+            ],
         ),
         ("--binary app --runtime all", &["error: `--runtime all` only goes with `check`\n", "help: "]),
         (

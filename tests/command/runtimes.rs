@@ -195,17 +195,36 @@ fn the_end_of_a_language_runtime_is_said_without_naming_another() {
 }
 
 #[test]
-fn unknown_names_list_the_nearest_first() {
+fn unknown_names_list_the_nearest_of_their_kind() {
     let scene = scene(&[]);
     for (name, first) in
         [("nodejs22", "nodejs22.x"), ("python3.9.1", "python3.9"), ("image:al3", "image:al2")]
     {
         scene.run(&format!("check --binary app --runtime {name}")).exits(2).says(&[
             &format!("error: `--runtime {name}` is not a known runtime\n"),
-            &format!("help: one of: {first}, "),
+            &format!("help: the nearest are {first}, "),
             "; for another runtime name the file of its libraries: `--baseline <FILE>`\n",
         ]);
     }
+    scene.run("check --binary app --runtime python2.7").exits(2).says(&[
+        "error: `--runtime python2.7` is retired: its functions cannot be updated since 2022-05-30\n",
+        "help: move to a newer runtime, such as python3.",
+    ]);
+}
+
+/// The root of a customer-managed runtime is the user's own image.
+#[test]
+fn a_runtime_of_ones_own_needs_its_baseline() {
+    let scene = scene(&[]);
+    scene.run("check --binary app --sysroot empty --runtime custom").exits(2).says(&[
+        "error: `--runtime custom` is a customer-managed runtime, whose libraries are those of its own image\n",
+        "help: unpack the runtime's image, capture it with `cargo lambda-bundle baseline capture --root <DIR>",
+    ]);
+    scene.file("own", "runtime custom\nroot provided.al2023\narch x86_64\n");
+    scene
+        .run("check --binary app --sysroot empty --baseline own")
+        .exits(0)
+        .says(&["starts on custom (x86_64)"]);
 }
 
 #[test]

@@ -222,6 +222,7 @@ fn an_unknown_runtime_is_one_warning() {
         ("out/x86.zip", "provided.al2027"),
         ("out/x86.zip", "custom"),
         ("node", "nodejs28.x"),
+        ("node", "nodejs12.x"),
         ("node", "custom"),
     ] {
         let template =
@@ -239,10 +240,22 @@ fn an_unknown_runtime_is_one_warning() {
             (&["template-unknown"][..], &"unknown".into()),
             "{ran}"
         );
-        ran.says(&[
-            &format!("warning[template-unknown]: `F` of `template.yaml` has the runtime {runtime}, which is not known"),
-            "`--baseline <FILE>`",
-        ]);
+        let why = match runtime {
+            "custom" => "whose libraries are those of its own image; what it loads is not checked\n",
+            "nodejs12.x" => {
+                "whose functions cannot be updated since 2023-04-30; what it loads is not checked\n"
+            }
+            _ => "which is not known; what it loads is not checked\n",
+        };
+        let help = match runtime {
+            "custom" => {
+                "baseline capture --root <DIR> --name custom -o <FILE>`, and name that with `--baseline <FILE>`"
+            }
+            "nodejs12.x" => "help: move to a newer runtime, such as nodejs26.x, ",
+            _ => "`--baseline <FILE>`",
+        };
+        let what = "warning[template-unknown]: `F` of `template.yaml` has the runtime";
+        ran.says(&[&format!("{what} {runtime}, {why}"), help]);
     }
     // No runtime of that family starts without a `bootstrap`.
     let template = format!("Resources:\n{}", function("F", "CodeUri: node, Runtime: provided.al2027"));

@@ -76,7 +76,7 @@ fn no_table_claims_more_than_its_sources_carry() {
                             && source.of.iter().any(|of| of == name)
                             && source.arch == Some(arch)
                     };
-                    assert!(sources.iter().any(|source| is_probe(&source)), "{name} {}", object.soname);
+                    assert!(sources.iter().any(is_probe), "{name} {}", object.soname);
                 }
             }
         }

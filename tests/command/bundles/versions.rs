@@ -167,7 +167,11 @@ fn a_version_of_newer_images_is_dated() {
 
 #[test]
 fn an_older_runtime_has_an_older_glibc_and_is_deprecated() {
-    let expected = [("version-too-new", "app", "libc.so.6"), ("runtime-deprecated", "app", "")];
+    let expected = [
+        ("version-too-new", "app", "libc.so.6"),
+        ("baseline-old", "app", ""),
+        ("runtime-deprecated", "app", ""),
+    ];
     check(CC, EMPTY, "", "--runtime provided.al2", &expected).exits(1).says(&[
         "`app` needs GLIBC_2.34, which the `libc.so.6` of provided.al2 (x86_64) does not have (it has up to GLIBC_2.26)\n",
         "help: build it against glibc 2.26 or older, or link it statically to musl; or ship this machine's glibc with it: `--libc bundle`\n",
