@@ -215,7 +215,7 @@ impl<'a> Unpacked<'a> {
     /// Handles a script as the `bootstrap`.
     fn script_main(&mut self, script: &[u8]) {
         self.findings.extend(self.script_findings(BOOTSTRAP, script));
-        self.main = self.first_program();
+        self.main = self.executed_program(script).or_else(|| self.first_program());
     }
 
     fn find_main(&mut self, path: &str) {

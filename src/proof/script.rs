@@ -4,14 +4,16 @@
 //! Of the other lines only those are judged that every run comes to; a line that may be left out makes the answer
 //! open.
 
+use std::sync::Arc;
+
 use crate::audit::{Code, Finding, Severity};
 use crate::elf::{ElfError, OtherFormat};
 use crate::layout::BundleKind;
 
-use super::Unpacked;
 use super::archive::{cannot_start, no_program, not_executable, wanted_mode};
 use super::shell::{self, Run, StartPlace};
 use super::unpacked::LayerFile;
+use super::{EntryPoint, Unpacked};
 
 /// Interpreters of scripts that every runtime has: bash, under both its names.
 ///
@@ -142,10 +144,7 @@ impl Unpacked<'_> {
 
     /// Returns the findings about what a shell's script runs. Without one it executes a file that can be started.
     fn body_findings(&self, name: &str, script: &str, n_scripts: usize) -> Vec<Finding> {
-        let task_root = BundleKind::Function.root();
-        // An extension starts elsewhere.
-        let current = (self.kind == BundleKind::Function).then_some(task_root);
-        let runs = shell::runs(script, StartPlace { task_root, current });
+        let runs = self.runs(script);
         let is_lost = |run: &&Run| {
             self.is_own(&run.path) && self.file_at(&run.path).is_none() && !self.leads_elsewhere(&run.path)
         };
@@ -175,6 +174,30 @@ impl Unpacked<'_> {
             }
             Err(error) => refused(&error.to_string()),
         }
+    }
+
+    fn runs(&self, script: &str) -> Vec<Run> {
+        let task_root = BundleKind::Function.root();
+        // An extension starts elsewhere.
+        let current = (self.kind == BundleKind::Function).then_some(task_root);
+        shell::runs(script, StartPlace { task_root, current })
+    }
+
+    /// Returns the program of the archive, or of a layer, that every run of a script executes at its end.
+    pub(super) fn executed_program(&self, script: &[u8]) -> Option<EntryPoint> {
+        let mut script: Arc<[u8]> = script.into();
+        for _ in 0..MOST_SCRIPTS {
+            let run = self.runs(&String::from_utf8_lossy(&script)).pop().filter(|run| run.is_certain)?;
+            let file = self.file_at(&run.path)?;
+            match file.facts {
+                Ok(facts) => {
+                    let path = self.files.real_path(&run.path).ok()?;
+                    return Some(EntryPoint { name: self.name(&run.path).to_owned(), path, facts });
+                }
+                Err(_) => script = file.script,
+            }
+        }
+        None
     }
 
     /// Returns the finding about a file of the archive's that a script runs and that is not there.

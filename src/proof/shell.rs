@@ -52,7 +52,7 @@ pub(super) fn runs(script: &str, place: StartPlace) -> Vec<Run> {
                 let is_certain = is_certain && is_exec && index == 1 && is_simple;
                 let path = absolute(path, current);
                 let is_certain = is_certain && path.starts_with('/');
-                found.push(Run { path: path.into_owned(), is_certain });
+                found.push(Run { path, is_certain });
                 if is_certain {
                     return found;
                 }
@@ -104,13 +104,16 @@ fn is_of_the_loader(word: &str) -> bool {
     ["LD_", "GLIBC_TUNABLES", "IFS", "BASH_ENV", "ENV"].iter().any(|start| word.starts_with(start))
 }
 
-fn absolute<'p>(path: &'p str, current: Option<&str>) -> Cow<'p, str> {
-    match current {
-        Some(current) if !path.starts_with('/') => {
-            Cow::Owned(format!("{current}/{}", path.trim_start_matches("./")))
-        }
-        _ => Cow::Borrowed(path),
+/// Returns a path without doubled slashes, from the current directory if that is known.
+fn absolute(path: &str, current: Option<&str>) -> String {
+    let mut path = match current {
+        Some(current) if !path.starts_with('/') => format!("{current}/{}", path.trim_start_matches("./")),
+        _ => path.to_owned(),
+    };
+    while path.contains("//") {
+        path = path.replace("//", "/");
     }
+    path
 }
 
 /// Returns a script's text with the path of the task root for its variable, unless the script sets that.
@@ -167,6 +170,7 @@ mod tests {
         );
         check("set -n\nexec /var/task/a", &[("/var/task/a", false)]);
         check("LD_PRELOAD=x\nexec /var/task/a", &[("/var/task/a", false)]);
+        check("exec //var/task//a", &[("/var/task/a", true)]);
         check("cd /tmp\nexec ./a", &[("./a", false)]);
         check("exec /var/task/a >/tmp/log", &[("/var/task/a", false)]);
         check(

@@ -87,20 +87,21 @@ fn a_runtime_layer_of_a_static_program_a_script_and_data() {
     if !lambda_root::require(Arch::X86_64)
         || !tools::require("musl-gcc", "musl-tools")
         || !tools::require("busybox", "busybox-static")
+        || !tools::require("zip", "zip")
     {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     Compiler(&["musl-gcc"]).compile(dir, CLJS, "lumo", "-static");
-    write(&dir.join("bootstrap"), "#!/bin/sh\nset -eu\nexec /opt/bin/lumo /opt/cljs/runtime.cljs \"$@\"\n");
+    write(&dir.join("bootstrap"), "#!/bin/sh\nset -eu\nexec /opt/lumo /opt/cljs/runtime.cljs \"$@\"\n");
     write(&dir.join("cljs/runtime.cljs"), "(ns runtime)\n");
     write(&dir.join("cljs/lib/core.jar"), "PK");
     let bundle = "--kind layer --binary lumo --include bootstrap --include cljs -o runtime.zip";
     let ran = run(dir, bundle).exits(0);
     ran.keeps_silent_about(&["warning"]);
     let listing = finish(command("unzip", dir).args(["-Z1", "runtime.zip"])).exits(0).stdout;
-    assert_eq!(listing, "bootstrap\nbin/lumo\ncljs/lib/core.jar\ncljs/runtime.cljs\n");
+    assert_eq!(listing, "bootstrap\ncljs/lib/core.jar\ncljs/runtime.cljs\nlumo\n");
     run(dir, "verify --kind layer runtime.zip").exits(0);
 
     let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
@@ -108,6 +109,16 @@ fn a_runtime_layer_of_a_static_program_a_script_and_data() {
     tools::copy_program(which::which("busybox").unwrap(), root.path("bin/sh"));
     root.unpack_layer(&dir.join("runtime.zip"));
     let output = root.start("/opt/bootstrap", &["an argument"]);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "3 (ns runtime)\n", "{output:?}");
+
+    // A function of sources alone, which the layer's `bootstrap` starts.
+    write(&dir.join("f/my_package/my_ns.cljs"), "(ns my-package.my-ns)\n");
+    finish(command("zip", &dir.join("f")).args(["-qr", "../f.zip", "."])).exits(0);
+    run(dir, "verify f.zip").exits(1).says(&["error[bootstrap-missing]"]);
+    run(dir, "verify f.zip --attached-layer runtime.zip").exits(0).says(&["f.zip starts on provided.al2023"]);
+    root.unpack_function(&dir.join("f.zip"));
+    assert!(root.path("var/task/my_package/my_ns.cljs").is_file());
+    let output = root.start("/opt/bootstrap", &["my-package.my-ns/handler"]);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "3 (ns runtime)\n", "{output:?}");
 
     // The program that the script starts is looked at: linked dynamically to musl, it starts nowhere on Lambda.
