@@ -186,6 +186,10 @@ impl<'a> Unpacked<'a> {
                 Some(file) => self.layer_main(&path, file),
                 None => self.findings.push(missing("it is no file of the archive")),
             },
+            Err(_) if self.leads_elsewhere(&self.path(BOOTSTRAP)) => {
+                let what = format!("is a link to `{target}`, a file of the runtime");
+                self.findings.push(script::open(BOOTSTRAP, &what));
+            }
             Err(Opened::Failed(_)) => self.findings.push(missing("too many levels of symbolic links")),
             Err(Opened::Unreadable) => self.findings.push(lost(
                 Code::NotExecutable,

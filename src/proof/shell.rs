@@ -39,10 +39,12 @@ pub(super) fn runs(script: &str, place: StartPlace) -> Vec<Run> {
     let mut found = Vec::new();
     for line in script.split('\n').skip(1) {
         let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
-        // A carriage return alone is a command that no shell finds.
-        let Some(first) = words.first().filter(|word| !word.starts_with('#') && **word != "\r") else {
+        let Some(first) = words.first().filter(|word| !word.starts_with('#')) else { continue };
+        // A carriage return alone is a command that no shell finds: the script ends there, or goes on.
+        if *first == "\r" {
+            is_certain &= !may_end_at_errors(&script);
             continue;
-        };
+        }
         let is_simple = !line.contains(OPERATORS) && has_whole_texts(line);
         for (index, word) in words.iter().enumerate() {
             let is_exec = index > 0 && words[index - 1] == "exec";
@@ -76,6 +78,12 @@ const NO_LITERAL: &[char] = &['$', '*', '?', '[', '~', '"', '\'', '`', '{', '<',
 /// Whether no quoted text of a line goes on in the next one.
 fn has_whole_texts(line: &str) -> bool {
     ['"', '\''].iter().all(|quote| line.matches(*quote).count().is_multiple_of(2))
+}
+
+/// Whether an option of a script may end it at the first command that fails: `-e`, `-o errexit`.
+fn may_end_at_errors(script: &str) -> bool {
+    let mut words = script.split([' ', '\t', '\n', '\r']);
+    words.any(|word| word == "errexit" || is_harmless_option(word) && word.contains('e'))
 }
 
 /// Whether a line only sets something that does not matter for what a later line runs.

@@ -48,6 +48,7 @@ const LINKS: &[Row] = &[
     fails("through nothing", "bootstrap->nodir/../prog prog", "", "error[bootstrap-missing]"),
     fails("through a file", "bootstrap->file/../prog file=text prog", "", "error[bootstrap-missing]"),
     fails("a slash behind a file", "bootstrap->prog/ prog", "", "error[bootstrap-missing]"),
+    open("to a file of the runtime", "bootstrap->/bin/other", "", true),
     fails("a loop", "bootstrap->one one->bootstrap", "", "too many levels of symbolic links"),
     fails("a directory", "bootstrap->d d/x=text", "", "error[bootstrap-missing]"),
     starts("beside the target", "bootstrap->b/prog b/prog=beside b/libfoo.so.1", ""),
@@ -227,6 +228,7 @@ const RUNS: &[Row] = &[
     open("a redirection", "bootstrap=b-output prog", "", true),
     open("nothing is executed", "bootstrap=b-noexec prog", "", true),
     open("a loop", "bootstrap=b-loop prog", "", true),
+    open("a line that ends it", "bootstrap=stops prog", "", false),
     fails("a script for the shell", "bootstrap=argument prog", "", "takes the argument `foo`"),
     open("an option that no shell has", "bootstrap=strange prog", "", false),
 ];
@@ -301,6 +303,7 @@ pub(super) fn scene() -> Scene {
         ("alone", "#!\nexec /var/task/prog\n"),
         ("returns", "#!/bin/sh\n\r\n# why\r\nA=b\r\nexec /var/task/prog\r\n"),
         ("words", "#!/bin/sh\nexec /var/task/prog a\r\n"),
+        ("stops", "#!/bin/sh\nset -eu\n\r\nexec /var/task/prog\n"),
         ("nope", "#!/bin/sh\nset -e\nexport A=b\n\nexec '/var/task/nope' \"$@\"\n"),
         ("perhaps", "#!/bin/sh\n[ -n \"$A\" ] && exec /var/task/nope\nexec /var/task/prog\n"),
         ("else", "#!/bin/sh\nif true; then\n  exec /var/task/nope\nfi\nexec /var/task/prog\n"),
