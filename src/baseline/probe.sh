@@ -7,16 +7,21 @@
 #   cargo lambda-bundle baseline probe > bootstrap && chmod +x bootstrap && zip probe.zip bootstrap
 #   aws lambda create-function --function-name library-probe --runtime provided.al2023 --architectures x86_64 \
 #     --handler none --timeout 120 --memory-size 1769 --role ROLE_ARN --zip-file fileb://probe.zip
-#   aws lambda invoke --function-name library-probe --cli-read-timeout 150 probe.txt
+#   version=$(aws lambda get-function-configuration --function-name library-probe --query RuntimeVersionConfig)
+#   aws lambda invoke --function-name library-probe --cli-read-timeout 150 --cli-binary-format raw-in-base64-out \
+#     --payload "$version" probe.txt
 #   aws lambda delete-function --function-name library-probe
 #   cargo lambda-bundle baseline capture --from-probe probe.txt --name my-al2023 -o my-al2023.baseline
 #
 # A language runtime starts it with the variable AWS_LAMBDA_EXEC_WRAPPER=/var/task/bootstrap. In a container, where
 # there is no Runtime API, it prints the list: `bash bootstrap > probe.txt`.
 #
+# The list has the version of the runtime if the event names it, as that payload does.
+#
 # It needs bash 4.2 and coreutils, which Amazon Linux's smallest roots have, and nothing else: no curl, readelf,
 # grep, awk, gzip or find. For each library it sends the bytes that a loader reads (headers, the dynamic segment,
 # names, symbols, version nodes), with their places, so that the same parser reads them as reads whole files. It
+# also asks the loader itself, with a small program for each of a few version nodes that it writes to /tmp. It
 # sends LD_LIBRARY_PATH and a few other environment variables, never credentials. A response can have 6 MB; the
 # libraries of provided.al2023 take 3 to 4 (86 of its 110, in Debian's builds: 3.3).
 
@@ -236,12 +241,104 @@ built_in_directories() {
     done
 }
 
+# Writes numbers to $image, each as so many bytes, the lowest first: WIDTH NUMBER...
+little() {
+    local width=$1 number=0 at=0 byte=''
+    shift
+    for number in "$@"; do
+        for ((at = 0; at < width; at++)); do
+            printf -v byte '\\x%02x' $(((number >> (8 * at)) & 255))
+            image+=$byte
+        done
+    done
+}
+
+# Writes a program to the file $1 that needs the version node $3 of the library $2, and exits with 0 if it starts.
+# It has one segment at 4 MiB: header, three program headers, 16 bytes of code, the dynamic segment, an empty symbol
+# and its version, the version need, and the names.
+#
+# Source: System V ABI (ELF-64), and glibc: elf/dl-version.c reads DT_VERNEED with DT_VERSYM, elf/dl-minimal.c takes
+# calloc from the program's libraries.
+canary_program() {
+    local image='' hash=0 letter=0 at=0 high=0 base=$((0x400000)) names=$((${#2} + ${#3} + 13))
+    # exit_group(0): xor edi, edi; mov eax, 231; syscall.
+    local number=62 code='\x31\xff\xb8\xe7\x00\x00\x00\x0f\x05\x00\x00\x00\x00\x00\x00\x00'
+    if [[ $machine == aarch64 ]]; then
+        # mov x0, #0; mov x8, #94; svc #0.
+        number=183 code='\x00\x00\x80\xd2\xc8\x0b\x80\xd2\x01\x00\x00\xd4\x00\x00\x00\x00'
+    fi
+    for ((at = 0; at < ${#3}; at++)); do
+        printf -v letter %d "'${3:at:1}"
+        hash=$(((hash << 4) + letter)) high=$((hash & 0xf0000000))
+        hash=$(((hash ^ (high >> 24)) & ~high & 0xffffffff))
+    done
+    image='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00'
+    little 2 2 "$number"
+    little 4 1
+    little 8 $((base + 232)) 64 0
+    little 4 0
+    little 2 64 56 3 64 0 0
+    # PT_LOAD, PT_DYNAMIC, PT_GNU_STACK.
+    little 4 1 5
+    little 8 0 "$base" "$base" $((472 + names)) $((472 + names)) 65536
+    little 4 2 4
+    little 8 248 $((base + 248)) $((base + 248)) 160 160 8
+    little 4 $((0x6474e551)) 6
+    little 8 0 0 0 0 0 16
+    image+=$code
+    # NEEDED twice, STRTAB, SYMTAB, STRSZ, SYMENT, VERNEED, VERNEEDNUM, VERSYM, NULL. A loader that is the only
+    # library needs libc.so.6 itself: it takes calloc from there.
+    little 8 1 1 1 $((${#2} + ${#3} + 3)) 5 $((base + 472)) 6 $((base + 408)) 10 $names 11 24
+    little 8 $((0x6ffffffe)) $((base + 440)) $((0x6fffffff)) 1 $((0x6ffffff0)) $((base + 432)) 0 0
+    little 8 0 0 0 0
+    little 2 1 1
+    little 4 1 16 0 $hash
+    little 2 0 2
+    little 4 $((2 + ${#2})) 0
+    printf "$image\x00%s\x00%s\x00libc.so.6\x00" "$2" "$3" > "$1"
+}
+
+# Asks the loader $1 whether a program starts that needs the version node $3 of the library $2.
+canary() {
+    local file="${TMPDIR:-/tmp}/canary.$$" text='' answer=failed
+    if canary_program "$file" "$2" "$3" 2> /dev/null; then
+        if text=$("$1" "$file" 2>&1); then
+            answer=yes
+        elif [[ $text == *"version \`$3' not found"* ]]; then
+            answer=no
+        elif [[ $text == *'cannot open shared object file'* ]]; then
+            answer=missing
+        fi
+        rm -f "$file"
+        emit "canary $2 $3 $answer"
+    fi
+}
+
+# The first two are known and show that the others can be believed.
+canaries() {
+    canary "$1" libc.so.6 GLIBC_2.17
+    canary "$1" libc.so.6 GLIBC_NONE
+    canary "$1" libc.so.6 GLIBC_2.35
+    canary "$1" libm.so.6 GLIBC_2.35
+    canary "$1" "${1##*/}" GLIBC_2.35
+    canary "$1" libstdc++.so.6 GLIBCXX_3.4.30
+    canary "$1" libstdc++.so.6 GLIBCXX_3.4.33
+    canary "$1" libcrypto.so.3 OPENSSL_3.0.1
+    canary "$1" libcrypto.so.3 OPENSSL_3.2.0
+    canary "$1" libcrypto.so.3 OPENSSL_3.5.0
+    canary "$1" libacl.so.1 ACL_1.3
+}
+
 probe() {
-    local loader='' directory='' text='' path='' name='' glibc='' cached=()
+    local loader='' asked='' directory='' text='' path='' name='' glibc='' cached=()
     machine=$(uname -m)
     emit 'cargo-lambda-bundle-probe 1'
     emit "recorded $(date -u +%Y-%m-%d)"
     emit "kernel $(uname -r)"
+    # The event that the invocation brought: an ARN, or a name like provided:al2023.v109.
+    if [[ $event =~ arn:aws[a-z-]*:lambda:[a-z0-9-]+::runtime:[0-9a-f]+ || $event =~ [a-z]+[a-z0-9.]*:[a-z0-9.]+\.v[0-9]+ ]]; then
+        emit "runtime-version ${BASH_REMATCH[0]}"
+    fi
     while IFS='=' read -r name text; do
         if [[ $name == PRETTY_NAME ]]; then emit "system ${text//\"/}"; fi
     done 2> /dev/null < /etc/os-release
@@ -252,6 +349,7 @@ probe() {
     for loader in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 /lib64/ld-linux-aarch64.so.1; do
         if [[ -f $loader ]]; then
             if ((${#default_directories[@]} == 0)); then default_directories=($(built_in_directories "$loader")); fi
+            asked=${asked:-$loader}
             object "$loader"
         fi
     done
@@ -264,6 +362,7 @@ probe() {
         fi
     done
     emit "glibc $glibc"
+    if [[ -n $asked ]]; then canaries "$asked"; fi
     if [[ -f /etc/ld.so.cache && -r /etc/ld.so.cache ]]; then
         emit "cache $(base64 -w 0 /etc/ld.so.cache)"
         # In it are texts with a zero byte behind each, and the paths are those that begin with a slash.
@@ -307,12 +406,16 @@ request() {
 while true; do
     # Not before the first event: the time for a start is short.
     request GET next ''
-    id=
+    id= length=0 event=
     while IFS= read -r line <&3; do
         line=${line%$'\r'}
         if [[ -z $line ]]; then break; fi
-        if [[ ${line,,} == lambda-runtime-aws-request-id:* ]]; then id=${line#*:}; fi
+        case ${line,,} in
+            lambda-runtime-aws-request-id:*) id=${line#*:} ;;
+            content-length:*) length=${line#*:} length=${length// /} ;;
+        esac
     done
+    if ((length > 0 && length < 65536)); then IFS= read -r -t 5 -N "$length" event <&3; fi
     exec 3>&-
     if [[ -z ${id// /} ]]; then exit 1; fi
     text=$(probe)

@@ -8,9 +8,11 @@
 //! recorded 2026-11-24                      the day it ran
 //! kernel 5.10.253-286.1015.amzn2.x86_64    as `uname -r`
 //! system Amazon Linux 2023                 PRETTY_NAME of /etc/os-release
+//! runtime-version provided:al2023.v109     the version or ARN of the runtime that the event named
 //! variable LD_LIBRARY_PATH /lib64:...      an environment variable, see [`VARIABLES`]
 //! default-dir /lib64                       a directory that is built into the loader, in its order
 //! glibc 2.34                               the release in libc.so.6's own text
+//! canary libc.so.6 GLIBC_2.35 yes          whether a program that needs that node starts: yes, no, missing or failed
 //! cache Z2xpYm...                          /etc/ld.so.cache in Base64
 //! directory /usr/lib64                     a directory, of which all `*.so*` are listed
 //! link /lib64<TAB>usr/lib64                a symbolic link and its target
@@ -18,6 +20,8 @@
 //! file 116960 /usr/lib64/libz.so.1.2.11    a file and its size in bytes
 //! part 0 f0VMRg...                         the offset in that file, and its bytes there in Base64
 //! ```
+//!
+//! Lines with other keys and other variables are dropped: who hands on a probe hands on what is listed here.
 //!
 //! The lines have bytes, not facts, so that the parser of whole files reads these, too. If a part is needed that the
 //! script did not print, parsing fails: the unknown part is not assumed to be absent.
@@ -60,6 +64,12 @@ pub struct Probe {
     pub kernel: Option<String>,
     /// The system's own name.
     pub system: Option<String>,
+    /// The version of the runtime, or the ARN of that version.
+    pub runtime_version: Option<String>,
+    /// What the loader answered about single version nodes.
+    pub canaries: Vec<Canary>,
+    /// The number of lines that are no part of a probe.
+    pub n_dropped: usize,
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
     /// The directories that are built into the loader.
@@ -70,6 +80,17 @@ pub struct Probe {
     pub cache: Option<Vec<u8>>,
     /// The node at each path; directories are those that were listed and the parents of other nodes.
     pub nodes: BTreeMap<String, ProbedNode>,
+}
+
+/// Whether a program that needs a version node of a library starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Canary {
+    /// The library.
+    pub soname: String,
+    /// The node.
+    pub node: String,
+    /// `yes`, `no`, `missing` (the library) or `failed`.
+    pub answer: String,
 }
 
 /// A node of the file system.
@@ -98,8 +119,14 @@ impl Probe {
     pub fn comment(&self) -> String {
         let fact = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
         let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
-        let facts = [fact("System:", &self.system), fact("Kernel:", &self.kernel)];
-        let lines = facts.into_iter().flatten().chain(variables);
+        let facts = [
+            fact("System:", &self.system),
+            fact("Kernel:", &self.kernel),
+            fact("Runtime version:", &self.runtime_version),
+        ];
+        let canaries =
+            self.canaries.iter().map(|it| format!("Starts with {} of {}: {}", it.node, it.soname, it.answer));
+        let lines = facts.into_iter().flatten().chain(variables).chain(canaries);
         lines.map(|line| format!("# {line}\n")).collect()
     }
 
@@ -136,6 +163,9 @@ struct ProbeReader {
     recorded: Option<String>,
     kernel: Option<String>,
     system: Option<String>,
+    runtime_version: Option<String>,
+    canaries: Vec<Canary>,
+    n_dropped: usize,
     glibc: Option<(u32, u32)>,
     cache: Option<Vec<u8>>,
     variables: BTreeMap<String, String>,
@@ -156,10 +186,21 @@ impl ProbeReader {
             "system" => entry.once(&mut self.system, entry.text()?.to_owned()),
             "variable" => {
                 let (name, value) = entry.word_and_rest("NAME VALUE")?;
-                if !VARIABLES.contains(&name) {
-                    return Err(entry.error(format_args!("`variable` is one of {}", VARIABLES.join(", "))));
+                match VARIABLES.contains(&name) {
+                    true => drop(self.variables.insert(name.to_owned(), value.to_owned())),
+                    false => self.n_dropped += 1,
                 }
-                self.variables.insert(name.to_owned(), value.to_owned());
+                Ok(())
+            }
+            "runtime-version" => {
+                let version = entry.one_of("a version or an ARN", |word| {
+                    let is_plain = |letter: u8| letter.is_ascii_alphanumeric() || b":._-".contains(&letter);
+                    (word.len() < 200 && word.bytes().all(is_plain)).then(|| word.to_owned())
+                })?;
+                entry.once(&mut self.runtime_version, version)
+            }
+            "canary" => {
+                self.canaries.push(canary(entry)?);
                 Ok(())
             }
             "default-dir" => {
@@ -211,7 +252,10 @@ impl ProbeReader {
                 self.ended = true;
                 Ok(())
             }
-            _ => Err(entry.unknown_key("a probe")),
+            _ => {
+                self.n_dropped += 1;
+                Ok(())
+            }
         }
     }
 
@@ -268,12 +312,26 @@ impl ProbeReader {
             recorded: self.recorded.ok_or_else(|| missing("recorded"))?,
             kernel: self.kernel,
             system: self.system,
+            runtime_version: self.runtime_version,
+            canaries: self.canaries,
+            n_dropped: self.n_dropped,
             variables: self.variables,
             default_dirs: self.default_dirs,
             glibc: self.glibc.ok_or_else(|| missing("glibc"))?,
             cache: self.cache,
             nodes: self.nodes,
         })
+    }
+}
+
+fn canary(entry: &TextLine<'_>) -> Result<Canary> {
+    let words: Vec<&str> = entry.words()?.collect();
+    match words[..] {
+        [soname, node, answer @ ("yes" | "no" | "missing" | "failed")] => {
+            let [soname, node, answer] = [soname, node, answer].map(str::to_owned);
+            Ok(Canary { soname, node, answer })
+        }
+        _ => Err(entry.error("expected `canary SONAME NODE yes`, no, missing or failed")),
     }
 }
 

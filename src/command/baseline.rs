@@ -134,6 +134,12 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
         CaptureFrom::Probe(file) => {
             let probe = read_probe(file)?;
             let table = disk::capture::capture_probe(&probe, file, &job.name, job.arch)?;
+            if probe.n_dropped > 0 {
+                ui.status(
+                    "Ignoring",
+                    &format!("{} lines of {file} that are no part of a probe", probe.n_dropped),
+                );
+            }
             (table, file, probe.comment())
         }
     };

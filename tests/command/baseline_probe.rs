@@ -18,8 +18,8 @@ use cargo_lambda_bundle::baseline::Baseline;
 use cargo_lambda_bundle::elf::Arch;
 
 /// All that the script may call: coreutils, and bash.
-const PROGRAMS: [&str; 11] =
-    ["bash", "base64", "date", "head", "od", "readlink", "sort", "stat", "tail", "tr", "uname"];
+const PROGRAMS: [&str; 12] =
+    ["bash", "base64", "date", "head", "od", "readlink", "rm", "sort", "stat", "tail", "tr", "uname"];
 
 /// A root like Lambda's, with the script as its function and oddities among its libraries.
 fn root(dir: &Path) -> LambdaRoot {
@@ -78,7 +78,9 @@ fn a_probe_captures_what_a_capture_of_its_root_does() {
     let library_path = format!("/srv/named:{LIBRARY_PATH}");
     root.set_env("LD_LIBRARY_PATH", &library_path);
     root.set_env("AWS_SESSION_TOKEN", "a-secret-that-nobody-must-see");
-    let answer = match root.invoke("{}") {
+    let version = "arn:aws:lambda:eu-central-1::runtime:0f5e8fa6a7dbcd0d4ab1b1c3b7a6c2ea";
+    let event = format!("{{\"RuntimeVersionArn\": \"{version}\"}}");
+    let answer = match root.invoke(&event) {
         Outcome::Answer(answer) => answer,
         other => panic!("no answer: {other:?}"),
     };
@@ -95,7 +97,8 @@ fn a_probe_captures_what_a_capture_of_its_root_does() {
         .exits(0);
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
     let (probed, captured) = (read("probed"), read("captured"));
-    for line in ["# System: Amazon Linux 2023 of a test\n", "# Kernel: ", "# LANG=en_US.UTF-8\n"] {
+    let version = format!("# Runtime version: {version}\n");
+    for line in ["# System: Amazon Linux 2023 of a test\n", "# Kernel: ", "# LANG=en_US.UTF-8\n", &version] {
         assert!(probed.contains(line), "{}", &probed[..1000]);
     }
     // The value that was found, where a capture of a root has Lambda's own; and the directory that it names.
@@ -192,7 +195,11 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
     check(&changed("default-dir /lib64\n", ""), "the text has no `default-dir` line");
     check(&changed("2.34", "two"), "line 4: `glibc` is a release like 2.34, not `two`");
     check(&changed("\tusr/lib64", ""), "line 5: expected `link PATH`, a tab and the target");
-    check(&changed("glibc", "fnord"), "line 4: `fnord` is not a key of a probe");
+    check(&changed("glibc 2.34", "canary libc.so.6 yes"), "line 4: expected `canary SONAME NODE yes`");
+    check(
+        &changed("glibc 2.34", "runtime-version $(id)"),
+        "line 4: `runtime-version` is a version or an ARN",
+    );
     check(&changed("part 0", "part x"), "line 7: expected `part START BYTES`");
     check(&changed("part 0", "part 1"), "line 7: the part ends after the file's");
     check(&changed("part 0", "part 18446744073709551615"), "line 7: the part ends after the file's");
@@ -208,10 +215,6 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
     );
     check(&changed("/usr/lib64/libz", "usr/libz"), "line 10: the path of `file` is not absolute and plain");
     check(
-        &changed("directory", "variable AWS_SECRET_ACCESS_KEY x\ndirectory"),
-        "line 12: `variable` is one of",
-    );
-    check(
         &changed("directory /usr/lib64", "special /usr/lib64"),
         "`/usr/lib64` is both a file and a directory",
     );
@@ -224,6 +227,16 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
         &hole.collect::<String>(),
         "line 6: a part of `/usr/lib64/ld-linux-x86-64.so.2` that a loader reads is missing",
     );
+    // What is no part of a probe does not get into the baseline.
+    let more = "variable AWS_SECRET_ACCESS_KEY x-secret\nfnord x-secret\nruntime-version provided:al2023.v109\n\
+                canary libc.so.6 GLIBC_2.35 no\ndirectory";
+    fs::write(dir.path().join("list"), changed("directory", more)).unwrap();
+    let ran = run(dir.path(), "baseline capture --from-probe list").exits(0);
+    let ran = ran.says(&["    Ignoring 2 lines of ", "list that are no part of a probe\n"]);
+    assert!(!ran.stdout.contains("secret"), "{ran}");
+    for line in ["# Runtime version: provided:al2023.v109\n", "# Starts with GLIBC_2.35 of libc.so.6: no\n"] {
+        assert!(ran.stdout.contains(line), "{ran}");
+    }
     // What is a list, but of nothing that could start a program.
     fs::write(dir.path().join("list"), changed("/ld-linux", "/ld-other")).unwrap();
     run(dir.path(), "baseline capture --from-probe list").exits(101).says(&["list` has no loader of glibc"]);

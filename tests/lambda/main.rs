@@ -5,6 +5,7 @@
 mod support;
 
 mod aws;
+mod canaries;
 mod companions;
 mod foreign;
 mod harness;

@@ -36,7 +36,29 @@ pub const DEBIAN_13: Root = Root {
     packages: &["libc6-dev", "libpq5", "librdkafka1", "libsqlite3-0", "libstdc++6"],
 };
 
-/// The same for aarch64.
+/// What the script of `baseline probe` calls, with OpenSSL and libacl: glibc 2.31, 2.36 and 2.41.
+pub const SHELLS: [Root; 3] = [
+    Root {
+        name: "shell-11",
+        suite: "bullseye",
+        arch: "amd64",
+        packages: &["bash", "coreutils", "libacl1", "libssl1.1", "libstdc++6"],
+    },
+    Root {
+        name: "shell-12",
+        suite: "bookworm",
+        arch: "amd64",
+        packages: &["bash", "coreutils", "libacl1", "libssl3", "libstdc++6"],
+    },
+    Root {
+        name: "shell-13",
+        suite: "trixie",
+        arch: "amd64",
+        packages: &["bash", "coreutils", "libacl1", "libssl3t64", "libstdc++6"],
+    },
+];
+
+/// The same as [`DEBIAN_13`] for aarch64.
 pub const DEBIAN_13_ARM64: Root = Root {
     name: "debian-13-arm64",
     suite: "trixie",

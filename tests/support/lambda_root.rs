@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use cargo_lambda_bundle::baseline::{self, Presence};
+use cargo_lambda_bundle::baseline;
 use cargo_lambda_bundle::elf::Arch;
 
 use super::runtime_api::{Report, RuntimeApi};
@@ -233,7 +233,7 @@ impl LambdaRoot {
 /// What every image of `provided.al2023` has.
 pub fn provided_al2023(arch: Arch) -> Vec<String> {
     let baseline = baseline::embedded("provided.al2023", arch).expect("the runtime has both architectures");
-    let present = baseline.objects().iter().filter(|object| object.presence == Presence::Present);
+    let present = baseline.objects().iter().filter(|object| object.certain);
     present.map(|object| object.soname.clone()).collect()
 }
 
