@@ -44,7 +44,7 @@ mod search;
 mod shipping;
 
 pub use self::displaced::doubtful_takers;
-pub use self::included::{IncludedObject, NameClash, Planned, PlannedInclude, plan_all};
+pub use self::included::{IncludedObject, NameClash, OwnChoices, Planned, PlannedInclude, plan_all};
 pub use self::names::check_names;
 pub use self::rebind::{BoundTo, Rebound, ReboundFile, not_rebindable};
 

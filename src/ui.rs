@@ -121,6 +121,14 @@ impl Ui {
         }
     }
 
+    /// Prints a status line about a failure, such as `     Stopped ...`.
+    pub fn failed(&self, verb: &str, text: &str) {
+        if self.verbosity > 0 {
+            let text = self.wrapped(&printable(text), 13, 13);
+            self.line(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
+        }
+    }
+
     /// Prints a finding with its details and its help.
     pub fn finding(&self, finding: &Finding) {
         let (style, word) = match finding.severity {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::programs::{ProgramInput, library_dirs_of};
+use super::programs::ProgramInput;
 use crate::disk;
 use crate::disk::build_world::{self, DiskFiles, Objects};
 use crate::disk::paths::world_name;
@@ -49,21 +49,17 @@ impl BuildFiles {
         searched.extend(runpath);
         searched.extend(linked.iter().map(|path| world_name(path)));
         first.extend(linked);
-        let mut library_dirs = first;
-        let n_own = library_dirs.len();
-        for program in &input.others {
-            library_dirs.extend(library_dirs_of(program));
-        }
+        let library_dirs = first;
         let mut host_directories = library_dirs.clone();
         host_directories.extend(input.path.parent().map(Utf8Path::to_owned));
-        let sources = input.included.iter().filter_map(|file| file.source.parent().map(Utf8Path::to_owned));
+        let sources =
+            input.own_included().iter().filter_map(|file| file.source.parent().map(Utf8Path::to_owned));
         host_directories.extend(sources.collect::<BTreeSet<_>>());
         let compiler_dirs = match &job.cc {
             Some(cc) => compiler::search_directories(cc, &checkouts)?,
             None => Vec::new(),
         };
-        let others = library_dirs.iter().skip(n_own).chain(&compiler_dirs);
-        searched.extend(others.map(|path| world_name(path)));
+        searched.extend(compiler_dirs.iter().map(|path| world_name(path)));
         let files = DiskFiles::new(job.sysroot.as_deref(), host_directories, library_dirs);
         Ok(BuildFiles {
             files: files.sharing(objects.clone()),

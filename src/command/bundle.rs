@@ -10,6 +10,7 @@ use super::confined;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
+use super::parts::{Companion, check_together};
 use super::place::layout;
 use super::programs::{FoundPrograms, Program, ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
@@ -22,7 +23,7 @@ use crate::disk;
 use crate::disk::build_world::Objects;
 use crate::disk::stored::StoredFiles;
 use crate::error::{Error, Result};
-use crate::layout::BundleKind;
+use crate::layout::{BundleKind, Layout};
 use crate::parallel;
 use crate::proof::Attached;
 use crate::settings::{BundleSettings, Context, Packages, Purpose, Settings};
@@ -32,7 +33,7 @@ use crate::ui::Ui;
 struct Selected<'a> {
     name: String,
     settings: &'a Settings,
-    input: Result<ProgramInput>,
+    input: Result<ProgramInput<'a>>,
 }
 
 /// Bundles or checks all programs of the packages.
@@ -60,11 +61,14 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
     }
     let mut selected = select(programs, packages, context);
     let is_one = selected.len() == 1 && unfound.is_empty();
-    selected = together(selected, &files)?;
+    selected = together(selected, packages, &files)?;
     let read = || selected.iter().filter_map(|one| one.input.as_ref().ok());
     check_outputs(read())?;
     for input in read() {
         confined::check(input, &settings_of(packages, &input.program).bundle, context)?;
+        for other in &input.others {
+            confined::check(&other.input, &other.settings.bundle, context)?;
+        }
     }
     let inputs = inputs::of_all(read(), packages);
     for place in read().flat_map(inputs::places) {
@@ -119,8 +123,9 @@ fn attached_layers<'a>(packages: &'a Packages, ui: &Ui) -> Result<BTreeMap<&'a [
 
 /// The outcome for one of several programs.
 struct Finished {
-    name: String,
-    answer: Result<Option<SummaryLine>>,
+    /// The names of the programs of its archive.
+    names: Vec<String>,
+    answer: Result<Vec<SummaryLine>>,
     results: Results,
     ui: Ui,
 }
@@ -162,8 +167,12 @@ impl Shared<'_> {
         let jobs = selected.into_iter().map(|selected| (selected, ui.buffered())).collect();
         let work = |_: &mut (), (Selected { name, settings, input }, ui): (Selected, Ui)| {
             let mut results = Results::default();
+            let names = match &input {
+                Ok(input) => input.programs().map(|program| program.name.clone()).collect(),
+                Err(_) => vec![name],
+            };
             let answer = input.and_then(|input| self.job(&input, settings, &ui).run(&input, &mut results));
-            Finished { name, answer, results, ui }
+            Finished { names, answer, results, ui }
         };
         parallel::in_order(vec![(); threads], jobs, work, |done: Finished| {
             ui.replay(done.ui);
@@ -173,10 +182,10 @@ impl Shared<'_> {
                 Err(error) => {
                     ui.error(&error);
                     results.errors.push(error);
-                    lines.push(SummaryLine::unanswered(&done.name));
+                    lines.extend(done.names.iter().map(|name| SummaryLine::unanswered(name)));
                 }
             }
-            progress.done(&done.name);
+            progress.done(&done.names.join(", "));
             Ok(())
         })?;
         Ok(lines)
@@ -253,28 +262,37 @@ fn verb(settings: &Settings) -> &'static str {
 }
 
 /// Puts programs with the same output path into one archive, if that kind of bundle allows several.
-fn together<'a>(all: Vec<Selected<'a>>, files: &StoredFiles) -> Result<Vec<Selected<'a>>> {
+///
+/// # Errors
+///
+/// If they do not agree on what an archive has once.
+fn together<'a>(
+    all: Vec<Selected<'a>>,
+    packages: &Packages,
+    files: &StoredFiles,
+) -> Result<Vec<Selected<'a>>> {
     let mut kept: Vec<Selected> = Vec::new();
     let mut first_at: BTreeMap<Utf8PathBuf, usize> = BTreeMap::new();
-    for selected in all {
-        let kind = selected.settings.bundle.kind;
-        if kind != BundleKind::Function
-            && let Ok(input) = &selected.input
-            && let Some(output) = &input.output
-        {
-            let first = *first_at.entry(disk::place(output)).or_insert(kept.len());
-            if let Some(Selected { input: Ok(first), .. }) = kept.get_mut(first) {
-                first.add(&input.program, Content::Stored(files.get(&input.path)?), kind);
-                continue;
+    for Selected { name, settings, input } in all {
+        let kind = settings.bundle.kind;
+        let place = input.as_ref().ok().and_then(|input| input.output.as_deref()).map(disk::place);
+        let first = place.filter(|_| kind != BundleKind::Function);
+        let first = first.map(|place| *first_at.entry(place).or_insert(kept.len()));
+        match (first.and_then(|at| kept.get_mut(at)), input) {
+            (Some(Selected { input: Ok(first), .. }), Ok(input)) => {
+                check_together(first, &input, packages)?;
+                let content = Content::Stored(files.get(&input.path)?);
+                let entry_name = Layout::program_of(kind, &name);
+                first.add(Companion { input, settings, entry_name }, content);
             }
+            (_, input) => kept.push(Selected { name, settings, input }),
         }
-        kept.push(selected);
     }
     Ok(kept)
 }
 
 /// Refuses two programs that would write to the same path.
-fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput>) -> Result<()> {
+fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput<'a>>) -> Result<()> {
     let mut outputs: BTreeMap<Utf8PathBuf, &ProgramInput> = BTreeMap::new();
     for input in programs.filter(|input| input.output.is_some()) {
         let name = input.program.name.as_str();

@@ -11,10 +11,16 @@ use crate::error::Result;
 use crate::layout::Layout;
 use crate::packages::Package;
 use crate::plan::{BundlePlan, Shipped};
+use crate::report::Library;
 use crate::report::sbom::{self, BundlePart, PartKind};
-use crate::report::{Library, ProgramReport};
 use crate::settings::BundleSettings;
 use crate::text::hex;
+
+/// A program of an archive: its name there, and its own.
+pub(super) struct ProgramName<'a> {
+    pub entry_name: &'a str,
+    pub name: &'a str,
+}
 
 /// The packages of the shipped libraries.
 pub(super) struct PackageIndex {
@@ -47,7 +53,7 @@ impl PackageIndex {
     /// If a file no longer exists.
     pub(super) fn parts<'a>(
         &'a self,
-        name: &'a str,
+        programs: &[ProgramName<'a>],
         entries: &'a [Entry],
         plan: &'a BundlePlan,
         layout: &Layout,
@@ -57,14 +63,15 @@ impl PackageIndex {
                 return None;
             }
             let is_its = |library: &&Shipped| library.entry_name(layout) == entry.name;
-            let kind = match plan.shipped.iter().find(is_its) {
-                _ if entry.name == layout.program => PartKind::Program(name),
-                Some(library) => PartKind::Library {
+            let program = programs.iter().find(|program| program.entry_name == entry.name);
+            let kind = match (program, plan.shipped.iter().find(is_its)) {
+                (Some(program), _) => PartKind::Program(program.name),
+                (None, Some(library)) => PartKind::Library {
                     soname: &library.name,
                     package: self.by_source.get(&library.source),
                     build_id: library.facts.build_id.as_deref().map(hex),
                 },
-                None => PartKind::File,
+                (None, None) => PartKind::File,
             };
             Some(Digest::of_content(&entry.content).map(|digest| BundlePart {
                 name: &entry.name,
@@ -77,7 +84,7 @@ impl PackageIndex {
 }
 
 /// The paths of the documents.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct DocumentPaths {
     /// The path of `--sbom`.
     pub(super) sbom: Option<Utf8PathBuf>,
@@ -98,13 +105,13 @@ impl DocumentPaths {
     pub(super) fn write(
         &self,
         index: &PackageIndex,
-        report: &ProgramReport,
+        libraries: &[Library],
         parts: &[BundlePart],
         seconds: Option<u64>,
     ) -> Result<()> {
         if let Some(path) = &self.sbom {
             let distribution = &index.packages.distribution;
-            let document = sbom::document(parts, &report.libraries, distribution, seconds);
+            let document = sbom::document(parts, libraries, distribution, seconds);
             disk::write::replace_with(path, document.as_bytes())?;
         }
         if let Some(path) = &self.licenses {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::job::ProgramJob;
+use super::parts::{Part, user_of};
 use super::programs::ProgramInput;
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Finding};
@@ -34,26 +35,35 @@ pub(super) struct Entries {
 /// # Errors
 ///
 /// If a file no longer exists, or if `strip` fails.
-pub(super) fn entries(job: &ProgramJob, input: &ProgramInput, planned: &Planned) -> Result<Entries> {
+pub(super) fn entries(
+    job: &ProgramJob,
+    input: &ProgramInput,
+    parts: &[Part],
+    planned: &Planned,
+) -> Result<Entries> {
     let mut entries = Entries::default();
     let Planned { plan, included } = planned;
     let layout = &job.layout;
     let program = Original {
-        content: entries.copy(job, input, &input.path, &input.program.name)?,
+        content: entries.copy(&parts[0], &input.path, &input.program.name)?,
         edits: plan.program_edits.as_ref(),
         entry_name: &layout.program,
         name: &input.program.name,
     };
     entries.add_edited(program, Mode::Executable)?;
     for library in &plan.shipped {
-        entries.add_library(job, input, library)?;
+        entries.add_library(job, user_of(library, parts, input, planned), library)?;
     }
     entries.add_compat(plan);
     for file in &input.included {
         let planned =
             included.iter().find(|planned| planned.name() == file.name && planned.edits().is_some());
+        let part = parts.iter().find(|part| part.at > 0 && part.entry_name == file.name);
         let original = Original {
-            content: file.content.clone(),
+            content: match part {
+                Some(part) => entries.copy(part, &part.input.path, part.name())?,
+                None => file.content.clone(),
+            },
             edits: planned.and_then(|planned| planned.edits()),
             entry_name: &file.name,
             name: &file.name,
@@ -62,7 +72,7 @@ pub(super) fn entries(job: &ProgramJob, input: &ProgramInput, planned: &Planned)
     }
     archive::order(&mut entries.entries);
     if job.bundle.libraries_only {
-        entries.entries.retain(|entry| entry.name != layout.program);
+        entries.entries.retain(|entry| !parts.iter().any(|part| part.entry_name == entry.name));
     }
     Ok(entries)
 }
@@ -72,14 +82,14 @@ impl Entries {
         self.entries.push(Entry { name: name.to_owned(), mode, content });
     }
 
-    fn add_library(&mut self, job: &ProgramJob, input: &ProgramInput, library: &Shipped) -> Result<()> {
+    fn add_library(&mut self, job: &ProgramJob, user: &Part, library: &Shipped) -> Result<()> {
         let entry_name = library.entry_name(&job.layout);
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
         if let Some(target) = &library.link_to {
             self.add(&entry_name, mode, Content::Link(target.clone()));
             return Ok(());
         }
-        let content = self.copy(job, input, Utf8Path::new(&library.source), &library.name)?;
+        let content = self.copy(user, Utf8Path::new(&library.source), &library.name)?;
         let edits = library.edits.as_ref();
         self.add_edited(Original { content, edits, entry_name: &entry_name, name: &library.name }, mode)
     }
@@ -106,14 +116,9 @@ impl Entries {
         Ok(())
     }
 
-    /// Reads the file at `path`, before any edit.
-    fn copy(
-        &mut self,
-        job: &ProgramJob,
-        input: &ProgramInput,
-        path: &Utf8Path,
-        name: &str,
-    ) -> Result<Content> {
+    /// Reads the file at `path`, before any edit. Whether it is stripped is a setting of the program.
+    fn copy(&mut self, part: &Part, path: &Utf8Path, name: &str) -> Result<Content> {
+        let Part { job, input, .. } = part;
         if !job.bundle.strip {
             return job.files.get(path).map(Content::Stored);
         }

@@ -16,7 +16,7 @@ use crate::ui::Ui;
 
 /// A program with its plan.
 pub(super) struct PlannedProgram<'a> {
-    pub input: &'a ProgramInput,
+    pub input: &'a ProgramInput<'a>,
     pub subject: &'a Subject<'a>,
     pub plan: &'a BundlePlan,
 }

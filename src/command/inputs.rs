@@ -18,21 +18,23 @@ pub(super) struct OutputPlace<'a> {
 }
 
 /// Returns the paths of a program's bundle and of the documents about it.
-pub(super) fn places(input: &ProgramInput) -> impl Iterator<Item = OutputPlace<'_>> {
-    let all = [
-        (&input.output, "-o <FILE>"),
-        (&input.documents.sbom, "--sbom <FILE>"),
-        (&input.documents.licenses, "--licenses <FILE>"),
-    ];
-    all.into_iter().filter_map(|(path, flag)| Some(OutputPlace { path: path.as_deref()?, flag }))
+pub(super) fn places<'a>(input: &'a ProgramInput<'a>) -> impl Iterator<Item = OutputPlace<'a>> {
+    let documents = [input].into_iter().chain(input.others.iter().map(|other| &other.input));
+    let documents = documents.flat_map(|input| {
+        [(&input.documents.sbom, "--sbom <FILE>"), (&input.documents.licenses, "--licenses <FILE>")]
+    });
+    [(&input.output, "-o <FILE>")]
+        .into_iter()
+        .chain(documents)
+        .filter_map(|(path, flag)| Some(OutputPlace { path: path.as_deref()?, flag }))
 }
 
 /// Returns the named files that a program's bundle is made of, without its libraries.
 pub(super) fn named<'a>(
-    input: &'a ProgramInput,
+    input: &'a ProgramInput<'a>,
     settings: &'a Settings,
 ) -> impl Iterator<Item = &'a Utf8Path> {
-    let programs = input.others.iter().chain([&input.program]).map(|program| &program.path);
+    let programs = input.programs().map(|program| &program.path);
     let files = input.included.iter().map(|file| &file.source);
     let layers = settings.bundle.attached_layers.iter();
     programs.chain(files).chain(layers).chain(&settings.target.baseline).map(Utf8PathBuf::as_path)
@@ -89,7 +91,7 @@ impl<'a> Inputs<'a> {
 
 /// Returns the named files of all these programs.
 pub(super) fn of_all<'a>(
-    programs: impl Iterator<Item = &'a ProgramInput>,
+    programs: impl Iterator<Item = &'a ProgramInput<'a>>,
     packages: &'a Packages,
 ) -> Inputs<'a> {
     Inputs::new(programs.flat_map(|input| named(input, settings_of(packages, &input.program))))

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::documents::DocumentPaths;
+use super::parts::Companion;
 use super::runtime::Baselines;
-use crate::archive::{Content, Mode};
+use crate::archive::Content;
 use crate::audit::Owner;
 use crate::baseline::starts_bootstrap;
 use crate::disk;
@@ -14,7 +15,7 @@ use crate::elf::{ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::Include;
 use crate::include::{Included, RefusedInclude};
-use crate::layout::{BundleKind, Format, Layout};
+use crate::layout::{BundleKind, Format};
 use crate::settings::{
     self, BundleSettings, Context, Destination, PackageSettings, Packages, Programs, Purpose, SettingOrigin,
     Settings,
@@ -51,13 +52,15 @@ impl Program {
 }
 
 /// A program with the contents of its file and what is bundled with it.
-pub(super) struct ProgramInput {
+pub(super) struct ProgramInput<'a> {
     pub program: Program,
     /// The path, links followed.
     pub path: Utf8PathBuf,
     pub facts: Arc<ElfFacts>,
-    /// The included files.
+    /// The included files: its own, then the other programs of its archive and theirs.
     pub included: Vec<Included>,
+    /// The number of its own.
+    pub n_own: usize,
     /// What was to be included and is not.
     pub refused: Vec<RefusedInclude>,
     /// The included files outside of the workspace that a manifest names, by their positions in `included`.
@@ -69,22 +72,7 @@ pub(super) struct ProgramInput {
     /// The paths of the documents about it.
     pub documents: DocumentPaths,
     /// The other programs of its archive. They are in `included`, too.
-    pub others: Vec<Program>,
-}
-
-impl ProgramInput {
-    /// Adds another program to the same archive.
-    pub fn add(&mut self, program: &Program, content: Content, kind: BundleKind) {
-        self.included.push(Included {
-            name: Layout::program_of(kind, &program.name),
-            source: program.path.clone(),
-            content,
-            mode: Mode::Executable,
-            by: program.name.clone(),
-            is_named: true,
-        });
-        self.others.push(program.clone());
-    }
+    pub others: Vec<Companion<'a>>,
 }
 
 /// The programs of a run, and those that were not found.
@@ -127,7 +115,7 @@ pub(super) fn programs(packages: &Packages, baselines: &Baselines) -> Result<Fou
 }
 
 /// Reads a program and the files to include in its bundle.
-pub(super) fn load(program: Program, settings: &Settings, context: &Context) -> Result<ProgramInput> {
+pub(super) fn load<'a>(program: Program, settings: &Settings, context: &Context) -> Result<ProgramInput<'a>> {
     let job = &settings.bundle;
     let facts = disk::program::read(&program.path)?;
     let output = match &job.purpose {
@@ -157,12 +145,13 @@ pub(super) fn load(program: Program, settings: &Settings, context: &Context) -> 
     let strangers = strangers(&collected.files, program.cargo.as_ref(), job);
     let disk::include::Collected { files: included, refused } = collected;
     let facts = Arc::new(facts);
-    let others = Vec::new();
+    let (n_own, others) = (included.len(), Vec::new());
     Ok(ProgramInput {
         program,
         path,
         facts,
         included,
+        n_own,
         refused,
         strangers,
         output,
@@ -242,12 +231,6 @@ fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBu
         ("target", cargo.and_then(|artifact| artifact.target.as_deref()).unwrap_or("host")),
     ];
     settings::fill(pattern, &values)
-}
-
-/// Returns the library directories that cargo knows for the program.
-pub(super) fn library_dirs_of(program: &Program) -> impl Iterator<Item = Utf8PathBuf> {
-    let directories = program.cargo.iter().flat_map(|artifact| &artifact.library_dirs);
-    directories.map(|directory| directory.path.clone())
 }
 
 /// Returns the settings of the program's package.

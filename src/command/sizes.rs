@@ -2,13 +2,15 @@
 
 use camino::Utf8Path;
 
+use super::parts::{Part, user_of};
 use super::programs::ProgramInput;
 use crate::disk;
 use crate::error::{Error, Result};
-use crate::plan::BundlePlan;
+use crate::include::Included;
+use crate::plan::Planned;
 use crate::repair::{COMPAT, compat_object};
 use crate::report::{FileSize, Sizes};
-use crate::settings::{BundleSettings, Context, Purpose};
+use crate::settings::Purpose;
 use crate::tools::strip;
 
 /// Measures the planned files; only headers are read.
@@ -16,32 +18,37 @@ use crate::tools::strip;
 /// # Errors
 ///
 /// If a file no longer exists. With `--strip`, also if no `strip` tool is found.
-pub(super) fn sizes(
-    job: &BundleSettings,
-    plan: &BundlePlan,
-    input: &ProgramInput,
-    context: &Context,
-) -> Result<Sizes> {
-    let facts = &input.facts;
-    let mut sizes = Sizes { stripped: job.strip, ..Sizes::default() };
-    let keeps_sections = matches!(job.purpose, Purpose::Size);
-    let mut add = |name: &str, path: &Utf8Path| {
+pub(super) fn sizes(parts: &[Part], planned: &Planned, input: &ProgramInput) -> Result<Sizes> {
+    let (facts, plan) = (&input.facts, &planned.plan);
+    let strips = |part: &Part| part.job.bundle.strip;
+    let stripped = parts.iter().any(strips);
+    let mut sizes = Sizes { stripped, ..Sizes::default() };
+    let keeps_sections = matches!(parts[0].job.bundle.purpose, Purpose::Size);
+    let mut add = |name: &str, path: &Utf8Path, part: &Part| {
         let disk::Parts { bytes, sections, tail_bytes } = disk::parts(path)?;
-        sizes.add(FileSize::new(name, bytes, tail_bytes), &sections, keeps_sections);
+        let is_kept = stripped && !strips(part);
+        sizes.add(FileSize { is_kept, ..FileSize::new(name, bytes, tail_bytes) }, &sections, keeps_sections);
         Ok::<_, Error>(())
     };
-    add(&input.program.name, &input.path)?;
+    for part in parts {
+        add(part.name(), &part.input.path, part)?;
+    }
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
-        add(&library.name, Utf8Path::new(&library.source))?;
+        add(&library.name, Utf8Path::new(&library.source), user_of(library, parts, input, planned))?;
     }
     if let (Some(_), Some(arch)) = (&plan.compat, facts.arch()) {
         sizes.add(FileSize::new(COMPAT, compat_object(arch).len() as u64, 0), &[], keeps_sections);
     }
-    for file in &input.included {
+    let is_program = |file: &&Included| input.others.iter().any(|other| other.entry_name == file.name);
+    for file in input.included.iter().filter(|file| !is_program(file)) {
         sizes.add(FileSize::new(&file.name, file.content.n_bytes(), 0), &[], keeps_sections);
     }
-    if let (true, true, Some(arch)) = (job.strip, sizes.strippable_bytes() > 0, facts.arch()) {
-        strip::find(arch, job.debug_symbols.is_some(), &input.program.checkouts(context))?;
+    for part in parts.iter().filter(|part| strips(part)) {
+        if let (true, Some(arch)) = (sizes.strippable_bytes() > 0, facts.arch()) {
+            let Part { job, input, .. } = part;
+            let splits = job.bundle.debug_symbols.is_some();
+            strip::find(arch, splits, &input.program.checkouts(job.context))?;
+        }
     }
     Ok(sizes)
 }

@@ -4,10 +4,12 @@ use std::num::NonZeroUsize;
 
 use camino::Utf8Path;
 
-use super::conclude::{conclude, fails};
+use super::conclude::fails;
+use super::documents::ProgramName;
 use super::entries::Entries;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::{Answer, ProgramJob};
+use super::parts::{Part, conclude_all};
 use super::programs::ProgramInput;
 use crate::archive::{self, Entry};
 use crate::audit;
@@ -18,7 +20,7 @@ use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Format};
 use crate::plan::Planned;
 use crate::proof::Expected;
-use crate::report::{ArchiveReport, ProgramReport};
+use crate::report::{self, ArchiveReport};
 use crate::settings::{BundleSettings, Destination, Purpose};
 use crate::text;
 use crate::ui::Ui;
@@ -35,7 +37,9 @@ pub(super) fn writing(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing
 /// A planned bundle and its place.
 pub(super) struct Bundle<'a> {
     pub job: &'a ProgramJob<'a>,
-    pub input: &'a ProgramInput,
+    pub input: &'a ProgramInput<'a>,
+    /// The programs of the archive.
+    pub parts: &'a [Part<'a>],
     pub lambda: &'a LambdaWorld,
     pub planned: &'a Planned,
     pub destination: &'a Destination,
@@ -43,30 +47,32 @@ pub(super) struct Bundle<'a> {
 }
 
 impl Bundle<'_> {
-    /// Compresses and concludes, then writes if the conclusion allows it. Returns whether the run fails.
+    /// Compresses and concludes, then writes if the conclusion allows it for all programs.
     ///
     /// # Errors
     ///
     /// If the output would overwrite an input of the bundle, and the errors of [`replace`].
-    pub fn write(&self, entries: &Entries, answer: &mut Answer) -> Result<bool> {
-        let Bundle { job, input, planned, destination, output, .. } = *self;
+    pub fn write(&self, entries: &Entries, answers: &mut [Answer]) -> Result<()> {
+        let Bundle { job, input, parts, destination, output, .. } = *self;
         let name = &input.program.name;
         self.check_places(entries)?;
         let unzipped_bytes = entries.n_bytes() + job.attached.unzipped_bytes;
-        let finding = audit::size_finding(unzipped_bytes, name, answer.sized());
-        answer.findings.extend(finding);
+        let finding = audit::size_finding(unzipped_bytes, name, answers[0].sized());
+        answers[0].findings.extend(finding);
         let writing = self::writing(job.bundle, job.threads);
         let fingerprint = self.fingerprint(entries, &writing);
         let known = fingerprint.as_ref().filter(|_| !destination.force).and_then(|it| it.find(output));
         let is_known = known.is_some();
-        let is_hopeless = fails(&answer.findings, &job.settings.output) && !destination.write_anyway;
+        let mut judged = parts.iter().zip(&*answers);
+        let is_failing = judged.any(|(part, answer)| fails(&answer.findings, &part.job.settings.output));
+        let is_hopeless = is_failing && !destination.write_anyway;
         let mut run_fails = false;
         // Findings made while writing are reported with the others.
         let mut decide = |written: Option<&Written>| {
             let zipped_bytes = written.map(|written| written.zipped_bytes);
             let too_large = zipped_bytes.and_then(|bytes| audit::direct_upload_finding(bytes, name));
-            answer.findings.extend(too_large);
-            run_fails = conclude(&mut answer.report, &answer.findings, &job.settings.output, job.ui).fails;
+            answers[0].findings.extend(too_large);
+            run_fails = conclude_all(parts, answers, job.ui);
             if run_fails && !destination.write_anyway {
                 return Ok(Commit::Removed);
             }
@@ -82,22 +88,44 @@ impl Bundle<'_> {
                 .map_err(|error| error.or_help(another_place(writing.format)))?
         };
         if !is_placed {
-            job.stopped(name);
-            return Ok(run_fails);
+            job.stopped(answers);
+            return Ok(());
         }
         if is_known {
-            job.ui.status("Fresh", &format!("{name}: the bundle is up to date"));
+            job.ui.status("Fresh", &format!("{}: the bundle is up to date", input.names()));
         } else if let (Some(written), Some(fingerprint)) = (&written, fingerprint.filter(|_| !run_fails)) {
             fingerprint.keep(written);
         }
         let archive = archive_report(output, job.bundle.kind, &entries.entries, written);
-        answer.report.archive = Some(archive);
-        if let Some(packages) = &answer.packages {
-            let parts = packages.parts(name, &entries.entries, &planned.plan, &job.layout)?;
-            input.documents.write(packages, &answer.report, &parts, job.bundle.epoch)?;
+        self.document(entries, answers)?;
+        self.finished(&archive);
+        for answer in answers {
+            answer.report.archive = Some(archive.clone());
         }
-        self.finished(&answer.report);
-        Ok(run_fails)
+        Ok(())
+    }
+
+    /// Writes the documents about the archive, to the paths that each of its programs names.
+    fn document(&self, entries: &Entries, answers: &[Answer]) -> Result<()> {
+        let Bundle { job, parts, planned, .. } = *self;
+        let Some(packages) = &answers[0].packages else { return Ok(()) };
+        let programs: Vec<ProgramName> = parts
+            .iter()
+            .map(|part| ProgramName { entry_name: &part.entry_name, name: part.name() })
+            .collect();
+        let files = packages.parts(&programs, &entries.entries, &planned.plan, &job.layout)?;
+        let mut libraries = Vec::new();
+        for answer in answers {
+            report::add_libraries(&mut libraries, answer.report.libraries.clone());
+        }
+        let mut written = Vec::new();
+        for documents in parts.iter().map(|part| &part.input.documents) {
+            if !written.contains(&documents) {
+                documents.write(packages, &libraries, &files, job.bundle.epoch)?;
+                written.push(documents);
+            }
+        }
+        Ok(())
     }
 
     fn fingerprint(&self, entries: &Entries, writing: &Writing) -> Option<Fingerprint> {
@@ -130,27 +158,27 @@ impl Bundle<'_> {
         entries.debug_files.iter().try_for_each(|(path, _)| inputs.check(&OutputPlace { path, flag }))
     }
 
-    /// Prints what was written: the program if it is included, its libraries, and the included files.
-    fn finished(&self, report: &ProgramReport) {
-        let Some(archive) = &report.archive else { return };
+    /// Prints what was written: the programs if they are included, their libraries, and the included files.
+    fn finished(&self, archive: &ArchiveReport) {
         let plan = &self.planned.plan;
         let libraries = match plan.shipped.len() + usize::from(plan.compat.is_some()) {
             0 => "no libraries".to_owned(),
             1 => "1 library".to_owned(),
             more => format!("{more} libraries"),
         };
-        let mut contents = match self.job.bundle.libraries_only {
-            false => format!("{} and {libraries}", self.job.layout.program),
-            true => libraries,
+        let mut contents = match (self.job.bundle.libraries_only, self.parts.len()) {
+            (true, _) => libraries,
+            (false, 1) => format!("{} and {libraries}", self.job.layout.program),
+            (false, more) => format!("{more} programs and {libraries}"),
         };
-        match self.input.included.len() {
+        match self.input.n_included() {
             0 => {}
             1 => contents.push_str(", 1 included file"),
             more => contents.push_str(&format!(", {more} included files")),
         }
         let zipped = archive.zipped_bytes.map(|bytes| format!("{} zipped, ", text::size(bytes)));
         let (zipped, unzipped) = (zipped.unwrap_or_default(), text::size(archive.unzipped_bytes));
-        let name = &report.name;
+        let name = self.input.names();
         self.job.ui.status("Finished", &format!("{name}: {contents}, {zipped}{unzipped} unzipped"));
         say_written(archive, self.job.settings.output.is_document(), self.job.ui);
     }

@@ -324,7 +324,7 @@ pub fn objects(included: &[Included], members: &[Member]) -> Result<Vec<Included
         }
         let source = super::canonicalize(&file.source)?;
         let (name, facts, path) = (file.name.clone(), facts.clone(), world_name(&source));
-        objects.push(IncludedObject { name, facts, source: source.into_string(), path });
+        objects.push(IncludedObject { name, facts, source: source.into_string(), path, own: None });
     }
     Ok(objects)
 }

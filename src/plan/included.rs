@@ -12,6 +12,7 @@ use crate::elf::{ElfFacts, Libc, Linkage};
 use crate::lambda::{LambdaWorld, Member, Walked};
 use crate::layout::Layout;
 use crate::loader::World;
+use crate::patterns::Patterns;
 use crate::repair::Edits;
 use crate::world::{Object, OpenFile};
 
@@ -26,6 +27,22 @@ pub struct IncludedObject {
     pub source: String,
     /// The same path in terms of the build world.
     pub path: String,
+    /// The choices for this file, if they are not those of the first program: an archive may have several programs,
+    /// each with its own.
+    pub own: Option<OwnChoices>,
+}
+
+/// The choices for a program after the first, and for the files included for it; see [`Request`].
+#[derive(Debug, Clone)]
+pub struct OwnChoices {
+    /// Names that the program opens at run time.
+    pub extra: Vec<String>,
+    /// SONAMEs that are not shipped for it.
+    pub exclude: Patterns,
+    /// SONAMEs for which our copy is used.
+    pub pin: Patterns,
+    /// Whether it, and what is shipped for it, may be edited.
+    pub may_edit: bool,
 }
 
 /// An included object with the plan for what it needs.
@@ -84,16 +101,16 @@ pub struct Planned {
 }
 
 /// Plans the bundle of one program and the files included beside it. `build` returns the build world for programs of
-/// a C library.
+/// a C library: that of the first program, or of the included file with this name.
 ///
 /// Every program is walked again at the end, when all members are known: those walks are the proof.
 pub fn plan_all<'w>(
     request: &Request,
     lambda: &LambdaWorld,
-    build: &dyn Fn(Libc) -> &'w World<'w>,
+    build: &dyn Fn(Option<&str>, Libc) -> &'w World<'w>,
     objects: Vec<IncludedObject>,
 ) -> Planned {
-    let mut main = plan(request, lambda, build(request.process_libc()));
+    let mut main = plan(request, lambda, build(None, request.process_libc()));
     let n_members = main.members.len();
     let mut included: Vec<PlannedInclude> = Vec::new();
     for object in objects {
@@ -102,8 +119,9 @@ pub fn plan_all<'w>(
             let members = std::mem::take(&mut main.members);
             let (pinned, taken) = (main.pinned(), main.loaded_of_system());
             let known = Request { pinned: &pinned, taken: &taken, ..*request };
+            let name = Some(other.object.name.as_str());
             other.plan = other.object.with_request(&known, &members, &main.program, |request| {
-                plan(request, lambda, build(request.process_libc()))
+                plan(request, lambda, build(name, request.process_libc()))
             });
             // One list for all of them: there may be a thousand included files.
             main.members = std::mem::take(&mut other.plan.members);
@@ -187,11 +205,18 @@ impl IncludedObject {
             object: Object::Elf(self.facts.clone()),
         };
         let none = BTreeSet::new();
+        let (exclude, pin, may_edit) = match &self.own {
+            Some(own) => (&own.exclude, &own.pin, own.may_edit),
+            None => (request.exclude, request.pin, request.may_edit),
+        };
         act(&Request {
             program: &program,
             facts: &self.facts,
             path: &self.path,
-            extra: &[],
+            extra: self.own.as_ref().map_or(&[], |own| &own.extra),
+            exclude,
+            pin,
+            may_edit,
             layout: &Layout { program: self.name.clone(), ..request.layout.clone() },
             members,
             taken: if self.is_library() { request.taken } else { &none },

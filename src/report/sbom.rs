@@ -61,8 +61,13 @@ pub fn document(
     let mut components = Vec::new();
     for part in parts {
         match part.kind {
-            PartKind::Program(_) => metadata["component"] = component(part, distribution),
-            PartKind::Library { .. } | PartKind::File => components.push(component(part, distribution)),
+            // The document is about the first program; the others are its parts.
+            PartKind::Program(_) if metadata.get("component").is_none() => {
+                metadata["component"] = component(part, distribution);
+            }
+            PartKind::Program(_) | PartKind::Library { .. } | PartKind::File => {
+                components.push(component(part, distribution))
+            }
         }
     }
     json(&json!({

@@ -38,6 +38,9 @@ pub struct FileSize {
     /// With `size`: the file's sections, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<SectionSize>,
+    /// Whether it keeps its debug information, though other files of the bundle lose theirs.
+    #[serde(skip)]
+    pub is_kept: bool,
 }
 
 /// One section of a file.
@@ -55,7 +58,15 @@ impl FileSize {
     /// A file without any sections yet.
     pub fn new(name: &str, bytes: u64, tail_bytes: u64) -> FileSize {
         let name = name.to_owned();
-        FileSize { name, bytes, tail_bytes, debug_bytes: 0, symbol_bytes: 0, sections: Vec::new() }
+        FileSize {
+            name,
+            bytes,
+            tail_bytes,
+            debug_bytes: 0,
+            symbol_bytes: 0,
+            sections: Vec::new(),
+            is_kept: false,
+        }
     }
 }
 
@@ -85,7 +96,8 @@ impl Sizes {
 
     /// Returns the size of the debug information that `--strip` removes.
     pub fn strippable_bytes(&self) -> u64 {
-        self.files.iter().filter(|file| file.tail_bytes == 0).map(|file| file.debug_bytes).sum()
+        let is_stripped = |file: &&FileSize| file.tail_bytes == 0 && !file.is_kept;
+        self.files.iter().filter(is_stripped).map(|file| file.debug_bytes).sum()
     }
 
     /// Returns a line for each file that `--strip` does not change.

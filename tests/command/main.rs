@@ -25,6 +25,7 @@ mod hosts;
 mod include;
 mod inputs;
 mod interrupts;
+mod joint;
 mod linked;
 mod lints;
 mod many;

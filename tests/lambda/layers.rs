@@ -11,6 +11,7 @@ use crate::support::lambda_root::{self, LambdaRoot, provided_al2023};
 use crate::support::maps::{REPORT, directories};
 use crate::support::scene::{EMPTY, Scene};
 use crate::support::tools;
+use crate::support::workspace::{Workspace, built};
 use cargo_lambda_bundle::elf::Arch;
 use serde_json::{Value, json};
 
@@ -107,6 +108,39 @@ fn several_extensions_share_an_archive_and_its_libraries() {
     for name in ["telemetry", "secrets"] {
         let zip = format!("target/lambda-bundle/extensions/{name}.zip");
         assert_eq!(scene.names(&zip), [&format!("extensions/{name}"), "lib/libtop.so.1"]);
+    }
+}
+
+/// Each package has its own library directories and its own library to open; one has its program edited.
+#[test]
+fn extensions_of_one_archive_keep_the_settings_of_their_packages() {
+    if !lambda_root::require(Arch::X86_64) {
+        return;
+    }
+    let scene = Workspace::new();
+    for (at, name, number) in [(0, "one", 1), (3, "two", 2)] {
+        let source = format!("int {name}(void) {{ return {number}; }}");
+        scene.library(&format!("{name}/lib{name}.so.1"), &source, "");
+        scene.library(&format!("{name}/libplug{name}.so.1"), &source, "");
+        let main = format!(
+            "#include <dlfcn.h>\n#include <stdio.h>\nint {name}(void);
+             int main(void) {{ void *plug = dlopen(\"libplug{name}.so.1\", RTLD_NOW);
+             return printf(\"%d %d\\n\", {name}(), plug != 0) < 0; }}"
+        );
+        scene.c(&main, &built(at), &format!("{name}/lib{name}.so.1"));
+        let bundle =
+            format!("kind = \"extension\"\noutput = \"../both.zip\"\nlibrary-path = [\"../{name}\"]");
+        scene.manifest(at, &format!("{bundle}\nlib = [\"libplug{name}.so.1\"]"));
+    }
+    scene.run("-p f00 -p f03").exits(0);
+    let expected = ["libone.so.1", "libplugone.so.1", "libplugtwo.so.1", "libtwo.so.1"];
+    assert_eq!(scene.names("both.zip")[2..], expected.map(|name| format!("lib/{name}")));
+    scene.run("verify both.zip").exits(0);
+    let root = al2023();
+    root.unpack_layer(&scene.at("both.zip"));
+    for (name, said) in [("f00", "1 1\n"), ("f03", "2 1\n")] {
+        let output = root.start(&format!("/opt/extensions/{name}"), &[]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), said, "{output:?}");
     }
 }
 

@@ -1,0 +1,278 @@
+//! The programs of one archive, each with the settings of its package.
+
+use super::job::{Answer, ProgramJob};
+use super::programs::{Program, ProgramInput};
+use crate::archive::{Content, Mode};
+use crate::audit::Subject;
+use crate::disk::FileId;
+use crate::error::{Error, Result};
+use crate::include::Included;
+use crate::lambda::{LambdaWorld, Walked};
+use crate::layout::Layout;
+use crate::plan::{BuildSide, NameClash, OwnChoices, Planned, PlannedInclude, ReboundFile, Shipped};
+use crate::settings::{PackageSettings, Packages, Settings};
+use crate::ui::Ui;
+
+/// Settings of which an archive has one: the environment it is for, and how it is written.
+const OF_ARCHIVE: [&str; 11] = [
+    "kind",
+    "runtime",
+    "baseline",
+    "env",
+    "assume-present",
+    "assume-missing",
+    "libc",
+    "libraries-only",
+    "attached-layer",
+    "format",
+    "compression",
+];
+
+/// Another program of an archive, after the first.
+pub(super) struct Companion<'a> {
+    pub input: ProgramInput<'a>,
+    pub settings: &'a Settings,
+    /// Its name in the archive.
+    pub entry_name: String,
+}
+
+impl Companion<'_> {
+    /// Returns its choices for the plan; files included for it open no library at run time.
+    fn choices(&self, is_program: bool) -> OwnChoices {
+        let bundle = &self.settings.bundle;
+        OwnChoices {
+            extra: if is_program { bundle.libs.clone() } else { Vec::new() },
+            exclude: bundle.exclude.clone(),
+            pin: bundle.pin.clone(),
+            may_edit: bundle.may_edit,
+        }
+    }
+}
+
+impl<'a> ProgramInput<'a> {
+    /// Adds another program, and what is included for it, to the same archive.
+    pub fn add(&mut self, other: Companion<'a>, content: Content) {
+        self.included.push(Included {
+            name: other.entry_name.clone(),
+            source: other.input.program.path.clone(),
+            content,
+            mode: Mode::Executable,
+            by: other.input.program.name.clone(),
+            is_named: true,
+        });
+        for file in &other.input.included {
+            // Packages spell one path in different ways, and what is included on the command line is for each program.
+            let is_same = |known: &Included| {
+                known.name == file.name && known.mode == file.mode && is_one_file(known, file)
+            };
+            if !self.included.iter().any(is_same) {
+                self.included.push(file.clone());
+            }
+        }
+        self.others.push(other);
+    }
+
+    /// The files that are included for the first program.
+    pub fn own_included(&self) -> &[Included] {
+        &self.included[..self.n_own]
+    }
+
+    /// Returns the number of the program that a file of the archive is or is included for; 0 is the first.
+    pub fn owner_of(&self, name: &str) -> usize {
+        let has = |files: &[Included]| files.iter().any(|file| file.name == name);
+        if has(self.own_included()) {
+            return 0;
+        }
+        let is_its = |other: &Companion| other.entry_name == name || has(&other.input.included);
+        self.others.iter().position(is_its).map_or(0, |at| at + 1)
+    }
+
+    /// Returns the choices for an included file, if it is not the first program's.
+    pub fn choices_for(&self, name: &str) -> Option<OwnChoices> {
+        let other = self.others.get(self.owner_of(name).checked_sub(1)?)?;
+        Some(other.choices(other.entry_name == name))
+    }
+
+    /// Returns all programs of the archive, the first first.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        [&self.program].into_iter().chain(self.others.iter().map(|other| &other.input.program))
+    }
+
+    /// Returns the names of all programs of the archive, for messages.
+    pub fn names(&self) -> String {
+        self.programs().map(|program| program.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns the number of included files that are no programs of their own.
+    pub fn n_included(&self) -> usize {
+        self.included.len() - self.others.len()
+    }
+}
+
+/// Whether two included files are one file, or equal links.
+fn is_one_file(one: &Included, other: &Included) -> bool {
+    match (&one.content, &other.content) {
+        (Content::Link(one), Content::Link(other)) => one == other,
+        (Content::Link(_), _) | (_, Content::Link(_)) => false,
+        _ => one.source == other.source || FileId::of(&one.source) == FileId::of(&other.source),
+    }
+}
+
+/// Checks that two programs agree on what their archive has once.
+///
+/// # Errors
+///
+/// If they do not.
+pub(super) fn check_together(first: &ProgramInput, other: &ProgramInput, packages: &Packages) -> Result<()> {
+    let differing = match (first.facts.arch(), other.facts.arch()) {
+        (Some(one), Some(other)) if one != other => Some("the architecture"),
+        _ => None,
+    };
+    let own = |input: &ProgramInput| package_of(packages, &input.program);
+    let settings = own(first).and_then(|first| differing_setting(first, own(other)?));
+    let Some(what) = differing.map(str::to_owned).or(settings) else { return Ok(()) };
+    let (one, other) = (&first.program.name, &other.program.name);
+    let path = first.output.as_ref().map_or("", |path| path.as_str());
+    Err(Error::usage(format!(
+        "`{one}` and `{other}` would both be written to `{path}`, but they do not agree on {what}, which an archive \
+         has once"
+    ))
+    .help("write them to archives of their own: `-o DIR/{bin}.zip`"))
+}
+
+fn package_of<'a>(packages: &'a Packages, program: &Program) -> Option<&'a PackageSettings> {
+    let built = program.cargo.as_ref()?;
+    packages.iter().find(|package| package.directory == built.manifest_dir)
+}
+
+fn differing_setting(one: &PackageSettings, other: &PackageSettings) -> Option<String> {
+    let pairs = one.values.iter().zip(&other.values);
+    let mut pairs = pairs.filter(|(setting, _)| OF_ARCHIVE.contains(&setting.row.name.as_str()));
+    pairs.find(|(one, other)| one.values != other.values).map(|(one, _)| format!("`{}`", one.row.name))
+}
+
+/// One program of an archive, with what its steps need.
+pub(super) struct Part<'a> {
+    pub job: ProgramJob<'a>,
+    pub input: &'a ProgramInput<'a>,
+    /// Its number; 0 is the first program.
+    pub at: usize,
+    /// Its name in the archive.
+    pub entry_name: String,
+}
+
+/// What the plan of an archive has for one of its programs.
+pub(super) struct PartPlan<'a> {
+    pub build: &'a BuildSide,
+    pub walks: &'a [Walked],
+    /// The files that are included for it.
+    pub included: Vec<&'a PlannedInclude>,
+    /// The rebound references, each with the name of the program or included file that it is for.
+    pub rebound: Vec<(&'a str, &'a [ReboundFile])>,
+    /// The libraries for which the archive has another file.
+    pub clashes: Vec<NameClash>,
+}
+
+impl ProgramJob<'_> {
+    /// Returns the programs of an archive, the first first.
+    pub fn parts<'p>(&'p self, input: &'p ProgramInput<'p>) -> Vec<Part<'p>> {
+        let part = |settings: &'p Settings, input: &'p ProgramInput<'p>, at, layout: Layout| Part {
+            entry_name: layout.program.clone(),
+            job: ProgramJob {
+                bundle: &settings.bundle,
+                settings,
+                baselines: self.baselines,
+                context: self.context,
+                ui: self.ui,
+                layout,
+                attached: self.attached,
+                files: self.files,
+                objects: self.objects,
+                threads: self.threads,
+            },
+            input,
+            at,
+        };
+        let first = part(self.settings, input, 0, self.layout.clone());
+        let others = input.others.iter().enumerate().map(|(at, other)| {
+            let layout = Layout { program: other.entry_name.clone(), ..self.layout.clone() };
+            part(other.settings, &other.input, at + 1, layout)
+        });
+        [first].into_iter().chain(others).collect()
+    }
+}
+
+impl Part<'_> {
+    /// The name of the program.
+    pub fn name(&self) -> &str {
+        &self.input.program.name
+    }
+
+    /// Returns what the plan has for the program. `first` is the input of the archive.
+    pub fn plan<'p>(&'p self, first: &ProgramInput, planned: &'p Planned) -> PartPlan<'p> {
+        let is_own = |name: &str| first.owner_of(name) == self.at;
+        let itself = planned.included.iter().find(|it| self.at > 0 && it.name() == self.entry_name);
+        let (build, walks) = match itself {
+            Some(itself) => (itself.build(), itself.walks()),
+            None => (&planned.plan.build, &*planned.plan.walks),
+        };
+        let mut rebound = vec![match itself {
+            Some(itself) => (self.name(), itself.rebound()),
+            None => (self.name(), &*planned.plan.rebound),
+        }];
+        let is_itself = |name: &str| self.at > 0 && name == self.entry_name;
+        let included: Vec<&PlannedInclude> =
+            planned.included.iter().filter(|it| is_own(it.name()) && !is_itself(it.name())).collect();
+        rebound.extend(included.iter().map(|it| (it.name(), it.rebound())));
+        let mut clashes = planned.name_clashes();
+        clashes.retain(|clash| is_own(&clash.by));
+        PartPlan { build, walks, included, rebound, clashes }
+    }
+
+    /// Returns the program as the subject of the audit.
+    pub fn subject<'s>(
+        &'s self,
+        lambda: &'s LambdaWorld,
+        planned: &'s Planned,
+        own: &PartPlan<'s>,
+    ) -> Subject<'s> {
+        Subject {
+            name: &self.input.program.name,
+            program: &self.input.facts,
+            lambda,
+            owner: self.input.program.owner(),
+            members: &planned.plan.members,
+            attached: &self.job.attached.paths,
+            build: own.build,
+        }
+    }
+}
+
+/// Concludes the answers for all programs of an archive. Returns whether one of them makes the run fail.
+pub(super) fn conclude_all(parts: &[Part], answers: &mut [Answer], ui: &Ui) -> bool {
+    for (part, answer) in parts.iter().zip(answers.iter_mut()) {
+        answer.conclude(&part.job.settings.output, ui);
+    }
+    answers.iter().any(|answer| answer.fails)
+}
+
+/// Returns the program whose settings count for a library: debug information stays if one of those that load it keeps
+/// theirs.
+pub(super) fn user_of<'p>(
+    library: &Shipped,
+    parts: &'p [Part<'p>],
+    first: &ProgramInput,
+    planned: &Planned,
+) -> &'p Part<'p> {
+    let layout = &parts[0].job.layout;
+    let path = layout.path(&library.entry_name(layout));
+    let loads = |part: &&Part| {
+        let own = part.plan(first, planned);
+        let included = own.included.iter().flat_map(|included| included.walks());
+        let mut objects = own.walks.iter().chain(included).flat_map(|walked| &walked.closure.objects);
+        objects.any(|object| object.absolute_path() == path)
+    };
+    let users: Vec<&Part> = parts.iter().filter(|_| parts.len() > 1).filter(loads).collect();
+    let keeps = users.iter().find(|part| !part.job.bundle.strip);
+    keeps.or(users.first()).copied().unwrap_or(&parts[0])
+}
