@@ -46,6 +46,17 @@ impl Deployed<'_> {
         Deployed { path, runtime, arch: None, layers: &[], wrapper, functions }
     }
 
+    /// Names it for the user: by its functions in the template, and by its path.
+    pub fn label(&self, current_dir: &Utf8Path) -> String {
+        let path = self.path.strip_prefix(current_dir).unwrap_or(&self.path);
+        let names: Vec<String> =
+            self.functions.iter().map(|function| format!("`{}`", function.name)).collect();
+        match names.is_empty() {
+            true => path.to_string(),
+            false => format!("{} ({path})", names.join(", ")),
+        }
+    }
+
     /// The layers whose files are not on this machine.
     pub fn distant_layers(&self) -> Vec<&str> {
         let layers = self.layers.iter().filter(|layer| matches!(layer, FunctionLayer::Elsewhere(_)));

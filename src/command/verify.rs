@@ -190,7 +190,10 @@ impl Deployment<'_> {
 
     fn verify(&self, code: &Deployed, attached: &Attached) -> Result<Answered> {
         let Deployment { job, context, ui, .. } = self;
-        let (path, runtime) = (&code.path, &code.runtime);
+        let runtime = &code.runtime;
+        let path = code.path.strip_prefix(&context.environment.current_dir);
+        // Of the current directory nothing would be left.
+        let path = path.ok().filter(|path| !path.as_str().is_empty()).unwrap_or(&code.path);
         let read = Read::new(path)?;
         let kind = job.kind.unwrap_or_else(|| kind_of(&read.archive));
         let start = Start { runtime, wrapper: code.wrapper.as_deref() };
@@ -236,7 +239,8 @@ impl Deployment<'_> {
             true => "does not start",
             false => report.verdict_words(is_started),
         };
-        ui.status("Finished", &format!("{path} {words} on {runtime}"));
+        let label = code.label(&context.environment.current_dir);
+        ui.status("Finished", &format!("{label} {words} on {runtime}"));
         Ok(Answered { report, decides: true, fails })
     }
 
@@ -251,8 +255,9 @@ impl Deployment<'_> {
     ) -> Vec<Finding> {
         let Deployment { job, context, ui, .. } = self;
         let (runtime, name) = (&code.runtime, report.name.clone());
+        let label = code.label(&context.environment.current_dir);
         if !self.knows(runtime) {
-            ui.status("Checking", &format!("{} for {runtime}, which is not known", code.path));
+            ui.status("Checking", &format!("{label} for {runtime}, which is not known"));
             return Vec::new();
         }
         let facts = unpacked.main.as_ref().map(|main| &*main.facts);
@@ -265,7 +270,7 @@ impl Deployment<'_> {
             Err(finding) => return vec![*finding],
             Ok(lambda) => lambda,
         };
-        ui.status("Checking", &format!("{} for {}", code.path, lambda.label()));
+        ui.status("Checking", &format!("{label} for {}", lambda.label()));
         report.set_dates(&lambda.baseline);
         say_age(&lambda, context.now, ui);
         let mut findings = audit::runtime_findings(&lambda.baseline, &name, &date::day(context.now));

@@ -92,7 +92,7 @@ fn templates_name_directories() {
     let scene = scene();
     scene.file("template.yaml", SAM);
     let ran = scene.run("verify --template template.yaml").exits(0);
-    ran.says(&["fn starts on provided.al2023\n"]).keeps_silent_about(&["template-"]);
+    ran.says(&["`F` (fn) starts on provided.al2023\n"]).keeps_silent_about(&["template-"]);
     // Sources that `sam build` has yet to build.
     scene.file("src/main.rs", "fn main() {}");
     let built =
@@ -140,7 +140,7 @@ fn layers_of_the_template_are_attached() {
         "warning[missing-library]: `bootstrap` needs `libfoo.so.1`",
         "; the layer `arn:aws:lambda:eu-west-1:1:layer:x:1` may have it\n",
         "`--attached-layer <ZIP>`\n",
-        "fn may start on provided.al2023\n",
+        "`F` (fn) may start on provided.al2023\n",
     ]);
     with("[!Ref Lay]", &layer.replace("ContentUri: layer", "ContentUri: s3://b/k"))
         .exits(0)
