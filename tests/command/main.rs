@@ -42,6 +42,7 @@ mod snapshots;
 mod split;
 mod started;
 mod strip;
+mod tables;
 mod template;
 mod traced;
 mod tree;

@@ -1,0 +1,267 @@
+"""Reads public sources: package metadata, release notes, images, names and dates of runtimes.
+
+Each `parse_*` function gets the bytes of one document and returns plain values; `Web` gets the documents, from the network
+or from a directory of samples in which each file lies at the host and the path of its address.
+"""
+
+import gzip
+import io
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ElementTree
+import zipfile
+
+ARCHES = {"x86_64": "x86_64", "arm64": "aarch64"}
+CORE = "https://cdn.amazonlinux.com/al2023/core"
+NOTES = "https://docs.aws.amazon.com/linux/al2023/release-notes"
+REGISTRY = "https://public.ecr.aws"
+REPOSITORY = "lambda/provided"
+TAG = "al2023"
+INDEX_TYPES = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+COMMON = "{http://linux.duke.edu/metadata/common}"
+REPO = "{http://linux.duke.edu/metadata/repo}"
+RPM = "{http://linux.duke.edu/metadata/rpm}"
+
+
+class Unreached(Exception):
+    """A source that cannot be read now; nothing is concluded from that."""
+
+
+class Web:
+    """Gets documents by their address."""
+
+    def __init__(self, samples=None):
+        self.samples = pathlib.Path(samples) if samples else None
+
+    def get(self, url, headers=None):
+        if self.samples:
+            address = urllib.parse.urlsplit(url)
+            file = self.samples / address.netloc / address.path.lstrip("/")
+            try:
+                return file.read_bytes()
+            except OSError as error:
+                raise Unreached(f"{url}: no sample: {error.strerror}") from error
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=60) as answer:
+                return answer.read()
+        except (urllib.error.URLError, TimeoutError, OSError) as error:
+            raise Unreached(f"{url}: {error}") from error
+
+    def package(self, name):
+        """The newest wheel of a Python package, by the ordinary client."""
+        if self.samples:
+            file = self.samples / "pypi" / f"{name}.json"
+            if not file.is_file():
+                raise Unreached(f"{name} of PyPI: no sample")
+            return json.loads(file.read_text())
+        with tempfile.TemporaryDirectory() as directory:
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+            ran = subprocess.run([*pip, "--dest", directory, name], capture_output=True, text=True, check=False)
+            wheels = sorted(pathlib.Path(directory).glob("*.whl"))
+            if ran.returncode or not wheels:
+                raise Unreached(f"{name} of PyPI: {ran.stderr.strip().splitlines()[-1:] or 'no wheel'}")
+            return read_wheel(name, wheels[0])
+
+
+def read_wheel(name, wheel):
+    """What is needed of a wheel: its version, and the documents."""
+    wanted = {
+        "botocore": "botocore/data/lambda/2015-03-31/service-2.json.gz",
+        "cfn-lint": "cfnlint/data/AdditionalSpecs/LmbdRuntimeLifecycle.json",
+    }[name]
+    with zipfile.ZipFile(wheel) as archive:
+        try:
+            data = plain(archive.read(wanted))
+        except KeyError as error:
+            raise Unreached(f"{name} of PyPI has no {wanted} any more") from error
+        year, month, day = archive.getinfo(wanted).date_time[:3]
+    version = wheel.name.split("-")[1]
+    return {"version": version, "date": f"{year:04}-{month:02}-{day:02}", "document": json.loads(data)}
+
+
+def plain(data):
+    """Undoes gzip, if that is what it is."""
+    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+
+
+# Names and dates of runtimes.
+
+
+def parse_names(service):
+    """The values of Runtime in botocore's model of Lambda's API."""
+    return list(service["shapes"]["Runtime"]["enum"])
+
+
+def parse_lifecycle(document):
+    """The days of each runtime's end, by the keys of a baseline."""
+    keys = {"deprecated": "deprecated", "create-block": "create-blocked", "update-block": "update-blocked"}
+    return {
+        name: {ours: days[theirs] for theirs, ours in keys.items() if days.get(theirs)}
+        for name, days in document.items()
+    }
+
+
+# Packages of Amazon Linux 2023.
+
+
+def parse_releases(data):
+    """The releases in releasemd.xml, oldest first."""
+    root = ElementTree.fromstring(plain(data))
+    names = {release.get("version") for release in root.iter("release")}
+    return sorted((name for name in names if name and re.fullmatch(r"2023\.\d+\.\d{8}", name)), key=release_key)
+
+
+def release_key(release):
+    return [int(part) for part in release.split(".")]
+
+
+def parse_repomd(data):
+    """The place of the primary metadata in a repository."""
+    for entry in ElementTree.fromstring(data).iter(f"{REPO}data"):
+        location = entry.find(f"{REPO}location")
+        if entry.get("type") == "primary" and location is not None:
+            return location.get("href")
+    raise Unreached("repomd.xml names no primary metadata")
+
+
+PROVIDE = re.compile(r"^(?P<soname>[^()\s]+\.so[^()\s]*)\((?P<node>[^()]*)\)\(64bit\)$")
+
+
+def parse_primary(data, arch):
+    """Of each package its newest build: the version, and the nodes of each library that it provides.
+
+    `libc.so.6(GLIBC_2.35)(64bit)` is a node, `libc.so.6()(64bit)` the library itself.
+    """
+    packages = {}
+    for package in ElementTree.fromstring(plain(data)).iter(f"{COMMON}package"):
+        if package.findtext(f"{COMMON}arch") != ARCHES[arch]:
+            continue
+        version = package.find(f"{COMMON}version")
+        build = (version.get("epoch") or "0", version.get("ver"), version.get("rel"))
+        libraries = {}
+        for entry in package.iterfind(f"{COMMON}format/{RPM}provides/{RPM}entry"):
+            found = PROVIDE.match(entry.get("name"))
+            if found:
+                nodes = libraries.setdefault(found["soname"], set())
+                if found["node"]:
+                    nodes.add(found["node"])
+        name = package.findtext(f"{COMMON}name")
+        if name not in packages or build_key(packages[name][0]) < build_key(build):
+            packages[name] = (build, libraries)
+    return packages
+
+
+def build_key(build):
+    """Orders builds as rpm does, for versions of digits and letters: numbers count more than words."""
+    parts = [re.findall(r"\d+|[a-z]+", part.lower()) for part in build]
+    return [[(1, int(word), "") if word.isdigit() else (0, 0, word) for word in part] for part in parts]
+
+
+def packages_of(web, release, arch):
+    """The packages of a release for an architecture."""
+    mirrors = web.get(f"{CORE}/mirrors/{release}/{ARCHES[arch]}/mirror.list").decode()
+    base = next((line.strip() for line in mirrors.splitlines() if line.strip()), None)
+    if not base:
+        raise Unreached(f"no mirror for {release} on {arch}")
+    base = base if base.endswith("/") else base + "/"
+    href = parse_repomd(web.get(urllib.parse.urljoin(base, "repodata/repomd.xml")))
+    return parse_primary(web.get(urllib.parse.urljoin(base, href)), arch)
+
+
+# Release notes.
+
+
+def parse_notes(data):
+    """The packages that the section "Minimal Container" of a release's notes updates; none in older notes."""
+    packages = {}
+    inside = False
+    for line in data.decode().splitlines():
+        if line.startswith("#"):
+            inside = line.lstrip("# ").strip() == "Minimal Container"
+        row = re.fullmatch(r"\|\s+(\S+)-([^-\s]+)-([^-\s]+)\s+\|", line) if inside else None
+        if row:
+            name = row[1].replace("\\", "")
+            packages[name] = f"{row[2]}-{row[3]}".replace("\\", "")
+    return packages
+
+
+# Images.
+
+
+def parse_index(data):
+    """The digest of the image for each architecture."""
+    found = {}
+    for manifest in json.loads(data)["manifests"]:
+        platform = manifest.get("platform", {})
+        arch = {"amd64": "x86_64", "arm64": "arm64"}.get(platform.get("architecture"))
+        if arch and platform.get("os") == "linux":
+            found[arch] = manifest["digest"]
+    return found
+
+
+def image(web, arch, tool):
+    """The digest and day of the image, and the names of the libraries that a capture of it finds."""
+    token = json.loads(web.get(f"{REGISTRY}/token/?service=public.ecr.aws&scope=repository:{REPOSITORY}:pull"))
+    headers = {"Authorization": f"Bearer {token['token']}"}
+    base = f"{REGISTRY}/v2/{REPOSITORY}"
+    digest = parse_index(web.get(f"{base}/manifests/{TAG}", {**headers, "Accept": INDEX_TYPES})).get(arch)
+    if not digest:
+        raise Unreached(f"{REPOSITORY}:{TAG} has no image for {arch}")
+    manifest = json.loads(web.get(f"{base}/manifests/{digest}", {**headers, "Accept": MANIFEST_TYPES}))
+    config = json.loads(web.get(f"{base}/blobs/{manifest['config']['digest']}", headers))
+    layers = [layer["digest"] for layer in manifest["layers"]]
+    if web.samples:
+        captured = web.get(f"{base}/captured/{arch}.baseline").decode()
+        return {"digest": digest, "date": config["created"][:10], "sonames": parse_captured(captured)}
+    with tempfile.TemporaryDirectory() as root:
+        for layer in layers:
+            unpack(web.get(f"{base}/blobs/{layer}", headers), root)
+        captured = capture(root, arch, tool)
+    return {"digest": digest, "date": config["created"][:10], "sonames": parse_captured(captured)}
+
+
+def unpack(data, root):
+    """Unpacks a layer over what is there; the files that mark removals remove."""
+    with tarfile.open(fileobj=io.BytesIO(plain(data))) as layer:
+        for member in layer:
+            path = pathlib.PurePosixPath(member.name)
+            if path.name.startswith(".wh."):
+                gone = pathlib.Path(root, path.parent, path.name.removeprefix(".wh."))
+                if gone.is_symlink() or gone.is_file():
+                    gone.unlink()
+            elif member.isfile() or member.isdir() or member.issym() or member.islnk():
+                # The filter refuses what would land outside, also through a link of an earlier layer.
+                layer.extract(member, root, filter="tar")
+
+
+def capture(root, arch, tool):
+    if not tool:
+        raise Unreached("an image needs the tool that captures it: `--tool PATH`")
+    command = [tool, "baseline", "capture", "--root", root, "--name", f"image:{TAG}", "--arch", arch]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise Unreached(f"{' '.join(command)}: {ran.stderr.strip()}")
+    return ran.stdout
+
+
+def parse_captured(text):
+    """The SONAMEs, or file names, of the libraries in a captured baseline."""
+    names = set()
+    path = None
+    for line in text.splitlines():
+        if line.startswith("elf "):
+            path = line.split(" ", 1)[1]
+            names.add(path.rsplit("/", 1)[1])
+        elif line.startswith("  soname ") and path:
+            names.discard(path.rsplit("/", 1)[1])
+            names.add(line.split()[1])
+    return names
