@@ -82,25 +82,27 @@ fn canaries_say_what_the_loader_says() {
     }
 }
 
-/// The functions of the script that make the programs, run for both architectures: what they need is what was asked.
+/// Writes the program that asks about a node, as the script does on a machine of this name.
+fn write_canary(machine: &str, file: &Path, soname: &str, node: &str) {
+    let functions = ["\nlittle() {\n", "\ncanary_program() {\n"].map(|start| {
+        let from = SCRIPT.find(start).unwrap();
+        &SCRIPT[from..][..SCRIPT[from..].find("\n}\n").unwrap() + 3]
+    });
+    let script = format!("{}\nmachine={machine}\ncanary_program \"$@\"", functions.concat());
+    let mut command = Command::new("bash");
+    command.args(["-c", &script, "canary"]).arg(file).args([soname, node]);
+    assert!(command.status().unwrap().success());
+}
+
 #[test]
 fn canaries_need_one_node() {
-    let functions: Vec<&str> = ["\nlittle() {\n", "\ncanary_program() {\n"]
-        .map(|start| {
-            let from = SCRIPT.find(start).unwrap();
-            &SCRIPT[from..][..SCRIPT[from..].find("\n}\n").unwrap() + 3]
-        })
-        .to_vec();
     let dir = tempfile::tempdir().unwrap();
     for (machine, arch) in [("x86_64", Arch::X86_64), ("aarch64", Arch::Arm64)] {
         for (soname, node) in
             [("libc.so.6", "GLIBC_2.35"), ("libacl.so.1", "ACL_1.3"), ("libcrypto.so.3", "OPENSSL_3.0.1")]
         {
-            let script = format!("{}\nmachine={machine}\ncanary_program \"$@\"", functions.concat());
             let file = dir.path().join("canary");
-            let mut command = Command::new("bash");
-            command.args(["-c", &script, "canary"]).arg(&file).args([soname, node]);
-            assert!(command.status().unwrap().success());
+            write_canary(machine, &file, soname, node);
             let bytes = fs::read(&file).unwrap();
             let facts = elf::parse(&bytes).unwrap();
             assert_eq!(facts.arch(), Some(arch));
@@ -110,5 +112,28 @@ fn canaries_need_one_node() {
             assert_eq!(needs, BTreeMap::from([((soname, node), elf::version_hash(node))]));
             assert!(bytes.len() < 1024, "{} bytes", bytes.len());
         }
+    }
+}
+
+#[test]
+fn canaries_of_arm64_start_or_are_refused() {
+    if !lambda_root::require(Arch::Arm64) {
+        return;
+    }
+    let root = LambdaRoot::new(Arch::Arm64, &["libc.so.6"]);
+    let loader = "ld-linux-aarch64.so.1";
+    for (soname, node, message) in [
+        ("libc.so.6", "GLIBC_2.17", None),
+        (loader, "GLIBC_2.17", None),
+        ("libc.so.6", "GLIBC_NONE", Some("version `GLIBC_NONE' not found")),
+        ("libacl.so.1", "ACL_1.3", Some("libacl.so.1: cannot open shared object file")),
+    ] {
+        let file = root.path("var/task/canary");
+        write_canary("aarch64", &file, soname, node);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let output = root.start(&format!("/lib/{loader}"), &["/var/task/canary"]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), message.is_none(), "{soname} {node}: {stderr}");
+        assert!(stderr.contains(message.unwrap_or_default()), "{stderr}");
     }
 }

@@ -98,7 +98,9 @@ class Renewal:
         """Compares an object with its nodes in releases, oldest first."""
         known = table.nodes(soname)
         if known is None:
-            self.persons.append(f"{table.path.name}: {soname}: its nodes are not known; {releases[-1][0]} has {sorted(releases[-1][1])}")
+            release, nodes = releases[-1]
+            names = " ".join(sorted(nodes)) or "none"
+            self.persons.append(f"{table.path.name}: {soname}: its nodes are not known; {release} has {names}")
             return
         floor, later, uncertain = known
         if self.options.every_release:
@@ -168,9 +170,11 @@ class Renewal:
             kept = {name for line in table.lines if line.startswith("keep ") for name in line.split()[2:]}
             for what, names in (("lacks", kept - found["sonames"]), ("has new", found["sonames"] - kept)):
                 if names:
-                    self.persons.append(f"{table.path.name}: the image of {found['date']} {what} {' '.join(sorted(names))}")
+                    of = f"{table.path.name}: the image of {found['date']}"
+                    self.persons.append(f"{of} {what} {' '.join(sorted(names))}")
             if kept <= found["sonames"]:
-                where = f"names of the libraries in the container image {sources.REGISTRY.removeprefix('https://')}/{sources.REPOSITORY}:{sources.TAG} ({arch}), by `baseline capture --root`"
+                name = f"{sources.REGISTRY.removeprefix('https://')}/{sources.REPOSITORY}:{sources.TAG}"
+                where = f"names of the libraries in the container image {name} ({arch}), by `baseline capture`"
                 if table.set_source("IM", found["date"], found["digest"], where):
                     table.note(f"image of {found['date']}, {found['digest']}")
 

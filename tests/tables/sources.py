@@ -1,7 +1,7 @@
 """Reads public sources: package metadata, release notes, images, names and dates of runtimes.
 
-Each `parse_*` function gets the bytes of one document and returns plain values; `Web` gets the documents, from the network
-or from a directory of samples in which each file lies at the host and the path of its address.
+Each `parse_*` function gets the bytes of one document and returns plain values; `Web` gets the documents, from the
+network or from a directory of samples in which each file lies at the host and the path of its address.
 """
 
 import gzip

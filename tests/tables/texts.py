@@ -105,6 +105,7 @@ class Table:
             if old:
                 self.lines[places[key]] = f"{key} {days[key]}"
             else:
-                before = [places[known] for known in [*keys[: keys.index(key)], "complete", "root", "library-path"] if known in places]
+                earlier = [*keys[: keys.index(key)], "complete", "root", "library-path"]
+                before = [places[known] for known in earlier if known in places]
                 self.lines.insert(max(before) + 1, f"{key} {days[key]}")
                 span = (start, end + 1)
