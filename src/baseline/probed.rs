@@ -215,6 +215,21 @@ impl ProbeReader {
                 entry.once(&mut self.glibc, release)
             }
             "cache" => entry.once(&mut self.cache, decode(entry, entry.word()?)?),
+            "directory" | "special" | "link" | "file" | "part" => self.take_node(entry),
+            "end" => {
+                self.ended = true;
+                Ok(())
+            }
+            _ => {
+                self.n_dropped += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes a line about a node of the file system.
+    fn take_node(&mut self, entry: &TextLine<'_>) -> Result<()> {
+        match entry.key {
             "directory" => self.add(entry, plain(entry, entry.text()?)?, ProbedNode::Directory),
             "special" => self.add(entry, plain(entry, entry.text()?)?, ProbedNode::Special),
             "link" => {
@@ -232,7 +247,7 @@ impl ProbeReader {
                 self.file = Some(FileDraft { line: entry.line(), path, size, parts: Vec::new() });
                 Ok(())
             }
-            "part" => {
+            _ => {
                 let (start, bytes) = entry.word_and_rest("START BYTES")?;
                 let Some(file) = &mut self.file else {
                     return Err(entry.error("a `part` without a `file` before it"));
@@ -246,14 +261,6 @@ impl ProbeReader {
                     );
                 }
                 file.parts.push((start, bytes));
-                Ok(())
-            }
-            "end" => {
-                self.ended = true;
-                Ok(())
-            }
-            _ => {
-                self.n_dropped += 1;
                 Ok(())
             }
         }
