@@ -435,13 +435,15 @@ impl HelpWords {
     }
 }
 
-/// Whether the build world's copy of a part of glibc offers these versions.
+/// Whether the build world's copy of a part of glibc offers these versions, and the program can bring it along: a
+/// library is opened by a process that has its own.
 fn bundling_helps(subject: &Subject, file: &str, versions: &[String]) -> bool {
     let offers = |node: &String| {
         let known = subject.build.files.get(file);
         known.is_some_and(|known| known.facts.verdef.iter().any(|def| def.node == *node))
     };
-    is_glibc_part(file) && versions.iter().all(offers)
+    let is_program = subject.program.linkage() != Linkage::SharedLibrary;
+    is_program && is_glibc_part(file) && versions.iter().all(offers)
 }
 
 /// Returns the commands that build and bundle the program for an older glibc, or for musl if musl has all it needs.

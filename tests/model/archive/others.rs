@@ -51,7 +51,9 @@ fn archives_of_others_are_read() {
 fn hostile_archives_are_refused_by_the_name_of_the_entry() {
     #[track_caller]
     fn check(entries: &[Raw], expected: &str) {
-        assert_eq!(text(&read(&raw_zip(entries)).unwrap_err()), expected);
+        let said = text(&read(&raw_zip(entries)).unwrap_err());
+        // The next steps have tests of their own.
+        assert_eq!(said.split("; help: ").next().unwrap(), expected);
     }
     #[track_caller]
     fn name(name: &str, expected: &str) {
@@ -100,7 +102,8 @@ fn hostile_archives_are_refused_by_the_name_of_the_entry() {
     for at in 14..26 {
         let mut bytes = raw_zip(&[a()]);
         bytes[at] ^= 1;
-        assert_eq!(text(&read(&bytes).unwrap_err()), local, "byte {at}: a size or the checksum");
+        let said = text(&read(&bytes).unwrap_err());
+        assert!(said.starts_with(local), "byte {at}, a size or the checksum: {said}");
     }
     check(&[a().mode(0o20_666)], "`x.zip`: entry `a` is neither a file, a directory nor a link");
     check(&[a().mode(0o10_666)], "`x.zip`: entry `a` is neither a file, a directory nor a link");
@@ -147,7 +150,8 @@ fn a_zip64_directory_is_refused() {
     let end = bytes.len() - 22;
     bytes.splice(end..end, [b"PK\x06\x07".to_vec(), vec![0; 16]].concat());
     let error = read(&bytes).unwrap_err();
-    assert_eq!(text(&error), "`x.zip` has a ZIP64 directory, for more than Lambda takes");
+    let said = text(&error);
+    assert!(said.starts_with("`x.zip` has a ZIP64 directory, for more than Lambda takes; help: "), "{said}");
 }
 
 #[test]
@@ -162,12 +166,16 @@ fn files_that_are_no_zip_are_called_what_they_are() {
         "`x.zip` is not a ZIP archive: it is an ELF file; \
          help: look at a program with `cargo lambda-bundle check --binary x.zip`",
     );
-    check(b"\x1f\x8b\x08", "`x.zip` is not a ZIP archive: it is gzip data, as in a .tar.gz");
+    let unpack = "; help: Lambda takes ZIP files only: unpack it and zip its contents";
+    check(
+        b"\x1f\x8b\x08",
+        &format!("`x.zip` is not a ZIP archive: it is gzip data, as in a .tar.gz{unpack}"),
+    );
     check(b"#!/bin/sh\n", "`x.zip` is not a ZIP archive: it is a script");
     check(b"hello", "`x.zip` is not a ZIP archive: it does not begin like one");
     let mut tar = vec![0; 512];
     tar[257..262].copy_from_slice(b"ustar");
-    check(&tar, "`x.zip` is not a ZIP archive: it is a tar archive");
+    check(&tar, &format!("`x.zip` is not a ZIP archive: it is a tar archive{unpack}"));
     let whole = zip(&bundle(), Timestamp::default());
     check(
         &whole[..whole.len() - 30],
