@@ -28,7 +28,7 @@ pub struct Include {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     /// Patterns of files and directories to leave out: they match a name if they have no slash, otherwise a path
-    /// below the included directory.
+    /// below the included directory, or from the directory in which `from` starts. Each must match something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
     /// The directory in which `from` starts; empty for the current directory.
@@ -104,13 +104,33 @@ pub struct Selector {
     parts: Vec<PathPart>,
     /// The pattern for a whole path below the root; `None` for everything.
     pattern: Option<GlobMatcher>,
-    exclude: Vec<(bool, GlobMatcher)>,
+    /// What is left out.
+    exclusions: Vec<Exclusion>,
+    /// The root as it is written in `from`, without `.` and empty parts.
+    written: String,
+    /// The pattern below the root, as it was written.
+    rest: String,
     /// The mode that the user asked for.
     pub mode: Option<Mode>,
     /// The directory in the archive before the path below the root; empty for the archive's root.
     place: String,
     /// Whether a single file goes into `place`, rather than having its name.
     is_directory: bool,
+}
+
+/// One pattern of `exclude`.
+pub struct Exclusion {
+    /// The pattern as it was written.
+    pub shown: String,
+    /// Whether it matches a path, rather than a name.
+    is_path: bool,
+    glob: GlobMatcher,
+}
+
+impl Exclusion {
+    fn matches(&self, path: &str) -> bool {
+        self.glob.is_match(if self.is_path { path } else { paths::file_name(path) })
+    }
 }
 
 enum PathPart {
@@ -145,8 +165,10 @@ impl Selector {
         let name =
             |part: &&str| if *part == "**" { Ok(PathPart::Any) } else { glob(part).map(PathPart::Name) };
         let exclude = |text: &String| {
-            let matcher = glob(text.trim_end_matches('/'))?;
-            Ok((text.trim_end_matches('/').contains('/'), matcher))
+            // `/drafts` and `./drafts` are paths, too: what is at the top.
+            let path = text.trim_end_matches('/');
+            let below = path.trim_start_matches("./").trim_start_matches('/');
+            Ok(Exclusion { shown: text.clone(), is_path: path.contains('/'), glob: glob(below)? })
         };
         let mode = match include.mode.as_deref() {
             None => None,
@@ -168,7 +190,9 @@ impl Selector {
             },
             pattern: if pattern.is_empty() { None } else { Some(glob(&pattern.join("/"))?) },
             parts: pattern.iter().map(name).collect::<Result<_>>()?,
-            exclude: include.exclude.iter().map(exclude).collect::<Result<_>>()?,
+            exclusions: include.exclude.iter().map(exclude).collect::<Result<_>>()?,
+            written: parts_of(&prefix),
+            rest: pattern.join("/"),
             mode,
             place,
             is_directory,
@@ -183,7 +207,7 @@ impl Selector {
 
     /// Whether the include takes a file at this path below the root.
     pub fn takes(&self, below: &str) -> bool {
-        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(below)) && !self.excludes(below)
+        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(below))
     }
 
     /// Whether a directory at this path below the root can have files that the include takes.
@@ -199,12 +223,24 @@ impl Selector {
                 Some(PathPart::Name(_)) => return false,
             }
         }
-        !self.excludes(below)
+        true
     }
 
-    fn excludes(&self, below: &str) -> bool {
-        let name = paths::file_name(below);
-        self.exclude.iter().any(|(is_path, glob)| glob.is_match(if *is_path { below } else { name }))
+    /// Whether a pattern of `exclude` matches this path below the root; if the path is empty, the root itself, a file.
+    pub fn excludes(&self, exclusion: &Exclusion, below: &str) -> bool {
+        let full = if below.is_empty() { self.written.clone() } else { join(&self.written, below) };
+        let below = if below.is_empty() { self.root.file_name().unwrap_or_default() } else { below };
+        exclusion.matches(below) || exclusion.is_path && exclusion.matches(&full)
+    }
+
+    /// The patterns of what is left out.
+    pub fn exclusions(&self) -> &[Exclusion] {
+        &self.exclusions
+    }
+
+    /// The path that the include would name if it were no pattern.
+    pub fn literal(&self) -> Utf8PathBuf {
+        self.root.join(&self.rest)
     }
 
     /// The name in the archive of a file at this path below the root; if the path is empty, of the root itself.
@@ -233,10 +269,15 @@ fn join(place: &str, name: &str) -> String {
 
 /// A path in the archive without empty and `.` parts; `None` if it leaves the archive.
 fn place(path: &str) -> Option<String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let place = parts.join("/");
+    let place = parts_of(path);
     let is_safe = place.is_empty() || archive::name_fault(&place).is_none();
     (is_safe && !path.starts_with('/')).then_some(place)
+}
+
+/// A path without empty and `.` parts.
+fn parts_of(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    parts.join("/")
 }
 
 fn outside(shown: &str, to: &str) -> Error {

@@ -54,18 +54,26 @@ pub fn collect(selector: &Selector, keep_links: bool) -> Result<Collected> {
         keep_links,
         found: Vec::new(),
         refused: Vec::new(),
+        left_out: Vec::new(),
+        is_used: vec![false; selector.exclusions().len()],
         around: Vec::new(),
         n_directories: 0,
         n_bytes: 0,
     };
     if metadata.is_dir() {
         walk.directory(super::canonicalize(&selector.root)?, "")?;
-    } else if selector.is_plain() {
+    } else if selector.is_plain() && !walk.leaves_out(&selector.root, "") {
         walk.file(&selector.root, "")?;
     }
+    walk.check_exclusions()?;
     let mut found = walk.found;
     if found.is_empty() && walk.refused.is_empty() {
-        return Err(nothing().because(format!("no such file is in `{}`", selector.root)));
+        return Err(match walk.left_out.is_empty() {
+            true => nothing().because(format!("no such file is in `{}`", selector.root)),
+            false => {
+                nothing().because("`exclude` leaves it out").help("remove the include, or that `exclude`")
+            }
+        });
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     check_links(&found)?;
@@ -81,6 +89,12 @@ fn instead_of(selector: &Selector) -> String {
         let directory = directory.unwrap_or_default();
         !path.is_empty() && std::fs::exists(Utf8Path::new(directory).join(path)).unwrap_or(false)
     };
+    // Brackets in the name of a file are a pattern.
+    if !selector.is_plain() && std::fs::exists(selector.literal()).unwrap_or(false) {
+        let escape = |text: String, bracket: char| text.replace(bracket, &format!("\\{bracket}"));
+        let text = ['[', ']', '{', '}', '*', '?'].into_iter().fold(shown.clone(), escape);
+        return format!("write its brackets as text: `--include {text}`");
+    }
     // cargo-lambda and Docker put a colon between the two.
     if let Some((one, other)) = shown.split_once(':')
         && let Some((from, to)) = [(one, other), (other, one)].into_iter().find(|(from, _)| is_there(from))
@@ -113,6 +127,10 @@ struct Walk<'a> {
     keep_links: bool,
     found: Vec<Included>,
     refused: Vec<RefusedInclude>,
+    /// What is excluded: each path, and the same below the root.
+    left_out: Vec<(Utf8PathBuf, String)>,
+    /// For each pattern of `exclude` whether it matched something.
+    is_used: Vec<bool>,
     /// The directories that are being read, links resolved.
     around: Vec<Utf8PathBuf>,
     n_directories: usize,
@@ -141,6 +159,9 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, path: &Utf8Path, below: &str) -> Result<()> {
+        if self.leaves_out(path, below) {
+            return Ok(());
+        }
         let takes = self.selector.takes(below);
         if !takes && !self.selector.enters(below) {
             return Ok(());
@@ -191,6 +212,63 @@ impl Walk<'_> {
             None => mode(&*stored)?,
         };
         self.add(path, below, Content::Stored(stored), mode)
+    }
+
+    /// Whether a path is excluded.
+    fn leaves_out(&mut self, path: &Utf8Path, below: &str) -> bool {
+        let is_excluded = self.mark(below);
+        if is_excluded {
+            self.left_out.push((path.to_owned(), below.to_owned()));
+        }
+        is_excluded
+    }
+
+    /// Marks the patterns of `exclude` that match a path. Returns whether there are any.
+    fn mark(&mut self, below: &str) -> bool {
+        let mut is_excluded = false;
+        for (exclusion, is_used) in self.selector.exclusions().iter().zip(&mut self.is_used) {
+            let matches = self.selector.excludes(exclusion, below);
+            *is_used |= matches;
+            is_excluded |= matches;
+        }
+        is_excluded
+    }
+
+    /// Checks that each pattern of `exclude` matches something, if only below what another one excludes.
+    fn check_exclusions(&mut self) -> Result<()> {
+        let mut pending = self.left_out.clone();
+        let mut n_seen = 0;
+        while let Some((path, below)) = pending.pop().filter(|_| self.is_used.contains(&false)) {
+            let is_directory = std::fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+            if !is_directory || n_seen > MAX_FILES {
+                continue;
+            }
+            // A directory that cannot be read is left out all the same.
+            for name in names(&path).unwrap_or_default() {
+                n_seen += 1;
+                let below = format!("{below}/{name}");
+                self.mark(&below);
+                pending.push((path.join(&name), below));
+            }
+        }
+        let unused = self.selector.exclusions().iter().zip(&self.is_used).find(|(_, is_used)| !**is_used);
+        // Of a tree that is too large nobody knows.
+        let Some((exclusion, _)) = unused.filter(|_| n_seen <= MAX_FILES) else { return Ok(()) };
+        let (shown, selector) = (&exclusion.shown, self.selector);
+        let error = Error::new(format!(
+            "`exclude` of `--include {}` has `{shown}`, which matches nothing",
+            selector.shown
+        ));
+        if !selector.root.is_dir() {
+            return Err(error.help("remove it: the include is one file"));
+        }
+        let names = names(&selector.root).unwrap_or_default();
+        Err(error.help(match nearest(shown, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => {
+                format!("name what is there, or remove it: `{}` has {}", selector.root, shortened(&names))
+            }
+        }))
     }
 
     fn refuse(&mut self, path: &Utf8Path, kind: &'static str) {

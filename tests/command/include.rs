@@ -552,3 +552,65 @@ fn included_files_count_and_the_largest_are_named() {
     assert!(!scene.at("app.zip").exists());
     scene.run("check --binary app --include three.bin").exits(0).says(&["Measuring app: 20.0 MB unzipped"]);
 }
+
+/// One file is a draft; the pattern names it in every way that a user may think of.
+#[test]
+fn an_exclude_names_a_path_from_any_place_or_is_an_error() {
+    let scene = scene();
+    for name in ["a.html", "drafts/b.html", "sub/drafts/c.html", "sub/d[1].html"] {
+        scene.file(format!("web/{name}"), name);
+    }
+    let include =
+        |from: &str, exclude: &str| format!("--include {{\"from\":\"{from}\",\"exclude\":[\"{exclude}\"]}}");
+    let all = ["web/a.html", "web/drafts/b.html", "web/sub/d[1].html", "web/sub/drafts/c.html"];
+    let without = |gone: &[&str]| -> Vec<String> {
+        let left = all.iter().filter(|name| !gone.contains(name));
+        left.map(|name| format!("{name} 100644 {}", &name[4..])).collect()
+    };
+    let (top, below) = (all[1], all[3]);
+    for (exclude, gone) in [
+        ("drafts", &[top, below][..]),
+        ("drafts/", &[top, below]),
+        ("**/drafts", &[top, below]),
+        ("/drafts", &[top]),
+        ("./drafts", &[top]),
+        ("/drafts/", &[top]),
+        ("web/drafts", &[top]),
+        ("./web/drafts/", &[top]),
+        ("web/drafts/**", &[top]),
+        ("drafts/**", &[top]),
+        ("sub/drafts", &[below]),
+        ("web/sub/drafts/c.html", &[below]),
+        // What is below something that is left out is there, too.
+        ("drafts\",\"c.html", &[top, below]),
+        ("drafts\",\"sub/drafts/c.html", &[top, below]),
+    ] {
+        for from in ["web", "web/", "./web", "web/**"] {
+            scene.run(&format!("--binary app -o out.zip --force {}", include(from, exclude))).exits(0);
+            assert_eq!(entries(&scene), without(gone), "{from}: {exclude}");
+        }
+    }
+    scene.remove("out.zip");
+    for (from, exclude, help) in [
+        ("web", "nosuch*", "name what is there, or remove it: `"),
+        ("web", "/other/c.html", "name what is there, or remove it: `"),
+        ("web", "draft", "did you mean `drafts`?"),
+        ("web", "drafts\",\"nosuch", "name what is there, or remove it: `"),
+        ("web/*.html", "other/*.html", "name what is there, or remove it: `"),
+        ("web/a.html", "b.html", "remove it: the include is one file"),
+    ] {
+        let last = exclude.rsplit('"').next().unwrap();
+        let message = format!("error: `exclude` of `--include {from}` has `{last}`, which matches nothing\n");
+        refuses(&scene, 101, &include(from, exclude), &[&message, &format!("help: {help}")]);
+    }
+    for exclude in ["a.html", "/a.html", "web/a.html", "*.html"] {
+        let matches = "error: `--include web/a.html` matches nothing\n  caused by: `exclude` leaves it out\n";
+        refuses(&scene, 101, &include("web/a.html", exclude), &[matches]);
+    }
+    refuses(&scene, 101, &include("web", "**"), &["error: `--include web` matches nothing\n"]);
+    // A name with brackets is a pattern.
+    let help = "help: write its brackets as text: `--include web/sub/d\\[1\\].html`\n";
+    refuses(&scene, 101, "--include web/sub/d[1].html", &[help]);
+    scene.run("--binary app -o out.zip --include web/sub/d\\[1\\].html").exits(0);
+    assert_eq!(entries(&scene), ["web/sub/d[1].html 100644 sub/d[1].html"]);
+}
