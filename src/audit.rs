@@ -30,7 +30,7 @@ use crate::elf::{ElfFacts, Libc, Linkage, version};
 use crate::lambda::{Certainty, LambdaWorld, Member, MemberContent, Walked};
 use crate::loader::{Closure, Musl, Outcome, Rule, SkipReason};
 use crate::paths::file_name;
-use crate::plan::{BuildSide, NameClash};
+use crate::plan::{BuildFile, BuildSide, NameClash};
 use crate::world::Object;
 
 pub use asked::{
@@ -411,6 +411,28 @@ fn version_skew(
         None => cause,
     });
     Some(finding)
+}
+
+/// The warning that a program loads another build of a library than the one that it was built with: an attached layer's.
+/// `path` is the layer's file on Lambda.
+pub fn other_build(by: &str, soname: &str, own: &BuildFile, path: &str) -> Finding {
+    let message =
+        format!("`{by}` was built with `{}`, but loads another build of it, the layer's `{path}`", own.path);
+    let cause = Cause::libraries(
+        format!("`{by}` loads"),
+        "libraries of a layer that are other builds than those it was built with",
+    );
+    Finding::new(Code::VersionSkew, by, message)
+        .soname(soname)
+        .help(format!(
+            "ship the one that it was built with: `--bundle-lib {soname}`; or build the layer with it"
+        ))
+        .cause(
+            cause
+                .item(format!("`{soname}`"))
+                .help("build the layer with the same files, or ship those it was built with")
+                .flag("--bundle-lib"),
+        )
 }
 
 fn skew_cause(lambda: &LambdaWorld, soname: &str, theirs: &str, ours: &str) -> Cause {

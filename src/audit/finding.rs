@@ -73,7 +73,7 @@ codes! {
     NotStarted "not-started" Error "The runtime starts no `bootstrap`, and the archive has nothing else to start."
     VersionRecent "version-recent" Warning "Only newer images of the runtime have a needed symbol version."
     VersionUnknown "version-unknown" Warning "It is unknown whether the runtime's library has a needed symbol version."
-    VersionSkew "version-skew" Warning "The runtime's library is older than the one of the build, and has no symbol versions to compare."
+    VersionSkew "version-skew" Warning "The runtime's library is older than the one of the build and has no symbol versions, or a layer's is another build."
     GlibcRebound "glibc-rebound" Warning "References to a newer glibc are bound to older versions of the runtime's."
     LibcBundled "libc-bundled" Warning "The program runs with the bundle's own C library, which AWS does not patch."
     Shadowed "shadowed" Warning "A bundled library is never loaded: the runtime's own comes first."

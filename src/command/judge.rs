@@ -16,10 +16,10 @@ use crate::audit::{self, Code, Finding, Subject};
 use crate::date;
 use crate::disk;
 use crate::elf::{ElfFacts, Linkage};
-use crate::lambda::LambdaWorld;
+use crate::lambda::{LambdaWorld, Walked};
 use crate::loader::{self, World};
 use crate::paths;
-use crate::plan::{NameClash, Planned, PlannedInclude};
+use crate::plan::{BuildSide, NameClash, Planned, PlannedInclude};
 use crate::report;
 use crate::workspace;
 
@@ -37,10 +37,12 @@ impl Part<'_> {
             |clash: &NameClash| disk::differ(Utf8Path::new(&clash.own), Utf8Path::new(&clash.shipped));
         findings.extend(own.clashes.iter().filter(|clash| differ(clash)).map(audit::name_clash));
         findings.extend(audit::audit(&subject, own.walks));
+        findings.merge(self.other_builds(name, own.build, own.walks));
         report.libraries = report::libraries(&subject, own.walks);
         for included in &own.included {
             let subject = included_subject(included, &subject);
             findings.merge(audit::audit(&subject, included.walks()));
+            findings.merge(self.other_builds(included.name(), included.build(), included.walks()));
             report::add_libraries(&mut report.libraries, report::libraries(&subject, included.walks()));
         }
         for (name, rebound) in &own.rebound {
@@ -61,6 +63,25 @@ impl Part<'_> {
         let strangers: Vec<_> = input.strangers.iter().map(|at| &input.included[*at]).collect();
         findings.extend(lints::strangers(&strangers, name));
         findings.extend(lints::unstored(&input.refused, name));
+    }
+
+    /// Returns a warning for each library of an attached layer that is another build than what `name` was built with.
+    fn other_builds(&self, name: &str, build: &BuildSide, walks: &[Walked]) -> Vec<Finding> {
+        let loaded = walks.iter().flat_map(|walked| walked.closure.objects.iter().skip(1));
+        let differing = loaded.filter_map(|object| {
+            let path = &object.file.source;
+            let digest = self.job.attached.digests.get(path)?;
+            let layers = object.file.object.elf()?;
+            let (soname, own) = object.names.iter().find_map(|name| build.files.get_key_value(name))?;
+            // A copy without debug information is of the same build.
+            let is_same = match (&layers.build_id, &own.facts.build_id) {
+                (Some(layers), Some(own)) => layers == own,
+                _ => disk::read(Utf8Path::new(&own.path))
+                    .is_ok_and(|bytes| archive::Digest::of(&bytes).hex == *digest),
+            };
+            (!is_same).then(|| audit::other_build(name, soname, own, path))
+        });
+        differing.collect()
     }
 
     /// Adds what is said only about the configured runtime: lints, and where symbols come from.

@@ -33,6 +33,11 @@ pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
         let read = unpack(layer)?;
         unzipped_bytes += read.unzipped_bytes;
         attached.files.extend(layer_files(&read));
+        let digests = read.entries.iter().filter_map(|entry| {
+            let digest = entry.content.as_ref()?.sha256.clone()?;
+            Some((format!("{}/{}", BundleKind::Layer.root(), entry.name), digest))
+        });
+        attached.digests.extend(digests);
         for member in own_members(&read, BundleKind::Layer) {
             let path = member.path.clone();
             if let Some((_, other)) = members.insert(path.clone(), (member, layer)) {

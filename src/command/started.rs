@@ -43,7 +43,7 @@ pub(super) fn findings(
         compressed_size: size,
         content: Some(content),
     };
-    let of_facts = |facts: &Arc<_>| UnpackedFile { facts: Ok(Arc::clone(facts)), bytes: None };
+    let of_facts = |facts: &Arc<_>| UnpackedFile { facts: Ok(Arc::clone(facts)), bytes: None, sha256: None };
     let mut entries = Vec::new();
     if !job.bundle.libraries_only {
         entries.push(file(&job.layout.program, 0o755, 0, of_facts(&input.facts)));
@@ -76,5 +76,5 @@ pub(super) fn findings(
 }
 
 fn of_data() -> UnpackedFile {
-    UnpackedFile { facts: Err(ElfError::NotElf(OtherFormat::Empty)), bytes: None }
+    UnpackedFile { facts: Err(ElfError::NotElf(OtherFormat::Empty)), bytes: None, sha256: None }
 }

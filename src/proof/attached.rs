@@ -14,6 +14,8 @@ pub struct Attached {
     pub paths: BTreeSet<String>,
     /// The files as the kernel starts them, by path.
     pub files: BTreeMap<String, LayerFile>,
+    /// The SHA-256 of each ELF file, hexadecimal, by path.
+    pub digests: BTreeMap<String, String>,
     /// The size that counts towards Lambda's limit.
     pub unzipped_bytes: u64,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::archive::{BOOTSTRAP, Kind, ReadArchive, ReadEntry};
+use crate::archive::{BOOTSTRAP, Digest, Kind, ReadArchive, ReadEntry};
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::BundleKind;
@@ -16,6 +16,8 @@ pub struct UnpackedFile {
     pub facts: std::result::Result<Arc<ElfFacts>, ElfError>,
     /// The bytes, if they are kept.
     pub bytes: Option<Vec<u8>>,
+    /// The SHA-256 of an ELF file of a layer, hexadecimal.
+    pub sha256: Option<String>,
 }
 
 impl UnpackedFile {
@@ -27,13 +29,15 @@ impl UnpackedFile {
         let may_be_script = is_script || facts.is_err() && name == BOOTSTRAP;
         // What describes a package of npm or a wheel says for which systems it is.
         let describes = matches!(paths::file_name(name), "package.json" | "WHEEL");
-        UnpackedFile { facts, bytes: (keep || may_be_script || describes).then_some(bytes) }
+        UnpackedFile { facts, bytes: (keep || may_be_script || describes).then_some(bytes), sha256: None }
     }
 
     /// Parses a file of a layer, to which a `bootstrap` may be a link.
     pub fn of_layer(bytes: Vec<u8>) -> UnpackedFile {
         let is_script = bytes.starts_with(b"#!");
-        UnpackedFile { facts: elf::parse(&bytes).map(Arc::new), bytes: is_script.then_some(bytes) }
+        let facts = elf::parse(&bytes).map(Arc::new);
+        let sha256 = facts.is_ok().then(|| Digest::of(&bytes).hex);
+        UnpackedFile { facts, bytes: is_script.then_some(bytes), sha256 }
     }
 }
 

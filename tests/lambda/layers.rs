@@ -341,6 +341,51 @@ fn what_an_attached_layer_has_is_not_shipped() {
     scene.run("--binary app --attached-layer none.zip").exits(101).says(&["none.zip"]);
 }
 
+/// The loader starts the program with the layer's file, whatever it was built with.
+#[test]
+fn a_layers_library_of_another_build_is_told() {
+    let Some(scene) = scene(&[]) else { return };
+    for (directory, word) in [("x", "hello"), ("y", "goodbye")] {
+        let source = format!("#include <stdio.h>\nvoid greet(void) {{ puts(\"{word}\"); }}");
+        scene.dir(directory).library(&format!("{directory}/libgreet.so.1"), &source, "-g -Wl,--build-id");
+        scene.c(
+            "void greet(void); int main(void) { greet(); return 0; }",
+            &format!("of-{directory}"),
+            &format!("{directory}/libgreet.so.1 -Wl,-rpath,{}", scene.at(directory).display()),
+        );
+    }
+    scene.run("--kind layer --libraries-only --binary of-x -o layer.zip").exits(0);
+    let bundle = "--attached-layer layer.zip -o app.zip --allow not-a-runtime";
+    let says = |word: &str| {
+        let root = al2023();
+        root.unpack_function(&scene.at("app.zip"));
+        root.unpack_layer(&scene.at("layer.zip"));
+        let output = root.start("/var/task/bootstrap", &[]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{word}\n"));
+    };
+    let ran = scene.run(&format!("--binary of-y {bundle} --message-format json")).exits(0);
+    let ran = ran.says(&[
+        "warning[version-skew]: `of-y` was built with `",
+        "/y/libgreet.so.1`, but loads another build of it, the layer's `/opt/lib/libgreet.so.1`\n",
+        "help: ship the one that it was built with: `--bundle-lib libgreet.so.1`; or build the layer with it\n",
+    ]);
+    assert_eq!(artifact(&ran)["verdict"], "starts");
+    says("hello");
+    scene.run("check --binary of-y --attached-layer layer.zip").exits(0).says(&["[version-skew]"]);
+    // The help, followed by the letter.
+    let wished = scene.run(&format!("--binary of-y {bundle} --bundle-lib libgreet.so.1")).exits(0);
+    wished.keeps_silent_about(&["version-skew"]);
+    says("goodbye");
+    // The same build, also without its debug information, is the same library.
+    let same = || {
+        scene.run(&format!("--binary of-x {bundle}")).exits(0).keeps_silent_about(&["version-skew"]);
+        says("hello");
+    };
+    same();
+    scene.run("--kind layer --libraries-only --binary of-x -o layer.zip --strip").exits(0);
+    same();
+}
+
 #[test]
 fn attached_layers_count_towards_the_limit() {
     let Some(scene) = scene(&["app"]) else { return };
