@@ -15,7 +15,7 @@ use super::place::layout;
 use super::programs::{FoundPrograms, Program, ProgramInput, load, programs, say_whose, settings_of};
 use super::results::Results;
 use super::runtime::{Baselines, say_unused};
-use super::split;
+use super::split::{self, Split, SplitLayer};
 use super::summary::{self, SummaryLine};
 use super::write::writing;
 use crate::archive::Content;
@@ -84,17 +84,28 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         threads: context.threads,
     };
     let bundle = &packages.shared().bundle;
-    if let Some(name) = &bundle.split_layer {
-        results.split_layer = shared.split(name, packages, &selected, &inputs, ui)?.archive;
-    }
+    let split = match &bundle.split_layer {
+        Some(name) => Some(shared.split(name, packages, &selected, &inputs, ui)?),
+        None => None,
+    };
     drop(inputs);
     if is_one {
-        return selected.into_iter().try_for_each(|one| shared.run_one(one, ui, results));
+        selected.into_iter().try_for_each(|one| shared.run_one(one, ui, results))?;
+        return write_layer(split.as_ref(), results);
     }
     let mut lines = shared.run_several(selected, ui, results)?;
+    // After the functions: if none of them is written, nothing is.
+    write_layer(split.as_ref(), results)?;
     lines.extend(unfound);
     if !matches!(bundle.purpose, Purpose::Explain(_)) {
         summary::print(&lines, ui);
+    }
+    Ok(())
+}
+
+fn write_layer(split: Option<&(SplitLayer, Split)>, results: &mut Results) -> Result<()> {
+    if let Some((layer, split)) = split {
+        results.split_layer = layer.write(split, &results.programs)?;
     }
     Ok(())
 }
@@ -142,7 +153,7 @@ struct Shared<'a> {
     threads: NonZeroUsize,
 }
 
-impl Shared<'_> {
+impl<'a> Shared<'a> {
     fn run_one(&self, selected: Selected, ui: &Ui, results: &mut Results) -> Result<()> {
         let Selected { name, settings, input } = selected;
         let _progress = ui.progress(verb(settings), &name, 1);
@@ -191,7 +202,7 @@ impl Shared<'_> {
         Ok(lines)
     }
 
-    fn job<'a>(&'a self, input: &ProgramInput, settings: &'a Settings, ui: &'a Ui) -> ProgramJob<'a> {
+    fn job<'j>(&'j self, input: &ProgramInput, settings: &'j Settings, ui: &'j Ui) -> ProgramJob<'j> {
         let bundle = &settings.bundle;
         ProgramJob {
             bundle,
@@ -207,15 +218,18 @@ impl Shared<'_> {
         }
     }
 
-    /// Writes the layer of what several functions ship, and attaches it to all of them.
-    fn split(
+    /// Plans the layer of what several functions ship, and attaches it to all of them.
+    fn split<'s>(
         &mut self,
-        name: &str,
+        name: &'s str,
         packages: &Packages,
         selected: &[Selected],
         inputs: &Inputs,
-        ui: &Ui,
-    ) -> Result<split::Split> {
+        ui: &'s Ui,
+    ) -> Result<(SplitLayer<'s>, Split)>
+    where
+        'a: 's,
+    {
         let read = || selected.iter().filter_map(|one| Some((one, one.input.as_ref().ok()?)));
         let plans = read().map(|(one, input)| self.job(input, one.settings, ui).first_plan(input));
         let plans = plans.collect::<Result<_>>()?;
@@ -237,19 +251,19 @@ impl Shared<'_> {
             confined::check_layer(path, input, &one.settings.bundle, self.context)?;
             inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
         }
-        let layer = split::SplitLayer {
+        let layer = SplitLayer {
             name,
-            output: output.as_deref(),
-            writing: &writing(&shared.bundle, self.context.threads),
+            output,
+            writing: writing(&shared.bundle, self.context.threads),
             files: self.files,
             is_document: shared.output.is_document(),
             ui,
         };
-        let split = layer.write(plans)?;
+        let split = layer.plan(plans)?;
         for attached in self.attached.values_mut() {
             attached.add(split.members.clone(), split.unzipped_bytes);
         }
-        Ok(split)
+        Ok((layer, split))
     }
 }
 

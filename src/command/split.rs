@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::results::Answered;
 use super::write::{archive_report, say_written};
 use crate::archive::{self, Content, Entry, Mode};
 use crate::disk;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Format, Layout};
 use crate::plan::{Place, Shipped};
-use crate::report::ArchiveReport;
+use crate::report::{ArchiveReport, Library, ProgramReport};
 use crate::settings::Destination;
 use crate::text;
 use crate::ui::Ui;
@@ -40,23 +41,25 @@ pub(super) struct Split {
     pub members: Vec<Member>,
     /// The unzipped size of its files.
     pub unzipped_bytes: u64,
-    /// The written layer, if it was written.
-    pub archive: Option<ArchiveReport>,
+    /// Its files as they are written.
+    entries: Vec<Entry>,
+    /// The names of its libraries.
+    pub names: Vec<String>,
 }
 
 /// The layer to write.
 pub(super) struct SplitLayer<'a> {
     pub name: &'a str,
     /// The path to write; `None` if the layer is only planned.
-    pub output: Option<&'a Utf8Path>,
-    pub writing: &'a Writing,
+    pub output: Option<Utf8PathBuf>,
+    pub writing: Writing,
     pub files: &'a StoredFiles,
     pub is_document: bool,
     pub ui: &'a Ui,
 }
 
 impl SplitLayer<'_> {
-    /// Writes the layer, if it would contain anything.
+    /// Plans the layer.
     ///
     /// It contains each library that at least two functions ship to `lib/` unedited, as the same file under the same
     /// name. Libraries of one function, and edited ones, stay with their functions.
@@ -64,7 +67,7 @@ impl SplitLayer<'_> {
     /// # Errors
     ///
     /// If the libraries are for two architectures, or if one no longer exists.
-    pub(super) fn write(&self, plans: Vec<Vec<Shipped>>) -> Result<Split> {
+    pub(super) fn plan(&self, plans: Vec<Vec<Shipped>>) -> Result<Split> {
         let shared = shared(plans);
         if shared.is_empty() {
             self.ui.status("Splitting", "nothing: no two functions ship the same library");
@@ -97,19 +100,36 @@ impl SplitLayer<'_> {
         }
         archive::order(&mut entries);
         let unzipped_bytes = entries.iter().map(|entry| entry.content.n_bytes()).sum();
-        let mut split = Split { members, unzipped_bytes, archive: None };
-        if let Some(output) = self.output {
-            let (_, written) = replace(output, &entries, self.writing, None, |_| Ok(Commit::Placed))?;
-            let names: Vec<&str> = shared.iter().map(|library| library.name.as_str()).collect();
-            let size =
-                written.as_ref().map(|written| format!("; {} zipped", text::size(written.zipped_bytes)));
-            let size = size.unwrap_or_default();
-            self.ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
-            let archive = archive_report(output, BundleKind::Layer, &entries, written);
-            say_written(&archive, self.is_document, self.ui);
-            split.archive = Some(archive);
+        let names = shared.into_iter().map(|library| library.name).collect();
+        Ok(Split { members, unzipped_bytes, entries, names })
+    }
+
+    /// Writes the layer, if a function that was written needs it.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub(super) fn write(&self, split: &Split, programs: &[Answered]) -> Result<Option<ArchiveReport>> {
+        let Some(output) = self.output.as_deref() else { return Ok(None) };
+        let paths: BTreeSet<&str> = split.members.iter().map(|member| member.path.as_str()).collect();
+        let is_layers =
+            |library: &Library| library.lambda_path.as_deref().is_some_and(|path| paths.contains(path));
+        let needs_it =
+            |report: &ProgramReport| report.archive.is_some() && report.libraries.iter().any(is_layers);
+        if !programs.iter().any(|answered| needs_it(&answered.report)) {
+            if disk::FileId::of(output).is_some() {
+                let why = "an earlier run wrote it, and no function of this one needs it";
+                self.ui.status("Leaving", &format!("{output}: {why}"));
+            }
+            return Ok(None);
         }
-        Ok(split)
+        let (_, written) = replace(output, &split.entries, &self.writing, None, |_| Ok(Commit::Placed))?;
+        let size = written.as_ref().map(|written| format!("; {} zipped", text::size(written.zipped_bytes)));
+        let size = size.unwrap_or_default();
+        self.ui.status("Splitting", &format!("{output}: {}{size}", split.names.join(", ")));
+        let archive = archive_report(output, BundleKind::Layer, &split.entries, written);
+        say_written(&archive, self.is_document, self.ui);
+        Ok(Some(archive))
     }
 }
 

@@ -43,7 +43,7 @@ fn three_functions_share_libpq_through_a_layer() {
     let layer = "target/lambda-bundle/layers/shared.zip";
     // The layer and the functions, and nothing else.
     assert_eq!(ran.stdout.lines().count(), 1 + N_FUNCTIONS, "{ran}");
-    assert!(ran.stdout.lines().next().unwrap().ends_with(layer), "{ran}");
+    assert!(ran.stdout.lines().last().unwrap().ends_with(layer), "{ran}");
     assert_eq!(scene.names(layer), SHIPPED_WITH_LIBPQ.map(|name| format!("lib/{name}")));
     for at in 0..N_FUNCTIONS {
         let expected = if at == 3 { &["bootstrap", "lib/libtop.so.1"][..] } else { &["bootstrap"] };
@@ -82,6 +82,29 @@ fn functions_that_share_nothing_get_no_layer() {
     let ran = scene.run("-p f00 -p f01 --split-layer shared").exits(0);
     ran.says(&["Splitting nothing: no two functions ship the same library"]);
     assert!(!scene.has("target/lambda-bundle/layers"));
+}
+
+/// A function that is not written needs no layer; an old one is named.
+#[test]
+fn nothing_of_a_failed_run_is_written() {
+    let scene = Workspace::new();
+    let layer = "target/lambda-bundle/layers/shared.zip";
+    let both = "-p f03 -p f13 --library-path libs --split-layer shared";
+    let missing = "lib = [\"libnosuch.so.1\"]";
+    scene.manifest(3, missing);
+    scene.manifest(13, missing);
+    scene.run(both).exits(1).prints("");
+    assert!(!scene.has("target/lambda-bundle/layers"));
+    // One of them can be written.
+    scene.manifest(13, "");
+    scene.run(both).exits(1);
+    assert_eq!(scene.names(layer), ["lib/libtop.so.1"]);
+    assert!(scene.has(archive(13)) && !scene.has(archive(3)));
+    let left = &[&*format!("/{layer}: an earlier run wrote it, and no function of this one needs it\n")];
+    scene.manifest(13, missing);
+    scene.run(both).exits(1).says(left);
+    scene.run("-p f00 -p f01 --split-layer shared").exits(0).says(left);
+    scene.run("check -p f00 -p f01 --split-layer shared").exits(0).keeps_silent_about(&["earlier"]);
 }
 
 #[test]

@@ -314,3 +314,51 @@ fn programs_of_one_archive_pin_one_library() {
     )
     .exits(0);
 }
+
+/// Two functions share a library as it is; the one that pins has it edited, and keeps its own.
+#[test]
+fn a_function_that_pins_starts_beside_a_split_layer() {
+    let attr = "/lib/x86_64-linux-gnu/libattr.so.1";
+    if !lambda_root::require(Arch::X86_64) || !require_library(attr, "libattr1") {
+        return;
+    }
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path();
+    needing_a_newer_libattr(dir);
+    let nodes = "ATTR_1.0{attr_get;}; ATTR_1.1{}; ATTR_1.2{}; ATTR_1.3{}; ATTR_9.0{attr_new;};";
+    std::fs::write(dir.join("nodes"), nodes).unwrap();
+    let both = "int attr_new(void) { return 0; } int attr_get(void) { return 0; }";
+    CC.compile(
+        dir,
+        both,
+        "libattr.so.1",
+        "-shared -fPIC -Wl,-soname,libattr.so.1 -Wl,--version-script=nodes",
+    );
+    let old = "extern int attr_get(const char *, const char *, char *, int *, int);
+        int mid(void) { return attr_get(0, 0, 0, 0, 0); }";
+    let soname = |name: &str| format!("-shared -fPIC -Wl,-soname,lib{name}.so.1 -Wl,-rpath,/nowhere");
+    CC.compile(dir, old, "libmid.so.1", &format!("{} {attr}", soname("mid")));
+    CC.compile(dir, "int side(void) { return 7; }", "libside.so.1", "-shared -fPIC -Wl,-soname,libside.so.1");
+    let new = "extern int attr_new(void); int fresh(void) { return attr_new(); }";
+    CC.compile(dir, new, "libfresh.so.1", &format!("{} libattr.so.1", soname("fresh")));
+    let plain = "int mid(void); int side(void); int main(int n, char **a) { return n > 9 ? mid() + **a : side() - 7; }";
+    let pins = "int mid(void); int side(void); int fresh(void);
+        int main(int n, char **a) { return n > 9 ? mid() + **a : side() - 7 + fresh(); }";
+    let flags = "libmid.so.1 libside.so.1 -Wl,--unresolved-symbols=ignore-in-shared-libs";
+    for name in ["q2", "q3"] {
+        CC.compile(dir, plain, name, flags);
+    }
+    CC.compile(dir, pins, "q1", &format!("{flags} libfresh.so.1"));
+    let all = "--binary q1 --binary q2 --binary q3 --library-path . --split-layer shared -o out/{bin}.zip";
+    run(dir, all).exits(0).says(&["layers/shared.zip: libside.so.1; "]);
+    for name in ["q1", "q2", "q3"] {
+        let zip = format!("out/{name}.zip");
+        run(dir, &format!("verify {zip} --attached-layer out/layers/shared.zip")).exits(0);
+        let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+        tools::copy_program(attr, root.path("usr/lib64/libattr.so.1"));
+        root.unpack_function(&dir.join(zip));
+        root.unpack_layer(&dir.join("out/layers/shared.zip"));
+        let output = root.start("/var/task/bootstrap", &[]);
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+}
