@@ -10,9 +10,11 @@ use super::confined;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
-use super::parts::{Companion, check_together};
+use super::parts::check_together;
 use super::place::layout;
-use super::programs::{FoundPrograms, Program, ProgramInput, load, programs, say_whose, settings_of};
+use super::programs::{
+    FoundPrograms, OtherProgram, Program, ProgramInput, load, programs, say_whose, settings_of,
+};
 use super::results::Results;
 use super::runtime::{Baselines, say_unused};
 use super::split::{self, Split, SplitLayer};
@@ -297,7 +299,7 @@ fn together<'a>(
                 check_together(first, &input, packages)?;
                 let content = Content::Stored(files.get(&input.path)?);
                 let entry_name = Layout::program_of(kind, &name);
-                first.add(Companion { input, settings, entry_name }, content);
+                first.add(OtherProgram { input, settings, entry_name }, content);
             }
             (_, input) => kept.push(Selected { name, settings, input }),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::job::ProgramJob;
-use super::parts::{Part, user_of};
+use super::parts::{ArchiveProgram, user_of};
 use super::programs::ProgramInput;
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Finding};
@@ -38,7 +38,7 @@ pub(super) struct Entries {
 pub(super) fn entries(
     job: &ProgramJob,
     input: &ProgramInput,
-    parts: &[Part],
+    parts: &[ArchiveProgram],
     planned: &Planned,
 ) -> Result<Entries> {
     let mut entries = Entries::default();
@@ -82,7 +82,7 @@ impl Entries {
         self.entries.push(Entry { name: name.to_owned(), mode, content });
     }
 
-    fn add_library(&mut self, job: &ProgramJob, user: &Part, library: &Shipped) -> Result<()> {
+    fn add_library(&mut self, job: &ProgramJob, user: &ArchiveProgram, library: &Shipped) -> Result<()> {
         let entry_name = library.entry_name(&job.layout);
         let mode = if library.is_interpreter { Mode::Executable } else { Mode::Data };
         if let Some(target) = &library.link_to {
@@ -117,8 +117,8 @@ impl Entries {
     }
 
     /// Reads the file at `path`, before any edit. Whether it is stripped is a setting of the program.
-    fn copy(&mut self, part: &Part, path: &Utf8Path, name: &str) -> Result<Content> {
-        let Part { job, input, .. } = part;
+    fn copy(&mut self, part: &ArchiveProgram, path: &Utf8Path, name: &str) -> Result<Content> {
+        let ArchiveProgram { job, input, .. } = part;
         if !job.bundle.strip {
             return job.files.get(path).map(Content::Stored);
         }

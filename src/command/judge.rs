@@ -8,7 +8,7 @@ use super::build_side::BuildWorlds;
 use super::documents::PackageIndex;
 use super::job::Answer;
 use super::origins;
-use super::parts::{Part, PartPlan};
+use super::parts::{ArchiveProgram, OwnPlan};
 use super::programs::ProgramInput;
 use crate::archive;
 use crate::audit::lints::{self, File, LintedFiles, StartedAs};
@@ -23,7 +23,7 @@ use crate::plan::{BuildSide, NameClash, Planned, PlannedInclude};
 use crate::report;
 use crate::workspace;
 
-impl Part<'_> {
+impl ArchiveProgram<'_> {
     /// Audits the program and what is included for it, and lists its libraries in the report. `first` is the input of
     /// the archive.
     pub fn judge(&self, first: &ProgramInput, lambda: &LambdaWorld, planned: &Planned, answer: &mut Answer) {
@@ -103,7 +103,7 @@ impl Part<'_> {
     }
 
     /// Runs the lints on the program and the files shipped with it.
-    fn lint(&self, subject: &Subject, planned: &Planned, own: &PartPlan, world: &World) -> Vec<Finding> {
+    fn lint(&self, subject: &Subject, planned: &Planned, own: &OwnPlan, world: &World) -> Vec<Finding> {
         let program = file(subject.name, subject.program, &self.input.path);
         // A file that no bundle can have is not searched: the answer about its size does not wait for that.
         let is_searched = |file: &File| file.size <= archive::MAX_BYTES;
@@ -133,7 +133,7 @@ impl Part<'_> {
     }
 
     /// Advises the name of a library for a word after `--lib` that is none, or none with a version.
-    fn suggest(&self, build: &BuildWorlds, world: &World, own: &PartPlan, answer: &mut Answer) {
+    fn suggest(&self, build: &BuildWorlds, world: &World, own: &OwnPlan, answer: &mut Answer) {
         let libs = &self.job.bundle.libs;
         let is_word = |soname: &&String| libs.contains(soname) && !soname.contains(".so.");
         let objects = &own.build.closure.objects;

@@ -2,14 +2,11 @@
 
 use super::job::{Answer, ProgramJob};
 use super::programs::{Program, ProgramInput};
-use crate::archive::{Content, Mode};
 use crate::audit::Subject;
-use crate::disk::FileId;
 use crate::error::{Error, Result};
-use crate::include::Included;
 use crate::lambda::{LambdaWorld, Walked};
 use crate::layout::Layout;
-use crate::plan::{BuildSide, NameClash, OwnChoices, Planned, PlannedInclude, ReboundFile, Shipped};
+use crate::plan::{BuildSide, NameClash, Planned, PlannedInclude, ReboundFile, Shipped};
 use crate::settings::{PackageSettings, Packages, Settings};
 use crate::ui::Ui;
 
@@ -27,96 +24,6 @@ const OF_ARCHIVE: [&str; 11] = [
     "format",
     "compression",
 ];
-
-/// Another program of an archive, after the first.
-pub(super) struct Companion<'a> {
-    pub input: ProgramInput<'a>,
-    pub settings: &'a Settings,
-    /// Its name in the archive.
-    pub entry_name: String,
-}
-
-impl Companion<'_> {
-    /// Returns its choices for the plan; files included for it open no library at run time.
-    fn choices(&self, is_program: bool) -> OwnChoices {
-        let bundle = &self.settings.bundle;
-        OwnChoices {
-            extra: if is_program { bundle.libs.clone() } else { Vec::new() },
-            exclude: bundle.exclude.clone(),
-            pin: bundle.pin.clone(),
-            may_edit: bundle.may_edit,
-        }
-    }
-}
-
-impl<'a> ProgramInput<'a> {
-    /// Adds another program, and what is included for it, to the same archive.
-    pub fn add(&mut self, other: Companion<'a>, content: Content) {
-        self.included.push(Included {
-            name: other.entry_name.clone(),
-            source: other.input.program.path.clone(),
-            content,
-            mode: Mode::Executable,
-            by: other.input.program.name.clone(),
-            is_named: true,
-        });
-        for file in &other.input.included {
-            // Packages spell one path in different ways, and what is included on the command line is for each program.
-            let is_same = |known: &Included| {
-                known.name == file.name && known.mode == file.mode && is_one_file(known, file)
-            };
-            if !self.included.iter().any(is_same) {
-                self.included.push(file.clone());
-            }
-        }
-        self.others.push(other);
-    }
-
-    /// The files that are included for the first program.
-    pub fn own_included(&self) -> &[Included] {
-        &self.included[..self.n_own]
-    }
-
-    /// Returns the number of the program that a file of the archive is or is included for; 0 is the first.
-    pub fn owner_of(&self, name: &str) -> usize {
-        let has = |files: &[Included]| files.iter().any(|file| file.name == name);
-        if has(self.own_included()) {
-            return 0;
-        }
-        let is_its = |other: &Companion| other.entry_name == name || has(&other.input.included);
-        self.others.iter().position(is_its).map_or(0, |at| at + 1)
-    }
-
-    /// Returns the choices for an included file, if it is not the first program's.
-    pub fn choices_for(&self, name: &str) -> Option<OwnChoices> {
-        let other = self.others.get(self.owner_of(name).checked_sub(1)?)?;
-        Some(other.choices(other.entry_name == name))
-    }
-
-    /// Returns all programs of the archive, the first first.
-    pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        [&self.program].into_iter().chain(self.others.iter().map(|other| &other.input.program))
-    }
-
-    /// Returns the names of all programs of the archive, for messages.
-    pub fn names(&self) -> String {
-        self.programs().map(|program| program.name.as_str()).collect::<Vec<_>>().join(", ")
-    }
-
-    /// Returns the number of included files that are no programs of their own.
-    pub fn n_included(&self) -> usize {
-        self.included.len() - self.others.len()
-    }
-}
-
-/// Whether two included files are one file, or equal links.
-fn is_one_file(one: &Included, other: &Included) -> bool {
-    match (&one.content, &other.content) {
-        (Content::Link(one), Content::Link(other)) => one == other,
-        (Content::Link(_), _) | (_, Content::Link(_)) => false,
-        _ => one.source == other.source || FileId::of(&one.source) == FileId::of(&other.source),
-    }
-}
 
 /// Checks that two programs agree on what their archive has once.
 ///
@@ -152,7 +59,7 @@ fn differing_setting(one: &PackageSettings, other: &PackageSettings) -> Option<S
 }
 
 /// One program of an archive, with what its steps need.
-pub(super) struct Part<'a> {
+pub(super) struct ArchiveProgram<'a> {
     pub job: ProgramJob<'a>,
     pub input: &'a ProgramInput<'a>,
     /// Its number; 0 is the first program.
@@ -162,7 +69,7 @@ pub(super) struct Part<'a> {
 }
 
 /// What the plan of an archive has for one of its programs.
-pub(super) struct PartPlan<'a> {
+pub(super) struct OwnPlan<'a> {
     pub build: &'a BuildSide,
     pub walks: &'a [Walked],
     /// The files that are included for it.
@@ -175,8 +82,8 @@ pub(super) struct PartPlan<'a> {
 
 impl ProgramJob<'_> {
     /// Returns the programs of an archive, the first first.
-    pub fn parts<'p>(&'p self, input: &'p ProgramInput<'p>) -> Vec<Part<'p>> {
-        let part = |settings: &'p Settings, input: &'p ProgramInput<'p>, at, layout: Layout| Part {
+    pub fn parts<'p>(&'p self, input: &'p ProgramInput<'p>) -> Vec<ArchiveProgram<'p>> {
+        let part = |settings: &'p Settings, input: &'p ProgramInput<'p>, at, layout: Layout| ArchiveProgram {
             entry_name: layout.program.clone(),
             job: ProgramJob {
                 bundle: &settings.bundle,
@@ -202,14 +109,14 @@ impl ProgramJob<'_> {
     }
 }
 
-impl Part<'_> {
+impl ArchiveProgram<'_> {
     /// The name of the program.
     pub fn name(&self) -> &str {
         &self.input.program.name
     }
 
     /// Returns what the plan has for the program. `first` is the input of the archive.
-    pub fn plan<'p>(&'p self, first: &ProgramInput, planned: &'p Planned) -> PartPlan<'p> {
+    pub fn plan<'p>(&'p self, first: &ProgramInput, planned: &'p Planned) -> OwnPlan<'p> {
         let is_own = |name: &str| first.owner_of(name) == self.at;
         let itself = planned.included.iter().find(|it| self.at > 0 && it.name() == self.entry_name);
         let (build, walks) = match itself {
@@ -226,7 +133,7 @@ impl Part<'_> {
         rebound.extend(included.iter().map(|it| (it.name(), it.rebound())));
         let mut clashes = planned.name_clashes();
         clashes.retain(|clash| is_own(&clash.by));
-        PartPlan { build, walks, included, rebound, clashes }
+        OwnPlan { build, walks, included, rebound, clashes }
     }
 
     /// Returns the program as the subject of the audit.
@@ -234,7 +141,7 @@ impl Part<'_> {
         &'s self,
         lambda: &'s LambdaWorld,
         planned: &'s Planned,
-        own: &PartPlan<'s>,
+        own: &OwnPlan<'s>,
     ) -> Subject<'s> {
         Subject {
             name: &self.input.program.name,
@@ -249,7 +156,7 @@ impl Part<'_> {
 }
 
 /// Concludes the answers for all programs of an archive. Returns whether one of them makes the run fail.
-pub(super) fn conclude_all(parts: &[Part], answers: &mut [Answer], ui: &Ui) -> bool {
+pub(super) fn conclude_all(parts: &[ArchiveProgram], answers: &mut [Answer], ui: &Ui) -> bool {
     for (part, answer) in parts.iter().zip(answers.iter_mut()) {
         answer.conclude(&part.job.settings.output, ui);
     }
@@ -260,19 +167,19 @@ pub(super) fn conclude_all(parts: &[Part], answers: &mut [Answer], ui: &Ui) -> b
 /// theirs.
 pub(super) fn user_of<'p>(
     library: &Shipped,
-    parts: &'p [Part<'p>],
+    parts: &'p [ArchiveProgram<'p>],
     first: &ProgramInput,
     planned: &Planned,
-) -> &'p Part<'p> {
+) -> &'p ArchiveProgram<'p> {
     let layout = &parts[0].job.layout;
     let path = layout.path(&library.entry_name(layout));
-    let loads = |part: &&Part| {
+    let loads = |part: &&ArchiveProgram| {
         let own = part.plan(first, planned);
         let included = own.included.iter().flat_map(|included| included.walks());
         let mut objects = own.walks.iter().chain(included).flat_map(|walked| &walked.closure.objects);
         objects.any(|object| object.absolute_path() == path)
     };
-    let users: Vec<&Part> = parts.iter().filter(|_| parts.len() > 1).filter(loads).collect();
+    let users: Vec<&ArchiveProgram> = parts.iter().filter(|_| parts.len() > 1).filter(loads).collect();
     let keeps = users.iter().find(|part| !part.job.bundle.strip);
     keeps.or(users.first()).copied().unwrap_or(&parts[0])
 }

@@ -6,7 +6,7 @@ use super::build_side::{BuildFiles, BuildWorlds};
 use super::entries::{Entries, entries};
 use super::explain::{self, PlannedProgram};
 use super::job::{Answer, ProgramJob};
-use super::parts::{Part, conclude_all};
+use super::parts::{ArchiveProgram, conclude_all};
 use super::programs::ProgramInput;
 use super::results::{Answered, Results};
 use super::runtime::{arch_of, say_age};
@@ -83,7 +83,7 @@ impl ProgramJob<'_> {
         &self,
         input: &ProgramInput,
         runtime: &str,
-        parts: &[Part],
+        parts: &[ArchiveProgram],
         worlds: &[BuildWorlds],
     ) -> Result<Vec<Answered>> {
         let decides = runtime == self.configured();
@@ -98,7 +98,7 @@ impl ProgramJob<'_> {
             }
             return Ok(answered(answers, decides));
         };
-        for Part { input, .. } in parts {
+        for ArchiveProgram { input, .. } in parts {
             if let Some(choice) = input.program.cargo.as_ref().and_then(|built| built.choice.as_ref()) {
                 ui.status("Choosing", choice);
             }
@@ -131,7 +131,7 @@ impl ProgramJob<'_> {
     }
 
     /// Returns the runtime's world. If the runtime is not for the programs' architecture, that is a finding of each.
-    fn lambda(&self, parts: &[Part], runtime: &str, answers: &mut [Answer]) -> Option<LambdaWorld> {
+    fn lambda(&self, parts: &[ArchiveProgram], runtime: &str, answers: &mut [Answer]) -> Option<LambdaWorld> {
         // They agree on the runtime and the architecture.
         let mut worlds = Vec::new();
         for (part, answer) in parts.iter().zip(answers) {
@@ -213,7 +213,7 @@ struct PlannedArchive<'a> {
     job: &'a ProgramJob<'a>,
     /// The input of the archive.
     input: &'a ProgramInput<'a>,
-    parts: &'a [Part<'a>],
+    parts: &'a [ArchiveProgram<'a>],
     lambda: &'a LambdaWorld,
     planned: &'a Planned,
 }

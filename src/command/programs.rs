@@ -5,17 +5,17 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::documents::DocumentPaths;
-use super::parts::Companion;
 use super::runtime::Baselines;
-use crate::archive::Content;
+use crate::archive::{Content, Mode};
 use crate::audit::Owner;
 use crate::baseline::starts_bootstrap;
-use crate::disk;
+use crate::disk::{self, FileId};
 use crate::elf::{ElfFacts, Linkage, ObjectType};
 use crate::error::{Error, Result};
 use crate::include::Include;
 use crate::include::{Included, RefusedInclude};
 use crate::layout::{BundleKind, Format};
+use crate::plan::OwnChoices;
 use crate::settings::{
     self, BundleSettings, Context, Destination, PackageSettings, Packages, Programs, Purpose, SettingOrigin,
     Settings,
@@ -72,7 +72,97 @@ pub(super) struct ProgramInput<'a> {
     /// The paths of the documents about it.
     pub documents: DocumentPaths,
     /// The other programs of its archive. They are in `included`, too.
-    pub others: Vec<Companion<'a>>,
+    pub others: Vec<OtherProgram<'a>>,
+}
+
+/// Another program of an archive, after the first.
+pub(super) struct OtherProgram<'a> {
+    pub input: ProgramInput<'a>,
+    pub settings: &'a Settings,
+    /// Its name in the archive.
+    pub entry_name: String,
+}
+
+impl OtherProgram<'_> {
+    /// Returns its choices for the plan; files included for it open no library at run time.
+    fn choices(&self, is_program: bool) -> OwnChoices {
+        let bundle = &self.settings.bundle;
+        OwnChoices {
+            extra: if is_program { bundle.libs.clone() } else { Vec::new() },
+            exclude: bundle.exclude.clone(),
+            pin: bundle.pin.clone(),
+            may_edit: bundle.may_edit,
+        }
+    }
+}
+
+impl<'a> ProgramInput<'a> {
+    /// Adds another program, and what is included for it, to the same archive.
+    pub fn add(&mut self, other: OtherProgram<'a>, content: Content) {
+        self.included.push(Included {
+            name: other.entry_name.clone(),
+            source: other.input.program.path.clone(),
+            content,
+            mode: Mode::Executable,
+            by: other.input.program.name.clone(),
+            is_named: true,
+        });
+        for file in &other.input.included {
+            // Packages spell one path in different ways, and what is included on the command line is for each program.
+            let is_same = |known: &Included| {
+                known.name == file.name && known.mode == file.mode && is_one_file(known, file)
+            };
+            if !self.included.iter().any(is_same) {
+                self.included.push(file.clone());
+            }
+        }
+        self.others.push(other);
+    }
+
+    /// The files that are included for the first program.
+    pub fn own_included(&self) -> &[Included] {
+        &self.included[..self.n_own]
+    }
+
+    /// Returns the number of the program that a file of the archive is or is included for; 0 is the first.
+    pub fn owner_of(&self, name: &str) -> usize {
+        let has = |files: &[Included]| files.iter().any(|file| file.name == name);
+        if has(self.own_included()) {
+            return 0;
+        }
+        let is_its = |other: &OtherProgram| other.entry_name == name || has(&other.input.included);
+        self.others.iter().position(is_its).map_or(0, |at| at + 1)
+    }
+
+    /// Returns the choices for an included file, if it is not the first program's.
+    pub fn choices_for(&self, name: &str) -> Option<OwnChoices> {
+        let other = self.others.get(self.owner_of(name).checked_sub(1)?)?;
+        Some(other.choices(other.entry_name == name))
+    }
+
+    /// Returns all programs of the archive, the first first.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        [&self.program].into_iter().chain(self.others.iter().map(|other| &other.input.program))
+    }
+
+    /// Returns the names of all programs of the archive, for messages.
+    pub fn names(&self) -> String {
+        self.programs().map(|program| program.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Returns the number of included files that are no programs of their own.
+    pub fn n_included(&self) -> usize {
+        self.included.len() - self.others.len()
+    }
+}
+
+/// Whether two included files are one file, or equal links.
+fn is_one_file(one: &Included, other: &Included) -> bool {
+    match (&one.content, &other.content) {
+        (Content::Link(one), Content::Link(other)) => one == other,
+        (Content::Link(_), _) | (_, Content::Link(_)) => false,
+        _ => one.source == other.source || FileId::of(&one.source) == FileId::of(&other.source),
+    }
 }
 
 /// The programs of a run, and those that were not found.

@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 
-use super::parts::{Part, user_of};
+use super::parts::{ArchiveProgram, user_of};
 use super::programs::ProgramInput;
 use crate::disk;
 use crate::error::{Error, Result};
@@ -18,13 +18,13 @@ use crate::tools::strip;
 /// # Errors
 ///
 /// If a file no longer exists. With `--strip`, also if no `strip` tool is found.
-pub(super) fn sizes(parts: &[Part], planned: &Planned, input: &ProgramInput) -> Result<Sizes> {
+pub(super) fn sizes(parts: &[ArchiveProgram], planned: &Planned, input: &ProgramInput) -> Result<Sizes> {
     let (facts, plan) = (&input.facts, &planned.plan);
-    let strips = |part: &Part| part.job.bundle.strip;
+    let strips = |part: &ArchiveProgram| part.job.bundle.strip;
     let stripped = parts.iter().any(strips);
     let mut sizes = Sizes { stripped, ..Sizes::default() };
     let keeps_sections = matches!(parts[0].job.bundle.purpose, Purpose::Size);
-    let mut add = |name: &str, path: &Utf8Path, part: &Part| {
+    let mut add = |name: &str, path: &Utf8Path, part: &ArchiveProgram| {
         let disk::Parts { bytes, sections, tail_bytes } = disk::parts(path)?;
         let is_kept = stripped && !strips(part);
         sizes.add(FileSize { is_kept, ..FileSize::new(name, bytes, tail_bytes) }, &sections, keeps_sections);
@@ -45,7 +45,7 @@ pub(super) fn sizes(parts: &[Part], planned: &Planned, input: &ProgramInput) -> 
     }
     for part in parts.iter().filter(|part| strips(part)) {
         if let (true, Some(arch)) = (sizes.strippable_bytes() > 0, facts.arch()) {
-            let Part { job, input, .. } = part;
+            let ArchiveProgram { job, input, .. } = part;
             let splits = job.bundle.debug_symbols.is_some();
             strip::find(arch, splits, &input.program.checkouts(job.context))?;
         }

@@ -9,7 +9,7 @@ use super::documents::ProgramName;
 use super::entries::Entries;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::{Answer, ProgramJob};
-use super::parts::{Part, conclude_all};
+use super::parts::{ArchiveProgram, conclude_all};
 use super::programs::ProgramInput;
 use crate::archive::{self, Entry};
 use crate::audit;
@@ -39,7 +39,7 @@ pub(super) struct Bundle<'a> {
     pub job: &'a ProgramJob<'a>,
     pub input: &'a ProgramInput<'a>,
     /// The programs of the archive.
-    pub parts: &'a [Part<'a>],
+    pub parts: &'a [ArchiveProgram<'a>],
     pub lambda: &'a LambdaWorld,
     pub planned: &'a Planned,
     pub destination: &'a Destination,
