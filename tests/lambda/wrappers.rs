@@ -121,7 +121,7 @@ fn scripts_on_the_path_are_looked_at() {
         let ran = scene.run("verify layer.zip --kind layer --runtime nodejs22.x");
         let warns = ran.stderr.contains("warning[");
         assert!(
-            ran.code == Some(0) && warns == !says.is_empty() && ran.stderr.contains(says),
+            ran.code == Some(0) && warns != says.is_empty() && ran.stderr.contains(says),
             "{files}: {ran}"
         );
     }
