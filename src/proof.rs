@@ -44,7 +44,7 @@ pub struct EntryPoint {
     /// The name in the archive.
     pub name: String,
     /// The path on Lambda, links followed: `$ORIGIN` is the directory of the file.
-    path: String,
+    pub path: String,
     /// The facts of its file.
     pub facts: Arc<ElfFacts>,
 }

@@ -173,6 +173,9 @@ pub struct ProgramReport {
     pub role: &'static str,
     /// The whole closure.
     pub libraries: Vec<Library>,
+    /// The attached layers that have some of them: without these layers it does not start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
     /// The findings, errors first.
     pub findings: Vec<FindingReport>,
     /// The findings as a reader sees them: one for each cause.
@@ -225,6 +228,7 @@ impl ProgramReport {
             verdict: Verdict::Unknown,
             role: role(name),
             libraries: Vec::new(),
+            layers: Vec::new(),
             findings: Vec::new(),
             shown: Vec::new(),
             sizes: None,

@@ -121,6 +121,27 @@ impl Ui {
         }
     }
 
+    /// Prints the last line about a program or an archive: green, or red if it fails.
+    pub fn finished(&self, fails: bool, text: &str) {
+        match fails {
+            true => self.failed("Finished", text),
+            false => self.status("Finished", text),
+        }
+    }
+
+    /// Prints a status line that is the answer, and so is printed with `-q`, too.
+    pub fn answer(&self, verb: &str, text: &str) {
+        let text = self.wrapped(&printable(text), 13, 13);
+        self.line(&format!("{VERB}{verb:>12}{VERB:#} {text}"));
+    }
+
+    /// With `-q`, prints what the next findings are about; otherwise other lines tell.
+    pub fn about(&self, text: &str) {
+        if self.verbosity == 0 {
+            self.line(&format!("{}:", printable(text)));
+        }
+    }
+
     /// Prints a status line about a failure, such as `     Stopped ...`.
     pub fn failed(&self, verb: &str, text: &str) {
         if self.verbosity > 0 {

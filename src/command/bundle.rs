@@ -263,6 +263,9 @@ impl<'a> Shared<'a> {
         };
         let split = layer.plan(plans)?;
         for attached in self.attached.values_mut() {
+            let path = layer.output.as_ref().map_or(name, |path| path.as_str());
+            let paths = split.members.iter().map(|member| member.path.clone());
+            attached.layers.extend(paths.map(|member| (member, path.to_owned())));
             attached.add(split.members.clone(), split.unzipped_bytes);
         }
         Ok((layer, split))

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use super::build_side::BuildWorlds;
 use super::documents::PackageIndex;
 use super::job::Answer;
+use super::layers;
 use super::origins;
 use super::parts::{ArchiveProgram, OwnPlan};
 use super::programs::ProgramInput;
@@ -49,6 +50,8 @@ impl ArchiveProgram<'_> {
             findings.merge(audit::rebound_findings(name, lambda, rebound));
             report.rebound.extend(report::rebound(name, rebound));
         }
+        let path = job.layout.path(&self.entry_name);
+        report.layers = layers::needed(&report.libraries, &path, job.attached);
         report::add_sources(&mut report.libraries, &planned.plan, &job.layout);
         // The package databases are read only if their content is shown.
         let is_shown = job.settings.output.is_document() || job.ui.is_verbose();

@@ -1,6 +1,6 @@
 //! Reads the layers that are attached to a function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::lambda::Member;
 use crate::layout::{BundleKind, MOST_LAYERS};
 use crate::proof::{Attached, UnpackedFile, layer_files, own_members};
+use crate::report::{Library, LibrarySource};
 use crate::ui::Ui;
 
 /// Reads the layers in their order.
@@ -45,8 +46,30 @@ pub(super) fn read(layers: &[Utf8PathBuf], ui: &Ui) -> Result<Attached> {
             }
         }
     }
+    let of_layer = |(path, (_, layer)): (&String, &(Member, &Utf8PathBuf))| (path.clone(), layer.to_string());
+    attached.layers = members.iter().map(of_layer).collect();
     attached.add(members.into_values().map(|(member, _)| member).collect(), unzipped_bytes);
     Ok(attached)
+}
+
+/// Returns the layers that have libraries of a program, without which it does not start. `path` is its own on Lambda.
+pub(super) fn needed(libraries: &[Library], path: &str, attached: &Attached) -> Vec<String> {
+    let of_layers = libraries.iter().filter(|library| library.from == LibrarySource::Layer);
+    let paths = of_layers.filter_map(|library| library.lambda_path.as_deref()).chain([path]);
+    let layers: BTreeSet<&String> = paths.filter_map(|path| attached.layers.get(path)).collect();
+    layers.into_iter().cloned().collect()
+}
+
+/// Describes these layers for a line of text; nothing if there are none.
+pub(super) fn attached_words(layers: &[String], current_dir: &Utf8Path) -> String {
+    let shown = |layer: &String| {
+        let path = Utf8Path::new(layer);
+        path.strip_prefix(current_dir).unwrap_or(path).to_string()
+    };
+    match layers {
+        [] => String::new(),
+        layers => format!("with {} attached", layers.iter().map(shown).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// Reads the ZIP or the directory of a layer.

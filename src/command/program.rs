@@ -6,6 +6,7 @@ use super::build_side::{BuildFiles, BuildWorlds};
 use super::entries::{Entries, entries};
 use super::explain::{self, PlannedProgram};
 use super::job::{Answer, ProgramJob};
+use super::layers;
 use super::parts::{ArchiveProgram, conclude_all};
 use super::programs::ProgramInput;
 use super::results::{Answered, Results};
@@ -21,7 +22,7 @@ use crate::elf::{Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::plan::{self, Planned, Request};
-use crate::report::{self, ProgramReport};
+use crate::report::{self, ProgramReport, Verdict};
 use crate::settings::{Context, Destination, Explain, Purpose};
 use crate::text;
 use crate::ui::Ui;
@@ -45,7 +46,7 @@ impl ProgramJob<'_> {
             answers.extend(self.on_runtime(input, runtime, &parts, &worlds)?);
         }
         for answered in answers.iter().filter(|_| runtimes.len() > 1) {
-            self.ui.status("Runs on", &answered.report.runs_on());
+            self.ui.answer("Runs on", &answered.report.runs_on());
         }
         let deciding = answers.iter().filter(|answered| answered.decides);
         let lines = deciding.map(|answered| summary::SummaryLine::of(&answered.report)).collect();
@@ -98,18 +99,14 @@ impl ProgramJob<'_> {
             }
             return Ok(answered(answers, decides));
         };
-        for ArchiveProgram { input, .. } in parts {
-            if let Some(choice) = input.program.cargo.as_ref().and_then(|built| built.choice.as_ref()) {
-                ui.status("Choosing", choice);
-            }
-            ui.status("Checking", &headline(input, &lambda, self.context));
-        }
-        say_age(&lambda, self.context.now, self.ui);
-        let planned = self.plan(input, &lambda, worlds)?;
-        plan::check_names(input.path.as_str(), &planned.plan, &self.layout, &input.included)?;
+        let planned = self
+            .plan(input, &lambda, worlds)
+            .inspect_err(|_| self.introduce(parts, &answers, &lambda, ui))?;
         for (part, answer) in parts.iter().zip(&mut answers) {
             part.judge(input, &lambda, &planned, answer);
         }
+        self.introduce(parts, &answers, &lambda, ui);
+        plan::check_names(input.path.as_str(), &planned.plan, &self.layout, &input.included)?;
         answers[0].findings.extend(started::findings(self, input, &planned, runtime)?);
         let archive = PlannedArchive { job: self, input, parts, lambda: &lambda, planned: &planned };
         // For the other runtimes, only whether the program starts is reported.
@@ -128,6 +125,17 @@ impl ProgramJob<'_> {
             Purpose::Check => archive.show(&mut answers)?,
         }
         Ok(answered(answers, decides))
+    }
+
+    /// Prints the first lines about each program: its file, the runtime, the layers that it needs.
+    fn introduce(&self, parts: &[ArchiveProgram], answers: &[Answer], lambda: &LambdaWorld, ui: &Ui) {
+        for (ArchiveProgram { input, .. }, answer) in parts.iter().zip(answers) {
+            if let Some(choice) = input.program.cargo.as_ref().and_then(|built| built.choice.as_ref()) {
+                ui.status("Choosing", choice);
+            }
+            ui.status("Checking", &headline(input, lambda, &answer.report.layers, self.context));
+        }
+        say_age(lambda, self.context.now, self.ui);
     }
 
     /// Returns the runtime's world. If the runtime is not for the programs' architecture, that is a finding of each.
@@ -263,7 +271,8 @@ impl PlannedArchive<'_> {
             let is_started = part.input.facts.linkage() != Linkage::SharedLibrary;
             let words = answer.report.verdict_words(is_started);
             let (name, label) = (part.name(), self.lambda.label());
-            self.job.ui.status("Finished", &format!("`{name}` {words} on {label}"));
+            let line = format!("`{name}` {words} on {label}");
+            self.job.ui.finished(answer.fails || answer.report.verdict == Verdict::Fails, &line);
         }
         Ok(())
     }
@@ -325,7 +334,7 @@ fn answered(answers: Vec<Answer>, decides: bool) -> Vec<Answered> {
     answers.into_iter().map(answered).collect()
 }
 
-fn headline(input: &ProgramInput, lambda: &LambdaWorld, context: &Context) -> String {
+fn headline(input: &ProgramInput, lambda: &LambdaWorld, layers: &[String], context: &Context) -> String {
     let ProgramInput { program, path, facts, .. } = input;
     let path: &Utf8Path = path.strip_prefix(&context.environment.current_dir).unwrap_or(path);
     let mut words = vec![facts.linkage().as_str().to_owned()];
@@ -338,5 +347,9 @@ fn headline(input: &ProgramInput, lambda: &LambdaWorld, context: &Context) -> St
             if artifact.origin == workspace::Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
         words.push(format!("{who} {}", text::age(age)));
     }
-    format!("{} for {} ({path}; {})", program.name, lambda.label(), words.join(", "))
+    let attached = match layers::attached_words(layers, &context.environment.current_dir) {
+        words if words.is_empty() => words,
+        words => format!(", {words}"),
+    };
+    format!("{} for {}{attached} ({path}; {})", program.name, lambda.label(), words.join(", "))
 }

@@ -11,7 +11,7 @@ use super::layers;
 use super::results::{Answered, Results};
 use super::runtime::{Baselines, say_age, say_unused};
 use crate::archive::{self, BOOTSTRAP, Digest, Limits, ReadArchive};
-use crate::audit::{self, Code, Finding, Findings, SizedFile};
+use crate::audit::{self, Code, Finding, Findings, Severity, SizedFile};
 use crate::baseline;
 use crate::date;
 use crate::disk;
@@ -213,7 +213,9 @@ impl Deployment<'_> {
         if kind == BundleKind::Function && is_whole && proof::has_only_bootstrap(&read.archive, runtime) {
             findings.add(audit::bootstrap_not_started(path.as_str(), runtime));
         }
-        findings.extend(read.size_findings(&name, attached));
+        // A layer is no program.
+        let sized = if kind == BundleKind::Function { name.as_str() } else { path.as_str() };
+        findings.extend(read.size_findings(sized, attached));
         if let Some(template) = &self.template {
             findings.extend(template.findings(
                 code,
@@ -231,6 +233,16 @@ impl Deployment<'_> {
         report.archive = Some(read.report(&absolute, kind));
         findings.extend(self.prove(code, &unpacked, starts, &mut report));
         let findings = self.weakened(findings, code, &read);
+        let main = unpacked.main.as_ref().map_or("", |main| &main.path);
+        let layers = layers::needed(&report.libraries, main, attached).into_iter();
+        report.layers =
+            layers.map(|layer| context.environment.current_dir.join(layer).into_string()).collect();
+        let label = code.label(&context.environment.current_dir);
+        if self.job.archives.len() != 1
+            && findings.as_slice().iter().any(|finding| finding.severity != Severity::Note)
+        {
+            ui.about(&label);
+        }
         let fails = conclude(&mut report, &findings, self.output, ui).fails;
         if facts.is_none() && kind == BundleKind::Function && is_started && !fails {
             report.verdict = Verdict::Unknown;
@@ -239,8 +251,14 @@ impl Deployment<'_> {
             true => "does not start",
             false => report.verdict_words(is_started),
         };
-        let label = code.label(&context.environment.current_dir);
-        ui.status("Finished", &format!("{label} {words} on {runtime}"));
+        let attached = match layers::attached_words(&report.layers, &context.environment.current_dir) {
+            words if words.is_empty() => words,
+            words => format!(" {words}"),
+        };
+        ui.finished(
+            fails || words.starts_with("does not"),
+            &format!("{label} {words} on {runtime}{attached}"),
+        );
         Ok(Answered { report, decides: true, fails })
     }
 

@@ -14,6 +14,8 @@ pub struct Attached {
     pub paths: BTreeSet<String>,
     /// The files as the kernel starts them, by path.
     pub files: BTreeMap<String, LayerFile>,
+    /// The layer that has each file, by path.
+    pub layers: BTreeMap<String, String>,
     /// The SHA-256 of each ELF file, hexadecimal, by path.
     pub digests: BTreeMap<String, String>,
     /// The size that counts towards Lambda's limit.

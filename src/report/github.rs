@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Failure, FindingReport, LibrarySource, ProgramReport, graph};
 
+use crate::paths::file_name;
 use crate::text::{printable, size};
 
 /// Makes one workflow command for each finding, and one for the error that stopped the run.
@@ -15,7 +16,7 @@ pub fn commands(artifacts: &[&ProgramReport], failure: Option<&Failure>, with_no
     for artifact in artifacts {
         for finding in artifact.shown.iter().filter(|finding| with_notes || finding.severity != "note") {
             let command = if finding.severity == "note" { "notice" } else { finding.severity };
-            let title = format!("{}: {} on {}", finding.code, artifact.name, artifact.runtime);
+            let title = format!("{}: {} on {}", finding.code, titled(artifact), artifact.runtime);
             push(&mut text, command, &title, &message(finding));
         }
     }
@@ -23,6 +24,14 @@ pub fn commands(artifacts: &[&ProgramReport], failure: Option<&Failure>, with_no
         push(&mut text, "error", "cargo lambda-bundle has no result", &failure.lines());
     }
     text
+}
+
+/// Names an artifact in a title: what is in an archive has a common name, so the archive is named, too.
+fn titled(artifact: &ProgramReport) -> String {
+    match artifact.archive.as_ref().filter(|archive| archive.path == artifact.path) {
+        Some(archive) => format!("{} in {}", artifact.name, file_name(&archive.path)),
+        None => artifact.name.clone(),
+    }
 }
 
 fn message(finding: &FindingReport) -> String {

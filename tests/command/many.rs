@@ -203,6 +203,34 @@ fn an_archive_that_cannot_be_read_does_not_stop_verify() {
     scene.run("verify cut.zip").exits(101).says(&["error: `cut.zip`"]);
 }
 
+/// Every archive has a `bootstrap`: what is said of one names its archive, also with `-q` and in annotations.
+#[test]
+fn what_is_said_of_an_archive_names_it() {
+    let scene = Workspace::new();
+    scene.run("-p f00").exits(0);
+    scene.copy("with-library", "bootstrap");
+    scene.tool("zip", "-q bad.zip bootstrap").exits(0);
+    let good = archive(0);
+    let quiet = scene.run(&format!("verify {good} bad.zip -q")).exits(1);
+    assert!(quiet.stderr.starts_with("bad.zip:\nerror[missing-library]: `bootstrap` needs"), "{quiet}");
+    scene.run("verify bad.zip -q").exits(1).keeps_silent_about(&["bad.zip:"]);
+    let ran = scene.run(&format!("verify {good} bad.zip --message-format github")).exits(1);
+    let title = "::error title=missing-library%3A bootstrap in bad.zip on provided.al2023::";
+    assert!(ran.stdout.starts_with(title), "{ran}");
+    // A failure does not end in green.
+    let green = "\u{1b}[1m\u{1b}[32m    Finished";
+    let red = "\u{1b}[1m\u{1b}[31m    Finished";
+    for (arguments, is_good) in [
+        (format!("verify {good}"), true),
+        ("verify bad.zip".to_owned(), false),
+        ("check --binary plain".to_owned(), true),
+        ("check --binary bootstrap".to_owned(), false),
+    ] {
+        let ran = scene.run(&format!("{arguments} --color always"));
+        assert_eq!([ran.stderr.contains(green), ran.stderr.contains(red)], [is_good, !is_good], "{ran}");
+    }
+}
+
 #[test]
 fn cargo_is_asked_once() {
     let scene = Workspace::new();

@@ -97,7 +97,9 @@ fn nothing_of_a_failed_run_is_written() {
     assert!(!scene.has("target/lambda-bundle/layers"));
     // One of them can be written.
     scene.manifest(13, "");
-    scene.run(both).exits(1);
+    let ran = scene.run(&format!("{both} --message-format json")).exits(1);
+    let ran = ran.says(&[&format!("Checking f13 for provided.al2023 (x86_64), with {layer} attached (")]);
+    assert_eq!(ran.json()["artifacts"][1]["layers"], serde_json::json!([scene.at(layer)]));
     assert_eq!(scene.names(layer), ["lib/libtop.so.1"]);
     assert!(scene.has(archive(13)) && !scene.has(archive(3)));
     let left = &[&*format!("/{layer}: an earlier run wrote it, and no function of this one needs it\n")];

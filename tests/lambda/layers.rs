@@ -314,13 +314,20 @@ fn what_an_attached_layer_has_is_not_shipped() {
     let attached = "--attached-layer one.zip --attached-layer two.zip";
     let ran = scene.run(&format!("{function} {attached}")).exits(0);
     let [one, two] = ["one.zip", "two.zip"].map(|name| scene.at(name).display().to_string());
+    // What it starts with is said at once, and in the document.
+    let ran =
+        ran.says(&["Checking app for provided.al2023 (x86_64), with two.zip attached (", "Finished app: "]);
+    assert_eq!(artifact(&ran)["layers"], json!([scene.at("two.zip")]));
     ran.says(&[&format!("Merging /opt/lib/libtop.so.1 of {two} wins over that of {one}")]);
     let made = artifact(&scene.run(&format!("{function} {attached}")).exits(0));
     assert_eq!(from(&made, "libtop.so.1"), json!(["layer", "/opt/lib/libtop.so.1"]));
     assert_eq!(scene.names("app.zip"), ["bootstrap"]);
 
     // `verify` is told of the layers, too; without them it fails, as the function does.
-    let verified = artifact(&scene.run(&format!("verify app.zip {attached} --message-format json")).exits(0));
+    let ran = scene.run(&format!("verify app.zip {attached} --message-format json")).exits(0);
+    let ran = ran.says(&["Finished app.zip starts on provided.al2023 with two.zip attached\n"]);
+    let verified = artifact(&ran);
+    assert_eq!(verified["layers"], json!([scene.at("two.zip")]));
     assert_eq!(from(&verified, "libtop.so.1"), json!(["layer", "/opt/lib/libtop.so.1"]));
     scene.run("verify app.zip").exits(1).says(&["error[missing-library]", "libtop.so.1"]);
     let root = al2023();
