@@ -7,13 +7,15 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 
 use super::confined;
+use super::documents::DocumentPaths;
 use super::inputs::{self, Inputs, OutputPlace};
 use super::job::ProgramJob;
 use super::layers;
 use super::parts::check_together;
 use super::place::layout;
 use super::programs::{
-    FoundPrograms, OtherProgram, Program, ProgramInput, load, programs, say_whose, settings_of,
+    FoundPrograms, OtherProgram, Program, ProgramInput, layer_documents, load, programs, say_whose,
+    settings_of,
 };
 use super::results::Results;
 use super::runtime::{Baselines, say_unused};
@@ -224,7 +226,7 @@ impl<'a> Shared<'a> {
     fn split<'s>(
         &mut self,
         name: &'s str,
-        packages: &Packages,
+        packages: &'s Packages,
         selected: &[Selected],
         inputs: &Inputs,
         ui: &'s Ui,
@@ -241,6 +243,11 @@ impl<'a> Shared<'a> {
             (Purpose::Write(to), Some(first)) => Some(split::output(to, first, name)),
             _ => None,
         };
+        let documents = match (&shared.bundle.purpose, read().next()) {
+            (Purpose::Write(to), Some((_, first))) => layer_documents(to, name, first),
+            _ => DocumentPaths::default(),
+        };
+        check_documents(name, &documents, inputs, read().map(|(_, input)| input))?;
         let place = output.as_deref().map(disk::place);
         if let (Some((_, input)), Some(path)) =
             (read().find(|(_, input)| input.output.as_deref().map(disk::place) == place), &output)
@@ -257,6 +264,8 @@ impl<'a> Shared<'a> {
             name,
             output,
             writing: writing(&shared.bundle, self.context.threads),
+            documents,
+            settings: &shared.bundle,
             files: self.files,
             is_document: shared.output.is_document(),
             ui,
@@ -331,6 +340,26 @@ fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput<'a>>) -> Re
                     format!("tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}");
                 return Err(Error::usage(message).help(help));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses documents about the layer of `--split-layer` that would overwrite an input, or what a function writes.
+fn check_documents<'a>(
+    name: &str,
+    documents: &DocumentPaths,
+    inputs: &Inputs,
+    programs: impl Iterator<Item = &'a ProgramInput<'a>>,
+) -> Result<()> {
+    let written: Vec<Utf8PathBuf> =
+        programs.flat_map(inputs::places).map(|place| disk::place(place.path)).collect();
+    for (path, flag) in [(&documents.sbom, "--sbom <FILE>"), (&documents.licenses, "--licenses <FILE>")] {
+        let Some(path) = path else { continue };
+        inputs.check(&OutputPlace { path, flag })?;
+        if written.contains(&disk::place(path)) {
+            let message = format!("a document about the layer `{name}` would be written to `{path}`, too");
+            return Err(Error::usage(message).help("give the layer another name: `--split-layer <NAME>`"));
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::disk::packages::PackageDatabase;
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::packages::Package;
-use crate::plan::{BundlePlan, Shipped};
+use crate::plan::Shipped;
 use crate::report::Library;
 use crate::report::sbom::{self, BundlePart, PartKind};
 use crate::settings::BundleSettings;
@@ -30,9 +30,9 @@ pub(super) struct PackageIndex {
 
 impl PackageIndex {
     /// Looks the libraries up in the package databases of the build world.
-    pub(super) fn of(job: &BundleSettings, plan: &BundlePlan) -> PackageIndex {
+    pub(super) fn of(job: &BundleSettings, shipped: &[Shipped]) -> PackageIndex {
         let packages = PackageDatabase::new(job.sysroot.as_deref());
-        let files: BTreeSet<&str> = plan.shipped.iter().map(|library| library.source.as_str()).collect();
+        let files: BTreeSet<&str> = shipped.iter().map(|library| library.source.as_str()).collect();
         let by_source = packages.owners(&files);
         PackageIndex { packages, by_source }
     }
@@ -55,7 +55,7 @@ impl PackageIndex {
         &'a self,
         programs: &[ProgramName<'a>],
         entries: &'a [Entry],
-        plan: &'a BundlePlan,
+        shipped: &'a [Shipped],
         layout: &Layout,
     ) -> Result<Vec<BundlePart<'a>>> {
         let part = |entry: &'a Entry| {
@@ -64,7 +64,7 @@ impl PackageIndex {
             }
             let is_its = |library: &&Shipped| library.entry_name(layout) == entry.name;
             let program = programs.iter().find(|program| program.entry_name == entry.name);
-            let kind = match (program, plan.shipped.iter().find(is_its)) {
+            let kind = match (program, shipped.iter().find(is_its)) {
                 (Some(program), _) => PartKind::Program(program.name),
                 (None, Some(library)) => PartKind::Library {
                     soname: &library.name,

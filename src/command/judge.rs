@@ -57,7 +57,7 @@ impl ArchiveProgram<'_> {
         let is_shown = job.settings.output.is_document() || job.ui.is_verbose();
         let has_documents = || first.others.iter().any(|other| other.input.documents.any());
         if is_shown || first.documents.any() || has_documents() {
-            let index = PackageIndex::of(job.bundle, &planned.plan);
+            let index = PackageIndex::of(job.bundle, &planned.plan.shipped);
             index.add_to(&mut report.libraries);
             *packages = Some(index);
         }

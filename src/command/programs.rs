@@ -311,6 +311,25 @@ fn output_path(
     if is_directory { path.join(file) } else { path }
 }
 
+/// Returns the paths of the documents about the layer `name` of `--split-layer`. A path without the name of a program is
+/// one beside it.
+pub(super) fn layer_documents(destination: &Destination, name: &str, first: &ProgramInput) -> DocumentPaths {
+    let layer = Program { name: name.to_owned(), path: Utf8PathBuf::new(), cargo: None };
+    let in_place = |pattern: &Utf8PathBuf| {
+        let path = filled(pattern, &layer, &first.facts);
+        let is_apart = ["{bin}", "{package}"].iter().any(|it| pattern.as_str().contains(it));
+        match path.extension().filter(|_| !is_apart) {
+            Some(extension) => path.with_file_name(format!("{name}.{extension}")),
+            None if is_apart => path,
+            None => path.with_file_name(name),
+        }
+    };
+    DocumentPaths {
+        sbom: destination.sbom.as_ref().map(in_place),
+        licenses: destination.licenses.as_ref().map(in_place),
+    }
+}
+
 /// Fills a path's placeholders.
 fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBuf {
     let cargo = program.cargo.as_ref();

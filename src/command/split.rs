@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::documents::{DocumentPaths, PackageIndex};
 use super::results::Answered;
 use super::write::{archive_report, say_written};
 use crate::archive::{self, Content, Entry, Mode};
@@ -14,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::lambda::{Member, MemberContent};
 use crate::layout::{BundleKind, Format, Layout};
 use crate::plan::{Place, Shipped};
-use crate::report::{ArchiveReport, Library, ProgramReport};
-use crate::settings::Destination;
+use crate::report::{self, ArchiveReport, Library, ProgramReport};
+use crate::settings::{BundleSettings, Destination};
 use crate::text;
 use crate::ui::Ui;
 
@@ -43,8 +44,8 @@ pub(super) struct Split {
     pub unzipped_bytes: u64,
     /// Its files as they are written.
     entries: Vec<Entry>,
-    /// The names of its libraries.
-    pub names: Vec<String>,
+    /// Its libraries.
+    libraries: Vec<Shipped>,
 }
 
 /// The layer to write.
@@ -53,6 +54,9 @@ pub(super) struct SplitLayer<'a> {
     /// The path to write; `None` if the layer is only planned.
     pub output: Option<Utf8PathBuf>,
     pub writing: Writing,
+    /// The paths of the documents about it.
+    pub documents: DocumentPaths,
+    pub settings: &'a BundleSettings,
     pub files: &'a StoredFiles,
     pub is_document: bool,
     pub ui: &'a Ui,
@@ -100,8 +104,7 @@ impl SplitLayer<'_> {
         }
         archive::order(&mut entries);
         let unzipped_bytes = entries.iter().map(|entry| entry.content.n_bytes()).sum();
-        let names = shared.into_iter().map(|library| library.name).collect();
-        Ok(Split { members, unzipped_bytes, entries, names })
+        Ok(Split { members, unzipped_bytes, entries, libraries: shared })
     }
 
     /// Writes the layer, if a function that was written needs it.
@@ -124,12 +127,29 @@ impl SplitLayer<'_> {
             return Ok(None);
         }
         let (_, written) = replace(output, &split.entries, &self.writing, None, |_| Ok(Commit::Placed))?;
+        let names: Vec<&str> = split.libraries.iter().map(|library| library.name.as_str()).collect();
         let size = written.as_ref().map(|written| format!("; {} zipped", text::size(written.zipped_bytes)));
         let size = size.unwrap_or_default();
-        self.ui.status("Splitting", &format!("{output}: {}{size}", split.names.join(", ")));
+        self.ui.status("Splitting", &format!("{output}: {}{size}", names.join(", ")));
         let archive = archive_report(output, BundleKind::Layer, &split.entries, written);
+        self.document(split, programs)?;
         say_written(&archive, self.is_document, self.ui);
         Ok(Some(archive))
+    }
+
+    /// Writes the requested documents about the layer.
+    fn document(&self, split: &Split, programs: &[Answered]) -> Result<()> {
+        if !self.documents.any() {
+            return Ok(());
+        }
+        let index = PackageIndex::of(self.settings, &split.libraries);
+        let layout = Layout::layer(BundleKind::Layer, archive::BOOTSTRAP, self.name);
+        let parts = index.parts(&[], &split.entries, &split.libraries, &layout)?;
+        let mut libraries = Vec::new();
+        for answered in programs {
+            report::add_libraries(&mut libraries, answered.report.libraries.clone());
+        }
+        self.documents.write(&index, &libraries, &parts, self.settings.epoch)
     }
 }
 

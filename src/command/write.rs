@@ -113,7 +113,7 @@ impl Bundle<'_> {
             .iter()
             .map(|part| ProgramName { entry_name: &part.entry_name, name: part.name() })
             .collect();
-        let files = packages.parts(&programs, &entries.entries, &planned.plan, &job.layout)?;
+        let files = packages.parts(&programs, &entries.entries, &planned.plan.shipped, &job.layout)?;
         let mut libraries = Vec::new();
         for answer in answers {
             report::add_libraries(&mut libraries, answer.report.libraries.clone());

@@ -84,6 +84,31 @@ fn functions_that_share_nothing_get_no_layer() {
     assert!(!scene.has("target/lambda-bundle/layers"));
 }
 
+#[test]
+fn the_layer_has_documents_of_its_own() {
+    let scene = Workspace::new();
+    let both = "-p f03 -p f13 --library-path libs --split-layer shared";
+    scene.run(&format!("{both} --sbom docs/{{bin}}.json --licenses docs/{{bin}}.txt")).exits(0);
+    let read = |path: &str| -> serde_json::Value { serde_json::from_str(&scene.text(path)).unwrap() };
+    let components = read("docs/shared.json")["components"].clone();
+    let paths: Vec<&serde_json::Value> =
+        components.as_array().unwrap().iter().map(|component| &component["bom-ref"]).collect();
+    assert_eq!(paths, ["lib/libtop.so.1"]);
+    assert!(scene.text("docs/shared.txt").contains("==== lib/libtop.so.1: its package is not known ===="));
+    assert_eq!(read("docs/f03.json")["components"], serde_json::json!([]));
+    // A package may name its own path, without a placeholder.
+    for at in [3, 13] {
+        scene.manifest(at, "sbom = \"sbom.json\"");
+    }
+    scene.run(both).exits(0);
+    assert!(scene.has("f03/shared.json") && scene.has("f13/sbom.json"));
+    let clash = both.replace("shared", "f03");
+    scene.run(&format!("{clash} --sbom docs/{{bin}}.json")).exits(2).says(&[
+        "error: a document about the layer `f03` would be written to `",
+        "help: give the layer another name: `--split-layer <NAME>`\n",
+    ]);
+}
+
 /// A function that is not written needs no layer; an old one is named.
 #[test]
 fn nothing_of_a_failed_run_is_written() {
