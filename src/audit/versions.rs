@@ -300,6 +300,14 @@ impl<'a> Unmet<'a> {
                     ", but {whose} has no symbol versions; ld.so prints \"no version information available\" and continues"
                 ),
             ),
+            // One list leaves the versions of all its libraries open.
+            _ if matches!(self.answering(), Some(Object::System(_)) | None) => {
+                let label = self.subject.lambda.label();
+                Cause::versions(
+                    "need ",
+                    format!("; it is unknown whether the libraries of {label} have them"),
+                )
+            }
             _ => Cause::versions("need ", format!("; it is unknown whether {whose} has them")),
         })
     }

@@ -34,6 +34,29 @@ const LIST: &str = "\
 /usr/lib64
 ";
 
+/// A list of names says nothing of versions: that is one thing to tell, however many libraries need some.
+#[test]
+fn what_a_list_leaves_open_is_one_line() {
+    let scene = Scene::new();
+    let nodes = ["libc.so.6", "libm.so.6", "libz.so.1"].map(|name| (name, &["NODE_1"][..]));
+    let with_needs = |object: Object| {
+        nodes.iter().fold(object, |object, (file, nodes)| object.needs(file).verneed(file, nodes))
+    };
+    let libraries = ["liba.so.1", "libb.so.1"];
+    for name in libraries {
+        scene.file(format!("libs/{name}"), with_needs(Object::library(name)).bytes());
+    }
+    let app = libraries.iter().fold(Object::program(), |app, name| app.needs(name));
+    scene.file("app", with_needs(app).bytes());
+    let list = ["ld-linux-x86-64.so.2", "libc.so.6", "libm.so.6", "libz.so.1"]
+        .map(|name| format!("/lib64/{name}\n"));
+    scene.file("mine.txt", list.concat());
+    let ran = scene.run("check --binary app --library-path libs --sysroot . --baseline mine.txt");
+    let lines = ran.stderr.lines().filter(|line| line.contains("version-unknown"));
+    let text = "3 files need NODE_1; it is unknown whether the libraries of mine.txt (x86_64) have them";
+    assert_eq!(lines.filter(|line| line.contains(text)).count(), 1, "{ran}");
+}
+
 #[test]
 fn a_list_of_paths_is_compared_by_name() {
     let scene = scene(LIST);
