@@ -258,7 +258,7 @@ impl<'a> Shared<'a> {
         }
         if let (Some(path), Some((one, input))) = (output.as_deref(), read().next()) {
             confined::check_layer(path, input, &one.settings.bundle, self.context)?;
-            inputs.check(&OutputPlace { path, flag: "--split-layer <NAME>" })?;
+            inputs.check(&OutputPlace { path: path.into(), flag: "--split-layer <NAME>" })?;
         }
         let layer = SplitLayer {
             name,
@@ -353,10 +353,10 @@ fn check_documents<'a>(
     programs: impl Iterator<Item = &'a ProgramInput<'a>>,
 ) -> Result<()> {
     let written: Vec<Utf8PathBuf> =
-        programs.flat_map(inputs::places).map(|place| disk::place(place.path)).collect();
+        programs.flat_map(inputs::places).map(|place| disk::place(&place.path)).collect();
     for (path, flag) in [(&documents.sbom, "--sbom <FILE>"), (&documents.licenses, "--licenses <FILE>")] {
         let Some(path) = path else { continue };
-        inputs.check(&OutputPlace { path, flag })?;
+        inputs.check(&OutputPlace { path: path.as_path().into(), flag })?;
         if written.contains(&disk::place(path)) {
             let message = format!("a document about the layer `{name}` would be written to `{path}`, too");
             return Err(Error::usage(message).help("give the layer another name: `--split-layer <NAME>`"));

@@ -1,5 +1,6 @@
 //! Refuses outputs that would overwrite an input of the run.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::settings::{Packages, Settings};
 
 /// A path that will be written: a file, or a directory with `--format dir`.
 pub(super) struct OutputPlace<'a> {
-    pub path: &'a Utf8Path,
+    pub path: Cow<'a, Utf8Path>,
     /// The flag that names another path.
     pub flag: &'static str,
 }
@@ -23,10 +24,18 @@ pub(super) fn places<'a>(input: &'a ProgramInput<'a>) -> impl Iterator<Item = Ou
     let documents = documents.flat_map(|input| {
         [(&input.documents.sbom, "--sbom <FILE>"), (&input.documents.licenses, "--licenses <FILE>")]
     });
-    [(&input.output, "-o <FILE>")]
-        .into_iter()
-        .chain(documents)
-        .filter_map(|(path, flag)| Some(OutputPlace { path: path.as_deref()?, flag }))
+    let documents =
+        documents.filter_map(|(path, flag)| Some(OutputPlace { path: path.as_deref()?.into(), flag }));
+    bundle_places(input).into_iter().map(|path| OutputPlace { path, flag: "-o <FILE>" }).chain(documents)
+}
+
+/// Returns the bundle's path, or the paths of the libraries that join a directory's other files.
+fn bundle_places<'a>(input: &'a ProgramInput<'a>) -> Vec<Cow<'a, Utf8Path>> {
+    let Some(output) = input.output.as_deref() else { return Vec::new() };
+    match input.joins {
+        true => ["lib", "lambda-bundle"].map(|directory| output.join(directory).into()).to_vec(),
+        false => vec![output.into()],
+    }
 }
 
 /// Returns the named files that a program's bundle is made of, without its libraries.
@@ -59,7 +68,7 @@ impl<'a> Inputs<'a> {
     ///
     /// If it is refused.
     pub(super) fn check(&self, place: &OutputPlace) -> Result<()> {
-        match self.at(place.path) {
+        match self.at(&place.path) {
             None => Ok(()),
             Some(input) => Err(Error::usage(format!(
                 "`{}` would overwrite `{input}`, which is part of the bundle",

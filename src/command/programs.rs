@@ -67,6 +67,8 @@ pub(super) struct ProgramInput<'a> {
     pub strangers: Vec<usize>,
     /// The path of its bundle; `None` if none is written.
     pub output: Option<Utf8PathBuf>,
+    /// Whether the bundle joins the other files of a directory.
+    pub joins: bool,
     /// The directory for the debug symbols of the program and its libraries.
     pub debug_symbols: Option<Utf8PathBuf>,
     /// The paths of the documents about it.
@@ -221,6 +223,7 @@ pub(super) fn load<'a>(program: Program, settings: &Settings, context: &Context)
             None
         }
     };
+    let joins = matches!(&job.purpose, Purpose::Write(to) if to.format == Format::Dir && job.libraries_only);
     let in_place = |pattern: &Utf8PathBuf| filled(pattern, &program, &facts);
     let debug_symbols = job.debug_symbols.as_ref().map(in_place);
     let documents = match &job.purpose {
@@ -245,6 +248,7 @@ pub(super) fn load<'a>(program: Program, settings: &Settings, context: &Context)
         refused,
         strangers,
         output,
+        joins,
         debug_symbols,
         documents,
         others,

@@ -15,6 +15,7 @@ use crate::archive::{self, Entry};
 use crate::audit;
 use crate::disk::bundle::{Commit, Writing, replace};
 use crate::disk::fingerprint::{Fingerprint, Written};
+use crate::disk::write::tree::Extent;
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::layout::{BundleKind, Format};
@@ -31,7 +32,9 @@ pub(super) fn writing(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing
         Purpose::Write(destination) => (destination.format, destination.compression),
         Purpose::Check | Purpose::Size | Purpose::Explain(_) => (Format::Zip, archive::Compression::Default),
     };
-    Writing { format, options: archive::Options { stamp: bundle.stamp, compression, threads } }
+    // Libraries join a program that is there.
+    let extent = if bundle.libraries_only { Extent::Parts } else { Extent::Whole };
+    Writing { format, extent, options: archive::Options { stamp: bundle.stamp, compression, threads } }
 }
 
 /// A planned bundle and its place.
@@ -155,7 +158,10 @@ impl Bundle<'_> {
         let inputs = Inputs::new(libraries.chain(inputs::named(self.input, self.job.settings)));
         inputs::places(self.input).try_for_each(|place| inputs.check(&place))?;
         let flag = "--debug-symbols <DIR>";
-        entries.debug_files.iter().try_for_each(|(path, _)| inputs.check(&OutputPlace { path, flag }))
+        entries
+            .debug_files
+            .iter()
+            .try_for_each(|(path, _)| inputs.check(&OutputPlace { path: path.as_path().into(), flag }))
     }
 
     /// Prints what was written: the programs if they are included, their libraries, and the included files.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use camino::Utf8Path;
 
 use super::fingerprint::Written;
+use super::write::tree::Extent;
 use crate::archive::{self, Content, Entry, Limits, ReadArchive, Tally};
 use crate::error::{Error, Result};
 use crate::layout::Format;
@@ -15,6 +16,8 @@ use crate::proof::{Expected, UnpackedFile, prove};
 pub struct Writing {
     /// The format.
     pub format: Format,
+    /// How much of an existing directory is replaced.
+    pub extent: Extent,
     /// The options for archives.
     pub options: archive::Options,
 }
@@ -70,10 +73,12 @@ pub fn replace(
                 reader.check(&read, &commit).map(|()| true)
             },
         )?,
-        Format::Dir => super::write::tree::replace(output, entries, see, |read| match decide(None)? {
-            Commit::Removed => Ok(false),
-            commit => reader.check(read, &commit).map(|()| true),
-        })?,
+        Format::Dir => {
+            super::write::tree::replace(output, entries, writing.extent, see, |read| match decide(None)? {
+                Commit::Removed => Ok(false),
+                commit => reader.check(read, &commit).map(|()| true),
+            })?
+        }
     };
     Ok((is_placed, known.into_inner()))
 }

@@ -24,7 +24,7 @@ fn names(dir: &Path) -> BTreeSet<String> {
 /// `save-library-list`, `print-missing-libs` and `copy-missing-libs`, for a root in which the function then starts.
 #[test]
 fn a_list_made_on_a_root_then_print_then_copy() {
-    if !lambda_root::require(Arch::X86_64) {
+    if !lambda_root::require(Arch::X86_64) || !tools::require("zip", "zip") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -62,6 +62,31 @@ fn a_list_made_on_a_root_then_print_then_copy() {
     run(dir, &format!("{app} --libraries-only --format dir -o missing")).exits(0);
     assert_eq!(names(&dir.join("missing")), ["lib".to_owned()].into());
     assert_eq!(names(&dir.join("missing/lib")), ["libdeep.so.1", "libtop.so.1"].map(str::to_owned).into());
+
+    // Copy it into a directory that has the program and other files, as often as one likes.
+    write(&dir.join("package/notes.txt"), "mine\n");
+    fs::copy(dir.join("app"), dir.join("package/bootstrap")).unwrap();
+    let beside = app.replace("--binary app", "--binary package/bootstrap");
+    for _ in 0..2 {
+        run(dir, &format!("{beside} --libraries-only --format dir -o package")).exits(0);
+        assert_eq!(names(&dir.join("package")), ["bootstrap", "lib", "notes.txt"].map(str::to_owned).into());
+        assert_eq!(
+            names(&dir.join("package/lib")),
+            ["libdeep.so.1", "libtop.so.1"].map(str::to_owned).into()
+        );
+    }
+    assert_eq!(fs::read(dir.join("package/bootstrap")).unwrap(), fs::read(dir.join("app")).unwrap());
+    // Package it with another tool.
+    finish(command("zip", &dir.join("package")).args(["-qr", "../package.zip", "."])).exits(0);
+    run(dir, "verify package.zip").exits(0).says(&["package.zip starts on"]);
+    root.unpack_function(&dir.join("package.zip"));
+    assert!(root.start("/var/task/bootstrap", &[]).status.success());
+    // What is not the bundle's stays where the libraries go, too.
+    write(&dir.join("package/lib/mine.so"), "mine");
+    run(dir, &format!("{beside} --libraries-only --format dir -o package"))
+        .exits(101)
+        .says(&["package` contains `lib/mine.so`, which is not part of this bundle"]);
+    assert!(dir.join("package/lib/mine.so").is_file() && dir.join("package/lib/libtop.so.1").is_file());
 
     // And the whole, in one step.
     run(dir, &format!("{app} -o app.zip")).exits(0).says(&["warning[version-unknown]"]);

@@ -13,12 +13,21 @@ use crate::archive::{self, Content, Entry, Kind, ReadArchive, ReadEntry};
 use crate::disk::interrupt::{self, Registered};
 use crate::error::{Error, Result};
 
+/// How much of an existing directory is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// The files and directories at its top that the bundle has: what is beside them stays.
+    Parts,
+}
+
 /// Writes `entries` as the files of the directory `path`, after `check` has read them back.
 ///
 /// The files go to a new directory beside `path`. The two change places after all files are on disk and `check`
 /// returns true; then the old one is removed. On any error the old one stays. After a kill one of the two may stay
 /// behind as `.lambda-bundle-<pid>-<n>.tmp`, until the next run that writes beside it. `path` may contain only files
-/// with the names of `entries`, and nothing else is ever removed.
+/// with the names of `entries`, and nothing else is ever removed. Of [`Extent::Parts`] each part changes places by itself.
 ///
 /// The entries have passed [`crate::archive::check_plan`]. Modes are those of the entries whatever the umask is,
 /// links stay links. Errors name `path`.
@@ -28,10 +37,11 @@ use crate::error::{Error, Result};
 pub fn replace<T>(
     path: &Utf8Path,
     entries: &[Entry],
+    extent: Extent,
     keep: impl Fn(usize, Vec<u8>) -> T,
     check: impl FnOnce(&ReadArchive<T>) -> Result<bool>,
 ) -> Result<bool> {
-    refuse_foreign(path, entries)?;
+    refuse_foreign(path, entries, extent)?;
     let mut unfinished = Unfinished::default();
     let around = parent(path);
     unfinished.make_directories(around, path)?;
@@ -43,15 +53,30 @@ pub fn replace<T>(
         return Ok(false);
     }
 
-    interrupt::whole(|| match std::fs::rename(&new.path, path) {
-        Ok(()) => Ok(()),
-        // The temporary directory now contains the old files, or those of another run. It is removed on drop.
-        Err(_) if path.is_dir() => exchange(&new.path, path),
-        Err(cause) => Err(failed(path, cause)),
+    interrupt::whole(|| match extent {
+        Extent::Parts if path.is_dir() => {
+            tops(entries).into_iter().try_for_each(|top| place(&new.path.join(top), &path.join(top)))
+        }
+        Extent::Whole | Extent::Parts => place(&new.path, path),
     })?;
     unfinished.keep();
     sync_directory(around);
     Ok(true)
+}
+
+/// Moves a new file or directory to its place.
+fn place(new: &Utf8Path, path: &Utf8Path) -> Result<()> {
+    match std::fs::rename(new, path) {
+        Ok(()) => Ok(()),
+        // The temporary directory then contains the old files, or those of another run. It is removed on drop.
+        Err(_) if path.is_dir() && new.is_dir() => exchange(new, path),
+        Err(cause) => Err(failed(path, cause)),
+    }
+}
+
+/// Returns the names at the top of a bundle.
+fn tops(entries: &[Entry]) -> BTreeSet<&str> {
+    entries.iter().filter_map(|entry| entry.name.split('/').next()).collect()
 }
 
 /// Exchanges the directory `path` with `new`.
@@ -94,7 +119,7 @@ fn exchange_at_once(_: &Utf8Path, _: &Utf8Path) -> io::Result<()> {
 }
 
 /// Refuses a directory with files that are not in the bundle, which would be lost.
-fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<()> {
+fn refuse_foreign(path: &Utf8Path, entries: &[Entry], extent: Extent) -> Result<()> {
     let could_not = format!("could not write `{path}`");
     if path.file_name().is_none() {
         return Err(Error::new(format!("{could_not}: it does not name a directory")));
@@ -107,7 +132,8 @@ fn refuse_foreign(path: &Utf8Path, entries: &[Entry]) -> Result<()> {
     }
     let files: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     let directories = directories(entries);
-    for directory in std::iter::once("").chain(directories.iter().copied()) {
+    let top = (extent == Extent::Whole).then_some("");
+    for directory in top.into_iter().chain(directories.iter().copied()) {
         let listing = match path.join(directory).read_dir_utf8() {
             Ok(listing) => listing,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => continue,
