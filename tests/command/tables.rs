@@ -107,6 +107,32 @@ fn the_samples_give_the_facts_of_the_tables() {
     assert_eq!(copies.renew(&format!("{ALL_BUT_IMAGES} --write"), 0), answer);
 }
 
+/// A page of a web server, half a document, or one with too few packages is no source.
+#[test]
+fn what_is_no_metadata_changes_nothing() {
+    let at = format!("cdn.amazonlinux.com/al2023/core/guids/{:064}/aarch64/repodata", 1);
+    let cut = |text: &str| text[..text.len() / 2].to_owned();
+    let fewer = |text: &str| text.replacen("packages=\"", "packages=\"1", 1);
+    let page = |_: &str| "<html><body>moved</body></html>".to_owned();
+    type Change<'a> = &'a dyn Fn(&str) -> String;
+    let changes: [(Change, &str); 4] = [
+        (&cut, "no XML document"),
+        (&fewer, "packages that has "),
+        (&page, "a document of <html>"),
+        (&|_: &str| "\u{1f}not gzip".to_owned(), "no XML document"),
+    ];
+    for (change, says) in changes {
+        let Some(copies) = Copies::new() else { return };
+        let file = format!("{at}/primary.xml.gz");
+        let text = fs::read_to_string(copies.sample(&file)).unwrap();
+        fs::write(copies.sample(&file), change(&text)).unwrap();
+        let before = copies.table(AL2023[1]);
+        let said = copies.renew("--source packages --every-release --write", 4);
+        assert!(said.starts_with("not reached: packages: ") && said.contains(says), "{said}");
+        assert_eq!(copies.table(AL2023[1]), before);
+    }
+}
+
 /// Each library of these packages is in the samples: a node that one of them loses, gains or moves is seen.
 #[test]
 fn a_changed_sample_is_a_difference() {

@@ -18,6 +18,7 @@ import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 import zipfile
+import zlib
 
 ARCHES = {"x86_64": "x86_64", "arm64": "aarch64"}
 CORE = "https://cdn.amazonlinux.com/al2023/core"
@@ -30,6 +31,10 @@ MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.do
 COMMON = "{http://linux.duke.edu/metadata/common}"
 REPO = "{http://linux.duke.edu/metadata/repo}"
 RPM = "{http://linux.duke.edu/metadata/rpm}"
+
+
+# More than any document or layer has.
+MOST_BYTES = 1 << 30
 
 
 class Unreached(Exception):
@@ -50,9 +55,16 @@ class Web:
                 return file.read_bytes()
             except OSError as error:
                 raise Unreached(f"{url}: no sample: {error.strerror}") from error
+        if not url.startswith("https://"):
+            raise Unreached(f"{url}: only https is asked")
         try:
             with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=60) as answer:
-                return answer.read()
+                if not answer.geturl().startswith("https://"):
+                    raise Unreached(f"{url}: it leads to {answer.geturl()}, and only https is asked")
+                data = answer.read(MOST_BYTES + 1)
+            if len(data) > MOST_BYTES:
+                raise Unreached(f"{url}: more than {MOST_BYTES} bytes")
+            return data
         except (urllib.error.URLError, TimeoutError, OSError) as error:
             raise Unreached(f"{url}: {error}") from error
 
@@ -65,7 +77,12 @@ class Web:
             return json.loads(file.read_text())
         with tempfile.TemporaryDirectory() as directory:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            ran = subprocess.run([*pip, "--dest", directory, name], capture_output=True, text=True, check=False)
+            try:
+                ran = subprocess.run(
+                    [*pip, "--dest", directory, name], capture_output=True, text=True, check=False, timeout=600
+                )
+            except subprocess.TimeoutExpired as error:
+                raise Unreached(f"{name} of PyPI: {error}") from error
             wheels = sorted(pathlib.Path(directory).glob("*.whl"))
             if ran.returncode or not wheels:
                 raise Unreached(f"{name} of PyPI: {ran.stderr.strip().splitlines()[-1:] or 'no wheel'}")
@@ -86,6 +103,17 @@ def read_wheel(name, wheel):
         year, month, day = archive.getinfo(wanted).date_time[:3]
     version = wheel.name.split("-")[1]
     return {"version": version, "date": f"{year:04}-{month:02}-{day:02}", "document": json.loads(data)}
+
+
+def xml(data, root):
+    """The document's root, which must have this name: a page of a proxy or a web server is no metadata."""
+    try:
+        found = ElementTree.fromstring(plain(data))
+    except (ElementTree.ParseError, OSError, EOFError, zlib.error) as error:
+        raise Unreached(f"no XML document: {error}") from error
+    if found.tag != root:
+        raise Unreached(f"a document of <{found.tag}>, not of <{root}>")
+    return found
 
 
 def plain(data):
@@ -115,7 +143,7 @@ def parse_lifecycle(document):
 
 def parse_releases(data):
     """The releases in releasemd.xml, oldest first."""
-    root = ElementTree.fromstring(plain(data))
+    root = xml(data, "root")
     names = {release.get("version") for release in root.iter("release")}
     return sorted((name for name in names if name and re.fullmatch(r"2023\.\d+\.\d{8}", name)), key=release_key)
 
@@ -126,7 +154,7 @@ def release_key(release):
 
 def parse_repomd(data):
     """The place of the primary metadata in a repository."""
-    for entry in ElementTree.fromstring(data).iter(f"{REPO}data"):
+    for entry in xml(data, f"{REPO}repomd").iter(f"{REPO}data"):
         location = entry.find(f"{REPO}location")
         if entry.get("type") == "primary" and location is not None:
             return location.get("href")
@@ -141,8 +169,12 @@ def parse_primary(data, arch):
 
     `libc.so.6(GLIBC_2.35)(64bit)` is a node, `libc.so.6()(64bit)` the library itself.
     """
+    root = xml(data, f"{COMMON}metadata")
+    listed = root.findall(f"{COMMON}package")
+    if str(len(listed)) != root.get("packages"):
+        raise Unreached(f"metadata of {root.get('packages')} packages that has {len(listed)}")
     packages = {}
-    for package in ElementTree.fromstring(plain(data)).iter(f"{COMMON}package"):
+    for package in listed:
         if package.findtext(f"{COMMON}arch") != ARCHES[arch]:
             continue
         version = package.find(f"{COMMON}version")
