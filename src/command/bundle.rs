@@ -293,12 +293,15 @@ fn verb(settings: &Settings) -> &'static str {
 ///
 /// # Errors
 ///
-/// If they do not agree on what an archive has once.
+/// If they do not agree on what an archive has once, or if one of them cannot be read.
 fn together<'a>(
-    all: Vec<Selected<'a>>,
+    mut all: Vec<Selected<'a>>,
     packages: &Packages,
     files: &StoredFiles,
 ) -> Result<Vec<Selected<'a>>> {
+    if let Some(error) = unreadable_part(&mut all) {
+        return Err(error);
+    }
     let mut kept: Vec<Selected> = Vec::new();
     let mut first_at: BTreeMap<Utf8PathBuf, usize> = BTreeMap::new();
     for Selected { name, settings, input } in all {
@@ -317,6 +320,24 @@ fn together<'a>(
         }
     }
     Ok(kept)
+}
+
+/// Returns the error of a program that cannot be read, if others would be written to its archive without it.
+fn unreadable_part(all: &mut Vec<Selected>) -> Option<Error> {
+    let archive = |one: &Selected| match &one.settings.bundle.purpose {
+        Purpose::Write(to) if one.settings.bundle.kind != BundleKind::Function => {
+            let is_one =
+                |path: &&Utf8PathBuf| path.extension() == Some("zip") && !path.as_str().contains('{');
+            to.pattern.as_ref().filter(is_one).map(|path| disk::place(path))
+        }
+        _ => None,
+    };
+    let is_part = |one: &Selected| {
+        let place = archive(one);
+        place.is_some() && all.iter().any(|other| other.input.is_ok() && archive(other) == place)
+    };
+    let at = all.iter().position(|one| one.input.is_err() && is_part(one))?;
+    all.remove(at).input.err()
 }
 
 /// Refuses two programs that would write to the same path.

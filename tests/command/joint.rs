@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use crate::support::command::Ran;
-use crate::support::scene::{EMPTY, NEEDS_TOP};
+use crate::support::scene::{EMPTY, NEEDS_TOP, Scene};
 use crate::support::tools;
 use crate::support::workspace::{Workspace, built};
 use serde_json::{Value, json};
@@ -96,6 +96,22 @@ fn a_program_that_fails_keeps_its_archive_from_being_written() {
         " Stopped a finding about `f03` is denied; nothing was written\n",
     ]);
     assert!(!scene.has("both.zip"));
+}
+
+#[test]
+fn a_program_that_cannot_be_read_keeps_its_archive_from_being_written() {
+    if !tools::require("cc", "gcc") {
+        return;
+    }
+    let scene = Scene::new();
+    scene.c(EMPTY, "one", "").file("two", "no program");
+    let both = "--kind extension --binary one --binary two";
+    let ran = scene.run(&format!("{both} -o both.zip")).exits(101);
+    ran.says(&["error: `", "two` is a text file, not an ELF program"]);
+    assert!(!scene.at("both.zip").exists());
+    // An archive of its own is written.
+    scene.run(&format!("{both} -o {{bin}}.zip")).exits(101);
+    assert!(scene.at("one.zip").is_file());
 }
 
 #[test]
