@@ -23,6 +23,15 @@ const SHELLS: &[&str] = &["/bin/sh", "/bin/bash", "/usr/bin/sh", "/usr/bin/bash"
 /// The number of scripts that may be each other's interpreters. Source: `exec_binprm` in the kernel's fs/exec.c.
 const MOST_SCRIPTS: usize = 5;
 
+/// One of the scripts that execute each other.
+#[derive(Clone, Copy)]
+struct Turn {
+    /// The number of scripts up to this one.
+    number: usize,
+    /// Whether it starts in the task root.
+    is_at_root: bool,
+}
+
 /// The first line of a script.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FirstLine {
@@ -71,18 +80,22 @@ pub fn run_by_script(script: &[u8], kind: BundleKind) -> Vec<String> {
 impl Unpacked<'_> {
     /// Returns the findings about a script that Lambda starts.
     pub(super) fn script_findings(&self, name: &str, script: &[u8]) -> Vec<Finding> {
-        self.scripts_findings(name, script, 1)
+        self.scripts_findings(name, script, self.first_turn())
     }
 
-    /// The same; `n_scripts` is the number of scripts up to this one.
-    fn scripts_findings(&self, name: &str, script: &[u8], n_scripts: usize) -> Vec<Finding> {
+    /// An extension starts elsewhere.
+    fn first_turn(&self) -> Turn {
+        Turn { number: 1, is_at_root: self.kind == BundleKind::Function }
+    }
+
+    fn scripts_findings(&self, name: &str, script: &[u8], turn: Turn) -> Vec<Finding> {
         let mut findings: Vec<Finding> =
-            self.script_interpreter(name, script, n_scripts).into_iter().collect();
+            self.script_interpreter(name, script, turn.number).into_iter().collect();
         let is_shell = FirstLine::of(script).is_some_and(|line| SHELLS.contains(&line.path.as_str()));
         let is_error = |finding: &Finding| finding.severity == Severity::Error;
         if is_shell && !findings.iter().any(is_error) {
             let text = String::from_utf8_lossy(script);
-            findings.extend(self.body_findings(name, &text, n_scripts));
+            findings.extend(self.body_findings(name, &text, turn));
             findings.extend(carriage_returns(name, &text).filter(|_| !findings.iter().any(is_error)));
         }
         findings
@@ -143,8 +156,8 @@ impl Unpacked<'_> {
     }
 
     /// Returns the findings about what a shell's script runs. Without one it executes a file that can be started.
-    fn body_findings(&self, name: &str, script: &str, n_scripts: usize) -> Vec<Finding> {
-        let runs = self.runs(script);
+    fn body_findings(&self, name: &str, script: &str, turn: Turn) -> Vec<Finding> {
+        let runs = runs(script, turn);
         let is_lost = |run: &&Run| {
             self.is_own(&run.path) && self.file_at(&run.path).is_none() && !self.leads_elsewhere(&run.path)
         };
@@ -166,28 +179,24 @@ impl Unpacked<'_> {
         }
         match &file.facts {
             Ok(facts) => no_program(facts).map_or_else(Vec::new, refused),
-            Err(ElfError::NotElf(OtherFormat::Script)) if n_scripts == MOST_SCRIPTS => {
+            Err(ElfError::NotElf(OtherFormat::Script)) if turn.number == MOST_SCRIPTS => {
                 vec![open(name, "executes a script that executes another, and so on")]
             }
             Err(ElfError::NotElf(OtherFormat::Script)) => {
-                self.scripts_findings(executed, &file.script, n_scripts + 1)
+                let turn = Turn { number: turn.number + 1, is_at_root: run.is_at_root };
+                self.scripts_findings(executed, &file.script, turn)
             }
             Err(error) => refused(&error.to_string()),
         }
     }
 
-    fn runs(&self, script: &str) -> Vec<Run> {
-        let task_root = BundleKind::Function.root();
-        // An extension starts elsewhere.
-        let current = (self.kind == BundleKind::Function).then_some(task_root);
-        shell::runs(script, StartPlace { task_root, current })
-    }
-
     /// Returns the program of the archive, or of a layer, that every run of a script executes at its end.
     pub(super) fn executed_program(&self, script: &[u8]) -> Option<EntryPoint> {
         let mut script: Arc<[u8]> = script.into();
+        let mut turn = self.first_turn();
         for _ in 0..MOST_SCRIPTS {
-            let run = self.runs(&String::from_utf8_lossy(&script)).pop().filter(|run| run.is_certain)?;
+            let run = runs(&String::from_utf8_lossy(&script), turn).pop().filter(|run| run.is_certain)?;
+            turn.is_at_root = run.is_at_root;
             let file = self.file_at(&run.path)?;
             match file.facts {
                 Ok(facts) => {
@@ -223,10 +232,16 @@ impl Unpacked<'_> {
     }
 }
 
+fn runs(script: &str, turn: Turn) -> Vec<Run> {
+    let task_root = BundleKind::Function.root();
+    shell::runs(script, StartPlace { task_root, current: turn.is_at_root.then_some(task_root) })
+}
+
 /// Returns a finding if a shell does not run a script because of the argument in its first line.
 fn argument_of_shell(name: &str, shell: &str, argument: &str) -> Option<Finding> {
     let help = "leave one option in the first line, and `set` the others in the second";
-    if argument.is_empty() || shell::is_harmless_option(argument) {
+    // A login shell reads the profiles of the system first.
+    if argument.is_empty() || argument == "-l" || shell::is_harmless_option(argument) {
         return None;
     }
     if argument.starts_with('-') && argument.contains([' ', '\t']) {

@@ -2,6 +2,10 @@
 
 use std::borrow::Cow;
 
+use self::words::{Values, Word};
+
+mod words;
+
 /// A file that a script runs by a literal path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Run {
@@ -9,6 +13,8 @@ pub(super) struct Run {
     pub path: String,
     /// Whether every run of the script comes to this line, and ends with it.
     pub is_certain: bool,
+    /// Whether the current directory is the task root there.
+    pub is_at_root: bool,
 }
 
 /// The directories of a script's start.
@@ -20,9 +26,12 @@ pub(super) struct StartPlace<'a> {
     pub current: Option<&'a str>,
 }
 
-/// Options of bash that change nothing about what runs: `-e`, `-u`, `-x` and their kin, but not `-n`.
-const HARMLESS: &[char] =
-    &['a', 'b', 'e', 'f', 'h', 'k', 'l', 'm', 'p', 'u', 'v', 'x', 'B', 'C', 'E', 'H', 'P', 'T'];
+/// Options of bash that change nothing about what runs: `-e`, `-u`, `-x` and their kin, but not `-n`, nor `-k`, which
+/// makes variables of arguments. `-e` and `-u` may end a script: see [`State`].
+const HARMLESS: &[char] = &['a', 'b', 'e', 'f', 'h', 'm', 'p', 'u', 'v', 'x', 'B', 'C', 'E', 'H', 'P', 'T'];
+
+/// The names that `set -o` takes for some of them.
+const HARMLESS_NAMES: &[&str] = &["errexit", "nounset", "pipefail", "xtrace"];
 
 /// Whether a word holds options of the shell that change nothing about what runs.
 pub(super) fn is_harmless_option(word: &str) -> bool {
@@ -33,83 +42,203 @@ pub(super) fn is_harmless_option(word: &str) -> bool {
 
 /// Returns the files that a script runs, up to the one that ends it for certain.
 pub(super) fn runs(script: &str, place: StartPlace) -> Vec<Run> {
-    let script = in_task_root(script, place.task_root);
-    let mut current = place.current;
-    let mut is_certain = true;
+    let replaced = in_task_root(script, place.task_root);
+    let mut state = State::new(script, place);
     let mut found = Vec::new();
-    for line in script.split('\n').skip(1) {
-        let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
-        let Some(first) = words.first().filter(|word| !word.starts_with('#')) else { continue };
+    for (line, replaced) in script.split('\n').zip(replaced.split('\n')).skip(1) {
         // A carriage return alone is a command that no shell finds: the script ends there, or goes on.
-        if *first == "\r" {
-            is_certain &= !may_end_at_errors(&script);
+        if line.trim_matches([' ', '\t']) == "\r" {
+            state.is_certain &= !state.ends_at_errors;
             continue;
         }
-        let is_simple = !line.contains(OPERATORS) && has_whole_texts(line);
-        for (index, word) in words.iter().enumerate() {
-            let is_exec = index > 0 && words[index - 1] == "exec";
-            let path = word.trim_matches(['"', '\'']);
-            let is_literal = path.contains('/') && !path.contains(NO_LITERAL);
-            if (is_exec || index == 0) && is_literal && !is_assignment(word) {
-                let is_certain = is_certain && is_exec && index == 1 && is_simple;
-                let path = absolute(path, current);
-                let is_certain = is_certain && path.starts_with('/');
-                found.push(Run { path, is_certain });
-                if is_certain {
-                    return found;
-                }
-            }
+        let words = words::words(line, state.values());
+        if words.as_ref().is_some_and(Vec::is_empty) {
+            continue;
         }
-        if *first == "cd" {
-            current =
-                Some(words.get(1).map_or("", |word| word.trim_matches(['"', '\'']).trim_end_matches('/')))
-                    .filter(|to| words.len() == 2 && *to == place.task_root);
+        if let Some(run) = words.as_ref().and_then(|words| state.executed(words)) {
+            found.push(run);
+            return found;
         }
-        is_certain &= is_simple && is_plain(&words);
+        found.extend(named(replaced, state.current));
+        state.pass(words.as_deref());
     }
     found
 }
 
-/// What makes a line more than one command, or redirects its output.
-const OPERATORS: &[char] = &['|', '&', ';', '<', '>', '`', '(', '\\'];
-
-const NO_LITERAL: &[char] = &['$', '*', '?', '[', '~', '"', '\'', '`', '{', '<', '>'];
-
-/// Whether no quoted text of a line goes on in the next one.
-fn has_whole_texts(line: &str) -> bool {
-    ['"', '\''].iter().all(|quote| line.matches(*quote).count().is_multiple_of(2))
+/// What is known where a line of a script begins.
+struct State<'a> {
+    place: StartPlace<'a>,
+    /// The current directory, if it is known.
+    current: Option<&'a str>,
+    /// Whether every run of the script comes to the line.
+    is_certain: bool,
+    /// Whether a command that fails may end the script: `set -e`.
+    ends_at_errors: bool,
+    /// Whether a variable that is not set may end it: `set -u`.
+    must_be_set: bool,
+    is_task_root_set: bool,
+    /// The variables that can no longer be set.
+    constants: Vec<String>,
 }
 
-/// Whether an option of a script may end it at the first command that fails: `-e`, `-o errexit`.
-fn may_end_at_errors(script: &str) -> bool {
-    let mut words = script.split([' ', '\t', '\n', '\r']);
-    words.any(|word| word == "errexit" || is_harmless_option(word) && word.contains('e'))
-}
-
-/// Whether a line only sets something that does not matter for what a later line runs.
-fn is_plain(words: &[&str]) -> bool {
-    let sets = |words: &[&str]| words.iter().all(|word| is_assignment(word) && !is_of_the_loader(word));
-    match words {
-        ["set", rest @ ..] => {
-            let mut rest = rest.iter();
-            rest.all(|word| {
-                is_harmless_option(word.trim_end_matches("o")) || matches!(*word, "-o" | "pipefail")
-            })
+impl<'a> State<'a> {
+    fn new(script: &str, place: StartPlace<'a>) -> State<'a> {
+        let first = script.split('\n').next().unwrap_or_default();
+        let option = first.rsplit([' ', '\t']).find(|word| is_harmless_option(word)).unwrap_or_default();
+        State {
+            place,
+            current: place.current,
+            // bash refuses some scripts with NUL bytes, and skips the bytes in others: `check_binary_file`.
+            is_certain: !script.contains('\0'),
+            ends_at_errors: option.contains('e'),
+            must_be_set: option.contains('u'),
+            is_task_root_set: script.contains("LAMBDA_TASK_ROOT="),
+            constants: Vec::new(),
         }
-        ["export" | "readonly", rest @ ..] => rest.iter().all(|word| !is_of_the_loader(word)),
-        ["cd" | "umask" | ":", ..] => true,
-        all => sets(all),
+    }
+
+    fn values(&self) -> Values<'a> {
+        let task_root = (!self.is_task_root_set).then_some(self.place.task_root);
+        let has_constants = !self.constants.is_empty();
+        Values {
+            task_root,
+            must_be_set: self.must_be_set,
+            has_handler: self.place.current.is_some(),
+            has_constants,
+        }
+    }
+
+    /// Returns the file that a line executes in the shell's place, if that is certain.
+    fn executed(&self, words: &[Word]) -> Option<Run> {
+        let [exec, file, ..] = words else { return None };
+        let is_it = self.is_certain && *exec == Word { text: "exec".to_owned(), goes_on: false };
+        if !is_it || file.goes_on || !file.text.contains('/') {
+            return None;
+        }
+        let path = absolute(&file.text, self.current);
+        path.starts_with('/').then_some(Run { path, is_certain: true, is_at_root: self.current.is_some() })
+    }
+
+    /// Goes on behind a line, of which every run comes to the end only if it sets what does not matter for later lines.
+    fn pass(&mut self, words: Option<&[Word]>) {
+        let known: Option<Vec<&str>> =
+            words.and_then(|words| words.iter().map(|word| (!word.goes_on).then_some(&*word.text)).collect());
+        let known = known.as_deref();
+        let first = words.and_then(<[Word]>::first).map_or("", |word| &*word.text);
+        self.is_certain &= match (first, words) {
+            ("set", _) => known.is_some_and(|words| self.set(&words[1..])),
+            ("cd", _) => self.change(known),
+            ("umask", _) => matches!(known, Some([_, mask]) if is_mask(mask)),
+            (":", Some(_)) => true,
+            ("export", Some([_, names @ ..])) => names.iter().all(|word| self.assign(word, true)),
+            ("readonly", Some([_, names @ ..])) => {
+                let is_plain = names.iter().all(|word| self.assign(word, true));
+                let name = |word: &Word| word.text.split('=').next().unwrap_or_default().to_owned();
+                self.constants.extend(names.iter().map(name));
+                is_plain
+            }
+            (_, Some(words)) => words.iter().all(|word| self.assign(word, false)),
+            (_, None) => false,
+        };
+    }
+
+    /// Whether options change nothing about what runs.
+    fn set(&mut self, options: &[&str]) -> bool {
+        let mut options = options.iter().copied();
+        let mut is_harmless = options.len() > 0;
+        while let Some(option) = options.next() {
+            let (letters, is_named) = match option.strip_suffix('o') {
+                Some(letters) => (letters, true),
+                None => (option, false),
+            };
+            is_harmless &= is_harmless_option(letters) || is_named && letters == "-";
+            let name = if is_named { options.next().unwrap_or_default() } else { "" };
+            is_harmless &= !is_named || HARMLESS_NAMES.contains(&name);
+            self.ends_at_errors |= letters.contains('e') || name == "errexit";
+            self.must_be_set |= letters.contains('u') || name == "nounset";
+        }
+        is_harmless
+    }
+
+    /// Follows `cd`; returns whether the script goes on.
+    fn change(&mut self, words: Option<&[&str]>) -> bool {
+        let to = match words {
+            Some([_, to]) => to.trim_end_matches('/'),
+            _ => "",
+        };
+        self.current = (to == self.place.task_root).then_some(self.place.task_root);
+        words.is_some() && (self.current.is_some() || !self.ends_at_errors)
+    }
+
+    /// Whether a word sets a variable, and that matters for no later line; or exports one.
+    fn assign(&self, word: &Word, is_export: bool) -> bool {
+        let name = match word.text.split_once('=') {
+            Some((name, _)) => name,
+            None if is_export && !word.goes_on => &word.text,
+            None => return false,
+        };
+        let is_constant = self.constants.iter().any(|constant| constant == name);
+        is_name(name) && !is_constant && !matters(name)
     }
 }
 
-fn is_assignment(word: &str) -> bool {
-    let name = word.split_once('=').map_or("", |(name, _)| name);
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// Returns the files that a line names where a command may stand.
+fn named(line: &str, current: Option<&str>) -> Vec<Run> {
+    let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
+    if words.first().is_none_or(|word| word.starts_with('#')) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let path = word.trim_matches(['"', '\'']);
+        let is_literal = path.contains('/') && !path.contains(NO_LITERAL);
+        if (index == 0 || words[index - 1] == "exec") && is_literal && !word.contains('=') {
+            let path = absolute(path, current);
+            found.push(Run { path, is_certain: false, is_at_root: current.is_some() });
+        }
+    }
+    found
 }
 
-/// Whether a variable changes what the loader does, or how the shell reads the next lines.
-fn is_of_the_loader(word: &str) -> bool {
-    ["LD_", "GLIBC_TUNABLES", "IFS", "BASH_ENV", "ENV"].iter().any(|start| word.starts_with(start))
+const NO_LITERAL: &[char] = &['$', '*', '?', '[', '~', '"', '\'', '`', '{', '<', '>'];
+
+/// Whether a word is the mask of `umask`.
+fn is_mask(word: &str) -> bool {
+    matches!(word.len(), 1..=4) && word.bytes().all(|digit| matches!(digit, b'0'..=b'7'))
+}
+
+/// Whether a variable may have a name.
+fn is_name(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Whether a variable changes what the loader does, or how the shell reads the next lines, or can not be set.
+///
+/// Source: the read-only and the computed ones of "Shell Variables" in bash(1).
+fn matters(name: &str) -> bool {
+    const STARTS: &[&str] = &["LD_", "GLIBC_TUNABLES", "BASH"];
+    const NAMES: &[&str] = &[
+        "DIRSTACK",
+        "ENV",
+        "EUID",
+        "FUNCNAME",
+        "GROUPS",
+        "HISTCMD",
+        "IFS",
+        "LINENO",
+        "OPTIND",
+        "POSIXLY_CORRECT",
+        "PPID",
+        "PS4",
+        "RANDOM",
+        "SECONDS",
+        "SHELLOPTS",
+        "SRANDOM",
+        "UID",
+    ];
+    STARTS.iter().any(|start| name.starts_with(start)) || NAMES.contains(&name)
 }
 
 /// Returns a path without doubled slashes, from the current directory if that is known.

@@ -193,6 +193,49 @@ const BODIES: &[(&str, &str)] = &[
     ("b-output", "exec /var/task/prog>/tmp/log"),
     ("b-noexec", "set -n\nexec /var/task/prog"),
     ("b-loop", "while :; do /var/task/prog && exit; done"),
+    ("b-elsewhere", "cd /tmp\nexec /var/task/b-relative"),
+];
+
+/// Scripts whose last line executes the program, if the shell comes to it as it stands there; whether it does.
+const COMES: &[(&str, bool)] = &[
+    (
+        "set -eu\nset -o pipefail\ncd /var/task\numask 022\nexport A=b C=\"$D\"\nexec /var/task/prog \"$@\"",
+        false,
+    ),
+    (
+        "set -eu\nset -o pipefail\ncd /var/task\numask 022\nexport A=b C=\"$LAMBDA_TASK_ROOT\"\nexec ./prog \"$@\"",
+        true,
+    ),
+    ("set -eu\nexec /var/task/prog \"$_HANDLER\" $AWS_LAMBDA_RUNTIME_API $1", false),
+    ("set -eu\nexec /var/task/prog \"$_HANDLER\" $AWS_LAMBDA_RUNTIME_API", true),
+    ("set -euo pipefail\n: ${A:=b}\nexec \"$LAMBDA_TASK_ROOT/prog\" ${A:-b} # it's", true),
+    ("readonly A=1 B='two words'\nA2=\"it's\"\nexec '/var/task/prog' $A", true),
+    ("exec \"/var/task/my prog\"", true),
+    ("exec \"/var/task/prog nope\"", false),
+    ("cd /nope\nexec /var/task/prog", true),
+    ("set -e\ncd /nope\nexec /var/task/prog", false),
+    ("set -e\numask z\nexec /var/task/prog", false),
+    (": ${NOPE:?}\nexec /var/task/prog", false),
+    ("set -u\nA=$NOPE\nexec /var/task/prog", false),
+    ("set -u\nexec /var/task/prog $NOPE", false),
+    ("exec /var/task/prog ${NOPE?no}", false),
+    ("UID=0\nexec /var/task/prog", false),
+    ("readonly A=1\nexport A=2\nexec /var/task/prog", false),
+    ("export -Z\nexec /var/task/prog", false),
+    ("set -e\n1A=b\nexec /var/task/prog", false),
+    ("set -l\nexec /var/task/prog", false),
+    ("A=$[1/0]\nexec /var/task/prog", false),
+    (": ${a.b}\nexec /var/task/prog", false),
+    ("A=\"'\"'\nexec /var/task/prog\n'\nexec /var/task/nope", false),
+    ("A=${B-\nexec /var/task/prog\n}\nexec /var/task/nope", false),
+    ("exec '\"/var/task/prog\"'", false),
+    ("exec '$LAMBDA_TASK_ROOT/prog'", false),
+    ("A=\0\nexec /var/task/prog", false),
+    ("export \"LD_LIBRARY_PATH=/nope\"\nexec /var/task/app", false),
+    ("A=LD_LIBRARY_PATH=/nope\nexport $A\nexec /var/task/app", false),
+    ("set -k\nexec /var/task/app LD_LIBRARY_PATH=/nope", false),
+    ("set -a\n: ${LD_AUDIT:=/nope} ${LD_PRELOAD:=/nope}\nreadonly A\n: ${A:=b}\nexec /var/task/app", false),
+    ("exec /var/task/app", true),
 ];
 
 const RUNS: &[Row] = &[
@@ -220,6 +263,7 @@ const RUNS: &[Row] = &[
         "",
         "`/var/task/nope`, which is not in",
     ),
+    open("a script that runs elsewhere", "bootstrap=b-elsewhere b-relative prog", "", false),
     fails("a program without the mode", "bootstrap=b-run run=prog:0600", "", "has mode 0600"),
     fails("a library", "bootstrap=b-run run=libfoo.so.1", "", "a shared library"),
     fails("a text", "bootstrap=b-run run=text", "", "it is a text file"),
@@ -402,6 +446,15 @@ fn check(scene: &Scene, row: &Row, root: &LambdaRoot) -> Result<(), String> {
     Ok(())
 }
 
+fn root_of_shells(scene: &Scene, shell: &str, libraries: &[&str]) -> LambdaRoot {
+    let root = LambdaRoot::new(Arch::X86_64, libraries);
+    fs::create_dir(root.path("bin")).unwrap();
+    tools::copy_program(shell, root.path("bin/sh"));
+    fs::copy(root.path("bin/sh"), root.path("bin/other")).unwrap();
+    tools::copy_program(scene.at("execve"), root.path("execve"));
+    root
+}
+
 #[track_caller]
 fn check_all(rows: &[Row]) {
     let able = lambda_root::require(Arch::X86_64)
@@ -411,11 +464,7 @@ fn check_all(rows: &[Row]) {
         return;
     }
     let scene = scene();
-    let root = LambdaRoot::new(Arch::X86_64, &["libc.so.6"]);
-    fs::create_dir(root.path("bin")).unwrap();
-    tools::copy_program("/bin/sh", root.path("bin/sh"));
-    fs::copy(root.path("bin/sh"), root.path("bin/other")).unwrap();
-    tools::copy_program(scene.at("execve"), root.path("execve"));
+    let root = root_of_shells(&scene, "/bin/sh", &["libc.so.6"]);
     let wrong: Vec<String> = rows.iter().filter_map(|row| check(&scene, row, &root).err()).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
@@ -448,4 +497,37 @@ fn a_layer_brings_a_bootstrap_and_extensions() {
 #[test]
 fn the_first_line_of_a_script_is_read_as_the_kernel_reads_it() {
     check_all(SCRIPTS);
+}
+
+/// The shell of every runtime is bash.
+#[test]
+fn a_script_starts_only_if_the_shell_comes_to_its_program() {
+    if !(lambda_root::require(Arch::X86_64) && tools::require("zip", "zip") && tools::require("bash", "bash"))
+    {
+        return;
+    }
+    let scene = scene();
+    let root = root_of_shells(&scene, "/bin/bash", &["libc.so.6", "libtinfo.so.6"]);
+    let files = "bootstrap=comes prog my_prog=prog app lib/libfoo.so.1";
+    let mut wrong = Vec::new();
+    for (lines, comes) in COMES {
+        scene.file("comes", format!("#!/bin/sh\n{lines}\n"));
+        zip(&scene, files, "app");
+        // The rows name no file with a blank.
+        fs::rename(scene.at("app.dir/my_prog"), scene.at("app.dir/my prog")).unwrap();
+        fs::remove_file(scene.at("app.zip")).unwrap();
+        let mut command = command("zip", &scene.at("app.dir"));
+        finish(command.args(["-qry", "../app.zip", "."])).exits(0);
+        fs::remove_dir_all(root.path("var/task")).unwrap();
+        fs::create_dir(root.path("var/task")).unwrap();
+        fs::set_permissions(root.path("var/task"), fs::Permissions::from_mode(0o755)).unwrap();
+        root.unpack_function(&scene.at("app.zip"));
+        let output = root.start("/execve", &["/var/task/bootstrap"]);
+        let ran = scene.run("verify app.zip --runtime provided.al2023");
+        let says_yes = ran.code == Some(0) && !ran.stderr.contains(NOT_PROVED);
+        if output.status.success() != *comes || says_yes != *comes {
+            wrong.push(format!("{lines}: {output:?}\n{ran}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), COMES.len(), wrong.join("\n"));
 }
