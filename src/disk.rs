@@ -149,6 +149,10 @@ fn read_elf(path: &Utf8Path, size: u64) -> io::Result<std::result::Result<ElfFac
 
 fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>> {
     let n = range.end - range.start;
+    if n > LARGEST {
+        let (n, most) = (crate::text::size(n), crate::text::size(LARGEST));
+        return Err(io::Error::other(format!("it is too large to be read: {n}, and at most {most}")));
+    }
     let mut bytes = Vec::with_capacity(n as usize);
     file.seek(SeekFrom::Start(range.start))?;
     if file.take(n).read_to_end(&mut bytes)? as u64 != n {

@@ -5,7 +5,7 @@ use std::fs;
 use super::{IMAGE_MIB, INPUT_MIB, run, run_in};
 use crate::support::command::finish;
 use crate::support::elf::Object;
-use crate::support::scene::Scene;
+use crate::support::scene::{EMPTY, Scene};
 
 /// A program, and one with a hole of 1 TB behind it.
 fn scene() -> Scene {
@@ -49,6 +49,19 @@ fn a_hole_of_a_terabyte_is_a_finding_at_once() {
         run(&scene, "1 TB of hole", words).exits(101);
     }
     assert!(!scene.has("out.zip") && !scene.has("tree"));
+}
+
+/// Its headers name so many parts that the whole file would be read.
+#[test]
+fn a_static_program_with_a_hole_of_a_terabyte_is_refused() {
+    let scene = Scene::new();
+    scene.c(EMPTY, "static", "-static");
+    fs::OpenOptions::new().append(true).open(scene.at("static")).unwrap().set_len(1 << 40).unwrap();
+    for words in ["check --binary static", "size --binary static", "--binary static -o out.zip"] {
+        let ran = run(&scene, "1 TB of hole", words).exits(101);
+        ran.says(&["static`", "it is too large to be read: 1099511.6 MB, and at most 4295.0 MB"]);
+    }
+    assert!(!scene.has("out.zip"));
 }
 
 #[test]
