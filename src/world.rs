@@ -157,6 +157,11 @@ impl MemoryFiles {
         }
     }
 
+    /// Whether a link was added at a path.
+    pub fn is_link(&self, path: &str) -> bool {
+        matches!(self.nodes.get(path), Some(MemoryNode::Link(_)))
+    }
+
     /// The path that `path` leads to, with all links followed, as in /proc/self/exe.
     ///
     /// # Errors

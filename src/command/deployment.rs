@@ -46,9 +46,16 @@ impl Deployed<'_> {
         Deployed { path, runtime, arch: None, layers: &[], wrapper, functions }
     }
 
+    /// The path for messages: from the current directory, if it is below that.
+    pub fn shown<'p>(&'p self, current_dir: &Utf8Path) -> &'p Utf8Path {
+        let below = self.path.strip_prefix(current_dir).ok();
+        // Of the current directory itself nothing would be left.
+        below.filter(|path| !path.as_str().is_empty()).unwrap_or(&self.path)
+    }
+
     /// Names it for the user: by its functions in the template, and by its path.
     pub fn label(&self, current_dir: &Utf8Path) -> String {
-        let path = self.path.strip_prefix(current_dir).unwrap_or(&self.path);
+        let path = self.shown(current_dir);
         let names: Vec<String> =
             self.functions.iter().map(|function| format!("`{}`", function.name)).collect();
         match names.is_empty() {
@@ -190,7 +197,7 @@ impl Template {
                     Error::new(message).help("build the layer, then verify again")
                 }))
             }
-            FunctionLayer::Elsewhere(_) => None,
+            FunctionLayer::Elsewhere(_) | FunctionLayer::Nothing(_) => None,
         };
         code.layers.iter().filter_map(path_of).collect()
     }

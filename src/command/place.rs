@@ -1,10 +1,9 @@
 //! The place of the program in its bundle: where Lambda starts it, or where a script that Lambda starts looks for it.
 
 use super::programs::ProgramInput;
-use super::started::LARGEST_SCRIPT;
-use crate::archive::{BOOTSTRAP, Content};
+use super::started::script_bytes;
+use crate::archive::BOOTSTRAP;
 use crate::baseline::starts_bootstrap;
-use crate::disk;
 use crate::layout::{BundleKind, Layout};
 use crate::paths;
 use crate::proof;
@@ -35,14 +34,8 @@ fn is_runtime(settings: &Settings, input: &ProgramInput) -> bool {
 /// Returns the text of an included `bootstrap`, if it is a script.
 fn script_of(input: &ProgramInput) -> Option<Vec<u8>> {
     let bootstrap = input.included.iter().find(|file| file.name == BOOTSTRAP)?;
-    let text = match &bootstrap.content {
-        Content::File(bytes) => bytes.to_vec(),
-        // What cannot be read is an error when the bundle is written.
-        Content::Stored(stored) if stored.n_bytes() <= LARGEST_SCRIPT => {
-            disk::read(&bootstrap.source).ok()?
-        }
-        Content::Stored(_) | Content::Link(_) => return None,
-    };
+    // What cannot be read is an error when the bundle is written.
+    let text = script_bytes(bootstrap).ok()??;
     text.starts_with(b"#!").then_some(text)
 }
 

@@ -74,7 +74,7 @@ impl SplitLayer<'_> {
     pub(super) fn plan(&self, plans: Vec<Vec<Shipped>>) -> Result<Split> {
         let shared = shared(plans);
         if shared.is_empty() {
-            self.ui.status("Splitting", "nothing: no two functions ship the same library");
+            self.ui.status("Splitting", "nothing: the functions have no library to share");
             return Ok(Split::default());
         }
         let archs: Vec<_> = shared.iter().map(|library| library.facts.arch()).collect();

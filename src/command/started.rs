@@ -15,7 +15,7 @@ use crate::plan::Planned;
 use crate::proof::{Start, Unpacked, UnpackedFile};
 
 /// No script that is executed is larger.
-pub(super) const LARGEST_SCRIPT: u64 = 1 << 20;
+const LARGEST_SCRIPT: u64 = 1 << 20;
 
 /// Returns what is known of these files before the bundle is written, by the rules by which it is proved then.
 ///
@@ -58,11 +58,10 @@ pub(super) fn findings(
                 continue;
             }
             (_, Some(object)) => of_facts(&Arc::new(object.facts().clone())),
-            (Content::File(bytes), None) => UnpackedFile::new(&included.name, bytes.to_vec(), false),
-            (Content::Stored(stored), None) if stored.n_bytes() <= LARGEST_SCRIPT => {
-                UnpackedFile::new(&included.name, disk::read(&included.source)?, false)
-            }
-            (Content::Stored(_), None) => of_data(),
+            (_, None) => match script_bytes(included)? {
+                Some(bytes) => UnpackedFile::new(&included.name, bytes, false),
+                None => of_data(),
+            },
         };
         entries.push(file(&included.name, mode, included.content.n_bytes(), content));
     }
@@ -73,6 +72,19 @@ pub(super) fn findings(
     // The plan knows whether the program is a part of the bundle.
     findings.retain(|finding| finding.code != Code::BootstrapMissing);
     Ok(findings)
+}
+
+/// Returns the bytes of an included file that is small enough to be a script; `None` for a link or a larger file.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub(super) fn script_bytes(included: &Included) -> Result<Option<Vec<u8>>> {
+    Ok(match &included.content {
+        Content::File(bytes) => Some(bytes.to_vec()),
+        Content::Stored(stored) if stored.n_bytes() <= LARGEST_SCRIPT => Some(disk::read(&included.source)?),
+        Content::Stored(_) | Content::Link(_) => None,
+    })
 }
 
 fn of_data() -> UnpackedFile {

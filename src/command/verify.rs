@@ -191,9 +191,7 @@ impl Deployment<'_> {
     fn verify(&self, code: &Deployed, attached: &Attached) -> Result<Answered> {
         let Deployment { job, context, ui, .. } = self;
         let runtime = &code.runtime;
-        let path = code.path.strip_prefix(&context.environment.current_dir);
-        // Of the current directory nothing would be left.
-        let path = path.ok().filter(|path| !path.as_str().is_empty()).unwrap_or(&code.path);
+        let path = code.shown(&context.environment.current_dir);
         let read = Read::new(path)?;
         let kind = job.kind.unwrap_or_else(|| kind_of(&read.archive));
         let start = Start { runtime, wrapper: code.wrapper.as_deref() };

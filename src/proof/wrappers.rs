@@ -67,6 +67,8 @@ impl Unpacked<'_> {
             // The runtime's own files, and those of a function that this layer is for.
             _ => return None,
         };
+        let is_link = self.files.is_link(path);
+        let place = if is_link { "is a link that leads to no file" } else { place };
         let message = format!("`{path}`, which {WRAPPER_VARIABLE} names, {place}");
         Some(Finding::new(Code::InterpreterMissing, self.name(path), message).help(help))
     }

@@ -1,6 +1,6 @@
 //! Compares a template's functions with the ZIP that is their code.
 
-use super::{Function, TemplateSetting};
+use super::{Function, FunctionLayer, TemplateSetting};
 use crate::audit::{Code, Finding};
 use crate::baseline;
 use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, newest_names, retired};
@@ -32,6 +32,7 @@ pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Findin
         let of = format!("`{}` of `{template}`", function.name);
         findings.extend(architecture(&function.architecture, &of, zip));
         findings.extend(runtime(&function.runtime, &of, zip));
+        findings.extend(function.layers.iter().filter_map(|layer| no_layer(layer, &of, zip)));
         let planned = function.code_sha256.as_deref();
         if planned.is_some() && zip.code_sha256.is_some() && planned != zip.code_sha256 {
             let message =
@@ -40,6 +41,14 @@ pub fn compare(template: &str, functions: &[&Function], zip: &Zip) -> Vec<Findin
         }
     }
     findings
+}
+
+/// Reports a layer that no deployment finds.
+fn no_layer(layer: &FunctionLayer, of: &str, zip: &Zip) -> Option<Finding> {
+    let FunctionLayer::Nothing(name) = layer else { return None };
+    let message = format!("the layer `{name}` of {of} is neither an ARN nor a layer of the template");
+    let help = "name the layer's ARN, or a resource of the template: `!Ref <NAME>`";
+    Some(mismatch(zip, message, help.to_owned()))
 }
 
 fn architecture(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {

@@ -16,13 +16,17 @@ pub enum FunctionLayer {
     },
     /// A layer whose content is not on this machine: its ARN, its name in the template, or an expression.
     Elsewhere(String),
+    /// What names no layer: neither an ARN nor a resource of the template.
+    Nothing(String),
 }
 
 impl FunctionLayer {
     /// The logical name, or what the template says.
     pub fn name(&self) -> &str {
         match self {
-            FunctionLayer::Local { name, .. } | FunctionLayer::Elsewhere(name) => name,
+            FunctionLayer::Local { name, .. }
+            | FunctionLayer::Elsewhere(name)
+            | FunctionLayer::Nothing(name) => name,
         }
     }
 }
@@ -49,7 +53,12 @@ impl Surroundings<'_> {
         if name == "AWS::NoValue" {
             return None;
         }
-        let Some(resource) = self.resources.get(name) else { return Some(self.elsewhere(value)) };
+        let Some(resource) = self.resources.get(name) else {
+            return Some(match self.parameters.contains_key(name) {
+                true => self.elsewhere(value),
+                false => FunctionLayer::Nothing(shown(value)),
+            });
+        };
         let key = match resource["Type"].as_str() {
             Some("AWS::Serverless::LayerVersion") => "ContentUri",
             Some("AWS::Lambda::LayerVersion") => "Content",
@@ -68,10 +77,16 @@ impl Surroundings<'_> {
     }
 
     fn elsewhere(&self, value: &Value) -> FunctionLayer {
-        FunctionLayer::Elsewhere(match resolve(value, self.parameters) {
-            TemplateSetting::Known(arn) | TemplateSetting::Default(arn) => arn,
-            TemplateSetting::Unknown(_) => shown(value),
-        })
+        match resolve(value, self.parameters) {
+            TemplateSetting::Known(arn) | TemplateSetting::Default(arn) if arn.starts_with("arn:") => {
+                FunctionLayer::Elsewhere(arn)
+            }
+            TemplateSetting::Known(text) => FunctionLayer::Nothing(text),
+            // Who deploys gives the parameter its value.
+            TemplateSetting::Default(_) | TemplateSetting::Unknown(_) => {
+                FunctionLayer::Elsewhere(shown(value))
+            }
+        }
     }
 }
 

@@ -135,6 +135,18 @@ fn layers_of_the_template_are_attached() {
     with("[!Ref Lay]", &layer.replace("ContentUri: layer", "ContentUri: gone")).exits(101).says(&[
         "error: `gone`, the layer `Lay` of `F` in `template.yaml`, does not exist\nhelp: build the layer, then verify again\n",
     ]);
+    // No deployment finds these.
+    for (nothing, shown) in [("['./nolayer.zip']", "./nolayer.zip"), ("[!Ref Nope]", "!Ref Nope")] {
+        let says = format!(
+            "error[template-mismatch]: the layer `{shown}` of `F` of `template.yaml` is neither an ARN"
+        );
+        with(nothing, "")
+            .exits(1)
+            .says(&[&says, "help: name the layer's ARN, or a resource of the template"]);
+        with(&format!("[!Ref Lay, {}", &nothing[1..]), layer).exits(1).says(&[&says]);
+    }
+    let parameter = "Parameters: {Given: {Type: String}}\n";
+    with("[!Ref Given]", parameter).exits(0).says(&["; the layer `!Ref Given` may have it\n"]);
     // Nobody has read a layer by its ARN.
     with("['arn:aws:lambda:eu-west-1:1:layer:x:1']", "").exits(0).says(&[
         "warning[missing-library]: `bootstrap` needs `libfoo.so.1`",

@@ -40,6 +40,7 @@ const ROWS: &[Wrapped] = &[
     row("a link", "index.js=text", "w->b/w b/w=wrap", "/opt/w", None),
     row("not in the layer", "index.js=text", "x=wrap", "/opt/w", Some("is in no attached layer")),
     row("no layer", "index.js=text", "", "/opt/bin/nope", Some("is in no attached layer")),
+    row("a link to nothing", "index.js=text", "w->b/w", "/opt/w", Some("is a link that leads to no file")),
     row("not in the function", "index.js=text", "", "/var/task/w", Some("is not in the archive")),
     row("without the mode", "index.js=text", "w=wrap:0644", "/opt/w", Some("has mode 0644")),
     row("a carriage return", "index.js=text", "w=return", "/opt/w", Some("carriage return")),
