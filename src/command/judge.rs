@@ -36,7 +36,9 @@ impl ArchiveProgram<'_> {
         findings.extend(audit::runtime_findings(&lambda.baseline, name, &date::day(job.context.now)));
         let differ =
             |clash: &NameClash| disk::differ(Utf8Path::new(&clash.own), Utf8Path::new(&clash.shipped));
-        findings.extend(own.clashes.iter().filter(|clash| differ(clash)).map(audit::name_clash));
+        let mut clashes = planned.name_clashes();
+        clashes.retain(|clash| first.owner_of(&clash.by) == self.at && differ(clash));
+        findings.extend(clashes.iter().map(audit::name_clash));
         findings.extend(audit::audit(&subject, own.walks));
         findings.merge(self.other_builds(name, own.build, own.walks));
         report.libraries = report::libraries(&subject, own.walks);

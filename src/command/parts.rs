@@ -6,7 +6,7 @@ use crate::audit::Subject;
 use crate::error::{Error, Result};
 use crate::lambda::{LambdaWorld, Walked};
 use crate::layout::Layout;
-use crate::plan::{BuildSide, NameClash, Planned, PlannedInclude, ReboundFile, Shipped};
+use crate::plan::{BuildSide, Planned, PlannedInclude, ReboundFile, Shipped};
 use crate::settings::{PackageSettings, Packages, Settings};
 use crate::ui::Ui;
 
@@ -76,8 +76,6 @@ pub(super) struct OwnPlan<'a> {
     pub included: Vec<&'a PlannedInclude>,
     /// The rebound references, each with the name of the program or included file that it is for.
     pub rebound: Vec<(&'a str, &'a [ReboundFile])>,
-    /// The libraries for which the archive has another file.
-    pub clashes: Vec<NameClash>,
 }
 
 impl ProgramJob<'_> {
@@ -131,9 +129,7 @@ impl ArchiveProgram<'_> {
         let included: Vec<&PlannedInclude> =
             planned.included.iter().filter(|it| is_own(it.name()) && !is_itself(it.name())).collect();
         rebound.extend(included.iter().map(|it| (it.name(), it.rebound())));
-        let mut clashes = planned.name_clashes();
-        clashes.retain(|clash| is_own(&clash.by));
-        OwnPlan { build, walks, included, rebound, clashes }
+        OwnPlan { build, walks, included, rebound }
     }
 
     /// Returns the program as the subject of the audit.
