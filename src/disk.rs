@@ -32,14 +32,14 @@ pub mod write;
 ///
 /// # Errors
 ///
-/// If the file cannot be read, or was written to in the meantime, see `State`.
+/// If the file cannot be read, or was written to in the meantime, see `FileState`.
 pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
     if size > LARGEST {
         let (size, most) = (crate::text::size(size), crate::text::size(LARGEST));
         return Err(Error::new(format!("`{path}` is too large to be read: {size}, and at most {most}")));
     }
-    let state = State::of(&file).map_err(|cause| failed(path, cause))?;
+    let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.read_to_end(&mut bytes).map_err(|cause| failed(path, cause))?;
     state.check(&file, path)?;
@@ -94,26 +94,26 @@ impl FileId {
 ///
 /// A change within one tick of the file system's clock (some milliseconds) is not noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct State {
+struct FileState {
     bytes: u64,
     modified: SystemTime,
     /// Device and inode, if the system has them.
     id: Option<(u64, u64)>,
 }
 
-impl State {
-    fn of(file: &std::fs::File) -> io::Result<State> {
+impl FileState {
+    fn of(file: &std::fs::File) -> io::Result<FileState> {
         let now = file.metadata()?;
         #[cfg(unix)]
         let id = Some((std::os::unix::fs::MetadataExt::dev(&now), std::os::unix::fs::MetadataExt::ino(&now)));
         #[cfg(not(unix))]
         let id = None;
-        Ok(State { bytes: now.len(), modified: now.modified()?, id })
+        Ok(FileState { bytes: now.len(), modified: now.modified()?, id })
     }
 
     /// Refuses another file, or one that was written to: bytes that were read may be of two files.
     fn check(&self, file: &std::fs::File, path: &Utf8Path) -> Result<()> {
-        let now = State::of(file).map_err(|cause| failed(path, cause))?;
+        let now = FileState::of(file).map_err(|cause| failed(path, cause))?;
         if now == *self { Ok(()) } else { Err(changed(path)) }
     }
 }

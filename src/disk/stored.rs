@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use camino::{Utf8Path, Utf8PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{State, changed, failed, open, read_range};
+use super::{FileState, changed, failed, open, read_range};
 use crate::archive::{self, Stored};
 use crate::error::{Error, Result};
 use crate::text;
@@ -39,7 +39,7 @@ impl StoredFiles {
 /// # Errors
 ///
 /// If it cannot be read, or was written to in the meantime. Each later read of a part checks that the file is still
-/// the one that was hashed, see `State`.
+/// the one that was hashed, see `FileState`.
 pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
     let (mut file, size) = open(path)?;
     if size > archive::MAX_BYTES {
@@ -48,7 +48,7 @@ pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
             "`{path}` has {size}, and all files of a bundle have at most {most}"
         )));
     }
-    let state = State::of(&file).map_err(|cause| failed(path, cause))?;
+    let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;
     let mut hasher = Xxh3::new();
     let mut n_bytes = 0;
     let mut buffer = vec![0; 1 << 18];
@@ -73,7 +73,7 @@ struct StoredFile {
     n_bytes: u64,
     hash: u128,
     /// The state of the file when it was hashed.
-    state: State,
+    state: FileState,
 }
 
 impl Stored for StoredFile {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use self::words::{Values, Word};
+use self::words::{Word, WordContext};
 
 mod words;
 
@@ -27,7 +27,7 @@ pub(super) struct StartPlace<'a> {
 }
 
 /// Options of bash that change nothing about what runs: `-e`, `-u`, `-x` and their kin, but not `-n`, nor `-k`, which
-/// makes variables of arguments. `-e` and `-u` may end a script: see [`State`].
+/// makes variables of arguments. `-e` and `-u` may end a script: see [`ScriptState`].
 const HARMLESS: &[char] = &['a', 'b', 'e', 'f', 'h', 'm', 'p', 'u', 'v', 'x', 'B', 'C', 'E', 'H', 'P', 'T'];
 
 /// The names that `set -o` takes for some of them.
@@ -43,7 +43,7 @@ pub(super) fn is_harmless_option(word: &str) -> bool {
 /// Returns the files that a script runs, up to the one that ends it for certain.
 pub(super) fn runs(script: &str, place: StartPlace) -> Vec<Run> {
     let replaced = in_task_root(script, place.task_root);
-    let mut state = State::new(script, place);
+    let mut state = ScriptState::new(script, place);
     let mut found = Vec::new();
     for (line, replaced) in script.split('\n').zip(replaced.split('\n')).skip(1) {
         // A carriage return alone is a command that no shell finds: the script ends there, or goes on.
@@ -66,7 +66,7 @@ pub(super) fn runs(script: &str, place: StartPlace) -> Vec<Run> {
 }
 
 /// What is known where a line of a script begins.
-struct State<'a> {
+struct ScriptState<'a> {
     place: StartPlace<'a>,
     /// The current directory, if it is known.
     current: Option<&'a str>,
@@ -81,11 +81,11 @@ struct State<'a> {
     constants: Vec<String>,
 }
 
-impl<'a> State<'a> {
-    fn new(script: &str, place: StartPlace<'a>) -> State<'a> {
+impl<'a> ScriptState<'a> {
+    fn new(script: &str, place: StartPlace<'a>) -> ScriptState<'a> {
         let first = script.split('\n').next().unwrap_or_default();
         let option = first.rsplit([' ', '\t']).find(|word| is_harmless_option(word)).unwrap_or_default();
-        State {
+        ScriptState {
             place,
             current: place.current,
             // bash refuses some scripts with NUL bytes, and skips the bytes in others: `check_binary_file`.
@@ -97,10 +97,10 @@ impl<'a> State<'a> {
         }
     }
 
-    fn values(&self) -> Values<'a> {
+    fn values(&self) -> WordContext<'a> {
         let task_root = (!self.is_task_root_set).then_some(self.place.task_root);
         let has_constants = !self.constants.is_empty();
-        Values {
+        WordContext {
             task_root,
             must_be_set: self.must_be_set,
             has_handler: self.place.current.is_some(),

@@ -11,7 +11,7 @@ pub(super) struct Word {
 
 /// What the words of a script depend on.
 #[derive(Clone, Copy)]
-pub(super) struct Values<'a> {
+pub(super) struct WordContext<'a> {
     /// The value of `LAMBDA_TASK_ROOT`; `None` if the script sets it.
     pub task_root: Option<&'a str>,
     /// Whether a variable that is not set may end the script: `set -u`.
@@ -26,7 +26,7 @@ pub(super) struct Values<'a> {
 ///
 /// The characters that are taken without quotes are those to which bash gives no meaning, so no pattern, brace, tilde,
 /// operator or redirection is among them. Source: "Shell Syntax" and "EXPANSION" in bash(1).
-pub(super) fn words(line: &str, values: Values) -> Option<Vec<Word>> {
+pub(super) fn words(line: &str, values: WordContext) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {
@@ -42,7 +42,7 @@ pub(super) fn words(line: &str, values: Values) -> Option<Vec<Word>> {
 
 impl Word {
     /// Takes the word at the start of a line, and returns the rest of the line.
-    fn take<'a>(&mut self, mut rest: &'a str, values: Values) -> Option<&'a str> {
+    fn take<'a>(&mut self, mut rest: &'a str, values: WordContext) -> Option<&'a str> {
         while let Some(first) = rest.chars().next().filter(|first| !matches!(first, ' ' | '\t')) {
             rest = match first {
                 '\'' => {
@@ -64,7 +64,7 @@ impl Word {
     }
 
     /// Takes the rest of a text in double quotes, and returns what follows it.
-    fn take_quoted<'a>(&mut self, mut rest: &'a str, values: Values) -> Option<&'a str> {
+    fn take_quoted<'a>(&mut self, mut rest: &'a str, values: WordContext) -> Option<&'a str> {
         loop {
             let end = rest.find(['"', '$', '`', '\\'])?;
             self.add(&rest[..end])?;
@@ -78,7 +78,7 @@ impl Word {
     }
 
     /// Takes a variable, and returns what follows it.
-    fn take_variable<'a>(&mut self, rest: &'a str, values: Values) -> Option<&'a str> {
+    fn take_variable<'a>(&mut self, rest: &'a str, values: WordContext) -> Option<&'a str> {
         let rest = rest.strip_prefix('$')?;
         let is_in_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let (name, default, rest) = match rest.strip_prefix('{') {
@@ -123,7 +123,7 @@ impl Word {
 ///
 /// Source: "Defined runtime environment variables" of the AWS Lambda developer guide, and those that "Using the Lambda
 /// Extensions API to create extensions" says extensions have.
-fn is_reserved(name: &str, values: Values) -> bool {
+fn is_reserved(name: &str, values: WordContext) -> bool {
     const RESERVED: &[&str] = &["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "PATH"];
     RESERVED.contains(&name) || name == "_HANDLER" && values.has_handler
 }
@@ -134,7 +134,7 @@ fn is_plain(c: char) -> bool {
 }
 
 /// Whether what follows a variable's name in braces is a plain text to take if it is not set: `:-text`, `:=`, `-`.
-fn is_default(name: &str, after: &str, values: Values) -> bool {
+fn is_default(name: &str, after: &str, values: WordContext) -> bool {
     let after = after.strip_prefix(':').unwrap_or(after);
     let text = match after.strip_prefix('=') {
         Some(_) if values.has_constants || super::matters(name) => None,
