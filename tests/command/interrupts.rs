@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::command::BINARY;
+use crate::support::command::{BINARY, finish};
 use crate::support::scene::Scene;
 use crate::support::tools;
 
@@ -32,6 +32,13 @@ fn prepared(scene: &Scene, program: &str) -> Command {
     command
 }
 
+/// Sends a signal: `kill` of a shell, as not each system has the program.
+#[track_caller]
+fn interrupt(scene: &Scene, signal: &str, process: &str) {
+    let words = format!("kill -{signal} {process}");
+    finish(scene.other_command("sh").args(["-c", &words])).exits(0);
+}
+
 /// Waits until `strip` works, and returns whose child it is.
 #[track_caller]
 fn parent_of_strip(scene: &Scene) -> String {
@@ -52,7 +59,7 @@ fn an_interrupt_removes_what_the_run_has_made() {
         let mut child = child.stderr(Stdio::null()).spawn().unwrap();
         assert_eq!(parent_of_strip(&scene), child.id().to_string());
         assert_eq!(std::fs::read_dir(scene.at("tmp")).unwrap().count(), 1);
-        scene.tool("kill", &format!("-{signal} {}", child.id())).exits(0);
+        interrupt(&scene, signal, &child.id().to_string());
         let number = if signal == "INT" { 2 } else { 15 };
         assert_eq!(child.wait().unwrap().signal(), Some(number));
         assert_eq!(std::fs::read_dir(scene.at("tmp")).unwrap().count(), 0, "{signal}");
@@ -76,7 +83,7 @@ fn an_interrupt_clears_the_bar() {
     while !is_shown() && start.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(50));
     }
-    scene.tool("kill", &format!("-INT {tool}")).exits(0);
+    interrupt(&scene, "INT", &tool);
     script.wait().unwrap();
     let screen = scene.text("screen");
     let bar = screen.rfind("Bundling").unwrap_or_else(|| panic!("no bar: {screen:?}"));

@@ -116,7 +116,7 @@ fn a_program_that_cannot_be_read_keeps_its_archive_from_being_written() {
 
 #[test]
 fn debug_information_is_removed_from_the_programs_whose_packages_say_so() {
-    if !tools::require("strip", "binutils") {
+    if !tools::require("strip", "binutils") || !tools::require("unzip", "unzip") {
         return;
     }
     for (first, second) in [("", "strip = true"), ("strip = true", "")] {

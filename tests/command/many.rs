@@ -5,6 +5,7 @@
 use std::fs;
 
 use crate::support::command::{Ran, finish};
+use crate::support::tools;
 use crate::support::workspace::{N_FUNCTIONS, Workspace, archive, name, names};
 use serde_json::Value;
 
@@ -206,6 +207,9 @@ fn an_archive_that_cannot_be_read_does_not_stop_verify() {
 /// Every archive has a `bootstrap`: what is said of one names its archive, also with `-q` and in annotations.
 #[test]
 fn what_is_said_of_an_archive_names_it() {
+    if !tools::require("zip", "zip") {
+        return;
+    }
     let scene = Workspace::new();
     scene.run("-p f00").exits(0);
     scene.copy("with-library", "bootstrap");
