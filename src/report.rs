@@ -29,7 +29,9 @@ use crate::repair::{Edits, GivenUp};
 use crate::text::{is_hidden, shortened};
 
 pub use explain::{Explanation, explain, graph, tree};
-pub use libraries::{Library, LibrarySource, Line, add_libraries, add_sources, libraries, library_lines};
+pub use libraries::{
+    Library, LibrarySource, Line, add_libraries, add_sources, added_words, libraries, library_lines,
+};
 pub use references::{ReferenceReport, SymbolExplanation, explain_symbols, referenced};
 pub use size::{FileSize, SectionSize, Sizes};
 
@@ -240,15 +242,18 @@ impl ProgramReport {
         }
     }
 
-    /// The verdict as words: of what Lambda starts, or of what is only loaded.
-    pub fn verdict_words(&self, is_started: bool) -> &'static str {
-        match (self.verdict, is_started) {
-            (Verdict::Starts, true) => "starts",
-            (Verdict::Starts, false) => "loads",
-            (Verdict::Fails, true) => "does not start",
-            (Verdict::Fails, false) => "does not load",
-            (Verdict::Unknown, true) => "may start",
-            (Verdict::Unknown, false) => "may load",
+    /// Returns the verdict as words.
+    pub fn verdict_words(&self, of: Judged) -> &'static str {
+        match (of, self.verdict) {
+            (Judged::Program, Verdict::Starts) => "starts",
+            (Judged::Program, Verdict::Fails) => "does not start",
+            (Judged::Program, Verdict::Unknown) => "may start",
+            (Judged::Library, Verdict::Starts) => "loads",
+            (Judged::Library, Verdict::Fails) => "does not load",
+            (Judged::Library, Verdict::Unknown) => "may load",
+            (Judged::Libraries, Verdict::Starts) => "its libraries load",
+            (Judged::Libraries, Verdict::Fails) => "its libraries do not load",
+            (Judged::Libraries, Verdict::Unknown) => "its libraries may load",
         }
     }
 
@@ -524,6 +529,17 @@ pub fn sort(findings: &mut [Finding]) {
     findings.sort_by(|a, b| {
         (a.severity, a.code, &a.object, &a.soname).cmp(&(b.severity, b.code, &b.object, &b.soname))
     });
+}
+
+/// What a verdict is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// What Lambda starts.
+    Program,
+    /// A library that another program opens.
+    Library,
+    /// The libraries of an archive without a program that Lambda starts.
+    Libraries,
 }
 
 /// What Lambda would do with a program.

@@ -29,6 +29,17 @@ pub struct Ui {
     kept: Option<RefCell<Vec<Kept>>>,
 }
 
+/// How something went, by which the line about it is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    /// As wished: green.
+    Good,
+    /// Not known: yellow.
+    Open,
+    /// Not as wished: red.
+    Bad,
+}
+
 /// One piece of output.
 enum Kept {
     Line(String),
@@ -113,19 +124,31 @@ impl Ui {
         self.verbosity > 1
     }
 
-    /// Prints a status line such as `    Checking orders`.
+    /// Prints a status line such as `    Choosing orders`.
     pub fn status(&self, verb: &str, text: &str) {
+        self.styled(VERB, verb, text);
+    }
+
+    fn styled(&self, style: Style, verb: &str, text: &str) {
         if self.verbosity > 0 {
             let text = self.wrapped(&printable(text), 13, 13);
-            self.line(&format!("{VERB}{verb:>12}{VERB:#} {text}"));
+            self.line(&format!("{style}{verb:>12}{style:#} {text}"));
         }
     }
 
-    /// Prints the last line about a program or an archive: green, or red if it fails.
-    pub fn finished(&self, fails: bool, text: &str) {
-        match fails {
-            true => self.failed("Finished", text),
-            false => self.status("Finished", text),
+    /// Prints a status line only with `-v`.
+    pub fn detail(&self, verb: &str, text: &str) {
+        if self.is_verbose() {
+            self.status(verb, text);
+        }
+    }
+
+    /// Prints the line that tells how it went.
+    pub fn outcome(&self, tone: Tone, verb: &str, text: &str) {
+        match tone {
+            Tone::Good => self.styled(VERB, verb, text),
+            Tone::Open => self.styled(WARNING, verb, text),
+            Tone::Bad => self.styled(ERROR, verb, text),
         }
     }
 
@@ -135,29 +158,30 @@ impl Ui {
         self.line(&format!("{VERB}{verb:>12}{VERB:#} {text}"));
     }
 
-    /// With `-q`, prints what the next findings are about; otherwise other lines tell.
+    /// Prints what the next findings are about; with `-v` other lines tell.
     pub fn about(&self, text: &str) {
-        if self.verbosity == 0 {
+        if !self.is_verbose() {
             self.line(&format!("{}:", printable(text)));
         }
     }
 
-    /// Prints a status line about a failure, such as `     Stopped ...`.
-    pub fn failed(&self, verb: &str, text: &str) {
-        if self.verbosity > 0 {
-            let text = self.wrapped(&printable(text), 13, 13);
-            self.line(&format!("{ERROR}{verb:>12}{ERROR:#} {text}"));
-        }
+    /// Whether stdout and stderr are terminals and status lines are printed there, so that what one tells the other need not.
+    pub fn is_read_by_a_person(&self) -> bool {
+        self.verbosity > 0 && self.columns.is_some() && io::stdout().is_terminal()
+    }
+
+    /// Whether a finding is printed: a note is only with `-v`, or if it leaves the verdict open.
+    pub fn shows(&self, finding: &Finding) -> bool {
+        finding.severity != Severity::Note || self.is_verbose() || finding.leaves_open
     }
 
     /// Prints a finding with its details and its help.
     pub fn finding(&self, finding: &Finding) {
         let (style, word) = match finding.severity {
+            _ if !self.shows(finding) => return,
             Severity::Error => (ERROR, "error"),
             Severity::Warning => (WARNING, "warning"),
-            // A finding that leaves the verdict open is always printed.
-            Severity::Note if self.is_verbose() || finding.leaves_open => (NOTE, "note"),
-            Severity::Note => return,
+            Severity::Note => (NOTE, "note"),
         };
         let code = finding.code.as_str();
         let before = word.len() + code.len() + "[]: ".len();

@@ -86,6 +86,7 @@ pub(super) fn run(packages: &Packages, context: &Context, ui: &Ui, results: &mut
         files: &files,
         objects: &objects,
         threads: context.threads,
+        is_one,
     };
     let bundle = &packages.shared().bundle;
     let split = match &bundle.split_layer {
@@ -155,6 +156,8 @@ struct Shared<'a> {
     objects: &'a Arc<Objects>,
     /// The number of threads for each program.
     threads: NonZeroUsize,
+    /// Whether the run has one program.
+    is_one: bool,
 }
 
 impl<'a> Shared<'a> {
@@ -219,6 +222,7 @@ impl<'a> Shared<'a> {
             files: self.files,
             objects: self.objects,
             threads: self.threads,
+            is_one_of_several: !self.is_one,
         }
     }
 

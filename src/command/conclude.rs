@@ -6,29 +6,38 @@ use crate::settings::Output;
 use crate::ui::Ui;
 
 /// The findings with the severities of this run.
+#[derive(Default)]
 pub(super) struct Conclusion {
     /// All findings, errors first.
     pub findings: Vec<Finding>,
+    /// One for each cause.
+    groups: Vec<FindingGroup>,
     /// Whether one of them makes the run fail.
     pub fails: bool,
 }
 
-/// Prints a program's findings, and adds verdict and findings to the report.
-pub(super) fn conclude(
-    report: &mut ProgramReport,
-    findings: &Findings,
-    output: &Output,
-    ui: &Ui,
-) -> Conclusion {
+impl Conclusion {
+    /// Prints the findings.
+    pub fn show(&self, ui: &Ui) {
+        show(&self.findings, &self.groups, ui);
+    }
+
+    /// Whether anything is printed with these settings.
+    pub fn is_shown(&self, ui: &Ui) -> bool {
+        self.groups.iter().any(|group| ui.shows(&group.shown))
+    }
+}
+
+/// Adds verdict and findings to a program's report.
+pub(super) fn conclude(report: &mut ProgramReport, findings: &Findings, output: &Output) -> Conclusion {
     // The verdict is what Lambda would do; `--deny` changes only the exit status.
     report.verdict = Verdict::of(findings.as_slice());
     let mut findings = weighed(findings, output);
     sort(&mut findings);
     let groups = by_cause(&findings);
     report.add_findings(&findings, &groups);
-    show(&findings, &groups, ui);
     let fails = has_error(&findings);
-    Conclusion { findings, fails }
+    Conclusion { findings, groups, fails }
 }
 
 /// Prints one finding for each cause, or with `-v` each one. If several in a row have the same help, it is printed once,

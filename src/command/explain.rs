@@ -4,7 +4,7 @@ use super::conclude::{conclude, show};
 use super::job::{Answer, ProgramJob};
 use super::origins;
 use super::programs::ProgramInput;
-use crate::audit::{self, Subject};
+use crate::audit::{self, Finding, Subject};
 use crate::elf::version;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
@@ -12,7 +12,6 @@ use crate::plan::BundlePlan;
 use crate::report::{self, ProgramReport, Sizes, SymbolExplanation};
 use crate::settings::{Explain, Form};
 use crate::text::printable;
-use crate::ui::Ui;
 
 /// A program with its plan.
 pub(super) struct PlannedProgram<'a> {
@@ -22,7 +21,6 @@ pub(super) struct PlannedProgram<'a> {
 }
 
 /// Explains why the requested libraries are found where they are, or else what asks for a symbol or symbol version.
-/// Returns whether the run fails.
 ///
 /// # Errors
 ///
@@ -32,7 +30,7 @@ pub(super) fn explain(
     planned: &PlannedProgram,
     asked: &Explain,
     answer: &mut Answer,
-) -> Result<bool> {
+) -> Result<()> {
     let PlannedProgram { input, subject, plan } = planned;
     let program = &mut answer.report;
     let wanted = asked.wanted.as_ref();
@@ -50,14 +48,15 @@ pub(super) fn explain(
     if !job.settings.output.is_document() {
         print(job, subject, plan, asked.form, program);
     }
-    let concluded = conclude(program, &answer.findings, &job.settings.output, &Ui::silent());
-    let mut findings = concluded.findings;
-    findings.retain(|finding| {
+    let conclusion = conclude(program, &answer.findings, &job.settings.output);
+    let is_about = |finding: &&Finding| {
         let names = finding.symbols.iter().chain(&finding.versions).chain(&finding.soname);
         picks(&finding.object) || names.into_iter().any(|name| picks(name))
-    });
+    };
+    let findings: Vec<Finding> = conclusion.findings.iter().filter(is_about).cloned().collect();
     show(&findings, &audit::by_cause(&findings), job.ui);
-    Ok(concluded.fails)
+    answer.conclusion = conclusion;
+    Ok(())
 }
 
 /// Makes the error for a name that is no library, symbol or symbol version of the closure.
@@ -102,8 +101,8 @@ fn print(job: &ProgramJob, subject: &Subject, plan: &BundlePlan, form: Form, pro
     }
 }
 
-/// Shows the sizes of the bundle's files. Returns whether the run fails.
-pub(super) fn sizes(job: &ProgramJob, unzipped_bytes: u64, answer: &mut Answer) -> bool {
+/// Shows the sizes of the bundle's files.
+pub(super) fn sizes(job: &ProgramJob, unzipped_bytes: u64, answer: &mut Answer) {
     let unzipped_bytes = unzipped_bytes + job.attached.unzipped_bytes;
     let finding = audit::size_finding(unzipped_bytes, &answer.report.name, answer.sized());
     answer.findings.extend(finding);
@@ -112,5 +111,6 @@ pub(super) fn sizes(job: &ProgramJob, unzipped_bytes: u64, answer: &mut Answer) 
             job.ui.data(&format!("{}\n", printable(&line)));
         }
     }
-    conclude(&mut answer.report, &answer.findings, &job.settings.output, job.ui).fails
+    answer.conclude(&job.settings.output);
+    answer.conclusion.show(job.ui);
 }

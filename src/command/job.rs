@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::conclude::conclude;
+use super::conclude::{Conclusion, conclude};
 use super::documents::PackageIndex;
 use super::runtime::Baselines;
 use crate::audit::{Findings, SizedFile};
@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::proof::Attached;
 use crate::report::{ProgramReport, Sizes, Verdict};
 use crate::settings::{BundleSettings, Context, Output, Settings};
-use crate::ui::Ui;
+use crate::ui::{Tone, Ui};
 
 /// One program of a run, with what its steps need.
 pub(super) struct ProgramJob<'a> {
@@ -27,6 +27,8 @@ pub(super) struct ProgramJob<'a> {
     pub files: &'a StoredFiles,
     pub objects: &'a Arc<Objects>,
     pub threads: NonZeroUsize,
+    /// Whether the run has other programs, so that a table at its end tells how each went.
+    pub is_one_of_several: bool,
 }
 
 /// The result for a program on one runtime.
@@ -35,12 +37,33 @@ pub(super) struct Answer {
     pub findings: Findings,
     /// The packages of the shipped files, if the report shows them.
     pub packages: Option<PackageIndex>,
-    /// Whether a finding makes the run fail; known once it is concluded.
-    pub fails: bool,
+    /// The findings of the run, once they are concluded.
+    pub conclusion: Conclusion,
+    /// What happened to its bundle; `None` if there is none.
+    pub bundled: Option<BundleState>,
+}
+
+/// What happened to a bundle that is now in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BundleState {
+    /// It was written.
+    Written,
+    /// The one that was there is up to date.
+    Fresh,
 }
 
 impl ProgramJob<'_> {
-    /// Says that nothing was written, and because of which programs of the archive.
+    /// Prints the findings about the programs of an archive, each under its program's name if there are several.
+    pub fn show(&self, answers: &[Answer]) {
+        for answer in answers.iter().filter(|answer| answer.conclusion.is_shown(self.ui)) {
+            if self.is_one_of_several || answers.len() > 1 {
+                self.ui.about(&answer.report.name);
+            }
+            answer.conclusion.show(self.ui);
+        }
+    }
+
+    /// Prints that nothing was written, and because of which programs of the archive.
     pub fn stopped(&self, answers: &[Answer]) {
         let names = |is_it: &dyn Fn(&Answer) -> bool| {
             let names = answers.iter().filter(|answer| is_it(answer));
@@ -48,17 +71,27 @@ impl ProgramJob<'_> {
         };
         let failing = names(&|answer| answer.report.verdict == Verdict::Fails);
         let why = match failing.is_empty() {
-            true => format!("a finding about {} is denied", names(&|answer| answer.fails)),
+            true => format!("a finding about {} is denied", names(&Answer::fails)),
             false => format!("{failing} would not start"),
         };
-        self.ui.failed("Stopped", &format!("{why}; nothing was written"));
+        self.ui.outcome(Tone::Bad, "Stopped", &format!("{why}; nothing was written"));
     }
 }
 
 impl Answer {
-    /// Prints the findings, and decides whether the run fails.
-    pub fn conclude(&mut self, output: &Output, ui: &Ui) {
-        self.fails = conclude(&mut self.report, &self.findings, output, ui).fails;
+    /// Starts the answer about a program.
+    pub fn new(report: ProgramReport, findings: Findings) -> Answer {
+        Answer { report, findings, packages: None, conclusion: Conclusion::default(), bundled: None }
+    }
+
+    /// Decides on verdict and severities by all findings so far.
+    pub fn conclude(&mut self, output: &Output) {
+        self.conclusion = conclude(&mut self.report, &self.findings, output);
+    }
+
+    /// Whether a finding makes the run fail; known once it is concluded.
+    pub fn fails(&self) -> bool {
+        self.conclusion.fails
     }
 
     /// The measured files of the bundle.

@@ -8,7 +8,6 @@ use crate::lambda::{LambdaWorld, Walked};
 use crate::layout::Layout;
 use crate::plan::{BuildSide, Planned, PlannedInclude, ReboundFile, Shipped};
 use crate::settings::{PackageSettings, Packages, Settings};
-use crate::ui::Ui;
 
 /// Settings of which an archive has one: the environment it is for, and how it is written.
 const OF_ARCHIVE: [&str; 11] = [
@@ -94,6 +93,7 @@ impl ProgramJob<'_> {
                 files: self.files,
                 objects: self.objects,
                 threads: self.threads,
+                is_one_of_several: self.is_one_of_several,
             },
             input,
             at,
@@ -152,11 +152,11 @@ impl ArchiveProgram<'_> {
 }
 
 /// Concludes the answers for all programs of an archive. Returns whether one of them makes the run fail.
-pub(super) fn conclude_all(parts: &[ArchiveProgram], answers: &mut [Answer], ui: &Ui) -> bool {
+pub(super) fn conclude_all(parts: &[ArchiveProgram], answers: &mut [Answer]) -> bool {
     for (part, answer) in parts.iter().zip(answers.iter_mut()) {
-        answer.conclude(&part.job.settings.output, ui);
+        answer.conclude(&part.job.settings.output);
     }
-    answers.iter().any(|answer| answer.fails)
+    answers.iter().any(Answer::fails)
 }
 
 /// Returns the program whose settings count for a library: debug information stays if one of those that load it keeps

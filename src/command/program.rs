@@ -22,10 +22,10 @@ use crate::elf::{Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::plan::{self, Planned, Request};
-use crate::report::{self, ProgramReport, Verdict};
+use crate::report::{self, Judged, ProgramReport, Verdict};
 use crate::settings::{Context, Destination, Explain, Purpose};
 use crate::text;
-use crate::ui::Ui;
+use crate::ui::{Tone, Ui};
 use crate::workspace;
 use crate::world::{Object, OpenFile};
 
@@ -48,8 +48,8 @@ impl ProgramJob<'_> {
         for answered in answers.iter().filter(|_| runtimes.len() > 1) {
             self.ui.answer("Runs on", &answered.report.runs_on());
         }
-        let deciding = answers.iter().filter(|answered| answered.decides);
-        let lines = deciding.map(|answered| summary::SummaryLine::of(&answered.report)).collect();
+        let lines =
+            answers.iter().filter(|answered| answered.decides).map(summary::SummaryLine::of).collect();
         results.programs.extend(answers);
         Ok(lines)
     }
@@ -93,9 +93,13 @@ impl ProgramJob<'_> {
         let mut answers: Vec<Answer> =
             parts.iter().map(|part| part.job.answer(part.input, runtime)).collect();
         let Some(lambda) = self.lambda(parts, runtime, &mut answers) else {
-            conclude_all(parts, &mut answers, ui);
-            if input.output.is_some() {
-                self.stopped(&answers);
+            conclude_all(parts, &mut answers);
+            if decides {
+                self.show(&answers);
+                match input.output {
+                    Some(_) => self.stopped(&answers),
+                    None => self.checked(parts, &answers, runtime),
+                }
             }
             return Ok(answered(answers, decides));
         };
@@ -119,7 +123,7 @@ impl ProgramJob<'_> {
             Purpose::Explain(asked) => archive.explain(asked, &mut answers)?,
             Purpose::Size => archive.sizes(&mut answers)?,
             Purpose::Check | Purpose::Write(_) if !decides => {
-                conclude_all(parts, &mut answers, ui);
+                conclude_all(parts, &mut answers);
             }
             Purpose::Write(destination) => archive.write(destination, &mut answers)?,
             Purpose::Check => archive.show(&mut answers)?,
@@ -133,9 +137,17 @@ impl ProgramJob<'_> {
             if let Some(choice) = input.program.cargo.as_ref().and_then(|built| built.choice.as_ref()) {
                 ui.status("Choosing", choice);
             }
-            ui.status("Checking", &headline(input, lambda, &answer.report.layers, self.context));
+            ui.detail("Checking", &headline(input, lambda, &answer.report.layers, self.context));
         }
         say_age(lambda, self.context.now, self.ui);
+    }
+
+    /// Describes the layers that a program needs, after a blank; nothing if there are none.
+    pub fn attached_words(&self, report: &ProgramReport) -> String {
+        match layers::attached_words(&report.layers, &self.context.environment.current_dir) {
+            words if words.is_empty() => words,
+            words => format!(" {words}"),
+        }
     }
 
     /// Returns the runtime's world. If the runtime is not for the programs' architecture, that is a finding of each.
@@ -171,7 +183,32 @@ impl ProgramJob<'_> {
             Linkage::SharedLibrary => "library",
             _ => report::role(&self.layout.program),
         };
-        Answer { report, findings, packages: None, fails: false }
+        Answer::new(report, findings)
+    }
+
+    /// Prints how the check of each program went, unless other lines tell: the table of several programs, or one line
+    /// for each of several runtimes.
+    fn checked(&self, parts: &[ArchiveProgram], answers: &[Answer], label: &str) {
+        if self.is_one_of_several || self.baselines.runtimes(&self.settings.target).len() > 1 {
+            return;
+        }
+        for (part, answer) in parts.iter().zip(answers) {
+            let (report, is_denied) = (&answer.report, answer.fails());
+            let words = report.verdict_words(match part.input.facts.linkage() {
+                Linkage::SharedLibrary => Judged::Library,
+                _ => Judged::Program,
+            });
+            let attached = self.attached_words(report);
+            let added = report::added_words(&report.libraries);
+            let (tone, verb, more) = match (report.verdict, is_denied) {
+                (Verdict::Fails, _) => (Tone::Bad, "Failed", String::new()),
+                (_, true) => (Tone::Bad, "Failed", ", but a finding is denied".to_owned()),
+                (Verdict::Unknown, _) => (Tone::Open, "Checked", format!(", {added}")),
+                (Verdict::Starts, _) => (Tone::Good, "Checked", format!(", {added}")),
+            };
+            let name = part.name();
+            self.ui.outcome(tone, verb, &format!("{name}: {words} on {label}{attached}{more}"));
+        }
     }
 
     fn plan(&self, input: &ProgramInput, lambda: &LambdaWorld, worlds: &[BuildWorlds]) -> Result<Planned> {
@@ -232,13 +269,12 @@ impl PlannedArchive<'_> {
         let own = part.plan(self.input, self.planned);
         let subject = part.subject(self.lambda, self.planned, &own);
         let explained = PlannedProgram { input: self.input, subject: &subject, plan: &self.planned.plan };
-        answer.fails = explain::explain(self.job, &explained, asked, answer)?;
-        Ok(())
+        explain::explain(self.job, &explained, asked, answer)
     }
 
     fn sizes(&self, answers: &mut [Answer]) -> Result<()> {
         let unzipped_bytes = self.measure(answers)?;
-        answers[0].fails = explain::sizes(self.job, unzipped_bytes, &mut answers[0]);
+        explain::sizes(self.job, unzipped_bytes, &mut answers[0]);
         Ok(())
     }
 
@@ -249,7 +285,8 @@ impl PlannedArchive<'_> {
         let unzipped_bytes = self.measure(answers)?;
         let may_stop = !destination.write_anyway && !parts.iter().any(|part| part.job.bundle.strip);
         if may_stop && self.is_too_large(unzipped_bytes, answers) {
-            conclude_all(parts, answers, job.ui);
+            conclude_all(parts, answers);
+            job.show(answers);
             job.stopped(answers);
             return Ok(());
         }
@@ -266,14 +303,9 @@ impl PlannedArchive<'_> {
             // The entries are made only for the findings about files that cannot be edited.
             self.entries(answers)?;
         }
-        conclude_all(self.parts, answers, self.job.ui);
-        for (part, answer) in self.parts.iter().zip(answers) {
-            let is_started = part.input.facts.linkage() != Linkage::SharedLibrary;
-            let words = answer.report.verdict_words(is_started);
-            let (name, label) = (part.name(), self.lambda.label());
-            let line = format!("`{name}` {words} on {label}");
-            self.job.ui.finished(answer.fails || answer.report.verdict == Verdict::Fails, &line);
-        }
+        conclude_all(self.parts, answers);
+        self.job.show(answers);
+        self.job.checked(self.parts, answers, &self.lambda.label());
         Ok(())
     }
 
@@ -290,7 +322,7 @@ impl PlannedArchive<'_> {
     fn list(&self, answers: &[Answer]) {
         for answer in answers {
             for (verb, line) in report::library_lines(&answer.report, self.lambda) {
-                self.job.ui.status(verb, &line);
+                self.job.ui.detail(verb, &line);
             }
         }
     }
@@ -299,7 +331,7 @@ impl PlannedArchive<'_> {
     fn measure(&self, answers: &mut [Answer]) -> Result<u64> {
         let ui = self.job.ui;
         let sizes = sizes(self.parts, self.planned, self.input)?;
-        ui.status("Measuring", &format!("{}: {}", self.input.names(), sizes.line()));
+        ui.detail("Measuring", &format!("{}: {}", self.input.names(), sizes.line()));
         for line in sizes.kept_lines() {
             ui.status("Keeping", &line);
         }
@@ -316,9 +348,7 @@ impl PlannedArchive<'_> {
         let mut entries = entries(job, input, parts, planned)?;
         let owner = |name: &str| input.owner_of(name);
         for edit in std::mem::take(&mut entries.edits) {
-            if parts.iter().any(|part| part.entry_name == edit.object) || job.ui.is_verbose() {
-                job.ui.status("Editing", &edit.line());
-            }
+            job.ui.detail("Editing", &edit.line());
             answers[owner(&edit.object)].report.edits.push(edit);
         }
         for refusal in std::mem::take(&mut entries.refusals) {
@@ -329,8 +359,10 @@ impl PlannedArchive<'_> {
 }
 
 fn answered(answers: Vec<Answer>, decides: bool) -> Vec<Answered> {
-    let answered =
-        |answer: Answer| Answered { report: answer.report, decides, fails: answer.fails && decides };
+    let answered = |answer: Answer| {
+        let fails = answer.fails() && decides;
+        Answered { fails, report: answer.report, decides, bundled: answer.bundled }
+    };
     answers.into_iter().map(answered).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The results of a run, program by program.
 
+use super::job::BundleState;
 use crate::error::Error;
 use crate::report::{ArchiveReport, FunctionReport, ProgramReport};
 
@@ -22,6 +23,8 @@ pub(super) struct Answered {
     pub decides: bool,
     /// Whether a finding makes the run fail.
     pub fails: bool,
+    /// What happened to its bundle; `None` if there is none.
+    pub bundled: Option<BundleState>,
 }
 
 /// Joins several errors into one, for the document.

@@ -11,7 +11,7 @@ use super::layers;
 use super::results::{Answered, Results};
 use super::runtime::{Baselines, say_age, say_unused};
 use crate::archive::{self, BOOTSTRAP, Digest, Limits, ReadArchive};
-use crate::audit::{self, Code, Finding, Findings, Severity, SizedFile};
+use crate::audit::{self, Code, Finding, Findings, SizedFile};
 use crate::baseline;
 use crate::date;
 use crate::disk;
@@ -20,10 +20,10 @@ use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
 use crate::proof::{self, Attached, Start, Unpacked, UnpackedFile, kind_of};
-use crate::report::{self, ArchiveReport, ProgramReport, Verdict};
+use crate::report::{self, ArchiveReport, Judged, ProgramReport, Verdict};
 use crate::settings::{Context, Output, Verify};
 use crate::template::{Function, Zip};
-use crate::ui::Ui;
+use crate::ui::{Tone, Ui};
 
 /// What all archives of a run have in common.
 struct Deployment<'a> {
@@ -229,52 +229,63 @@ impl Deployment<'_> {
         let absolute = context.environment.current_dir.join(path).into_string();
         let mut report = ProgramReport::new(&name, &absolute, runtime, facts);
         report.archive = Some(read.report(&absolute, kind));
-        findings.extend(self.prove(code, &unpacked, starts, &mut report));
+        let (found, runtime_label) = self.prove(code, &unpacked, starts, &mut report);
+        findings.extend(found);
         let findings = self.weakened(findings, code, &read);
         let main = unpacked.main.as_ref().map_or("", |main| &main.path);
         let layers = layers::needed(&report.libraries, main, attached).into_iter();
         report.layers =
             layers.map(|layer| context.environment.current_dir.join(layer).into_string()).collect();
         let label = code.label(&context.environment.current_dir);
-        if self.job.archives.len() != 1
-            && findings.as_slice().iter().any(|finding| finding.severity != Severity::Note)
-        {
+        let conclusion = conclude(&mut report, &findings, self.output);
+        if self.job.archives.len() != 1 && conclusion.is_shown(ui) {
             ui.about(&label);
         }
-        let fails = conclude(&mut report, &findings, self.output, ui).fails;
+        conclusion.show(ui);
+        let fails = conclusion.fails;
         if facts.is_none() && kind == BundleKind::Function && is_started && !fails {
             report.verdict = Verdict::Unknown;
         }
-        let words = match report.findings.iter().any(|finding| finding.code == Code::NotStarted.as_str()) {
-            true => "does not start",
-            false => report.verdict_words(is_started),
+        let is_ignored = report.findings.iter().any(|finding| finding.code == Code::NotStarted.as_str());
+        let judged = if is_started { Judged::Program } else { Judged::Libraries };
+        let words = if is_ignored { "does not start" } else { report.verdict_words(judged) };
+        let tone = match report.verdict {
+            _ if fails || is_ignored => Tone::Bad,
+            Verdict::Fails => Tone::Bad,
+            Verdict::Unknown => Tone::Open,
+            Verdict::Starts => Tone::Good,
+        };
+        let verb = if tone == Tone::Bad { "Failed" } else { "Verified" };
+        // The code of a language's function is not looked at.
+        let limit = match kind == BundleKind::Function && !is_started && !is_ignored {
+            true => " (not checked as a function)",
+            false => "",
         };
         let attached = match layers::attached_words(&report.layers, &context.environment.current_dir) {
             words if words.is_empty() => words,
             words => format!(" {words}"),
         };
-        ui.finished(
-            fails || words.starts_with("does not"),
-            &format!("{label} {words} on {runtime}{attached}"),
-        );
-        Ok(Answered { report, decides: true, fails })
+        // A program has one architecture; libraries may be for any.
+        let on = if is_started { runtime } else { &runtime_label };
+        ui.outcome(tone, verb, &format!("{label}: {words} on {on}{attached}{limit}"));
+        Ok(Answered { report, decides: true, fails, bundled: None })
     }
 
     /// Walks the programs and libraries on the runtime, if that is known. `starts` tells whether Lambda itself starts the
-    /// main program, rather than a language's own.
+    /// main program, rather than a language's own. Returns the runtime as it is printed, too.
     fn prove(
         &self,
         code: &Deployed,
         unpacked: &Unpacked,
         starts: bool,
         report: &mut ProgramReport,
-    ) -> Vec<Finding> {
+    ) -> (Vec<Finding>, String) {
         let Deployment { job, context, ui, .. } = self;
         let (runtime, name) = (&code.runtime, report.name.clone());
         let label = code.label(&context.environment.current_dir);
         if !self.knows(runtime) {
-            ui.status("Checking", &format!("{label} for {runtime}, which is not known"));
-            return Vec::new();
+            ui.detail("Checking", &format!("{label} for {runtime}, which is not known"));
+            return (Vec::new(), runtime.clone());
         }
         let facts = unpacked.main.as_ref().map(|main| &*main.facts);
         // Lambda starts no other program, whatever it is for.
@@ -283,10 +294,10 @@ impl Deployment<'_> {
         let arch = arch.or(facts.and_then(ElfFacts::arch));
         let arch = arch.or_else(|| unpacked.arch_of_others()).unwrap_or(Arch::X86_64);
         let lambda = match self.baselines.world(&job.target, runtime, arch, &name) {
-            Err(finding) => return vec![*finding],
+            Err(finding) => return (vec![*finding], runtime.clone()),
             Ok(lambda) => lambda,
         };
-        ui.status("Checking", &format!("{label} for {}", lambda.label()));
+        ui.detail("Checking", &format!("{label} for {}", lambda.label()));
         report.set_dates(&lambda.baseline);
         say_age(&lambda, context.now, ui);
         let mut findings = audit::runtime_findings(&lambda.baseline, &name, &date::day(context.now));
@@ -299,7 +310,7 @@ impl Deployment<'_> {
                 ui.status(verb, &line);
             }
         }
-        findings
+        (findings, lambda.label())
     }
 
     /// Whether there is a baseline for a runtime of this name.
@@ -339,9 +350,11 @@ impl Deployment<'_> {
         let mut report = ProgramReport::new(&function.name, path.as_str(), runtime, None);
         let mut findings = Findings::default();
         findings.add(audit::code_not_seen(&function.name, template.as_str(), why));
-        let fails = conclude(&mut report, &findings, output, ui).fails;
+        let conclusion = conclude(&mut report, &findings, output);
+        conclusion.show(ui);
+        let fails = conclusion.fails;
         ui.status("Skipping", &format!("{} of {template}: {why}", function.name));
-        Answered { report, decides: true, fails }
+        Answered { report, decides: true, fails, bundled: None }
     }
 }
 

@@ -8,7 +8,7 @@ use super::conclude::fails;
 use super::documents::ProgramName;
 use super::entries::Entries;
 use super::inputs::{self, Inputs, OutputPlace};
-use super::job::{Answer, ProgramJob};
+use super::job::{Answer, BundleState, ProgramJob};
 use super::parts::{ArchiveProgram, conclude_all};
 use super::programs::ProgramInput;
 use crate::archive::{self, Entry};
@@ -24,7 +24,7 @@ use crate::proof::Expected;
 use crate::report::{self, ArchiveReport};
 use crate::settings::{BundleSettings, Destination, Purpose};
 use crate::text;
-use crate::ui::Ui;
+use crate::ui::{Tone, Ui};
 
 /// Returns how a bundle is written, by its settings.
 pub(super) fn writing(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing {
@@ -75,7 +75,7 @@ impl Bundle<'_> {
             let zipped_bytes = written.map(|written| written.zipped_bytes);
             let too_large = zipped_bytes.and_then(|bytes| audit::direct_upload_finding(bytes, name));
             answers[0].findings.extend(too_large);
-            run_fails = conclude_all(parts, answers, job.ui);
+            run_fails = conclude_all(parts, answers);
             if run_fails && !destination.write_anyway {
                 return Ok(Commit::Removed);
             }
@@ -87,22 +87,27 @@ impl Bundle<'_> {
             (!matches!(decide(known.as_ref())?, Commit::Removed), known)
         } else {
             let expected = self.expected();
-            replace(output, &entries.entries, &writing, Some(&expected), decide)
-                .map_err(|error| error.or_help(another_place(writing.format)))?
+            let replaced = replace(output, &entries.entries, &writing, Some(&expected), decide);
+            replaced.map_err(|error| error.or_help(another_place(writing.format))).inspect_err(|_| {
+                job.show(answers);
+            })?
         };
         if !is_placed {
+            job.show(answers);
             job.stopped(answers);
             return Ok(());
         }
-        if is_known {
-            job.ui.status("Fresh", &format!("{}: the bundle is up to date", input.names()));
-        } else if let (Some(written), Some(fingerprint)) = (&written, fingerprint.filter(|_| !run_fails)) {
+        if let (false, Some(written), Some(fingerprint)) =
+            (is_known, &written, fingerprint.filter(|_| !run_fails))
+        {
             fingerprint.keep(written);
         }
         let archive = archive_report(output, job.bundle.kind, &entries.entries, written);
+        let state = if is_known { BundleState::Fresh } else { BundleState::Written };
+        self.show(&archive, state, answers);
         self.document(entries, answers)?;
-        self.finished(&archive);
         for answer in answers {
+            answer.bundled = Some(state);
             answer.report.archive = Some(archive.clone());
         }
         Ok(())
@@ -164,38 +169,60 @@ impl Bundle<'_> {
             .try_for_each(|(path, _)| inputs.check(&OutputPlace { path: path.as_path().into(), flag }))
     }
 
-    /// Prints what was written: the programs if they are included, their libraries, and the included files.
-    fn finished(&self, archive: &ArchiveReport) {
-        let plan = &self.planned.plan;
-        let libraries = match plan.shipped.len() + usize::from(plan.compat.is_some()) {
-            0 => "no libraries".to_owned(),
-            1 => "1 library".to_owned(),
-            more => format!("{more} libraries"),
-        };
-        let mut contents = match (self.job.bundle.libraries_only, self.parts.len()) {
-            (true, _) => libraries,
-            (false, 1) => format!("{} and {libraries}", self.job.layout.program),
-            (false, more) => format!("{more} programs and {libraries}"),
-        };
-        match self.input.n_included() {
-            0 => {}
-            1 => contents.push_str(", 1 included file"),
-            more => contents.push_str(&format!(", {more} included files")),
+    /// Prints what was written, the findings, and the path as the run's result.
+    fn show(&self, archive: &ArchiveReport, state: BundleState, answers: &[Answer]) {
+        let Bundle { job, input, .. } = *self;
+        let names = input.names();
+        let is_document = job.settings.output.is_document();
+        let mut is_named = false;
+        if job.ui.is_verbose() || !job.is_one_of_several || self.parts.len() > 1 {
+            match state {
+                BundleState::Written => self.bundled(archive, &names, answers),
+                BundleState::Fresh => {
+                    let path = Utf8Path::new(&archive.path);
+                    let shown = path.strip_prefix(&job.context.environment.current_dir).unwrap_or(path);
+                    job.ui.status("Fresh", &format!("{names}: {shown} is up to date"));
+                    is_named = job.ui.is_read_by_a_person();
+                }
+            }
         }
-        let zipped = archive.zipped_bytes.map(|bytes| format!("{} zipped, ", text::size(bytes)));
-        let (zipped, unzipped) = (zipped.unwrap_or_default(), text::size(archive.unzipped_bytes));
-        let name = self.input.names();
-        self.job.ui.status("Finished", &format!("{name}: {contents}, {zipped}{unzipped} unzipped"));
-        say_written(archive, self.job.settings.output.is_document(), self.job.ui);
+        job.show(answers);
+        say_written(archive, is_document || is_named, job.ui);
+    }
+
+    /// Prints the programs, the runtime, the size, the added libraries and the number of included files.
+    fn bundled(&self, archive: &ArchiveReport, names: &str, answers: &[Answer]) {
+        let Bundle { job, input, lambda, .. } = *self;
+        let mut libraries = Vec::new();
+        for answer in answers {
+            report::add_libraries(&mut libraries, answer.report.libraries.clone());
+        }
+        let size = match archive.zipped_bytes {
+            Some(bytes) => format!("{} zipped", text::size(bytes)),
+            None => text::size(archive.unzipped_bytes),
+        };
+        let attached = answers.first().map(|answer| job.attached_words(&answer.report)).unwrap_or_default();
+        let added = report::added_words(&libraries);
+        let what = if job.bundle.libraries_only { "the libraries of " } else { "" };
+        let included = match input.n_included() {
+            0 => String::new(),
+            1 => ", 1 included file".to_owned(),
+            more => format!(", {more} included files"),
+        };
+        let label = lambda.label();
+        let fails = answers.iter().any(Answer::fails);
+        let (tone, anyway) = if fails { (Tone::Bad, ", in spite of errors") } else { (Tone::Good, "") };
+        let text = format!("{what}{names} for {label}{attached}: {size}, {added}{included}{anyway}");
+        job.ui.outcome(tone, "Bundled", &text);
     }
 }
 
-/// Prints an archive's hash, and its path as the run's result.
-pub(super) fn say_written(archive: &ArchiveReport, is_document: bool, ui: &Ui) {
+/// Prints an archive's hash with `-v`, and its path as the run's result unless something else tells it.
+pub(super) fn say_written(archive: &ArchiveReport, is_named: bool, ui: &Ui) {
     if let Some(code_sha256) = &archive.code_sha256 {
-        ui.status("CodeSha256", code_sha256);
+        ui.detail("CodeSha256", code_sha256);
     }
-    if !is_document {
+    if !is_named {
         ui.data(&format!("{}\n", archive.path));
     }
 }

@@ -158,6 +158,26 @@ pub fn add_libraries(known: &mut Vec<Library>, more: Vec<Library>) {
     known.sort_by(|a, b| a.soname.cmp(&b.soname));
 }
 
+/// Tells how many libraries a bundle adds, and names those that no other of them needs.
+pub fn added_words(libraries: &[Library]) -> String {
+    let added: Vec<&Library> =
+        libraries.iter().filter(|library| library.from == LibrarySource::Bundle).collect();
+    let is_added = |name: &String| added.iter().any(|library| library.soname == *name);
+    let is_root =
+        |library: &&&Library| library.needed_by.is_empty() || !library.needed_by.iter().all(is_added);
+    let roots: Vec<String> = added.iter().filter(is_root).map(|library| library.soname.clone()).collect();
+    let needs = match roots.len() {
+        all if all == added.len() => "",
+        1 => " and what it needs",
+        _ => " and what they need",
+    };
+    match added.len() {
+        0 => "no libraries added".to_owned(),
+        1 => format!("1 library added ({})", shortened(&roots)),
+        more => format!("{more} libraries added ({}{needs})", shortened(&roots)),
+    }
+}
+
 fn needed_by(subject: &Subject, closure: &Closure, index: usize) -> Vec<String> {
     closure.needed_by(index).into_iter().map(|by| label(subject, closure, by)).collect()
 }

@@ -288,7 +288,7 @@ fn a_library_from_a_directory_of_someones_is_shipped_by_its_path() {
     fs::rename(scene.at("libs/libtop.so.1"), elsewhere.join("libtop.so.1")).unwrap();
     let link = format!("{0}/libtop.so.1 -Wl,-rpath,{0}", elsewhere.display());
     scene.c(NEEDS_TOP, "app", &link);
-    let ran = answers(&scene, "RPATH", "--binary app -o app.zip").exits(0);
+    let ran = answers(&scene, "RPATH", "--binary app -o app.zip -v").exits(0);
     let line = ran.line("Shipping", "libtop.so.1");
     assert!(line.ends_with(&format!("from {}/libtop.so.1", elsewhere.display())), "{line}");
     let ran = answers(&scene, "RPATH", "--binary app -o app.zip --message-format json").exits(0);

@@ -237,7 +237,7 @@ fn programs_of_the_user_go_on_working() {
     let script = format!("#!/bin/sh\necho {}\n", scene.at("libs").display());
     scene.file("own/rustc", script).mode("own/rustc", 0o755);
     scene.file("own/.cargo/config.toml", "[build]\nrustc = \"../own/rustc\"\n");
-    let mut command = checkout.command("check --allow not-a-runtime");
+    let mut command = checkout.command("check -v --allow not-a-runtime");
     let ran = finish(command.env("CARGO_HOME", scene.at("own/.cargo"))).exits(0);
     ran.line("Shipping", "libstd-0123456789abcdef.so");
 }

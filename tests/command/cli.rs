@@ -448,7 +448,7 @@ fn stdout_has_data_only() {
     let ran = scene.run("check --binary app -q").exits(0).prints("");
     assert_eq!(ran.stderr, "");
     scene.run("check --binary app -v").exits(0).prints("").says(&["Checking app for provided.al2023"]);
-    scene.run("verify app.zip").exits(0).prints("").says(&["Finished app.zip starts on provided.al2023"]);
+    scene.run("verify app.zip").exits(0).prints("").says(&["app.zip: starts on provided.al2023"]);
 }
 
 #[test]

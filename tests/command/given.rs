@@ -113,7 +113,7 @@ fn a_table_of_ones_own_takes_the_place_of_the_runtimes() {
     let scene = scene(CHANGE);
     let expat = Object::program().needs("libc.so.6").needs("libexpat.so.1");
     scene.file("app", expat.bytes());
-    check(&scene, "").exits(0).says(&["`app` starts on mine (x86_64)"]);
+    check(&scene, "").exits(0).says(&["app: starts on mine (x86_64)"]);
     scene.run("check --binary app --sysroot empty").exits(1).says(&["`app` needs `libexpat.so.1`"]);
     let ran = scene.run("baseline diff provided.al2023 mine.txt").exits(0);
     assert!(ran.stdout.ends_with("\n+ libexpat.so.1\n"), "{ran}");

@@ -119,7 +119,7 @@ fn a_program_gives_the_same_archive_on_windows() {
     Compiler(&["musl-gcc"]).compile(scene.path(), EMPTY, "server", "-static");
     let program = drive(&scene, "server");
     wine.bundles_alike(&scene, &format!("--binary {program}"), "--binary server");
-    wine.run(&scene, "check --binary server").exits(0).says(&["static"]);
+    wine.run(&scene, "check --binary server -v").exits(0).says(&["static"]);
     wine.run(&scene, r"verify out\there.zip").exits(0);
 }
 

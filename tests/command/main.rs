@@ -36,6 +36,7 @@ mod pipelines;
 mod processors;
 mod recipes;
 mod runtimes;
+mod screens;
 mod settings;
 mod shipped;
 mod snapshots;

@@ -34,21 +34,27 @@ fn each_function_has_its_archive_and_its_settings() {
     ] {
         assert_eq!(scene.entries(at), expected.iter().map(|name| (*name).to_owned()).collect(), "{at}");
     }
-    let ran = scene.run("--workspace").exits(0);
+    let again = scene.run("--workspace").exits(0);
+    assert_eq!(again.stderr, "       Fresh 20 bundles are up to date\n");
+    assert_eq!(again.stdout, ran.stdout);
+    let ran = scene.run("--workspace --force").exits(0);
     let summary = summary(&ran);
-    assert_eq!(summary.len(), N_FUNCTIONS + 1, "{ran}");
-    assert_eq!(summary[0], "Summary program verdict zipped unzipped libraries");
+    assert_eq!(summary.len(), N_FUNCTIONS + 2, "{ran}");
+    assert_eq!(summary[0], "Summary program verdict zipped unzipped libraries warnings");
     let size = |line: &str| line.split(' ').filter(|word| *word == "kB").count();
-    for (at, line) in summary[1..].iter().enumerate() {
+    for (at, line) in summary[1..=N_FUNCTIONS].iter().enumerate() {
         let n_libraries = usize::from(at % 10 == 3);
         assert!(line.starts_with(&format!("{} starts ", name(at))), "{line}");
-        assert!(line.ends_with(&format!(" kB {n_libraries}")) && size(line) == 2, "{line}");
+        assert!(line.ends_with(&format!(" kB {n_libraries} 0")) && size(line) == 2, "{line}");
     }
     // This machine's glibc is newer than that of AL2.
     scene.manifest(8, "runtime = \"provided.al2\"");
     let ran = scene.run("check --workspace").exits(1);
-    assert_eq!(self::summary(&ran)[9], "f08 fails - - 0");
-    ran.says(&["Checking f07 for provided.al2023 (x86_64)", "Checking f08 for provided.al2 (x86_64)"]);
+    assert_eq!(self::summary(&ran)[9], "f08 fails - - 0 2");
+    ran.says(&[
+        "f08:\nerror[version-too-new]: `f08` needs ",
+        "    Finished 19 checked, 1 failed, 2 warnings\n",
+    ]);
     // Of one program everything is said already.
     let ran = scene.run("-p f01").exits(0);
     assert_eq!(self::summary(&ran), [""; 0]);
@@ -82,7 +88,7 @@ fn one_failing_function_does_not_hide_the_others() {
     assert_eq!(document["artifacts"].as_array().unwrap().len(), N_FUNCTIONS);
     assert_eq!(failing(&document), ["f03", "f13"]);
     assert_eq!(document.get("error"), None);
-    assert_eq!(summary(&ran)[4], "f03 fails - - 0");
+    assert_eq!(summary(&ran)[4], "f03 fails - - 0 0");
     assert_eq!(summary(&ran)[5].split(' ').nth(1), Some("starts"));
     fs::remove_dir_all(scene.at("target/lambda-bundle")).unwrap();
 
@@ -90,7 +96,7 @@ fn one_failing_function_does_not_hide_the_others() {
     scene.file("target/release/f02", "#!/bin/sh\n");
     let ran = scene.run("--workspace --message-format json").exits(101);
     assert_eq!(scene.written(), names(starting.iter().copied().filter(|at| *at != 2)));
-    assert_eq!(summary(&ran)[3], "f02 no result - - -");
+    assert_eq!(summary(&ran)[3], "f02 no result - - - -");
     let document = ran.json();
     assert_eq!((document["artifacts"].as_array().unwrap().len(), failing(&document).len()), (19, 2));
     let message = document["error"]["message"].as_str().unwrap();
@@ -192,8 +198,8 @@ fn an_archive_that_cannot_be_read_does_not_stop_verify() {
     scene.file("cut.zip", &scene.read(&first)[..200]).dir("tree");
     let ran = scene.run(&format!("verify {first} cut.zip none.zip tree {last}")).exits(101);
     let ran = ran.says(&[
-        &format!("Finished {first} starts on provided.al2023\n"),
-        &format!("Finished {last} starts on provided.al2023\n"),
+        &format!("{first}: starts on provided.al2023\n"),
+        &format!("{last}: starts on provided.al2023\n"),
         "error: `none.zip` does not exist\n",
         "error[bootstrap-missing]: `tree` has no `bootstrap` at its root\n",
     ]);
@@ -222,16 +228,16 @@ fn what_is_said_of_an_archive_names_it() {
     let title = "::error title=missing-library%3A bootstrap in bad.zip on provided.al2023::";
     assert!(ran.stdout.starts_with(title), "{ran}");
     // A failure does not end in green.
-    let green = "\u{1b}[1m\u{1b}[32m    Finished";
-    let red = "\u{1b}[1m\u{1b}[31m    Finished";
-    for (arguments, is_good) in [
-        (format!("verify {good}"), true),
-        ("verify bad.zip".to_owned(), false),
-        ("check --binary plain".to_owned(), true),
-        ("check --binary bootstrap".to_owned(), false),
+    for (arguments, color, verb) in [
+        (format!("verify {good}"), 32, "Verified"),
+        ("verify bad.zip".to_owned(), 31, "  Failed"),
+        ("check --binary plain".to_owned(), 32, " Checked"),
+        ("check --binary bootstrap".to_owned(), 31, "  Failed"),
+        ("--binary bootstrap -o new.zip".to_owned(), 31, " Stopped"),
     ] {
         let ran = scene.run(&format!("{arguments} --color always"));
-        assert_eq!([ran.stderr.contains(green), ran.stderr.contains(red)], [is_good, !is_good], "{ran}");
+        let last = ran.stderr.lines().last().unwrap();
+        assert!(last.starts_with(&format!("\u{1b}[1m\u{1b}[{color}m    {verb}\u{1b}[0m ")), "{ran}");
     }
 }
 

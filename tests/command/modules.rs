@@ -56,7 +56,7 @@ fn verify(files: &[Made], flags: &str) -> Option<Ran> {
 #[track_caller]
 fn loads(files: &[Made], flags: &str) {
     let Some(ran) = verify(files, flags) else { return };
-    ran.exits(0).says(&["Finished a.zip loads on "]).keeps_silent_about(&["warning", "error"]);
+    ran.exits(0).says(&["a.zip: its libraries load on "]).keeps_silent_about(&["warning", "error"]);
 }
 
 #[track_caller]
@@ -180,7 +180,7 @@ fn a_module_is_for_one_version_of_node() {
         scene.tool("zip", "-qr a.zip index.js node_modules").exits(0);
         let verified = scene.run(&format!("verify a.zip --arch x86_64 --runtime {runtime}"));
         match loads {
-            true => verified.exits(0).says(&["a.zip loads on"]),
+            true => verified.exits(0).says(&["a.zip: its libraries load on"]),
             false => {
                 verified.exits(1).says(&["`node_modules/m/build/Release/m.node` is for NODE_MODULE_VERSION"])
             }
@@ -195,7 +195,7 @@ fn a_package_that_nothing_compiled_may_not_load() {
     ran.exits(0).says(&[
         "warning[missing-library]: `node_modules/s` has a `binding.gyp` and no module (`.node`)",
         "help: run `npm rebuild s`",
-        "a.zip may load on",
+        "a.zip: its libraries may load on",
     ]);
     let with = |more: Vec<Made<'static>>| gyp().into_iter().chain(more).collect::<Vec<_>>();
     loads(&with(vec![made("node_modules/s/build/Release/s.node", module().bytes())]), NODE);
@@ -248,7 +248,11 @@ fn programs_of_packages_stand_for_each_other() {
         &["error[not-elf]: `node_modules/@esbuild/darwin-arm64/bin/esbuild` is for macOS"],
     );
     // The flag decides, not the first file.
-    fails(&[made(arm, program().arm64().bytes())], NODE, &["Checking a.zip for nodejs22.x (x86_64)"]);
+    fails(
+        &[made(arm, program().arm64().bytes())],
+        NODE,
+        &["a.zip: its libraries do not load on nodejs22.x (x86_64)"],
+    );
 }
 
 #[test]

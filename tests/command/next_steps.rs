@@ -205,7 +205,7 @@ fn what_ld_preload_names_is_missed() {
     let check = |value: &str, more: &str, help: &str| {
         let ran =
             scene.run(&format!("check --binary app --library-path libs --env LD_PRELOAD={value} {more}"));
-        let ran = ran.exits(0).says(&["`app` starts on provided.al2023"]);
+        let ran = ran.exits(0).says(&["app: starts on provided.al2023"]);
         match help {
             "" => ran.keeps_silent_about(&["LD_PRELOAD"]),
             help => ran.says(&[

@@ -176,7 +176,7 @@ fn a_function_of_a_language_has_no_bootstrap() {
     let addon = |needed: &str| Object::library("addon.node").needs(needed);
     verify(addon("libcrypto.so.3"), "nodejs22.x")
         .exits(0)
-        .says(&["a.zip loads on nodejs22.x\n"])
+        .says(&["a.zip: its libraries load on nodejs22.x"])
         .keeps_silent_about(&["warning"]);
     verify(addon("libfnord.so.7"), "nodejs22.x")
         .exits(1)
@@ -239,7 +239,7 @@ fn a_bootstrap_alone_does_not_start_on_a_language_runtime() {
         scene.run(&format!("verify good.zip --runtime {runtime}")).exits(1).says(&[
             &format!("error[not-started]: {runtime} starts no `bootstrap`, and `good.zip` has no other file that it could run\n"),
             "help: give the function the runtime provided.al2023, which starts it\n",
-            &format!("Finished good.zip does not start on {runtime}\n"),
+            &format!("Failed good.zip: does not start on {runtime} (x86_64)\n"),
         ]);
     }
     // The handler of these may be a program of any name; a layer may bring a handler or a wrapper.

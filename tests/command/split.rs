@@ -39,7 +39,7 @@ fn three_functions_share_libpq_through_a_layer() {
     scene.manifest(3, "library-path = [\"../libs\"]");
     scene.program(13, "plain");
 
-    let ran = scene.run("--workspace --split-layer shared").exits(0);
+    let ran = scene.run("--workspace --split-layer shared -v").exits(0);
     let layer = "target/lambda-bundle/layers/shared.zip";
     // The layer and the functions, and nothing else.
     assert_eq!(ran.stdout.lines().count(), 1 + N_FUNCTIONS, "{ran}");
@@ -122,8 +122,11 @@ fn nothing_of_a_failed_run_is_written() {
     assert!(!scene.has("target/lambda-bundle/layers"));
     // One of them can be written.
     scene.manifest(13, "");
-    let ran = scene.run(&format!("{both} --message-format json")).exits(1);
-    let ran = ran.says(&[&format!("Checking f13 for provided.al2023 (x86_64), with {layer} attached (")]);
+    let ran = scene.run(&format!("{both} --message-format json -v")).exits(1);
+    let ran = ran.says(&[
+        &format!("Checking f13 for provided.al2023 (x86_64), with {layer} attached ("),
+        " f13      starts with a layer ",
+    ]);
     assert_eq!(ran.json()["artifacts"][1]["layers"], serde_json::json!([scene.at(layer)]));
     assert_eq!(scene.names(layer), ["lib/libtop.so.1"]);
     assert!(scene.has(archive(13)) && !scene.has(archive(3)));

@@ -167,7 +167,7 @@ fn check(arguments: &str, emulator: &str) {
     compile_rust(dir, arguments);
     let original = fs::read(dir.join("app")).unwrap();
 
-    let said = run(dir, "check --binary app --message-format json").exits(0);
+    let said = run(dir, "check --binary app --message-format json -v").exits(0);
     let sizes = &said.json()["artifacts"][0]["sizes"];
     assert_eq!(sizes["bytes"], original.len(), "{said}");
     assert_eq!(sizes["debug_bytes"], debug_bytes(&dir.join("app")), "{said}");
@@ -175,7 +175,7 @@ fn check(arguments: &str, emulator: &str) {
     said.says(&["of it debug information; `--strip` would save "]);
 
     let bundle = "--binary app --strip --debug-symbols symbols -o";
-    run(dir, &format!("{bundle} app.zip")).exits(0).says(&["of it debug information, left out\n"]);
+    run(dir, &format!("{bundle} app.zip -v")).exits(0).says(&["of it debug information, left out\n"]);
     run(dir, &format!("{bundle} again.zip")).exits(0);
     assert_eq!(fs::read(dir.join("app.zip")).unwrap(), fs::read(dir.join("again.zip")).unwrap());
     assert_eq!(fs::read(dir.join("app")).unwrap(), original);
@@ -288,7 +288,7 @@ fn a_stripped_program_needs_no_tool_and_stays_as_it_is() {
     let dir = temporary.path();
     CC.compile(dir, C, "app", "-s");
     let path = path_with(dir, &[]);
-    run_with_path(dir, &path, "--binary app --strip --debug-symbols symbols -o app.zip")
+    run_with_path(dir, &path, "--binary app --strip --debug-symbols symbols -o app.zip -v")
         .exits(0)
         .says(&["app: ", " unzipped, no debug information\n"]);
     unpack(dir, "app.zip", "out");

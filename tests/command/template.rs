@@ -74,12 +74,12 @@ fn runtimes() {
     };
     check(", Runtime: provided.al2023", "")
         .exits(0)
-        .says(&["for provided.al2023"])
+        .says(&["starts on provided.al2023"])
         .keeps_silent_about(&SILENT);
     // It is proved for what the template says.
     check(", Runtime: provided.al2", "")
         .exits(0)
-        .says(&["`Orders` (out/x86.zip) for provided.al2 (x86_64)"])
+        .says(&["`Orders` (out/x86.zip): starts on provided.al2\n"])
         .keeps_silent_about(&SILENT);
     check(", Runtime: provided.al2023", "--runtime provided.al2").exits(1).says(&[
         "error[template-mismatch]: `Orders` of `template.yaml` has the runtime provided.al2023, and `out/x86.zip` was verified for provided.al2\n",
@@ -108,8 +108,8 @@ fn which_functions_have_the_zip() {
     );
     // All that it names.
     let ran = verify(&scene, &template, "").exits(101).keeps_silent_about(&["template-mismatch"]).says(&[
-        "`X` (out/x86.zip) starts on provided.al2023",
-        "`A` (out/arm.zip) starts on provided.al2023",
+        "`X` (out/x86.zip): starts on provided.al2023",
+        "`A` (out/arm.zip): starts on provided.al2023",
         "error[bootstrap-missing]: `",
         "error: `out/gone.zip`, the code of `Gone` in `template.yaml`, does not exist\nhelp: build it, then verify again\n",
         "warning[template-unknown]: the code of `Far` of `template.yaml` is not verified: its code is in S3\n",
@@ -196,8 +196,8 @@ fn functions_of_a_language_are_verified_for_it() {
         .exits(1)
         .says(&[
             "error[missing-library]: `addon.node` needs `libfnord.so.7`",
-            "`P` (py) for python3.13 (arm64)\n",
-            "`R` (out/x86.zip) starts on provided.al2\n",
+            "`P` (py): its libraries load on python3.13 (arm64)",
+            "`R` (out/x86.zip): starts on provided.al2\n",
         ])
         .keeps_silent_about(&["template-", "bootstrap-missing"]);
     scene.remove("node/addon.node");
@@ -209,7 +209,10 @@ fn functions_of_a_language_are_verified_for_it() {
         };
         verify(&scene, &template, flag)
             .exits(0)
-            .says(&["`N` (node) loads on nodejs22.x\n", "`R` (out/x86.zip) starts on provided.al2\n"])
+            .says(&[
+                "`N` (node): its libraries load on nodejs22.x",
+                "`R` (out/x86.zip): starts on provided.al2\n",
+            ])
             .keeps_silent_about(&["template-", "bootstrap-missing"]);
     }
 }

@@ -55,7 +55,7 @@ fn musl_does_not_take_a_library_of_the_systems_glibc() {
         "`--sysroot DIR`",
     ]);
     run(dir.path(), "--binary app -o app.zip --libc bundle").exits(0).says(&["warning[libc-bundled]"]);
-    run(dir.path(), "verify app.zip").exits(0).says(&["app.zip starts on provided.al2023"]);
+    run(dir.path(), "verify app.zip").exits(0).says(&["app.zip: starts on provided.al2023"]);
     let report =
         start(&LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64)), &dir.path().join("app.zip"));
     assert!(report.starts_with("42\nexe /var/task/bootstrap\n"), "{report}");

@@ -140,7 +140,9 @@ fn a_runtime_layer_of_a_static_program_a_script_and_data() {
     write(&dir.join("f/my_package/my_ns.cljs"), "(ns my-package.my-ns)\n");
     finish(command("zip", &dir.join("f")).args(["-qr", "../f.zip", "."])).exits(0);
     run(dir, "verify f.zip").exits(1).says(&["error[bootstrap-missing]"]);
-    run(dir, "verify f.zip --attached-layer runtime.zip").exits(0).says(&["f.zip starts on provided.al2023"]);
+    run(dir, "verify f.zip --attached-layer runtime.zip")
+        .exits(0)
+        .says(&["f.zip: starts on provided.al2023"]);
     root.unpack_function(&dir.join("f.zip"));
     assert!(root.path("var/task/my_package/my_ns.cljs").is_file());
     let output = root.start("/opt/bootstrap", &["my-package.my-ns/handler"]);

@@ -40,20 +40,20 @@ fn must_ship_libpq(ran: &Ran, program: &str) {
     }
     // Each line says from where, why, and for whom.
     let libs = "/usr/lib/x86_64-linux-gnu";
-    assert_eq!(
-        ran.line("Shipping", "libpq.so.5"),
-        format!("Shipping libpq.so.5 needed by {program}; not on provided.al2023; from {libs}/libpq.so.5.15")
-    );
-    assert_eq!(
-        ran.line("Shipping", "libnettle.so.8"),
-        format!(
-            "Shipping libnettle.so.8 needed by libgnutls.so.30, libhogweed.so.6; not on provided.al2023; from {libs}/libnettle.so.8.6"
-        )
-    );
+    for (soname, by, file) in [
+        ("libpq.so.5", program, "libpq.so.5.15 (libpq5 15."),
+        ("libnettle.so.8", "libgnutls.so.30, libhogweed.so.6", "libnettle.so.8.6 (libnettle8 3."),
+    ] {
+        let start = format!("Shipping {soname} needed by {by}; not on provided.al2023; from {libs}/{file}");
+        assert!(ran.line("Shipping", soname).starts_with(&start), "{ran}");
+    }
     assert_eq!(
         ran.line("Using", "libsqlite3.so.0"),
         format!("Using libsqlite3.so.0 needed by {program}; on provided.al2023 (derived)")
     );
+    // The line for a reader names the library that the program needs.
+    let line = ran.stderr.lines().find(|line| line.starts_with("     Bundled ")).unwrap();
+    assert!(line.ends_with(", 7 libraries added (libpq.so.5 and what it needs)"), "{ran}");
 }
 
 #[track_caller]
@@ -74,7 +74,7 @@ fn libpq_and_what_is_under_it_are_shipped_and_what_the_system_has_is_not() {
     }
     let scene = Scene::new();
     scene.c(LIBPQ_AND_SQLITE, "orders", "-lpq -lsqlite3");
-    let ran = scene.run("--binary orders -o orders.zip").exits(0);
+    let ran = scene.run("--binary orders -o orders.zip -v").exits(0);
     must_ship_libpq(&ran, "orders");
     must_hold_libpq(&scene, "orders.zip");
     let zip = scene.path().canonicalize().unwrap().join("orders.zip");
@@ -92,7 +92,7 @@ fn libpq_of_a_cargo_project() {
     let manifest = "[package]\nname = \"orders\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[profile.release]\nopt-level = 0\n";
     scene.file("Cargo.toml", manifest);
     scene.file("src/main.rs", RUST_LIBPQ_AND_SQLITE);
-    let ran = scene.run("--build").exits(0);
+    let ran = scene.run("--build -v").exits(0);
     let zip = "target/lambda-bundle/orders/bootstrap.zip";
     must_ship_libpq(&ran, "orders");
     must_hold_libpq(&scene, zip);
@@ -111,7 +111,7 @@ fn libpq_of_an_older_system_by_its_root() {
         "-L{root}/usr/lib/x86_64-linux-gnu -l:libpq.so.5 -l:libsqlite3.so.0 -Wl,--allow-shlib-undefined"
     );
     scene.c(LIBPQ_AND_SQLITE, "orders", &link);
-    let ran = scene.run(&format!("--binary orders --sysroot {root} -o orders.zip")).exits(0);
+    let ran = scene.run(&format!("--binary orders --sysroot {root} -o orders.zip -v")).exits(0);
     // OpenSSL 1.1, too: AL2023 has 3.
     assert_eq!(
         names(&scene, "orders.zip"),

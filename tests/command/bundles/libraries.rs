@@ -184,7 +184,7 @@ fn the_report_names_the_file_that_is_shipped() {
     let root = scene.path().canonicalize().unwrap();
     let root = root.display();
     let arguments = "--binary app --library-path new --library-path old -o app.zip";
-    let ran = scene.run(arguments).exits(0);
+    let ran = scene.run(&format!("{arguments} -v")).exits(0);
     let expected = format!("; from {root}/old/libfq.so.1, instead of {root}/new/libfq.so.1");
     assert!(ran.line("Shipping", "libfq.so.1").ends_with(&expected), "{ran}");
     let ran = scene.run(&format!("{arguments} --force --message-format json")).exits(0);
