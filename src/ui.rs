@@ -228,6 +228,16 @@ impl Ui {
         });
     }
 
+    /// Prints a line of text on stdout, wrapped at the width of a terminal there.
+    pub fn text(&self, line: &str) {
+        let width = terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into());
+        let line = printable(line);
+        let at_indent = line.len() - line.trim_start().len();
+        // A title has a column of its own.
+        let indent = if line.starts_with("  ") { at_indent.max(13) + 2 } else { 2 };
+        self.data(&format!("{}\n", width.map_or(line.clone(), |columns| wrap(&line, columns, 0, indent))));
+    }
+
     /// Checks that all data reached stdout.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `explain` and `size`: show what is known about one program.
 
+use super::build_side::BuildFiles;
 use super::conclude::{conclude, show};
 use super::job::{Answer, ProgramJob};
 use super::origins;
@@ -18,6 +19,7 @@ pub(super) struct PlannedProgram<'a> {
     pub input: &'a ProgramInput<'a>,
     pub subject: &'a Subject<'a>,
     pub plan: &'a BundlePlan,
+    pub build: &'a BuildFiles,
 }
 
 /// Explains why the requested libraries are found where they are, or else what asks for a symbol or symbol version.
@@ -31,11 +33,12 @@ pub(super) fn explain(
     asked: &Explain,
     answer: &mut Answer,
 ) -> Result<()> {
-    let PlannedProgram { input, subject, plan } = planned;
+    let PlannedProgram { input, subject, plan, build } = planned;
     let program = &mut answer.report;
     let wanted = asked.wanted.as_ref();
     let picks = |name: &str| wanted.is_none_or(|wanted| wanted.pattern.matches(name));
-    program.explanations = report::explain(subject, plan, &program.libraries, picks);
+    program.explanations =
+        report::explain(subject, plan, &program.libraries, picks, &|path| build.source_of(path));
     if program.explanations.is_empty()
         && let Some(wanted) = wanted
     {
@@ -97,7 +100,7 @@ fn print(job: &ProgramJob, subject: &Subject, plan: &BundlePlan, form: Form, pro
         Form::Mermaid => return job.ui.data(&report::graph(subject.name, &program.libraries)),
     };
     for line in lines {
-        job.ui.data(&format!("{}\n", printable(&line)));
+        job.ui.text(&line);
     }
 }
 

@@ -112,7 +112,8 @@ impl ProgramJob<'_> {
         self.introduce(parts, &answers, &lambda, ui);
         plan::check_names(input.path.as_str(), &planned.plan, &self.layout, &input.included)?;
         answers[0].findings.extend(started::findings(self, input, &planned, runtime)?);
-        let archive = PlannedArchive { job: self, input, parts, lambda: &lambda, planned: &planned };
+        let build = worlds[0].files();
+        let archive = PlannedArchive { job: self, input, parts, build, lambda: &lambda, planned: &planned };
         // For the other runtimes, only whether the program starts is reported.
         if decides {
             for ((part, answer), build) in parts.iter().zip(&mut answers).zip(worlds) {
@@ -259,6 +260,8 @@ struct PlannedArchive<'a> {
     /// The input of the archive.
     input: &'a ProgramInput<'a>,
     parts: &'a [ArchiveProgram<'a>],
+    /// What the first program was built with.
+    build: &'a BuildFiles,
     lambda: &'a LambdaWorld,
     planned: &'a Planned,
 }
@@ -268,7 +271,8 @@ impl PlannedArchive<'_> {
         let (part, answer) = (&self.parts[0], &mut answers[0]);
         let own = part.plan(self.input, self.planned);
         let subject = part.subject(self.lambda, self.planned, &own);
-        let explained = PlannedProgram { input: self.input, subject: &subject, plan: &self.planned.plan };
+        let (input, build, plan) = (self.input, self.build, &self.planned.plan);
+        let explained = PlannedProgram { input, subject: &subject, plan, build };
         explain::explain(self.job, &explained, asked, answer)
     }
 
@@ -279,7 +283,7 @@ impl PlannedArchive<'_> {
     }
 
     fn write(&self, destination: &Destination, answers: &mut [Answer]) -> Result<()> {
-        let PlannedArchive { job, input, parts, lambda, planned } = *self;
+        let PlannedArchive { job, input, parts, lambda, planned, .. } = *self;
         let Some(output) = &input.output else { unreachable!("what is written has a path") };
         self.list(answers);
         let unzipped_bytes = self.measure(answers)?;

@@ -8,7 +8,8 @@ use super::{Library, LibrarySource};
 use crate::audit::{Subject, label};
 use crate::lambda::Certainty;
 use crate::layout::BundleKind;
-use crate::loader::{Attempt, Closure, Outcome, SkipReason};
+use crate::loader::{Attempt, Closure, Outcome, Rule, SkipReason};
+use crate::paths;
 use crate::plan::{BundlePlan, NotShipped};
 use crate::text::printable;
 use crate::world::Object;
@@ -37,6 +38,9 @@ pub struct SearchReport {
     pub path: Option<String>,
     /// The rule that found it.
     pub rule: Option<&'static str>,
+    /// What put its directory on the search path, if the world's rules do not tell.
+    #[serde(skip)]
+    pub source: Option<String>,
     /// The paths that were tried before, in order.
     pub passed_over: Vec<PassedOver>,
 }
@@ -50,14 +54,19 @@ pub struct PassedOver {
     pub rule: &'static str,
     /// Why it was passed over.
     pub why: String,
+    /// What put its directory on the search path, if the world's rules do not tell.
+    #[serde(skip)]
+    pub source: Option<String>,
 }
 
-/// Explains the libraries that `wanted` picks, in the order of `libraries`.
+/// Explains the libraries that `wanted` picks, in the order of `libraries`. `sources` tells what put a directory on the
+/// build world's library path.
 pub fn explain(
     subject: &Subject,
     plan: &BundlePlan,
     libraries: &[Library],
     wanted: impl Fn(&str) -> bool,
+    sources: &dyn Fn(&str) -> Option<String>,
 ) -> Vec<Explanation> {
     let Some(walked) = plan.walks.first() else { return Vec::new() };
     libraries
@@ -82,7 +91,7 @@ pub fn explain(
                 soname: name.clone(),
                 chain,
                 needed_by: library.needed_by.clone(),
-                build: search(&plan.build.closure, name),
+                build: with_sources(search(&plan.build.closure, name), sources),
                 lambda: search_on_lambda(subject, &walked.closure, name),
                 reason: reason(subject, library),
             }
@@ -96,6 +105,7 @@ fn search(closure: &Closure, name: &str) -> SearchReport {
         return SearchReport {
             path: Some(object.path.clone()),
             rule: Some(object.rule.as_str()),
+            source: None,
             passed_over: passed_over(&object.attempts),
         };
     }
@@ -109,11 +119,23 @@ fn search(closure: &Closure, name: &str) -> SearchReport {
                 path: path.clone(),
                 rule: need.map_or("", |need| need.rule.as_str()),
                 why: format!("refused: {reason}"),
+                source: None,
             }],
             ..SearchReport::default()
         },
         _ => SearchReport::default(),
     }
+}
+
+/// Adds the sources of the directories that are on the library path.
+fn with_sources(mut report: SearchReport, sources: &dyn Fn(&str) -> Option<String>) -> SearchReport {
+    let is_searched = |rule: &str| rule == Rule::LdLibraryPath.as_str();
+    let source = |path: &str| sources(paths::parent(path));
+    report.source = report.path.as_deref().filter(|_| report.rule.is_some_and(is_searched)).and_then(source);
+    for passed in report.passed_over.iter_mut().filter(|passed| is_searched(passed.rule)) {
+        passed.source = source(&passed.path);
+    }
+    report
 }
 
 /// The search on the runtime. That a file is absent is said only of directories that are known.
@@ -137,6 +159,7 @@ fn passed_over(attempts: &[Attempt]) -> Vec<PassedOver> {
             path: attempt.path.clone(),
             rule: attempt.rule.as_str(),
             why: attempt.why.describe(),
+            source: None,
         })
         .collect()
 }
@@ -172,23 +195,42 @@ fn reason(subject: &Subject, library: &Library) -> String {
 impl Explanation {
     /// Returns the explanation as lines of text.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![self.soname.clone()];
+        let mut lines = vec![format!("{} is {}", self.soname, self.reason)];
         lines.push(format!("  chain      {}", self.chain.join(" -> ")));
         if !self.needed_by.is_empty() {
             lines.push(format!("  needed by  {}", self.needed_by.join(", ")));
         }
         for (title, search) in [("build", &self.build), ("lambda", &self.lambda)] {
             let found = match (&search.path, search.rule) {
-                (Some(path), Some(rule)) => format!("{path}, by {rule}"),
+                (Some(path), Some(rule)) => {
+                    format!("{path} ({})", rule_words(rule, search.source.as_deref()))
+                }
                 _ => "not found".to_owned(),
             };
             lines.push(format!("  {title:<9}  {found}"));
             for passed in &search.passed_over {
-                lines.push(format!("             tried {} ({}): {}", passed.path, passed.rule, passed.why));
+                let by = rule_words(passed.rule, passed.source.as_deref());
+                let why = if passed.why == SkipReason::Absent.describe() { "not found" } else { &passed.why };
+                lines.push(format!("             tried {} ({by}): {why}", passed.path));
             }
         }
-        lines.push(format!("  result     {}", self.reason));
         lines
+    }
+}
+
+/// Returns what a reader calls a rule: the source of the directory, if there is one.
+fn rule_words<'a>(rule: &'a str, source: Option<&'a str>) -> &'a str {
+    match rule {
+        _ if let Some(source) = source => source,
+        "ld-library-path" => "LD_LIBRARY_PATH",
+        "rpath" => "DT_RPATH",
+        "runpath" => "DT_RUNPATH",
+        "cache" => "ld.so.cache",
+        "default-dir" => "default directory",
+        "direct-path" => "needed by this path",
+        "already-loaded" => "loaded before",
+        "builtin" => "built into the loader",
+        rule => rule,
     }
 }
 

@@ -28,18 +28,17 @@ fn a_library_is_explained_step_by_step() {
     let Some(scene) = scene() else { return };
     let at = scene.path().display();
     scene.run(&format!("explain libdeep.so.1 {PATHS}")).exits(0).prints(&format!(
-        "libdeep.so.1\n\
+        "libdeep.so.1 is shipped: provided.al2023 (x86_64) lacks it\n\
         \x20 chain      app -> libtop.so.1 -> libdeep.so.1\n\
         \x20 needed by  libtop.so.1\n\
-        \x20 build      {at}/second/libdeep.so.1, by ld-library-path\n\
-        \x20            tried {at}/first/libdeep.so.1 (ld-library-path): not there\n\
-        \x20 lambda     /var/task/lib/libdeep.so.1, by ld-library-path\n\
-        \x20            tried /lib64/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            tried /usr/lib64/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            tried /var/runtime/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            tried /var/runtime/lib/libdeep.so.1 (ld-library-path): not there\n\
-        \x20            tried /var/task/libdeep.so.1 (ld-library-path): not there\n\
-        \x20 result     shipped: provided.al2023 (x86_64) lacks it\n"
+        \x20 build      {at}/second/libdeep.so.1 (--library-path)\n\
+        \x20            tried {at}/first/libdeep.so.1 (--library-path): not found\n\
+        \x20 lambda     /var/task/lib/libdeep.so.1 (LD_LIBRARY_PATH)\n\
+        \x20            tried /lib64/libdeep.so.1 (LD_LIBRARY_PATH): not found\n\
+        \x20            tried /usr/lib64/libdeep.so.1 (LD_LIBRARY_PATH): not found\n\
+        \x20            tried /var/runtime/libdeep.so.1 (LD_LIBRARY_PATH): not found\n\
+        \x20            tried /var/runtime/lib/libdeep.so.1 (LD_LIBRARY_PATH): not found\n\
+        \x20            tried /var/task/libdeep.so.1 (LD_LIBRARY_PATH): not found\n"
     ));
 }
 
@@ -51,8 +50,8 @@ fn a_missing_library_is_explained_with_what_was_tried() {
     for text in [
         "  chain      app -> libtop.so.1\n",
         "  build      not found\n",
-        &format!("tried {at}/first/libtop.so.1 (ld-library-path): not there\n"),
-        "  result     missing: neither provided.al2023 (x86_64) nor this machine has it\n",
+        &format!("tried {at}/first/libtop.so.1 (--library-path): not found\n"),
+        "libtop.so.1 is missing: neither provided.al2023 (x86_64) nor this machine has it\n",
     ] {
         assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
     }
