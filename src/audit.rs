@@ -388,8 +388,7 @@ fn version_skew(
         Code::VersionSkew,
         label(subject, &walked.closure, index),
         format!(
-            "`{}` is {theirs} on {}, {ours} where the program was built; a function that only the newer one has \
-             would be missing, and it has no version nodes that tell",
+            "`{}` is {theirs} on {}, older than the build's {ours}; calls to newer functions would fail",
             system.soname,
             lambda.label()
         ),
@@ -439,8 +438,7 @@ fn skew_cause(lambda: &LambdaWorld, soname: &str, theirs: &str, ours: &str) -> C
     Cause::libraries(
         "",
         format!(
-            "libraries are older on {} than where the program was built; functions that only the newer ones have \
-             would be missing, and they have no version nodes that tell",
+            "libraries are older on {} than those of the build; calls to newer functions would fail",
             lambda.label()
         ),
     )

@@ -290,7 +290,7 @@ impl<'a> Unmet<'a> {
             (Code::VersionRecent, _) => Cause::versions(
                 "need ",
                 format!(
-                    ", which {whose} has only since image {}; a function that is pinned to an older one does not start",
+                    ", which {whose} has only since image {}; pinned to an older one, a function fails",
                     self.images().join(", ")
                 ),
             ),
@@ -330,7 +330,7 @@ impl<'a> Unmet<'a> {
                 self.highest()
             ),
             (Code::VersionRecent, _) => format!(
-                "`{label}` needs {wanted}, which {whose} has only since image {}; a function that is pinned to an older one does not start",
+                "`{label}` needs {wanted}, which {whose} has only since image {}; pinned to an older one, a function fails",
                 self.images().join(", ")
             ),
             (Code::VersionUnknown, Severity::Note) => format!(

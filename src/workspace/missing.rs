@@ -36,8 +36,16 @@ pub(super) fn not_built(project: &Project, selection: &Selection, missing: &[Mis
         others.extend(other_builds(project, it.program)?);
     }
     let mut seen = BTreeSet::new();
-    for path in tried.iter().filter(|path| seen.insert(*path)) {
+    // Of many programs, only the place where cargo would have put each.
+    let shown: Vec<&Utf8PathBuf> = match missing.len() {
+        0..=2 => tried.iter().collect(),
+        _ => missing.iter().filter_map(|it| it.tried.iter().find(|path| tried.contains(path))).collect(),
+    };
+    for path in shown.iter().filter(|path| seen.insert(**path)) {
         message.push_str(&format!("\n  tried {}", project.shown(path)));
+    }
+    if shown.len() < tried.len() {
+        message.push_str("\n  tried other targets and `target/lambda`, too");
     }
     others.retain(|path| !tried.contains(path));
     others.sort();

@@ -242,6 +242,21 @@ fn what_is_said_of_an_archive_names_it() {
 }
 
 #[test]
+fn of_many_programs_that_are_not_built_one_place_each_is_named() {
+    let scene = Workspace::new();
+    for name in ["f00", "f01", "f02"] {
+        scene.remove(&format!("target/release/{name}"));
+    }
+    let ran = scene.run("-p f00 -p f01 -p f02").exits(101);
+    let ran = ran.says(&[
+        "error: `f00`, `f01`, `f02` are not built\n",
+        "  tried target/release/f00\n      tried target/release/f01\n",
+        "  tried other targets and `target/lambda`, too\n",
+    ]);
+    ran.keeps_silent_about(&["tried target/*"]);
+}
+
+#[test]
 fn cargo_is_asked_once() {
     let scene = Workspace::new();
     let script = "#!/bin/sh\necho \"$1\" >> \"$LOG\"\nexec cargo \"$@\"\n";

@@ -50,10 +50,10 @@ fn of_function(scene: &Scene) -> Option<Finding> {
     }
     let name = &scene.program.name;
     let message = format!(
-        "`{name}` does not use Lambda's Runtime API (it never names AWS_LAMBDA_RUNTIME_API); as a function's `bootstrap` it would answer no request"
+        "`{name}` does not use Lambda's Runtime API: as a function's `bootstrap` it would answer no request"
     );
     Some(Finding::new(Code::NotARuntime, name, message).help(
-        "call the `lambda_runtime` crate's `run` in `main`; if a layer does this for it, such as Lambda Web Adapter, use `--allow not-a-runtime`",
+        "call `lambda_runtime::run` in `main`, or, if a layer such as Lambda Web Adapter does it, `--allow not-a-runtime`",
     ))
 }
 
