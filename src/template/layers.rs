@@ -81,6 +81,8 @@ impl Surroundings<'_> {
             TemplateSetting::Known(arn) | TemplateSetting::Default(arn) if arn.starts_with("arn:") => {
                 FunctionLayer::Elsewhere(arn)
             }
+            // A dynamic reference: the deployment reads the ARN from a parameter store.
+            TemplateSetting::Known(text) if text.contains("{{resolve:") => FunctionLayer::Elsewhere(text),
             TemplateSetting::Known(text) => FunctionLayer::Nothing(text),
             // Who deploys gives the parameter its value.
             TemplateSetting::Default(_) | TemplateSetting::Unknown(_) => {

@@ -147,6 +147,8 @@ fn layers_of_the_template_are_attached() {
     }
     let parameter = "Parameters: {Given: {Type: String}}\n";
     with("[!Ref Given]", parameter).exits(0).says(&["; the layer `!Ref Given` may have it\n"]);
+    // The deployment puts the ARN there.
+    with("['{{resolve:ssm:/layers/x}}']", "").exits(0).says(&["`{{resolve:ssm:/layers/x}}` may have it\n"]);
     // Nobody has read a layer by its ARN.
     with("['arn:aws:lambda:eu-west-1:1:layer:x:1']", "").exits(0).says(&[
         "warning[missing-library]: `bootstrap` needs `libfoo.so.1`",
