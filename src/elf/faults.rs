@@ -11,7 +11,7 @@
 //! (elf/dl-init.c), `_dl_check_map_versions` (elf/dl-version.c). `tests/mutants.rs` compares with real starts.
 
 use goblin::elf64::dynamic::{self as tag, Dyn, SIZEOF_DYN};
-use goblin::elf64::header::{EI_ABIVERSION, EI_VERSION, EV_CURRENT};
+use goblin::elf64::header::{EI_ABIVERSION, EI_VERSION, ET_EXEC, EV_CURRENT};
 use goblin::elf64::program_header as segment;
 use goblin::elf64::reloc::SIZEOF_RELA;
 
@@ -110,6 +110,12 @@ impl Faults {
                 self.add(Stops::Program, SMALLER);
             } else if is_beyond(load.p_memsz) {
                 self.add(Stops::Program, OUTSIDE);
+            } else if load.p_memsz - load.p_filesz > MOST_MEMORY {
+                self.add(Stops::Mapping, "it asks for more memory than any function has");
+            }
+            // Source: mmap_min_addr, which is a page at least: only root maps anything below it.
+            if image.header.e_type == ET_EXEC && load.p_vaddr < PAGE {
+                self.add(Stops::Program, "a segment lies at the address 0");
             }
             if load.p_filesz > 0 && load.p_flags & (segment::PF_R | segment::PF_W | segment::PF_X) == 0 {
                 self.add(Stops::Mapping, "a segment may be neither read nor written nor executed");
@@ -441,6 +447,13 @@ const OUTSIDE: &str = "a segment lies outside the address space";
 const SMALLER: &str = "a segment has more bytes in the file than in memory";
 
 /// The start of the kernel's half on x86_64; it is higher on arm64.
+/// More memory than this no function has: 10,240 MB at the most. The kernel refuses a program's zeros that its memory
+/// can never hold.
+///
+/// Source: "Configure Lambda function memory" in the AWS Lambda developer guide; `__vm_enough_memory` in the kernel's
+/// mm/util.c.
+const MOST_MEMORY: u64 = 16 << 30;
+
 const ADDRESS_SPACE: u64 = 0x7fff_ffff_f000;
 
 /// Whether the entries after the first DT_NULL, which nobody reads, name relocations that the others do not name.

@@ -29,6 +29,9 @@ fn what_the_kernel_refuses_in_a_program_is_its_fault() {
     check_faults(built.clone().put_u32(load + 4, 6).bytes, Some(entry), None);
     let smaller = "a segment has more bytes in the file than in memory";
     check_faults(built.clone().put_u64(load + 40, 1).bytes, Some(smaller), Some(smaller));
+    let memory = "it asks for more memory than any function has";
+    check_faults(built.clone().put_u64(load + 40, 17 << 30).bytes, Some(memory), Some(memory));
+    check_faults(built.clone().put_u64(load + 40, 8 << 30).bytes, None, None);
     let table = "its program headers are not where PT_PHDR says";
     check_faults(built.clone().put_u64(built.header(PT_PHDR) + 16, 8).bytes, Some(table), None);
     let none = "it has no PT_PHDR, without which the loader assumes a wrong address";
