@@ -380,3 +380,43 @@ fn a_module_that_glibc_refuses_does_not_load() {
     );
     fails(&[made("m.node", module().flags_1(0x40).bytes())], NODE, &["shared object cannot be dlopen()ed"]);
 }
+
+/// The process that opens a module has its own glibc: only a program can bring another one along.
+#[test]
+fn no_module_is_told_to_bring_its_own_glibc() {
+    let scene = Scene::new();
+    let newer =
+        |object: Object| object.needs("libc.so.6").imports("f", Some(("libc.so.6", "GLIBC_2.99"))).bytes();
+    let libc = Object::library("libc.so.6").verdef(&["GLIBC_2.99"]).defines("f", Some("GLIBC_2.99"));
+    scene.dir("root").dir("root/lib64").file("root/lib64/libc.so.6", libc.bytes());
+    scene.file("module.node", newer(Object::library("module.node")));
+    scene.file("app", newer(Object::program()));
+    let node = "--kind layer --runtime nodejs22.x --libraries-only";
+    for (binary, flags, is_told) in [
+        ("module.node", node, false),
+        ("module.node", "--kind layer --runtime provided.al2023", false),
+        ("app", "", true),
+    ] {
+        let ran = scene.run(&format!("check --binary {binary} --sysroot root {flags}")).exits(1);
+        let ran = ran.says(&["error[version-too-new]", "GLIBC_2.99"]);
+        assert_eq!(ran.stderr.contains("`--libc bundle`"), is_told, "{binary} {flags}: {ran}");
+    }
+}
+
+/// A value of Lambda's settings is taken as it is; `$ORIGIN` the loader replaces.
+#[test]
+fn a_variable_in_the_library_path_is_said_to_stay() {
+    let scene = Scene::new();
+    scene.file("app", Object::program().needs("libc.so.6").bytes());
+    let check = |value: &str| {
+        let flags = format!("check --binary app --env LD_LIBRARY_PATH={value}");
+        scene.run(&flags)
+    };
+    for (value, name) in [("$NAME:/opt/x", "$NAME"), ("/opt/x:$LAMBDA_TASK_ROOT/lib", "$LAMBDA_TASK_ROOT")] {
+        check(value)
+            .says(&[&format!("Taking `{name}` of `--env LD_LIBRARY_PATH` for a directory of that name")]);
+    }
+    for value in ["/opt/x", "$ORIGIN/lib", "${ORIGIN}/$LIB:$PLATFORM"] {
+        check(value).keeps_silent_about(&["Taking"]);
+    }
+}
