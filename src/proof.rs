@@ -129,6 +129,10 @@ impl<'a> Unpacked<'a> {
         members.extend(own_members(read, kind));
         let starts_bootstrap = baseline::starts_bootstrap(start.runtime);
         let mut files = MemoryFiles::new();
+        // Both are there, whatever is in them.
+        for kind in [BundleKind::Function, BundleKind::Layer] {
+            files.add_directory(kind.root());
+        }
         for entry in read.entries.iter().filter(|entry| entry.kind == Kind::Directory) {
             files.add_directory(&format!("{}/{}", kind.root(), entry.name));
         }
@@ -154,14 +158,13 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    /// Whether a path is a link of the archive to a place that it does not fill: the runtime may have a file there.
+    /// Whether a path leads, by a link or by `..`, out of the directories that we know to a place that the runtime may
+    /// fill.
     fn leads_elsewhere(&self, path: &str) -> bool {
-        let name = self.name(path);
-        let entry = self.read.entries.iter().find(|entry| entry.name == name);
-        let is_ours = |target: &str| {
-            [self.kind.root(), BundleKind::Layer.root()].iter().any(|it| target.starts_with(it))
-        };
-        matches!(entry.map(|entry| &entry.kind), Some(Kind::Link(target)) if target.starts_with('/') && !is_ours(target))
+        let roots = [self.kind.root(), BundleKind::Layer.root()];
+        let is_in =
+            |path: &str, root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+        self.files.first_absent(path).is_some_and(|absent| !roots.iter().any(|root| is_in(&absent, root)))
     }
 
     /// Returns the archive's entry that the kernel finds under this name, links followed.
@@ -247,8 +250,15 @@ impl<'a> Unpacked<'a> {
             BundleKind::Function if self.starts_bootstrap => {
                 // Lambda starts that of a layer if the function has none.
                 let of_layer = format!("{}/{BOOTSTRAP}", BundleKind::Layer.root());
-                match self.attached.files.get(&of_layer) {
-                    Some(file) => self.layer_main(&of_layer, file),
+                match self.file_at(&of_layer) {
+                    Some(file) => {
+                        let real = self.files.real_path(&of_layer).unwrap_or(of_layer);
+                        self.layer_main(&real, &file);
+                    }
+                    None if self.leads_elsewhere(&of_layer) && self.attached.paths.contains(&of_layer) => {
+                        let what = "is a link to a file that is not in the archive";
+                        self.findings.push(script::open(&of_layer, what));
+                    }
                     None => self.findings.push(bootstrap_missing(path, self.read)),
                 }
             }
@@ -324,7 +334,7 @@ impl<'a> Unpacked<'a> {
         let own = own.filter_map(|entry| Some((entry, facts_of(entry).ok()?)));
         let own = own.filter(|(_, facts)| !facts.is_data());
         let own = own.map(|(entry, facts)| self.root(&entry.name, facts));
-        let attached = self.attached_programs().filter(|root| is_other(&root.path));
+        let attached = self.attached_programs().into_iter().filter(|root| is_other(&root.path));
         let mut roots: Vec<EntryPoint> = own.chain(attached).collect();
         roots.sort_by(|a, b| a.name.cmp(&b.name));
         roots

@@ -171,8 +171,18 @@ impl MemoryFiles {
         self.resolve(path).map(|(real, _)| real)
     }
 
+    /// Returns the first file or directory on a path, links followed, that is not there.
+    pub fn first_absent(&self, path: &str) -> Option<String> {
+        self.walk(path).err()?.1
+    }
+
     /// The node that a path leads to with all links followed, and its own path; `Err` with the kernel's error.
     fn resolve<'a>(&'a self, path: &'a str) -> Result<(String, &'a MemoryNode), Opened> {
+        self.walk(path).map_err(|(opened, _)| opened)
+    }
+
+    /// The same; `Err` also with the first path that is not there, if that is the error.
+    fn walk<'a>(&'a self, path: &'a str) -> Result<(String, &'a MemoryNode), (Opened, Option<String>)> {
         // The rest of the path, below the rest of the targets of links on the way.
         let mut rest: Vec<&str> = vec![path];
         let mut at = String::with_capacity(path.len() + 1);
@@ -191,9 +201,9 @@ impl MemoryFiles {
                 // Source: link_path_walk in fs/namei.c of the kernel: looking up a name, also `.` and `..`, needs the
                 // right to search the directory. A slash at the end looks up nothing.
                 MemoryNode::Locked if part.is_empty() => {}
-                MemoryNode::Locked => return Err(Opened::Unreadable),
+                MemoryNode::Locked => return Err((Opened::Unreadable, None)),
                 // `file/`, `file/.` and `file/..` are ENOTDIR, too.
-                MemoryNode::Link(_) | MemoryNode::File(_) => return Err(Opened::Absent),
+                MemoryNode::Link(_) | MemoryNode::File(_) => return Err((Opened::Absent, None)),
             }
             match part {
                 "" | "." => continue,
@@ -206,11 +216,13 @@ impl MemoryFiles {
             let parent = at.len();
             at.push('/');
             at.push_str(part);
-            node = self.nodes.get(&at).ok_or(Opened::Absent)?;
+            let Some(found) = self.nodes.get(&at) else { return Err((Opened::Absent, Some(at))) };
+            node = found;
             if let MemoryNode::Link(target) = node {
                 links += 1;
                 if links > MAX_LINKS {
-                    return Err(Opened::Failed("too many levels of symbolic links".into()));
+                    let why = "too many levels of symbolic links".into();
+                    return Err((Opened::Failed(why), None));
                 }
                 at.truncate(if target.starts_with('/') { 0 } else { parent });
                 node = &MemoryNode::Directory;

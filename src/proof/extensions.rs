@@ -3,14 +3,13 @@
 //! Source: AWS, "Using the Lambda Extensions API to create extensions": Lambda starts the executables in
 //! /opt/extensions/; directories below it are not searched.
 
-use std::sync::Arc;
-
-use crate::archive::Kind;
+use crate::archive::{BOOTSTRAP, Kind};
 use crate::audit::Finding;
 use crate::elf::{ElfError, OtherFormat};
 use crate::layout::BundleKind;
 
 use super::archive::{cannot_start, no_program, not_executable, wanted_mode};
+use super::script::{Turn, open};
 use super::{EntryPoint, Unpacked};
 
 const DIRECTORY: &str = "/opt/extensions/";
@@ -25,6 +24,9 @@ impl Unpacked<'_> {
     fn extension(&self, path: &str) -> Vec<Finding> {
         let name = self.name(path);
         let Some(file) = self.file_at(path) else {
+            if self.leads_elsewhere(path) {
+                return vec![open(name, "is a link to a file that is not in the archive")];
+            }
             let help = "put a program there; Lambda starts every file of that directory";
             return vec![cannot_start(name, "it is a link that leads to no file").help(help)];
         };
@@ -37,7 +39,7 @@ impl Unpacked<'_> {
         let cannot = no_program.or_else(|| not_executable(name, wanted_mode(&file.facts), file.mode));
         match cannot {
             Some(finding) => vec![finding],
-            None if file.facts.is_err() => self.script_findings(name, &file.script),
+            None if file.facts.is_err() => self.extension_script_findings(name, &file.script),
             None => Vec::new(),
         }
     }
@@ -53,14 +55,24 @@ impl Unpacked<'_> {
         own.chain(attached).filter(|path| is_started(path)).collect()
     }
 
-    /// Returns the extensions, and the wrapper, that are programs of the layers, to be proved like the archive's own.
-    pub(super) fn attached_programs(&self) -> impl Iterator<Item = EntryPoint> {
-        let started = self.extensions().into_iter().chain(self.wrapper());
-        let attached = started.filter(|path| self.attached.paths.contains(path));
-        attached.filter_map(|path| {
-            let facts = self.file_at(&path)?.facts.ok().filter(|facts| no_program(facts).is_none())?;
-            let real = self.files.real_path(&path).ok()?;
-            Some(EntryPoint { name: path, path: real, facts: Arc::clone(&facts) })
-        })
+    /// Returns the programs of the layers that are started, or that a started script needs, to be proved like the
+    /// archive's own.
+    pub(super) fn attached_programs(&self) -> Vec<EntryPoint> {
+        let mut programs = Vec::new();
+        for path in self.extensions() {
+            self.add_programs(&path, Turn::of_extension(), &mut programs);
+        }
+        let of_layer = format!("{}/{BOOTSTRAP}", BundleKind::Layer.root());
+        let function = [self.path(BOOTSTRAP), of_layer].into_iter().filter(|_| self.starts_bootstrap);
+        let function = function.filter(|path| self.file_at(path).is_some()).take(1);
+        for path in function.chain(self.wrapper()) {
+            self.add_programs(&path, self.first_turn(), &mut programs);
+        }
+        let is_attached = |program: &EntryPoint| {
+            let is_member = self.is_own(&program.path) && self.entry(self.name(&program.path)).is_some();
+            !is_member && no_program(&program.facts).is_none()
+        };
+        programs.retain(is_attached);
+        programs
     }
 }

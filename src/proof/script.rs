@@ -25,11 +25,20 @@ const MOST_SCRIPTS: usize = 5;
 
 /// One of the scripts that execute each other.
 #[derive(Clone, Copy)]
-struct Turn {
+pub(super) struct Turn {
     /// The number of scripts up to this one.
     number: usize,
     /// Whether it starts in the task root.
     is_at_root: bool,
+    /// Whether it is started with a handler.
+    has_handler: bool,
+}
+
+impl Turn {
+    /// An extension starts in a directory that is not known, and without a handler.
+    pub fn of_extension() -> Turn {
+        Turn { number: 1, is_at_root: false, has_handler: false }
+    }
 }
 
 /// The first line of a script.
@@ -71,21 +80,27 @@ impl FirstLine {
 /// Returns the files of an archive that a shell's script runs by literal paths, by their names in the archive.
 pub fn run_by_script(script: &[u8], kind: BundleKind) -> Vec<String> {
     let task_root = BundleKind::Function.root();
-    let current = (kind == BundleKind::Function).then_some(task_root);
-    let runs = shell::runs(&String::from_utf8_lossy(script), StartPlace { task_root, current });
+    let has_handler = kind == BundleKind::Function;
+    let current = has_handler.then_some(task_root);
+    let runs = shell::runs(&String::from_utf8_lossy(script), StartPlace { task_root, current, has_handler });
     let name = |run: Run| Some(run.path.strip_prefix(kind.root())?.strip_prefix('/')?.to_owned());
     runs.into_iter().filter_map(name).collect()
 }
 
 impl Unpacked<'_> {
-    /// Returns the findings about a script that Lambda starts.
+    /// Returns the findings about a script that Lambda, or a runtime, starts as the function.
     pub(super) fn script_findings(&self, name: &str, script: &[u8]) -> Vec<Finding> {
         self.scripts_findings(name, script, self.first_turn())
     }
 
-    /// An extension starts elsewhere.
-    fn first_turn(&self) -> Turn {
-        Turn { number: 1, is_at_root: self.kind == BundleKind::Function }
+    /// Returns the findings about a script that Lambda starts as an extension.
+    pub(super) fn extension_script_findings(&self, name: &str, script: &[u8]) -> Vec<Finding> {
+        self.scripts_findings(name, script, Turn::of_extension())
+    }
+
+    pub(super) fn first_turn(&self) -> Turn {
+        let is_function = self.kind == BundleKind::Function;
+        Turn { number: 1, is_at_root: is_function, has_handler: is_function }
     }
 
     fn scripts_findings(&self, name: &str, script: &[u8], turn: Turn) -> Vec<Finding> {
@@ -179,11 +194,15 @@ impl Unpacked<'_> {
         }
         match &file.facts {
             Ok(facts) => no_program(facts).map_or_else(Vec::new, refused),
+            Err(ElfError::NotElf(OtherFormat::Text)) => vec![given_to_bash(executed)],
+            Err(ElfError::NotElf(OtherFormat::Script)) if self.is_given_to_bash(&file.script) => {
+                vec![given_to_bash(executed)]
+            }
             Err(ElfError::NotElf(OtherFormat::Script)) if turn.number == MOST_SCRIPTS => {
                 vec![open(name, "executes a script that executes another, and so on")]
             }
             Err(ElfError::NotElf(OtherFormat::Script)) => {
-                let turn = Turn { number: turn.number + 1, is_at_root: run.is_at_root };
+                let turn = Turn { number: turn.number + 1, is_at_root: run.is_at_root, ..turn };
                 self.scripts_findings(executed, &file.script, turn)
             }
             Err(error) => refused(&error.to_string()),
@@ -209,6 +228,37 @@ impl Unpacked<'_> {
         None
     }
 
+    /// Adds the program that a path leads to: by itself, as the interpreter of a script, or as what every run of it
+    /// executes at its end.
+    pub(super) fn add_programs(&self, path: &str, turn: Turn, programs: &mut Vec<EntryPoint>) {
+        let Some(file) = self.file_at(path) else { return };
+        let turn_of = |is_at_root| Turn { number: turn.number + 1, is_at_root, ..turn };
+        match file.facts {
+            Ok(facts) => {
+                let real =
+                    self.files.real_path(path).ok().filter(|real| programs.iter().all(|it| it.path != *real));
+                programs.extend(real.map(|real| EntryPoint {
+                    name: self.name(path).to_owned(),
+                    path: real,
+                    facts,
+                }));
+            }
+            // Scripts execute each other, and each may be another's interpreter.
+            Err(ElfError::NotElf(OtherFormat::Script)) if turn.number < 2 * MOST_SCRIPTS => {
+                let Some(line) = FirstLine::of(&file.script) else { return };
+                if !SHELLS.contains(&line.path.as_str()) {
+                    return self.add_programs(&line.path, turn_of(turn.is_at_root), programs);
+                }
+                let run =
+                    runs(&String::from_utf8_lossy(&file.script), turn).pop().filter(|run| run.is_certain);
+                if let Some(run) = run {
+                    self.add_programs(&run.path, turn_of(run.is_at_root), programs);
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
     /// Returns the finding about a file of the archive's that a script runs and that is not there.
     fn missing_file(&self, name: &str, run: &Run) -> Finding {
         let path = run.path.trim_end_matches('\r');
@@ -226,15 +276,35 @@ impl Unpacked<'_> {
         }
     }
 
+    /// Whether the kernel refuses a script with ENOEXEC, so that a bash that executes it runs it by itself.
+    pub(super) fn is_given_to_bash(&self, script: &[u8]) -> bool {
+        let mut script: Arc<[u8]> = script.into();
+        for _ in 0..MOST_SCRIPTS {
+            let Some(line) = FirstLine::of(&script) else { return true };
+            let Some(file) =
+                self.file_at(&line.path).filter(|file| file.mode.is_none_or(|mode| mode & 1 != 0))
+            else {
+                return false;
+            };
+            match file.facts {
+                Ok(_) => return false,
+                Err(ElfError::NotElf(OtherFormat::Script)) => script = file.script,
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
     /// Whether a path lies where the archive is unpacked.
-    fn is_own(&self, path: &str) -> bool {
+    pub(super) fn is_own(&self, path: &str) -> bool {
         path.strip_prefix(self.kind.root()).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
 fn runs(script: &str, turn: Turn) -> Vec<Run> {
     let task_root = BundleKind::Function.root();
-    shell::runs(script, StartPlace { task_root, current: turn.is_at_root.then_some(task_root) })
+    let current = turn.is_at_root.then_some(task_root);
+    shell::runs(script, StartPlace { task_root, current, has_handler: turn.has_handler })
 }
 
 /// Returns a finding if a shell does not run a script because of the argument in its first line.
@@ -262,6 +332,14 @@ fn carriage_returns(name: &str, script: &str) -> Option<Finding> {
     lines.find(|line| line.ends_with('\r'))?;
     let what = "has lines that end in carriage returns, which the shell takes as a part of their last words";
     Some(open(name, what).help("store it with Unix line ends (`dos2unix`)"))
+}
+
+/// The note about a text that a bash executes and the kernel refuses.
+///
+/// Source: `shell_execve` in bash's execute_cmd.c, for ENOEXEC.
+pub(super) fn given_to_bash(name: &str) -> Finding {
+    let what = "is a text without a first line for the kernel, which bash runs as its own script";
+    Finding { severity: Severity::Note, ..open(name, what) }
 }
 
 /// A finding that leaves open whether a script does its work.

@@ -24,6 +24,8 @@ pub(super) struct StartPlace<'a> {
     pub task_root: &'a str,
     /// The current directory; `None` if it is not known.
     pub current: Option<&'a str>,
+    /// Whether it is started with a handler, as a function is and an extension is not.
+    pub has_handler: bool,
 }
 
 /// Options of bash that change nothing about what runs: `-e`, `-u`, `-x` and their kin, but not `-n`, nor `-k`, which
@@ -103,7 +105,7 @@ impl<'a> ScriptState<'a> {
         WordContext {
             task_root,
             must_be_set: self.must_be_set,
-            has_handler: self.place.current.is_some(),
+            has_handler: self.place.has_handler,
             has_constants,
         }
     }
@@ -111,7 +113,7 @@ impl<'a> ScriptState<'a> {
     /// Returns the file that a line executes in the shell's place, if that is certain.
     fn executed(&self, words: &[Word]) -> Option<Run> {
         let [exec, file, ..] = words else { return None };
-        let is_it = self.is_certain && *exec == Word { text: "exec".to_owned(), goes_on: false };
+        let is_it = self.is_certain && exec.text == "exec" && !exec.goes_on;
         if !is_it || file.goes_on || !file.text.contains('/') {
             return None;
         }
@@ -131,12 +133,11 @@ impl<'a> ScriptState<'a> {
             ("umask", _) => matches!(known, Some([_, mask]) if is_mask(mask)),
             (":", Some(_)) => true,
             ("export", Some([_, names @ ..])) => names.iter().all(|word| self.assign(word, true)),
-            ("readonly", Some([_, names @ ..])) => {
-                let is_plain = names.iter().all(|word| self.assign(word, true));
-                let name = |word: &Word| word.text.split('=').next().unwrap_or_default().to_owned();
-                self.constants.extend(names.iter().map(name));
+            ("readonly", Some([_, names @ ..])) => names.iter().all(|word| {
+                let is_plain = self.assign(word, true);
+                self.constants.push(word.text.split('=').next().unwrap_or_default().to_owned());
                 is_plain
-            }
+            }),
             (_, Some(words)) => words.iter().all(|word| self.assign(word, false)),
             (_, None) => false,
         };
@@ -170,9 +171,13 @@ impl<'a> ScriptState<'a> {
         words.is_some() && (self.current.is_some() || !self.ends_at_errors)
     }
 
-    /// Whether a word sets a variable, and that matters for no later line; or exports one.
+    /// Whether a word sets a variable, and that matters for no later line, nor for a script that is executed; or
+    /// exports one.
     fn assign(&self, word: &Word, is_export: bool) -> bool {
         let name = match word.text.split_once('=') {
+            // With a quote in the name it is a command, or one of the words that its variables come to.
+            Some((name, _)) if word.n_plain <= name.len() && (!is_export || word.goes_on) => return false,
+            Some(("LAMBDA_TASK_ROOT", _)) => return false,
             Some((name, _)) => name,
             None if is_export && !word.goes_on => &word.text,
             None => return false,
@@ -277,7 +282,7 @@ mod tests {
 
     #[track_caller]
     fn check(script: &str, expected: &[(&str, bool)]) {
-        let place = StartPlace { task_root: "/var/task", current: Some("/var/task") };
+        let place = StartPlace { task_root: "/var/task", current: Some("/var/task"), has_handler: true };
         let found = runs(&format!("#!/bin/sh\n{script}\n"), place);
         let found: Vec<(&str, bool)> = found.iter().map(|run| (&*run.path, run.is_certain)).collect();
         assert_eq!(found, expected, "{script}");
@@ -296,7 +301,7 @@ mod tests {
         ] {
             let found = runs(
                 &format!("#!/bin/sh\n{certain}\n"),
-                StartPlace { task_root: "/var/task", current: Some("/var/task") },
+                StartPlace { task_root: "/var/task", current: Some("/var/task"), has_handler: true },
             );
             assert_eq!(found.len(), 1, "{certain}");
             assert!(found[0].is_certain && found[0].path.ends_with("/app"), "{certain}: {found:?}");

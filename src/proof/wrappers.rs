@@ -10,7 +10,7 @@ use crate::layout::{BundleKind, WRAPPER_VARIABLE};
 
 use super::Unpacked;
 use super::archive::{cannot_start, no_program, not_executable, wanted_mode};
-use super::script::open;
+use super::script::{given_to_bash, open};
 
 impl Unpacked<'_> {
     /// Returns the path of the wrapper, if the runtime executes one.
@@ -32,7 +32,7 @@ impl Unpacked<'_> {
 
     fn wrapper_findings(&self, path: &str) -> Vec<Finding> {
         let Some(file) = self.file_at(path) else {
-            return self.lost_wrapper(path).into_iter().collect();
+            return vec![self.lost_wrapper(path)];
         };
         let name = self.name(path);
         // The runtime asks bash whether the file may be executed.
@@ -41,21 +41,26 @@ impl Unpacked<'_> {
         }
         match &file.facts {
             Ok(facts) => no_program(facts).map(|what| cannot_start(name, what)).into_iter().collect(),
-            Err(ElfError::NotElf(OtherFormat::Script)) => self.script_findings(name, &file.script),
-            Err(ElfError::NotElf(OtherFormat::Text)) => {
-                let what = "is a text without a first line for the kernel, which bash runs as its own script";
-                vec![Finding { severity: Severity::Note, ..open(name, what) }]
+            Err(ElfError::NotElf(OtherFormat::Script)) if self.is_given_to_bash(&file.script) => {
+                vec![given_to_bash(name)]
             }
+            Err(ElfError::NotElf(OtherFormat::Script)) => self.script_findings(name, &file.script),
+            Err(ElfError::NotElf(OtherFormat::Text)) => vec![given_to_bash(name)],
             Err(error) => vec![cannot_start(name, &error.to_string())],
         }
     }
 
     /// Returns the finding about a wrapper that is not there.
-    fn lost_wrapper(&self, path: &str) -> Option<Finding> {
+    fn lost_wrapper(&self, path: &str) -> Finding {
         let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
         let opt = BundleKind::Layer.root();
+        // The runtime's own files, and those of a function that this layer is for.
+        let unknown = || {
+            let what = format!("is the value of {WRAPPER_VARIABLE} and not in the archive");
+            Finding { severity: Severity::Note, ..open(path, &what) }
+        };
         let (place, help) = match self.kind {
-            _ if self.leads_elsewhere(path) => return None,
+            _ if self.leads_elsewhere(path) => return unknown(),
             BundleKind::Function if below(opt) => (
                 "is in no attached layer",
                 format!("name the layer that has it: `--attached-layer <ZIP>`, or unset {WRAPPER_VARIABLE}"),
@@ -64,13 +69,12 @@ impl Unpacked<'_> {
                 "is not in the archive",
                 format!("put `{}` into the archive, or unset {WRAPPER_VARIABLE}", self.name(path)),
             ),
-            // The runtime's own files, and those of a function that this layer is for.
-            _ => return None,
+            _ => return unknown(),
         };
         let is_link = self.files.is_link(path);
         let place = if is_link { "is a link that leads to no file" } else { place };
         let message = format!("`{path}`, which {WRAPPER_VARIABLE} names, {place}");
-        Some(Finding::new(Code::InterpreterMissing, self.name(path), message).help(help))
+        Finding::new(Code::InterpreterMissing, self.name(path), message).help(help)
     }
 
     /// Warns of scripts in a layer's `bin/`, which is on the PATH, that no program can execute.

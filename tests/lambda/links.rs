@@ -49,6 +49,9 @@ const LINKS: &[Row] = &[
     fails("through a file", "bootstrap->file/../prog file=text prog", "", "error[bootstrap-missing]"),
     fails("a slash behind a file", "bootstrap->prog/ prog", "", "error[bootstrap-missing]"),
     open("to a file of the runtime", "bootstrap->/bin/other", "", true),
+    open("to one by a linked directory", "bootstrap->d/other d->/bin", "", true),
+    open("to one from where the archive is", "bootstrap->../../bin/other", "", true),
+    fails("past the archive", "bootstrap->../task/nope", "", "no such file"),
     fails("a loop", "bootstrap->one one->bootstrap", "", "too many levels of symbolic links"),
     fails("a directory", "bootstrap->d d/x=text", "", "error[bootstrap-missing]"),
     starts("beside the target", "bootstrap->b/prog b/prog=beside b/libfoo.so.1", ""),
@@ -141,6 +144,8 @@ const SCRIPTS: &[Row] = &[
     starts("an option for the shell", "bootstrap=option prog", ""),
     fails("two options are one word", "bootstrap=options prog", "", "one argument `-e -u`"),
     fails("a carriage return behind an option", "bootstrap=return prog", "", "ends in a carriage return"),
+    open("an interpreter by a linked directory", "bootstrap=by-link prog d->/bin", "", true),
+    open("an interpreter from where the archive is", "bootstrap=by-up prog", "", true),
     fails("no interpreter", "bootstrap=alone prog", "", "its first line names no interpreter"),
     fails("carriage returns in the lines", "bootstrap=returns prog", "", "with a carriage return"),
     fails("a program that is not there", "bootstrap=nope prog", "", "`/var/task/nope`, which is not in"),
@@ -193,6 +198,8 @@ const BODIES: &[(&str, &str)] = &[
     ("b-output", "exec /var/task/prog>/tmp/log"),
     ("b-noexec", "set -n\nexec /var/task/prog"),
     ("b-loop", "while :; do /var/task/prog && exit; done"),
+    ("b-link", "exec /var/task/d/other -c /var/task/prog"),
+    ("b-up", "exec /var/task/../../bin/other -c /var/task/prog"),
     ("b-elsewhere", "cd /tmp\nexec /var/task/b-relative"),
 ];
 
@@ -236,6 +243,16 @@ const COMES: &[(&str, bool)] = &[
     ("set -k\nexec /var/task/app LD_LIBRARY_PATH=/nope", false),
     ("set -a\n: ${LD_AUDIT:=/nope} ${LD_PRELOAD:=/nope}\nreadonly A\n: ${A:=b}\nexec /var/task/app", false),
     ("exec /var/task/app", true),
+    ("exec /var/task/prog ${1:=x}", false),
+    ("set -e\n: ${1=x}\nexec /var/task/prog", false),
+    ("exec /var/task/prog ${1:-x}", true),
+    ("readonly A=1 A=2\nexec /var/task/prog", false),
+    ("set -e\n\"A=b\"\nexec /var/task/prog", false),
+    ("set -e\nA\"B\"=c\nexec /var/task/prog", false),
+    ("set -e\nA=\"b\"c\nexport \"A=b\" 'B'=c\nexec /var/task/prog", true),
+    ("exec ./rooted", true),
+    ("LAMBDA_TASK_ROOT=/nope\nexec ./rooted", false),
+    ("export LAMBDA_TASK_ROOT=/nope\nexec ./rooted", false),
 ];
 
 const RUNS: &[Row] = &[
@@ -266,7 +283,12 @@ const RUNS: &[Row] = &[
     open("a script that runs elsewhere", "bootstrap=b-elsewhere b-relative prog", "", false),
     fails("a program without the mode", "bootstrap=b-run run=prog:0600", "", "has mode 0600"),
     fails("a library", "bootstrap=b-run run=libfoo.so.1", "", "a shared library"),
-    fails("a text", "bootstrap=b-run run=text", "", "it is a text file"),
+    open("a text", "bootstrap=b-run run=text", "", false),
+    open("a text that is a script", "bootstrap=b-run run=bare prog", "", true),
+    open("a script without an interpreter", "bootstrap=b-run run=alone prog", "", true),
+    open("a script for a text", "bootstrap=b-run run=to-text t=text prog", "", true),
+    open("a program by a linked directory", "bootstrap=b-link prog d->/bin", "", true),
+    open("a program from where the archive is", "bootstrap=b-up prog", "", true),
     open("a link to a program of the runtime", "bootstrap=b-run run->/bin/other", "", true),
     open("lines within quotes", "bootstrap=b-text prog", "", true),
     open("a redirection", "bootstrap=b-output prog", "", true),
@@ -282,10 +304,29 @@ const STARTED: &[Row] = &[
     starts("a bootstrap of a layer", "data=text", "bootstrap=prog"),
     starts("a script of a layer", "prog", "bootstrap=script"),
     fails("a bootstrap of a layer without the mode", "prog", "bootstrap=prog:0644", "mode 0644"),
+    starts("a link of a layer", "prog", "bootstrap->bin/p bin/p=prog"),
+    starts("a link of a layer to the function", "prog", "bootstrap->/var/task/prog"),
+    open("a link of a layer to the runtime", "prog", "bootstrap->/bin/other", true),
+    fails("a link of a layer to nothing", "prog", "bootstrap->nope", "no `bootstrap`"),
+    fails("a layer's interpreter", "bootstrap=x-for", "bin/app", "needs `libfoo.so.1`"),
+    fails("behind a layer's interpreter", "bootstrap=x-for2", "bin/run=x-for bin/app", "needs `libfoo.so.1`"),
+    starts("a layer's interpreter with its library", "bootstrap=x-for", "bin/app lib/libfoo.so.1"),
     fails("neither has one", "prog", "bin/p=prog", "no `bootstrap`"),
     starts("the function's own comes first", "bootstrap=prog", "bootstrap=text"),
     starts("an extension", "bootstrap=prog", "extensions/e=prog"),
     starts("a link to an extension", "bootstrap=prog", "extensions/e->../bin/p bin/p=prog"),
+    open("an extension of the runtime's", "bootstrap=prog", "extensions/e->/bin/other", true),
+    fails("a script's program", "bootstrap=prog", "extensions/e=x-exec bin/app", "needs `libfoo.so.1`"),
+    fails("a script's interpreter", "bootstrap=prog", "extensions/e=x-for bin/app", "needs `libfoo.so.1`"),
+    starts(
+        "a script's program with its library",
+        "bootstrap=prog",
+        "extensions/e=x-exec bin/app lib/libfoo.so.1",
+    ),
+    // The test starts extensions as functions are started.
+    open("a directory that is not known", "bootstrap=prog prog", "extensions/e=b-relative", true),
+    open("a handler that no extension has", "bootstrap=prog", "extensions/e=x-handler bin/p=prog", true),
+    open("no handler behind another script", "bootstrap=prog prog run=r-handler", "extensions/e=x-run", true),
     starts("a directory in extensions", "bootstrap=prog", "extensions/e/=x extensions/e/x=text"),
     fails("an extension without the mode", "bootstrap=prog", "extensions/e=prog:0600", "mode 0600"),
     fails(
@@ -361,6 +402,17 @@ pub(super) fn scene() -> Scene {
         ("nested", "#!/var/task/run\n"),
         ("text", "text\n"),
         ("argument", "#!/bin/sh foo\nexec /var/task/prog\n"),
+        ("by-link", "#!/var/task/d/sh\nexec /var/task/prog\n"),
+        ("by-up", "#!/var/task/../../bin/sh\nexec /var/task/prog\n"),
+        ("bare", "exec /var/task/prog\n"),
+        ("to-text", "#!/var/task/t\nexec /var/task/prog\n"),
+        ("rooted", "#!/bin/sh\nexec \"$LAMBDA_TASK_ROOT/prog\"\n"),
+        ("x-for", "#!/opt/bin/app\n"),
+        ("x-for2", "#!/opt/bin/run\n"),
+        ("x-exec", "#!/bin/sh\nexec /opt/bin/app\n"),
+        ("x-handler", "#!/bin/sh\nset -u\nexec /opt/bin/p \"$_HANDLER\"\n"),
+        ("r-handler", "#!/bin/sh\nset -u\nexec /var/task/prog \"$_HANDLER\"\n"),
+        ("x-run", "#!/bin/sh\ncd /var/task\nexec ./run\n"),
         ("strange", "#!/bin/sh --nosuch\nexec /var/task/prog\n"),
     ] {
         scene.file(name, lines);
@@ -508,7 +560,7 @@ fn a_script_starts_only_if_the_shell_comes_to_its_program() {
     }
     let scene = scene();
     let root = root_of_shells(&scene, "/bin/bash", &["libc.so.6", "libtinfo.so.6"]);
-    let files = "bootstrap=comes prog my_prog=prog app lib/libfoo.so.1";
+    let files = "bootstrap=comes prog my_prog=prog app rooted lib/libfoo.so.1";
     let mut wrong = Vec::new();
     for (lines, comes) in COMES {
         scene.file("comes", format!("#!/bin/sh\n{lines}\n"));

@@ -47,6 +47,8 @@ const ROWS: &[Wrapped] = &[
     row("no interpreter", "index.js=text", "w=task", "/opt/w", Some("`/var/task/nope`, which is not")),
     row("a library", "index.js=text", "w=libfoo.so.1", "/opt/w", Some("it is a shared library")),
     row("another machine's", "index.js=text", "w=arm", "/opt/w", Some("cannot be started")),
+    row("a first line without an interpreter", "index.js=text prog", "w=alone", "/opt/w", None),
+    row("a script's interpreter", "index.js=text", "w=x-for bin/app", "/opt/w", Some("needs `libfoo.so.1`")),
     row("a program without its library", "index.js=text", "w=app", "/opt/w", Some("needs `libfoo.so.1`")),
 ];
 
@@ -102,6 +104,26 @@ fn the_wrapper_of_a_languages_program_is_proved() {
     tools::copy_program(scene.at("prog"), root.path("language"));
     let wrong: Vec<String> = ROWS.iter().filter_map(|row| check(&scene, row, &root).err()).collect();
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), ROWS.len(), wrong.join("\n"));
+}
+
+/// The runtime's files are not known: a wrapper among them leaves the answer open.
+#[test]
+fn a_wrapper_of_the_runtimes_is_not_proved() {
+    if !(tools::require("zip", "zip") && tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")) {
+        return;
+    }
+    let scene = scene();
+    for (files, wrapper) in [
+        ("index.js=text", "/usr/bin/strace"),
+        ("index.js=text w->/var/runtime/w", "/var/task/w"),
+        ("index.js=text d->/usr/bin", "/var/task/d/strace"),
+    ] {
+        zip(&scene, files, "app");
+        let ran = scene
+            .run(&format!("verify app.zip --runtime nodejs22.x --env AWS_LAMBDA_EXEC_WRAPPER={wrapper}"));
+        ran.exits(0)
+            .says(&["AWS_LAMBDA_EXEC_WRAPPER and not in the archive; whether it starts was not proved"]);
+    }
 }
 
 /// Scripts in a layer's `bin/` that no program can execute are warned of.

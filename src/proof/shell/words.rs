@@ -7,6 +7,8 @@ pub(super) struct Word {
     pub text: String,
     /// Whether a variable follows, so that the word goes on, or comes to several words or none.
     pub goes_on: bool,
+    /// The length of the text in front of the first quote or variable.
+    pub n_plain: usize,
 }
 
 /// What the words of a script depend on.
@@ -34,7 +36,8 @@ pub(super) fn words(line: &str, values: WordContext) -> Option<Vec<Word>> {
         if rest.is_empty() || rest.starts_with('#') {
             return Some(words);
         }
-        let mut word = Word::default();
+        let n_plain = rest.find(|c| !is_plain(c)).unwrap_or(rest.len());
+        let mut word = Word { n_plain, ..Word::default() };
         rest = word.take(rest, values)?;
         words.push(word);
     }
@@ -137,7 +140,8 @@ fn is_plain(c: char) -> bool {
 fn is_default(name: &str, after: &str, values: WordContext) -> bool {
     let after = after.strip_prefix(':').unwrap_or(after);
     let text = match after.strip_prefix('=') {
-        Some(_) if values.has_constants || super::matters(name) => None,
+        // An argument of the script takes no value.
+        Some(_) if values.has_constants || super::matters(name) || !super::is_name(name) => None,
         Some(text) => Some(text),
         None => after.strip_prefix('-'),
     };
