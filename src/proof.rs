@@ -398,7 +398,10 @@ impl<'a> Unpacked<'a> {
         report::add_libraries(&mut proved.libraries, report::libraries(&subject, &walks));
         if root.facts.linkage() != Linkage::SharedLibrary {
             let executed = self.executed(root);
-            proved.findings.merge(executed.iter().filter_map(|name| self.mode_finding(name)));
+            let findings = executed.iter().filter_map(|name| self.mode_finding(name));
+            // Nothing says that another program is started.
+            let severity = if is_main { Severity::Error } else { Severity::Warning };
+            proved.findings.merge(findings.map(|finding| Finding { severity, ..finding }));
         }
     }
 

@@ -97,6 +97,7 @@ const LAYERS: &[Row] = &[
 
 const MODES: &[Row] = &[
     starts("a program only to be executed", "bootstrap=prog:0711", ""),
+    starts("beside a program that nothing executes", "bootstrap=prog tools/other=prog:0644", ""),
     fails("a script only to be executed", "bootstrap=script:0711 prog", "", "has mode 0711"),
     starts("a directory to pass through", "bootstrap=app lib/:0711 lib/libfoo.so.1", ""),
     fails("a umask of 077", "bootstrap=app lib/:0700 lib/libfoo.so.1", "", "warning[not-executable]"),
