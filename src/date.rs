@@ -35,6 +35,27 @@ pub fn timestamp(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Whether a text is a day of the calendar, written as in this module.
+pub fn is_day(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let &[year, month, day] = &parts[..] else { return false };
+    if (year.len(), month.len(), day.len()) != (4, 2, 2) || !parts.iter().all(is_number) {
+        return false;
+    }
+    let number = |part: &str| part.parse::<u64>().unwrap_or(0);
+    let (year, month, day) = (number(year), number(month), number(day));
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let n_days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    (1..=n_days).contains(&day)
+}
+
 /// The number of days from one day to another; 0 if the first is later, or one of them is not a day.
 pub fn days_between(from: &str, to: &str) -> u64 {
     // Source: `days_from_civil` in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
@@ -62,6 +83,18 @@ pub fn days_ago(days: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for day in ["2024-02-29", "2000-02-29", "2026-12-31", "2026-04-30"] {
+            assert!(is_day(day), "{day}");
+        }
+        for text in
+            ["2026-02-29", "1900-02-29", "2026-04-31", "2026-13-01", "2026-00-01", "2026-01-00", "2026-1-01"]
+        {
+            assert!(!is_day(text), "{text}");
+        }
+    }
 
     #[test]
     fn days_between_two_dates() {

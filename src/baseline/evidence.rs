@@ -124,6 +124,9 @@ impl Source {
                 let (names, arch) =
                     value.split_once('/').map_or((value, None), |(names, arch)| (names, Some(arch)));
                 source.of = names.split(',').map(str::to_owned).collect();
+                if source.of.iter().any(String::is_empty) {
+                    return Err(entry.error("`of=` names a runtime or an image"));
+                }
                 source.arch = match arch {
                     None => None,
                     Some(word) => Some(
@@ -139,11 +142,17 @@ impl Source {
                     ),
                 };
             } else if let Some(value) = word.strip_prefix("at=") {
+                if value.is_empty() {
+                    return Err(entry.error("`at=` names a version or a digest"));
+                }
                 source.at = Some(value.to_owned());
             } else {
                 break;
             }
             rest = after.trim_start();
+        }
+        if rest.starts_with("of=") || rest.starts_with("at=") {
+            return Err(entry.error(format_args!("expected `{} {FORM}`", entry.key)));
         }
         source.text = rest.to_owned();
         Ok(source)

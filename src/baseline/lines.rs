@@ -1,5 +1,6 @@
 //! The lines of a baseline's text: a key and its values.
 
+use crate::date;
 use crate::error::{Error, Result};
 use crate::paths;
 
@@ -100,11 +101,7 @@ impl<'a> TextLine<'a> {
     }
 
     pub(super) fn date(&self) -> Result<String> {
-        self.one_of("a date like 2026-11-21", |word| {
-            let shape: Vec<usize> = word.split('-').map(str::len).collect();
-            let digits = word.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
-            (digits && shape == [4, 2, 2]).then(|| word.to_owned())
-        })
+        self.one_of("a date like 2026-11-21", |word| date::is_day(word).then(|| word.to_owned()))
     }
 
     /// Sets `place`, which a text may set only once.

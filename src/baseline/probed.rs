@@ -334,12 +334,19 @@ impl ProbeReader {
 fn canary(entry: &TextLine<'_>) -> Result<Canary> {
     let words: Vec<&str> = entry.words()?.collect();
     match words[..] {
-        [soname, node, answer @ ("yes" | "no" | "missing" | "failed")] => {
+        [soname, node, answer @ ("yes" | "no" | "missing" | "failed")]
+            if is_name(soname) && is_name(node) =>
+        {
             let [soname, node, answer] = [soname, node, answer].map(str::to_owned);
             Ok(Canary { soname, node, answer })
         }
         _ => Err(entry.error("expected `canary SONAME NODE yes`, no, missing or failed")),
     }
+}
+
+/// Whether a word can be the name of a library or of a node: nothing else gets into a baseline.
+fn is_name(word: &str) -> bool {
+    word.len() < 100 && word.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"._+-".contains(&letter))
 }
 
 fn decode(entry: &TextLine<'_>, text: &str) -> Result<Vec<u8>> {

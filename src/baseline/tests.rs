@@ -483,6 +483,10 @@ fn a_broken_text_is_refused_with_its_line() {
     check("2026-11-21", "2026-11-1", &format!("{date} `2026-11-1`"));
     check("2026-11-21", "21-11-2026", &format!("{date} `21-11-2026`"));
     check("2026-11-21", "today", &format!("{date} `today`"));
+    // A day that no calendar has would never be old.
+    for day in ["2026-13-01", "2026-00-10", "2026-11-31", "2026-02-29", "2026-11-00", "+026-11-01"] {
+        check("2026-11-21", day, &format!("{date} `{day}`"));
+    }
     check("glibc 2.40", "glibc 2.", "line 5: `glibc` is a version like 2.34, not `2.`");
     check("complete yes", "complete maybe", "line 6: `complete` is yes or no, not `maybe`");
     check("/lib/ld.so", "ld.so", "line 7: `interpreter` is an absolute path, not `ld.so`");
@@ -504,6 +508,11 @@ fn a_broken_text_is_refused_with_its_line() {
         "line 10: expected `evidence CODE KIND DATE TEXT`",
     );
     check("2026-11-20 a dump", "a dump", "line 10: `evidence` is a date like 2026-11-21, not `a`");
+    check("2026-11-20 a", "2026-13 a", "line 10: `evidence` is a date like 2026-11-21, not `2026-13-01`");
+    check("a dump", "of= a dump", "line 10: `of=` names a runtime or an image");
+    check("a dump", "of=b, a dump", "line 10: `of=` names a runtime or an image");
+    check("a dump", "at= a dump", "line 10: `at=` names a version or a digest");
+    check("a dump", "of=b", "line 10: expected `evidence CODE KIND DATE TEXT`");
     check("a dump", "of=a/riscv64 a dump", "line 10: `of=` ends with /x86_64 or /arm64, not `/riscv64`");
     check("evidence n1", "evidence D", "line 11: `D` cannot be a new code");
     check("evidence n1", "evidence n,1", "line 11: `n,1` cannot be a new code");

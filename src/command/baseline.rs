@@ -6,7 +6,7 @@ use camino::Utf8Path;
 
 use super::runtime::read_file;
 use crate::baseline::probed::{Probe, SCRIPT};
-use crate::baseline::unknown::{CUSTOM, nearest_names, newest_names, retired};
+use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, nearest_names, newest_names, retired};
 use crate::baseline::{self, Baseline};
 use crate::date;
 use crate::disk;
@@ -106,9 +106,7 @@ fn find(name: &str, arch: Option<Arch>, context: &Context) -> Result<Arc<Baselin
 fn no_baseline(name: &str) -> Error {
     if name == CUSTOM {
         return Error::usage("`custom` is a customer-managed runtime: it has the libraries of its own image")
-            .help(
-                "capture its unpacked image: `cargo lambda-bundle baseline capture --root <DIR> -o <FILE>`",
-            );
+            .help(CUSTOM_HELP);
     }
     let (nearest, newest) = (nearest_names(name).join(", "), newest_names(name).join(", "));
     match retired(name) {
@@ -135,10 +133,11 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
             let probe = read_probe(file)?;
             let table = disk::capture::capture_probe(&probe, file, &job.name, job.arch)?;
             if probe.n_dropped > 0 {
-                ui.status(
-                    "Ignoring",
-                    &format!("{} lines of {file} that are no part of a probe", probe.n_dropped),
-                );
+                let dropped = match probe.n_dropped {
+                    1 => format!("1 line of {file} that is no part of a probe"),
+                    n => format!("{n} lines of {file} that are no part of a probe"),
+                };
+                ui.status("Ignoring", &dropped);
             }
             (table, file, probe.comment())
         }

@@ -285,7 +285,7 @@ pub fn list_text(tables: &[BaselineTable]) -> String {
             table.glibc.clone(),
             objects,
             table.recorded.clone(),
-            format!("{} to {}", table.oldest_evidence, table.newest_evidence),
+            span(&table.oldest_evidence, &table.newest_evidence),
             table.deprecated.clone().unwrap_or_else(|| "-".to_owned()),
             table.root.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
@@ -449,7 +449,12 @@ fn proved(object: &SystemObject) -> String {
 
 fn dates(baseline: &Baseline) -> String {
     let EvidenceDates { oldest, newest } = baseline.evidence_dates();
-    format!("{oldest} to {newest}")
+    span(&oldest, &newest)
+}
+
+/// The first and the last of some dates; one date if they are the same.
+fn span(oldest: &str, newest: &str) -> String {
+    if oldest == newest { newest.to_owned() } else { format!("{oldest} to {newest}") }
 }
 
 fn directory(object: &SystemObject) -> String {

@@ -35,6 +35,9 @@ fn the_list_has_every_runtime_once() {
     assert_eq!(row("java8")[1..6], ["x86_64", "2.17", "25,", "not", "all"]);
     assert_eq!(row("nodejs22.x").last().unwrap(), "languages.al2023");
     assert!(row("ruby3.4").contains(&"2028-03-31".to_owned()));
+    // One date, not a range from a day to the same.
+    assert!(ran.stdout.contains("  2024-08-23                -  "), "{ran}");
+    assert!(ran.stdout.contains("  2024-09-19 to 2026-09-28  2028-03-31  "), "{ran}");
     let names: std::collections::BTreeSet<&String> = rows.iter().map(|row| &row[0]).collect();
     assert_eq!(names.len(), rows.len());
 
@@ -94,6 +97,7 @@ fn two_tables_are_compared() {
     ] {
         assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
     }
+    assert!(ran.stdout.contains("evidence dates\n  - 2021-11-14 to 2024-08-23\n  + 2024-08-23\n"), "{ran}");
     assert!(!ran.stdout.contains("\n- lib"), "{ran}");
     let ran = ask("diff nodejs22.x nodejs24.x").exits(0);
     assert!(ran.stdout.contains("libstdc++.so.6: nodes\n  - CXXABI_FLOAT128 "), "{ran}");
@@ -115,9 +119,10 @@ fn unknown_names_are_usage_errors() {
         "error: `nodejs12.x` is retired: its functions cannot be updated since 2023-04-30\n",
         "help: name a newer runtime, such as nodejs26.x, nodejs24.x, nodejs22.x\n",
     ]);
-    ask("show custom")
-        .exits(2)
-        .says(&["error: `custom` is a customer-managed runtime", "capture --root <DIR>"]);
+    ask("show custom").exits(2).says(&[
+        "error: `custom` is a customer-managed runtime",
+        "capture --root <DIR> --name custom -o <FILE>`, and name that with",
+    ]);
     ask("diff provided x").exits(2).says(&["error: `x` is not a known runtime\n"]);
     ask("show java8 --arch arm64").exits(2).says(&["error: the runtime java8 does not offer arm64\n"]);
     let ran = ask("show x --message-format json").exits(2);

@@ -196,6 +196,10 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
     check(&changed("2.34", "two"), "line 4: `glibc` is a release like 2.34, not `two`");
     check(&changed("\tusr/lib64", ""), "line 5: expected `link PATH`, a tab and the target");
     check(&changed("glibc 2.34", "canary libc.so.6 yes"), "line 4: expected `canary SONAME NODE yes`");
+    let no_names = "line 4: expected `canary SONAME NODE yes`";
+    check(&changed("glibc 2.34", "canary libc.so.6 KEY=x-secret yes"), no_names);
+    check(&changed("glibc 2.34", "canary https://x-secret@host GLIBC_2.35 yes"), no_names);
+    check(&changed("recorded 2026-11-24", "recorded 2026-11-31"), "line 2: `recorded` is a date like");
     check(
         &changed("glibc 2.34", "runtime-version $(id)"),
         "line 4: `runtime-version` is a version or an ARN",
@@ -237,6 +241,9 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
     for line in ["# Runtime version: provided:al2023.v109\n", "# Starts with GLIBC_2.35 of libc.so.6: no\n"] {
         assert!(ran.stdout.contains(line), "{ran}");
     }
+    fs::write(dir.path().join("list"), changed("directory", "fnord x-secret\ndirectory")).unwrap();
+    let ran = run(dir.path(), "baseline capture --from-probe list").exits(0);
+    ran.says(&["    Ignoring 1 line of ", "list that is no part of a probe\n"]);
     // What is a list, but of nothing that could start a program.
     fs::write(dir.path().join("list"), changed("/ld-linux", "/ld-other")).unwrap();
     run(dir.path(), "baseline capture --from-probe list").exits(101).says(&["list` has no loader of glibc"]);
