@@ -5,7 +5,7 @@
     python3 tests/tables/renew.py --samples testdata/tables --every-release          # with recorded samples
 
 Exit status: 0 if all sources were read and the tables agree with them, 3 if they differ, 4 if a source could not be
-reached (it changes nothing), 7 for both. A node that a release adds becomes a `since` line. Nothing is taken away and no
+reached (it changes nothing), 7 for both. Amazon Linux 2027, of which no address has been tried, does not count. A node that a release adds becomes a `since` line. Nothing is taken away and no
 object is added: those lines begin with `person:`, and somebody has to look.
 """
 
@@ -16,7 +16,7 @@ import sys
 
 import sources
 from sources import Unreached
-from texts import Table
+from texts import Table, node_key
 
 DIFFERS, UNREACHED = 3, 4
 ROOTS = {"x86_64": "provided.al2023-x86_64.txt", "arm64": "provided.al2023-arm64.txt"}
@@ -30,6 +30,8 @@ class Renewal:
         self.tables = {}
         self.unreached = []
         self.persons = []
+        self.notices = []
+        self.read = set()
 
     def table(self, name):
         if name not in self.tables:
@@ -43,14 +45,22 @@ class Renewal:
             "images": self.images,
             "names": self.names,
             "days": self.days,
+            "next": self.next,
         }
         for name, step in steps.items():
             if self.options.source and name not in self.options.source:
                 continue
+            before = {table: (list(table.lines), list(table.changes)) for table in self.tables.values()}
+            persons = list(self.persons)
             try:
                 step()
+                self.read.add(name)
             except Unreached as error:
-                self.unreached.append(f"{name}: {error}")
+                # Half of a source is none: what its first half changed is as before.
+                for table in self.tables.values():
+                    table.lines, table.changes = before.get(table) or (table.path.read_text().split("\n"), [])
+                self.persons = persons
+                self.unreached.append(f"{name}: {' '.join(str(error).split())}")
         return self.finish()
 
     def finish(self):
@@ -61,12 +71,14 @@ class Renewal:
             print(f"person: {line}")
         for line in self.unreached:
             print(f"not reached: {line}")
+        for line in self.notices:
+            print(f"not known: {line}")
         if self.options.write:
             for table in self.tables.values():
                 if table.changes:
                     table.path.write_text(table.text())
         if not (changes or self.persons or self.unreached):
-            print("the tables agree with every source")
+            print(f"the tables agree with every {'other ' if self.notices else ''}source")
         return (DIFFERS if changes or self.persons else 0) | (UNREACHED if self.unreached else 0)
 
     # Package metadata: version nodes, and the release that brought each.
@@ -84,15 +96,31 @@ class Renewal:
             table = self.table(name)
             _, known = table.source("U")
             newest = re.search(r" at=(\S+)", known["marks"])[1]
-            seen = {}
+            seen, last = {}, {}
             for release in self.releases(newest):
-                for package, (_, libraries) in sources.packages_of(self.web, release, arch).items():
+                packages = sources.packages_of(self.web, release, arch)
+                for ours, theirs in sources.BUILDS.items():
+                    self.compare_builds(release, arch, packages, ours, theirs)
+                for package, (_, libraries) in packages.items():
+                    last[package] = (release, libraries)
                     for soname, nodes in libraries.items():
                         seen.setdefault((package, soname), []).append((release, nodes))
             for soname in table.objects():
                 package = table.value("package", table.block(f"object {soname}"))
-                if seen.get((package, soname)):
+                # The package of an object whose nodes are not known was not looked up either.
+                if package in last and soname not in last[package][1] and table.nodes(soname):
+                    self.persons.append(f"{name}: {soname}: {last[package][0]} has a {package} without it")
+                elif seen.get((package, soname)):
                     self.compare_nodes(table, soname, seen[package, soname])
+
+    def compare_builds(self, release, arch, packages, ours, theirs):
+        """Compares two builds of a package; in place of the one that Lambda has, the other will do."""
+        if theirs not in packages:
+            return
+        if ours not in packages:
+            packages[ours] = packages[theirs]
+        elif packages[ours] != packages[theirs]:
+            self.persons.append(f"{release} on {arch}: {ours} is not as {theirs}")
 
     def compare_nodes(self, table, soname, releases):
         """Compares an object with its nodes in releases, oldest first."""
@@ -130,6 +158,10 @@ class Renewal:
     # Release notes: what AWS says of the minimal container image.
 
     def notes(self):
+        if "packages" not in self.read:
+            # The notes move the release from which the next run reads on.
+            raise Unreached("they are read with the packages of the same releases")
+        builds = {theirs: ours for ours, theirs in sources.BUILDS.items()}
         for name in ROOTS.values():
             table = self.table(name)
             at, known = table.source("U")
@@ -139,7 +171,8 @@ class Renewal:
             for release in self.releases(newest):
                 if sources.release_key(release) <= sources.release_key(newest):
                     continue
-                packages = sources.parse_notes(self.web.get(f"{sources.NOTES}/relnotes-{release}.md"))
+                noted = sources.parse_notes(self.web.get(f"{sources.NOTES}/relnotes-{release}.md"))
+                packages = {builds.get(package, package): version for package, version in noted.items()}
                 if ours & packages.keys():
                     found = release
                     self.add_note(table, packages, release)
@@ -160,6 +193,26 @@ class Renewal:
                 if table.lines[i].startswith("  evidence ") and "U" not in table.lines[i].split()[1].split(","):
                     table.lines[i] += ",U"
         table.note(f"notes of {release}: {' '.join(sorted(updated))}")
+
+    # The next Amazon Linux.
+
+    def next(self):
+        """Looks for package metadata of Amazon Linux 2027, which is no runtime of Lambda and has no table."""
+        found = []
+        try:
+            release = sources.parse_releases(self.web.get(f"{sources.NEXT_CORE}/releasemd.xml"), 2027)[-1]
+            for arch in ROOTS:
+                packages = sources.packages_of(self.web, release, arch, sources.NEXT_CORE)
+                _, libraries = packages["glibc"]
+                nodes = sorted((node for node in libraries["libc.so.6"] if node.startswith("GLIBC_2.")), key=node_key)
+                found.append(
+                    f"Amazon Linux 2027 can be read: {release} on {arch} has {len(packages)} packages and a libc.so.6 up to "
+                    f"{nodes[-1]}; it is no runtime of Lambda and has no baseline"
+                )
+            self.persons += found
+        except (Unreached, KeyError, IndexError) as error:
+            why = " ".join(str(error).split())
+            self.notices.append(f"Amazon Linux 2027: {why}; its address is a guess, so this changes nothing")
 
     # Images.
 
@@ -214,7 +267,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", default=pathlib.Path(__file__).parents[2] / "src" / "baseline", metavar="DIR")
     parser.add_argument("--samples", metavar="DIR", help="read recorded documents, and nothing from the network")
-    parser.add_argument("--source", action="append", choices=["packages", "notes", "images", "names", "days"])
+    parser.add_argument("--source", action="append", choices=["packages", "notes", "images", "names", "days", "next"])
     parser.add_argument("--every-release", action="store_true", help="also read releases that the tables know")
     parser.add_argument("--tool", metavar="PATH", help="the built cargo-lambda-bundle, which captures images")
     parser.add_argument("--write", action="store_true", help="change the tables")

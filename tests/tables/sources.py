@@ -4,7 +4,10 @@ Each `parse_*` function gets the bytes of one document and returns plain values;
 network or from a directory of samples in which each file lies at the host and the path of its address.
 """
 
-import gzip
+import contextlib
+import datetime
+import hashlib
+import http.client
 import io
 import json
 import pathlib
@@ -22,6 +25,9 @@ import zlib
 
 ARCHES = {"x86_64": "x86_64", "arm64": "aarch64"}
 CORE = "https://cdn.amazonlinux.com/al2023/core"
+# The host is the one of the support data that AWS's guide of Amazon Linux 2027 names; that the repositories lie as those
+# of Amazon Linux 2023 do is a guess, which nobody has tried yet.
+NEXT_CORE = "https://cdn-al2027.amazonlinux.com/core"
 NOTES = "https://docs.aws.amazon.com/linux/al2023/release-notes"
 REGISTRY = "https://public.ecr.aws"
 REPOSITORY = "lambda/provided"
@@ -37,8 +43,33 @@ RPM = "{http://linux.duke.edu/metadata/rpm}"
 MOST_BYTES = 1 << 30
 
 
+# Packages of which Lambda's roots and images have another build, from the same source package: AWS in
+# aws/aws-lambda-base-images issue 245. Amazon's own images have the ones on the right.
+BUILDS = {"openssl-snapsafe-libs": "openssl-libs"}
+
+
 class Unreached(Exception):
     """A source that cannot be read now; nothing is concluded from that."""
+
+
+@contextlib.contextmanager
+def reading(what):
+    """What breaks a parser is no document of the form that it reads: the source is not reached."""
+    kinds = (KeyError, IndexError, TypeError, AttributeError, ValueError, OSError, EOFError, RecursionError, zlib.error)
+    try:
+        yield
+    except (*kinds, ElementTree.ParseError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise Unreached(f"{what} has another form: {type(error).__name__}: {error}") from error
+
+
+def verified(data, digest, what):
+    """The data, if it has this digest, as `sha256:` and hexadecimal digits."""
+    name, _, expected = digest.partition(":")
+    if name != "sha256" or not re.fullmatch(r"[0-9a-f]{64}", expected):
+        raise Unreached(f"{what}: its digest `{digest[:80]}` is no SHA-256")
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise Unreached(f"{what}: it has not the SHA-256 that is named for it")
+    return data
 
 
 class Web:
@@ -65,7 +96,7 @@ class Web:
             if len(data) > MOST_BYTES:
                 raise Unreached(f"{url}: more than {MOST_BYTES} bytes")
             return data
-        except (urllib.error.URLError, TimeoutError, OSError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError) as error:
             raise Unreached(f"{url}: {error}") from error
 
     def package(self, name):
@@ -74,19 +105,21 @@ class Web:
             file = self.samples / "pypi" / f"{name}.json"
             if not file.is_file():
                 raise Unreached(f"{name} of PyPI: no sample")
-            return json.loads(file.read_text())
+            with reading(f"{name} of PyPI"):
+                return json.loads(file.read_text())
         with tempfile.TemporaryDirectory() as directory:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
             try:
                 ran = subprocess.run(
                     [*pip, "--dest", directory, name], capture_output=True, text=True, check=False, timeout=600
                 )
-            except subprocess.TimeoutExpired as error:
+            except (subprocess.TimeoutExpired, OSError) as error:
                 raise Unreached(f"{name} of PyPI: {error}") from error
             wheels = sorted(pathlib.Path(directory).glob("*.whl"))
             if ran.returncode or not wheels:
-                raise Unreached(f"{name} of PyPI: {ran.stderr.strip().splitlines()[-1:] or 'no wheel'}")
-            return read_wheel(name, wheels[0])
+                raise Unreached(f"{name} of PyPI: {(ran.stderr.strip().splitlines() or ['no wheel'])[-1]}")
+            with reading(f"{name} of PyPI"):
+                return read_wheel(name, wheels[0])
 
 
 def read_wheel(name, wheel):
@@ -107,10 +140,8 @@ def read_wheel(name, wheel):
 
 def xml(data, root):
     """The document's root, which must have this name: a page of a proxy or a web server is no metadata."""
-    try:
+    with reading("an XML document"):
         found = ElementTree.fromstring(plain(data))
-    except (ElementTree.ParseError, OSError, EOFError, zlib.error) as error:
-        raise Unreached(f"no XML document: {error}") from error
     if found.tag != root:
         raise Unreached(f"a document of <{found.tag}>, not of <{root}>")
     return found
@@ -118,7 +149,18 @@ def xml(data, root):
 
 def plain(data):
     """Undoes gzip, if that is what it is."""
-    return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    if data[:2] != b"\x1f\x8b":
+        return data
+    unpacked = bytearray()
+    while data:
+        stream = zlib.decompressobj(wbits=31)
+        unpacked += stream.decompress(data, MOST_BYTES + 1 - len(unpacked))
+        if len(unpacked) > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES} bytes")
+        if not stream.eof:
+            raise EOFError("the gzip stream is cut off")
+        data = stream.unused_data.lstrip(b"\0")
+    return bytes(unpacked)
 
 
 # Names and dates of runtimes.
@@ -126,26 +168,41 @@ def plain(data):
 
 def parse_names(service):
     """The values of Runtime in botocore's model of Lambda's API."""
-    return list(service["shapes"]["Runtime"]["enum"])
+    with reading("botocore's model of Lambda"):
+        names = list(service["shapes"]["Runtime"]["enum"])
+        if "provided.al2023" not in names or not all(isinstance(name, str) for name in names):
+            raise ValueError("a Runtime without provided.al2023")
+        return names
 
 
 def parse_lifecycle(document):
     """The days of each runtime's end, by the keys of a baseline."""
     keys = {"deprecated": "deprecated", "create-block": "create-blocked", "update-block": "update-blocked"}
-    return {
-        name: {ours: days[theirs] for theirs, ours in keys.items() if days.get(theirs)}
-        for name, days in document.items()
-    }
+    with reading("cfn-lint's life cycle"):
+        found = {
+            name: {ours: days[theirs] for theirs, ours in keys.items() if days.get(theirs)}
+            for name, days in document.items()
+        }
+        for day in (day for days in found.values() for day in days.values()):
+            if not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
+                raise ValueError(f"`{day}` is no day")
+            datetime.date.fromisoformat(day)
+        if "provided.al2023" not in found:
+            raise ValueError("no provided.al2023")
+        return found
 
 
 # Packages of Amazon Linux 2023.
 
 
-def parse_releases(data):
+def parse_releases(data, year=2023):
     """The releases in releasemd.xml, oldest first."""
     root = xml(data, "root")
     names = {release.get("version") for release in root.iter("release")}
-    return sorted((name for name in names if name and re.fullmatch(r"2023\.\d+\.\d{8}", name)), key=release_key)
+    found = [name for name in names if name and re.fullmatch(rf"{year}\.\d+\.\d{{8}}", name)]
+    if not found:
+        raise Unreached(f"releasemd.xml names no release of Amazon Linux {year}")
+    return sorted(found, key=release_key)
 
 
 def release_key(release):
@@ -153,11 +210,13 @@ def release_key(release):
 
 
 def parse_repomd(data):
-    """The place of the primary metadata in a repository."""
+    """The place of the primary metadata in a repository, and its digest."""
     for entry in xml(data, f"{REPO}repomd").iter(f"{REPO}data"):
-        location = entry.find(f"{REPO}location")
-        if entry.get("type") == "primary" and location is not None:
-            return location.get("href")
+        location, checksum = entry.find(f"{REPO}location"), entry.find(f"{REPO}checksum")
+        if entry.get("type") == "primary" and location is not None and location.get("href"):
+            if checksum is None:
+                raise Unreached("repomd.xml has no checksum of the primary metadata")
+            return location.get("href"), f"{checksum.get('type')}:{(checksum.text or '').strip()}"
     raise Unreached("repomd.xml names no primary metadata")
 
 
@@ -174,39 +233,53 @@ def parse_primary(data, arch):
     if str(len(listed)) != root.get("packages"):
         raise Unreached(f"metadata of {root.get('packages')} packages that has {len(listed)}")
     packages = {}
-    for package in listed:
-        if package.findtext(f"{COMMON}arch") != ARCHES[arch]:
-            continue
-        version = package.find(f"{COMMON}version")
-        build = (version.get("epoch") or "0", version.get("ver"), version.get("rel"))
-        libraries = {}
-        for entry in package.iterfind(f"{COMMON}format/{RPM}provides/{RPM}entry"):
-            found = PROVIDE.match(entry.get("name"))
-            if found:
-                nodes = libraries.setdefault(found["soname"], set())
-                if found["node"]:
-                    nodes.add(found["node"])
-        name = package.findtext(f"{COMMON}name")
-        if name not in packages or build_key(packages[name][0]) < build_key(build):
-            packages[name] = (build, libraries)
+    with reading("the metadata of a package"):
+        for package in listed:
+            if package.findtext(f"{COMMON}arch") != ARCHES[arch]:
+                continue
+            version = package.find(f"{COMMON}version")
+            build = (version.get("epoch") or "0", version.get("ver"), version.get("rel"))
+            libraries = {}
+            for entry in package.iterfind(f"{COMMON}format/{RPM}provides/{RPM}entry"):
+                found = PROVIDE.match(entry.get("name"))
+                if found:
+                    nodes = libraries.setdefault(found["soname"], set())
+                    if found["node"]:
+                        nodes.add(found["node"])
+            name = package.findtext(f"{COMMON}name")
+            if name not in packages or build_key(packages[name][0]) < build_key(build):
+                packages[name] = (build, libraries)
+    if not packages:
+        raise Unreached(f"metadata without a package for {ARCHES[arch]}")
     return packages
 
 
 def build_key(build):
-    """Orders builds as rpm does, for versions of digits and letters: numbers count more than words."""
-    parts = [re.findall(r"\d+|[a-z]+", part.lower()) for part in build]
-    return [[(1, int(word), "") if word.isdigit() else (0, 0, word) for word in part] for part in parts]
+    """Orders builds as rpm does: numbers count more than words, `~` less than the end, and `^` more."""
+
+    def key(word):
+        if word.isdigit():
+            return (4, int(word), "")
+        return {"~": (0, 0, ""), "^": (2, 0, "")}.get(word, (3, 0, word))
+
+    parts = [re.findall(r"[0-9]+|[a-z]+|[~^]", part.lower()) for part in build]
+    return [[*(key(word) for word in part), (1, 0, "")] for part in parts]
 
 
-def packages_of(web, release, arch):
+def packages_of(web, release, arch, core=CORE):
     """The packages of a release for an architecture."""
-    mirrors = web.get(f"{CORE}/mirrors/{release}/{ARCHES[arch]}/mirror.list").decode()
-    base = next((line.strip() for line in mirrors.splitlines() if line.strip()), None)
-    if not base:
+    mirrors = web.get(f"{core}/mirrors/{release}/{ARCHES[arch]}/mirror.list")
+    with reading(f"the mirror list of {release} on {arch}"):
+        base = next((line.strip() for line in mirrors.decode().splitlines() if line.strip()), "")
+    if not re.fullmatch(r"https://[!-~]+", base):
         raise Unreached(f"no mirror for {release} on {arch}")
     base = base if base.endswith("/") else base + "/"
-    href = parse_repomd(web.get(urllib.parse.urljoin(base, "repodata/repomd.xml")))
-    return parse_primary(web.get(urllib.parse.urljoin(base, href)), arch)
+    try:
+        href, digest = parse_repomd(web.get(urllib.parse.urljoin(base, "repodata/repomd.xml")))
+        place = urllib.parse.urljoin(base, href)
+        return parse_primary(verified(web.get(place), digest, place), arch)
+    except Unreached as error:
+        raise Unreached(f"{release} on {arch}: {error}") from error
 
 
 # Release notes.
@@ -216,7 +289,11 @@ def parse_notes(data):
     """The packages that the section "Minimal Container" of a release's notes updates; none in older notes."""
     packages = {}
     inside = False
-    for line in data.decode().splitlines():
+    with reading("the release notes"):
+        text = data.decode()
+    if "release notes" not in text or text.lstrip().startswith("<"):
+        raise Unreached("a document that is no release notes in Markdown")
+    for line in text.splitlines():
         if line.startswith("#"):
             inside = line.lstrip("# ").strip() == "Minimal Container"
         row = re.fullmatch(r"\|\s+(\S+)-([^-\s]+)-([^-\s]+)\s+\|", line) if inside else None
@@ -232,33 +309,58 @@ def parse_notes(data):
 def parse_index(data):
     """The digest of the image for each architecture."""
     found = {}
-    for manifest in json.loads(data)["manifests"]:
-        platform = manifest.get("platform", {})
-        arch = {"amd64": "x86_64", "arm64": "arm64"}.get(platform.get("architecture"))
-        if arch and platform.get("os") == "linux":
-            found[arch] = manifest["digest"]
+    with reading("the index of images"):
+        for manifest in json.loads(data)["manifests"]:
+            platform = manifest.get("platform", {})
+            arch = {"amd64": "x86_64", "arm64": "arm64"}.get(platform.get("architecture"))
+            if arch and platform.get("os") == "linux":
+                if arch in found:
+                    raise Unreached(f"{REPOSITORY}:{TAG} has two images for {arch}")
+                found[arch] = manifest["digest"]
     return found
+
+
+def parse_manifest(data):
+    """The digests of an image's configuration and of its layers, the lowest first."""
+    with reading("the manifest of an image"):
+        manifest = json.loads(data)
+        return manifest["config"]["digest"], [layer["digest"] for layer in manifest["layers"]]
+
+
+def parse_created(data):
+    """The day on which an image was made."""
+    with reading("the configuration of an image"):
+        day = json.loads(data)["created"][:10]
+        datetime.date.fromisoformat(day)
+        return day
 
 
 def image(web, arch, tool):
     """The digest and day of the image, and the names of the libraries that a capture of it finds."""
-    token = json.loads(web.get(f"{REGISTRY}/token/?service=public.ecr.aws&scope=repository:{REPOSITORY}:pull"))
-    headers = {"Authorization": f"Bearer {token['token']}"}
+    answer = web.get(f"{REGISTRY}/token/?service=public.ecr.aws&scope=repository:{REPOSITORY}:pull")
+    with reading("the registry's token"):
+        headers = {"Authorization": f"Bearer {json.loads(answer)['token']}"}
     base = f"{REGISTRY}/v2/{REPOSITORY}"
+
+    def blob(kind, digest, accept=None):
+        address = f"{base}/{kind}/{digest}"
+        return verified(web.get(address, {**headers, "Accept": accept} if accept else headers), digest, address)
+
     digest = parse_index(web.get(f"{base}/manifests/{TAG}", {**headers, "Accept": INDEX_TYPES})).get(arch)
     if not digest:
         raise Unreached(f"{REPOSITORY}:{TAG} has no image for {arch}")
-    manifest = json.loads(web.get(f"{base}/manifests/{digest}", {**headers, "Accept": MANIFEST_TYPES}))
-    config = json.loads(web.get(f"{base}/blobs/{manifest['config']['digest']}", headers))
-    layers = [layer["digest"] for layer in manifest["layers"]]
+    config, layers = parse_manifest(blob("manifests", digest, MANIFEST_TYPES))
+    created = parse_created(blob("blobs", config))
     if web.samples:
         captured = web.get(f"{base}/captured/{arch}.baseline").decode()
-        return {"digest": digest, "date": config["created"][:10], "sonames": parse_captured(captured)}
+        return {"digest": digest, "date": created, "sonames": parse_captured(captured)}
     with tempfile.TemporaryDirectory() as root:
         for layer in layers:
-            unpack(web.get(f"{base}/blobs/{layer}", headers), root)
+            data = blob("blobs", layer)
+            with reading(f"the layer {layer}"):
+                unpack(data, root)
         captured = capture(root, arch, tool)
-    return {"digest": digest, "date": config["created"][:10], "sonames": parse_captured(captured)}
+    return {"digest": digest, "date": created, "sonames": parse_captured(captured)}
 
 
 def unpack(data, root):
@@ -279,7 +381,10 @@ def capture(root, arch, tool):
     if not tool:
         raise Unreached("an image needs the tool that captures it: `--tool PATH`")
     command = [tool, "baseline", "capture", "--root", root, "--name", f"image:{TAG}", "--arch", arch]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Unreached(f"{tool}: {error}") from error
     if ran.returncode:
         raise Unreached(f"{' '.join(command)}: {ran.stderr.strip()}")
     return ran.stdout
@@ -296,4 +401,6 @@ def parse_captured(text):
         elif line.startswith("  soname ") and path:
             names.discard(path.rsplit("/", 1)[1])
             names.add(line.split()[1])
+    if not names:
+        raise Unreached("a capture of an image that has no libraries")
     return names
