@@ -243,17 +243,17 @@ impl ProgramReport {
     }
 
     /// Returns the verdict as words.
-    pub fn verdict_words(&self, of: Judged) -> &'static str {
+    pub fn verdict_words(&self, of: VerdictOf) -> &'static str {
         match (of, self.verdict) {
-            (Judged::Program, Verdict::Starts) => "starts",
-            (Judged::Program, Verdict::Fails) => "does not start",
-            (Judged::Program, Verdict::Unknown) => "may start",
-            (Judged::Library, Verdict::Starts) => "loads",
-            (Judged::Library, Verdict::Fails) => "does not load",
-            (Judged::Library, Verdict::Unknown) => "may load",
-            (Judged::Libraries, Verdict::Starts) => "its libraries load",
-            (Judged::Libraries, Verdict::Fails) => "its libraries do not load",
-            (Judged::Libraries, Verdict::Unknown) => "its libraries may load",
+            (VerdictOf::Program, Verdict::Starts) => "starts",
+            (VerdictOf::Program, Verdict::Fails) => "does not start",
+            (VerdictOf::Program, Verdict::Unknown) => "may start",
+            (VerdictOf::Library, Verdict::Starts) => "loads",
+            (VerdictOf::Library, Verdict::Fails) => "does not load",
+            (VerdictOf::Library, Verdict::Unknown) => "may load",
+            (VerdictOf::Libraries, Verdict::Starts) => "its libraries load",
+            (VerdictOf::Libraries, Verdict::Fails) => "its libraries do not load",
+            (VerdictOf::Libraries, Verdict::Unknown) => "its libraries may load",
         }
     }
 
@@ -533,7 +533,7 @@ pub fn sort(findings: &mut [Finding]) {
 
 /// What a verdict is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judged {
+pub enum VerdictOf {
     /// What Lambda starts.
     Program,
     /// A library that another program opens.

@@ -22,7 +22,7 @@ use crate::elf::{Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::plan::{self, Planned, Request};
-use crate::report::{self, Judged, ProgramReport, Verdict};
+use crate::report::{self, ProgramReport, Verdict, VerdictOf};
 use crate::settings::{Context, Destination, Explain, Purpose};
 use crate::text;
 use crate::ui::{Tone, Ui};
@@ -196,8 +196,8 @@ impl ProgramJob<'_> {
         for (part, answer) in parts.iter().zip(answers) {
             let (report, is_denied) = (&answer.report, answer.fails());
             let words = report.verdict_words(match part.input.facts.linkage() {
-                Linkage::SharedLibrary => Judged::Library,
-                _ => Judged::Program,
+                Linkage::SharedLibrary => VerdictOf::Library,
+                _ => VerdictOf::Program,
             });
             let attached = self.attached_words(report);
             let added = report::added_words(&report.libraries);

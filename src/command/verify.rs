@@ -20,7 +20,7 @@ use crate::elf::{Arch, ElfFacts};
 use crate::error::{Error, Result};
 use crate::layout::BundleKind;
 use crate::proof::{self, Attached, Start, Unpacked, UnpackedFile, kind_of};
-use crate::report::{self, ArchiveReport, Judged, ProgramReport, Verdict};
+use crate::report::{self, ArchiveReport, ProgramReport, Verdict, VerdictOf};
 use crate::settings::{Context, Output, Verify};
 use crate::template::{Function, Zip};
 use crate::ui::{Tone, Ui};
@@ -247,7 +247,7 @@ impl Deployment<'_> {
             report.verdict = Verdict::Unknown;
         }
         let is_ignored = report.findings.iter().any(|finding| finding.code == Code::NotStarted.as_str());
-        let judged = if is_started { Judged::Program } else { Judged::Libraries };
+        let judged = if is_started { VerdictOf::Program } else { VerdictOf::Libraries };
         let words = if is_ignored { "does not start" } else { report.verdict_words(judged) };
         let tone = match report.verdict {
             _ if fails || is_ignored => Tone::Bad,

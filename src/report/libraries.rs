@@ -171,10 +171,15 @@ pub fn added_words(libraries: &[Library]) -> String {
         1 => " and what it needs",
         _ => " and what they need",
     };
+    let pinned = match (added.iter().filter(|library| library.pinned).count(), added.len()) {
+        (0, _) => String::new(),
+        (1, 1) => " in place of the runtime's".to_owned(),
+        (count, _) => format!(", {count} in place of the runtime's"),
+    };
     match added.len() {
         0 => "no libraries added".to_owned(),
-        1 => format!("1 library added ({})", shortened(&roots)),
-        more => format!("{more} libraries added ({}{needs})", shortened(&roots)),
+        1 => format!("1 library added{pinned} ({})", shortened(&roots)),
+        more => format!("{more} libraries added{pinned} ({}{needs})", shortened(&roots)),
     }
 }
 

@@ -65,7 +65,7 @@ fn pandoc_on_al2023() {
     }
     let dir = tempfile::tempdir().unwrap();
     // 172 MB: a test's build of this program takes its time to compress them.
-    let bundle = "--binary /usr/bin/pandoc -o pandoc.zip --compression fast";
+    let bundle = "--binary /usr/bin/pandoc -o pandoc.zip --compression fast -v";
     let ran = run(dir.path(), bundle).exits(0);
     assert_eq!(ran.listed("Shipping"), ["liblua5.3.so.0", "libyaml-0.so.2"]);
     must_start(Path::new("/"), &dir.path().join("pandoc.zip"), "pandoc");
@@ -85,7 +85,7 @@ fn a_static_program_on_al2023_and_al2() {
     ghc.args(["-v0", "-o", "app", "Main.hs", "-optl-static", "-optl-pthread"]).current_dir(dir.path());
     assert!(ghc.status().unwrap().success());
     for runtime in ["provided.al2023", "provided.al2"] {
-        run(dir.path(), &format!("--binary app -o {runtime}.zip --runtime {runtime}")).exits(0).says(&[
+        run(dir.path(), &format!("--binary app -o {runtime}.zip --runtime {runtime} -v")).exits(0).says(&[
             "(app; static, glibc)",
             "warning[static-glibc-nss]: `app` is static and uses iconv_open",
         ]);

@@ -76,7 +76,14 @@ fn an_older_library_of_the_runtime_is_displaced() {
     std::fs::write(dir.path().join("path/strip"), script).unwrap();
     std::fs::set_permissions(dir.path().join("path/strip"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = bundle_cmd(dir.path());
-    command.env("PATH", dir.path().join("path")).args(["--binary", "app", "--strip", "-o", "stripped.zip"]);
+    command.env("PATH", dir.path().join("path")).args([
+        "--binary",
+        "app",
+        "--strip",
+        "-o",
+        "stripped.zip",
+        "-v",
+    ]);
     finish(&mut command).exits(0).says(&["debug information, left out"]);
     let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert!(bytes("seen") == bytes("app"));

@@ -78,7 +78,7 @@ fn a_list_made_on_a_root_then_print_then_copy() {
     assert_eq!(fs::read(dir.join("package/bootstrap")).unwrap(), fs::read(dir.join("app")).unwrap());
     // Package it with another tool.
     finish(command("zip", &dir.join("package")).args(["-qr", "../package.zip", "."])).exits(0);
-    run(dir, "verify package.zip").exits(0).says(&["package.zip starts on"]);
+    run(dir, "verify package.zip").exits(0).says(&["package.zip: starts on"]);
     root.unpack_function(&dir.join("package.zip"));
     assert!(root.start("/var/task/bootstrap", &[]).status.success());
     // What is not the bundle's stays where the libraries go, too.
