@@ -172,14 +172,16 @@ pub struct BundleArgs {
     #[allow(missing_docs)]
     pub check: CheckArgs,
 
-    /// Path to write: a file, or a directory for `bootstrap.zip`; with `--format dir`, the directory. May contain
-    /// {bin}, {package}, {arch} and {target}.
+    /// Path to write: a file, or a directory for `bootstrap.zip`.
+    ///
+    /// With `--dir`, the directory. May contain {bin}, {package}, {arch} and {target}.
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     pub output: Option<Utf8PathBuf>,
 
-    /// Write a ZIP archive, or its contents as files in a directory.
-    #[arg(long, value_name = "FORMAT", default_value = "zip", help_heading = "Output")]
-    pub format: FormatArg,
+    /// Write the contents as files in a directory instead of a ZIP archive: for an image, for `sam build`, or for
+    /// inspection.
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
+    pub dir: bool,
 
     /// Compression level. The bytes depend on it, but not on the number of cores.
     #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
@@ -241,8 +243,11 @@ pub struct SelectionArgs {
     #[arg(long = "bins")]
     pub all_bins: bool,
     /// Example to bundle (repeatable).
-    #[arg(long = "example", value_name = "NAME")]
+    #[arg(long = "example", value_name = "NAME", hide_short_help = true)]
     pub examples: Vec<String>,
+    /// Bundle all examples.
+    #[arg(long = "examples", hide_short_help = true)]
+    pub all_examples: bool,
     /// Target triple the program was built for (repeatable).
     #[arg(long = "target", value_name = "TRIPLE")]
     pub targets: Vec<String>,
@@ -258,9 +263,6 @@ pub struct SelectionArgs {
     /// Path to Cargo.toml.
     #[arg(long, value_name = "PATH")]
     pub manifest_path: Option<Utf8PathBuf>,
-    /// Read saved output of `cargo metadata --format-version 1` instead of running cargo.
-    #[arg(long, value_name = "FILE", conflicts_with = "manifest_path")]
-    pub metadata_path: Option<Utf8PathBuf>,
     /// Require that Cargo.lock is up to date.
     #[arg(long)]
     pub locked: bool,
@@ -276,6 +278,12 @@ pub struct SelectionArgs {
     /// Tool for `--build`, which this implies.
     #[arg(long, value_name = "TOOL", conflicts_with = "binaries")]
     pub build_with: Option<BuildWithArg>,
+    /// Number of jobs that cargo runs at once, for `--build`.
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    pub jobs: Option<String>,
+    /// Value or file of cargo's configuration, for `--build` (repeatable).
+    #[arg(long = "config", value_name = "KEY=VALUE")]
+    pub configs: Vec<String>,
     /// Features for `--build`.
     #[arg(short = 'F', long, value_name = "FEATURES")]
     pub features: Vec<String>,
@@ -290,8 +298,8 @@ pub struct SelectionArgs {
         long = "binary",
         value_name = "PATH",
         conflicts_with_all = [
-            "packages", "workspace", "exclude", "bins", "all_bins", "examples", "targets", "profile", "release",
-            "target_dir", "manifest_path", "metadata_path"
+            "packages", "workspace", "exclude", "bins", "all_bins", "examples", "all_examples", "targets",
+            "profile", "release", "target_dir", "manifest_path"
         ]
     )]
     pub binaries: Vec<Utf8PathBuf>,
@@ -315,9 +323,6 @@ pub struct LambdaArgs {
     /// SONAMEs that the runtime has, whatever the baseline says (glob, repeatable).
     #[arg(long, value_name = "GLOB")]
     pub assume_present: Vec<String>,
-    /// SONAMEs that the runtime lacks, whatever the baseline says (glob, repeatable).
-    #[arg(long, value_name = "GLOB")]
-    pub assume_missing: Vec<String>,
     /// Environment variable of the function; LD_LIBRARY_PATH, LD_PRELOAD, LD_BIND_NOW and GLIBC_TUNABLES decide what
     /// loads.
     #[arg(long, value_name = "NAME=VALUE")]
@@ -342,14 +347,11 @@ pub struct ContentArgs {
     #[arg(long, value_name = "NAME")]
     pub split_layer: Option<String>,
     /// Also ship a library that the program loads with dlopen, by its SONAME (repeatable).
-    #[arg(long = "lib", value_name = "SONAME")]
+    #[arg(long = "dlopen", value_name = "SONAME")]
     pub libs: Vec<String>,
     /// File, directory or pattern of files to include in the bundle, and their place (repeatable).
     #[arg(long = "include", value_name = "SRC[=DEST]")]
     pub includes: Vec<Include>,
-    /// How to treat symbolic links among the included files.
-    #[arg(long, value_name = "HOW", default_value = "follow")]
-    pub symlinks: SymlinksArg,
     /// SONAMEs that are never shipped (glob, repeatable).
     #[arg(long = "exclude-lib", value_name = "GLOB")]
     pub exclude_libs: Vec<String>,
@@ -388,11 +390,11 @@ pub struct OutputArgs {
     /// Report format: text on stderr; the same with GitHub annotations; or one document on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     pub message_format: MessageFormat,
-    /// Turn findings with this code into errors (repeatable).
-    #[arg(long, value_name = "CODE")]
+    /// Turn findings with these codes into errors, or with `warnings` all warnings (list, repeatable).
+    #[arg(long, value_name = "CODES", value_delimiter = ',')]
     pub deny: Vec<String>,
-    /// Turn warnings with this code into notes (repeatable).
-    #[arg(long, value_name = "CODE")]
+    /// Turn warnings with these codes into notes (list, repeatable).
+    #[arg(long, value_name = "CODES", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// Print only findings and paths, and run cargo quietly with `--build`.
     #[arg(short, long, conflicts_with = "verbose")]
@@ -408,29 +410,21 @@ pub struct OutputArgs {
 /// The options of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// Library, by the name that is needed; or a symbol or symbol version, such as GLIBC_2.38 (glob).
+    /// Library, symbol or symbol version, or the code of a finding.
+    ///
+    /// A library has the name that is needed, a symbol version is a word such as GLIBC_2.38; all may be globs. For the
+    /// code of a finding, such as missing-library, no program is read.
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// Output format [default: text with NAME, tree without].
-    #[arg(long, value_name = "FORM")]
-    pub form: Option<FormArg>,
-    /// Print what a finding means, its cause, and what to do; no program is read.
-    #[arg(long, value_name = "CODE", conflicts_with = "name")]
-    pub finding: Option<String>,
+    /// Print a tree of the libraries, as it loads on Lambda; the default without NAME.
+    #[arg(long, help_heading = "Output")]
+    pub tree: bool,
+    /// Print a Mermaid graph of the libraries, for a pull request.
+    #[arg(long, help_heading = "Output", conflicts_with = "tree")]
+    pub mermaid: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub check: CheckArgs,
-}
-
-/// `--form`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormArg {
-    /// Both searches, step by step.
-    Text,
-    /// A tree of needs, as it loads on Lambda.
-    Tree,
-    /// A Mermaid graph, for a pull request.
-    Mermaid,
 }
 
 /// The options of `verify`.
@@ -447,7 +441,7 @@ pub struct VerifyArgs {
     #[allow(missing_docs)]
     pub lambda: LambdaArgs,
     /// Library that the program loads with dlopen, by its SONAME (repeatable).
-    #[arg(long = "lib", value_name = "SONAME", help_heading = "Content")]
+    #[arg(long = "dlopen", value_name = "SONAME", help_heading = "Content")]
     pub libs: Vec<String>,
     /// ZIP or directory of a layer that is attached to the function, in the order of attachment (repeatable).
     #[arg(long = "attached-layer", value_name = "ZIP", help_heading = "Lambda")]
@@ -494,15 +488,6 @@ pub enum ArchArg {
     Arm64,
 }
 
-/// `--symlinks`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SymlinksArg {
-    /// Include the files that the links point to.
-    Follow,
-    /// Include the links themselves; their targets must come with the same include.
-    Keep,
-}
-
 /// `--build-with`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BuildWithArg {
@@ -539,15 +524,6 @@ pub enum LibcArg {
     System,
     /// Ship that of the system that the program was built on.
     Bundle,
-}
-
-/// `--format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    /// An archive to upload.
-    Zip,
-    /// The same contents as files: for an image, for `sam build`, or for inspection.
-    Dir,
 }
 
 /// `--compression`.

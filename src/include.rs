@@ -27,6 +27,9 @@ pub struct Include {
     /// `0755` or `0644`, whatever the mode of the files is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
+    /// `keep` to store symbolic links, whose targets must come with the same include; or `follow`, the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symlinks: Option<String>,
     /// Patterns of files and directories to leave out: they match a name if they have no slash, otherwise a path
     /// below the included directory, or from the directory in which `from` starts. Each must match something.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -60,6 +63,7 @@ impl FromStr for Include {
             from: from.to_owned(),
             to,
             mode: None,
+            symlinks: None,
             exclude: Vec::new(),
             directory: Utf8PathBuf::new(),
         })
@@ -112,6 +116,8 @@ pub struct Selector {
     rest: String,
     /// The mode that the user asked for.
     pub mode: Option<Mode>,
+    /// Whether symbolic links stay links.
+    pub keeps_links: bool,
     /// The directory in the archive before the path below the root; empty for the archive's root.
     place: String,
     /// Whether a single file goes into `place`, rather than having its name.
@@ -179,6 +185,14 @@ impl Selector {
                     .help("a file of a bundle has the mode `0755` or `0644`"));
             }
         };
+        let keeps_links = match include.symlinks.as_deref() {
+            None | Some("follow") => false,
+            Some("keep") => true,
+            Some(word) => {
+                return Err(Error::usage(format!("`--include {shown}` has the `symlinks` `{word}`"))
+                    .help("symbolic links are followed, `follow`, or stored, `keep`"));
+            }
+        };
         let (place, is_directory) = match &include.to {
             Some(to) => (place(to).ok_or_else(|| outside(&shown, to))?, to.ends_with('/') || to.is_empty()),
             None => (place(&prefix).ok_or_else(|| no_place(&shown))?, false),
@@ -194,6 +208,7 @@ impl Selector {
             written: parts_of(&prefix),
             rest: pattern.join("/"),
             mode,
+            keeps_links,
             place,
             is_directory,
             shown,

@@ -87,8 +87,6 @@ pub struct LambdaWorld {
     pub library_paths: Vec<String>,
     /// SONAMEs that the user says are present.
     pub assume_present: Patterns,
-    /// SONAMEs that the user says are absent.
-    pub assume_missing: Patterns,
     /// The names and paths in LD_PRELOAD.
     pub preload: Vec<String>,
     /// Whether LD_BIND_NOW is set, so that every symbol is bound at start.
@@ -266,11 +264,8 @@ impl LambdaWorld {
         format!("{} ({})", self.baseline.runtime, self.baseline.arch)
     }
 
-    /// The certainty that this SONAME is present; the user's statements come first.
+    /// The certainty that this SONAME is present; the user's word comes first.
     pub fn certainty(&self, soname: &str) -> Certainty {
-        if self.assume_missing.matches(soname) {
-            return Certainty::Absent;
-        }
         if self.assume_present.matches(soname) {
             return Certainty::Present;
         }
@@ -285,11 +280,10 @@ impl LambdaWorld {
 
     /// Whether there are objects that are present in one variant and not in another.
     fn has_doubtful(&self) -> bool {
-        self.baseline.objects().iter().any(|object| {
-            let is_listed =
-                !self.assume_missing.matches(&object.soname) && !self.assume_present.matches(&object.soname);
-            is_listed && !is_in_every_image(object)
-        })
+        self.baseline
+            .objects()
+            .iter()
+            .any(|object| !self.assume_present.matches(&object.soname) && !is_in_every_image(object))
     }
 
     /// The release of the glibc that every image has, (major, minor).
@@ -389,16 +383,11 @@ impl LambdaWorld {
     /// Adds the files of a captured root, with their original paths.
     fn add_captured(&self, root: &Root, files: &mut MemoryFiles) {
         for (path, entry) in &root.entries {
-            let is_missing = |soname: &str| self.assume_missing.matches(soname);
             match entry {
-                _ if is_missing(file_name(path)) => {}
                 RootEntry::Link(target) => files.add_link(path, target),
                 RootEntry::Refused(why) => files.add_opened(path, Opened::Rejected(why.clone())),
                 RootEntry::Elf(facts) => {
-                    let object = root.object(path, facts);
-                    if !is_missing(&object.soname) {
-                        files.add(path, Object::System(Arc::new(object)));
-                    }
+                    files.add(path, Object::System(Arc::new(root.object(path, facts))));
                 }
             }
         }
@@ -410,10 +399,7 @@ impl LambdaWorld {
         files.add_link("/lib64", "usr/lib64");
         files.add_link("/lib", "usr/lib");
         let is_there = |object: &SystemObject| {
-            !self.assume_missing.matches(&object.soname)
-                && (doubtful_present
-                    || is_in_every_image(object)
-                    || self.assume_present.matches(&object.soname))
+            doubtful_present || is_in_every_image(object) || self.assume_present.matches(&object.soname)
         };
         for object in self.baseline.objects() {
             let both = [Some(object), object.behind.as_ref()];

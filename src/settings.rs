@@ -200,8 +200,6 @@ pub struct BundleSettings {
     pub libs: Vec<String>,
     /// Files to include in the bundle.
     pub includes: Vec<Selector>,
-    /// Whether symbolic links among the included files stay links.
-    pub keep_links: bool,
     /// SONAMEs that are never shipped.
     pub exclude: Patterns,
     /// SONAMEs whose copy on this machine is shipped even if the runtime has the library.
@@ -336,8 +334,6 @@ pub struct Target {
     pub baseline: Option<Utf8PathBuf>,
     /// SONAMEs that the runtime is assumed to have.
     pub assume_present: Patterns,
-    /// SONAMEs that the runtime is assumed to lack.
-    pub assume_missing: Patterns,
 }
 
 /// Fills the placeholders of `-o`.

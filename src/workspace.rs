@@ -55,6 +55,8 @@ pub struct Selection {
     pub all_bins: bool,
     /// `--example`: names or globs.
     pub examples: Vec<String>,
+    /// `--examples`.
+    pub all_examples: bool,
     /// `--target`: triples (a glibc suffix like `.2.34` is accepted), target files, `host-tuple`.
     pub targets: Vec<String>,
     /// `--profile`; the default is release.
@@ -63,8 +65,6 @@ pub struct Selection {
     pub target_dir: Option<Utf8PathBuf>,
     /// `--manifest-path`.
     pub manifest_path: Option<Utf8PathBuf>,
-    /// `--metadata-path`: saved output of `cargo metadata`.
-    pub metadata_path: Option<Utf8PathBuf>,
     /// `--locked`.
     pub locked: bool,
     /// `--offline`.
@@ -77,6 +77,10 @@ pub struct Selection {
     pub zigbuild: bool,
     /// The runtime that zigbuild links for.
     pub floor: Option<Floor>,
+    /// `--jobs`, with `--build`.
+    pub jobs: Option<String>,
+    /// `--config`, with `--build`: `KEY=VALUE`, or the path of a file.
+    pub configs: Vec<String>,
     /// `--features`, with `--build`.
     pub features: Vec<String>,
     /// `--all-features`, with `--build`.

@@ -109,7 +109,7 @@ fn nowhere(subject: &Subject, need: &Need, by: &str) -> (String, String) {
     let help = match subject.owner {
         Owner::Archive => format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it"),
         _ if need.is_opening && !soname.contains(".so") => format!(
-            "`--lib` takes the name of the file, such as `lib{}.so.1`",
+            "`--dlopen` takes the name of the file, such as `lib{}.so.1`",
             soname.trim_start_matches("lib")
         ),
         _ => {
@@ -128,7 +128,7 @@ fn cause(subject: &Subject, need: &Need, message: &str) -> Option<Cause> {
         return Some(Cause::needs(after, None).help("remove the `--exclude-lib` patterns that match them"));
     }
     let (_, after) = message.split_once(&format!(" needs `{soname}`"))?;
-    // The word after `--lib` may be no name of a file, which the finding's own help says.
+    // The word after `--dlopen` may be no name of a file, which the finding's own help says.
     if need.is_opening || after != format!(", which neither {} nor {place} has", subject.lambda.label()) {
         return Some(Cause::needs(after, Some(soname)));
     }
@@ -161,8 +161,8 @@ pub(super) fn not_preloaded(subject: &Subject, walked: &Walked) -> Vec<Finding> 
                 "name the layer that has it: `--attached-layer ZIP`".to_owned()
             }
             Some(below) if below != format!("lib/{file}") => format!("ship it: `--include FILE={below}`"),
-            None if name.contains('/') => format!("ship it, `--lib {file}`, and set `LD_PRELOAD={file}`"),
-            _ => format!("ship it: `--lib {file}`"),
+            None if name.contains('/') => format!("ship it, `--dlopen {file}`, and set `LD_PRELOAD={file}`"),
+            _ => format!("ship it: `--dlopen {file}`"),
         };
         let mut finding =
             Finding::new(Code::MissingLibrary, subject.name, format!("`{}` starts {what}", subject.name))

@@ -1,4 +1,4 @@
-//! One page of explanation for each code, as `explain --finding CODE` prints it.
+//! One page of explanation for each code, as `explain CODE` prints it.
 
 use super::Code;
 

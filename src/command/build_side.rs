@@ -127,7 +127,7 @@ impl BuildFiles {
         }
     }
 
-    /// Returns the name that the word after `--lib` may mean: a library of this name in any version, by its SONAME.
+    /// Returns the name that the word after `--dlopen` may mean: a library of this name in any version, by its SONAME.
     pub fn meant_by(&self, word: &str, world: &World, objects: &[Loaded]) -> Option<String> {
         let stem = word.strip_prefix("lib").unwrap_or(word).split(".so").next().unwrap_or(word);
         let is_meant = |name: &str| {

@@ -11,7 +11,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::settings::{Packages, Settings};
 
-/// A path that will be written: a file, or a directory with `--format dir`.
+/// A path that will be written: a file, or a directory with `--dir`.
 pub(super) struct OutputPlace<'a> {
     pub path: Cow<'a, Utf8Path>,
     /// The flag that names another path.

@@ -137,7 +137,7 @@ impl ArchiveProgram<'_> {
         lints::lint(subject, own.walks, &files, &in_build_world)
     }
 
-    /// Advises the name of a library for a word after `--lib` that is none, or none with a version.
+    /// Advises the name of a library for a word after `--dlopen` that is none, or none with a version.
     fn suggest(&self, build: &BuildWorlds, world: &World, own: &OwnPlan, answer: &mut Answer) {
         let libs = &self.job.bundle.libs;
         let is_word = |soname: &&String| libs.contains(soname) && !soname.contains(".so.");
@@ -147,7 +147,7 @@ impl ArchiveProgram<'_> {
             let opens = finding.help.as_deref() != Some(lints::LINK_DYNAMICALLY);
             let word = finding.soname.as_ref().filter(|soname| opens && is_word(soname));
             if let Some(meant) = word.and_then(|word| build.files().meant_by(word, world, objects)) {
-                finding.help = Some(format!("did you mean `--lib {meant}`?"));
+                finding.help = Some(format!("did you mean `--dlopen {meant}`?"));
             }
         }
     }

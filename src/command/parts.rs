@@ -10,17 +10,16 @@ use crate::plan::{BuildSide, Planned, PlannedInclude, ReboundFile, Shipped};
 use crate::settings::{PackageSettings, Packages, Settings};
 
 /// Settings of which an archive has one: the environment it is for, and how it is written.
-const OF_ARCHIVE: [&str; 11] = [
+const OF_ARCHIVE: [&str; 10] = [
     "kind",
     "runtime",
     "baseline",
     "env",
     "assume-present",
-    "assume-missing",
     "libc",
     "libraries-only",
     "attached-layer",
-    "format",
+    "dir",
     "compression",
 ];
 

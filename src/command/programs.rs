@@ -382,7 +382,7 @@ pub(super) fn say_whose(package: &PackageSettings, ui: &Ui) {
 pub(super) fn collect(job: &BundleSettings) -> Result<disk::include::Collected> {
     let mut all = disk::include::Collected { files: Vec::new(), refused: Vec::new() };
     for selector in &job.includes {
-        let disk::include::Collected { files, refused } = disk::include::collect(selector, job.keep_links)?;
+        let disk::include::Collected { files, refused } = disk::include::collect(selector)?;
         all.files.extend(files);
         all.refused.extend(refused);
     }

@@ -82,7 +82,6 @@ impl Baselines {
             baseline,
             library_paths,
             assume_present: target.assume_present.clone(),
-            assume_missing: target.assume_missing.clone(),
             binds_now: target.binds_now,
             tunables: target.tunables.clone(),
             preload: target.preload.clone(),

@@ -39,7 +39,7 @@ pub struct Collected {
 ///
 /// If nothing matches, if a name is not UTF-8, if a link leads nowhere or in a circle, or if something is neither a
 /// file nor a directory, or cannot be read.
-pub fn collect(selector: &Selector, keep_links: bool) -> Result<Collected> {
+pub fn collect(selector: &Selector) -> Result<Collected> {
     let nothing =
         || Error::new(format!("`--include {}` matches nothing", selector.shown)).help(instead_of(selector));
     let metadata = match std::fs::metadata(&selector.root) {
@@ -51,7 +51,6 @@ pub fn collect(selector: &Selector, keep_links: bool) -> Result<Collected> {
     };
     let mut walk = Walk {
         selector,
-        keep_links,
         found: Vec::new(),
         refused: Vec::new(),
         left_out: Vec::new(),
@@ -124,7 +123,6 @@ fn instead_of(selector: &Selector) -> String {
 
 struct Walk<'a> {
     selector: &'a Selector,
-    keep_links: bool,
     found: Vec<Included>,
     refused: Vec<RefusedInclude>,
     /// What is excluded: each path, and the same below the root.
@@ -167,7 +165,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let own = std::fs::symlink_metadata(path).map_err(|cause| failed(path, cause))?;
-        if own.is_symlink() && self.keep_links {
+        if own.is_symlink() && self.selector.keeps_links {
             return if takes { self.link(path, below) } else { Ok(()) };
         }
         let is_directory = match std::fs::metadata(path) {
@@ -186,9 +184,7 @@ impl Walk<'_> {
                 let meant = super::canonicalize(path)?;
                 if self.around.contains(&meant) {
                     return Err(Error::new(format!("`{path}` leads back to a directory that it is in"))
-                        .help(
-                            "exclude it with `exclude`, or keep links as they are with `--symlinks keep`",
-                        ));
+                        .help("exclude it with `exclude`, or store links with `symlinks = \"keep\"`"));
                 }
                 self.directory(meant, below)
             }
@@ -361,7 +357,7 @@ fn check_links(found: &[Included]) -> Result<()> {
                 "the link `{}` leads to `{target}`, which `--include {}` does not include",
                 link.source, link.by
             ))
-            .help("include the target, or follow links: `--symlinks follow`"));
+            .help("include the target, or follow links: `symlinks = \"follow\"`"));
         }
     }
     Ok(())

@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use camino::Utf8PathBuf;
 
 use crate::archive::{Compression, Timestamp};
+use crate::audit::Code;
 use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, nearest_names, newest_names, retired};
 use crate::baseline::{self, DEFAULT_RUNTIME, starts_bootstrap};
 use crate::cli::{
     ArchArg, BaselineCommand, BuildWithArg, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs,
-    ExplainArgs, FormArg, FormatArg, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs,
-    SymlinksArg, VerifyArgs,
+    ExplainArgs, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::plan::LibcSource;
 use crate::tools::compiler::Compiler;
 use crate::workspace::Selection;
 
-use super::output::{code, verbosity};
+use super::output::{unknown_code, verbosity};
 use super::{
     BaselineJob, BundleSettings, Capture, CaptureFrom, Context, Destination, Explain, Form, Job, Output,
     Programs, Purpose, Settings, Target, Verify, Wanted,
@@ -45,22 +45,20 @@ pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
         Some(Command::Config(bundle)) => package(written(bundle, context)?),
         Some(Command::Check(check)) => package(bundle(check, Purpose::Check, context)?),
         Some(Command::Size(check)) => package(bundle(check, Purpose::Size, context)?),
-        Some(Command::Explain(ExplainArgs { finding: Some(name), check, .. })) => {
-            let settings = bundle(check, Purpose::Check, context)?;
-            other(Job::Page(code("--finding", &name)?), settings.output)
-        }
-        Some(Command::Explain(ExplainArgs { name, check, form, finding: None })) => {
+        Some(Command::Explain(ExplainArgs { name, check, tree, mermaid })) => {
+            if let Some(code) = page(name.as_deref())? {
+                return other(Job::Page(code), Output::new(&check.output, context)?);
+            }
             let wanted = |word: String| {
                 let pattern = Patterns::new("explain", std::slice::from_ref(&word))?;
                 Ok::<_, Error>(Wanted { word, pattern })
             };
             let wanted = name.map(wanted).transpose()?;
-            let form = match form {
-                Some(FormArg::Text) => Form::Text,
-                Some(FormArg::Tree) => Form::Tree,
-                Some(FormArg::Mermaid) => Form::Mermaid,
-                None if wanted.is_some() => Form::Text,
-                None => Form::Tree,
+            let form = match (tree, mermaid) {
+                (_, true) => Form::Mermaid,
+                (true, false) => Form::Tree,
+                _ if wanted.is_some() => Form::Text,
+                _ => Form::Tree,
             };
             package(bundle(check, Purpose::Explain(Explain { wanted, form }), context)?)
         }
@@ -83,6 +81,21 @@ pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
             let output = Output::new(command.output(), context)?;
             other(Job::Baseline(baseline_job(command, context)?), output)
         }
+    }
+}
+
+/// Returns the finding whose page `explain` was asked for; `None` for libraries and symbols.
+///
+/// # Errors
+///
+/// If the word can only be the code of a finding, and is none.
+pub(super) fn page(name: Option<&str>) -> Result<Option<Code>> {
+    let Some(name) = name else { return Ok(None) };
+    // Libraries have a dot, symbols no hyphen.
+    let is_code = name.contains('-') && !name.contains(['.', '*', '?', '[', '{']);
+    match Code::from_name(name) {
+        None if is_code => Err(unknown_code("explain", name)),
+        code => Ok(code),
     }
 }
 
@@ -125,7 +138,7 @@ impl From<ArchArg> for Arch {
 
 /// Returns the settings of a run that writes bundles.
 pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
-    let BundleArgs { check, output, format, compression, force, write_anyway, sbom, licenses } = args;
+    let BundleArgs { check, output, dir, compression, force, write_anyway, sbom, licenses } = args;
     let compression = match compression {
         CompressionArg::Fast => Compression::Fast,
         CompressionArg::Default => Compression::Default,
@@ -135,10 +148,7 @@ pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
         return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
     }
     let is_directory = output.as_ref().is_some_and(|path| path.as_str().ends_with('/'));
-    let format = match format {
-        FormatArg::Zip => Format::Zip,
-        FormatArg::Dir => Format::Dir,
-    };
+    let format = if dir { Format::Dir } else { Format::Zip };
     let absolute = |path: Utf8PathBuf| context.environment.current_dir.join(path);
     let destination = Destination {
         pattern: output.map(absolute),
@@ -163,17 +173,19 @@ pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection 
         bins: args.bins,
         all_bins: args.all_bins,
         examples: args.examples,
+        all_examples: args.all_examples,
         targets: args.targets,
         profile: args.profile.or_else(|| args.release.then(|| "release".to_owned())),
         target_dir: args.target_dir,
         manifest_path: args.manifest_path,
-        metadata_path: args.metadata_path,
         locked: args.locked,
         offline: args.offline,
         frozen: args.frozen,
         build: args.build || args.build_with.is_some(),
         zigbuild: args.build_with == Some(BuildWithArg::Zigbuild),
         floor: None,
+        jobs: args.jobs,
+        configs: args.configs,
         features: args.features,
         all_features: args.all_features,
         no_default_features: args.no_default_features,
@@ -204,7 +216,6 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         programs,
         libs: content.libs,
         includes: content.includes.into_iter().map(|it| include(it, context)).collect::<Result<_>>()?,
-        keep_links: content.symlinks == SymlinksArg::Keep,
         exclude: Patterns::new("--exclude-lib", &content.exclude_libs)?,
         pin: Patterns::new("--bundle-lib", &content.bundle_libs)?,
         may_edit: content.repair != RepairArg::Never && !content.libraries_only,
@@ -366,7 +377,6 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         unreplaced,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
-        assume_missing: Patterns::new("--assume-missing", &args.assume_missing)?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::audit::{Code, Finding, Severity};
 use crate::cli::{ColorArg, MessageFormat, OutputArgs};
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 use super::Context;
 
@@ -20,20 +21,27 @@ pub struct Output {
     /// Whether a long run may show a progress bar on a terminal.
     pub may_show_progress: bool,
     deny: BTreeSet<Code>,
+    /// Whether all warnings become errors: `--deny warnings`.
+    denies_warnings: bool,
     allow: BTreeSet<Code>,
 }
+
+/// The word for all warnings.
+const WARNINGS: &str = "warnings";
 
 impl Output {
     /// Returns the output settings, even if other arguments of the run are wrong.
     pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
         let verbosity = verbosity(args);
+        let is_code = |name: &&String| *name != WARNINGS;
         Ok(Output {
             format: args.message_format,
             verbosity,
             color: color(args.color, context),
             may_show_progress: may_show_progress(context),
-            deny: codes("--deny", &args.deny)?,
-            allow: codes("--allow", &args.allow)?,
+            deny: codes("--deny", args.deny.iter().filter(is_code))?,
+            denies_warnings: args.deny.iter().any(|name| name == WARNINGS),
+            allow: codes("--allow", args.allow.iter())?,
         })
     }
 
@@ -47,13 +55,16 @@ impl Output {
         matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
     }
 
-    /// Changes severities by `--deny` and `--allow`. Errors stay errors.
+    /// Changes severities by `--deny` and `--allow`. Errors stay errors; a code of `--allow` is no warning that
+    /// `--deny warnings` means.
     pub fn weigh(&self, findings: &mut [Finding]) {
         for finding in findings {
             if self.deny.contains(&finding.code) {
                 finding.severity = Severity::Error;
             } else if self.allow.contains(&finding.code) && finding.severity == Severity::Warning {
                 finding.severity = Severity::Note;
+            } else if self.denies_warnings && finding.severity == Severity::Warning {
+                finding.severity = Severity::Error;
             }
         }
     }
@@ -84,16 +95,21 @@ pub(super) fn may_show_progress(context: &Context) -> bool {
     }
 }
 
-pub(super) fn codes(flag: &str, names: &[String]) -> Result<BTreeSet<Code>> {
-    names.iter().map(|name| code(flag, name)).collect()
+fn codes<'a>(flag: &str, mut names: impl Iterator<Item = &'a String>) -> Result<BTreeSet<Code>> {
+    names.try_fold(BTreeSet::new(), |mut codes, name| {
+        codes.insert(Code::from_name(name).ok_or_else(|| unknown_code(flag, name))?);
+        Ok(codes)
+    })
 }
 
-pub(super) fn code(flag: &str, name: &str) -> Result<Code> {
-    Code::from_name(name).ok_or_else(|| {
-        let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        Error::usage(format!("`{flag} {name}` is not the code of a finding"))
-            .help(format!("one of: {}", known.join(", ")))
-    })
+/// Makes the error for a word that is not the code of a finding.
+pub(super) fn unknown_code(flag: &str, name: &str) -> Error {
+    let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let error = Error::usage(format!("`{flag} {name}` is not the code of a finding"));
+    match nearest(name, known.iter().copied()) {
+        Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
+        None => error.help(format!("one of: {}", known.join(", "))),
+    }
 }
 
 pub(super) fn verbosity(args: &OutputArgs) -> u8 {

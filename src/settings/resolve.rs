@@ -2,12 +2,12 @@
 
 use camino::Utf8PathBuf;
 
-use crate::cli::{Cli, Command, ExplainArgs};
+use crate::cli::{Cli, Command};
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::workspace::{self, Selection};
 
-use super::args::{Single, output_args, selection, settings};
+use super::args::{Single, output_args, page, selection, settings};
 use super::sources::{
     TheirIncludes, blame, cargo_lambda, cargo_lambda_file, check_needs, manifest, merge, variables,
 };
@@ -162,8 +162,10 @@ pub(super) fn cargo_selection(cli: &Cli) -> Option<Selection> {
     let check = match &cli.command {
         None => &cli.bundle.check,
         Some(Command::Check(check) | Command::Size(check)) => check,
-        Some(Command::Explain(ExplainArgs { finding: Some(_), .. })) => return None,
-        Some(Command::Explain(explain)) => &explain.check,
+        Some(Command::Explain(explain)) => match page(explain.name.as_deref()) {
+            Ok(None) => &explain.check,
+            Ok(Some(_)) | Err(_) => return None,
+        },
         Some(Command::Config(bundle)) => &bundle.check,
         Some(Command::Verify(_) | Command::Baseline { .. } | Command::Print(_)) => return None,
     };

@@ -351,7 +351,8 @@ fn expected(row: &Row) -> String {
         Values::Text => text.to_owned(),
         Values::Path => path.to_owned(),
         Values::Include => {
-            "an array of paths and of tables with `from` and optionally `to`, `mode`, `exclude`".to_owned()
+            "an array of paths and of tables with `from` and optionally `to`, `mode`, `symlinks`, `exclude`"
+                .to_owned()
         }
         Values::Choice(choices) => {
             let choices: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();

@@ -55,6 +55,42 @@ pub(super) fn read(environment: &Environment) -> Result<Vec<ConfigurationFile>> 
     Ok(found)
 }
 
+/// Reads the values of `--config`: `KEY=VALUE`, or the path of a file. The last one comes first. cargo has refused those
+/// that are neither.
+///
+/// Source: "Command-line overrides" of the configuration in The Cargo Book.
+pub(super) fn read_arguments(
+    arguments: &[String],
+    environment: &Environment,
+) -> Result<Vec<ConfigurationFile>> {
+    let mut found = Vec::new();
+    for text in arguments.iter().rev() {
+        let path = environment.current_dir.join(text);
+        match text.parse::<Table>() {
+            Ok(table) => found.push(ConfigurationFile { path: "--config".into(), text: text.clone(), table }),
+            Err(_) if files::is_file(&path)? => add(path, &mut found)?,
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+/// A text, or a list of texts.
+pub(super) fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::String(text)) => vec![text.clone()],
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns `build.target` of the values of `--config`; none if they do not set it.
+pub(super) fn argument_targets(arguments: &[String], environment: &Environment) -> Result<Vec<String>> {
+    let tables = read_arguments(arguments, environment)?;
+    let mut targets = tables.iter().map(|it| texts(it.table.get("build").and_then(|it| it.get("target"))));
+    Ok(targets.find(|it| !it.is_empty()).unwrap_or_default())
+}
+
 /// Adds a file, and behind it those that it includes, whose values count less.
 ///
 /// Source: `include` of the configuration in The Cargo Book: paths, or tables with one, relative to the file.

@@ -5,16 +5,20 @@ use std::rc::Rc;
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::{Table, Value};
 
-use super::config_files::{self, ConfigurationFile};
+use super::config_files::{self, ConfigurationFile, texts};
 use super::identity::Maker;
 use super::project::Project;
 use super::records::{BuildScriptRun, ProfileDirs, flag_dirs};
 use super::{ProcessorFlag, files, units};
 use crate::error::Result;
 
-/// Reads the configuration files, once.
+/// Reads the values of `--config` and the configuration files, once; what comes first counts most.
 fn read(project: &Project) -> Result<Rc<Vec<ConfigurationFile>>> {
-    project.once(&project.environment.current_dir, || config_files::read(project.environment))
+    project.once(&project.environment.current_dir, || {
+        let mut found = config_files::read_arguments(&project.config_arguments, project.environment)?;
+        found.extend(config_files::read(project.environment)?);
+        Ok(found)
+    })
 }
 
 /// Returns the link-search directories of `[target.TRIPLE.LINKS]`, which take the place of a build script. Without a
@@ -45,15 +49,6 @@ pub(super) fn overrides(project: &Project, triple: Option<&str>) -> Result<Vec<B
         }
     }
     Ok(found)
-}
-
-/// A text, or a list of texts.
-fn texts(value: Option<&Value>) -> Vec<String> {
-    match value {
-        Some(Value::String(text)) => vec![text.clone()],
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
 }
 
 /// Returns the flags for rustc that are known without a record of the build: of the first source that has any, as in

@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_config2::{Config, ResolveOptions};
 use cargo_metadata::{Metadata, MetadataCommand};
 
-use super::config_files::cargo_home;
+use super::config_files::{argument_targets, cargo_home};
 use super::trust::Checkouts;
 use super::{Selection, files};
 use crate::environment::{self, Environment};
@@ -22,7 +22,10 @@ pub(super) struct Project<'a> {
     pub(super) cargo: PathBuf,
     pub(super) environment: &'a Environment,
     pub(super) metadata: Metadata,
+    /// What cargo's files and variables say.
     pub(super) config: Config,
+    /// The values of `--config`, which come before both.
+    pub(super) config_arguments: Vec<String>,
     /// What was read of directories, by its type: the programs of a workspace share it.
     kept: RefCell<BTreeMap<(Utf8PathBuf, TypeId), Rc<dyn Any>>>,
     /// The triple of the host, if cargo told it.
@@ -90,12 +93,17 @@ impl Project<'_> {
 /// Asks cargo for the metadata of the workspace's own packages, and reads its configuration.
 pub(super) fn read<'a>(selection: &Selection, environment: &'a Environment) -> Result<Project<'a>> {
     let cargo = cargo(&Checkouts::new(environment, None))?;
-    let metadata = match &selection.metadata_path {
-        Some(path) => read_metadata(path, &environment.current_dir, selection)?,
-        None => metadata(&cargo, selection, environment)?,
-    };
+    let metadata = metadata(&cargo, selection, environment)?;
     let config = config(&cargo, environment)?;
-    Ok(Project { cargo, environment, metadata, config, kept: RefCell::default(), host: OnceCell::new() })
+    Ok(Project {
+        cargo,
+        environment,
+        metadata,
+        config,
+        config_arguments: selection.configs.clone(),
+        kept: RefCell::default(),
+        host: OnceCell::new(),
+    })
 }
 
 /// Returns `$CARGO`, which cargo sets for its subcommands, else the `cargo` in `PATH`.
@@ -123,9 +131,10 @@ fn metadata(cargo: &Path, selection: &Selection, environment: &Environment) -> R
     }
     let options =
         [(selection.locked, "--locked"), (selection.offline, "--offline"), (selection.frozen, "--frozen")];
-    words.other_options(
-        options.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()).collect::<Vec<_>>(),
-    );
+    let options = options.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned());
+    // They may name the target directory.
+    let configs = selection.configs.iter().flat_map(|value| ["--config".to_owned(), value.clone()]);
+    words.other_options(options.chain(configs).collect::<Vec<_>>());
 
     let mut command = words.cargo_command();
     environment.pin(&mut command);
@@ -152,28 +161,8 @@ fn metadata(cargo: &Path, selection: &Selection, environment: &Environment) -> R
     Ok(metadata)
 }
 
-/// Reads saved metadata.
-fn read_metadata(path: &Utf8Path, current_dir: &Utf8Path, selection: &Selection) -> Result<Metadata> {
-    let help = "write it with `cargo metadata --format-version 1 --no-deps > FILE`";
-    let text = files::text(&current_dir.join(path))?
-        .ok_or_else(|| Error::new(format!("`{path}`, for `--metadata-path`, does not exist")).help(help))?;
-    let mut metadata = MetadataCommand::parse(&text).map_err(|error| {
-        Error::new(format!("`{path}` is not the output of `cargo metadata`")).because(error).help(help)
-    })?;
-    check(&metadata).map_err(|error| error.named_in(&format!("`{path}`")))?;
-    if let Some(target_dir) = &selection.target_dir {
-        // cargo keeps intermediate files in the target directory unless it is told another one for them.
-        let target_dir = current_dir.join(target_dir);
-        if metadata.build_directory.as_ref().is_some_and(|build| *build == metadata.target_directory) {
-            metadata.build_directory = Some(target_dir.clone());
-        }
-        metadata.target_directory = target_dir;
-    }
-    Ok(metadata)
-}
-
-/// Checks what cargo guarantees and a file need not: names of packages and targets become file names, which must not
-/// lead to other directories, and default members are members.
+/// Checks what cargo guarantees and a wrapper around it need not: names of packages and targets become file names,
+/// which must not lead to other directories, and default members are members.
 fn check(metadata: &Metadata) -> Result<()> {
     let defaults = &metadata.workspace_default_members;
     let is_member = |id| metadata.workspace_members.contains(id);
@@ -249,6 +238,9 @@ pub(super) struct BuildTarget {
 /// Returns the targets from the flags, else from the configuration; empty if neither names any.
 pub(super) fn targets(project: &Project, selection: &Selection) -> Result<Vec<BuildTarget>> {
     let mut asked = selection.targets.clone();
+    if asked.is_empty() {
+        asked = argument_targets(&project.config_arguments, project.environment)?;
+    }
     if asked.is_empty() {
         let configured = project.config.build.target.iter().flatten();
         asked = configured

@@ -33,11 +33,15 @@ pub(super) fn select(
 ) -> Result<Vec<SelectedProgram>> {
     let packages = select_packages(metadata, selection, current_dir)?;
     let everything: Vec<SelectedProgram> = packages.iter().flat_map(|package| programs(package)).collect();
-    let filtered = selection.all_bins || !selection.bins.is_empty() || !selection.examples.is_empty();
+    let named = !selection.bins.is_empty() || !selection.examples.is_empty();
+    let filtered = selection.all_bins || selection.all_examples || named;
 
     let mut selected = Vec::new();
     if selection.all_bins || !filtered {
         selected.extend(everything.iter().filter(|program| !program.is_example).cloned());
+    }
+    if selection.all_examples {
+        selected.extend(everything.iter().filter(|program| program.is_example).cloned());
     }
     let bins = selection.bins.iter().map(|name| (name, false));
     let examples = selection.examples.iter().map(|name| (name, true));
@@ -55,7 +59,10 @@ pub(super) fn select(
         }
     }
     if selected.is_empty() {
-        return Err(no_binary(metadata, &packages));
+        return Err(match selection.all_examples && !selection.all_bins {
+            true => no_example(metadata, &packages),
+            false => no_binary(metadata, &packages),
+        });
     }
     selected.sort();
     for program in &selected {
@@ -240,6 +247,11 @@ fn no_program(metadata: &Metadata, packages: &[&Package], wanted: &str, is_examp
         None if !there_is.is_empty() => error.help("select a package that has one with `-p`"),
         None => error.help("name a program from elsewhere with `--binary PATH`"),
     }
+}
+
+fn no_example(metadata: &Metadata, packages: &[&Package]) -> Error {
+    Error::new(format!("no example in {}{}", named(packages), listing(metadata)))
+        .help("remove `--examples`, or select a package that has one with `-p`")
 }
 
 fn no_binary(metadata: &Metadata, packages: &[&Package]) -> Error {

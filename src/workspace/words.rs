@@ -20,7 +20,11 @@ pub(super) fn words(selection: &Selection) -> Vec<String> {
     valued("--exclude", &selection.exclude);
     valued("--bin", &selection.bins);
     valued("--example", &selection.examples);
-    let switches = [(selection.workspace, "--workspace"), (selection.all_bins, "--bins")];
+    let switches = [
+        (selection.workspace, "--workspace"),
+        (selection.all_bins, "--bins"),
+        (selection.all_examples, "--examples"),
+    ];
     words.extend(switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
     words.extend(common_words(selection));
     words
@@ -36,6 +40,9 @@ pub(super) fn profile_words(selection: &Selection) -> Vec<String> {
 /// Returns the arguments that do not depend on the packages.
 pub(super) fn common_words(selection: &Selection) -> Vec<String> {
     let mut words = Vec::new();
+    for (flag, values) in [("--jobs", selection.jobs.as_slice()), ("--config", &selection.configs)] {
+        words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+    }
     for features in &selection.features {
         words.extend(["--features".to_owned(), features.clone()]);
     }
@@ -105,6 +112,7 @@ pub(super) fn clean_command(selection: &Selection, target: Option<&str>, package
     words.extend(target.iter().flat_map(|target| ["--target".to_owned(), (*target).to_owned()]));
     words.extend(packages.iter().flat_map(|package| ["-p".to_owned(), package.clone()]));
     let unbuilt = Selection {
+        jobs: None,
         features: Vec::new(),
         all_features: false,
         no_default_features: false,

@@ -158,12 +158,12 @@ fn names_reach_no_report_raw() {
         "check --binary app --runtime all",
         "size --binary app",
         "explain --binary app",
-        "explain --binary app --form tree",
-        "explain --binary app --form text",
-        "explain --binary app --form mermaid",
+        "explain --binary app --tree",
+        "explain --binary app",
+        "explain --binary app --mermaid",
         "explain --binary app lib*",
         "--binary app --include files -o out.zip --write-anyway --sbom sbom.json --licenses licenses.txt -v",
-        "--binary app -o tree --format dir --write-anyway",
+        "--binary app -o tree --dir --write-anyway",
         "verify out.zip",
         "verify out.zip --message-format github",
         "verify out.zip --message-format sarif",
@@ -206,10 +206,10 @@ fn metadata(scene: &Scene) -> Value {
 
 #[test]
 fn names_in_metadata_lead_nowhere_else() {
-    let scene = scene();
+    let scene = scene().with_metadata_file();
     let bundle = |value: &Value, words: &str| {
         scene.file("metadata.json", value.to_string());
-        answers(&scene, "metadata", &format!("--metadata-path metadata.json --library-path libs {words}"))
+        answers(&scene, "metadata", &format!("--library-path libs {words}"))
     };
     scene.file("target/release/app", scene.read("app"));
     fs::create_dir_all(scene.at("target/evil")).unwrap();
@@ -230,12 +230,12 @@ fn names_in_metadata_lead_nowhere_else() {
 
 #[test]
 fn metadata_of_any_form_is_answered() {
-    let scene = scene();
+    let scene = scene().with_metadata_file();
     scene.file("target/release/app", scene.read("app"));
     let honest = metadata(&scene);
     let check = |what: &str, text: &str| {
         scene.file("metadata.json", text);
-        answers(&scene, what, "check --metadata-path metadata.json --library-path libs")
+        answers(&scene, what, "check --library-path libs")
     };
     check("honest", &honest.to_string()).exits(0);
     let deep = "[".repeat(100_000);
@@ -245,7 +245,7 @@ fn metadata_of_any_form_is_answered() {
     {
         check(what, text)
             .exits(101)
-            .says(&["`metadata.json` is not the output of `cargo metadata`\n", "help: "]);
+            .says(&["error: could not read the output of `cargo metadata`\n", "help: "]);
     }
     // Each value replaced by values of other types and forms.
     let mut paths = Vec::new();

@@ -73,7 +73,6 @@ impl Captured {
             library_paths: vec![LIBRARY_PATH.to_owned()],
             baseline: baseline.into(),
             assume_present: Default::default(),
-            assume_missing: Default::default(),
             binds_now: false,
             tunables: String::new(),
             preload: Vec::new(),

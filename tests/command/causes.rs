@@ -140,7 +140,7 @@ fn libraries_that_one_program_may_open_are_one_finding() {
         &[
             "warning[dlopen]: `app` opens libraries at run time; 2 that its constants name are neither in the bundle nor \
              on provided.al2023 (x86_64): `libone.so.1`, `libtwo.so.2`",
-            "help: if the function uses one of them, ship it: `--lib NAME`",
+            "help: if the function uses one of them, ship it: `--dlopen NAME`",
         ],
     );
 }

@@ -275,7 +275,7 @@ fn a_hostile_checkout_is_seen_to_do_nothing() {
     tables.push(lines.join("\n"));
     for table in tables {
         checkout.table(&format!("{table}\nlibrary-path = [\"../libs\"]\nallow = [\"not-a-runtime\"]"));
-        for words in ["check", "size", "explain", "config", "", "--format dir"] {
+        for words in ["check", "size", "explain", "config", "", "--dir"] {
             let ran = checkout.traced(words);
             checkout.check(&format!("{table}: {words}"), &ran.0);
             let foreign: Vec<&String> = ran.1.iter().filter(|path| checkout.is_foreign(path)).collect();

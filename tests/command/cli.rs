@@ -281,13 +281,15 @@ fn wrong_usage() {
             "--binary app --deny nope",
             &["error: `--deny nope` is not the code of a finding\n", "help: one of: missing-library, "],
         ),
+        ("--binary app --deny shadowed,version-resent", &["help: did you mean `--deny version-recent`?\n"]),
+        ("--binary app --allow warnings", &["error: `--allow warnings` is not the code of a finding\n"]),
         (
             "--binary app --allow nope",
             &["error: `--allow nope` is not the code of a finding\n", "help: one of: "],
         ),
         (
-            "--binary app --assume-missing [",
-            &["error: `--assume-missing [` is not a pattern\n", "caused by: "],
+            "--binary app --assume-present [",
+            &["error: `--assume-present [` is not a pattern\n", "caused by: "],
         ),
         ("--binary app --env X", &["error: `--env X` has no `=`\n", "help: `--env X=VALUE`\n"]),
         (
@@ -474,4 +476,21 @@ fn cargo_finds_it_as_a_subcommand() {
     }
     cargo(&["lambda-bundle", "check", "--help"]).exits(0);
     cargo(&["lambda-bundle", "--nope"]).exits(USAGE).says(&["unexpected argument '--nope'"]);
+}
+
+#[test]
+fn warnings_are_denied_all_or_by_their_codes() {
+    let scene = with_program();
+    // ld.so starts the program without it.
+    let preload = "check --binary app --allow baseline-old --env LD_PRELOAD=libno.so.1";
+    let check = |flags: &str, code: i32| scene.run(&format!("{preload} {flags}")).exits(code);
+    check("", 0).says(&["warning[missing-library]"]);
+    check("--deny warnings", 1)
+        .says(&["error[missing-library]"])
+        .keeps_silent_about(&["error[baseline-old]"]);
+    check("--deny shadowed,missing-library", 1).says(&["error[missing-library]"]);
+    check("--deny warnings --allow shadowed,missing-library", 0).keeps_silent_about(&["[missing-library]"]);
+    // Also from a variable.
+    let scene = scene.var("CARGO_LAMBDA_BUNDLE_DENY", "shadowed,warnings");
+    scene.run(preload).exits(1);
 }

@@ -66,7 +66,7 @@ fn what_no_deployment_can_carry_is_refused() {
 #[test]
 fn what_we_write_as_a_directory_holds() {
     let scene = scene();
-    let flags = "--binary fn/bootstrap --library-path fn/lib --format dir";
+    let flags = "--binary fn/bootstrap --library-path fn/lib --dir";
     scene.run(&format!("{flags} -o tree")).exits(0);
     scene.run("verify tree").exits(0).says(&["tree: starts on provided.al2023\n"]);
     scene.run(&format!("{flags} --kind extension -o layer")).exits(0);

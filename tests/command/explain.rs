@@ -177,7 +177,7 @@ fn the_closure_is_a_tree() {
 #[test]
 fn the_closure_is_a_graph() {
     let Some(scene) = scene() else { return };
-    scene.run(&format!("explain --form mermaid {PATHS}")).exits(0).prints(
+    scene.run(&format!("explain --mermaid {PATHS}")).exits(0).prints(
         "graph LR\n\
         \x20 n0[\"app\"]:::program\n\
         \x20 n1[\"ld-linux-x86-64.so.2\"]:::runtime\n\

@@ -100,7 +100,7 @@ fn leftovers(files: &Files) -> Vec<&PathBuf> {
 }
 
 const ZIP: &str = "--binary app --library-path libs --include DATA/data=data -o out/app.zip --force";
-const DIR: &str = "--binary app --library-path libs --include DATA/data=data -o out/app --format dir";
+const DIR: &str = "--binary app --library-path libs --include DATA/data=data -o out/app --dir";
 const ALL: &str = "--binary app --library-path libs --include DATA/data=data -o out/app.zip --force \
     --sbom out/sbom.json --licenses out/licenses.txt --strip --debug-symbols out/debug";
 const SPLIT: &str = "--binary app --binary other --library-path libs --include DATA/data=data \

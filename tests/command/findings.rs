@@ -251,8 +251,8 @@ impl Scene<'_> {
                 library("1600", "libsmall.so.1");
                 CC.compile(self.dir, EMPTY, "app", "");
                 own([
-                    "check --binary app --library-path . --lib libbig.so.1",
-                    "check --binary app --library-path . --lib libsmall.so.1",
+                    "check --binary app --library-path . --dlopen libbig.so.1",
+                    "check --binary app --library-path . --dlopen libsmall.so.1",
                 ])
             }
             Code::Dlopen => {

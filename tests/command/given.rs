@@ -78,7 +78,10 @@ fn a_list_of_paths_is_compared_by_name() {
     let notes = artifact["findings"].as_array().unwrap().iter().filter(|it| it["code"] == "names-only");
     assert_eq!(notes.count(), 1);
     // The user's word counts here, too.
-    check(&scene, "--assume-missing libcurl*").exits(1).says(&["`app` needs `libcurl.so.4`"]);
+    scene.file("mine.txt", LIST);
+    check(&scene, "").exits(1).says(&["`app` needs `libcurl.so.4`"]);
+    check(&scene, "--assume-present libcurl*").exits(0);
+    scene.file("mine.txt", format!("{LIST}/usr/lib64/libcurl.so.4\n"));
     scene.run("explain libz.so.1 --binary app --sysroot empty --baseline mine.txt").exits(0);
     scene.run("baseline show mine.txt").exits(0);
 }

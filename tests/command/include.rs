@@ -219,7 +219,7 @@ fn links_are_followed_or_kept() {
     kept[2] = "assets/l.txt 120777 a.txt";
     kept[5] = "assets/sub/up 120777 ../b.html";
     kept[6] = "assets/way 120777 sub/deep";
-    check(&scene, "--include assets --symlinks keep", &kept);
+    check(&scene, "--include {\"from\":\"assets\",\"symlinks\":\"keep\"}", &kept);
     // They are links to the reader that Lambda's unpacking is like.
     archive::unpack(&scene.at("out.zip"), &scene.at("out"));
     assert_eq!(scene.text("out/assets/way/d.html"), "assets/sub/deep/d.html");
@@ -229,7 +229,7 @@ fn links_are_followed_or_kept() {
     for target in ["../one.txt", "/etc/passwd", "nowhere", "../../x"] {
         scene.link(target, "assets/bad");
         let text = format!("/assets/bad` leads to `{target}`, {outside}");
-        refuses(&scene, 101, "--include assets --symlinks keep", &["the link `", &text]);
+        refuses(&scene, 101, "--include {\"from\":\"assets\",\"symlinks\":\"keep\"}", &["the link `", &text]);
         scene.remove("assets/bad");
     }
     scene.link("nowhere", "assets/bad");
@@ -428,10 +428,9 @@ fn a_manifest_has_all_of_it_and_is_heard_before_cargo_lambdas() {
     let theirs = "[package.metadata.lambda.build]\ninclude = [\"x:assets/sub\", \"../f/one.txt\"]\n";
     let ours = r#"
         [package.metadata.lambda-bundle]
-        symlinks = "keep"
         include = [
             "one.txt=plain.txt",
-            { from = "assets/**", to = "www", exclude = ["*.html", "sub/deep"], mode = "0755" },
+            { from = "assets/**", to = "www", exclude = ["*.html", "sub/deep"], mode = "0755", symlinks = "keep" },
         ]"#;
     scene.file("f/src/main.rs", "fn main() {}").file("f/one.txt", "f/one.txt").file("f/assets/x.html", "");
     scene.file("f/assets/sub/c", "c").file("f/assets/sub/deep/d", "d").file("f/assets/a", "a");

@@ -50,7 +50,7 @@ fn no_output_replaces_an_input() {
     refuses(&scene, "--binary app -o out.zip --sbom libs/libtop.so.1", "/libtop.so.1`", "/libtop.so.1`");
     refuses(&scene, "--binary app -o out.zip --licenses app", "/app`", "/app`");
     refuses(&scene, "--binary app --binary other -o {bin}.zip --sbom ./{bin}", "app`", "app`");
-    refuses(&scene, "--binary app --include libs=libs -o libs --format dir", "/libs`", "libs/libtop.so.1`");
+    refuses(&scene, "--binary app --include libs=libs -o libs --dir", "/libs`", "libs/libtop.so.1`");
     let debug = "--binary debug/app.debug --include app=x --strip --debug-symbols";
     fs::rename(scene.at("app"), scene.at("app.debug.debug")).unwrap();
     scene.link("app.debug.debug", "app");

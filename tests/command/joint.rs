@@ -74,7 +74,7 @@ fn two_includes_for_one_name_are_refused() {
 
 #[test]
 fn a_program_that_fails_keeps_its_archive_from_being_written() {
-    let scene = extensions("", "lib = [\"libnosuch.so.1\"]");
+    let scene = extensions("", "dlopen = [\"libnosuch.so.1\"]");
     for command in ["", "check"] {
         let ran = scene.run(&format!("{command} -p f00 -p f03")).exits(1);
         let ran = ran.says(&["error[missing-library]: `f03` needs `libnosuch.so.1`"]);

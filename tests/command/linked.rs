@@ -160,11 +160,9 @@ fn an_older_build_leaves_no_library_in_the_bundle() {
     cargo(&scene, "build --release --features new");
     bundles(&scene, "", &[("orders", "new")]);
     bundles(&scene, "--build", &[("orders", "old")]);
-    // Saved metadata with another target directory.
-    let metadata = cargo(&scene, "metadata --format-version 1 --no-deps");
-    scene.file("metadata.json", metadata.stdout);
+    // In another target directory.
     cargo(&scene, "build --release --features new --target-dir other");
-    scene.run("--metadata-path metadata.json --target-dir other -o other.zip").exits(0);
+    scene.run("--target-dir other -o other.zip").exits(0);
     assert_eq!(shipped(&scene, "other.zip"), "new");
 }
 

@@ -120,13 +120,16 @@ fn a_library_that_a_constant_names() {
         &opens("libfnord.so.7"),
         "",
         &opened,
-        &["its constants name `libfnord.so.7`; it is neither in the bundle nor on", "`--lib libfnord.so.7`"],
+        &[
+            "its constants name `libfnord.so.7`; it is neither in the bundle nor on",
+            "`--dlopen libfnord.so.7`",
+        ],
     );
     check_c(&opens("/usr/lib/libfnord.so.7"), "", &opened, &["name `libfnord.so.7`"]);
-    check_c(&opens("libfnord.so"), "", &opened, &["name `libfnord.so`;", "`--lib libfnord.so`"]);
+    check_c(&opens("libfnord.so"), "", &opened, &["name `libfnord.so`;", "`--dlopen libfnord.so`"]);
     // What the crates `ort` and `pdfium-render`, NSS and SoftHSM's users open.
     for name in ["libonnxruntime.so", "libpdfium.so", "libnss3.so", "libsofthsm2.so"] {
-        let advice = format!("`--lib {name}`");
+        let advice = format!("`--dlopen {name}`");
         check_c(&opens(name), "", &opened, &[&advice]);
     }
     check_c(&opens("/opt/fnord/libfnord.so"), "", &opened, &["name `libfnord.so`;"]);
@@ -147,7 +150,7 @@ fn a_library_that_a_constant_names_and_the_bundle_has() {
     let dir = tempfile::tempdir().unwrap();
     CC.compile(dir.path(), "int f;", "libfnord.so.7", "-shared -Wl,-soname,libfnord.so.7");
     CC.compile(dir.path(), &opens("libfnord.so.7"), "app", "");
-    check(dir.path(), "--library-path . --lib libfnord.so.7", &[], &[]);
+    check(dir.path(), "--library-path . --dlopen libfnord.so.7", &[], &[]);
 }
 
 #[test]
@@ -161,12 +164,12 @@ fn of_several_names_the_one_that_this_machine_has_is_advised() {
     CC.compile(dir.path(), source, "app", "");
     let names = "name `libfnord.so.10`, `libfnord.so.7`, `libfnord.so`; none of them is";
     let opened = ["warning dlopen app"];
-    check(dir.path(), "--library-path .", &opened, &[names, "`--lib libfnord.so.10`"]);
+    check(dir.path(), "--library-path .", &opened, &[names, "`--dlopen libfnord.so.10`"]);
     CC.compile(dir.path(), "int f;", "libfnord.so.7", "-shared");
-    check(dir.path(), "--library-path .", &opened, &[names, "`--lib libfnord.so.7`"]);
+    check(dir.path(), "--library-path .", &opened, &[names, "`--dlopen libfnord.so.7`"]);
     // The program opens the first that is there.
     std::fs::rename(dir.path().join("libfnord.so.7"), dir.path().join("libfnord.so")).unwrap();
-    check(dir.path(), "--library-path . --lib libfnord.so", &[], &[]);
+    check(dir.path(), "--library-path . --dlopen libfnord.so", &[], &[]);
 }
 
 #[test]
@@ -180,9 +183,9 @@ fn a_static_program_of_musl_opens_nothing() {
     let unnamed = "#include <dlfcn.h>\nint main(int c, char **v) { return dlopen(v[c - 1], RTLD_NOW) != 0; }";
     Compiler(&["musl-gcc"]).compile(dir.path(), unnamed, "app", "-static");
     check(dir.path(), "", &["note dlopen app"], &[]);
-    let asked = run(dir.path(), "check --binary app --lib libz.so.1").exits(1);
+    let asked = run(dir.path(), "check --binary app --dlopen libz.so.1").exits(1);
     asked.says(&["error[missing-library]: `app` cannot open `libz.so.1`: it is a static musl program"]);
-    let asked = run(dir.path(), "check --binary app --lib z").exits(1);
+    let asked = run(dir.path(), "check --binary app --dlopen z").exits(1);
     asked.says(&["help: if the function opens libraries, build it for a `-gnu` target"]);
 }
 
@@ -256,16 +259,12 @@ fn openssl_that_is_linked_in() {
     check_c(CONNECTS, "-lssl -lcrypto", &[], &[]);
 }
 
-/// The texts of the help, for a library that is not the runtime's.
-const FOREIGN: &str =
-    "--assume-missing libcurl.so.4 --assume-missing libssl.so.3 --assume-missing libcrypto.so.3";
-
 /// What `ca-bundle` says of a program that is linked with libraries of this machine.
 #[track_caller]
 fn ca_bundle(source: &str, libraries: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     CC.compile(dir.path(), source, "app", libraries);
-    let ran = run(dir.path(), &format!("check --binary app --message-format json {FOREIGN}"));
+    let ran = run(dir.path(), "check --binary app --message-format json --libc bundle");
     let mut found = lints(&ran);
     found.retain(|finding| finding.contains("ca-bundle"));
     found
@@ -508,7 +507,7 @@ fn a_library_that_asks_for_requests() {
 fn each_finding_has_a_page() {
     let dir = tempfile::tempdir().unwrap();
     for code in Code::ALL {
-        let ran = run(dir.path(), &format!("explain --finding {}", code.as_str())).exits(0);
+        let ran = run(dir.path(), &format!("explain {}", code.as_str())).exits(0);
         assert!(ran.stdout.starts_with(&format!("# {}\n\n", code.as_str())), "{ran}");
         for title in ["Why", "How to see it", "What to do"] {
             let section = ran.stdout.split(&format!("\n## {title}\n\n")).nth(1).unwrap_or_default();
@@ -516,7 +515,7 @@ fn each_finding_has_a_page() {
         }
         assert!(ran.stderr.is_empty(), "{ran}");
     }
-    run(dir.path(), "explain --finding fnord")
-        .exits(2)
-        .says(&["`--finding fnord` is not the code of a finding"]);
+    let help = "error: `explain mising-library` is not the code of a finding\nhelp: did you mean `explain missing-library`?\n";
+    run(dir.path(), "explain mising-library").exits(2).says(&[help]);
+    run(dir.path(), "explain what-ever").exits(2).says(&["help: one of: missing-library, "]);
 }

@@ -181,19 +181,19 @@ fn a_library_by_half_its_name_is_found() {
     }
     scene.file("libs/libfnord-extra.so.11", "no library");
     let check = |word: &str, help: &str| {
-        let ran = scene.run(&format!("check --binary app --library-path libs --lib {word}"));
+        let ran = scene.run(&format!("check --binary app --library-path libs --dlopen {word}"));
         ran.exits(1).says(&["error[missing-library]", help]);
     };
     for word in ["fnord", "libfnord", "libfnord.so"] {
-        check(word, "help: did you mean `--lib libfnord.so.10`?");
+        check(word, "help: did you mean `--dlopen libfnord.so.10`?");
     }
-    scene.run("check --binary app --library-path libs --lib libfnord.so.10").exits(0);
+    scene.run("check --binary app --library-path libs --dlopen libfnord.so.10").exits(0);
     // Another version is another library.
     check("libfnord.so.8", "help: install it on this machine");
-    check("fnor", "help: `--lib` takes the name of the file");
+    check("fnor", "help: `--dlopen` takes the name of the file");
     // In the system's directories, too.
     if compile::require_library("libz.so.1", "zlib1g") {
-        scene.run("check --binary app --lib z").says(&["help: did you mean `--lib libz.so.1`?"]);
+        scene.run("check --binary app --dlopen z").says(&["help: did you mean `--dlopen libz.so.1`?"]);
     }
 }
 
@@ -214,14 +214,14 @@ fn what_ld_preload_names_is_missed() {
             ]),
         };
     };
-    check("/var/task/lib/libpre.so.1", "", "ship it: `--lib libpre.so.1`");
-    check("/var/task/lib/libpre.so.1", "--lib libpre.so.1", "");
-    check("libpre.so.1", "", "ship it: `--lib libpre.so.1`");
-    check("libpre.so.1", "--lib libpre.so.1", "");
+    check("/var/task/lib/libpre.so.1", "", "ship it: `--dlopen libpre.so.1`");
+    check("/var/task/lib/libpre.so.1", "--dlopen libpre.so.1", "");
+    check("libpre.so.1", "", "ship it: `--dlopen libpre.so.1`");
+    check("libpre.so.1", "--dlopen libpre.so.1", "");
     check("/var/task/x/libpre.so.1", "", "ship it: `--include FILE=x/libpre.so.1`");
     check("/var/task/x/libpre.so.1", "--include libs/libpre.so.1=x/libpre.so.1", "");
     check("/opt/lib/libpre.so.1", "", "name the layer that has it: `--attached-layer ZIP`");
-    check("/usr/lib/x/libpre.so.1", "", "ship it, `--lib libpre.so.1`, and set `LD_PRELOAD=libpre.so.1`");
+    check("/usr/lib/x/libpre.so.1", "", "ship it, `--dlopen libpre.so.1`, and set `LD_PRELOAD=libpre.so.1`");
     check("libm.so.6", "", "");
     // A static program has no loader that would read it.
     scene.file("app", Object::static_program().text("AWS_LAMBDA_RUNTIME_API").bytes());

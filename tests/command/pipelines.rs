@@ -107,7 +107,7 @@ fn sarif_has_rules_and_places() {
     let index = result["ruleIndex"].as_u64().unwrap() as usize;
     let rule = &run["tool"]["driver"]["rules"][index];
     assert_eq!(rule["id"], "missing-library");
-    // The page that `explain --finding` prints.
+    // The page that `explain` prints.
     for form in ["text", "markdown"] {
         let help = rule["help"][form].as_str().unwrap();
         assert!(help.starts_with("# missing-library\n") && help.contains("\n## What to do\n"), "{help}");

@@ -88,7 +88,7 @@ fn variables_and_profiles_count() {
     let mut plain = command(env!("CARGO_BIN_EXE_cargo-lambda-bundle"), scene.path());
     finish(plain.arg("check")).exits(0).says(&["`target-cpu=x86-64-v4` (by cargo's record of the build)"]);
     // A nightly cargo knows flags of profiles.
-    let scene = project();
+    let scene = project().with_metadata_file();
     cargo(&scene, "build --release");
     scene.file("Cargo.toml", format!("cargo-features = [\"profile-rustflags\"]\n{MANIFEST}"));
     let profile = "[profile.release]\nrustflags = [\"-C\", \"target-cpu=znver5\"]\n";
@@ -98,7 +98,7 @@ fn variables_and_profiles_count() {
         let metadata = scene.tool("cargo", "metadata --format-version 1 --no-deps").exits(0);
         scene.file("metadata.json", metadata.stdout);
         scene.file("Cargo.toml", format!("{MANIFEST}{profile}"));
-        let found = flag(&scene, "--metadata-path metadata.json");
+        let found = flag(&scene, "");
         assert_eq!(found, "`target-cpu=znver5` (`Cargo.toml`, line 6)");
     }
 }

@@ -75,6 +75,11 @@ fn a_flag_that_needs_another_setting_has_it_from_any_source() {
         .exits(2)
         .says(&["error: `--debug-symbols` has no effect without `--strip`\nhelp: add `--strip`\n"]);
     scene.run("config -p a -F x").exits(2).says(&["error: `--features` has no effect without `--build`\n"]);
+    scene.run("check -p a -j 2").exits(2).says(&["error: `--jobs` has no effect without `--build`\n"]);
+    scene
+        .run("check -p a --config a=1")
+        .exits(2)
+        .says(&["error: `--config` has no effect without `--build`\n"]);
     scene.run("--binary x --all-features").exits(2).says(&["error: `--all-features` has no effect without"]);
 }
 
@@ -89,21 +94,21 @@ fn variables_reach_the_subcommands_of_subcommands() {
 
 #[test]
 fn a_list_replaces_the_lists_under_it() {
-    let scene = workspace("lib = [\"w\"]\nallow = [\"shadowed\"]", "lib = [\"p\", \"q\"]", "");
-    assert_eq!(setting(&scene, "", "lib").0, json!(["p", "q"]));
+    let scene = workspace("dlopen = [\"w\"]\nallow = [\"shadowed\"]", "dlopen = [\"p\", \"q\"]", "");
+    assert_eq!(setting(&scene, "", "dlopen").0, json!(["p", "q"]));
     assert_eq!(setting(&scene, "", "allow").0, json!(["shadowed"]));
-    assert_eq!(setting(&scene, "--lib f", "lib").0, json!(["f"]));
-    let scene = workspace("lib = \"one\"", "", "");
-    assert_eq!(setting(&scene, "", "lib").0, json!(["one"]));
+    assert_eq!(setting(&scene, "--dlopen f", "dlopen").0, json!(["f"]));
+    let scene = workspace("dlopen = \"one\"", "", "");
+    assert_eq!(setting(&scene, "", "dlopen").0, json!(["one"]));
     let scene = scene
-        .var("CARGO_LAMBDA_BUNDLE_LIB", "x  y")
+        .var("CARGO_LAMBDA_BUNDLE_DLOPEN", "x  y")
         .var("CARGO_LAMBDA_BUNDLE_EXCLUDE_LIB", "[\"a b\", \"c\"]")
-        .var("CARGO_LAMBDA_BUNDLE_ASSUME_MISSING", "[x]*");
-    assert_eq!(setting(&scene, "", "lib").0, json!(["x", "y"]));
+        .var("CARGO_LAMBDA_BUNDLE_ASSUME_PRESENT", "[x]*");
+    assert_eq!(setting(&scene, "", "dlopen").0, json!(["x", "y"]));
     assert_eq!(setting(&scene, "", "exclude-lib").0, json!(["a b", "c"]));
-    assert_eq!(setting(&scene, "", "assume-missing").0, json!(["[x]*"]));
+    assert_eq!(setting(&scene, "", "assume-present").0, json!(["[x]*"]));
     // An empty list is a value, too.
-    assert_eq!(setting(&workspace("lib = [\"w\"]", "lib = []", ""), "", "lib").1, "package");
+    assert_eq!(setting(&workspace("dlopen = [\"w\"]", "dlopen = []", ""), "", "dlopen").1, "package");
 }
 
 #[test]
@@ -153,11 +158,11 @@ fn paths_start_at_the_manifest_that_has_them() {
 
 #[test]
 fn each_package_has_its_own() {
-    let scene = workspace("deny = [\"shadowed\"]", "lib = [\"liba.so\"]", "runtime = \"provided.al2\"");
+    let scene = workspace("deny = [\"shadowed\"]", "dlopen = [\"liba.so\"]", "runtime = \"provided.al2\"");
     let document = scene.run("config --workspace --message-format json").exits(0).json();
     let [a, b] = &document["packages"].as_array().unwrap()[..] else { panic!("{document}") };
     assert_eq!((&a["package"], &b["package"]), (&json!("a"), &json!("b")));
-    assert_eq!((of(a, "lib").0, of(b, "lib").0), (json!(["liba.so"]), json!([])));
+    assert_eq!((of(a, "dlopen").0, of(b, "dlopen").0), (json!(["liba.so"]), json!([])));
     assert_eq!((of(a, "runtime").0, of(b, "runtime").0), (json!("provided.al2023"), json!("provided.al2")));
     assert_eq!((of(a, "deny").1, of(b, "deny").1), ("workspace".to_owned(), "workspace".to_owned()));
     // What is not selected is not asked.
@@ -185,7 +190,10 @@ fn what_is_unknown_or_of_the_wrong_type_is_refused_with_its_place() {
         ),
         ("fnord = 1", format!("unknown key `fnord` in {table}\nhelp: one of: all-features, allow, ")),
         ("runtime = 1", format!("`runtime` in {table} is `1`, expected a string")),
-        ("lib = [1]", format!("`lib` in {table} is an array, expected a string or an array of strings")),
+        (
+            "dlopen = [1]",
+            format!("`dlopen` in {table} is an array, expected a string or an array of strings"),
+        ),
         ("strip = \"yes\"", format!("`strip` in {table} is the string `yes`, expected `true` or `false`")),
         ("verbose = -1", format!("`verbose` in {table} is `-1`, expected a number from 0 to 255")),
         ("sysroot = {}", format!("`sysroot` in {table} is a table, expected a path in a string")),
@@ -226,7 +234,7 @@ fn variables_are_held_to_the_same_rules() {
         ("BIN", "x", "the variable `CARGO_LAMBDA_BUNDLE_BIN` has no meaning\nhelp: use `--bin`"),
         ("BUILD", "x", "the variable `CARGO_LAMBDA_BUNDLE_BUILD` is `x`, expected `true` or `false`"),
         ("REPAIR", "x", "`CARGO_LAMBDA_BUNDLE_REPAIR` is `x`, expected one of `auto`, `never`"),
-        ("LIB", "[1]", "`CARGO_LAMBDA_BUNDLE_LIB` is `[1]`, expected a string or an array of strings"),
+        ("DLOPEN", "[1]", "`CARGO_LAMBDA_BUNDLE_DLOPEN` is `[1]`, expected a string or an array of strings"),
         (
             "RUNTIME",
             "x",
@@ -251,7 +259,7 @@ fn without_cargo_variables_count_and_manifests_do_not() {
 
 #[test]
 fn config_prints_a_table() {
-    let scene = workspace("runtime = \"provided.al2\"", "lib = [\"x\"]", "")
+    let scene = workspace("runtime = \"provided.al2\"", "dlopen = [\"x\"]", "")
         .var("CARGO_LAMBDA_BUNDLE_COLOR", "never");
     let ran = scene.run("config -p a --sysroot /r").exits(0).says(&[]);
     assert_eq!(ran.stderr, "");
@@ -261,7 +269,7 @@ fn config_prints_a_table() {
     };
     assert!(ran.stdout.starts_with("# a\n"), "{ran}");
     assert_eq!(line("runtime"), "runtime \"provided.al2\" workspace, Cargo.toml");
-    assert_eq!(line("lib"), "lib [\"x\"] package, a/Cargo.toml");
+    assert_eq!(line("dlopen"), "dlopen [\"x\"] package, a/Cargo.toml");
     assert_eq!(line("color"), "color \"never\" CARGO_LAMBDA_BUNDLE_COLOR");
     assert_eq!(line("sysroot"), "sysroot \"/r\" flag");
     assert_eq!(line("arch"), "arch - default");

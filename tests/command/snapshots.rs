@@ -100,6 +100,9 @@ fn listings_of_archives() {
         check(name, &lines.collect::<Vec<_>>().join("\n"));
     };
     check("zip-function", "--binary app");
-    check("zip-included", "--binary app --include data --include tool=bin/ --symlinks keep");
+    check(
+        "zip-included",
+        "--binary app --include {\"from\":\"data\",\"symlinks\":\"keep\"} --include tool=bin/",
+    );
     check("zip-layer", "--binary app --kind layer --libraries-only");
 }

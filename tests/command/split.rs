@@ -115,7 +115,7 @@ fn nothing_of_a_failed_run_is_written() {
     let scene = Workspace::new();
     let layer = "target/lambda-bundle/layers/shared.zip";
     let both = "-p f03 -p f13 --library-path libs --split-layer shared";
-    let missing = "lib = [\"libnosuch.so.1\"]";
+    let missing = "dlopen = [\"libnosuch.so.1\"]";
     scene.manifest(3, missing);
     scene.manifest(13, missing);
     scene.run(both).exits(1).prints("");

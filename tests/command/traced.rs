@@ -78,7 +78,7 @@ fn nothing_is_started_that_was_not_asked_for() {
     let app = "--binary target/release/app";
     let rows = [
         format!("{app} -o out.zip --include files --sbom sbom.json --licenses licenses.txt"),
-        format!("{app} -o out --format dir"),
+        format!("{app} -o out --dir"),
         format!("{app} -o layer.zip --kind layer --libraries-only"),
         format!("{app} -o extension.zip --kind extension"),
         format!("check {app} --runtime all"),

@@ -1,4 +1,4 @@
-//! `--format dir`: the tree of the archive as files, and whole or not at all.
+//! `--dir`: the tree of the archive as files, and whole or not at all.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
@@ -47,7 +47,7 @@ fn scene() -> Scene {
     scene
 }
 
-const APP: &str = "--binary app --library-path libs --include data --symlinks keep";
+const APP: &str = "--binary app --library-path libs --include {\"from\":\"data\",\"symlinks\":\"keep\"}";
 
 /// The names in a directory.
 fn names(dir: &Path) -> Vec<String> {
@@ -67,7 +67,7 @@ fn a_tree_is_what_unzip_makes_of_the_archive() {
     let unzip = "umask 022; exec unzip -q app.zip -d unzipped";
     finish(command("sh", scene.path()).args(["-c", unzip])).exits(0);
     // Modes are not left to the umask.
-    let bundle = format!("umask 077; exec \"$0\" {APP} --format dir");
+    let bundle = format!("umask 077; exec \"$0\" {} --dir", APP.replace('"', "\\\""));
     let ran =
         finish(command("sh", scene.path()).args(["-c", &bundle, env!("CARGO_BIN_EXE_cargo-lambda-bundle")]));
     let place = scene.at("target/lambda-bundle/app/tree");
@@ -93,7 +93,7 @@ fn a_tree_is_what_unzip_makes_of_the_archive() {
     finish(command("cp", &place).args(["-a", "."]).arg(root.path("var/task"))).exits(0);
     assert!(root.start("/var/task/bootstrap", &[]).status.success());
 
-    let ran = scene.run(&format!("{APP} --format dir -o out --message-format json")).exits(0);
+    let ran = scene.run(&format!("{APP} --dir -o out --message-format json")).exits(0);
     let archive = ran.json()["artifacts"][0]["archive"].clone();
     assert_eq!(archive["path"], json!(scene.at("out")));
     let facts = ["format", "zipped_bytes", "sha256", "code_sha256", "kind"].map(|key| archive[key].clone());
@@ -105,11 +105,11 @@ fn a_tree_is_what_unzip_makes_of_the_archive() {
 fn a_tree_is_replaced_whole_or_stays() {
     let scene = scene();
     let out = scene.at("out");
-    let write = |more: &str| -> Ran { scene.run(&format!("{APP} --format dir -o out {more}")) };
+    let write = |more: &str| -> Ran { scene.run(&format!("{APP} --dir -o out {more}")) };
     write("").exits(0);
     let before = tree(&out);
     // It would not start: nothing is written.
-    scene.run("--binary app --format dir -o out").exits(1).says(&["error[missing-library]"]);
+    scene.run("--binary app --dir -o out").exits(1).says(&["error[missing-library]"]);
     assert_eq!(tree(&out), before);
 
     // What is there may be older and less, but nothing that is not of the bundle.
@@ -139,12 +139,12 @@ fn a_tree_is_replaced_whole_or_stays() {
     assert_eq!(names(scene.path()), ["app", "data", "libs", "out"]);
 
     scene.file("file", "");
-    scene.run(&format!("{APP} --format dir -o file")).exits(101).says(&["it is not a directory"]);
+    scene.run(&format!("{APP} --dir -o file")).exits(101).says(&["it is not a directory"]);
     scene.link("out", "link");
-    scene.run(&format!("{APP} --format dir -o link")).exits(101).says(&["it is not a directory"]);
+    scene.run(&format!("{APP} --dir -o link")).exits(101).says(&["it is not a directory"]);
     for place in ["file/below", "/proc/none/out"] {
         let error = format!("error: could not write `{}`", scene.at(place).display());
-        scene.run(&format!("{APP} --format dir -o {place}")).exits(101).says(&[&error]);
+        scene.run(&format!("{APP} --dir -o {place}")).exits(101).says(&[&error]);
     }
     assert_eq!(names(scene.path()), ["app", "data", "file", "libs", "link", "out"]);
 }
@@ -153,7 +153,7 @@ fn a_tree_is_replaced_whole_or_stays() {
 fn layers_and_extensions_have_trees_of_their_own() {
     let scene = scene();
     scene.copy("app", "other");
-    let both = "--binary app --binary other --library-path libs --format dir";
+    let both = "--binary app --binary other --library-path libs --dir";
     scene.run(&format!("{both} --split-layer shared")).exits(0);
     let bundles = scene.at("target/lambda-bundle");
     let keys = |place: &str| tree(&bundles.join(place)).into_keys().collect::<Vec<_>>();
@@ -165,9 +165,9 @@ fn layers_and_extensions_have_trees_of_their_own() {
         tree(&scene.at("both")).into_keys().collect::<Vec<_>>(),
         ["extensions", "extensions/app", "extensions/other", "lib", "lib/libtop.so.1"]
     );
-    scene.run("--binary app --library-path libs --format dir --kind layer").exits(0);
+    scene.run("--binary app --library-path libs --dir --kind layer").exits(0);
     assert_eq!(keys("layers/app"), ["bootstrap", "lib", "lib/libtop.so.1"]);
-    scene.run("--binary app --library-path libs --format dir --kind extension").exits(0);
+    scene.run("--binary app --library-path libs --dir --kind extension").exits(0);
     assert_eq!(keys("extensions/app"), ["extensions", "extensions/app", "lib", "lib/libtop.so.1"]);
     // Two functions do not share one.
     scene.run(&format!("{both} -o out")).exits(2).says(&["would both be written to"]);

@@ -59,7 +59,7 @@ fn a_list_made_on_a_root_then_print_then_copy() {
     assert!(ran.stdout.contains("libdeep.so.1"), "{ran}");
 
     // Copy it.
-    run(dir, &format!("{app} --libraries-only --format dir -o missing")).exits(0);
+    run(dir, &format!("{app} --libraries-only --dir -o missing")).exits(0);
     assert_eq!(names(&dir.join("missing")), ["lib".to_owned()].into());
     assert_eq!(names(&dir.join("missing/lib")), ["libdeep.so.1", "libtop.so.1"].map(str::to_owned).into());
 
@@ -68,7 +68,7 @@ fn a_list_made_on_a_root_then_print_then_copy() {
     fs::copy(dir.join("app"), dir.join("package/bootstrap")).unwrap();
     let beside = app.replace("--binary app", "--binary package/bootstrap");
     for _ in 0..2 {
-        run(dir, &format!("{beside} --libraries-only --format dir -o package")).exits(0);
+        run(dir, &format!("{beside} --libraries-only --dir -o package")).exits(0);
         assert_eq!(names(&dir.join("package")), ["bootstrap", "lib", "notes.txt"].map(str::to_owned).into());
         assert_eq!(
             names(&dir.join("package/lib")),
@@ -83,7 +83,7 @@ fn a_list_made_on_a_root_then_print_then_copy() {
     assert!(root.start("/var/task/bootstrap", &[]).status.success());
     // What is not the bundle's stays where the libraries go, too.
     write(&dir.join("package/lib/mine.so"), "mine");
-    run(dir, &format!("{beside} --libraries-only --format dir -o package"))
+    run(dir, &format!("{beside} --libraries-only --dir -o package"))
         .exits(101)
         .says(&["package` contains `lib/mine.so`, which is not part of this bundle"]);
     assert!(dir.join("package/lib/mine.so").is_file() && dir.join("package/lib/libtop.so.1").is_file());

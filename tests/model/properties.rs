@@ -274,7 +274,6 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         library_paths: baseline.library_paths.clone(),
         baseline: baseline.into(),
         assume_present: none(),
-        assume_missing: none(),
         binds_now: false,
         tunables: String::new(),
         preload: Vec::new(),

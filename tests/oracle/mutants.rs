@@ -99,7 +99,6 @@ impl Scene {
             baseline: Baseline::parse(&text).unwrap().into(),
             library_paths: vec![LIBRARY_PATH.to_owned()],
             assume_present: Default::default(),
-            assume_missing: Default::default(),
             binds_now: false,
             tunables: String::new(),
             preload: Vec::new(),

@@ -81,7 +81,6 @@ fn planned(world: &RandomWorld, leave: Leave) -> Planned {
         library_paths: baseline.library_paths.clone(),
         baseline: baseline.into(),
         assume_present: none(),
-        assume_missing: none(),
         binds_now: false,
         tunables: String::new(),
         preload: Vec::new(),

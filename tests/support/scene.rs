@@ -60,6 +60,19 @@ impl Scene {
         self
     }
 
+    /// The same, with a cargo that prints `metadata.json` for `cargo metadata`, and does all else as the real one.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn with_metadata_file(self) -> Scene {
+        let script = format!(
+            "#!/bin/sh\n[ \"$1\" != metadata ] || exec cat '{}'\nexec cargo \"$@\"\n",
+            self.at("metadata.json").display()
+        );
+        self.file("cargo.sh", script).copy("cargo.sh", "tools/cargo").mode("tools/cargo", 0o755);
+        let cargo = self.at("tools/cargo").display().to_string();
+        self.var("CARGO", &cargo)
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         self.dir.path()

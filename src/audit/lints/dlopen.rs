@@ -37,7 +37,7 @@ pub fn is_static_musl(facts: &ElfFacts) -> bool {
     matches!(facts.linkage(), Linkage::Static | Linkage::StaticPie) && facts.libc() == Libc::Musl
 }
 
-/// For a static program that calls dlopen. What `--lib` asks for has an error of its own.
+/// For a static program that calls dlopen. What `--dlopen` asks for has an error of its own.
 fn of_static_program(scene: &Scene) -> Option<Finding> {
     let opens = || scene.walks.iter().any(|walked| walked.closure.needs.iter().any(|need| need.is_opening));
     if !scene.program.holds(NOT_SUPPORTED) || opens() {
@@ -149,10 +149,10 @@ fn finding(scene: &Scene, file: &File, names: &[&str], origin: &NameSource) -> F
         format!("`{}` opens libraries at run time;", file.name),
         format!("that its {named_by} name are neither in the bundle nor on {}", scene.subject.lambda.label()),
     )
-    .help("if the function uses one of them, ship it: `--lib NAME`");
+    .help("if the function uses one of them, ship it: `--dlopen NAME`");
     let mut finding = Finding::new(Code::Dlopen, &file.name, message)
         .soname(*advised)
-        .help(format!("if the function uses it, ship it: `--lib {advised}`"))
+        .help(format!("if the function uses it, ship it: `--dlopen {advised}`"))
         .cause(cause.item(format!("`{advised}`")));
     if !is_warning {
         finding.severity = Severity::Note;

@@ -102,7 +102,8 @@ fn links_and_tokens_lead_to_copies_for_some_processors() {
         tree.library(&format!("lib/{copy}/libfoo.so.1"), "int bar(void) { return 0; }", "");
         tree.link(target, format!("lib/{link}"));
         let lib = tree.at("lib").display().to_string();
-        let arguments = format!("check --binary app --library-path libs --include {lib}=lib --symlinks keep");
+        let include = format!("{{\"from\":\"{lib}\",\"to\":\"lib\",\"symlinks\":\"keep\"}}");
+        let arguments = format!("check --binary app --library-path libs --include {include}");
         scene.run(&arguments).exits(1).says(&["error[undefined-symbol]: `app` needs the symbol `foo`"]);
     }
 

@@ -57,7 +57,6 @@ fn pipes_and_devices_are_refused_and_not_waited_for() {
             "check --binary app --library-path libs --include FILE=data",
             "check --binary app --library-path libs --baseline FILE",
             "check --binary app --library-path libs --attached-layer FILE",
-            "check --metadata-path FILE",
         ] {
             let words = words.replace("FILE", file);
             let mut command = scene.command(&words);

@@ -20,7 +20,7 @@ fn scene() -> Scene {
 #[test]
 fn a_hole_of_a_terabyte_is_a_finding_at_once() {
     let scene = scene();
-    for words in ["check --binary big", "--binary big -o out.zip", "--binary big -o tree --format dir"] {
+    for words in ["check --binary big", "--binary big -o out.zip", "--binary big -o tree --dir"] {
         let ran = run(&scene, "1 TB of hole", words).exits(1);
         ran.says(&["error[size-limit]: `big` is 1099511.6 MB unzipped; Lambda allows 262.1 MB with layers"]);
     }
@@ -44,7 +44,6 @@ fn a_hole_of_a_terabyte_is_a_finding_at_once() {
         "check --binary app --baseline big",
         "check --binary app --attached-layer big",
         "check --binary app --include big",
-        "check --metadata-path big",
     ] {
         run(&scene, "1 TB of hole", words).exits(101);
     }

@@ -8,7 +8,7 @@ use cargo_lambda_bundle::workspace::{
 };
 
 use super::{
-    GNU, MAIN, Project, X86_64, all, bins, manifest, profile, set_modified, single, strings, targets,
+    ARM, GNU, MAIN, Project, X86_64, all, bins, manifest, profile, set_modified, single, strings, targets,
 };
 
 #[test]
@@ -19,6 +19,25 @@ fn a_build_that_passes_over_all_programs_names_the_features() {
         Selection { build: true, ..all() },
         &["`cargo build --release` did not build `extra`", "help: add `--features extra`"],
     );
+}
+
+#[test]
+fn a_build_takes_jobs_and_configuration_as_cargo_does() {
+    let project = single();
+    project.file("more.toml", format!("[build]\ntarget = \"{ARM}\"\n"));
+    let configs = strings(&["more.toml", "build.target-dir=\"other\"", &format!("build.target=\"{GNU}\"")]);
+    let build = |configs: &[String], jobs: Option<&str>| Selection {
+        build: true,
+        configs: configs.to_vec(),
+        jobs: jobs.map(str::to_owned),
+        ..all()
+    };
+    // The last value counts.
+    let built = project.find(&build(&configs, Some("1")));
+    let line = format!("orders orders built {GNU} release other/{GNU}/release/orders");
+    assert_eq!(project.line(&built[0]), line);
+    let refused = ["`cargo build --release --jobs x` failed", "caused by: exit status: 101"];
+    project.check_error(build(&[], Some("x")), &refused);
 }
 
 /// A package whose build script leaves directories with libraries.

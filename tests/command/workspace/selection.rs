@@ -31,24 +31,6 @@ fn a_package_has_its_main_its_src_bin_and_its_renamed_binaries() {
 }
 
 #[test]
-fn metadata_from_a_file_takes_the_place_of_cargo() {
-    let project = single();
-    project.program("target/release/orders", X86_64, "").program("elsewhere/release/orders", X86_64, "");
-    project.file("metadata.json", project.cargo("metadata --format-version 1 --no-deps"));
-    let project = project.without_var("CARGO").var("CARGO", "/nowhere/cargo");
-    let from = |path: &str| Selection { metadata_path: Some(path.into()), ..all() };
-    project.check(from("metadata.json"), &["orders orders cargo - release target/release/orders"]);
-    let elsewhere = Selection { target_dir: Some("elsewhere".into()), ..from("metadata.json") };
-    project.check(elsewhere, &["orders orders cargo - release elsewhere/release/orders"]);
-
-    let help = "help: write it with `cargo metadata --format-version 1 --no-deps > FILE`";
-    project.check_error(from("none.json"), &["`none.json`, for `--metadata-path`, does not exist", help]);
-    project.file("metadata.json", "{}");
-    let error = find(&from("metadata.json"), &project.environment).unwrap_err();
-    assert_eq!(error.to_string(), "`metadata.json` is not the output of `cargo metadata`");
-}
-
-#[test]
 fn an_example_is_a_program_only_when_named() {
     let project = single();
     project.file("examples/try-me.rs", MAIN);
@@ -62,6 +44,17 @@ fn an_example_is_a_program_only_when_named() {
         Selection { examples: strings(&["try-me"]), ..all() },
         &["orders try-me cargo - release target/release/examples/try-me"],
     );
+    let examples = Selection { all_examples: true, ..all() };
+    let example = "orders try-me cargo - release target/release/examples/try-me";
+    project.check(examples.clone(), &[example]);
+    let both = ["orders orders cargo - release target/release/orders", example];
+    project.check(Selection { all_bins: true, ..examples.clone() }, &both);
+    let lines = [
+        "no example in package `orders`",
+        "  package `orders`: binary `orders`",
+        "help: remove `--examples`, or select a package that has one with `-p`",
+    ];
+    single().check_error(examples, &lines);
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn verify(dir: &Path, row: &Scenario, zip: &Path, common: &[String]) -> Asked {
     // What both commands have; the others say how to bundle.
     let words: Vec<&str> = row.flags.split_whitespace().collect();
     for (index, word) in words.iter().enumerate() {
-        if matches!(*word, "--arch" | "--lib" | "--assume-present" | "--assume-missing") {
+        if matches!(*word, "--arch" | "--dlopen" | "--assume-present") {
             command.args(&words[index..index + 2]);
         }
     }

@@ -146,7 +146,7 @@ fn musl_plugin(name: &str, model: &str) -> Scenario {
             "if (!dlopen(\"libplug.so\", RTLD_NOW)) { fputs(dlerror(), stderr); return 3; }",
             "",
         )
-        .flags("--lib libplug.so")
+        .flags("--dlopen libplug.so")
         .libc_bundle_only()
 }
 

@@ -1,4 +1,4 @@
-//! Libraries that the program opens while it runs, named by `--lib`, or included as files.
+//! Libraries that the program opens while it runs, named by `--dlopen`, or included as files.
 
 use crate::promise::scenario::{Scenario, row};
 
@@ -17,7 +17,7 @@ fn plugin(name: &str, source: &str, flags: &str) -> Scenario {
         .flags(LIB)
 }
 
-const LIB: &str = "--lib libplug.so.1";
+const LIB: &str = "--dlopen libplug.so.1";
 const PLUG: &str = "int plug(void) { return 1; }";
 const WANTS: &str = "int gone(void); int plug(void) { return gone(); }";
 
@@ -124,14 +124,14 @@ fn scopes() -> Vec<Scenario> {
             .library("lib/libfirst.so.1", "int gone(void) { return 1; }", "")
             .library("lib/libplug.so.1", WANTS, "")
             .program(DLFCN, &two("RTLD_NOW"), "")
-            .flags("--lib libfirst.so.1 --lib libplug.so.1")
+            .flags("--dlopen libfirst.so.1 --dlopen libplug.so.1")
             .fails("undefined symbol: gone")
             .arm64(),
         row("opened_wants_what_another_opened_globally_has")
             .library("lib/libfirst.so.1", "int gone(void) { return 1; }", "")
             .library("lib/libplug.so.1", WANTS, "")
             .program(DLFCN, &two("RTLD_NOW | RTLD_GLOBAL"), "")
-            .flags("--lib libfirst.so.1 --lib libplug.so.1"),
+            .flags("--dlopen libfirst.so.1 --dlopen libplug.so.1"),
         row("program_wants_what_only_an_opened_library_has")
             .library("new/libfoo.so.1", "int foo(void) { return 1; } int gone(void) { return 1; }", "")
             .library("lib/libfoo.so.1", "int foo(void) { return 1; }", "")
@@ -145,18 +145,18 @@ fn scopes() -> Vec<Scenario> {
             .library("lib/libfirst.so.1", WANTS, "-Wl,--no-as-needed lib/libown.so.1")
             .library("lib/libplug.so.1", WANTS, "-Wl,--no-as-needed lib/libown.so.1")
             .program(DLFCN, &two("RTLD_NOW"), "")
-            .flags("--lib libfirst.so.1 --lib libplug.so.1"),
+            .flags("--dlopen libfirst.so.1 --dlopen libplug.so.1"),
         row("several_opened_of_which_one_needs_another")
             .library("lib/libfirst.so.1", "int gone(void) { return 1; }", "")
             .library("lib/libplug.so.1", WANTS, "-Wl,--no-as-needed lib/libfirst.so.1")
             .library("lib/libthird.so.1", "int third(void) { return 1; }", "")
             .program(DLFCN, &format!("{} {}", opens("libthird.so.1", "RTLD_NOW"), two("RTLD_NOW")), "")
-            .flags("--lib libthird.so.1 --lib libfirst.so.1 --lib libplug.so.1"),
+            .flags("--dlopen libthird.so.1 --dlopen libfirst.so.1 --dlopen libplug.so.1"),
         row("several_opened_of_which_one_lacks_a_symbol")
             .library("lib/libfirst.so.1", "int first(void) { return 1; }", "")
             .library("lib/libplug.so.1", WANTS, "")
             .program(DLFCN, &two("RTLD_NOW"), "")
-            .flags("--lib libfirst.so.1 --lib libplug.so.1")
+            .flags("--dlopen libfirst.so.1 --dlopen libplug.so.1")
             .fails("undefined symbol: gone"),
         row("opened_is_needed_as_well")
             .library("lib/libplug.so.1", PLUG, "")

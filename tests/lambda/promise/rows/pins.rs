@@ -190,7 +190,7 @@ fn ways_around() -> Vec<Scenario> {
                 "if (!dlopen(\"libplug.so.1\", RTLD_NOW)) { fputs(dlerror(), stderr); return 3; }",
                 "-Wl,-rpath-link,lib",
             )
-            .flags("--lib libplug.so.1"),
+            .flags("--dlopen libplug.so.1"),
         newer("pin_for_an_included_plugin")
             .library("plugins/libplug.so.1", calls, "-Wl,-z,now lib/libsysa.so.1")
             .program(
