@@ -20,7 +20,7 @@ use crate::include::Include;
     version = VERSION.as_str(),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_help = EXAMPLES
+    after_long_help = EXAMPLES
 )]
 pub struct Cli {
     /// The subcommand, if any.
@@ -59,18 +59,24 @@ Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what bundling would do and which problems it would find; write nothing.
+    /// Show what bundling would do and find; write nothing.
     Check(CheckArgs),
-    /// Explain why a library is shipped, used or missing, what asks for a symbol version or a symbol, or what a finding
-    /// means; without arguments, print the dependency tree.
+    /// Explain a library, a symbol, a symbol version or a finding.
+    ///
+    /// Why a library is shipped, used or missing; what asks for a symbol version or a symbol; what a finding means and
+    /// what to do. Without a name, it prints the dependency tree.
     Explain(ExplainArgs),
-    /// Show what takes up space: libraries, the program's sections, debug information; write nothing.
+    /// Show what takes up space; write nothing.
+    ///
+    /// These are the libraries, the program's sections, debug information and included files.
     Size(CheckArgs),
     /// Audit ZIP archives and directories made by any tool.
     Verify(VerifyArgs),
-    /// Print every setting of the selected packages, and the source of its value.
+    /// Print the settings in use, and the source of each value.
     Config(BundleArgs),
-    /// Show the baselines of the runtimes: what each runtime offers, from which source, and how old that is.
+    /// Show what each runtime offers.
+    ///
+    /// With the sources of that, and how old they are.
     Baseline {
         /// The subcommand.
         #[command(subcommand)]
@@ -82,11 +88,17 @@ pub enum Command {
 }
 
 /// The documents that need no settings.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum PrintCommand {
+    /// Print help for a subcommand.
+    Help {
+        /// The subcommand, such as `check` or `baseline capture`.
+        #[arg(value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Print the JSON Schema of `--message-format json`.
     Schema,
-    /// Print completions of `cargo-lambda-bundle` for a shell.
+    /// Print completions for a shell.
     Completions {
         /// The shell.
         #[arg(value_name = "SHELL")]
@@ -172,7 +184,7 @@ pub struct BundleArgs {
     #[allow(missing_docs)]
     pub check: CheckArgs,
 
-    /// Path to write: a file, or a directory for `bootstrap.zip`.
+    /// File to write, or directory for `bootstrap.zip`.
     ///
     /// With `--dir`, the directory. May contain {bin}, {package}, {arch} and {target}.
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
@@ -184,25 +196,31 @@ pub struct BundleArgs {
     pub dir: bool,
 
     /// Compression level. The bytes depend on it, but not on the number of cores.
-    #[arg(long, value_name = "HOW", default_value = "default", help_heading = "Output")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "default",
+        help_heading = "Output",
+        hide_short_help = true
+    )]
     pub compression: CompressionArg,
 
     /// Rewrite the bundle even if it is up to date.
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     pub force: bool,
 
     /// Also write a list of the bundle's contents to this file, as a CycloneDX 1.6 document. May contain {bin},
     /// {package}, {arch} and {target}.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
     pub sbom: Option<Utf8PathBuf>,
 
     /// Also write the licence texts of the shipped libraries to this file, from this machine's package documentation.
     /// May contain {bin}, {package}, {arch} and {target}.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", help_heading = "Output", hide_short_help = true)]
     pub licenses: Option<Utf8PathBuf>,
 
     /// Write the bundle even if it would not start; the exit status stays 1.
-    #[arg(long, help_heading = "Output")]
+    #[arg(long, help_heading = "Output", hide_short_help = true)]
     pub write_anyway: bool,
 }
 
@@ -231,16 +249,16 @@ pub struct SelectionArgs {
     #[arg(short, long = "package", value_name = "SPEC")]
     pub packages: Vec<String>,
     /// Take programs from all packages of the workspace.
-    #[arg(long, alias = "all")]
+    #[arg(long, alias = "all", hide_short_help = true)]
     pub workspace: bool,
     /// Package to leave out (repeatable; with `--workspace`).
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", hide_short_help = true)]
     pub exclude: Vec<String>,
     /// Binary to bundle (repeatable).
     #[arg(long = "bin", value_name = "NAME")]
     pub bins: Vec<String>,
     /// Bundle all binaries.
-    #[arg(long = "bins")]
+    #[arg(long = "bins", hide_short_help = true)]
     pub all_bins: bool,
     /// Example to bundle (repeatable).
     #[arg(long = "example", value_name = "NAME", hide_short_help = true)]
@@ -252,48 +270,52 @@ pub struct SelectionArgs {
     #[arg(long = "target", value_name = "TRIPLE")]
     pub targets: Vec<String>,
     /// Profile the program was built with [default: release].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub profile: Option<String>,
     /// Use the release profile, which is the default.
-    #[arg(short, long, conflicts_with = "profile")]
+    #[arg(short, long, conflicts_with = "profile", hide_short_help = true)]
     pub release: bool,
     /// Directory of build results.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub target_dir: Option<Utf8PathBuf>,
     /// Path to Cargo.toml.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub manifest_path: Option<Utf8PathBuf>,
     /// Require that Cargo.lock is up to date.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub locked: bool,
     /// Run cargo without network access.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub offline: bool,
     /// Same as `--locked --offline`.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub frozen: bool,
-    /// Run `cargo build` first, and bundle the programs that it builds.
+    /// Run `cargo build` first.
+    ///
+    /// The programs that it builds are bundled.
     #[arg(long, conflicts_with = "binaries")]
     pub build: bool,
     /// Tool for `--build`, which this implies.
-    #[arg(long, value_name = "TOOL", conflicts_with = "binaries")]
+    #[arg(long, value_name = "TOOL", conflicts_with = "binaries", hide_short_help = true)]
     pub build_with: Option<BuildWithArg>,
     /// Number of jobs that cargo runs at once, for `--build`.
-    #[arg(short, long, value_name = "N", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "N", allow_hyphen_values = true, hide_short_help = true)]
     pub jobs: Option<String>,
     /// Value or file of cargo's configuration, for `--build` (repeatable).
-    #[arg(long = "config", value_name = "KEY=VALUE")]
+    #[arg(long = "config", value_name = "KEY=VALUE", hide_short_help = true)]
     pub configs: Vec<String>,
     /// Features for `--build`.
-    #[arg(short = 'F', long, value_name = "FEATURES")]
+    #[arg(short = 'F', long, value_name = "FEATURES", hide_short_help = true)]
     pub features: Vec<String>,
     /// Build with all features, for `--build`.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub all_features: bool,
     /// Build without default features, for `--build`.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub no_default_features: bool,
-    /// Program from any toolchain, by its path; no cargo project is needed (repeatable).
+    /// Program from any toolchain, by its path.
+    ///
+    /// No cargo project is needed. Repeatable.
     #[arg(
         long = "binary",
         value_name = "PATH",
@@ -309,23 +331,25 @@ pub struct SelectionArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Lambda")]
 pub struct LambdaArgs {
-    /// Lambda runtime: provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a language
-    /// runtime for layers and extensions (nodejs22.x, python3.13, ...), or all (check only).
+    /// Lambda runtime.
+    ///
+    /// provided.al2023, provided.al2, provided, a base image (image:al2023, image:al2), a language runtime for layers
+    /// and extensions (nodejs22.x, python3.13, ...), or all (check only).
     #[arg(long, value_name = "NAME", default_value = crate::baseline::DEFAULT_RUNTIME)]
     pub runtime: String,
     /// Baseline file to use instead of the runtime's: written by `baseline capture`, or a plain list of library
     /// paths, one per line.
-    #[arg(long, value_name = "FILE", conflicts_with = "runtime")]
+    #[arg(long, value_name = "FILE", conflicts_with = "runtime", hide_short_help = true)]
     pub baseline: Option<Utf8PathBuf>,
-    /// Fail unless the program is built for this architecture.
-    #[arg(long, value_name = "ARCH")]
+    /// Fail unless built for it: x86_64 or arm64.
+    #[arg(long, value_name = "ARCH", hide_possible_values = true)]
     pub arch: Option<ArchArg>,
     /// SONAMEs that the runtime has, whatever the baseline says (glob, repeatable).
-    #[arg(long, value_name = "GLOB")]
+    #[arg(long, value_name = "GLOB", hide_short_help = true)]
     pub assume_present: Vec<String>,
     /// Environment variable of the function; LD_LIBRARY_PATH, LD_PRELOAD, LD_BIND_NOW and GLIBC_TUNABLES decide what
     /// loads.
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", hide_short_help = true)]
     pub env: Vec<String>,
 }
 
@@ -335,51 +359,55 @@ pub struct LambdaArgs {
 pub struct ContentArgs {
     /// Make a function, a layer with the program and its libraries, or an extension. Several extensions, or several
     /// programs of layers, with the same `-o FILE` share the archive.
-    #[arg(long, value_name = "KIND", default_value = "function")]
+    #[arg(long, value_name = "KIND", default_value = "function", hide_short_help = true)]
     pub kind: KindArg,
     /// Ship only the libraries, for a layer or a directory.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub libraries_only: bool,
-    /// ZIP of a layer that is attached to the function: its libraries are not shipped (repeatable).
-    #[arg(long = "attached-layer", value_name = "ZIP")]
+    /// Layer that is attached to the function.
+    ///
+    /// A ZIP archive or a directory; its libraries are not shipped. Repeatable, in the order of attachment.
+    #[arg(long = "attached-layer", value_name = "ZIP", hide_short_help = true)]
     pub attached_layers: Vec<Utf8PathBuf>,
     /// Put libraries that several of the functions ship into a layer of this name, beside the functions.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub split_layer: Option<String>,
     /// Also ship a library that the program loads with dlopen, by its SONAME (repeatable).
-    #[arg(long = "dlopen", value_name = "SONAME")]
+    #[arg(long = "dlopen", value_name = "SONAME", hide_short_help = true)]
     pub libs: Vec<String>,
-    /// File, directory or pattern of files to include in the bundle, and their place (repeatable).
+    /// Files to include, and their place.
+    ///
+    /// A file, a directory, or a pattern of files, and their place in the bundle. Repeatable.
     #[arg(long = "include", value_name = "SRC[=DEST]")]
     pub includes: Vec<Include>,
     /// SONAMEs that are never shipped (glob, repeatable).
-    #[arg(long = "exclude-lib", value_name = "GLOB")]
+    #[arg(long = "exclude-lib", value_name = "GLOB", hide_short_help = true)]
     pub exclude_libs: Vec<String>,
     /// Ship this machine's copy even if the runtime has the library (SONAME glob, repeatable).
-    #[arg(long = "bundle-lib", value_name = "GLOB")]
+    #[arg(long = "bundle-lib", value_name = "GLOB", hide_short_help = true)]
     pub bundle_libs: Vec<String>,
     /// Use the runtime's C library, or ship this machine's with all libraries that use it.
-    #[arg(long, value_name = "WHOSE", default_value = "system")]
+    #[arg(long, value_name = "WHOSE", default_value = "system", hide_short_help = true)]
     pub libc: LibcArg,
     /// Allow edits of ELF file copies, so that a library that fits displaces the runtime's own.
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub repair: RepairArg,
     /// Remove debug information from the bundle's copies, with the target's `strip` or `llvm-strip`; function names
     /// stay, for backtraces.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub strip: bool,
     /// Keep what `--strip` removes as `<name>.debug` in this directory, for debuggers. May contain {bin}, {package},
     /// {arch} and {target}.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub debug_symbols: Option<Utf8PathBuf>,
     /// Directory to search for libraries before the system's (repeatable).
-    #[arg(long = "library-path", value_name = "DIR")]
+    #[arg(long = "library-path", value_name = "DIR", hide_short_help = true)]
     pub library_paths: Vec<Utf8PathBuf>,
     /// C compiler the program was linked with; its library directories are searched, too.
-    #[arg(long, value_name = "CC")]
+    #[arg(long, value_name = "CC", hide_short_help = true)]
     pub cc: Option<String>,
     /// Root of the system the program was built for, instead of this machine's.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub sysroot: Option<Utf8PathBuf>,
 }
 
@@ -387,23 +415,31 @@ pub struct ContentArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Report format: text on stderr; the same with GitHub annotations; or one document on stdout.
-    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    /// human, json, github or sarif.
+    ///
+    /// human: text on stderr, and the written paths on stdout. json: one JSON document on stdout; `schema` prints its
+    /// JSON Schema. github: workflow commands on stdout, and a table and graphs at the end of $GITHUB_STEP_SUMMARY.
+    /// sarif: one SARIF 2.1.0 document on stdout, for code scanning.
+    #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
     pub message_format: MessageFormat,
     /// Turn findings with these codes into errors, or with `warnings` all warnings (list, repeatable).
-    #[arg(long, value_name = "CODES", value_delimiter = ',')]
+    #[arg(long, value_name = "CODES", value_delimiter = ',', hide_short_help = true)]
     pub deny: Vec<String>,
     /// Turn warnings with these codes into notes (list, repeatable).
-    #[arg(long, value_name = "CODES", value_delimiter = ',')]
+    #[arg(long, value_name = "CODES", value_delimiter = ',', hide_short_help = true)]
     pub allow: Vec<String>,
-    /// Print only findings and paths, and run cargo quietly with `--build`.
+    /// Print only findings and paths.
+    ///
+    /// With `--build`, cargo runs quietly, too. CARGO_TERM_QUIET does the same.
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: notes, chains, symbols; twice, with `--build`, also cargo's commands.
+    /// Print more: notes, chains, symbols.
+    ///
+    /// Twice, with `--build`, also cargo's commands.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Use colour: auto, always, never.
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, value_name = "WHEN", default_value = "auto", hide_short_help = true)]
     pub color: ColorArg,
 }
 
@@ -416,10 +452,10 @@ pub struct ExplainArgs {
     /// code of a finding, such as missing-library, no program is read.
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
-    /// Print a tree of the libraries, as it loads on Lambda; the default without NAME.
+    /// Print the tree of libraries; the default without NAME.
     #[arg(long, help_heading = "Output")]
     pub tree: bool,
-    /// Print a Mermaid graph of the libraries, for a pull request.
+    /// Print a Mermaid graph, for a pull request.
     #[arg(long, help_heading = "Output", conflicts_with = "tree")]
     pub mermaid: bool,
     #[command(flatten)]
@@ -430,24 +466,29 @@ pub struct ExplainArgs {
 /// The options of `verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// Archives, or directories that are deployed [default with --template: the code of all its functions].
+    /// Archives, or directories that are deployed.
+    ///
+    /// With `--template` and without a path, the code of all its functions.
     #[arg(required_unless_present = "template", value_name = "PATH")]
     pub archives: Vec<Utf8PathBuf>,
-    /// Deployment template to compare with the archives: SAM or CloudFormation (YAML, JSON, CDK's output), or the
-    /// output of `terraform show -json`.
+    /// Deployment template to compare with the archives.
+    ///
+    /// SAM or CloudFormation (YAML, JSON, CDK's output), or the output of `terraform show -json`.
     #[arg(long, value_name = "FILE", help_heading = "Content")]
     pub template: Option<Utf8PathBuf>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub lambda: LambdaArgs,
-    /// Library that the program loads with dlopen, by its SONAME (repeatable).
+    /// Library that the program loads with dlopen (SONAME).
     #[arg(long = "dlopen", value_name = "SONAME", help_heading = "Content")]
     pub libs: Vec<String>,
-    /// ZIP or directory of a layer that is attached to the function, in the order of attachment (repeatable).
+    /// Layer that is attached to the function.
+    ///
+    /// A ZIP archive or a directory. Repeatable, in the order of attachment.
     #[arg(long = "attached-layer", value_name = "ZIP", help_heading = "Lambda")]
     pub attached_layers: Vec<Utf8PathBuf>,
     /// Kind of the archives [default: an extension if it has only those, else a function].
-    #[arg(long, value_name = "KIND", help_heading = "Content")]
+    #[arg(long, value_name = "KIND", help_heading = "Content", hide_short_help = true)]
     pub kind: Option<KindArg>,
     #[command(flatten)]
     #[allow(missing_docs)]

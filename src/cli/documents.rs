@@ -19,6 +19,7 @@ fn command() -> clap::Command {
 pub fn text(asked: &PrintCommand) -> String {
     let mut bytes = Vec::new();
     match asked {
+        PrintCommand::Help { .. } => unreachable!("clap has printed it"),
         PrintCommand::Schema => bytes.extend(SCHEMA.bytes()),
         PrintCommand::Completions { shell } => {
             clap_complete::generate(*shell, &mut command(), FILE_NAME, &mut bytes);

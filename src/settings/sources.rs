@@ -37,9 +37,16 @@ impl CommandLine {
     /// Parses the arguments. On wrong usage and on `--help` it ends the process, like clap.
     pub fn parse(words: Vec<OsString>) -> CommandLine {
         let mut command = Cli::command();
-        let matches = command
-            .try_get_matches_from_mut(&words)
-            .unwrap_or_else(|error| with_profile(error, &words).exit());
+        let mut parse = |words: &[OsString]| {
+            command.try_get_matches_from_mut(words).unwrap_or_else(|error| with_tip(error, words).exit())
+        };
+        let matches = parse(&words);
+        if let Some(("help", help)) = matches.subcommand() {
+            // `help check` is `check --help`, in colour on a terminal.
+            let named = help.get_raw("command").into_iter().flatten().map(OsString::from);
+            let program = words.first().cloned();
+            parse(&program.into_iter().chain(named).chain(["--help".into()]).collect::<Vec<_>>());
+        }
         CommandLine { words, matches, command }
     }
 
@@ -50,23 +57,40 @@ impl CommandLine {
     }
 }
 
-/// Adds to the error about `--debug`, `--dev` or `dev` how that profile is named: cargo's default profile has no flag.
-fn with_profile(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let has_profile = !words.iter().any(|word| word == "verify" || word == "baseline");
+/// Adds to an error of clap's what was meant, where clap knows no flag or subcommand with a similar name.
+fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let wrong = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter();
     let mut wrong = wrong.filter_map(|kind| error.get(kind)).filter_map(|value| match value {
-        ContextValue::String(word) => Some(word.trim_start_matches('-')),
+        ContextValue::String(word) => Some(word.as_str()),
         _ => None,
     });
-    if has_profile && wrong.any(|word| ["debug", "dev"].contains(&word)) {
+    if let Some(tip) = wrong.find_map(|word| tip(word, words)) {
         // clap's usage is about the argument that it would suggest.
         for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::Usage] {
             error.remove(kind);
         }
-        let tip = ContextValue::StyledStrs(vec!["did you mean `--profile dev`?".into()]);
-        error.insert(ContextKind::Suggested, tip);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
     error
+}
+
+/// Says what a wrong word of a command line may mean.
+fn tip(word: &str, words: &[OsString]) -> Option<String> {
+    // It stands where the subcommand would.
+    let is_first = words.get(1).is_some_and(|first| first == word);
+    let has_profile = !words.iter().any(|word| word == "verify" || word == "baseline");
+    match word.trim_start_matches('-') {
+        // cargo's default profile has no flag.
+        "debug" | "dev" if has_profile => Some("did you mean `--profile dev`?".to_owned()),
+        "build" if is_first => Some("did you mean `--build`?".to_owned()),
+        path if is_first && path.ends_with(".zip") => {
+            Some(format!("audit an archive with `cargo lambda-bundle verify {path}`"))
+        }
+        path if is_first && path == word && disk::exists(Utf8Path::new(path)) => Some(format!(
+            "bundle a program with `--binary {path}`, audit a directory with `cargo lambda-bundle verify {path}`"
+        )),
+        _ => None,
+    }
 }
 
 /// The source of a value.

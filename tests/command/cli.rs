@@ -303,6 +303,16 @@ fn wrong_usage() {
         ("--binary app --nope", &["error: unexpected argument '--nope' found\n", "--help"]),
         ("--binary app --bin app", &["'--binary <PATH>' cannot be used with '--bin <NAME>'"]),
         ("--binary app -q -v", &["cannot be used with"]),
+        (
+            "out/x.zip",
+            &[
+                "unrecognized subcommand 'out/x.zip'",
+                "tip: audit an archive with `cargo lambda-bundle verify out/x.zip`",
+            ],
+        ),
+        ("app", &["tip: bundle a program with `--binary app`, audit a directory with"]),
+        ("build", &["tip: did you mean `--build`?"]),
+        ("chek --binary app", &["unrecognized subcommand 'chek'", "'check'"]),
         ("verify", &["<PATH>..."]),
         (
             "--binary app --binary other -o x.zip",

@@ -23,8 +23,19 @@ fn check(name: &str, text: &str) {
 #[test]
 fn the_help_of_each_command() {
     let scene = Scene::new().var("COLUMNS", "100");
-    let commands =
-        ["", "check", "explain", "size", "verify", "config", "baseline", "schema", "completions", "man"];
+    let commands = [
+        "",
+        "check",
+        "explain",
+        "size",
+        "verify",
+        "config",
+        "baseline",
+        "help",
+        "schema",
+        "completions",
+        "man",
+    ];
     for command in commands {
         let ran = scene.run(&format!("{command} --help")).exits(0);
         check(&format!("help-{}", if command.is_empty() { "bundle" } else { command }), &ran.stdout);
@@ -35,6 +46,28 @@ fn the_help_of_each_command() {
     let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names: Vec<&str> = names.map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(names, commands[1..]);
+}
+
+#[test]
+fn the_short_help_of_each_command_is_one_screen() {
+    let scene = Scene::new().var("COLUMNS", "80");
+    for command in ["", "check", "explain", "size", "verify", "config", "baseline", "baseline capture"] {
+        let ran = scene.run(&format!("{command} -h")).exits(0);
+        let name = if command.is_empty() { "bundle" } else { command };
+        check(&format!("help-short-{}", name.replace(' ', "-")), &ran.stdout);
+        assert!(ran.stdout.lines().count() <= 40, "{ran}");
+        assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{ran}");
+    }
+}
+
+#[test]
+fn the_subcommand_help_is_the_flag() {
+    let scene = Scene::new().var("COLUMNS", "80");
+    for command in ["", "check", "baseline", "baseline capture"] {
+        let flag = scene.run(&format!("{command} --help")).exits(0);
+        scene.run(&format!("help {command}")).exits(0).prints(&flag.stdout);
+    }
+    scene.run("help chek").exits(2).says(&["unrecognized subcommand 'chek'", "'check'"]);
 }
 
 /// The document with what differs from machine to machine, and from day to day, put as words.
