@@ -1,6 +1,8 @@
 //! The command line as it is typed. [`crate::settings`] interprets it.
 
+pub mod complete;
 pub mod documents;
+pub mod manual;
 
 use std::sync::LazyLock;
 
@@ -20,7 +22,7 @@ use crate::include::Include;
     version = VERSION.as_str(),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_long_help = EXAMPLES
+    after_long_help = after_help()
 )]
 pub struct Cli {
     /// The subcommand, if any.
@@ -41,20 +43,32 @@ fn version(commit: Option<&str>) -> String {
     format!("{} ({})", env!("CARGO_PKG_VERSION"), known.join(", "))
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  cargo lambda-bundle --build                      build the package and bundle its program
-  cargo lambda-bundle check --bin orders           show what would happen, write nothing
-  cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
-  cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not
-  cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that
-  cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
+/// Examples, one in a line: as it is typed, and what it does.
+const EXAMPLES: [&str; 6] = [
+    "cargo lambda-bundle --build                      build the package and bundle its program",
+    "cargo lambda-bundle check --bin orders           show what would happen, write nothing",
+    "cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build",
+    "cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not",
+    "cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that",
+    "cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool",
+];
 
+/// Where options can be set, besides on the command line.
+const SETTINGS: &str = "\
 Every option that does not select programs can also be set by an environment variable (such as
 CARGO_LAMBDA_BUNDLE_RUNTIME), and by a key in [package.metadata.lambda-bundle] or
-[workspace.metadata.lambda-bundle]; `config` shows them.
+[workspace.metadata.lambda-bundle]; `config` shows them.";
 
-Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.";
+/// What each exit status means.
+const EXIT_STATUS: [(u8, &str); 4] =
+    [(0, "done"), (1, "findings of severity error"), (2, "wrong usage"), (101, "no result")];
+
+/// What `--help` ends with.
+fn after_help() -> String {
+    let status: Vec<String> =
+        EXIT_STATUS.iter().map(|(status, meaning)| format!("{status} {meaning}")).collect();
+    format!("Examples:\n  {}\n\n{SETTINGS}\n\nExit status: {}.", EXAMPLES.join("\n  "), status.join(", "))
+}
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -104,8 +118,12 @@ pub enum PrintCommand {
         #[arg(value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
-    /// Print the manual page, in roff.
-    Man,
+    /// Print the manual page, or write those of all subcommands.
+    Man {
+        /// Directory to write `cargo-lambda-bundle.1` and a page for each subcommand to.
+        #[arg(value_name = "DIR")]
+        directory: Option<Utf8PathBuf>,
+    },
 }
 
 /// The subcommands of `baseline`.

@@ -3,6 +3,7 @@
 mod baseline;
 mod build_side;
 mod bundle;
+pub mod complete;
 mod conclude;
 mod config;
 mod confined;
@@ -28,8 +29,10 @@ mod summary;
 mod verify;
 mod write;
 
+use camino::Utf8Path;
+
 use crate::audit::pages;
-use crate::cli::MessageFormat;
+use crate::cli::{MessageFormat, manual};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::report::{self, Failure, ProgramReport, Report};
@@ -111,6 +114,20 @@ fn print(
                 disk::write::append(&context.environment.current_dir.join(path), &text)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Writes the manual pages, and prints their paths.
+///
+/// # Errors
+///
+/// If one cannot be written.
+pub fn write_manual(directory: &Utf8Path, context: &Context, ui: &Ui) -> Result<()> {
+    for page in manual::pages() {
+        let path = context.environment.current_dir.join(directory).join(&page.file_name);
+        disk::write::replace_with(&path, page.text.as_bytes())?;
+        ui.data(&format!("{path}\n"));
     }
     Ok(())
 }

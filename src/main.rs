@@ -11,7 +11,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use cargo_lambda_bundle::cli::documents;
+use cargo_lambda_bundle::cli::{PrintCommand, complete, documents};
 use cargo_lambda_bundle::command::{self, RunOutcome};
 use cargo_lambda_bundle::environment::Environment;
 use cargo_lambda_bundle::error::{Error, Result};
@@ -29,11 +29,22 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|argument| argument == "lambda-bundle") {
         arguments.remove(1);
     }
+    if arguments.get(1).is_some_and(|argument| argument == complete::ASKED) {
+        // A shell waits for words, not for an error.
+        if let Ok(context) = context() {
+            Ui::new(1, None, false).data(&command::complete::answer(&arguments[2..], context));
+        }
+        return ExitCode::from(DONE);
+    }
     let line = CommandLine::parse(arguments);
     if let Some(asked) = line.print() {
         let ui = Ui::new(1, None, false);
-        ui.data(&documents::text(&asked));
-        return exit(&ui, Ok(RunOutcome::Done));
+        let PrintCommand::Man { directory: Some(directory) } = &asked else {
+            ui.data(&documents::text(&asked));
+            return exit(&ui, Ok(RunOutcome::Done));
+        };
+        let written = context().and_then(|context| command::write_manual(directory, &context, &ui));
+        return exit(&ui, written.map(|()| RunOutcome::Done));
     }
     let (ui, result) = match context() {
         Ok(context) => run(&line, &context),

@@ -289,6 +289,26 @@ impl Chosen<'_> {
     }
 }
 
+/// The names that a selection may have.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ProjectNames {
+    /// The packages of the workspace.
+    pub packages: BTreeSet<String>,
+    /// Their binaries.
+    pub bins: BTreeSet<String>,
+    /// Their examples that can be run.
+    pub examples: BTreeSet<String>,
+}
+
+/// Returns the names of a workspace's packages and programs, with one `cargo metadata`.
+///
+/// # Errors
+///
+/// If cargo cannot read the project.
+pub fn names(selection: &Selection, environment: &Environment) -> Result<ProjectNames> {
+    Ok(select::names(&project::read(selection, environment)?.metadata))
+}
+
 /// Selects and locates programs: [`choose`], then [`Chosen::locate`]. Fails if one of them is not located.
 pub fn find(selection: &Selection, environment: &Environment) -> Result<Vec<BuiltProgram>> {
     let located = choose(selection, environment)?.locate(selection)?;

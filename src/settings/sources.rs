@@ -50,6 +50,13 @@ impl CommandLine {
         CommandLine { words, matches, command }
     }
 
+    /// Parses arguments that may be wrong; `None` if they are.
+    pub fn try_parse(words: Vec<OsString>) -> Option<CommandLine> {
+        let mut command = Cli::command();
+        let matches = command.try_get_matches_from_mut(&words).ok()?;
+        Some(CommandLine { words, matches, command })
+    }
+
     /// Returns the requested document about the tool itself, which needs no settings.
     pub fn print(&self) -> Option<PrintCommand> {
         // Any other subcommand is an error here, and means that no document was requested.

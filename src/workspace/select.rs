@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{CrateType, Metadata, Package, PackageId, TargetKind};
 use globset::{Glob, GlobMatcher};
 
-use super::Selection;
+use super::{ProjectNames, Selection};
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
 
@@ -107,6 +107,19 @@ fn programs(package: &Package) -> Vec<SelectedProgram> {
         })
     };
     package.targets.iter().filter_map(program).collect()
+}
+
+/// Returns the names of all packages and programs.
+pub(super) fn names(metadata: &Metadata) -> ProjectNames {
+    let mut names = ProjectNames::default();
+    for package in metadata.workspace_packages() {
+        names.packages.insert(package.name.to_string());
+        for program in programs(package) {
+            let of_kind = if program.is_example { &mut names.examples } else { &mut names.bins };
+            of_kind.insert(program.name);
+        }
+    }
+    names
 }
 
 fn select_packages<'a>(

@@ -13,6 +13,7 @@ mod causes;
 mod checkout;
 mod cli;
 mod companions;
+mod completions;
 mod damaged;
 mod directories;
 mod explain;
