@@ -133,9 +133,9 @@ fn what_a_language_brings_is_unknown_not_absent() {
     let of_python = explain("python3.13");
     assert!(of_python.contains("whether python3.13 (x86_64) has it is unknown\n"), "{of_python}");
     assert!(
-        of_python.contains("/var/lang/lib/libpython3.13.so.1.0 (ld-library-path): not known to be there\n")
+        of_python.contains("/var/lang/lib/libpython3.13.so.1.0 (LD_LIBRARY_PATH): not known to be there\n")
     );
-    assert!(of_python.contains("/var/task/lib/libpython3.13.so.1.0 (ld-library-path): not there\n"));
+    assert!(of_python.contains("/var/task/lib/libpython3.13.so.1.0 (LD_LIBRARY_PATH): not found\n"));
     assert!(explain("nodejs24.x").contains("shipped: nodejs24.x (x86_64) lacks it\n"));
 }
 

@@ -51,7 +51,7 @@ fn a_manifest_writes_in_the_workspace_only() {
             checkout.refuses(&format!("{setting} = \"{path}\""), "", message);
         }
         checkout.refuses(&format!("strip = true\ndebug-symbols = \"{path}\""), "", message);
-        checkout.refuses(&format!("format = \"dir\"\noutput = \"{path}.d\""), "", message);
+        checkout.refuses(&format!("dir = true\noutput = \"{path}.d\""), "", message);
     }
     // The same words on the command line are the user's, and the help says so.
     checkout.table("output = \"../victim\"\nallow = [\"not-a-runtime\"]");
