@@ -26,6 +26,7 @@ mod sizes;
 mod split;
 mod started;
 mod summary;
+mod unmatched;
 mod verify;
 mod write;
 
@@ -60,8 +61,16 @@ pub enum RunOutcome {
 pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<RunOutcome> {
     let mut results = Results::default();
     let answered = match &resolved.job {
-        Job::Bundle(packages) => bundle::run(packages, context, ui, &mut results),
-        Job::Verify(job) => verify::run(job, &resolved.output, context, ui, &mut results),
+        Job::Bundle(packages) => {
+            let answered = bundle::run(packages, context, ui, &mut results);
+            unmatched::say_of_packages(packages, &results, ui);
+            answered
+        }
+        Job::Verify(job) => {
+            let answered = verify::run(job, &resolved.output, context, ui, &mut results);
+            unmatched::say_of_archives(&job.target.present_patterns, &resolved.output, &results, ui);
+            answered
+        }
         Job::Baseline(job) => {
             return baseline::run(job, &resolved.output, context, ui).map(|()| RunOutcome::Done);
         }

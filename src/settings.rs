@@ -334,6 +334,8 @@ pub struct Target {
     pub baseline: Option<Utf8PathBuf>,
     /// SONAMEs that the runtime is assumed to have.
     pub assume_present: Patterns,
+    /// The same, as they were written.
+    pub present_patterns: Vec<String>,
 }
 
 /// Fills the placeholders of `-o`.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::archive::{Compression, Timestamp};
 use crate::audit::Code;
@@ -16,6 +16,7 @@ use crate::elf::Arch;
 use crate::error::{Error, Result};
 use crate::include::{Include, Selector};
 use crate::layout::{BundleKind, Format, MOST_LAYERS, WRAPPER_VARIABLE};
+use crate::nearest::nearest;
 use crate::patterns::Patterns;
 use crate::plan::LibcSource;
 use crate::tools::compiler::Compiler;
@@ -144,6 +145,9 @@ pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
         CompressionArg::Default => Compression::Default,
         CompressionArg::Best => Compression::Best,
     };
+    for (flag, path) in [("-o", &output), ("--sbom", &sbom), ("--licenses", &licenses)] {
+        check_placeholders(flag, path.as_deref())?;
+    }
     if output.as_ref().is_some_and(|path| path.as_str().is_empty()) {
         return Err(Error::usage("`-o` names no file").help("name a file or a directory: `-o <PATH>`"));
     }
@@ -163,7 +167,23 @@ pub(super) fn written(args: BundleArgs, context: &Context) -> Result<Settings> {
     bundle(check, Purpose::Write(destination), context)
 }
 
-pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection {
+/// The placeholders of paths to write.
+const PLACEHOLDERS: [&str; 4] = ["bin", "package", "arch", "target"];
+
+/// Refuses placeholders that nothing replaces, which would be part of the path.
+fn check_placeholders(flag: &str, path: Option<&Utf8Path>) -> Result<()> {
+    let parts = path.into_iter().flat_map(|path| path.as_str().split('{').skip(1));
+    let names = parts.filter_map(|part| part.split_once('}')).map(|(name, _)| name);
+    let is_word = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let Some(name) = names.filter(is_word).find(|name| !PLACEHOLDERS.contains(name)) else { return Ok(()) };
+    let error = Error::usage(format!("`{{{name}}}` of `{flag}` is no placeholder"));
+    Err(match nearest(name, PLACEHOLDERS) {
+        Some(near) => error.help(format!("did you mean `{{{near}}}`?")),
+        None => error.help("use {bin}, {package}, {arch} or {target}"),
+    })
+}
+
+pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs, context: &Context) -> Selection {
     let args = args.clone();
     Selection {
         archs: Default::default(),
@@ -189,12 +209,13 @@ pub(super) fn selection(args: &SelectionArgs, output: &OutputArgs) -> Selection 
         features: args.features,
         all_features: args.all_features,
         no_default_features: args.no_default_features,
-        verbosity: verbosity(output),
+        verbosity: verbosity(output, context),
     }
 }
 
 pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Result<Settings> {
     let CheckArgs { selection, lambda, content, output } = args;
+    check_placeholders("--debug-symbols", content.debug_symbols.as_deref())?;
     let absolute = |path: &Utf8PathBuf| context.environment.current_dir.join(path);
     let kind = bundle_kind(content.kind);
     check_content(&content, kind)?;
@@ -204,7 +225,7 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         return Err(no_bootstrap(&target.configured));
     }
     let programs = if selection.binaries.is_empty() {
-        Programs::Cargo(Box::new(self::selection(&selection, &output)))
+        Programs::Cargo(Box::new(self::selection(&selection, &output, context)))
     } else {
         Programs::Binaries(selection.binaries.iter().map(absolute).collect())
     };
@@ -377,6 +398,7 @@ pub(super) fn target(args: LambdaArgs, may_be_all: bool, context: &Context) -> R
         unreplaced,
         baseline: args.baseline.map(|path| context.environment.current_dir.join(path)),
         assume_present: Patterns::new("--assume-present", &args.assume_present)?,
+        present_patterns: args.assume_present,
     })
 }
 

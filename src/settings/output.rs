@@ -29,10 +29,13 @@ pub struct Output {
 /// The word for all warnings.
 const WARNINGS: &str = "warnings";
 
+/// cargo's variable for `--quiet`.
+pub(super) const TERM_QUIET: &str = "CARGO_TERM_QUIET";
+
 impl Output {
     /// Returns the output settings, even if other arguments of the run are wrong.
     pub fn new(args: &OutputArgs, context: &Context) -> Result<Output> {
-        let verbosity = verbosity(args);
+        let verbosity = verbosity(args, context);
         let is_code = |name: &&String| *name != WARNINGS;
         Ok(Output {
             format: args.message_format,
@@ -53,6 +56,11 @@ impl Output {
     /// Whether stdout has one document and nothing else.
     pub fn is_document(&self) -> bool {
         matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
+    }
+
+    /// Returns the codes of `--allow`.
+    pub fn allowed(&self) -> impl Iterator<Item = Code> {
+        self.allow.iter().copied()
     }
 
     /// Changes severities by `--deny` and `--allow`. Errors stay errors; a code of `--allow` is no warning that
@@ -112,6 +120,8 @@ pub(super) fn unknown_code(flag: &str, name: &str) -> Error {
     }
 }
 
-pub(super) fn verbosity(args: &OutputArgs) -> u8 {
-    if args.quiet { 0 } else { args.verbose.saturating_add(1) }
+/// Decides by the flags, then CARGO_TERM_QUIET, which cargo itself obeys with `--build`, too.
+pub(super) fn verbosity(args: &OutputArgs, context: &Context) -> u8 {
+    let is_quiet = args.quiet || (args.verbose == 0 && context.environment.text(TERM_QUIET) == Some("true"));
+    if is_quiet { 0 } else { args.verbose.saturating_add(1) }
 }

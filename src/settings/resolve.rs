@@ -40,7 +40,7 @@ pub fn resolve<'a>(line: &CommandLine, context: &'a Context) -> Result<Resolved<
     let (cli, values) = merge(line, &[&variables])?;
     let is_config = matches!(cli.command, Some(Command::Config(_)));
     let with_packages = |packages| if is_config { Job::Config(packages) } else { Job::Bundle(packages) };
-    let selection = cargo_selection(&cli);
+    let selection = cargo_selection(&cli, context);
     // Errors on the command line alone are reported without running cargo.
     let alone = match settings(cli, context).map_err(|error| blame(error, &values))? {
         Single::Package(settings) => settings,
@@ -158,7 +158,7 @@ pub(super) fn must_agree(packages: &[PackageSettings]) -> Result<()> {
 }
 
 /// Returns what to ask cargo for; `None` for a run without cargo.
-pub(super) fn cargo_selection(cli: &Cli) -> Option<Selection> {
+pub(super) fn cargo_selection(cli: &Cli, context: &Context) -> Option<Selection> {
     let check = match &cli.command {
         None => &cli.bundle.check,
         Some(Command::Check(check) | Command::Size(check)) => check,
@@ -169,5 +169,5 @@ pub(super) fn cargo_selection(cli: &Cli) -> Option<Selection> {
         Some(Command::Config(bundle)) => &bundle.check,
         Some(Command::Verify(_) | Command::Baseline { .. } | Command::Print(_)) => return None,
     };
-    check.selection.binaries.is_empty().then(|| selection(&check.selection, &check.output))
+    check.selection.binaries.is_empty().then(|| selection(&check.selection, &check.output, context))
 }

@@ -248,3 +248,59 @@ fn a_library_that_is_too_new_is_not_to_be_linked_statically() {
     let library = scene.run("check --binary lib/libnew.so.1").exits(1);
     library.says(&["help: build it against glibc 2.34 or older\n"]);
 }
+
+#[test]
+fn patterns_and_codes_that_change_nothing_are_named() {
+    let scene = Scene::with_top("");
+    let check = |flags: &str, texts: &[&str], silent: &[&str]| {
+        let ran = scene.run(&format!("check --binary app --library-path libs {flags}"));
+        ran.says(texts).keeps_silent_about(silent);
+    };
+    for flag in ["--exclude-lib", "--bundle-lib", "--assume-present"] {
+        let text = format!("Ignoring `{flag} libtip*`: it matches no library\n");
+        check(&format!("{flag} libtip* {flag} libtop*"), &[&text], &["libtop*"]);
+        check(&format!("{flag} libtip* -q"), &[], &["Ignoring"]);
+    }
+    check("--allow shadowed", &["Ignoring `--allow shadowed`: there is no such finding\n"], &[]);
+    let text = "Ignoring `--allow missing-library`: an error stays one, only warnings become notes\n";
+    scene.run("check --binary app --allow missing-library").exits(1).says(&[text]);
+    scene.run("--binary app --library-path libs -o app.zip").exits(0).keeps_silent_about(&["Ignoring"]);
+    let ran = scene.run("verify app.zip --assume-present libtip* --allow shadowed,size-limit").exits(0);
+    ran.says(&[
+        "`--assume-present libtip*`: it matches no",
+        "`--allow shadowed`: there is",
+        "`--allow size-limit`",
+    ]);
+}
+
+#[test]
+fn a_placeholder_that_nothing_replaces_is_refused() {
+    let scene = Scene::with_top("");
+    for (flags, text) in [
+        (
+            "-o {runtime}.zip",
+            "error: `{runtime}` of `-o` is no placeholder\nhelp: use {bin}, {package}, {arch} or {target}\n",
+        ),
+        ("-o {packge}.zip", "help: did you mean `{package}`?\n"),
+        (
+            "--sbom {bins}.json",
+            "error: `{bins}` of `--sbom` is no placeholder\nhelp: did you mean `{bin}`?\n",
+        ),
+        ("--strip --debug-symbols {name}", "error: `{name}` of `--debug-symbols` is no placeholder\n"),
+    ] {
+        scene.refuses(2, &format!("--binary app --library-path libs {flags}"), &[text]).prints("");
+    }
+    // Other braces are part of a name.
+    scene.run("--binary app --library-path libs -o {{A.b}}/{bin}.zip").exits(0);
+    assert!(scene.has("{{A.b}}/app.zip"));
+}
+
+#[test]
+fn cargos_variable_for_quiet_counts() {
+    let scene = Scene::with_top("").var("CARGO_TERM_QUIET", "true");
+    let check = "check --binary app --library-path libs";
+    assert_eq!(scene.run(check).exits(0).stderr, "");
+    scene.run(&format!("{check} -v")).exits(0).says(&["Checking app"]);
+    let scene = Scene::with_top("").var("CARGO_TERM_QUIET", "false");
+    scene.run(check).exits(0).says(&["Checking app"]);
+}
