@@ -75,8 +75,7 @@ pub fn run(resolved: &Resolved, context: &Context, ui: &Ui) -> Result<RunOutcome
             return baseline::run(job, &resolved.output, context, ui).map(|()| RunOutcome::Done);
         }
         Job::Config(packages) => {
-            config::print(packages, &resolved.output, ui);
-            return Ok(RunOutcome::Done);
+            return config::print(packages, &resolved.output, context, ui).map(|()| RunOutcome::Done);
         }
         Job::Page(code) => {
             ui.data(pages::page(*code));

@@ -247,7 +247,30 @@ pub fn choose<'a>(selection: &Selection, environment: &'a Environment) -> Result
     Ok(Chosen { project, programs })
 }
 
+/// The targets that Lambda's processors run.
+pub const LAMBDA_TARGETS: [&str; 4] = [
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+];
+
 impl Chosen<'_> {
+    /// Returns cargo's target directory.
+    pub fn target_directory(&self) -> &Utf8Path {
+        self.project.target_directory()
+    }
+
+    /// Returns the targets that cargo's configuration names.
+    ///
+    /// # Errors
+    ///
+    /// If cargo does not name this machine's.
+    pub fn configured_targets(&self) -> Result<Vec<String>> {
+        let targets = project::targets(&self.project, &Selection::default())?;
+        Ok(targets.into_iter().map(|target| target.asked).collect())
+    }
+
     /// Returns the manifests of the packages that have a selected program, sorted by directory.
     pub fn packages(&self) -> Vec<Manifest<'_>> {
         let mut packages: Vec<Manifest> = Vec::new();

@@ -12,6 +12,7 @@ use super::Cli;
 use crate::audit::Code;
 use crate::baseline;
 use crate::include::Include;
+use crate::workspace::LAMBDA_TARGETS;
 
 /// The first argument that asks for completions.
 pub const ASKED: &str = "__complete";
@@ -59,14 +60,6 @@ pub struct Completion {
     /// The start of the last word that stands before each of them: `--bin=`, or `shadowed,` of a list.
     pub before: String,
 }
-
-/// Targets that Lambda's processors run.
-const TARGETS: [&str; 4] = [
-    "x86_64-unknown-linux-gnu",
-    "aarch64-unknown-linux-gnu",
-    "x86_64-unknown-linux-musl",
-    "aarch64-unknown-linux-musl",
-];
 
 /// Returns what may stand in the place of the last word. `words` are those behind the program's name.
 pub fn complete(words: &[String]) -> Completion {
@@ -204,7 +197,7 @@ fn values(arg: &Arg, typed: &str, before: &str) -> Completion {
         "name" if arg.is_positional() && !arg.is_required_set() => OfferedKind::Libraries,
         "name" | "a" | "b" if arg.is_positional() => plain(&baseline::names()),
         "runtime" => plain(&[&baseline::names()[..], &["all"]].concat()),
-        "target" => plain(&TARGETS),
+        "target" => plain(&LAMBDA_TARGETS),
         "profile" => plain(&["release", "dev"]),
         "deny" => OfferedKind::Words([codes(), vec![OfferedWord::plain("warnings")]].concat()),
         "allow" => OfferedKind::Words(codes()),

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use crate::error::Result;
 use crate::include::Include;
 use crate::report::{self};
 use crate::settings::table::{SettingScope, ValueKind, Values};
-use crate::settings::{Output, PackageSettings, Packages, Setting, SettingOrigin};
+use crate::settings::{Context, Output, PackageSettings, Packages, Setting, SettingOrigin};
 use crate::text::printable;
 use crate::ui::Ui;
 
@@ -29,26 +30,74 @@ struct SettingReport {
     name: String,
     /// The value as in a manifest; `null` if it is not set.
     value: serde_json::Value,
-    /// One of `flag`, `variable`, `package`, `workspace`, `cargo-lambda` and `default`.
+    /// One of `flag`, `variable`, `package`, `workspace`, `cargo-lambda`, `cargo` and `default`.
     from: &'static str,
     /// The name of the variable or the path of the manifest.
     source: Option<String>,
 }
 
-pub(super) fn print(packages: &Packages, output: &Output, ui: &Ui) {
+/// Prints the settings.
+///
+/// # Errors
+///
+/// If cargo does not name the target of this machine.
+pub(super) fn print(packages: &Packages, output: &Output, context: &Context, ui: &Ui) -> Result<()> {
+    let defaults = defaults(packages, context)?;
     if output.is_json() {
-        let packages = packages.iter().map(package_report).collect();
+        let packages = packages.iter().map(|package| package_report(package, &defaults)).collect();
         let document = Document { schema: "cargo-lambda-bundle/config", version: 1, packages };
         ui.data(&report::json(&document));
-        return;
+        return Ok(());
     }
     for (at, package) in packages.iter().enumerate() {
         if let Some(name) = &package.name {
             let space = if at > 0 { "\n" } else { "" };
             ui.data(&format!("{space}# {}\n", printable(name)));
         }
-        for line in lines(package) {
+        for line in lines(package, &defaults) {
             ui.data(&format!("{}\n", printable(&line)));
+        }
+    }
+    Ok(())
+}
+
+/// A value that is in use where no source of ours has one.
+struct InUse {
+    name: &'static str,
+    value: serde_json::Value,
+    from: (&'static str, Option<String>),
+}
+
+/// Returns what is in use by default: cargo's own settings count where ours are silent.
+fn defaults(packages: &Packages, context: &Context) -> Result<Vec<InUse>> {
+    let mut defaults = vec![InUse { name: "profile", value: "release".into(), from: ("default", None) }];
+    for (name, variable) in [("quiet", "CARGO_TERM_QUIET"), ("color", "CARGO_TERM_COLOR")] {
+        let value = match context.environment.text(variable) {
+            Some("true") if name == "quiet" && packages.shared().output.verbosity == 0 => true.into(),
+            Some(word @ ("always" | "never")) if name == "color" => word.into(),
+            _ => continue,
+        };
+        defaults.push(InUse { name, value, from: ("variable", Some(variable.to_owned())) });
+    }
+    if let Some(project) = &packages.project {
+        let value = project.target_directory().as_str().into();
+        defaults.push(InUse { name: "target-dir", value, from: ("cargo", None) });
+        let targets = project.configured_targets()?;
+        if !targets.is_empty() {
+            defaults.push(InUse { name: "target", value: targets.into(), from: ("cargo", None) });
+        }
+    }
+    Ok(defaults)
+}
+
+/// Returns the value that is in use, and its source.
+fn in_use(setting: &Setting, defaults: &[InUse]) -> (serde_json::Value, &'static str, Option<String>) {
+    let default = defaults.iter().find(|it| it.name == setting.row.name);
+    match default.filter(|_| setting.origin == SettingOrigin::Default) {
+        Some(InUse { value, from: (from, source), .. }) => (value.clone(), from, source.clone()),
+        None => {
+            let (from, source) = from(setting);
+            (value(setting), from, source)
         }
     }
 }
@@ -59,14 +108,15 @@ fn shown(package: &PackageSettings) -> impl Iterator<Item = &Setting> {
 }
 
 /// One line for each setting, in columns: name, value, source.
-fn lines(package: &PackageSettings) -> Vec<String> {
+fn lines(package: &PackageSettings, defaults: &[InUse]) -> Vec<String> {
     let rows: Vec<[String; 3]> = shown(package)
         .map(|setting| {
-            let value = match value(setting) {
+            let (value, from, source) = in_use(setting, defaults);
+            let value = match value {
                 serde_json::Value::Null => "-".to_owned(),
                 value => value.to_string(),
             };
-            let from = match from(setting) {
+            let from = match (from, source) {
                 (from, None) => from.to_owned(),
                 ("variable", Some(name)) => name,
                 (from, Some(path)) => format!("{from}, {path}"),
@@ -79,10 +129,10 @@ fn lines(package: &PackageSettings) -> Vec<String> {
     rows.iter().map(|[name, value, from]| format!("{name:names$}  {value:values$}  {from}")).collect()
 }
 
-fn package_report(package: &PackageSettings) -> PackageReport {
+fn package_report(package: &PackageSettings, defaults: &[InUse]) -> PackageReport {
     let settings = shown(package).map(|setting| {
-        let (from, source) = from(setting);
-        SettingReport { name: setting.row.name.clone(), value: value(setting), from, source }
+        let (value, from, source) = in_use(setting, defaults);
+        SettingReport { name: setting.row.name.clone(), value, from, source }
     });
     PackageReport { package: package.name.clone(), settings: settings.collect() }
 }

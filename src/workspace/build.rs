@@ -11,7 +11,7 @@ use super::identity::maker_of;
 use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::words::{quoted, required_features, words};
+use super::words::{meant_target, quoted, required_features, words};
 use super::{BuiltProgram, Origin, Selection, configuration};
 use crate::error::{Error, Result};
 
@@ -121,7 +121,10 @@ fn run(project: &Project, selection: &Selection, words: &[String]) -> Result<Vec
         let error = Error::new(format!("`cargo {}` failed", quoted(words)));
         match selection.zigbuild && project.environment.find("cargo-zigbuild").is_err() {
             true => error.help("install it, with zig: `pip install cargo-zigbuild`"),
-            false => error,
+            false => match meant_target(&selection.targets) {
+                Some(near) => error.help(format!("did you mean `--target {near}`?")),
+                None => error,
+            },
         }
     };
     let mut command = project.command();

@@ -8,7 +8,7 @@ use super::identity::Stranger;
 use super::layout::{is_of_bundles, path_below, target_dirs};
 use super::project::{BuildTarget, Project};
 use super::select::SelectedProgram;
-use super::words::{clean_command, command_to_suggest, required_features};
+use super::words::{clean_command, command_to_suggest, meant_target, required_features};
 use super::{Selection, files};
 use crate::error::{Error, Result};
 
@@ -71,6 +71,9 @@ pub(super) fn not_built(project: &Project, selection: &Selection, missing: &[Mis
 
 /// Returns the help for programs that are not built: `--build` if that does it, and cargo's command.
 fn build_help(selection: &Selection, targets: &[&BuildTarget], programs: &[&SelectedProgram]) -> String {
+    if let Some(near) = meant_target(&selection.targets) {
+        return format!("did you mean `--target {near}`?");
+    }
     let command = command_to_suggest(selection, targets, programs);
     // cargo does not build for a libc version, and elsewhere than on Linux it needs a target.
     if targets.iter().any(|target| target.has_libc_version)

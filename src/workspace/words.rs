@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Selection;
 use super::project::{BuildTarget, profile};
 use super::select::SelectedProgram;
+use super::{LAMBDA_TARGETS, Selection};
+use crate::nearest::nearest;
 
 /// Returns the arguments of `cargo build`, or `cargo zigbuild`, for the selection.
 pub(super) fn words(selection: &Selection) -> Vec<String> {
@@ -120,6 +121,21 @@ pub(super) fn clean_command(selection: &Selection, target: Option<&str>, package
     };
     words.extend(common_words(&unbuilt));
     format!("cargo {}", quoted(&words))
+}
+
+/// Returns what a target may have been meant to be: one of Lambda's, each part of which is the same or similar.
+pub(super) fn meant_target(targets: &[String]) -> Option<&'static str> {
+    let is_known = |name: &str| LAMBDA_TARGETS.iter().any(|known| name.starts_with(known));
+    let unknown = targets.iter().find(|name| !is_known(name) && !name.ends_with(".json"))?;
+    // Names of the same architectures elsewhere.
+    let unknown = unknown.replacen("arm64-", "aarch64-", 1).replacen("amd64-", "x86_64-", 1);
+    let unknown = unknown.replacen("x86-64-", "x86_64-", 1);
+    let is_similar = |known: &&str| {
+        let parts = unknown.split('-').zip(known.split('-'));
+        unknown.split('-').count() == known.split('-').count()
+            && parts.into_iter().all(|(part, known)| part == known || nearest(part, [known]).is_some())
+    };
+    LAMBDA_TARGETS.into_iter().find(is_similar)
 }
 
 /// Whether a name is a hash of cargo's: 16 hexadecimal digits.

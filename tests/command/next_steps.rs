@@ -304,3 +304,24 @@ fn cargos_variable_for_quiet_counts() {
     let scene = Scene::with_top("").var("CARGO_TERM_QUIET", "false");
     scene.run(check).exits(0).says(&["Checking app"]);
 }
+
+#[test]
+fn a_misspelt_target_is_recognized() {
+    let scene = Scene::new();
+    let manifest = "[package]\nname = \"orders\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+    scene.file("Cargo.toml", manifest).file("src/main.rs", "fn main() {}\n");
+    for (target, meant) in [
+        ("x86_64-unkown-linux-gnu", "x86_64-unknown-linux-gnu"),
+        ("arm64-unknown-linux-musl", "aarch64-unknown-linux-musl"),
+        ("x86-64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"),
+    ] {
+        let help = format!("help: did you mean `--target {meant}`?\n");
+        scene.run(&format!("check --target {target}")).exits(101).says(&["`orders` is not built", &help]);
+        scene.run(&format!("check --build --target {target}")).exits(101).says(&["` failed\n", &help]);
+    }
+    // Other targets have names of their own.
+    for target in ["x86_64-alpine-linux-musl", "x86_64-unknown-linux-gnux32", "x86_64-unknown-linux-gnu.2.34"]
+    {
+        scene.run(&format!("check --target {target}")).exits(101).keeps_silent_about(&["did you mean"]);
+    }
+}

@@ -129,7 +129,7 @@ fn a_setting_gives_way_to_a_higher_one_that_excludes_it() {
     let scene = workspace("verbose = 1\nprofile = \"lambda\"\nfeatures = [\"x\"]", "", "");
     assert_eq!(setting(&scene, "-q", "verbose"), answer(0, "default", Value::Null));
     assert_eq!(setting(&scene, "", "profile").0, "lambda");
-    assert_eq!(setting(&scene, "--release", "profile"), answer(Value::Null, "default", Value::Null));
+    assert_eq!(setting(&scene, "--release", "profile"), answer("release", "default", Value::Null));
     assert_eq!(setting(&scene, "", "features").0, json!([]));
     assert_eq!(setting(&scene, "--build", "features").0, json!(["x"]));
     assert_eq!(setting(&scene, "--build-with cargo", "features").0, json!(["x"]));
@@ -273,6 +273,27 @@ fn config_prints_a_table() {
     assert_eq!(line("color"), "color \"never\" CARGO_LAMBDA_BUNDLE_COLOR");
     assert_eq!(line("sysroot"), "sysroot \"/r\" flag");
     assert_eq!(line("arch"), "arch - default");
+}
+
+#[test]
+fn config_prints_what_is_in_use_where_ours_say_nothing() {
+    let scene = workspace("", "", "").var("CARGO_TERM_QUIET", "true").var("CARGO_TERM_COLOR", "never");
+    scene.file(
+        ".cargo/config.toml",
+        "[build]\ntarget = \"aarch64-unknown-linux-gnu\"\ntarget-dir = \"built\"\n",
+    );
+    let root = scene.path().canonicalize().unwrap();
+    assert_eq!(setting(&scene, "", "profile"), answer("release", "default", Value::Null));
+    assert_eq!(
+        setting(&scene, "", "target"),
+        answer(json!(["aarch64-unknown-linux-gnu"]), "cargo", Value::Null)
+    );
+    let directory = root.join("built").to_str().unwrap().to_owned();
+    assert_eq!(setting(&scene, "", "target-dir"), answer(directory, "cargo", Value::Null));
+    assert_eq!(setting(&scene, "", "quiet"), answer(true, "variable", "CARGO_TERM_QUIET"));
+    assert_eq!(setting(&scene, "-v", "quiet"), answer(false, "default", Value::Null));
+    assert_eq!(setting(&scene, "", "color"), answer("never", "variable", "CARGO_TERM_COLOR"));
+    assert_eq!(setting(&scene, "--color always", "color"), answer("always", "flag", Value::Null));
 }
 
 #[test]
