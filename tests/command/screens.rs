@@ -42,7 +42,7 @@ fn a_function_with_libpq() {
     }
     let scene = Scene::new();
     scene.c("int PQlibVersion(void); int main(void) { return PQlibVersion() > 0; }", "orders", "-lpq");
-    let arguments = "--binary orders -o orders.zip --allow version-skew --allow not-a-runtime";
+    let arguments = "--binary orders -o orders.zip --allow version-skew";
     let zip = scene.path().canonicalize().unwrap().join("orders.zip").display().to_string();
     let first = screen(&scene, arguments);
     assert!(first.len() <= 8, "{first:#?}");
