@@ -302,7 +302,7 @@ fn cargos_variable_for_quiet_counts() {
     assert_eq!(scene.run(check).exits(0).stderr, "");
     scene.run(&format!("{check} -v")).exits(0).says(&["Checking app"]);
     let scene = Scene::with_top("").var("CARGO_TERM_QUIET", "false");
-    scene.run(check).exits(0).says(&["Checking app"]);
+    scene.run(check).exits(0).says(&["Checked app"]);
 }
 
 #[test]
