@@ -130,7 +130,7 @@ fn extensions_of_one_archive_keep_the_settings_of_their_packages() {
         scene.c(&main, &built(at), &format!("{name}/lib{name}.so.1"));
         let bundle =
             format!("kind = \"extension\"\noutput = \"../both.zip\"\nlibrary-path = [\"../{name}\"]");
-        scene.manifest(at, &format!("{bundle}\nlib = [\"libplug{name}.so.1\"]"));
+        scene.manifest(at, &format!("{bundle}\ndlopen = [\"libplug{name}.so.1\"]"));
     }
     scene.run("-p f00 -p f03").exits(0);
     let expected = ["libone.so.1", "libplugone.so.1", "libplugtwo.so.1", "libtwo.so.1"];

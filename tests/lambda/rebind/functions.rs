@@ -252,7 +252,7 @@ fn with_libraries(newer: &Newer, older: &Path, make_root: impl Fn(LambdaRoot) ->
     for ((name, source, library), parts) in rows.into_iter().zip([PQ, RDKAFKA]) {
         newer.compile(source, &[library], &dir.path().join(name));
         let sysroot = newer.root.display();
-        let bundle = format!("--binary {name} --sysroot {sysroot} -o {name}.zip");
+        let bundle = format!("--binary {name} --sysroot {sysroot} -o {name}.zip -v");
         run(dir.path(), &bundle).exits(0).says(&["[glibc-rebound]: ", "liblambda-bundle-compat.so.1"]);
         // It may start: what the runtime's OpenSSL and zlib define is not known.
         run(dir.path(), &format!("verify {name}.zip")).exits(0).says(&[" on provided.al2023\n"]);
