@@ -2,7 +2,7 @@
 
 pub mod complete;
 pub mod documents;
-pub mod manual;
+pub mod topics;
 
 use std::sync::LazyLock;
 
@@ -22,7 +22,7 @@ use crate::include::Include;
     version = VERSION.as_str(),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_long_help = after_help()
+    after_long_help = AFTER_HELP.as_str()
 )]
 pub struct Cli {
     /// The subcommand, if any.
@@ -43,15 +43,17 @@ fn version(commit: Option<&str>) -> String {
     format!("{} ({})", env!("CARGO_PKG_VERSION"), known.join(", "))
 }
 
-/// Examples, one in a line: as it is typed, and what it does.
-const EXAMPLES: [&str; 6] = [
-    "cargo lambda-bundle --build                      build the package and bundle its program",
-    "cargo lambda-bundle check --bin orders           show what would happen, write nothing",
-    "cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build",
-    "cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not",
-    "cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that",
-    "cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool",
-];
+/// Examples, pages and exit statuses, behind the long help.
+static AFTER_HELP: LazyLock<String> = LazyLock::new(|| EXAMPLES.replace("TOPICS\n", &topics::list()));
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo lambda-bundle --build                      build the package and bundle its program
+  cargo lambda-bundle check --bin orders           show what would happen, write nothing
+  cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
+  cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not
+  cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that
+  cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
 
 /// Where options can be set, besides on the command line.
 const SETTINGS: &str = "\
@@ -59,16 +61,10 @@ Every option that does not select programs can also be set by an environment var
 CARGO_LAMBDA_BUNDLE_RUNTIME), and by a key in [package.metadata.lambda-bundle] or
 [workspace.metadata.lambda-bundle]; `config` shows them.";
 
-/// What each exit status means.
-const EXIT_STATUS: [(u8, &str); 4] =
-    [(0, "done"), (1, "findings of severity error"), (2, "wrong usage"), (101, "no result")];
+Pages, as `cargo lambda-bundle help NAME` prints them:
+TOPICS
 
-/// What `--help` ends with.
-fn after_help() -> String {
-    let status: Vec<String> =
-        EXIT_STATUS.iter().map(|(status, meaning)| format!("{status} {meaning}")).collect();
-    format!("Examples:\n  {}\n\n{SETTINGS}\n\nExit status: {}.", EXAMPLES.join("\n  "), status.join(", "))
-}
+Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -104,10 +100,11 @@ pub enum Command {
 /// The documents that need no settings.
 #[derive(Debug, Clone, Subcommand)]
 pub enum PrintCommand {
-    /// Print help for a subcommand.
+    /// Print help for a subcommand, or a page about a topic.
     Help {
-        /// The subcommand, such as `check` or `baseline capture`.
-        #[arg(value_name = "COMMAND")]
+        /// The subcommand, such as `check` or `baseline capture`, or the topic, such as `settings`; without a name, both
+        /// are listed.
+        #[arg(value_name = "NAME")]
         command: Vec<String>,
     },
     /// Print the JSON Schema of `--message-format json`.

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::table::{ONLY_WITH, Row, SettingScope, VARIABLE_PREFIX, ValueKind, Values, rows, rows_of};
-use crate::cli::{Cli, PrintCommand};
+use crate::cli::{Cli, PrintCommand, topics};
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::include::Include;
@@ -43,9 +43,13 @@ impl CommandLine {
         let matches = parse(&words);
         if let Some(("help", help)) = matches.subcommand() {
             // `help check` is `check --help`, in colour on a terminal.
-            let named = help.get_raw("command").into_iter().flatten().map(OsString::from);
-            let program = words.first().cloned();
-            parse(&program.into_iter().chain(named).chain(["--help".into()]).collect::<Vec<_>>());
+            let named: Vec<OsString> =
+                help.get_raw("command").into_iter().flatten().map(OsString::from).collect();
+            let is_page = named.len() == 1 && named[0].to_str().and_then(topics::topic).is_some();
+            if !is_page && !named.is_empty() {
+                let program = words.first().cloned();
+                parse(&program.into_iter().chain(named).chain(["--help".into()]).collect::<Vec<_>>());
+            }
         }
         CommandLine { words, matches, command }
     }
@@ -96,6 +100,10 @@ fn tip(word: &str, words: &[OsString]) -> Option<String> {
         path if is_first && path == word && disk::exists(Utf8Path::new(path)) => Some(format!(
             "bundle a program with `--binary {path}`, audit a directory with `cargo lambda-bundle verify {path}`"
         )),
+        path if is_first && path == word => {
+            let page = nearest(path, topics::TOPICS.iter().map(|topic| topic.name))?;
+            Some(format!("read a page with `cargo lambda-bundle help {page}`"))
+        }
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The README's recipes do what it says: files and command lines are taken from it and run as they stand there.
+//! The recipes of `help ci` do what it says: files and command lines are taken from it and run as they stand there.
 #![cfg(unix)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
@@ -31,8 +31,65 @@ fn run(program: &str, dir: &Path, arguments: &[&str], variables: &[(&str, &str)]
     finish(command.envs(variables.iter().copied()))
 }
 
+/// The machine of a pipeline: `cargo install` puts the program where cargo would, and rustup's script has run.
+///
+/// Returns the directory that goes first in PATH.
+fn runner(dir: &Path) -> PathBuf {
+    let bin = dir.join("target/runner");
+    fs::create_dir_all(&bin).unwrap();
+    let built = env!("CARGO_BIN_EXE_cargo-lambda-bundle");
+    let cargo = env!("CARGO");
+    let script = format!(
+        "#!/bin/sh\nif [ \"$1\" != install ]; then exec {cargo} \"$@\"; fi\necho \"$*\" >> installed\n\
+         root=$CARGO_HOME\nif [ \"$3\" = --root ]; then root=$4; fi\nmkdir -p \"$root/bin\"\nln -s {built} \"$root/bin\"\n"
+    );
+    for (name, text) in [("cargo", script), ("curl", "#!/bin/sh\necho true\n".to_owned())] {
+        fs::write(bin.join(name), text).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    bin
+}
+
+/// Runs commands one after the other in one shell, as a pipeline does, where the tool is not installed.
+fn run_job(dir: &Path, commands: &[String], variables: &[(&str, &str)]) -> Ran {
+    let bin = runner(dir);
+    let home = dir.join("target/home");
+    fs::create_dir_all(home.join(".cargo")).unwrap();
+    fs::write(home.join(".cargo/env"), "export PATH=\"$HOME/.cargo/bin:$PATH\"\n").unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where there is a cargo, its directory is in PATH.
+    let directories = [bin, home.join(".cargo/bin")].into_iter().chain(std::env::split_paths(&path));
+    let rustup =
+        std::env::var("RUSTUP_HOME").unwrap_or(format!("{}/.rustup", std::env::var("HOME").unwrap()));
+    let mut command = command("bash", dir);
+    command.env("PATH", std::env::join_paths(directories).unwrap());
+    command.env("HOME", &home).env("CARGO_HOME", home.join(".cargo")).env("RUSTUP_HOME", rustup);
+    command.args(["-e", "-c", &commands.join("\n")]);
+    finish(command.envs(variables.iter().copied()))
+}
+
+/// The items of the lists in a file of YAML that follow a line with this key, one line or more each.
+fn items(yaml: &str, key: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    let mut depth = None;
+    for line in yaml.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if line.trim() == key {
+            depth = Some(indent);
+        } else if depth.is_some_and(|depth| indent <= depth) {
+            depth = None;
+        } else if depth.is_some() {
+            match (line.trim().strip_prefix("- "), items.last_mut()) {
+                (None, Some(last)) => *last += &format!(" {}", line.trim()),
+                (item, _) => items.push(item.unwrap_or(line.trim()).to_owned()),
+            }
+        }
+    }
+    items
+}
+
 #[test]
-fn a_step_of_github_actions_bundles_and_sums_up() {
+fn a_job_of_github_actions_bundles_and_sums_up() {
     if !tools::require("bash", "bash") {
         return;
     }
@@ -40,17 +97,77 @@ fn a_step_of_github_actions_bundles_and_sums_up() {
     let dir = dir.path();
     project(dir);
     let workflow = readme::recipe(".github/workflows/bundle.yml");
-    let steps: Vec<&str> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- run: ")).collect();
-    assert_eq!(steps.len(), 1, "{workflow}");
+    let steps: Vec<String> =
+        workflow.lines().filter_map(|line| line.trim().strip_prefix("- run: ")).map(str::to_owned).collect();
+    assert_eq!(steps.len(), 2, "{workflow}");
     let variables = [("CI", "true"), ("GITHUB_ACTIONS", "true"), ("GITHUB_STEP_SUMMARY", "summary.md")];
-    run("bash", dir, &["-e", "-c", steps[0]], &variables).exits(0);
+    run_job(dir, &steps, &variables).exits(0);
+    assert_eq!(fs::read_to_string(dir.join("installed")).unwrap(), INSTALLED);
     let summary = fs::read_to_string(dir.join("summary.md")).unwrap();
     assert!(summary.contains("| `orders` | provided.al2023 (x86_64) | starts |"), "{summary}");
 
     // What the next step keeps is there.
-    let kept = workflow.lines().find_map(|line| line.trim().strip_prefix("path: ")).expect("a path");
+    let kept =
+        workflow.lines().filter_map(|line| line.trim().strip_prefix("path: ")).next_back().expect("a path");
     let list = format!("ls {kept}");
     run("bash", dir, &["-c", &list], &[]).exits(0).prints("target/lambda-bundle/orders/bootstrap.zip\n");
+
+    // The next run finds the tool in the cache.
+    run_job(dir, &steps, &variables).exits(0).says(&["up to date"]);
+    assert_eq!(fs::read_to_string(dir.join("installed")).unwrap(), INSTALLED);
+}
+
+const INSTALLED: &str = concat!("install --locked cargo-lambda-bundle@", env!("CARGO_PKG_VERSION"), "\n");
+
+#[test]
+fn jobs_of_gitlab_and_codebuild_keep_a_bundle_and_its_report() {
+    if !tools::require("bash", "bash") {
+        return;
+    }
+    for (file, key, installed) in [
+        (".gitlab-ci.yml", "script:", INSTALLED.replace("--locked", "--locked --root .tools")),
+        ("buildspec.yml", "commands:", INSTALLED.to_owned()),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        project(dir);
+        let commands = items(readme::recipe(file), key);
+        assert!(commands.len() > 2, "{file}: {commands:?}");
+        run_job(dir, &commands, &[("CI", "true")]).exits(0);
+        assert_eq!(fs::read_to_string(dir.join("installed")).unwrap(), installed, "{file}");
+        let report: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(dir.join("bundle.json")).unwrap()).unwrap();
+        assert_eq!(report["artifacts"][0]["verdict"], "starts", "{file}: {report:#}");
+        assert!(dir.join("target/lambda-bundle/orders/bootstrap.zip").is_file(), "{file}");
+        run_job(dir, &commands, &[("CI", "true")]).exits(0);
+        assert_eq!(fs::read_to_string(dir.join("installed")).unwrap(), installed, "{file}");
+    }
+}
+
+#[test]
+fn the_script_for_terraform_prints_what_external_reads() {
+    if !tools::require("jq", "jq") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    project(dir);
+    fs::write(dir.join("bundle.sh"), readme::recipe("bundle.sh")).unwrap();
+    let ran = run("sh", dir, &["bundle.sh"], &[]).exits(0);
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    // Nothing but texts is allowed.
+    let answer = answer.as_object().unwrap();
+    assert!(answer.values().all(serde_json::Value::is_string), "{ran}");
+    assert!(dir.join(answer["path"].as_str().unwrap()).is_file(), "{ran}");
+    let main = readme::recipe("main.tf");
+    for key in answer.keys() {
+        assert!(main.contains(&format!("data.external.orders.result.{key}\n")), "{key}: {main}");
+    }
+    // A program that would not start is an error, not an answer.
+    let wrong = "[package.metadata.lambda-bundle]\narch = \"arm64\"\n";
+    fs::write(dir.join("Cargo.toml"), format!("{MANIFEST}{wrong}")).unwrap();
+    let ran = run("sh", dir, &["bundle.sh"], &[]);
+    assert!(ran.code != Some(0) && ran.stdout.is_empty(), "{ran}");
 }
 
 #[test]
@@ -112,4 +229,14 @@ fn make_fills_the_directory_that_sam_build_names() {
         let names = run("ls", dir, &[artifacts], &[]).exits(0);
         names.prints("bootstrap\n");
     }
+
+    // What `sam build` writes, in which CodeUri is the directory.
+    let template = "Transform: AWS::Serverless-2016-10-31\nResources:\n  Orders:\n    \
+        Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: Orders\n      Handler: bootstrap\n      \
+        Runtime: provided.al2023\n";
+    fs::write(dir.join(".aws-sam/build/template.yaml"), template).unwrap();
+    let verify: Vec<&str> = readme::command_line(".aws-sam/build/template.yaml").split(' ').collect();
+    run(verify[0], dir, &verify[1..], &[]).exits(0);
+    fs::remove_file(dir.join(".aws-sam/build/Orders/bootstrap")).unwrap();
+    run(verify[0], dir, &verify[1..], &[]).exits(1).says(&["error[bootstrap-missing]"]);
 }

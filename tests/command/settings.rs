@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use crate::support::scene::Scene;
+use cargo_lambda_bundle::cli::topics::topic;
 use cargo_lambda_bundle::settings::table::{Row, SettingScope, rows};
 use serde_json::{Value, json};
 
@@ -303,7 +304,7 @@ fn errors_before_the_job_are_in_the_document() {
     assert!(ran.json()["error"]["message"].as_str().unwrap().starts_with("unknown key `nonsense`"), "{ran}");
 }
 
-/// The cell of README's table that says where a setting may be said.
+/// What the page on settings says about where a setting can be set.
 fn where_it_goes(scope: SettingScope) -> &'static str {
     match scope {
         SettingScope::Flag => "flag",
@@ -314,14 +315,12 @@ fn where_it_goes(scope: SettingScope) -> &'static str {
 }
 
 #[test]
-fn the_readme_lists_every_setting() {
-    let readme = include_str!("../../README.md");
-    let section = readme.split("\n## Settings\n").nth(1).expect("a section on settings");
-    let section = section.split("\n## ").next().unwrap();
-    let listed: Vec<(String, String)> = section
+fn the_page_lists_every_setting() {
+    let page = topic("settings").unwrap().text;
+    let listed: Vec<(String, String)> = page
         .lines()
-        .filter_map(|line| line.strip_prefix("| `--")?.strip_suffix(" |")?.split_once("` | "))
-        .map(|(name, cell)| (name.to_owned(), cell.to_owned()))
+        .filter_map(|line| line.strip_prefix("--")?.split_once(' '))
+        .map(|(name, cell)| (name.to_owned(), cell.trim().to_owned()))
         .collect();
     let is_documented = |row: &&Row| !["help", "version"].contains(&row.name.as_str());
     let rows = rows();

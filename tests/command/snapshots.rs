@@ -7,6 +7,7 @@
 use crate::support::compile::require_debian_12;
 use crate::support::scene::{NEEDS_TOP, Scene};
 use crate::support::tools;
+use cargo_lambda_bundle::cli::topics::TOPICS;
 use serde_json::Value;
 
 /// Compares a text with the file of this name.
@@ -63,11 +64,35 @@ fn the_short_help_of_each_command_is_one_screen() {
 #[test]
 fn the_subcommand_help_is_the_flag() {
     let scene = Scene::new().var("COLUMNS", "80");
-    for command in ["", "check", "baseline", "baseline capture"] {
+    for command in ["check", "baseline", "baseline capture"] {
         let flag = scene.run(&format!("{command} --help")).exits(0);
         scene.run(&format!("help {command}")).exits(0).prints(&flag.stdout);
     }
     scene.run("help chek").exits(2).says(&["unrecognized subcommand 'chek'", "'check'"]);
+}
+
+#[test]
+fn help_lists_the_pages_and_prints_them() {
+    let scene = Scene::new();
+    let list = scene.run("help").exits(0).stdout;
+    check("help", &list);
+    assert!(list.lines().all(|line| line.chars().count() <= 80), "{list}");
+    for topic in TOPICS {
+        assert!(
+            list.contains(&format!("\n  {:<11}  {}\n", topic.name, topic.summary())),
+            "{}: {list}",
+            topic.name
+        );
+        scene.run(&format!("help {}", topic.name)).exits(0).prints(topic.text);
+    }
+    // Whatever the variables say.
+    let broken = Scene::new().var("CARGO_LAMBDA_BUNDLE_FNORD", "1");
+    broken.run("help settings").exits(0);
+    for wrong in ["help setings", "setings", "settings"] {
+        let tip = "tip: read a page with `cargo lambda-bundle help settings`";
+        scene.run(wrong).exits(2).says(&["unrecognized subcommand", tip]);
+    }
+    scene.run("help fnord").exits(2).keeps_silent_about(&["read a page"]);
 }
 
 /// The document with what differs from machine to machine, and from day to day, put as words.

@@ -189,7 +189,7 @@ fn cargo_lambda_deploys_our_archive_beside_its_own() {
     let zip = "target/lambda-bundle/app/bootstrap.zip";
     let ours = bundle(dir, &format!("--binary app --library-path libs -o {zip}"));
     let deploy = "deploy --lambda-dir target/lambda-bundle -o json";
-    // As the README has it, for a function of another name.
+    // As `help ci` has it, for a function of another name.
     assert!(
         readme::command_line("cargo lambda deploy")
             .ends_with("deploy --lambda-dir target/lambda-bundle orders")
@@ -207,7 +207,7 @@ fn cargo_lambda_deploys_our_archive_beside_its_own() {
 }
 
 #[test]
-fn the_readme_deploys_an_archive_that_starts_and_no_other() {
+fn the_script_deploys_an_archive_that_starts_and_no_other() {
     if !require() || !tools::require("zip", "zip") {
         return;
     }
@@ -239,4 +239,6 @@ fn the_readme_deploys_an_archive_that_starts_and_no_other() {
     };
     finish(&mut deploy("bad.zip")).exits(1).says(&["error[missing-library]"]).prints("");
     assert_eq!(answer(&mut deploy("good.zip"), dir)["CodeSha256"], good["code_sha256"]);
+    // The same code again is not uploaded.
+    finish(&mut deploy("good.zip")).exits(0).prints("");
 }
