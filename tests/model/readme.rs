@@ -59,6 +59,24 @@ fn every_exit_status_is_listed() {
 }
 
 #[test]
+fn the_readme_is_short_and_names_every_page() {
+    let n_lines = README.lines().count();
+    assert!(n_lines <= 250, "{n_lines} lines");
+    for topic in TOPICS {
+        assert!(
+            README.contains(&format!("`help {}`", topic.name)),
+            "README does not name `help {}`",
+            topic.name
+        );
+    }
+}
+
+#[test]
+fn the_readme_names_the_oldest_rust() {
+    assert!(README.contains(&format!("Rust {} or later", env!("CARGO_PKG_RUST_VERSION"))));
+}
+
+#[test]
 fn pages_fit_a_terminal() {
     for topic in TOPICS {
         let title = topic.text.lines().next().unwrap();
@@ -77,7 +95,7 @@ fn command_lines(text: &str) -> Vec<Vec<String>> {
     for line in text.lines() {
         for (at, name) in line.match_indices("cargo lambda-bundle") {
             let rest = &line[at + name.len()..];
-            let end = rest.find([';', '|', '&', '>', '#', ')']).unwrap_or(rest.len());
+            let end = rest.find([';', '|', '&', '>', '#', ')', '`']).unwrap_or(rest.len());
             // $(ARTIFACTS_DIR) is a word.
             let end = if rest.contains("$(") { rest.len() } else { end };
             let words = rest[..end].split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned());
