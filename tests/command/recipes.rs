@@ -212,6 +212,56 @@ fn git_pushes_what_starts_and_nothing_else() {
 }
 
 #[test]
+fn pre_commit_refuses_to_push_what_would_not_start() {
+    // Its glibc is newer than that of Amazon Linux 2.
+    let has_all = tools::require("git", "git") && tools::require("pre-commit", "none, but pip: pre-commit");
+    if !has_all || !compile::require_debian_12() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    project(dir);
+    fs::write(dir.join(".pre-commit-config.yaml"), readme::recipe(".pre-commit-config.yaml")).unwrap();
+    let home = dir.join("target/home");
+    let variables = [
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("PRE_COMMIT_HOME", home.to_str().unwrap()),
+    ];
+    let git = |arguments: &[&str]| run("git", dir, arguments, &variables);
+    git(&["init", "-q", "-b", "main"]).exits(0);
+    git(&["init", "-q", "--bare", "target/remote"]).exits(0);
+    run("pre-commit", dir, &["install"], &variables).exits(0);
+    let commit = || {
+        git(&["add", "."]).exits(0);
+        let author = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
+        git(&[&author[..], &["commit", "-q", "-m", "change"]].concat()).exits(0);
+    };
+    commit();
+    let passed = git(&["push", "target/remote", "main"]).exits(0);
+    // pre-commit's own report is not on stderr.
+    assert!(
+        passed.stdout.contains("functions start on AWS Lambda") && passed.stdout.contains("Passed"),
+        "{passed}"
+    );
+    let older = "[package.metadata.lambda-bundle]\nruntime = \"provided.al2\"\n";
+    fs::write(dir.join("Cargo.toml"), format!("{MANIFEST}{older}")).unwrap();
+    commit();
+    let refused = git(&["push", "target/remote", "main"]).exits(1);
+    let report = &refused.stdout;
+    assert!(
+        report.contains("Failed") && report.contains("error[version-too-new]: `orders` needs GLIBC_"),
+        "{refused}"
+    );
+
+    // The hook of this repository runs the same command.
+    let hooks = include_str!("../../.pre-commit-hooks.yaml");
+    let entry =
+        readme::recipe(".pre-commit-config.yaml").lines().find(|line| line.contains("entry: ")).unwrap();
+    assert!(hooks.lines().any(|line| line.trim() == entry.trim()), "{hooks}");
+}
+
+#[test]
 fn make_fills_the_directory_that_sam_build_names() {
     if !tools::require("make", "make") {
         return;
