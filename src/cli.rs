@@ -2,6 +2,7 @@
 
 pub mod complete;
 pub mod documents;
+pub mod manual;
 pub mod topics;
 
 use std::sync::LazyLock;
@@ -22,7 +23,7 @@ use crate::include::Include;
     version = VERSION.as_str(),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_long_help = AFTER_HELP.as_str()
+    after_long_help = after_help()
 )]
 pub struct Cli {
     /// The subcommand, if any.
@@ -43,17 +44,15 @@ fn version(commit: Option<&str>) -> String {
     format!("{} ({})", env!("CARGO_PKG_VERSION"), known.join(", "))
 }
 
-/// Examples, pages and exit statuses, behind the long help.
-static AFTER_HELP: LazyLock<String> = LazyLock::new(|| EXAMPLES.replace("TOPICS\n", &topics::list()));
-
-const EXAMPLES: &str = "\
-Examples:
-  cargo lambda-bundle --build                      build the package and bundle its program
-  cargo lambda-bundle check --bin orders           show what would happen, write nothing
-  cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build
-  cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not
-  cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that
-  cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool
+/// Examples, one in a line: as it is typed, and what it does.
+const EXAMPLES: [&str; 6] = [
+    "cargo lambda-bundle --build                      build the package and bundle its program",
+    "cargo lambda-bundle check --bin orders           show what would happen, write nothing",
+    "cargo lambda-bundle --binary ./server -o app.zip bundle a program that cargo did not build",
+    "cargo lambda-bundle explain libssl.so.3          explain why it is shipped, or not",
+    "cargo lambda-bundle explain GLIBC_2.38           explain what needs it, and which crate asks for that",
+    "cargo lambda-bundle verify bootstrap.zip         audit a ZIP made by any tool",
+];
 
 /// Where options can be set, besides on the command line.
 const SETTINGS: &str = "\
@@ -61,10 +60,21 @@ Every option that does not select programs can also be set by an environment var
 CARGO_LAMBDA_BUNDLE_RUNTIME), and by a key in [package.metadata.lambda-bundle] or
 [workspace.metadata.lambda-bundle]; `config` shows them.";
 
-Pages, as `cargo lambda-bundle help NAME` prints them:
-TOPICS
+/// What each exit status means.
+const EXIT_STATUS: [(u8, &str); 4] =
+    [(0, "done"), (1, "findings of severity error"), (2, "wrong usage"), (101, "no result")];
 
-Exit status: 0 done, 1 findings of severity error, 2 wrong usage, 101 no result.";
+/// What `--help` ends with.
+fn after_help() -> String {
+    let status: Vec<String> =
+        EXIT_STATUS.iter().map(|(status, meaning)| format!("{status} {meaning}")).collect();
+    format!(
+        "Examples:\n  {}\n\n{SETTINGS}\n\nPages, as `cargo lambda-bundle help NAME` prints them:\n{}\nExit status: {}.",
+        EXAMPLES.join("\n  "),
+        topics::list(),
+        status.join(", ")
+    )
+}
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]

@@ -33,7 +33,7 @@ macro_rules! codes {
         pub enum Code { $(#[doc = $doc] $variant),+ }
 
         impl Code {
-            /// Every kind, in the order of the README's table.
+            /// Every kind, in the order of `help findings`.
             pub const ALL: &[Code] = &[$(Code::$variant),+];
 
             /// The name, as in JSON and after `--deny`.

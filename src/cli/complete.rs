@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
 use super::Cli;
+use super::topics::TOPICS;
 use crate::audit::Code;
 use crate::baseline;
 use crate::include::Include;
@@ -203,9 +204,12 @@ fn values(arg: &Arg, typed: &str, before: &str) -> Completion {
         "allow" => OfferedKind::Words(codes()),
         "command" if arg.is_positional() => {
             let root = Cli::command();
-            OfferedKind::Words(
-                root.get_subcommands().map(|it| offered(it.get_name(), it.get_about())).collect(),
-            )
+            let commands = root.get_subcommands().map(|it| offered(it.get_name(), it.get_about()));
+            let topics = TOPICS.iter().map(|topic| OfferedWord {
+                word: topic.name.to_owned(),
+                meaning: topic.summary().to_owned(),
+            });
+            OfferedKind::Words(commands.chain(topics).collect())
         }
         _ if !choices.is_empty() => {
             OfferedKind::Words(choices.iter().map(|it| offered(it.get_name(), it.get_help())).collect())
@@ -262,7 +266,7 @@ mod tests {
         check("--bin x ", "", &["--example", "--bin"]);
         check("check --", "", &["--runtime", "--bin", "--help"]);
         check("check -q ", "", &["--runtime"]);
-        check("help ba", "", &["baseline", "check"]);
+        check("help ba", "", &["baseline", "check", "settings"]);
         check("--runtime ", "", &["provided.al2023", "nodejs22.x", "image:al2", "all"]);
         check("--runtime=pro", "--runtime=", &["provided.al2023"]);
         check("check --deny shadowed,ver", "shadowed,", &["version-recent", "warnings"]);

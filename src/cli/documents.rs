@@ -3,8 +3,8 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::topics::{TOPICS, overview, to_roff, topic};
-use super::{Cli, PrintCommand};
+use super::topics::{overview, topic};
+use super::{Cli, PrintCommand, manual};
 
 /// The JSON Schema of all output with `--message-format json`.
 pub const SCHEMA: &str = include_str!("../report/schema.json");
@@ -27,14 +27,14 @@ pub fn text(asked: &PrintCommand) -> String {
             bytes.extend(page.map_or_else(|| overview(&Cli::command()), |page| page.text.to_owned()).bytes());
         }
         PrintCommand::Schema => bytes.extend(SCHEMA.bytes()),
-        PrintCommand::Completions { shell } => {
-            clap_complete::generate(*shell, &mut command(), FILE_NAME, &mut bytes);
-        }
-        PrintCommand::Man => {
-            clap_mangen::Man::new(command())
-                .render(&mut bytes)
-                .unwrap_or_else(|error| unreachable!("memory can be written: {error}"));
-            TOPICS.iter().for_each(|topic| bytes.extend(to_roff(topic).bytes()));
+        PrintCommand::Completions { shell } => match shell {
+            Shell::Bash => bytes.extend(include_bytes!("completions/bash")),
+            Shell::Zsh => bytes.extend(include_bytes!("completions/zsh")),
+            Shell::Fish => bytes.extend(include_bytes!("completions/fish")),
+            shell => clap_complete::generate(*shell, &mut command(), FILE_NAME, &mut bytes),
+        },
+        PrintCommand::Man { .. } => {
+            bytes.extend(manual::pages().iter().take(1).flat_map(|page| page.text.bytes()))
         }
     }
     String::from_utf8(bytes).unwrap_or_else(|_| unreachable!("all of it was made from text"))

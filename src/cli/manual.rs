@@ -1,4 +1,4 @@
-//! The manual pages, one for the command and one for each subcommand, in the macros of man(7).
+//! The manual pages, one for the command, for each subcommand and for each topic of `help`, in the macros of man(7).
 //!
 //! `mandoc -Tlint` finds nothing in them, and examples stand as they are typed.
 
@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use clap::{Arg, ArgAction, Command, CommandFactory};
 
+use super::topics::{TOPICS, Topic};
 use super::{Cli, EXAMPLES, EXIT_STATUS, SETTINGS};
 
 /// The longest line of a page's source.
@@ -33,12 +34,19 @@ pub fn pages() -> Vec<ManualPage> {
     }
     let names: Vec<String> = commands.iter().map(|command| name(command)).collect();
     let pages = commands.iter().zip(&names);
-    pages
-        .map(|(command, name)| ManualPage {
-            file_name: format!("{name}.1"),
-            text: page(command, name, &names),
-        })
-        .collect()
+    let pages = pages.map(|(command, name)| ManualPage {
+        file_name: format!("{name}.1"),
+        text: page(command, name, &names),
+    });
+    let topics = TOPICS
+        .iter()
+        .map(|topic| ManualPage { file_name: format!("{}.7", topic_name(topic)), text: topic_page(topic) });
+    pages.chain(topics).collect()
+}
+
+/// The name of a topic's page. No subcommand has the name of a topic.
+fn topic_name(topic: &Topic) -> String {
+    format!("cargo-lambda-bundle-{}", topic.name)
 }
 
 /// The subcommands with pages: `help check` is another way to the help, not a subcommand of `help`.
@@ -63,16 +71,8 @@ fn day() -> &'static str {
 }
 
 fn page(command: &Command, name: &str, names: &[String]) -> String {
-    let mut page = PageSource::default();
-    let title = escaped(&name.to_uppercase());
-    let version = env!("CARGO_PKG_VERSION");
-    page.line(&format!(".TH {title} 1 \"{}\" \"cargo lambda-bundle {version}\"", day()));
-    // A name that is broken, or spaces between words, would be copied wrong.
-    page.line(".nh");
-    page.line(".ad l");
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    page.section("NAME");
-    page.text(&format!("{name} - {about}"));
+    let mut page = PageSource::new(name, 1, &about);
 
     page.section("SYNOPSIS");
     page.line(".nf");
@@ -114,11 +114,58 @@ fn page(command: &Command, name: &str, names: &[String]) -> String {
         page.line(".fi");
     }
     page.section("SEE ALSO");
-    let others: Vec<&String> = names.iter().filter(|other| *other != name).collect();
-    for (at, other) in others.iter().enumerate() {
-        let comma = if at + 1 < others.len() { " ," } else { "" };
-        page.line(&format!(".BR {} (1){comma}", escaped(other)));
+    let others = names.iter().filter(|other| *other != name).map(|other| (other.clone(), 1));
+    let topics = TOPICS.iter().map(|topic| (topic_name(topic), 7));
+    page.references(&others.chain(topics).collect::<Vec<_>>());
+    page.0
+}
+
+/// The page of a topic: its headings are sections, its blocks stand as they are.
+fn topic_page(topic: &Topic) -> String {
+    let mut page = PageSource::new(&topic_name(topic), 7, topic.summary());
+    page.section("DESCRIPTION");
+    let mut paragraph = String::new();
+    let (mut is_kept, mut is_new) = (false, true);
+    for line in topic.text.lines().skip(2).chain([""]) {
+        let heading = line.strip_prefix("## ");
+        let item = line.strip_prefix("- ");
+        let is_fence = line.starts_with("```");
+        if is_kept || is_fence || heading.is_some() || item.is_some() || line.is_empty() {
+            page.formatted(&std::mem::take(&mut paragraph));
+        }
+        match (heading, item) {
+            _ if is_fence => {
+                is_kept = !is_kept;
+                // A paragraph before a section's first text is one too many.
+                let space = if is_new { ".RS 4" } else { ".sp\n.RS 4" };
+                page.line(if is_kept { space } else { ".fi\n.RE" });
+                if is_kept {
+                    page.line(".nf");
+                }
+                is_new = false;
+            }
+            _ if is_kept => page.line(&escaped(line)),
+            (Some(heading), _) => {
+                page.section(&escaped(&heading.to_uppercase()));
+                is_new = true;
+            }
+            (_, Some(item)) => {
+                page.line(".IP \\(bu 2");
+                paragraph.push_str(item);
+                is_new = false;
+            }
+            _ if !line.is_empty() => {
+                if paragraph.is_empty() && !is_new {
+                    page.line(".PP");
+                }
+                paragraph.push_str(&format!(" {}", line.trim()));
+                is_new = false;
+            }
+            _ => {}
+        }
     }
+    page.section("SEE ALSO");
+    page.references(&[("cargo-lambda-bundle".to_owned(), 1)]);
     page.0
 }
 
@@ -127,6 +174,28 @@ fn page(command: &Command, name: &str, names: &[String]) -> String {
 struct PageSource(String);
 
 impl PageSource {
+    /// A page with its first section.
+    fn new(name: &str, section: u8, about: &str) -> PageSource {
+        let mut page = PageSource::default();
+        let title = escaped(&name.to_uppercase());
+        let version = env!("CARGO_PKG_VERSION");
+        page.line(&format!(".TH {title} {section} \"{}\" \"cargo lambda-bundle {version}\"", day()));
+        // A name that is broken, or spaces between words, would be copied wrong.
+        page.line(".nh");
+        page.line(".ad l");
+        page.section("NAME");
+        page.text(&format!("{name} - {about}"));
+        page
+    }
+
+    /// Adds the names of other pages and their sections.
+    fn references(&mut self, others: &[(String, u8)]) {
+        for (at, (other, section)) in others.iter().enumerate() {
+            let comma = if at + 1 < others.len() { " ," } else { "" };
+            self.line(&format!(".BR {} ({section}){comma}", escaped(other)));
+        }
+    }
+
     fn line(&mut self, line: &str) {
         let _ = writeln!(self.0, "{line}"); // memory can be written
     }
@@ -137,8 +206,31 @@ impl PageSource {
 
     /// Adds text, broken between words.
     fn text(&mut self, text: &str) {
+        self.words(text.split_whitespace().map(escaped));
+    }
+
+    /// Adds text in which `code` is bold.
+    fn formatted(&mut self, text: &str) {
+        let mut is_code = false;
+        self.words(text.split_whitespace().map(|word| {
+            let mut formatted = String::new();
+            for (at, part) in word.split('`').enumerate() {
+                is_code ^= at > 0;
+                let part = escaped(part);
+                // A font ends with its word, so that no line begins in one.
+                formatted.push_str(&if is_code && !part.is_empty() {
+                    format!("\\fB{part}\\fR")
+                } else {
+                    part
+                });
+            }
+            formatted
+        }));
+    }
+
+    fn words(&mut self, words: impl Iterator<Item = String>) {
         let mut line = String::new();
-        for word in text.split_whitespace().map(escaped) {
+        for word in words {
             if !line.is_empty() && line.len() + 1 + word.len() > COLUMNS {
                 self.line(&std::mem::take(&mut line));
             }

@@ -2,7 +2,7 @@
 //!
 //! To add a setting, add the flag there: its long name is the key, `CARGO_LAMBDA_BUNDLE_<NAME>` the variable, and its
 //! type decides the values (`bool`, a count, an enum, `Utf8PathBuf` for paths, `Include`, anything else text; a `Vec`
-//! of these for lists). README's table of keys needs a line, which a test checks. Only a flag that cannot differ
+//! of these for lists). The page of `help settings` needs a line, which a test checks. Only a flag that cannot differ
 //! between packages needs a row in `SCOPES`, and only one that means nothing without another needs a row in
 //! `ONLY_WITH`.
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::command::{Ran, bundle_cmd, finish};
 use crate::support::elf::Object;
 use crate::support::scene::Scene;
-use crate::support::{schema, tools};
+use crate::support::{readme, schema, tools};
 use serde_json::Value;
 
 /// A directory with `app`, a program that needs `libc.so.6` and these libraries, and an empty build world.
@@ -187,6 +187,18 @@ fn each_subcommand_has_a_manual_page() {
     for name in ["check", "explain", "verify", "baseline", "baseline-capture", "completions", "help", "man"] {
         let name = format!("pages/cargo-lambda-bundle-{name}.1");
         assert!(written.lines().any(|line| line.ends_with(&name)), "no {name} in {written}");
+    }
+    for topic in cargo_lambda_bundle::cli::topics::TOPICS {
+        let page = scene.text(format!("pages/cargo-lambda-bundle-{}.7", topic.name));
+        // Examples as they are typed.
+        let source = page.replace("\\-", "-").replace("\\&", "");
+        for line in
+            readme::blocks(topic.text).flat_map(str::lines).filter(|it| it.starts_with("cargo lambda-bundle"))
+        {
+            let line = line.replace('`', "\\(ga").replace('\'', "\\(aq").replace('\\', "\\e");
+            let line = line.replace("\\e(", "\\(");
+            assert!(source.lines().any(|it| it == line), "{}: no {line:?} in {source}", topic.name);
+        }
     }
     let pages: Vec<&str> = written.lines().collect();
     if tools::require("mandoc", "mandoc") {

@@ -33,6 +33,8 @@ pub fn spans(page: &str) -> Vec<String> {
     let prose: Vec<&str> = page.split("\n```").step_by(2).collect();
     // The end of a block belongs to the next part.
     let prose = prose.join("\n\n");
+    // Text that has a backtick itself stands between two of them.
+    let prose = prose.split("``").step_by(2).collect::<String>();
     prose
         .split('`')
         .skip(1)
