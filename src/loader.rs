@@ -85,6 +85,22 @@ impl Rule {
             Rule::Builtin => "builtin",
         }
     }
+
+    /// What a reader calls it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Rule::Root => "the program",
+            Rule::AlreadyLoaded => "loaded before",
+            Rule::Rpath => "DT_RPATH",
+            Rule::LdLibraryPath => "LD_LIBRARY_PATH",
+            Rule::Runpath => "DT_RUNPATH",
+            Rule::Cache => "ld.so.cache",
+            Rule::DefaultDir => "default directory",
+            Rule::DirectPath => "needed by this path",
+            Rule::Interpreter => "interpreter",
+            Rule::Builtin => "built into the loader",
+        }
+    }
 }
 
 /// The search rules of one C library's loader, as one value.

@@ -28,8 +28,8 @@ pub(super) struct BuildFiles {
     working_directory: String,
     /// The directories that the user or the program names.
     chosen: Vec<String>,
-    /// The directories of `library_path`, and what names each.
-    sources: Vec<(String, String)>,
+    /// The directories of the compiler of `--cc`.
+    compiler_dirs: Vec<Utf8PathBuf>,
 }
 
 impl BuildFiles {
@@ -62,7 +62,6 @@ impl BuildFiles {
             None => Vec::new(),
         };
         searched.extend(compiler_dirs.iter().map(|path| world_name(path)));
-        let sources = path_sources(job, input, &compiler_dirs);
         let files = DiskFiles::new(job.sysroot.as_deref(), host_directories, library_dirs);
         Ok(BuildFiles {
             files: files.sharing(objects.clone()),
@@ -75,13 +74,29 @@ impl BuildFiles {
                 .map(|path| world_name(path))
                 .chain(runpath_dirs(input))
                 .collect(),
-            sources,
+            compiler_dirs,
         })
     }
 
-    /// Returns what put a directory on the library path of the build world.
-    pub fn source_of(&self, directory: &str) -> Option<String> {
-        self.sources.iter().find(|(path, _)| path == directory).map(|(_, source)| source.clone())
+    /// Returns the directories of the library path of the build world, each with what names it.
+    pub fn sources(&self, job: &BundleSettings, input: &ProgramInput) -> Vec<(String, String)> {
+        let named = |path: &Utf8Path, source: &str| (world_name(path), source.to_owned());
+        let mut sources: Vec<(String, String)> =
+            job.library_paths.iter().map(|path| named(path, "--library-path")).collect();
+        for dir in input.program.cargo.iter().flat_map(|built| &built.library_dirs) {
+            let source = match &dir.origin {
+                LibraryDirOrigin::BuildScript { package } | LibraryDirOrigin::LinkSearch { package } => {
+                    format!("build script of {package}")
+                }
+                LibraryDirOrigin::Profile | LibraryDirOrigin::Deps => "cargo's target directory".to_owned(),
+                LibraryDirOrigin::Flags => "-L of rustc's flags".to_owned(),
+                LibraryDirOrigin::Rustc => "rustc's libraries".to_owned(),
+            };
+            sources.push(named(&dir.path, &source));
+        }
+        sources.extend(runpath_dirs(input).into_iter().map(|path| (path, "DT_RUNPATH".to_owned())));
+        sources.extend(self.compiler_dirs.iter().map(|path| named(path, "--cc")));
+        sources
     }
 
     /// Refuses a library that the linker may have taken from two directories, of build scripts or of flags, if the two
@@ -153,31 +168,6 @@ impl BuildFiles {
     pub fn worlds(&self) -> BuildWorlds<'_> {
         BuildWorlds { of: self, worlds: Default::default() }
     }
-}
-
-/// Returns the directories of the library path, each with what names it.
-fn path_sources(
-    job: &BundleSettings,
-    input: &ProgramInput,
-    compiler_dirs: &[Utf8PathBuf],
-) -> Vec<(String, String)> {
-    let named = |path: &Utf8Path, source: &str| (world_name(path), source.to_owned());
-    let mut sources: Vec<(String, String)> =
-        job.library_paths.iter().map(|path| named(path, "--library-path")).collect();
-    for dir in input.program.cargo.iter().flat_map(|built| &built.library_dirs) {
-        let source = match &dir.origin {
-            LibraryDirOrigin::BuildScript { package } | LibraryDirOrigin::LinkSearch { package } => {
-                format!("build script of {package}")
-            }
-            LibraryDirOrigin::Profile | LibraryDirOrigin::Deps => "cargo's target directory".to_owned(),
-            LibraryDirOrigin::Flags => "-L of rustc's flags".to_owned(),
-            LibraryDirOrigin::Rustc => "rustc's libraries".to_owned(),
-        };
-        sources.push(named(&dir.path, &source));
-    }
-    sources.extend(runpath_dirs(input).into_iter().map(|path| (path, "DT_RUNPATH".to_owned())));
-    sources.extend(compiler_dirs.iter().map(|path| named(path, "--cc")));
-    sources
 }
 
 /// The build world, for programs of either C library.

@@ -3,7 +3,7 @@
 use crate::audit::{Finding, FindingGroup, Findings, Severity, by_cause};
 use crate::report::{ProgramReport, Verdict, sort};
 use crate::settings::Output;
-use crate::ui::Ui;
+use crate::ui::{Tone, Ui};
 
 /// The findings with the severities of this run.
 #[derive(Default)]
@@ -60,6 +60,24 @@ pub(super) fn show(findings: &[Finding], groups: &[FindingGroup], ui: &Ui) {
             true => ui.finding(&Finding { help: None, ..finding.clone() }),
             false => ui.finding(finding),
         }
+    }
+}
+
+/// Returns the colour of the line about how it went.
+pub(super) fn tone(verdict: Verdict, fails: bool) -> Tone {
+    match verdict {
+        _ if fails => Tone::Bad,
+        Verdict::Fails => Tone::Bad,
+        Verdict::Unknown => Tone::Open,
+        Verdict::Starts => Tone::Good,
+    }
+}
+
+/// Returns why a run fails though Lambda would start the program; nothing if it would not.
+pub(super) fn denied(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Fails => "",
+        Verdict::Starts | Verdict::Unknown => ", but a finding is denied",
     }
 }
 

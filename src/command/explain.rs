@@ -37,8 +37,8 @@ pub(super) fn explain(
     let program = &mut answer.report;
     let wanted = asked.wanted.as_ref();
     let picks = |name: &str| wanted.is_none_or(|wanted| wanted.pattern.matches(name));
-    program.explanations =
-        report::explain(subject, plan, &program.libraries, picks, &|path| build.source_of(path));
+    let sources = build.sources(job.bundle, input);
+    program.explanations = report::explain(subject, plan, &program.libraries, picks, &sources);
     if program.explanations.is_empty()
         && let Some(wanted) = wanted
     {

@@ -60,7 +60,7 @@ pub(super) fn needed(libraries: &[Library], path: &str, attached: &Attached) -> 
     layers.into_iter().cloned().collect()
 }
 
-/// Describes these layers for a line of text; nothing if there are none.
+/// Describes these layers for a line of text, after a blank; nothing if there are none.
 pub(super) fn attached_words(layers: &[String], current_dir: &Utf8Path) -> String {
     let shown = |layer: &String| {
         let path = Utf8Path::new(layer);
@@ -68,7 +68,7 @@ pub(super) fn attached_words(layers: &[String], current_dir: &Utf8Path) -> Strin
     };
     match layers {
         [] => String::new(),
-        layers => format!("with {} attached", layers.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        layers => format!(" with {} attached", layers.iter().map(shown).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 
 use super::build_side::{BuildFiles, BuildWorlds};
+use super::conclude::{denied, tone};
 use super::entries::{Entries, entries};
 use super::explain::{self, PlannedProgram};
 use super::job::{Answer, ProgramJob};
@@ -22,7 +23,7 @@ use crate::elf::{Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
 use crate::plan::{self, Planned, Request};
-use crate::report::{self, ProgramReport, Verdict, VerdictOf};
+use crate::report::{self, ProgramReport, VerdictOf};
 use crate::settings::{Context, Destination, Explain, Purpose};
 use crate::text;
 use crate::ui::{Tone, Ui};
@@ -145,10 +146,7 @@ impl ProgramJob<'_> {
 
     /// Describes the layers that a program needs, after a blank; nothing if there are none.
     pub fn attached_words(&self, report: &ProgramReport) -> String {
-        match layers::attached_words(&report.layers, &self.context.environment.current_dir) {
-            words if words.is_empty() => words,
-            words => format!(" {words}"),
-        }
+        layers::attached_words(&report.layers, &self.context.environment.current_dir)
     }
 
     /// Returns the runtime's world. If the runtime is not for the programs' architecture, that is a finding of each.
@@ -194,18 +192,17 @@ impl ProgramJob<'_> {
             return;
         }
         for (part, answer) in parts.iter().zip(answers) {
-            let (report, is_denied) = (&answer.report, answer.fails());
+            let report = &answer.report;
             let words = report.verdict_words(match part.input.facts.linkage() {
                 Linkage::SharedLibrary => VerdictOf::Library,
                 _ => VerdictOf::Program,
             });
             let attached = self.attached_words(report);
             let added = report::added_words(&report.libraries);
-            let (tone, verb, more) = match (report.verdict, is_denied) {
-                (Verdict::Fails, _) => (Tone::Bad, "Failed", String::new()),
-                (_, true) => (Tone::Bad, "Failed", ", but a finding is denied".to_owned()),
-                (Verdict::Unknown, _) => (Tone::Open, "Checked", format!(", {added}")),
-                (Verdict::Starts, _) => (Tone::Good, "Checked", format!(", {added}")),
+            let tone = tone(report.verdict, answer.fails());
+            let (verb, more) = match tone {
+                Tone::Bad => ("Failed", denied(report.verdict).to_owned()),
+                Tone::Good | Tone::Open => ("Checked", format!(", {added}")),
             };
             let name = part.name();
             self.ui.outcome(tone, verb, &format!("{name}: {words} on {label}{attached}{more}"));
@@ -383,9 +380,6 @@ fn headline(input: &ProgramInput, lambda: &LambdaWorld, layers: &[String], conte
             if artifact.origin == workspace::Origin::CargoLambda { "built by cargo-lambda" } else { "built" };
         words.push(format!("{who} {}", text::age(age)));
     }
-    let attached = match layers::attached_words(layers, &context.environment.current_dir) {
-        words if words.is_empty() => words,
-        words => format!(", {words}"),
-    };
+    let attached = layers::attached_words(layers, &context.environment.current_dir);
     format!("{} for {}{attached} ({path}; {})", program.name, lambda.label(), words.join(", "))
 }

@@ -18,16 +18,16 @@ pub(super) fn say_of_packages(packages: &Packages, results: &Results, ui: &Ui) {
     let settings = packages.iter().flat_map(|package| &package.values);
     for setting in settings.filter(|setting| ui.is_verbose() || !setting.origin.is_manifest()) {
         let name = setting.row.name.as_str();
-        for value in setting.values.iter().flat_map(|value| value.split(',')) {
-            if PATTERNS.contains(&name) && !matches_library(value, results) {
-                said.insert(format!("`--{name} {value}`: it matches no library"));
+        let values = setting.values.iter().flat_map(|value| value.split(','));
+        match name {
+            "allow" => said.extend(values.filter_map(|code| without_effect(code, results))),
+            _ if PATTERNS.contains(&name) => {
+                let unmatched = values.filter(|value| !matches_library(value, results));
+                said.extend(unmatched.map(|value| format!("`--{name} {value}`: it matches no library")));
             }
+            _ => {}
         }
     }
-    let codes = packages.iter().flat_map(|package| &package.values);
-    let codes = codes.filter(|it| it.row.name == "allow" && (ui.is_verbose() || !it.origin.is_manifest()));
-    let codes = codes.flat_map(|setting| setting.values.iter().flat_map(|value| value.split(',')));
-    said.extend(codes.filter_map(|code| without_effect(code, results)));
     say(said, results, ui);
 }
 

@@ -5,7 +5,7 @@ use std::io::{Seek, SeekFrom};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::conclude::conclude;
+use super::conclude::{conclude, denied, tone};
 use super::deployment::{Deployed, Template};
 use super::layers;
 use super::results::{Answered, Results};
@@ -249,25 +249,21 @@ impl Deployment<'_> {
         let is_ignored = report.findings.iter().any(|finding| finding.code == Code::NotStarted.as_str());
         let judged = if is_started { VerdictOf::Program } else { VerdictOf::Libraries };
         let words = if is_ignored { "does not start" } else { report.verdict_words(judged) };
-        let tone = match report.verdict {
-            _ if fails || is_ignored => Tone::Bad,
-            Verdict::Fails => Tone::Bad,
-            Verdict::Unknown => Tone::Open,
-            Verdict::Starts => Tone::Good,
+        let tone = tone(report.verdict, fails || is_ignored);
+        let (verb, denied) = match tone {
+            Tone::Bad if is_ignored => ("Failed", ""),
+            Tone::Bad => ("Failed", denied(report.verdict)),
+            Tone::Good | Tone::Open => ("Verified", ""),
         };
-        let verb = if tone == Tone::Bad { "Failed" } else { "Verified" };
         // The code of a language's function is not looked at.
         let limit = match kind == BundleKind::Function && !is_started && !is_ignored {
             true => " (not checked as a function)",
             false => "",
         };
-        let attached = match layers::attached_words(&report.layers, &context.environment.current_dir) {
-            words if words.is_empty() => words,
-            words => format!(" {words}"),
-        };
+        let attached = layers::attached_words(&report.layers, &context.environment.current_dir);
         // A program has one architecture; libraries may be for any.
         let on = if is_started { runtime } else { &runtime_label };
-        ui.outcome(tone, verb, &format!("{label}: {words} on {on}{attached}{limit}"));
+        ui.outcome(tone, verb, &format!("{label}: {words} on {on}{attached}{limit}{denied}"));
         Ok(Answered { report, decides: true, fails, bundled: None })
     }
 

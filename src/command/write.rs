@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use camino::Utf8Path;
 
-use super::conclude::fails;
+use super::conclude::{fails, tone};
 use super::documents::ProgramName;
 use super::entries::Entries;
 use super::inputs::{self, Inputs, OutputPlace};
@@ -210,9 +210,15 @@ impl Bundle<'_> {
             more => format!(", {more} included files"),
         };
         let label = lambda.label();
-        let fails = answers.iter().any(Answer::fails);
-        let (tone, anyway) = if fails { (Tone::Bad, ", in spite of errors") } else { (Tone::Good, "") };
-        let text = format!("{what}{names} for {label}{attached}: {size}, {added}{included}{anyway}");
+        let worst = answers.iter().map(|answer| tone(answer.report.verdict, answer.fails())).max();
+        let tone = worst.unwrap_or(Tone::Good);
+        let limit = match tone {
+            Tone::Good => "",
+            Tone::Open if job.bundle.libraries_only => "; may load",
+            Tone::Open => "; may start",
+            Tone::Bad => "; written in spite of errors",
+        };
+        let text = format!("{what}{names} for {label}{attached}: {size}, {added}{included}{limit}");
         job.ui.outcome(tone, "Bundled", &text);
     }
 }

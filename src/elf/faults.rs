@@ -113,9 +113,8 @@ impl Faults {
             } else if load.p_memsz - load.p_filesz > MOST_MEMORY {
                 self.add(Stops::Mapping, "it asks for more memory than any function has");
             }
-            // Source: mmap_min_addr, which is a page at least: only root maps anything below it.
-            if image.header.e_type == ET_EXEC && load.p_vaddr < PAGE {
-                self.add(Stops::Program, "a segment lies at the address 0");
+            if image.header.e_type == ET_EXEC && load.p_memsz > 0 && load.p_vaddr < LOWEST_ADDRESS {
+                self.add(Stops::Program, "a segment lies where the kernel lets only root map memory");
             }
             if load.p_filesz > 0 && load.p_flags & (segment::PF_R | segment::PF_W | segment::PF_X) == 0 {
                 self.add(Stops::Mapping, "a segment may be neither read nor written nor executed");
@@ -446,7 +445,6 @@ const RELA_SIZE: u64 = SIZEOF_RELA as u64;
 const OUTSIDE: &str = "a segment lies outside the address space";
 const SMALLER: &str = "a segment has more bytes in the file than in memory";
 
-/// The start of the kernel's half on x86_64; it is higher on arm64.
 /// More memory than this no function has: 10,240 MB at the most. The kernel refuses a program's zeros that its memory
 /// can never hold.
 ///
@@ -454,6 +452,12 @@ const SMALLER: &str = "a segment has more bytes in the file than in memory";
 /// mm/util.c.
 const MOST_MEMORY: u64 = 16 << 30;
 
+/// The lowest address of a segment that any user may map. Kernels of distributions have 65,536, others a page.
+///
+/// Source: `mmap_min_addr` in Documentation/admin-guide/sysctl/vm.rst of the kernel.
+const LOWEST_ADDRESS: u64 = 0x1_0000;
+
+/// The start of the kernel's half on x86_64; it is higher on arm64.
 const ADDRESS_SPACE: u64 = 0x7fff_ffff_f000;
 
 /// Whether the entries after the first DT_NULL, which nobody reads, name relocations that the others do not name.

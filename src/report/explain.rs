@@ -38,9 +38,9 @@ pub struct SearchReport {
     pub path: Option<String>,
     /// The rule that found it.
     pub rule: Option<&'static str>,
-    /// What put its directory on the search path, if the world's rules do not tell.
+    /// What a reader calls the rule, or what put the directory on the library path.
     #[serde(skip)]
-    pub source: Option<String>,
+    pub by: String,
     /// The paths that were tried before, in order.
     pub passed_over: Vec<PassedOver>,
 }
@@ -54,19 +54,19 @@ pub struct PassedOver {
     pub rule: &'static str,
     /// Why it was passed over.
     pub why: String,
-    /// What put its directory on the search path, if the world's rules do not tell.
+    /// What a reader calls the rule, or what put the directory on the library path.
     #[serde(skip)]
-    pub source: Option<String>,
+    pub by: String,
 }
 
-/// Explains the libraries that `wanted` picks, in the order of `libraries`. `sources` tells what put a directory on the
-/// build world's library path.
+/// Explains the libraries that `wanted` picks, in the order of `libraries`. `sources` are directories of the
+/// build world's library path, each with what named it.
 pub fn explain(
     subject: &Subject,
     plan: &BundlePlan,
     libraries: &[Library],
     wanted: impl Fn(&str) -> bool,
-    sources: &dyn Fn(&str) -> Option<String>,
+    sources: &[(String, String)],
 ) -> Vec<Explanation> {
     let Some(walked) = plan.walks.first() else { return Vec::new() };
     libraries
@@ -105,7 +105,7 @@ fn search(closure: &Closure, name: &str) -> SearchReport {
         return SearchReport {
             path: Some(object.path.clone()),
             rule: Some(object.rule.as_str()),
-            source: None,
+            by: object.rule.words().to_owned(),
             passed_over: passed_over(&object.attempts),
         };
     }
@@ -119,7 +119,7 @@ fn search(closure: &Closure, name: &str) -> SearchReport {
                 path: path.clone(),
                 rule: need.map_or("", |need| need.rule.as_str()),
                 why: format!("refused: {reason}"),
-                source: None,
+                by: need.map_or("", |need| need.rule.words()).to_owned(),
             }],
             ..SearchReport::default()
         },
@@ -127,13 +127,20 @@ fn search(closure: &Closure, name: &str) -> SearchReport {
     }
 }
 
-/// Adds the sources of the directories that are on the library path.
-fn with_sources(mut report: SearchReport, sources: &dyn Fn(&str) -> Option<String>) -> SearchReport {
-    let is_searched = |rule: &str| rule == Rule::LdLibraryPath.as_str();
-    let source = |path: &str| sources(paths::parent(path));
-    report.source = report.path.as_deref().filter(|_| report.rule.is_some_and(is_searched)).and_then(source);
-    for passed in report.passed_over.iter_mut().filter(|passed| is_searched(passed.rule)) {
-        passed.source = source(&passed.path);
+/// Names the sources of the directories that are on the library path.
+fn with_sources(mut report: SearchReport, sources: &[(String, String)]) -> SearchReport {
+    let by = |path: &str, rule: &str| {
+        let is_its = |(directory, _): &&(String, String)| directory == paths::parent(path);
+        let source = sources.iter().find(is_its).filter(|_| rule == Rule::LdLibraryPath.as_str());
+        source.map(|(_, source)| source.clone())
+    };
+    if let (Some(path), Some(rule)) = (&report.path, report.rule) {
+        report.by = by(path, rule).unwrap_or(report.by);
+    }
+    for passed in &mut report.passed_over {
+        if let Some(source) = by(&passed.path, passed.rule) {
+            passed.by = source;
+        }
     }
     report
 }
@@ -159,7 +166,7 @@ fn passed_over(attempts: &[Attempt]) -> Vec<PassedOver> {
             path: attempt.path.clone(),
             rule: attempt.rule.as_str(),
             why: attempt.why.describe(),
-            source: None,
+            by: attempt.rule.words().to_owned(),
         })
         .collect()
 }
@@ -201,36 +208,17 @@ impl Explanation {
             lines.push(format!("  needed by  {}", self.needed_by.join(", ")));
         }
         for (title, search) in [("build", &self.build), ("lambda", &self.lambda)] {
-            let found = match (&search.path, search.rule) {
-                (Some(path), Some(rule)) => {
-                    format!("{path} ({})", rule_words(rule, search.source.as_deref()))
-                }
-                _ => "not found".to_owned(),
+            let found = match &search.path {
+                Some(path) => format!("{path} ({})", search.by),
+                None => "not found".to_owned(),
             };
             lines.push(format!("  {title:<9}  {found}"));
-            for passed in &search.passed_over {
-                let by = rule_words(passed.rule, passed.source.as_deref());
-                let why = if passed.why == SkipReason::Absent.describe() { "not found" } else { &passed.why };
-                lines.push(format!("             tried {} ({by}): {why}", passed.path));
+            for PassedOver { path, by, why, .. } in &search.passed_over {
+                let why = if *why == SkipReason::Absent.describe() { "not found" } else { why };
+                lines.push(format!("             tried {path} ({by}): {why}"));
             }
         }
         lines
-    }
-}
-
-/// Returns what a reader calls a rule: the source of the directory, if there is one.
-fn rule_words<'a>(rule: &'a str, source: Option<&'a str>) -> &'a str {
-    match rule {
-        _ if let Some(source) = source => source,
-        "ld-library-path" => "LD_LIBRARY_PATH",
-        "rpath" => "DT_RPATH",
-        "runpath" => "DT_RUNPATH",
-        "cache" => "ld.so.cache",
-        "default-dir" => "default directory",
-        "direct-path" => "needed by this path",
-        "already-loaded" => "loaded before",
-        "builtin" => "built into the loader",
-        rule => rule,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::lambda::{Certainty, LambdaWorld, Walked};
 use crate::layout::Layout;
 use crate::loader::{Closure, Outcome, Rule};
 use crate::plan::{BundlePlan, NotShipped, Shipped};
+use crate::repair::COMPAT;
 use crate::text::shortened;
 use crate::world::Object;
 
@@ -158,10 +159,12 @@ pub fn add_libraries(known: &mut Vec<Library>, more: Vec<Library>) {
     known.sort_by(|a, b| a.soname.cmp(&b.soname));
 }
 
-/// Tells how many libraries a bundle adds, and names those that no other of them needs.
+/// Tells how many libraries a bundle adds, and names those that no other of them needs. Libraries that the user includes
+/// are no additions.
 pub fn added_words(libraries: &[Library]) -> String {
-    let added: Vec<&Library> =
-        libraries.iter().filter(|library| library.from == LibrarySource::Bundle).collect();
+    let is_added = |library: &&Library| library.source.is_some() || library.soname == COMPAT;
+    let of_bundle = libraries.iter().filter(|library| library.from == LibrarySource::Bundle);
+    let added: Vec<&Library> = of_bundle.filter(is_added).collect();
     let is_added = |name: &String| added.iter().any(|library| library.soname == *name);
     let is_root =
         |library: &&&Library| library.needed_by.is_empty() || !library.needed_by.iter().all(is_added);

@@ -333,7 +333,8 @@ fn programs_among_them_bring_their_libraries() {
     let own = "--include libs/libtop.so.1=lib/ --include tool=bin/";
     let entries = ["bin/tool 100755 ELF", "lib/libtop.so.1 100644 ELF"];
     check(&scene, own, &entries);
-    check(&scene, &format!("{own} {found}"), &entries).keeps_silent_about(&["librar"]);
+    check(&scene, &format!("{own} {found} --force"), &entries)
+        .says(&["no libraries added, 2 included files\n"]);
     scene.c(needs, "app", "libs/libtop.so.1");
     check(&scene, "--include libs/libtop.so.1=lib/", &entries[1..]);
     check(&scene, &format!("--include libs/libtop.so.1=lib/ {found}"), &entries[1..]);

@@ -469,7 +469,10 @@ fn a_program_that_asks_for_no_requests() {
     CC.compile_as_is(dir.path(), source, "app", "");
     check(dir.path(), "", NOT_A_RUNTIME, &["`app` does not use Lambda's Runtime API"]);
     run(dir.path(), "check --binary app --allow not-a-runtime").exits(0).keeps_silent_about(&["warning"]);
-    run(dir.path(), "check --binary app --deny not-a-runtime").exits(1).says(&["error[not-a-runtime]"]);
+    run(dir.path(), "check --binary app --deny not-a-runtime").exits(1).says(&[
+        "error[not-a-runtime]",
+        "Failed app: starts on provided.al2023 (x86_64), but a finding is denied\n",
+    ]);
     // A language's runtime asks for itself; images and tables of the user's own start a `bootstrap`.
     std::fs::write(dir.path().join("own"), "runtime mine\nroot provided.al2023\narch x86_64\n").unwrap();
     for (runtime, expected) in [

@@ -124,7 +124,7 @@ fn nothing_of_a_failed_run_is_written() {
     scene.manifest(13, "");
     let ran = scene.run(&format!("{both} --message-format json -v")).exits(1);
     let ran = ran.says(&[
-        &format!("Checking f13 for provided.al2023 (x86_64), with {layer} attached ("),
+        &format!("Checking f13 for provided.al2023 (x86_64) with {layer} attached ("),
         " f13      starts with a layer ",
     ]);
     assert_eq!(ran.json()["artifacts"][1]["layers"], serde_json::json!([scene.at(layer)]));

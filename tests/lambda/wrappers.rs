@@ -52,6 +52,10 @@ const ROWS: &[Wrapped] = &[
     row("a program without its library", "index.js=text", "w=app", "/opt/w", Some("needs `libfoo.so.1`")),
 ];
 
+fn can_make_archives() -> bool {
+    tools::require("zip", "zip") && tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")
+}
+
 /// Starts what a language's runtime starts: a script of bash, which executes the wrapper.
 fn check(scene: &Scene, row: &Wrapped, root: &LambdaRoot) -> Result<(), String> {
     let Wrapped { name, files, layer, wrapper, fails } = row;
@@ -90,10 +94,7 @@ fn check(scene: &Scene, row: &Wrapped, root: &LambdaRoot) -> Result<(), String> 
 
 #[test]
 fn the_wrapper_of_a_languages_program_is_proved() {
-    if !(lambda_root::require(Arch::X86_64)
-        && tools::require("zip", "zip")
-        && tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"))
-    {
+    if !lambda_root::require(Arch::X86_64) || !can_make_archives() {
         return;
     }
     let scene = scene();
@@ -109,7 +110,7 @@ fn the_wrapper_of_a_languages_program_is_proved() {
 /// The runtime's files are not known: a wrapper among them leaves the answer open.
 #[test]
 fn a_wrapper_of_the_runtimes_is_not_proved() {
-    if !(tools::require("zip", "zip") && tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")) {
+    if !can_make_archives() {
         return;
     }
     let scene = scene();
@@ -129,7 +130,7 @@ fn a_wrapper_of_the_runtimes_is_not_proved() {
 /// Scripts in a layer's `bin/` that no program can execute are warned of.
 #[test]
 fn scripts_on_the_path_are_looked_at() {
-    if !(tools::require("zip", "zip") && tools::require("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu")) {
+    if !can_make_archives() {
         return;
     }
     let scene = scene();

@@ -32,6 +32,12 @@ fn what_the_kernel_refuses_in_a_program_is_its_fault() {
     let memory = "it asks for more memory than any function has";
     check_faults(built.clone().put_u64(load + 40, 17 << 30).bytes, Some(memory), Some(memory));
     check_faults(built.clone().put_u64(load + 40, 8 << 30).bytes, None, None);
+    let low = "a segment lies where the kernel lets only root map memory";
+    let fixed = Object::static_program().build();
+    let address = fixed.header(PT_LOAD) + 16;
+    for (at, fault) in [(0, Some(low)), (0xf000, Some(low)), (0x1_0000, None)] {
+        check_faults(fixed.clone().put_u64(address, at).bytes, fault, None);
+    }
     let table = "its program headers are not where PT_PHDR says";
     check_faults(built.clone().put_u64(built.header(PT_PHDR) + 16, 8).bytes, Some(table), None);
     let none = "it has no PT_PHDR, without which the loader assumes a wrong address";
