@@ -134,7 +134,8 @@ fn print(
 pub fn write_manual(directory: &Utf8Path, context: &Context, ui: &Ui) -> Result<()> {
     for page in manual::pages() {
         let path = context.environment.current_dir.join(directory).join(&page.file_name);
-        disk::write::replace_with(&path, page.text.as_bytes())?;
+        disk::write::replace_with(&path, page.text.as_bytes())
+            .map_err(|error| error.or_help("name another directory: `cargo lambda-bundle man DIR`"))?;
         ui.data(&format!("{path}\n"));
     }
     Ok(())

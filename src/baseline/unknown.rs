@@ -55,9 +55,14 @@ fn version(name: &str) -> Option<u64> {
     Some(next()? * 100_000 + next().unwrap_or(0))
 }
 
-/// The kind of a runtime: `nodejs` of `nodejs22.x`, `provided` of `provided.al2`, `image` of `image:al2`.
+/// The kind of a runtime: `nodejs` of `nodejs22.x`, `provided` of `provided.al2`, `image` of `image:al2`. The words that
+/// people use for two of them count as these.
 fn kind(name: &str) -> &str {
-    name.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or(name)
+    match name.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or(name) {
+        "al" | "amazon" | "amazonlinux" => "provided",
+        "node" => "nodejs",
+        kind => kind,
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +81,9 @@ mod tests {
             ("image:al2027", "image:al2023 image:al2"),
             ("go2.x", "go1.x"),
             ("node20.x", "nodejs20.x "),
+            ("al2023", "provided.al2023 "),
+            ("al2", "provided.al2 "),
+            ("amazonlinux2023", "provided.al2023 "),
         ] {
             let found = nearest_names(name).join(" ");
             assert!(found.starts_with(expected), "{name}: {found}");

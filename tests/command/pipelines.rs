@@ -182,6 +182,12 @@ fn each_subcommand_has_a_manual_page() {
     let mut command = scene.command("");
     finish(command.arg("man").env("CARGO_LAMBDA_BUNDLE_FNORD", "1")).exits(0).prints(&page);
 
+    scene.file("file", "");
+    scene.refuses(
+        101,
+        "man file",
+        &["could not write `", "help: name another directory: `cargo lambda-bundle man DIR`"],
+    );
     let written = scene.run("man pages").exits(0).stdout;
     assert_eq!(scene.text("pages/cargo-lambda-bundle.1"), page);
     for name in ["check", "explain", "verify", "baseline", "baseline-capture", "completions", "help", "man"] {
