@@ -243,7 +243,7 @@ fn lambdas_kernel_starts_them() {
     let zips = BUILT.map(|name| worlds.zip(name));
     let (plain, hello) = (worlds.zip("plain"), worlds.zip("hello"));
     let bundle = format!(
-        "--manifest-path {} --target-dir {} --target {TARGET} -o {}",
+        "--manifest-path {} --target-dir {} --target {TARGET} -o {} --force",
         hello::manifest().display(),
         function::target_dir().display(),
         hello.display()
