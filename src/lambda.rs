@@ -7,18 +7,21 @@
 //! The libraries that a baseline lists are assumed to fit each other, since AWS ships them together. The libraries of
 //! a captured root are known in full: they have their original paths, and the walk follows their own needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod installed;
+
+pub use self::installed::Installed;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject, is_glibc_part};
 use crate::elf::{Arch, ElfError, ElfFacts, Libc, Linkage};
-use crate::loader::World;
 use crate::loader::{self, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
 use crate::paths;
 use crate::paths::file_name;
 use crate::patterns::Patterns;
-use crate::world::{MemoryFiles, Object, OpenFile, Opened};
+use crate::world::{MemoryFiles, Object, Opened};
 
 /// The directory of a function's files.
 pub const TASK_ROOT: &str = "/var/task";
@@ -324,25 +327,6 @@ impl LambdaWorld {
         Processor { isa_level: 3, platform: self.arch().gnu_name() }
     }
 
-    /// The processors on which the loader may load different files of a bundle.
-    fn processors(&self, program: &ElfFacts, extra: &[String], members: &[Member]) -> Vec<Processor> {
-        let mut processors = vec![self.processor()];
-        let differs = |member: &Member| {
-            let asks = matches!(&member.content, MemberContent::Object(facts) if asks_processor(facts));
-            asks || member.path.split('/').any(|part| PROCESSOR_DIRS.contains(&part))
-        };
-        let mut texts = self.library_paths.iter().chain(&self.preload).chain(extra);
-        let is_glibc = self.arch() == Arch::X86_64 && program.process_libc() != Libc::Musl;
-        if is_glibc
-            && (asks_processor(program)
-                || texts.any(|text| has_platform(text))
-                || members.iter().any(differs))
-        {
-            processors.extend(OTHER_PROCESSORS);
-        }
-        processors
-    }
-
     /// The variants that must all start: one for each library path and processor, and twice as many if there is a
     /// doubtful library.
     pub fn variants(&self, processors: &[Processor]) -> Vec<Variant> {
@@ -361,8 +345,8 @@ impl LambdaWorld {
             .collect()
     }
 
-    /// The file system of one variant.
-    fn files(&self, members: &[Member], needed: &BTreeSet<String>, doubtful_present: bool) -> MemoryFiles {
+    /// The file system of one variant, without the files of a bundle.
+    fn files(&self, doubtful_present: bool) -> MemoryFiles {
         let mut files = MemoryFiles::new();
         for directory in ["/usr/lib64", "/usr/lib", "/var/task", "/var/runtime", "/opt", "/tmp"] {
             files.add_directory(directory);
@@ -371,12 +355,6 @@ impl LambdaWorld {
             Some(root) => self.add_captured(root, &mut files),
             None => self.add_objects(doubtful_present, &mut files),
         }
-        for soname in needed {
-            if self.baseline.object(soname).is_none() && self.assume_present.matches(soname) {
-                files.add(&format!("/usr/lib64/{soname}"), Object::System(Arc::new(assumed(soname))));
-            }
-        }
-        add_members(members, &mut files);
         files
     }
 
@@ -445,47 +423,6 @@ impl LambdaWorld {
         let systems = taken.flatten().filter(|name| !is_glibc_part(name));
         systems.filter_map(|name| self.baseline.object(name)?.facts.clone()).collect()
     }
-
-    /// Walks a program at `path` in every variant. [`check_symbols`](Self::check_symbols) checks the symbols, once
-    /// the walks are final.
-    pub fn walks(
-        &self,
-        path: &str,
-        program: &Arc<ElfFacts>,
-        extra: &[String],
-        members: &[Member],
-    ) -> Vec<Walked> {
-        let needed: BTreeSet<String> = members
-            .iter()
-            .filter_map(Member::object)
-            .chain([program])
-            .flat_map(|facts| facts.needed.iter().cloned())
-            .chain(extra.iter().cloned())
-            .collect();
-        let own_glibc = own_glibc(program, members);
-        let mut walked = Vec::new();
-        let mut files: Option<(bool, MemoryFiles)> = None;
-        for variant in self.variants(&self.processors(program, extra, members)) {
-            let stale = files.as_ref().is_none_or(|(present, _)| *present != variant.doubtful_present);
-            if stale {
-                let fresh = self.files(members, &needed, variant.doubtful_present);
-                files = Some((variant.doubtful_present, fresh));
-            }
-            let Some((_, files)) = &files else { unreachable!("made above") };
-            let rules = self.rules(program.process_libc(), own_glibc, variant.processor);
-            let world = World {
-                files,
-                rules: rules.clone(),
-                library_path: Some(variant.library_path.clone()),
-                working_directory: TASK_ROOT.to_owned(),
-            };
-            let root = OpenFile { id: (1, 0), source: path.to_owned(), object: Object::Elf(program.clone()) };
-            let closure = loader::walk(&world, path, paths::parent(path), root, extra);
-            let checks = loader::check_versions(&closure, &rules);
-            walked.push(Walked { variant, rules, closure, checks, undefined: Vec::new() });
-        }
-        walked
-    }
 }
 
 /// Whether any text of an object that ld.so expands contains `$PLATFORM`.
@@ -499,13 +436,6 @@ fn asks_processor(facts: &ElfFacts) -> bool {
 
 fn has_platform(text: &str) -> bool {
     text.contains("$PLATFORM") || text.contains("${PLATFORM}")
-}
-
-/// The release of the glibc beside the program's interpreter, if the bundle has both.
-fn own_glibc(program: &ElfFacts, members: &[Member]) -> Option<(u32, u32)> {
-    let interpreter = program.interpreter.as_deref()?;
-    object_at(members, interpreter)?;
-    object_at(members, &format!("{}/libc.so.6", paths::parent(interpreter)))?.glibc_release()
 }
 
 /// The bundle's object at a path.

@@ -58,12 +58,11 @@ use self::pins::Pinning;
 use self::rebind::Around;
 use self::search::BuildSearch;
 use crate::elf::{ElfFacts, Libc};
-use crate::lambda::{Certainty, LambdaWorld, Member, Walked};
+use crate::lambda::{Certainty, Installed, LambdaWorld, Member, Walked};
 use crate::layout::Layout;
 use crate::loader::World;
 use crate::loader::{self, Closure, Outcome};
 use crate::paths;
-use crate::paths::file_name;
 use crate::patterns::Patterns;
 use crate::repair::{COMPAT, Edits};
 use crate::world::{Object, OpenFile};
@@ -89,8 +88,8 @@ pub struct Request<'a> {
     /// The names and paths of the bundle's files.
     pub layout: &'a Layout,
     /// Files that are on Lambda whatever is planned: included files, and those of attached layers.
-    pub members: &'a [Member],
-    /// Libraries that other programs of the bundle have pinned; they are among `members`, too. For
+    pub installed: &'a Installed<'a>,
+    /// Libraries that other programs of the bundle have pinned; they are among `installed`, too. For
     /// [`BundlePlan::walk_again`], all libraries that are shipped.
     pub pinned: &'a [Shipped],
     /// System SONAMEs that the opening program has loaded before it opens this library: no pin can come before them.
@@ -244,7 +243,7 @@ pub struct BundlePlan {
     pub build: BuildSide,
     /// The libraries, sorted by name.
     pub shipped: Vec<Shipped>,
-    /// The bundle's files as the Lambda world sees them.
+    /// The files that the plan adds, as the Lambda world sees them; [`plan_all`] has all files of the bundle here.
     pub members: Vec<Member>,
     /// The last walks.
     pub walks: Vec<Walked>,
@@ -428,10 +427,10 @@ fn rebind(draft: &mut Draft, request: &Request, lambda: &LambdaWorld) {
     if !request.may_edit || draft.private.is_some() {
         return;
     }
-    let files = draft.files(request);
-    let wanted = rebind::wanted(files.iter().copied(), lambda);
+    let wanted = rebind::wanted(draft.files(request), lambda);
     let walks = || draft.walks(request, lambda, &draft.laid(request.layout));
-    let definers = Definers::new(&files, request.dlopened_by, walks, &wanted);
+    let given = request.installed.members().iter().filter_map(Member::object).map(|facts| &**facts);
+    let definers = Definers::new(draft.files(request).chain(given), request.dlopened_by, walks, &wanted);
     let around = Around::with(lambda, definers);
     let program = (request.path, &**request.facts);
     let libraries = draft.libraries().map(|library| (library.source.as_str(), &*library.facts));
@@ -454,7 +453,6 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, dr
         .filter(|need| is_private || lambda.certainty(&need.name) != Certainty::Present)
         .cloned()
         .collect();
-    let given: BTreeSet<&str> = request.members.iter().map(|member| file_name(&member.path)).collect();
     let first_names = search.closure.objects.iter().filter_map(|object| object.names.first());
     let loaded: BTreeSet<String> = first_names.cloned().collect();
     for need in needs {
@@ -463,7 +461,7 @@ fn foresee(request: &Request, lambda: &LambdaWorld, search: &mut BuildSearch, dr
         let source = if need.by == 0 { request.path.to_owned() } else { file.source.clone() };
         let by = Needing { facts, source, may_rename: request.may_edit };
         // A SONAME that is loaded under another name needs no file of its own, nor does a name that is a member.
-        let is_file = !given.contains(need.name.as_str()) && loaded.contains(&need.name);
+        let is_file = !request.installed.has_name(&need.name) && loaded.contains(&need.name);
         if is_file
             && !draft.serves(&by.source, need.entry())
             && let Ok(candidate) = search.choose(&by, need.entry(), request.exclude)
@@ -491,8 +489,8 @@ impl BundlePlan {
     }
 
     /// Walks the program once more, among all members of the bundle; the plan knew only a part of them.
-    pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld, members: &[Member]) {
-        self.walks = lambda.walks(&request.program_path(), &self.program, &self.opened, members);
+    pub fn walk_again(&mut self, request: &Request, lambda: &LambdaWorld) {
+        self.walks = request.installed.walks(&request.program_path(), &self.program, &self.opened, &[]);
         let build = self.build.files.iter().map(|(name, file)| (name.clone(), file.facts.clone())).collect();
         lambda.check_symbols(&mut self.walks, &build);
         if request.libc == LibcSource::System {

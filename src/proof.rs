@@ -24,7 +24,7 @@ use crate::audit::lints::{self, File, LintedFiles, StartedAs};
 use crate::audit::{self, Code, Finding, Findings, Owner, Severity, Subject};
 use crate::baseline;
 use crate::elf::{ElfError, ElfFacts, Linkage, OtherFormat};
-use crate::lambda::{self, LambdaWorld, Member, Walked};
+use crate::lambda::{self, Installed, LambdaWorld, Member, Walked};
 use crate::layout::BundleKind;
 use crate::paths;
 use crate::plan::BuildSide;
@@ -348,8 +348,9 @@ impl<'a> Unpacked<'a> {
         with_lints: bool,
     ) -> (Vec<Finding>, Vec<Library>) {
         let mut proved = Proved { with_lints, ..Proved::default() };
+        let installed = &Installed::new(lambda, self.members.clone());
         if let Some(main) = &self.main {
-            self.prove_one(main, lambda, libs, &mut proved);
+            self.prove_one(main, installed, libs, &mut proved);
         }
         let mut others = self.others(&proved.loaded);
         // A library that a program loads is audited with that program.
@@ -367,14 +368,15 @@ impl<'a> Unpacked<'a> {
                 continue;
             }
             if !proved.loaded.contains(&self.path(&root.name)) && !is_passed_over(&root) {
-                self.prove_one(&root, lambda, &[], &mut proved);
+                self.prove_one(&root, installed, &[], &mut proved);
             }
         }
         (proved.findings.into_vec(), proved.libraries)
     }
 
-    fn prove_one(&self, root: &EntryPoint, lambda: &LambdaWorld, libs: &[String], proved: &mut Proved) {
-        let walks = self.walks(root, lambda, libs);
+    fn prove_one(&self, root: &EntryPoint, installed: &Installed, libs: &[String], proved: &mut Proved) {
+        let lambda = installed.lambda();
+        let walks = self.walks(root, installed, libs);
         let objects = walks.iter().flat_map(|walked| &walked.closure.objects);
         proved.loaded.extend(objects.map(|object| object.absolute_path()));
         let none = BuildSide::default();
@@ -405,7 +407,8 @@ impl<'a> Unpacked<'a> {
         }
     }
 
-    fn walks(&self, root: &EntryPoint, lambda: &LambdaWorld, libs: &[String]) -> Vec<Walked> {
+    fn walks(&self, root: &EntryPoint, installed: &Installed, libs: &[String]) -> Vec<Walked> {
+        let lambda = installed.lambda();
         // No process of this runtime loads a file for another machine.
         if root.facts.arch() != Some(lambda.arch()) {
             return Vec::new();
@@ -416,7 +419,7 @@ impl<'a> Unpacked<'a> {
             Some(main) => Arc::new(root.facts.dlopened_by(&main.facts)),
             None => root.facts.clone(),
         };
-        let mut walks = lambda.walks(&root.path, &facts, libs, &self.members);
+        let mut walks = installed.walks(&root.path, &facts, libs, &[]);
         // The program that opens a plugin brings the symbols that the plugin leaves open.
         if !is_library {
             lambda.check_symbols(&mut walks, &BTreeMap::new());

@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::baseline::SystemObject;
@@ -100,6 +101,8 @@ pub trait Files {
 pub struct MemoryFiles {
     nodes: BTreeMap<String, MemoryNode>,
     n_files: u64,
+    /// The file system that shows through where this one has nothing.
+    below: Option<Rc<MemoryFiles>>,
     /// Cached answers to [`Files::is_directory`] since the last change: each search asks for the same directories.
     directories: RefCell<BTreeMap<String, bool>>,
 }
@@ -117,6 +120,12 @@ impl MemoryFiles {
     /// An empty file system.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A file system that shows another one, to which it adds files: as an overlay does, it is made at once, however
+    /// large the other is.
+    pub fn above(below: Rc<MemoryFiles>) -> Self {
+        MemoryFiles { n_files: below.n_files, below: Some(below), ..MemoryFiles::default() }
     }
 
     /// Adds an object at a path, as a file of its own.
@@ -152,14 +161,22 @@ impl MemoryFiles {
 
     fn add_parents(&mut self, path: &str) {
         self.directories.get_mut().clear();
-        for (at, _) in path.match_indices('/').filter(|(at, _)| *at > 0) {
-            self.nodes.entry(path[..at].to_owned()).or_insert(MemoryNode::Directory);
+        // The nearest parent that is there has parents itself.
+        for (at, _) in path.rmatch_indices('/').filter(|(at, _)| *at > 0) {
+            if self.node(&path[..at]).is_some() {
+                break;
+            }
+            self.nodes.insert(path[..at].to_owned(), MemoryNode::Directory);
         }
+    }
+
+    fn node(&self, path: &str) -> Option<&MemoryNode> {
+        self.nodes.get(path).or_else(|| self.below.as_ref()?.node(path))
     }
 
     /// Whether a link was added at a path.
     pub fn is_link(&self, path: &str) -> bool {
-        matches!(self.nodes.get(path), Some(MemoryNode::Link(_)))
+        matches!(self.node(path), Some(MemoryNode::Link(_)))
     }
 
     /// The path that `path` leads to, with all links followed, as in /proc/self/exe.
@@ -216,7 +233,7 @@ impl MemoryFiles {
             let parent = at.len();
             at.push('/');
             at.push_str(part);
-            let Some(found) = self.nodes.get(&at) else { return Err((Opened::Absent, Some(at))) };
+            let Some(found) = self.node(&at) else { return Err((Opened::Absent, Some(at))) };
             node = found;
             if let MemoryNode::Link(target) = node {
                 links += 1;
@@ -246,6 +263,10 @@ impl Files for MemoryFiles {
     }
 
     fn is_directory(&self, path: &str) -> bool {
+        // Most programs add nothing.
+        if let Some(below) = self.below.as_ref().filter(|_| self.nodes.is_empty()) {
+            return below.is_directory(path);
+        }
         if let Some(known) = self.directories.borrow().get(path) {
             return *known;
         }

@@ -21,7 +21,7 @@ use crate::disk;
 use crate::disk::paths::world_name;
 use crate::elf::{Libc, Linkage};
 use crate::error::Result;
-use crate::lambda::LambdaWorld;
+use crate::lambda::{Installed, LambdaWorld};
 use crate::plan::{self, Planned, Request};
 use crate::report::{self, ProgramReport, VerdictOf};
 use crate::settings::{Context, Destination, Explain, Purpose};
@@ -225,6 +225,7 @@ impl ProgramJob<'_> {
             source: input.path.as_str().to_owned(),
             object: Object::Elf(input.facts.clone()),
         };
+        let installed = Installed::new(lambda, members);
         let request = Request {
             program: &program,
             facts: &input.facts,
@@ -235,7 +236,7 @@ impl ProgramJob<'_> {
             may_edit: self.bundle.may_edit,
             libc: self.bundle.libc,
             layout: &self.layout,
-            members: &members,
+            installed: &installed,
             pinned: &[],
             taken: &Default::default(),
             dlopened_by: None,

@@ -52,9 +52,9 @@ struct DefinerScope {
 impl Definers {
     /// Those among `files` that define one of the names `wanted`. `opener` is the program that opens the file, if it is
     /// a library; `walks` are walked only if a file of the bundle defines a name.
-    pub fn new(
-        files: &[&ElfFacts],
-        opener: Option<&ElfFacts>,
+    pub fn new<'f>(
+        files: impl Iterator<Item = &'f ElfFacts>,
+        opener: Option<&'f ElfFacts>,
         walks: impl FnOnce() -> Vec<Walked>,
         wanted: &BTreeSet<Vec<u8>>,
     ) -> Definers {
@@ -62,7 +62,7 @@ impl Definers {
         if wanted.is_empty() {
             return definers;
         }
-        for facts in files.iter().copied().chain(opener) {
+        for facts in files.chain(opener) {
             for definition in definitions(facts, wanted) {
                 let names = if definition.is_plain { &mut definers.plain } else { &mut definers.versioned };
                 names.insert(definition.name.to_vec());

@@ -100,9 +100,12 @@ pub fn doubtful_takers(lambda: &LambdaWorld, walked: &Walked, members: &[Member]
             name: name(index).to_owned(),
             soname: system.soname.clone(),
         });
-    let files = objects_of(members).map(|(path, facts)| (path.to_owned(), file_at(path, facts.clone())));
-    let unseen = unseen(lambda, walked, files);
-    loaded.chain(unseen.map(|it| DoubtfulTaker { name: it.path, soname: it.system.soname.clone() })).collect()
+    let unknown = UnknownNeeds::of(lambda, walked);
+    let unseen = objects_of(members).filter_map(|(path, facts)| {
+        let taken = unknown.takes(path, || file_at(path, facts.clone()))?;
+        Some(DoubtfulTaker { name: path.to_owned(), soname: taken.system.soname.clone() })
+    });
+    loaded.chain(unseen).collect()
 }
 
 /// The SONAMEs that must not have been taken, and the reasons.
@@ -133,53 +136,74 @@ pub(super) fn conflicts(
                 conflicts.insert(system.soname.clone(), Conflict { asked, ..conflict });
             }
         }
-        let given =
-            objects_of(request.members).map(|(path, facts)| (path.to_owned(), file_at(path, facts.clone())));
-        let ours = libraries
-            .iter()
-            .map(|library| (request.layout.path(&library.entry_name(request.layout)), library.clone()));
-        for taker in unseen(lambda, walked, given.chain(ours)) {
-            let asked = Asked::File(request.layout.name(&taker.path).to_owned());
-            conflicts.insert(taker.system.soname.clone(), Conflict { asked, ..taker.conflict });
+        let unknown = UnknownNeeds::of(lambda, walked);
+        let mut keep = |name: &str, unseen: Unseen| {
+            let asked = Asked::File(name.to_owned());
+            conflicts.insert(unseen.system.soname.clone(), Conflict { asked, ..unseen.conflict });
+        };
+        for (path, facts) in objects_of(request.installed.namesakes()) {
+            if let Some(unseen) = unknown.takes(path, || file_at(path, facts.clone())) {
+                keep(request.layout.name(path), unseen);
+            }
+        }
+        for library in libraries {
+            let name = library.entry_name(request.layout);
+            if let Some(unseen) = unknown.takes(&request.layout.path(&name), || library.clone()) {
+                keep(&name, unseen);
+            }
         }
     }
     conflicts
 }
 
 /// The ELF files among an archive's members, with their paths on Lambda.
-fn objects_of(members: &[Member]) -> impl Iterator<Item = (&str, &Arc<ElfFacts>)> {
-    members.iter().filter_map(|member| Some((member.path.as_str(), member.object()?)))
+fn objects_of<'m>(
+    members: impl IntoIterator<Item = &'m Member>,
+) -> impl Iterator<Item = (&'m str, &'m Arc<ElfFacts>)> {
+    members.into_iter().filter_map(|member| Some((member.path.as_str(), member.object()?)))
 }
 
-/// A file that the loader may find for an unknown need of a listed library.
+/// A SONAME that a file may take for an unknown need of a listed library.
 struct Unseen<'a> {
     system: &'a Arc<SystemObject>,
-    /// The file's path on Lambda.
-    path: String,
     conflict: Conflict,
 }
 
-/// Files that the loader would find for an unknown need of a listed library: those with a SONAME of the runtime's in
-/// a directory that is searched before the system's. `files` have their paths on Lambda.
-fn unseen<'a>(
+/// The loaded libraries of the system whose needs are not known, and where they may find a file.
+struct UnknownNeeds<'a, 'w> {
     lambda: &'a LambdaWorld,
-    walked: &Walked,
-    files: impl Iterator<Item = (String, Shipped)>,
-) -> impl Iterator<Item = Unseen<'a>> {
-    let users: Vec<&Arc<SystemObject>> =
-        others(&walked.closure).map(|(_, other)| other).filter(|other| other.facts.is_none()).collect();
-    let directories = if users.is_empty() { BTreeSet::new() } else { searched_first(lambda, walked) };
-    let objects = &walked.closure.objects;
-    let is_loaded = |soname: &str| objects.iter().any(|object| object.file.object.soname() == Some(soname));
-    files.filter_map(move |(path, file)| {
-        let name = file_name(&path);
-        if !directories.contains(paths::parent(&path)) || is_loaded(name) || is_glibc_part(name) {
+    walked: &'w Walked,
+    users: Vec<&'w Arc<SystemObject>>,
+    /// The directories that are searched before the system's.
+    directories: BTreeSet<String>,
+}
+
+impl<'a, 'w> UnknownNeeds<'a, 'w> {
+    fn of(lambda: &'a LambdaWorld, walked: &'w Walked) -> UnknownNeeds<'a, 'w> {
+        let users = others(&walked.closure).map(|(_, other)| other).filter(|other| other.facts.is_none());
+        let users: Vec<&Arc<SystemObject>> = users.collect();
+        let directories = if users.is_empty() { BTreeSet::new() } else { searched_first(lambda, walked) };
+        UnknownNeeds { lambda, walked, users, directories }
+    }
+
+    /// The SONAME of the runtime's that a file at this path on Lambda would take, where it would do harm.
+    fn takes(&self, path: &str, file: impl FnOnce() -> Shipped) -> Option<Unseen<'a>> {
+        if self.users.is_empty() {
             return None;
         }
-        let system = lambda.baseline.object(name)?;
-        let conflict = users.iter().find_map(|user| hurts(system, &file, user))?;
-        Some(Unseen { system, path, conflict })
-    })
+        let name = file_name(path);
+        let mut objects = self.walked.closure.objects.iter();
+        if !self.directories.contains(paths::parent(path))
+            || is_glibc_part(name)
+            || objects.any(|object| object.file.object.soname() == Some(name))
+        {
+            return None;
+        }
+        let system = self.lambda.baseline.object(name)?;
+        let file = file();
+        let conflict = self.users.iter().find_map(|user| hurts(system, &file, user))?;
+        Some(Unseen { system, conflict })
+    }
 }
 
 /// The directories that may be searched for a need of the system's libraries before the system's own.

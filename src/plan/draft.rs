@@ -130,10 +130,9 @@ impl Draft {
         self.shipped.values().chain(self.pins.values().map(|pin| &pin.library))
     }
 
-    /// The files of the bundle: members whatever is planned, the libraries, the program.
-    pub fn files<'a>(&'a self, request: &'a Request) -> Vec<&'a ElfFacts> {
-        let given = request.members.iter().filter_map(|member| member.object().map(|facts| &**facts));
-        given.chain(self.libraries().map(|library| &*library.facts)).chain([&**request.facts]).collect()
+    /// The files that may be edited: the libraries and the program.
+    pub fn files<'a>(&'a self, request: &'a Request) -> impl Iterator<Item = &'a ElfFacts> {
+        self.libraries().map(|library| &*library.facts).chain([&**request.facts])
     }
 
     pub fn is_pinning(&self) -> bool {

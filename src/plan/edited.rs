@@ -14,7 +14,7 @@ impl Draft {
     pub fn walks(&self, request: &Request, lambda: &LambdaWorld, laid: &Laid) -> Vec<Walked> {
         let program = self.program(request, lambda);
         let members = self.members(request, laid);
-        lambda.walks(&request.program_path(), &program, &self.opened(request), &members)
+        request.installed.walks(&request.program_path(), &program, &self.opened(request), &members)
     }
 
     /// The program after its edits.
@@ -41,7 +41,7 @@ impl Draft {
         self.libs(request).into_iter().chain(by_libc).collect()
     }
 
-    /// The libraries and the members of the request, as the Lambda world sees them.
+    /// The files that the draft adds, as the Lambda world sees them.
     pub fn members(&self, request: &Request, laid: &Laid) -> Vec<Member> {
         let content = |library: &Shipped| match (&library.link_to, self.library_edits(request, library)) {
             (Some(target), _) => MemberContent::Link(target.clone()),
@@ -53,7 +53,7 @@ impl Draft {
             content: content(library),
         };
         let compat = self.brings_compat(request).then(|| compat_member(request)).flatten();
-        request.members.iter().cloned().chain(laid.libraries.iter().map(member)).chain(compat).collect()
+        laid.libraries.iter().map(member).chain(compat).collect()
     }
 
     /// The libraries, each with its edits.

@@ -143,8 +143,7 @@ impl Draft {
     /// Whether the object with missing functions is added to the bundle: a file needs it, and no member provides it.
     pub(super) fn brings_compat(&self, request: &Request) -> bool {
         let path = compat_path(request);
-        self.rebound.values().any(FileRebinding::needs_compat)
-            && !request.members.iter().any(|member| member.path == path)
+        self.rebound.values().any(FileRebinding::needs_compat) && request.installed.at(&path).is_none()
     }
 
     /// The files with rebound references, the program first.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{BuildSide, BundlePlan, ReboundFile, Request, Shipped, plan};
 use crate::baseline::is_glibc_part;
 use crate::elf::{ElfFacts, Libc, Linkage};
-use crate::lambda::{LambdaWorld, Member, Walked};
+use crate::lambda::{LambdaWorld, Walked};
 use crate::layout::Layout;
 use crate::loader::World;
 use crate::patterns::Patterns;
@@ -111,37 +111,40 @@ pub fn plan_all<'w>(
     objects: Vec<IncludedObject>,
 ) -> Planned {
     let mut main = plan(request, lambda, build(None, request.process_libc()));
-    let n_members = main.members.len();
+    let mut installed = request.installed.clone();
+    installed.add(std::mem::take(&mut main.members));
+    let n_members = installed.members().len();
+    let (mut pinned, taken) = (main.pinned(), main.loaded_of_system());
     let mut included: Vec<PlannedInclude> = Vec::new();
     for object in objects {
         let mut other = PlannedInclude { object, plan: BundlePlan::default() };
         if other.is_for(lambda) {
-            let members = std::mem::take(&mut main.members);
-            let (pinned, taken) = (main.pinned(), main.loaded_of_system());
-            let known = Request { pinned: &pinned, taken: &taken, ..*request };
+            let known = Request { installed: &installed, pinned: &pinned, taken: &taken, ..*request };
             let name = Some(other.object.name.as_str());
-            other.plan = other.object.with_request(&known, &members, &main.program, |request| {
+            other.plan = other.object.with_request(&known, &main.program, |request| {
                 plan(request, lambda, build(name, request.process_libc()))
             });
-            // One list for all of them: there may be a thousand included files.
-            main.members = std::mem::take(&mut other.plan.members);
-            merge(&mut main.shipped, std::mem::take(&mut other.plan.shipped), request.layout);
+            installed.add(std::mem::take(&mut other.plan.members));
+            let shipped = std::mem::take(&mut other.plan.shipped);
+            if !shipped.is_empty() {
+                merge(&mut main.shipped, shipped, request.layout);
+                pinned = main.pinned();
+            }
             main.compat = main.compat.take().or(other.plan.compat.take());
         }
         included.push(other);
     }
     main.shipped.sort_by(|a, b| a.name.cmp(&b.name));
-    if main.members.len() > n_members {
-        let members = std::mem::take(&mut main.members);
+    if installed.members().len() > n_members {
         let shipped = main.shipped.clone();
-        let request = &Request { pinned: &shipped, ..*request };
-        main.walk_again(request, lambda, &members);
+        let request = &Request { installed: &installed, pinned: &shipped, ..*request };
+        main.walk_again(request, lambda);
         for PlannedInclude { object, plan } in included.iter_mut().filter(|other| other.is_for(lambda)) {
-            let again = |request: &Request| plan.walk_again(request, lambda, &members);
-            object.with_request(request, &[], &main.program, again);
+            let again = |request: &Request| plan.walk_again(request, lambda);
+            object.with_request(request, &main.program, again);
         }
-        main.members = members;
     }
+    main.members = installed.into_members();
     leave_to_their_programs(&mut included, &main, request.layout);
     for other in included.iter_mut().filter(|other| other.object.is_library()) {
         // The program that opens a plugin defines the symbols that the plugin leaves undefined.
@@ -192,13 +195,7 @@ impl IncludedObject {
     }
 
     /// Calls `act` with the request for this file, which has the same choices as the request for the program.
-    fn with_request<T>(
-        &self,
-        request: &Request,
-        members: &[Member],
-        main: &ElfFacts,
-        act: impl FnOnce(&Request) -> T,
-    ) -> T {
+    fn with_request<T>(&self, request: &Request, main: &ElfFacts, act: impl FnOnce(&Request) -> T) -> T {
         let program = OpenFile {
             id: (u64::MAX, 2),
             source: self.source.clone(),
@@ -218,7 +215,6 @@ impl IncludedObject {
             pin,
             may_edit,
             layout: &Layout { program: self.name.clone(), ..request.layout.clone() },
-            members,
             taken: if self.is_library() { request.taken } else { &none },
             dlopened_by: self.is_library().then_some(main),
             ..*request

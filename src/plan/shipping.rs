@@ -137,7 +137,7 @@ pub(super) fn needing(request: &Request, laid: &Laid, index: usize, closure: &Cl
         return Some(Needing { facts, source, may_rename: request.may_edit });
     }
     // A file that is a member whatever is planned is not edited.
-    let facts = request.members.iter().find(|member| member.path == *path)?.object()?.clone();
+    let facts = request.installed.at(path)?.object()?.clone();
     Some(Needing { facts, source: path.clone(), may_rename: false })
 }
 

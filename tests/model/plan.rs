@@ -19,7 +19,7 @@ use crate::support::elf::Object;
 use cargo_lambda_bundle::audit::{self, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::{Arch, ElfFacts};
-use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
+use cargo_lambda_bundle::lambda::{Installed, LambdaWorld, Member, MemberContent};
 use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::{Glibc, Rules, World};
 use cargo_lambda_bundle::patterns::Patterns;
@@ -158,12 +158,13 @@ impl Case {
             may_edit: self.may_edit,
             libc: self.libc,
             layout: &Layout::function(),
-            members: &self.members,
+            installed: &Installed::new(&lambda, self.members.clone()),
             pinned: &[],
             taken: &Default::default(),
             dlopened_by: None,
         };
-        let plan = plan::plan(&request, &lambda, &build);
+        let mut plan = plan::plan(&request, &lambda, &build);
+        plan.members.splice(0..0, self.members.clone());
         let found: Vec<String> = plan
             .shipped
             .iter()

@@ -19,7 +19,7 @@ use cargo_lambda_bundle::archive::{self, Content, Entry, Mode};
 use cargo_lambda_bundle::audit::{self, Code, Owner, Subject};
 use cargo_lambda_bundle::baseline::{self, Baseline};
 use cargo_lambda_bundle::elf::Arch;
-use cargo_lambda_bundle::lambda::LambdaWorld;
+use cargo_lambda_bundle::lambda::{Installed, LambdaWorld};
 use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
@@ -290,7 +290,7 @@ fn answer(graph: &Graph, order: &[usize]) -> String {
         may_edit: true,
         libc: LibcSource::System,
         layout: &Layout::function(),
-        members: &[],
+        installed: &Installed::new(&lambda, Vec::new()),
         pinned: &[],
         taken: &Default::default(),
         dlopened_by: None,

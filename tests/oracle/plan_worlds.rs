@@ -20,7 +20,7 @@ use crate::support::elf::Object;
 use crate::support::lambda_root;
 use cargo_lambda_bundle::audit::{self, Code, Finding, Owner, Severity, Subject};
 use cargo_lambda_bundle::elf::Arch;
-use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
+use cargo_lambda_bundle::lambda::{Installed, LambdaWorld, Member, MemberContent};
 use cargo_lambda_bundle::layout::Layout;
 use cargo_lambda_bundle::loader::World;
 use cargo_lambda_bundle::loader::{Glibc, Outcome, Rules};
@@ -106,12 +106,13 @@ fn planned(world: &RandomWorld, leave: Leave) -> Planned {
         may_edit: world.may_edit && leave == Leave::AsItIs,
         libc: LibcSource::System,
         layout: &Layout::function(),
-        members: &layer,
+        installed: &Installed::new(&lambda, layer.clone()),
         pinned: &[],
         taken: &BTreeSet::new(),
         dlopened_by: None,
     };
-    let plan = plan::plan(&request, &lambda, &build);
+    let mut plan = plan::plan(&request, &lambda, &build);
+    plan.members.splice(0..0, layer.clone());
     let subject = Subject {
         name: "app",
         program: &facts,
