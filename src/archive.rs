@@ -24,12 +24,14 @@ use crate::text::{hex, printable};
 
 mod deflate;
 mod directory;
+mod hash;
 mod read;
 mod write;
 
-pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR, chunks, workers};
-pub use read::{Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadArchive, ReadEntry, read, read_each};
-pub use write::{Options, check_plan, write};
+pub use deflate::{CHUNK, Compression, NAME as COMPRESSOR, Streams, chunks};
+pub use hash::{ChunkHashes, ContentHasher, hash};
+pub use read::{Kind, LAMBDA_UNZIPPED_BYTES, Limits, ReadArchive, ReadEntry, read, read_each, read_written};
+pub use write::{Options, WrittenEntries, check_plan, write, write_with};
 
 /// The entry that Lambda starts; it comes first in an archive.
 pub const BOOTSTRAP: &str = "bootstrap";
@@ -141,11 +143,6 @@ impl PartialEq for dyn Stored {
 }
 
 impl Eq for dyn Stored {}
-
-/// The hash by which contents are compared: XXH3, 128 bits. It detects accidents, not forgeries.
-pub fn hash(bytes: &[u8]) -> u128 {
-    xxhash_rust::xxh3::xxh3_128(bytes)
-}
 
 /// The modification time of every entry, in DOS form: local time without a zone, two-second steps.
 ///
@@ -352,18 +349,18 @@ pub struct Tally<W> {
     out: W,
     n_bytes: u64,
     sha256: sha2::Sha256,
-    hash: xxhash_rust::xxh3::Xxh3,
+    hash: ContentHasher,
 }
 
 impl<W: Write> Tally<W> {
     /// A tally of the bytes that are written to `out` from now on.
     pub fn new(out: W) -> Tally<W> {
-        Tally { out, n_bytes: 0, sha256: sha2::Sha256::new(), hash: xxhash_rust::xxh3::Xxh3::new() }
+        Tally { out, n_bytes: 0, sha256: sha2::Sha256::new(), hash: ContentHasher::default() }
     }
 
     /// The number of written bytes, their digest and their [`hash()`].
     pub fn finish(self) -> (u64, Digest, u128) {
-        (self.n_bytes, Digest::from_raw(&self.sha256.finalize().into()), self.hash.digest128())
+        (self.n_bytes, Digest::from_raw(&self.sha256.finalize().into()), self.hash.finish().hash())
     }
 }
 

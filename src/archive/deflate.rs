@@ -4,16 +4,25 @@
 //! so the chunks of a file, one after the other, are one standard stream. Only the file and [`Compression`] determine
 //! the cuts and the bytes of each chunk, so the bytes are the same for any number of threads.
 //!
+//! Each chunk is inflated again, with zlib-rs, as soon as it is made: a stream that is handed on is proved.
+//!
 //! The compressor is chosen when the crate is built: libdeflate with the feature `libdeflate`, otherwise zlib-rs.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::Arc;
 
 use zlib_rs::crc32::{crc32, crc32_combine};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::Content;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::parallel;
+
+mod streams;
+
+use streams::Occurrence;
+pub use streams::Streams;
 
 #[cfg(feature = "libdeflate")]
 mod blocks;
@@ -39,7 +48,7 @@ pub use zlib::NAME;
 pub const CHUNK: usize = 2 << 20;
 
 /// The level of compression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Compression {
     /// Less than half the time of the default, and one twelfth larger.
     Fast,
@@ -75,13 +84,54 @@ struct ChunkJob {
 }
 
 struct Done {
+    file: usize,
     crc32: u32,
     n_bytes: u64,
     stream: Vec<u8>,
     is_last: bool,
 }
 
-/// Compresses `files` on `threads` threads and passes each to `take`, in order, with its index.
+/// Compresses chunks, and proves each.
+struct Worker {
+    encoder: Encoder,
+    decoder: Inflate,
+    /// What the decoder makes of a chunk.
+    unpacked: Vec<u8>,
+}
+
+impl Worker {
+    fn new(compression: Compression) -> Worker {
+        // A byte more than a chunk has: a stream that is too long is seen.
+        Worker {
+            encoder: Encoder::new(compression),
+            decoder: Inflate::new(false, 15),
+            unpacked: vec![0; CHUNK + 1],
+        }
+    }
+
+    /// # Errors
+    ///
+    /// If the stream does not unpack to the bytes, which is a fault of one of the two libraries.
+    fn chunk(&mut self, bytes: &[u8], is_last: bool) -> Result<Vec<u8>> {
+        let stream = self.encoder.chunk(bytes, is_last);
+        self.decoder.reset(false);
+        let (flush, expected) = match is_last {
+            true => (InflateFlush::Finish, Status::StreamEnd),
+            false => (InflateFlush::SyncFlush, Status::Ok),
+        };
+        let status = self.decoder.decompress(&stream, &mut self.unpacked, flush);
+        let n = self.decoder.total_out() as usize;
+        let is_whole = status == Ok(expected) && self.decoder.total_in() == stream.len() as u64;
+        if !is_whole || self.unpacked[..n] != *bytes {
+            return Err(Error::new(format!("a chunk that {NAME} compressed does not unpack to its bytes"))
+                .help("run it again; if it stays so, the memory of this machine may be damaged"));
+        }
+        Ok(stream)
+    }
+}
+
+/// Compresses `files` on `threads` threads and passes each to `take`, in order, with its index. Streams that are in
+/// `streams` are not made again.
 ///
 /// Besides the files, memory holds the compressed chunks of the current file, the chunk of each thread, and the
 /// chunks that other threads have finished ahead of it. The first error, of reading or of `take`, ends the work.
@@ -89,47 +139,55 @@ pub(super) fn each(
     files: &[&Content],
     compression: Compression,
     threads: NonZeroUsize,
-    mut take: impl FnMut(usize, Deflated) -> Result<()>,
+    streams: &Streams,
+    mut take: impl FnMut(usize, &Deflated) -> Result<()>,
 ) -> Result<()> {
+    let occurrences: Vec<Occurrence> = files.iter().map(|file| streams.find(file, compression)).collect();
     let jobs_of = |(file, content): (usize, &&Content)| {
         let n_bytes = content.n_bytes();
-        chunks(content).map(move |range| ChunkJob { file, is_last: range.end == n_bytes, range })
+        let is_kept = matches!(occurrences[file], Occurrence::Kept(_));
+        let ranges = chunks(content).filter(move |_| !is_kept);
+        ranges.map(move |range| ChunkJob { file, is_last: range.end == n_bytes, range })
     };
     let jobs: Vec<ChunkJob> = files.iter().enumerate().flat_map(jobs_of).collect();
-    let encoders = (0..workers(threads, files.iter().copied())).map(|_| Encoder::new(compression)).collect();
-    let compress = |encoder: &mut Encoder, ChunkJob { file, range, is_last }: ChunkJob| {
+    let n_workers = workers(threads, jobs.iter().map(|job| job.range.end - job.range.start).sum());
+    let states = (0..n_workers).map(|_| Worker::new(compression)).collect();
+    let compress = |worker: &mut Worker, ChunkJob { file, range, is_last }: ChunkJob| {
         let bytes = files[file].read(range)?;
-        Ok(Done {
-            crc32: crc32(0, &bytes),
-            n_bytes: bytes.len() as u64,
-            stream: encoder.chunk(&bytes, is_last),
-            is_last,
-        })
+        let stream = worker.chunk(&bytes, is_last)?;
+        Ok(Done { file, crc32: crc32(0, &bytes), n_bytes: bytes.len() as u64, stream, is_last })
+    };
+    let empty = Deflated::default();
+    // A file without work is empty, or its stream is kept.
+    let take_idle = |take: &mut dyn FnMut(usize, &Deflated) -> Result<()>, at: usize| {
+        take(at, if let Occurrence::Kept(kept) = &occurrences[at] { kept } else { &empty })
     };
     let mut at = 0;
     let mut deflated = Deflated::default();
-    parallel::in_order(encoders, jobs, compress, |done: Result<Done>| {
-        let Done { crc32, n_bytes, stream, is_last } = done?;
-        // Empty files have no chunks.
-        while files[at].n_bytes() == 0 {
-            take(at, Deflated::default())?;
+    parallel::in_order(states, jobs, compress, |done: Result<Done>| {
+        let Done { file, crc32, n_bytes, stream, is_last } = done?;
+        while at < file {
+            take_idle(&mut take, at)?;
             at += 1;
         }
         deflated.crc32 = crc32_combine(deflated.crc32, crc32, n_bytes);
         deflated.chunks.push(stream);
         if is_last {
-            take(at, std::mem::take(&mut deflated))?;
+            let whole = Arc::new(std::mem::take(&mut deflated));
+            if let Occurrence::Again(key) = occurrences[at] {
+                streams.keep(key, &whole);
+            }
+            take(at, &whole)?;
             at += 1;
         }
         Ok(())
     })?;
-    (at..files.len()).try_for_each(|at| take(at, Deflated::default()))
+    (at..files.len()).try_for_each(|at| take_idle(&mut take, at))
 }
 
-/// The number of threads with work: one for each [`CHUNK`] bytes of all files, at most `threads`. More threads would
-/// only use memory.
-pub fn workers<'a>(threads: NonZeroUsize, files: impl IntoIterator<Item = &'a Content>) -> usize {
-    let n_bytes: u64 = files.into_iter().map(|content| content.n_bytes()).sum();
+/// The number of threads with work: one for each [`CHUNK`] of `n_bytes`, at most `threads`. More threads would only
+/// use memory.
+fn workers(threads: NonZeroUsize, n_bytes: u64) -> usize {
     let n_chunks = usize::try_from(n_bytes.div_ceil(CHUNK as u64)).unwrap_or(usize::MAX);
     threads.get().min(n_chunks).max(1)
 }

@@ -128,6 +128,11 @@ impl CentralHeader {
         })
     }
 
+    /// Whether the entry has this method, CRC and sizes.
+    pub fn has(&self, method: u16, sums: [u8; 12]) -> bool {
+        (self.method, self.sums) == (method, sums)
+    }
+
     /// The file's type and permissions, if the archive was made on Unix or macOS.
     pub fn unix_mode(&self) -> Option<u32> {
         matches!(self.system, 3 | 19).then_some(self.attributes >> 16)

@@ -7,6 +7,7 @@ use zip::ZipReadOptions;
 use zip::read::ZipFileEntry;
 
 use super::directory::{ZipDirectory, broken, plain, plain_io, unreadable};
+use super::write::WrittenEntries;
 use super::{EntryNames, S_IFLNK, S_IFREG, name_fault, name_help};
 use crate::error::{Error, Result};
 use crate::parallel;
@@ -132,6 +133,38 @@ pub fn read_each<R: Read + Seek + Send, T: Send>(
         Ok::<(), Error>(())
     })?;
     Ok(ReadArchive { entries, unzipped_bytes, unpacked })
+}
+
+/// Reads the directory of an archive that was just written; `keep` returns the value that is kept of each file, by its
+/// index. The caller has compared the bytes of the archive with those that were written.
+///
+/// Returns `None` if an entry is not where it was written, or has other fields.
+///
+/// # Errors
+///
+/// The errors of [`read()`], and those of `keep`.
+pub fn read_written<R: Read + Seek, T>(
+    file: &str,
+    mut input: R,
+    written: &WrittenEntries,
+    keep: impl Fn(usize) -> Result<T>,
+) -> Result<Option<ReadArchive<T>>> {
+    let limits = Limits::default();
+    let directory = ZipDirectory::read(file, &mut input, &limits)?;
+    let unzipped_bytes = directory.unzipped_bytes()?;
+    let unpacked = unzipped_bytes <= limits.unzipped_bytes;
+    let mut entries = Vec::with_capacity(directory.headers.len());
+    for at in 0..directory.headers.len() {
+        let start = directory.found(at)?.header_start();
+        let is_it = written.is_at(at, start, &directory.headers[at]);
+        let Some(mut entry) = directory.entry(at, &mut input)?.filter(|_| is_it) else { return Ok(None) };
+        if entry.kind == Kind::File && unpacked {
+            entry.content = Some(keep(at)?);
+        }
+        entries.push(entry);
+    }
+    let is_whole = entries.len() == written.len();
+    Ok(is_whole.then_some(ReadArchive { entries, unzipped_bytes, unpacked }))
 }
 
 impl ZipDirectory<'_> {

@@ -1,6 +1,6 @@
 //! The writer of ZIP archives.
 //!
-//! This module writes the headers, because the `zip` crate takes no compressed data. That crate reads the archive
+//! This module writes the headers, because the `zip` crate takes no compressed data. That crate reads the directory
 //! back, so another implementation always checks what is written.
 //!
 //! Source of all layouts: APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12 and 4.3.16.
@@ -8,7 +8,8 @@
 use std::io::Write;
 use std::num::NonZeroUsize;
 
-use super::deflate::{self, Compression, Deflated};
+use super::deflate::{self, Compression, Deflated, Streams};
+use super::directory::CentralHeader;
 use super::{Content, Entry, EntryNames, S_IFLNK, S_IFREG, Timestamp, link_target, name_fault, rank};
 use crate::error::{Error, Result};
 use crate::text::{n_bytes, printable};
@@ -38,19 +39,48 @@ impl Default for Options {
     }
 }
 
-/// Writes `entries` as a ZIP archive to `out`, flushes it and returns it.
+/// What was written: where each entry is, and its fields.
+pub struct WrittenEntries(Vec<(u64, EntryHeader)>);
+
+impl WrittenEntries {
+    /// The number of entries.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether a record of an archive's directory is that of the entry at this index.
+    pub(super) fn is_at(&self, index: usize, start: u64, header: &CentralHeader) -> bool {
+        let of = |(at, own): &(u64, EntryHeader)| *at == start && header.has(own.method as u16, own.sums());
+        self.0.get(index).is_some_and(of)
+    }
+}
+
+/// Writes `entries` as a ZIP archive to `out`, flushes it and returns it. See [`write_with()`].
+pub fn write<W: Write>(entries: &[Entry], options: &Options, out: W) -> Result<W> {
+    write_with(entries, options, &Streams::default(), out).map(|(out, _)| out)
+}
+
+/// Writes `entries` as a ZIP archive to `out`, flushes it and returns it, with what was written. Each stream was
+/// inflated and compared with its file.
 ///
 /// The entries must be in the order of [`super::order`], with unique, safe names, and none below another entry's
 /// file. After an error `out` holds part of an archive that no reader accepts as a whole one.
-pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Result<W> {
+pub fn write_with<W: Write>(
+    entries: &[Entry],
+    options: &Options,
+    streams: &Streams,
+    mut out: W,
+) -> Result<(W, WrittenEntries)> {
     check_plan(entries)?;
     let mut directory = Vec::new();
     let mut position = 0;
+    let mut written = Vec::new();
     let contents: Vec<&Content> = entries.iter().map(|entry| &entry.content).collect();
-    deflate::each(&contents, options.compression, options.threads, |at, deflated| {
+    deflate::each(&contents, options.compression, options.threads, streams, |at, deflated| {
         let Entry { name, content, .. } = &entries[at];
-        let header = EntryHeader::of(&entries[at], &deflated, options.stamp);
+        let header = EntryHeader::of(&entries[at], deflated, options.stamp);
         directory.extend(header.central(name, position));
+        written.push((u64::from(position), header));
         let mut put = |bytes: &[u8]| {
             position += bytes.len() as u32; // `check_plan` has checked that it fits
             out.write_all(bytes).map_err(|cause| {
@@ -76,7 +106,7 @@ pub fn write<W: Write>(entries: &[Entry], options: &Options, mut out: W) -> Resu
         .and_then(|()| out.write_all(&end.concat()))
         .map_err(|cause| Error::new("could not write the archive's directory").because(cause))?;
     out.flush().map_err(|cause| Error::new("could not write the archive").because(cause))?;
-    Ok(out)
+    Ok((out, WrittenEntries(written)))
 }
 
 #[derive(Clone, Copy)]
@@ -86,6 +116,7 @@ enum Method {
 }
 
 /// The fields of the two headers of an entry.
+#[derive(Clone, Copy)]
 struct EntryHeader {
     method: Method,
     stamp: Timestamp,
@@ -138,6 +169,14 @@ impl EntryHeader {
         ];
         let mut bytes = [0; 26];
         bytes.copy_from_slice(&fields.concat());
+        bytes
+    }
+
+    /// The CRC and both sizes.
+    fn sums(&self) -> [u8; 12] {
+        let sums = [self.crc32, self.compressed_size, self.size].map(u32::to_le_bytes);
+        let mut bytes = [0; 12];
+        bytes.copy_from_slice(sums.as_flattened());
         bytes
     }
 

@@ -267,7 +267,7 @@ impl<'a> Shared<'a> {
         let layer = SplitLayer {
             name,
             output,
-            writing: writing(&shared.bundle, self.context.threads),
+            writing: writing(&shared.bundle, self.context.threads, self.files),
             documents,
             settings: &shared.bundle,
             files: self.files,

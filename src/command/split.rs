@@ -53,7 +53,7 @@ pub(super) struct SplitLayer<'a> {
     pub name: &'a str,
     /// The path to write; `None` if the layer is only planned.
     pub output: Option<Utf8PathBuf>,
-    pub writing: Writing,
+    pub writing: Writing<'a>,
     /// The paths of the documents about it.
     pub documents: DocumentPaths,
     pub settings: &'a BundleSettings,

@@ -15,6 +15,7 @@ use crate::archive::{self, Entry};
 use crate::audit;
 use crate::disk::bundle::{Commit, Writing, replace};
 use crate::disk::fingerprint::{Fingerprint, Written};
+use crate::disk::stored::StoredFiles;
 use crate::disk::write::tree::Extent;
 use crate::error::Result;
 use crate::lambda::LambdaWorld;
@@ -27,14 +28,19 @@ use crate::text;
 use crate::ui::{Tone, Ui};
 
 /// Returns how a bundle is written, by its settings.
-pub(super) fn writing(bundle: &BundleSettings, threads: NonZeroUsize) -> Writing {
+pub(super) fn writing<'a>(
+    bundle: &BundleSettings,
+    threads: NonZeroUsize,
+    files: &'a StoredFiles,
+) -> Writing<'a> {
     let (format, compression) = match &bundle.purpose {
         Purpose::Write(destination) => (destination.format, destination.compression),
         Purpose::Check | Purpose::Size | Purpose::Explain(_) => (Format::Zip, archive::Compression::Default),
     };
     // Libraries join a program that is there.
     let extent = if bundle.libraries_only { Extent::Parts } else { Extent::Whole };
-    Writing { format, extent, options: archive::Options { stamp: bundle.stamp, compression, threads } }
+    let options = archive::Options { stamp: bundle.stamp, compression, threads };
+    Writing { format, extent, options, streams: &files.streams }
 }
 
 /// A planned bundle and its place.
@@ -62,7 +68,7 @@ impl Bundle<'_> {
         let unzipped_bytes = entries.n_bytes() + job.attached.unzipped_bytes;
         let finding = audit::size_finding(unzipped_bytes, name, answers[0].sized());
         answers[0].findings.extend(finding);
-        let writing = self::writing(job.bundle, job.threads);
+        let writing = self::writing(job.bundle, job.threads, job.files);
         let fingerprint = self.fingerprint(entries, &writing);
         let known = fingerprint.as_ref().filter(|_| !destination.force).and_then(|it| it.find(output));
         let is_known = known.is_some();

@@ -7,19 +7,21 @@ use camino::Utf8Path;
 
 use super::fingerprint::Written;
 use super::write::tree::Extent;
-use crate::archive::{self, Content, Entry, Limits, ReadArchive, Tally};
+use crate::archive::{self, Content, Entry, ReadArchive, Streams, Tally};
 use crate::error::{Error, Result};
 use crate::layout::Format;
 use crate::proof::{Expected, UnpackedFile, prove};
 
 /// The way in which a bundle is written.
-pub struct Writing {
+pub struct Writing<'a> {
     /// The format.
     pub format: Format,
     /// How much of an existing directory is replaced.
     pub extent: Extent,
     /// The options for archives.
     pub options: archive::Options,
+    /// The streams that archives of this run share.
+    pub streams: &'a Streams,
 }
 
 /// What happens to a bundle that was written beside its place.
@@ -50,37 +52,40 @@ pub fn replace(
 ) -> Result<(bool, Option<Written>)> {
     archive::check_plan(entries)?;
     let reader = BundleReader { output, entries, expected, differs: AtomicBool::new(false) };
-    let see = |at, bytes| reader.see(at, bytes);
     let known = OnceCell::new();
     let is_placed = match writing.format {
         Format::Zip => super::write::replace(
             output,
             |file| {
                 let mut tally = Tally::new(file);
-                archive::write(entries, &writing.options, &mut tally)?;
-                let _ = known.set(Written::of(tally)); // it is set only once
+                let (_, places) =
+                    archive::write_with(entries, &writing.options, writing.streams, &mut tally)?;
+                let _ = known.set((Written::of(tally), places)); // it is set only once
                 Ok(())
             },
             |written| {
-                let commit = decide(known.get())?;
+                let Some((known, places)) = known.get() else { unreachable!("it was written") };
+                let commit = decide(Some(known))?;
                 if let Commit::Removed = commit {
                     return Ok(false);
                 }
-                let open = |_| super::open(written).map(|(file, _)| file);
-                let n = archive::workers(writing.options.threads, entries.iter().map(|entry| &entry.content));
-                let files = (0..n).map(open).collect::<Result<_>>()?;
-                let read = archive::read_each(output.as_str(), files, &Limits::default(), see)?;
-                reader.check(&read, &commit).map(|()| true)
+                if super::stored::stored(written)?.hash() != known.hash {
+                    return Err(differs());
+                }
+                let (file, _) = super::open(written)?;
+                let read = archive::read_written(output.as_str(), file, places, |at| reader.planned(at))?;
+                reader.check(&read.ok_or_else(differs)?, &commit).map(|()| true)
             },
         )?,
         Format::Dir => {
+            let see = |at, bytes| reader.see(at, bytes);
             super::write::tree::replace(output, entries, writing.extent, see, |read| match decide(None)? {
                 Commit::Removed => Ok(false),
                 commit => reader.check(read, &commit).map(|()| true),
             })?
         }
     };
-    Ok((is_placed, known.into_inner()))
+    Ok((is_placed, known.into_inner().map(|(written, _)| written)))
 }
 
 /// Compares what is read back with what was planned.
@@ -93,6 +98,12 @@ struct BundleReader<'a> {
 }
 
 impl BundleReader<'_> {
+    /// Parses the planned file of the entry `at`, whose stream the archive has.
+    fn planned(&self, at: usize) -> Result<UnpackedFile> {
+        let Entry { name, content, .. } = &self.entries[at];
+        UnpackedFile::of_content(name, content)
+    }
+
     /// Takes a file that was read back: the one of the entry `at`.
     fn see(&self, at: usize, bytes: Vec<u8>) -> UnpackedFile {
         let planned = self.entries.get(at);
@@ -115,9 +126,8 @@ impl BundleReader<'_> {
                 stored.read(0..0)?;
             }
         }
-        if !same && read.unpacked {
-            return Err(Error::new("the bundle that was read back differs from the one that was written")
-                .help(CHANGED));
+        if !same {
+            return Err(differs());
         }
         let expected = self.expected.filter(|_| matches!(commit, Commit::PlacedIfItHolds));
         match expected.and_then(|expected| prove(self.output.as_str(), read, expected)) {
@@ -128,6 +138,10 @@ impl BundleReader<'_> {
             }
         }
     }
+}
+
+fn differs() -> Error {
+    Error::new("the bundle that was read back differs from the one that was written").help(CHANGED)
 }
 
 const CHANGED: &str = "a file changed while it was read; run it again";

@@ -5,17 +5,19 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use camino::{Utf8Path, Utf8PathBuf};
-use xxhash_rust::xxh3::Xxh3;
-
 use super::{FileState, changed, failed, open, read_range};
-use crate::archive::{self, Stored};
+use crate::archive::{self, CHUNK, ChunkHashes, ContentHasher, Stored, Streams};
 use crate::error::{Error, Result};
 use crate::text;
+use camino::{Utf8Path, Utf8PathBuf};
 
-/// The files that were read so far. Programs that ship the same library share its hash.
+/// The files that were read so far. Programs that ship the same library share its hash, and its compressed stream.
 #[derive(Default)]
-pub struct StoredFiles(Mutex<BTreeMap<Utf8PathBuf, Arc<dyn Stored>>>);
+pub struct StoredFiles {
+    files: Mutex<BTreeMap<Utf8PathBuf, Arc<dyn Stored>>>,
+    /// The streams that archives share.
+    pub streams: Streams,
+}
 
 impl StoredFiles {
     /// Returns the regular file at `path`; it is read once for its hash.
@@ -24,7 +26,7 @@ impl StoredFiles {
     ///
     /// If it cannot be read.
     pub fn get(&self, path: &Utf8Path) -> Result<Arc<dyn Stored>> {
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stored) = known().get(path) {
             return Ok(stored.clone());
         }
@@ -49,7 +51,7 @@ pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
         )));
     }
     let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;
-    let mut hasher = Xxh3::new();
+    let mut hasher = ContentHasher::default();
     let mut n_bytes = 0;
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -64,7 +66,8 @@ pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
         }
     }
     state.check(&file, path)?;
-    Ok(Arc::new(StoredFile { path: path.to_owned(), n_bytes, hash: hasher.digest128(), state }))
+    let hashes = hasher.finish();
+    Ok(Arc::new(StoredFile { path: path.to_owned(), n_bytes, hash: hashes.hash(), hashes, state }))
 }
 
 #[derive(Debug)]
@@ -72,6 +75,7 @@ struct StoredFile {
     path: Utf8PathBuf,
     n_bytes: u64,
     hash: u128,
+    hashes: ChunkHashes,
     /// The state of the file when it was hashed.
     state: FileState,
 }
@@ -87,11 +91,17 @@ impl Stored for StoredFile {
 
     fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let (mut file, _) = open(&self.path)?;
-        let bytes = read_range(&mut file, range).map_err(|cause| match cause.kind() {
+        let bytes = read_range(&mut file, range.clone()).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::UnexpectedEof => changed(&self.path),
             _ => failed(&self.path, cause),
         })?;
         self.state.check(&file, &self.path)?;
+        // A chunk is what an archive is made of.
+        let is_end = range.end == self.n_bytes || bytes.len() == CHUNK;
+        let is_chunk = range.start % CHUNK as u64 == 0 && is_end && !bytes.is_empty();
+        if is_chunk && !self.hashes.has(range.start, &bytes) {
+            return Err(changed(&self.path));
+        }
         Ok(bytes)
     }
 }

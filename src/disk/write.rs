@@ -38,13 +38,22 @@ pub fn replace(
     let (temporary, mut file, held) = create_beside(directory).map_err(|cause| failed(path, cause))?;
     unfinished.made_file(temporary.clone());
     fill(&mut file).map_err(|error| wrap(path, error))?;
-    file.sync_all().map_err(|cause| failed(path, cause))?;
-    drop(file);
-
-    // `check` opens the file again, and sees what another program would.
-    if !check(&temporary).map_err(|error| wrap(path, error))? {
+    // `check` opens the file again, and sees what another program would, while the bytes go to the disk.
+    let (is_right, synced) = std::thread::scope(|scope| {
+        let sync = || file.sync_all();
+        let syncing = std::thread::Builder::new().spawn_scoped(scope, sync);
+        let is_right = check(&temporary);
+        let synced = match syncing {
+            Ok(syncing) => syncing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => sync(),
+        };
+        (is_right, synced)
+    });
+    if !is_right.map_err(|error| wrap(path, error))? {
         return Ok(false);
     }
+    synced.map_err(|cause| failed(path, cause))?;
+    drop(file);
     interrupt::whole(|| std::fs::rename(&temporary, path)).map_err(|cause| failed(path, cause))?;
     unfinished.keep();
     drop(held);

@@ -1,10 +1,12 @@
 //! An archive's files as Lambda unpacks them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::archive::{BOOTSTRAP, Digest, Kind, ReadArchive, ReadEntry};
+use crate::archive::{BOOTSTRAP, Content, Digest, Kind, ReadArchive, ReadEntry};
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
+use crate::error::Result;
 use crate::lambda::{Member, MemberContent};
 use crate::layout::BundleKind;
 use crate::paths;
@@ -24,12 +26,21 @@ impl UnpackedFile {
     /// Parses a file. Its bytes are kept on request, and if it is no ELF file but its text may matter.
     pub fn new(name: &str, bytes: Vec<u8>, keep: bool) -> UnpackedFile {
         let facts = elf::parse(&bytes).map(Arc::new);
-        // Lambda may start any script, or another script may name it as its interpreter.
-        let is_script = matches!(facts, Err(ElfError::NotElf(OtherFormat::Script)));
-        let may_be_script = is_script || facts.is_err() && name == BOOTSTRAP;
-        // What describes a package of npm or a wheel says for which systems it is.
-        let describes = matches!(paths::file_name(name), "package.json" | "WHEEL");
-        UnpackedFile { facts, bytes: (keep || may_be_script || describes).then_some(bytes), sha256: None }
+        let is_kept = keep || is_read(name, &facts);
+        UnpackedFile { facts, bytes: is_kept.then_some(bytes), sha256: None }
+    }
+
+    /// Parses a file that is to be written, reading no more of it than that needs.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Content::read`].
+    pub fn of_content(name: &str, content: &Content) -> Result<UnpackedFile> {
+        let n_bytes = content.n_bytes();
+        let read = |range| content.read(range).map(Cow::into_owned);
+        let facts = elf::parse_ranges(n_bytes, read)?.map(Arc::new);
+        let bytes = if is_read(name, &facts) { Some(read(0..n_bytes)?) } else { None };
+        Ok(UnpackedFile { facts, bytes, sha256: None })
     }
 
     /// Parses a file of a layer, to which a `bootstrap` may be a link.
@@ -39,6 +50,15 @@ impl UnpackedFile {
         let sha256 = facts.is_ok().then(|| Digest::of(&bytes).hex);
         UnpackedFile { facts, bytes: is_script.then_some(bytes), sha256 }
     }
+}
+
+/// Whether the text of a file may matter.
+fn is_read(name: &str, facts: &std::result::Result<Arc<ElfFacts>, ElfError>) -> bool {
+    // Lambda may start any script, or another script may name it as its interpreter.
+    let is_script = matches!(facts, Err(ElfError::NotElf(OtherFormat::Script)));
+    let may_be_script = is_script || facts.is_err() && name == BOOTSTRAP;
+    // What describes a package of npm or a wheel says for which systems it is.
+    may_be_script || matches!(paths::file_name(name), "package.json" | "WHEEL")
 }
 
 /// A layer's file as the kernel starts it: its facts, its mode, and the text of a script.
