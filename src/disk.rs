@@ -1,7 +1,7 @@
 //! File reads and writes.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that reads files")]
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::time::SystemTime;
 
@@ -153,12 +153,30 @@ fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>
         let (n, most) = (crate::text::size(n), crate::text::size(LARGEST));
         return Err(io::Error::other(format!("it is too large to be read: {n}, and at most {most}")));
     }
-    let mut bytes = Vec::with_capacity(n as usize);
-    file.seek(SeekFrom::Start(range.start))?;
-    if file.take(n).read_to_end(&mut bytes)? as u64 != n {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    let n = n as usize;
+    let mut bytes = Vec::with_capacity(n);
+    while bytes.len() < n {
+        let offset = range.start + bytes.len() as u64;
+        if read_more(file, offset, &mut bytes)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
     }
+    bytes.truncate(n);
     Ok(bytes)
+}
+
+/// Reads bytes from an offset into the room of a vector.
+#[cfg(unix)]
+fn read_more(file: &mut std::fs::File, offset: u64, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let pread = || rustix::io::pread(&*file, rustix::buffer::spare_capacity(bytes), offset);
+    rustix::io::retry_on_intr(pread).map_err(io::Error::from)
+}
+
+#[cfg(not(unix))]
+fn read_more(file: &mut std::fs::File, offset: u64, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let room = (bytes.capacity() - bytes.len()) as u64;
+    io::Seek::seek(file, io::SeekFrom::Start(offset))?;
+    file.take(room).read_to_end(bytes)
 }
 
 /// The parts of a file by its headers.

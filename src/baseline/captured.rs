@@ -49,7 +49,7 @@ pub struct Root {
     /// Files and links by path.
     pub entries: BTreeMap<String, RootEntry>,
     /// /etc/ld.so.cache: SONAME to path.
-    pub cache: BTreeMap<String, String>,
+    pub cache: Arc<BTreeMap<String, String>>,
     /// The package of each file, by path, where it is known.
     pub packages: BTreeMap<String, String>,
 }
@@ -174,7 +174,7 @@ impl Baseline {
             line("library-path", path);
         }
         let Some(root) = &self.root_files else { return text };
-        for (soname, path) in &root.cache {
+        for (soname, path) in &*root.cache {
             line("cache", &format!("{} {}", word(soname), word(path)));
         }
         for (path, entry) in &root.entries {

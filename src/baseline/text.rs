@@ -148,7 +148,7 @@ impl Preamble {
                     return Err(entry.error("`cache` leads to an absolute path"));
                 }
                 let root = self.root_files.get_or_insert_default();
-                match root.cache.insert(soname.to_owned(), path.to_owned()) {
+                match Arc::make_mut(&mut root.cache).insert(soname.to_owned(), path.to_owned()) {
                     None => Ok(()),
                     Some(_) => Err(entry.error(format_args!("`{}` is in the cache twice", shown(soname)))),
                 }

@@ -36,24 +36,93 @@ pub struct DiskFiles {
     opened: RefCell<BTreeMap<String, Opened>>,
     objects: Arc<Objects>,
     directories: RefCell<BTreeMap<String, bool>>,
-    sonames: RefCell<BTreeMap<Utf8PathBuf, BTreeMap<String, Utf8PathBuf>>>,
     names: ExactNames,
 }
 
-/// The files that were read: each is opened and parsed once, for all programs that load it.
+/// What was read of this machine: once, for all programs.
 #[derive(Default)]
-pub struct Objects(Mutex<BTreeMap<Utf8PathBuf, Opened>>);
+pub struct Objects {
+    /// The files at paths without links, each opened and parsed.
+    read: Once<Utf8PathBuf, Opened>,
+    /// The paths to which other paths lead; `None` if nothing is there.
+    followed: Once<Utf8PathBuf, Option<Utf8PathBuf>>,
+    /// The files with each SONAME, by directory.
+    sonames: Once<Utf8PathBuf, Arc<BTreeMap<String, Utf8PathBuf>>>,
+    /// The rules of the glibc of the host's own root.
+    glibc: Once<Arch, Glibc>,
+}
+
+/// Answers that are found once.
+struct Once<K, V>(Mutex<BTreeMap<K, V>>);
+
+impl<K, V> Default for Once<K, V> {
+    fn default() -> Self {
+        Once(Mutex::default())
+    }
+}
+
+impl<K: Ord + Clone, V: Clone> Once<K, V> {
+    /// Two threads may both find an answer; the first one stays.
+    fn get<E>(&self, key: &K, find: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = known().get(key) {
+            return Ok(answer.clone());
+        }
+        let answer = find()?;
+        Ok(known().entry(key.clone()).or_insert(answer).clone())
+    }
+
+    fn always(&self, key: &K, find: impl FnOnce() -> V) -> V {
+        let Ok(answer) = self.get(key, || Ok::<V, std::convert::Infallible>(find()));
+        answer
+    }
+}
 
 impl Objects {
     /// Returns the file at a path without links.
-    fn read(&self, source: &Utf8Path) -> Opened {
-        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(opened) = known().get(source) {
-            return opened.clone();
+    fn read(&self, source: &Utf8PathBuf) -> Opened {
+        self.read.always(source, || read_object(source))
+    }
+
+    /// Returns the path with all links followed.
+    fn follow(&self, path: &Utf8PathBuf) -> io::Result<Utf8PathBuf> {
+        let found = self.followed.get(path, || match follow(path) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Maps the SONAMEs of the shared objects in a directory to files; of several with one SONAME, the one that the
+    /// linker takes, behind a name that ends with `.so`, or else the newest by name, which ldconfig would take.
+    fn sonames(&self, directory: &Utf8PathBuf) -> Arc<BTreeMap<String, Utf8PathBuf>> {
+        self.sonames.always(directory, || Arc::new(self.index_sonames(directory)))
+    }
+
+    fn index_sonames(&self, directory: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
+        let mut sonames = BTreeMap::new();
+        // An unreadable directory has no such file; the search reports that it found none.
+        let Ok(entries) = directory.read_dir_utf8() else { return sonames };
+        let files = entries
+            .flatten()
+            .filter(|entry| entry.file_name().contains(".so"))
+            // The kernel refuses a long chain of links quickly; following each by hand is slow.
+            .filter(|entry| entry.path().metadata().is_ok_and(|metadata| metadata.is_file()))
+            .filter_map(|entry| Some((entry.file_name().ends_with(".so"), follow(entry.path()).ok()?)));
+        let mut files: Vec<(bool, Utf8PathBuf)> = files.collect();
+        // The best comes last.
+        files.sort_by(|(a_linked, a), (b_linked, b)| {
+            a_linked.cmp(b_linked).then_with(|| compare_names(a.as_str(), b.as_str())).then_with(|| a.cmp(b))
+        });
+        for (_, file) in files {
+            if let Opened::File(open) = self.read(&file)
+                && let Some(soname) = open.object.soname()
+            {
+                sonames.insert(soname.to_owned(), file);
+            }
         }
-        let opened = read_object(source);
-        known().insert(source.to_owned(), opened.clone());
-        opened
+        sonames
     }
 }
 
@@ -75,7 +144,6 @@ impl DiskFiles {
             opened: RefCell::default(),
             objects: Arc::default(),
             directories: RefCell::default(),
-            sonames: RefCell::default(),
             names: ExactNames::default(),
         }
     }
@@ -101,7 +169,8 @@ impl DiskFiles {
     }
 
     fn open_uncached(&self, path: &str) -> Opened {
-        let located = self.locate(path).and_then(|at| self.names.exact(at)).and_then(|at| follow(&at));
+        let located =
+            self.locate(path).and_then(|at| self.names.exact(at)).and_then(|at| self.objects.follow(&at));
         let located = match located {
             Err(error) if is_absent(&error) => match self.by_soname(path) {
                 Some(file) => Ok(file),
@@ -121,37 +190,7 @@ impl DiskFiles {
         let path = Utf8Path::new(path);
         let (directory, name) = (path.parent()?, path.file_name()?);
         let directory = &self.soname_directories.iter().find(|known| directory == known.name)?.path;
-        let mut index = self.sonames.borrow_mut();
-        let sonames = index.entry(directory.clone()).or_insert_with(|| self.index_sonames(directory));
-        sonames.get(name).cloned()
-    }
-
-    /// Maps the SONAMEs of the shared objects in a directory to files; of several with one SONAME, the one that the
-    /// linker takes, behind a name that ends with `.so`, or else the newest by name, which ldconfig would take.
-    ///
-    fn index_sonames(&self, directory: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
-        let mut sonames = BTreeMap::new();
-        // An unreadable directory has no such file; the search reports that it found none.
-        let Ok(entries) = directory.read_dir_utf8() else { return sonames };
-        let files = entries
-            .flatten()
-            .filter(|entry| entry.file_name().contains(".so"))
-            // The kernel refuses a long chain of links quickly; following each by hand is slow.
-            .filter(|entry| entry.path().metadata().is_ok_and(|metadata| metadata.is_file()))
-            .filter_map(|entry| Some((entry.file_name().ends_with(".so"), follow(entry.path()).ok()?)));
-        let mut files: Vec<(bool, Utf8PathBuf)> = files.collect();
-        // The best comes last.
-        files.sort_by(|(a_linked, a), (b_linked, b)| {
-            a_linked.cmp(b_linked).then_with(|| compare_names(a.as_str(), b.as_str())).then_with(|| a.cmp(b))
-        });
-        for (_, file) in files {
-            if let Opened::File(open) = self.objects.read(&file)
-                && let Some(soname) = open.object.soname()
-            {
-                sonames.insert(soname.to_owned(), file);
-            }
-        }
-        sonames
+        self.objects.sonames(directory).get(name).cloned()
     }
 
     /// Returns the bytes of a regular file of this world, or of the sysroot; `None` if it cannot be read.
@@ -303,6 +342,14 @@ pub(super) fn resolve_in(root: &Utf8Path, path: &str) -> io::Result<Utf8PathBuf>
 ///
 /// With this machine's own root its CPU decides on hwcaps directories; for a sysroot the least CPU is assumed.
 pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
+    match files.sysroot {
+        // Host directories have the paths that they have in this root.
+        None => files.objects.glibc.always(&arch, || find_glibc_rules(files, arch)),
+        Some(_) => find_glibc_rules(files, arch),
+    }
+}
+
+fn find_glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     let gnu = arch.gnu_name();
     let multiarch = format!("{gnu}-linux-gnu");
     let interpreter = arch.interpreters()[0];
@@ -349,6 +396,7 @@ pub fn glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
             cache
         }),
     };
+    let cache = Arc::new(cache);
     Glibc {
         preload: Vec::new(),
         interpreter: interpreter.to_owned(),

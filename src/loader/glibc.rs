@@ -36,7 +36,7 @@ pub struct Glibc {
     /// [`hwcap_subdirectories`].
     pub hwcaps: Vec<String>,
     /// /etc/ld.so.cache: SONAME to path.
-    pub cache: BTreeMap<String, String>,
+    pub cache: Arc<BTreeMap<String, String>>,
 }
 
 /// The subdirectories that a loader tries first in each directory.

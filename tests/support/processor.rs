@@ -13,7 +13,7 @@ pub fn of_this_processor(rules: Rules, cache: Option<&Path>) -> Rules {
     rules.platform = platform.to_owned();
     rules.hwcaps = hwcap_subdirectories(Arch::X86_64, rules.release, isa_level, platform);
     if let Some(bytes) = cache.and_then(|cache| std::fs::read(cache).ok()) {
-        rules.cache = read_cache(&bytes, Arch::X86_64, &rules.hwcaps);
+        rules.cache = read_cache(&bytes, Arch::X86_64, &rules.hwcaps).into();
     }
     Rules::Glibc(rules)
 }
