@@ -39,7 +39,9 @@ pub use asked::{
 };
 pub use cause::{Cause, FindingGroup, by_cause};
 pub use edits::not_editable;
-pub use limits::{SizedFile, direct_upload_finding, size_finding};
+pub use limits::{
+    MaxGrowth, MaxSize, SizedFile, budget_finding, direct_upload_finding, growth_finding, size_finding,
+};
 pub use rebound::rebound_findings;
 pub use runtime::{
     arch_assertion, arch_not_offered, bootstrap_not_started, code_not_seen, perhaps_in_layer,

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::audit::{MaxGrowth, MaxSize};
 use crate::include::Include;
 
 /// Check a program against AWS Lambda's libraries and write a ZIP that starts there.
@@ -88,8 +89,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show what takes up space; write nothing.
     ///
-    /// These are the libraries, the program's sections, debug information and included files.
-    Size(CheckArgs),
+    /// These are the libraries, the program's sections and crates, debug information and included files. With
+    /// `--against`, also what grew.
+    Size(SizeArgs),
     /// Audit ZIP archives and directories made by any tool.
     Verify(VerifyArgs),
     /// Print the settings in use, and the source of each value.
@@ -266,6 +268,23 @@ pub struct CheckArgs {
     pub output: OutputArgs,
 }
 
+/// The options of `size`.
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// Earlier bundle, or the JSON of an earlier run, to compare with.
+    ///
+    /// A ZIP archive by any tool, or what `size`, `check` or bundling printed with `--message-format json`. May contain
+    /// {bin}, {package}, {arch} and {target}.
+    #[arg(long, value_name = "FILE", help_heading = "Growth")]
+    pub against: Option<Utf8PathBuf>,
+    /// Fail if the unzipped bundle grew by more, such as 500kB or 5%; with `--against`.
+    #[arg(long, value_name = "GROWTH", help_heading = "Growth")]
+    pub max_growth: Option<MaxGrowth>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub check: CheckArgs,
+}
+
 /// The options that select programs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Selection")]
@@ -425,6 +444,9 @@ pub struct ContentArgs {
     /// {arch} and {target}.
     #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub debug_symbols: Option<Utf8PathBuf>,
+    /// Fail if the unzipped bundle is larger, such as 50MB or 64MiB; attached layers do not count.
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    pub max_size: Option<MaxSize>,
     /// Directory to search for libraries before the system's (repeatable).
     #[arg(long = "library-path", value_name = "DIR", hide_short_help = true)]
     pub library_paths: Vec<Utf8PathBuf>,

@@ -11,6 +11,7 @@ mod deployment;
 mod documents;
 mod entries;
 mod explain;
+mod growth;
 mod inputs;
 mod job;
 mod judge;

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::archive::{Compression, Timestamp};
-use crate::audit::Code;
+use crate::audit::{Code, MaxGrowth, MaxSize};
 use crate::elf::Arch;
 use crate::environment::Environment;
 use crate::include::Selector;
@@ -212,6 +212,8 @@ pub struct BundleSettings {
     pub strip: bool,
     /// The directory for removed debug information, absolute, with placeholders as in `-o`.
     pub debug_symbols: Option<Utf8PathBuf>,
+    /// The size that the bundle may have.
+    pub max_size: Option<MaxSize>,
     /// Directories to search for libraries, absolute.
     pub library_paths: Vec<Utf8PathBuf>,
     /// The compiler whose library directories are searched, too.
@@ -252,9 +254,18 @@ pub enum Purpose {
     /// Show what would be written.
     Check,
     /// Show the sizes of its files.
-    Size,
+    Size(SizeComparison),
     /// Explain some of its libraries.
     Explain(Explain),
+}
+
+/// The options of `size`.
+#[derive(Debug)]
+pub struct SizeComparison {
+    /// The file of before, absolute, with placeholders as in `-o`.
+    pub against: Option<Utf8PathBuf>,
+    /// The growth that is allowed.
+    pub max_growth: Option<MaxGrowth>,
 }
 
 /// The options of `explain`.

@@ -107,9 +107,46 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Bytes for people: `1.2 MB` is 1,200,000 bytes.
 pub fn size(bytes: u64) -> String {
     match bytes {
+        1 => "1 byte".to_owned(),
         0..1_000 => format!("{bytes} bytes"),
         1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// A size that a person wrote, in bytes: `262144000`, `50MB`, `1.5 GB`, `64MiB`. Units count by thousands unless they
+/// have an `i`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("b", 1),
+        ("kb", 1_000),
+        ("mb", 1_000_000),
+        ("gb", 1_000_000_000),
+        ("kib", 1 << 10),
+        ("mib", 1 << 20),
+        ("gib", 1 << 30),
+    ];
+    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..end], text[end..].trim().to_ascii_lowercase());
+    let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    match number.parse::<u64>() {
+        Ok(whole) => whole.checked_mul(*factor),
+        // A part of a byte is no size.
+        Err(_) if *factor == 1 => None,
+        Err(_) => {
+            let bytes = number.parse::<f64>().ok()? * *factor as f64;
+            (bytes < u64::MAX as f64).then_some(bytes as u64)
+        }
+    }
+}
+
+/// A difference of two sizes, for people: `+1.2 MB`.
+pub fn difference(before: u64, after: u64) -> String {
+    match after.checked_sub(before) {
+        Some(0) => "0".to_owned(),
+        Some(more) => format!("+{}", size(more)),
+        None => format!("-{}", size(before - after)),
     }
 }
 

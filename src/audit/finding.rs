@@ -69,6 +69,8 @@ codes! {
     NotEditable "not-editable" Error "A file must be edited for the program to start, but cannot be."
     LibcMixed "libc-mixed" Error "Parts of two C libraries, or of two builds of one, would load together."
     SizeLimit "size-limit" Error "The unzipped bundle is over Lambda's limit."
+    SizeBudget "size-budget" Error "The unzipped bundle is over the size that `--max-size` allows."
+    SizeGrown "size-grown" Error "The unzipped bundle grew by more than `--max-growth` allows."
     BootstrapMissing "bootstrap-missing" Error "The archive has no `bootstrap` at its root."
     NotStarted "not-started" Error "The runtime starts no `bootstrap`, and the archive has nothing else to start."
     VersionRecent "version-recent" Warning "Only newer images of the runtime have a needed symbol version."
@@ -95,6 +97,11 @@ codes! {
 }
 
 impl Code {
+    /// Whether it is about a limit of the user's, which says nothing on whether the program starts.
+    pub fn is_own_limit(self) -> bool {
+        matches!(self, Code::SizeBudget | Code::SizeGrown)
+    }
+
     /// Returns the code with this name.
     pub fn from_name(name: &str) -> Option<Code> {
         Code::ALL.iter().copied().find(|code| code.as_str() == name)

@@ -11,7 +11,7 @@ macro_rules! pages {
 pages! {
     "missing-library" "version-too-new" "interpreter-missing" "broken-static-pie" "relr-unsupported"
     "undefined-symbol" "static-tls" "wrong-arch" "not-elf" "not-executable" "repair-conflict" "not-editable" "libc-mixed"
-    "size-limit" "bootstrap-missing" "not-started" "version-recent" "version-unknown" "version-skew" "glibc-rebound"
+    "size-limit" "size-budget" "size-grown" "bootstrap-missing" "not-started" "version-recent" "version-unknown" "version-skew" "glibc-rebound"
     "libc-bundled" "shadowed"
     "doubtful-library" "static-glibc-nss" "dlopen" "ca-bundle" "cpu-level" "companion-data" "not-a-runtime"
     "stale-binary" "names-only" "baseline-old" "runtime-deprecated" "suspicious-include" "template-mismatch"

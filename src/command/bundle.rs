@@ -289,7 +289,7 @@ impl<'a> Shared<'a> {
 fn verb(settings: &Settings) -> &'static str {
     match settings.bundle.purpose {
         Purpose::Write(_) => "Bundling",
-        Purpose::Check | Purpose::Size | Purpose::Explain(_) => "Checking",
+        Purpose::Check | Purpose::Size(_) | Purpose::Explain(_) => "Checking",
     }
 }
 

@@ -1,6 +1,6 @@
 //! From findings to a verdict and an exit status.
 
-use crate::audit::{Finding, FindingGroup, Findings, Severity, by_cause};
+use crate::audit::{Code, Finding, FindingGroup, Findings, Severity, by_cause};
 use crate::report::{ProgramReport, Verdict, sort};
 use crate::settings::Output;
 use crate::ui::{Tone, Ui};
@@ -74,11 +74,18 @@ pub(super) fn tone(verdict: Verdict, fails: bool) -> Tone {
 }
 
 /// Returns why a run fails though Lambda would start the program; nothing if it would not.
-pub(super) fn denied(verdict: Verdict) -> &'static str {
-    match verdict {
+pub(super) fn denied(report: &ProgramReport) -> &'static str {
+    match report.verdict {
         Verdict::Fails => "",
+        Verdict::Starts | Verdict::Unknown if is_over_own_limit(report) => ", but it is larger than allowed",
         Verdict::Starts | Verdict::Unknown => ", but a finding is denied",
     }
+}
+
+/// Whether a program is larger than the user allows.
+pub(super) fn is_over_own_limit(report: &ProgramReport) -> bool {
+    let codes = report.findings.iter().filter_map(|finding| Code::from_name(finding.code));
+    codes.into_iter().any(Code::is_own_limit)
 }
 
 /// Whether any of these findings makes the run fail, by the severities that the settings give them.

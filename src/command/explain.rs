@@ -105,12 +105,11 @@ fn print(job: &ProgramJob, subject: &Subject, plan: &BundlePlan, form: Form, pro
 }
 
 /// Shows the sizes of the bundle's files.
-pub(super) fn sizes(job: &ProgramJob, unzipped_bytes: u64, answer: &mut Answer) {
-    let unzipped_bytes = unzipped_bytes + job.attached.unzipped_bytes;
-    let finding = audit::size_finding(unzipped_bytes, &answer.report.name, answer.sized());
-    answer.findings.extend(finding);
+pub(super) fn sizes(job: &ProgramJob, answer: &mut Answer) {
     if !job.settings.output.is_document() {
-        for line in answer.report.sizes.iter().flat_map(Sizes::chart) {
+        let growth =
+            answer.report.growth.iter().flat_map(|growth| [String::new()].into_iter().chain(growth.table()));
+        for line in answer.report.sizes.iter().flat_map(Sizes::chart).chain(growth) {
             job.ui.data(&format!("{}\n", printable(&line)));
         }
     }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::conclude::{Conclusion, conclude};
+use super::conclude::{Conclusion, conclude, is_over_own_limit};
 use super::documents::PackageIndex;
 use super::runtime::Baselines;
 use crate::audit::{Findings, SizedFile};
@@ -70,9 +70,11 @@ impl ProgramJob<'_> {
             names.map(|answer| format!("`{}`", answer.report.name)).collect::<Vec<_>>().join(", ")
         };
         let failing = names(&|answer| answer.report.verdict == Verdict::Fails);
-        let why = match failing.is_empty() {
-            true => format!("a finding about {} is denied", names(&Answer::fails)),
-            false => format!("{failing} would not start"),
+        let large = names(&|answer| is_over_own_limit(&answer.report));
+        let why = match (failing.is_empty(), large.is_empty()) {
+            (false, _) => format!("{failing} would not start"),
+            (true, false) => format!("{large} is larger than allowed"),
+            (true, true) => format!("a finding about {} is denied", names(&Answer::fails)),
         };
         self.ui.outcome(Tone::Bad, "Stopped", &format!("{why}; nothing was written"));
     }

@@ -6,6 +6,7 @@ use super::build_side::{BuildFiles, BuildWorlds};
 use super::conclude::{denied, tone};
 use super::entries::{Entries, entries};
 use super::explain::{self, PlannedProgram};
+use super::growth;
 use super::job::{Answer, ProgramJob};
 use super::layers;
 use super::parts::{ArchiveProgram, conclude_all};
@@ -24,7 +25,7 @@ use crate::error::Result;
 use crate::lambda::{Installed, LambdaWorld};
 use crate::plan::{self, Planned, Request};
 use crate::report::{self, ProgramReport, VerdictOf};
-use crate::settings::{Context, Destination, Explain, Purpose};
+use crate::settings::{Context, Destination, Explain, Purpose, SizeComparison};
 use crate::text;
 use crate::ui::{Tone, Ui};
 use crate::workspace;
@@ -123,7 +124,7 @@ impl ProgramJob<'_> {
         }
         match &self.bundle.purpose {
             Purpose::Explain(asked) => archive.explain(asked, &mut answers)?,
-            Purpose::Size => archive.sizes(&mut answers)?,
+            Purpose::Size(comparison) => archive.sizes(comparison, &mut answers)?,
             Purpose::Check | Purpose::Write(_) if !decides => {
                 conclude_all(parts, &mut answers);
             }
@@ -201,7 +202,7 @@ impl ProgramJob<'_> {
             let added = report::added_words(&report.libraries);
             let tone = tone(report.verdict, answer.fails());
             let (verb, more) = match tone {
-                Tone::Bad => ("Failed", denied(report.verdict).to_owned()),
+                Tone::Bad => ("Failed", denied(report).to_owned()),
                 Tone::Good | Tone::Open => ("Checked", format!(", {added}")),
             };
             let name = part.name();
@@ -274,10 +275,30 @@ impl PlannedArchive<'_> {
         explain::explain(self.job, &explained, asked, answer)
     }
 
-    fn sizes(&self, answers: &mut [Answer]) -> Result<()> {
-        let unzipped_bytes = self.measure(answers)?;
-        explain::sizes(self.job, unzipped_bytes, &mut answers[0]);
+    fn sizes(&self, comparison: &SizeComparison, answers: &mut [Answer]) -> Result<()> {
+        let mut unzipped_bytes = self.measure(answers)?;
+        // Files that are too large for a bundle are not read.
+        if !self.is_too_large(unzipped_bytes, answers) {
+            let entries = self.entries(answers)?;
+            unzipped_bytes = entries.n_bytes();
+            let bundled = growth::measure(&entries)?;
+            for sizes in answers.iter_mut().filter_map(|answer| answer.report.sizes.as_mut()) {
+                sizes.add_bundled(&bundled);
+            }
+            growth::compare(self.job, self.input, comparison, &bundled, &mut answers[0])?;
+        } else if comparison.against.is_some() {
+            self.job.ui.status("Skipping", "the comparison: no bundle can have this size");
+        }
+        self.hold_to_budget(unzipped_bytes, answers);
+        explain::sizes(self.job, &mut answers[0]);
         Ok(())
+    }
+
+    /// Adds the finding about a bundle that is larger than the user allows.
+    fn hold_to_budget(&self, unzipped_bytes: u64, answers: &mut [Answer]) {
+        let (name, answer) = (self.parts[0].name(), &mut answers[0]);
+        let finding = audit::budget_finding(unzipped_bytes, name, self.job.bundle.max_size, answer.sized());
+        answer.findings.extend(finding);
     }
 
     fn write(&self, destination: &Destination, answers: &mut [Answer]) -> Result<()> {
@@ -293,6 +314,7 @@ impl PlannedArchive<'_> {
             return Ok(());
         }
         let entries = self.entries(answers)?;
+        self.hold_to_budget(entries.n_bytes(), answers);
         write::Bundle { job, input, parts, lambda, planned, destination, output }.write(&entries, answers)
     }
 
@@ -301,9 +323,11 @@ impl PlannedArchive<'_> {
         self.list(answers);
         let unzipped_bytes = self.measure(answers)?;
         let is_too_large = self.is_too_large(unzipped_bytes, answers);
-        if self.planned.edits() && !is_too_large {
-            // The entries are made only for the findings about files that cannot be edited.
-            self.entries(answers)?;
+        let is_exact = self.planned.edits() || self.job.bundle.max_size.is_some();
+        if is_exact && !is_too_large {
+            // The entries are made only for the findings about files that cannot be edited, and for the exact size.
+            let entries = self.entries(answers)?;
+            self.hold_to_budget(entries.n_bytes(), answers);
         }
         conclude_all(self.parts, answers);
         self.job.show(answers);

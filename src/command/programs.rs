@@ -215,7 +215,7 @@ pub(super) fn load<'a>(program: Program, settings: &Settings, context: &Context)
             check_kind(&program, &facts, !job.libraries_only)?;
             Some(output_path(destination, job.kind, &program, &facts, context))
         }
-        Purpose::Check | Purpose::Size | Purpose::Explain(_) => {
+        Purpose::Check | Purpose::Size(_) | Purpose::Explain(_) => {
             check_kind(&program, &facts, false)?;
             if matches!(job.purpose, Purpose::Check) {
                 check_runtime(&facts, settings)?;
@@ -231,7 +231,7 @@ pub(super) fn load<'a>(program: Program, settings: &Settings, context: &Context)
             sbom: destination.sbom.as_ref().map(in_place),
             licenses: destination.licenses.as_ref().map(in_place),
         },
-        Purpose::Check | Purpose::Size | Purpose::Explain(_) => DocumentPaths::default(),
+        Purpose::Check | Purpose::Size(_) | Purpose::Explain(_) => DocumentPaths::default(),
     };
     let path = disk::canonicalize(&program.path)?;
     let collected = collect(job)?;
@@ -335,7 +335,7 @@ pub(super) fn layer_documents(destination: &Destination, name: &str, first: &Pro
 }
 
 /// Fills a path's placeholders.
-fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBuf {
+pub(super) fn filled(pattern: &Utf8Path, program: &Program, facts: &ElfFacts) -> Utf8PathBuf {
     let cargo = program.cargo.as_ref();
     let values = [
         ("bin", program.name.as_str()),

@@ -4,6 +4,7 @@ use camino::Utf8Path;
 
 use super::parts::{ArchiveProgram, user_of};
 use super::programs::ProgramInput;
+use crate::archive::Content;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::include::Included;
@@ -23,25 +24,30 @@ pub(super) fn sizes(parts: &[ArchiveProgram], planned: &Planned, input: &Program
     let strips = |part: &ArchiveProgram| part.job.bundle.strip;
     let stripped = parts.iter().any(strips);
     let mut sizes = Sizes { stripped, ..Sizes::default() };
-    let keeps_sections = matches!(parts[0].job.bundle.purpose, Purpose::Size);
-    let mut add = |name: &str, path: &Utf8Path, part: &ArchiveProgram| {
+    let keeps_sections = matches!(parts[0].job.bundle.purpose, Purpose::Size(_));
+    let mut add = |name: &str, entry: &str, path: &Utf8Path, part: &ArchiveProgram| {
         let disk::Parts { bytes, sections, tail_bytes } = disk::parts(path)?;
         let is_kept = stripped && !strips(part);
-        sizes.add(FileSize { is_kept, ..FileSize::new(name, bytes, tail_bytes) }, &sections, keeps_sections);
+        let file = FileSize { is_kept, ..FileSize::new(name, entry, bytes, tail_bytes) };
+        sizes.add(file, &sections, keeps_sections);
         Ok::<_, Error>(())
     };
     for part in parts {
-        add(part.name(), &part.input.path, part)?;
+        add(part.name(), &part.entry_name, &part.input.path, part)?;
     }
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
-        add(&library.name, Utf8Path::new(&library.source), user_of(library, parts, input, planned))?;
+        let entry = library.entry_name(&parts[0].job.layout);
+        let user = user_of(library, parts, input, planned);
+        add(&library.name, &entry, Utf8Path::new(&library.source), user)?;
     }
-    if let (Some(_), Some(arch)) = (&plan.compat, facts.arch()) {
-        sizes.add(FileSize::new(COMPAT, compat_object(arch).len() as u64, 0), &[], keeps_sections);
+    if let (Some(entry), Some(arch)) = (&plan.compat, facts.arch()) {
+        let n_bytes = compat_object(arch).len() as u64;
+        sizes.add(FileSize::new(COMPAT, entry, n_bytes, 0), &[], keeps_sections);
     }
     let is_program = |file: &&Included| input.others.iter().any(|other| other.entry_name == file.name);
     for file in input.included.iter().filter(|file| !is_program(file)) {
-        sizes.add(FileSize::new(&file.name, file.content.n_bytes(), 0), &[], keeps_sections);
+        let entry = if matches!(file.content, Content::Link(_)) { "" } else { &file.name };
+        sizes.add(FileSize::new(&file.name, entry, file.content.n_bytes(), 0), &[], keeps_sections);
     }
     for part in parts.iter().filter(|part| strips(part)) {
         if let (true, Some(arch)) = (sizes.strippable_bytes() > 0, facts.arch()) {

@@ -252,7 +252,7 @@ impl Deployment<'_> {
         let tone = tone(report.verdict, fails || is_ignored);
         let (verb, denied) = match tone {
             Tone::Bad if is_ignored => ("Failed", ""),
-            Tone::Bad => ("Failed", denied(report.verdict)),
+            Tone::Bad => ("Failed", denied(&report)),
             Tone::Good | Tone::Open => ("Verified", ""),
         };
         // The code of a language's function is not looked at.

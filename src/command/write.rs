@@ -35,7 +35,9 @@ pub(super) fn writing<'a>(
 ) -> Writing<'a> {
     let (format, compression) = match &bundle.purpose {
         Purpose::Write(destination) => (destination.format, destination.compression),
-        Purpose::Check | Purpose::Size | Purpose::Explain(_) => (Format::Zip, archive::Compression::Default),
+        Purpose::Check | Purpose::Size(_) | Purpose::Explain(_) => {
+            (Format::Zip, archive::Compression::Default)
+        }
     };
     // Libraries join a program that is there.
     let extent = if bundle.libraries_only { Extent::Parts } else { Extent::Whole };

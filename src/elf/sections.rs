@@ -173,7 +173,7 @@ pub(super) fn undefined_symbols<'a>(bytes: &'a [u8], longest: usize, mut each: i
 }
 
 /// The contents of a symbol table of this type and of its string table.
-fn symbol_table(bytes: &[u8], kind: u32) -> Option<(&[u8], &[u8])> {
+pub(super) fn symbol_table(bytes: &[u8], kind: u32) -> Option<(&[u8], &[u8])> {
     let headers = headers(bytes)?;
     let bytes_of = |header: &SectionHeader| within(bytes, header.sh_offset, header.sh_size);
     let table = headers.iter().find(|header| header.sh_type == kind)?;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Failure, FindingReport, LibrarySource, ProgramReport, graph};
+use super::{Failure, FindingReport, Library, LibrarySource, ProgramReport, graph};
 
 use crate::paths::file_name;
-use crate::text::{printable, size};
+use crate::text::{difference, printable, size};
 
 /// Makes one workflow command for each finding, and one for the error that stopped the run.
 ///
@@ -107,7 +107,25 @@ fn details(text: &mut String, artifact: &ProgramReport) {
         let (message, help) = (cell(&finding.message), cell(help));
         let _ = writeln!(text, "| {} | {} | {message} | {help} |", finding.severity, code(finding.code));
     }
-    if !artifact.libraries.is_empty() {
+    if let Some(growth) = &artifact.growth {
+        let _ = writeln!(
+            text,
+            "\n### Growth: {name}\n\n{}, since {}\n",
+            cell(&growth.words()),
+            code(growth.file())
+        );
+        if !growth.files.is_empty() {
+            text.push_str("| what | name | before | now | change |\n| --- | --- | --- | --- | --- |\n");
+        }
+        for (what, row) in growth.summary_rows() {
+            let change = difference(row.before_bytes, row.bytes);
+            let (before, now) = (size(row.before_bytes), size(row.bytes));
+            let _ = writeln!(text, "| {what} | {} | {before} | {now} | {change} |", code(&row.name));
+        }
+    }
+    // A graph of the runtime's own libraries tells nobody anything.
+    let is_told = |library: &Library| library.from != LibrarySource::Baseline;
+    if !artifact.findings.is_empty() || artifact.libraries.iter().any(is_told) {
         let _ = writeln!(text, "\n### What loads: {name} on {}\n\n```mermaid", cell(&artifact.runtime));
         text.push_str(&graph(&artifact.name, &artifact.libraries));
         text.push_str("```\n");

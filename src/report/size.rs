@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::MeasuredFile;
 use crate::audit::SizedFile;
 use crate::elf::sections::{Section, SectionPurpose, bytes_for};
 use crate::text::size as people;
@@ -26,8 +27,14 @@ pub struct Sizes {
 pub struct FileSize {
     /// Its name in the bundle.
     pub name: String,
+    /// Its name in the archive; empty for a symbolic link, and for what the archive does not have.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub entry: String,
     /// Its size in bytes.
     pub bytes: u64,
+    /// With `size`: its size in the archive, unzipped, after it was stripped and edited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundled_bytes: Option<u64>,
     /// The part that is debug information.
     pub debug_bytes: u64,
     /// The part that is `.symtab` and its names.
@@ -38,6 +45,9 @@ pub struct FileSize {
     /// With `size`: the file's sections, in their order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sections: Vec<SectionSize>,
+    /// With `size`: the crates of a Rust program by its symbols, the largest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub crates: Vec<CrateSize>,
     /// Whether it keeps its debug information, though other files of the bundle lose theirs.
     #[serde(skip)]
     pub is_kept: bool,
@@ -54,17 +64,28 @@ pub struct SectionSize {
     pub purpose: &'static str,
 }
 
+/// The functions and variables of one crate in a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct CrateSize {
+    /// Its name.
+    pub name: String,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
 impl FileSize {
     /// A file without any sections yet.
-    pub fn new(name: &str, bytes: u64, tail_bytes: u64) -> FileSize {
-        let name = name.to_owned();
+    pub fn new(name: &str, entry: &str, bytes: u64, tail_bytes: u64) -> FileSize {
         FileSize {
-            name,
+            name: name.to_owned(),
+            entry: entry.to_owned(),
             bytes,
+            bundled_bytes: None,
             tail_bytes,
             debug_bytes: 0,
             symbol_bytes: 0,
             sections: Vec::new(),
+            crates: Vec::new(),
             is_kept: false,
         }
     }
@@ -92,6 +113,20 @@ impl Sizes {
         file.sections = sections.collect();
         (file.debug_bytes, file.symbol_bytes) = (debug_bytes, symbol_bytes);
         self.files.push(file);
+    }
+
+    /// Adds the files as they are in the archive. What is not among them has no place there.
+    pub fn add_bundled(&mut self, bundled: &[MeasuredFile]) {
+        for file in &mut self.files {
+            let Some(measured) = bundled.iter().find(|measured| measured.name == file.entry) else {
+                file.entry.clear();
+                continue;
+            };
+            file.bundled_bytes = Some(measured.bytes);
+            let part = |(name, bytes): (&String, &u64)| CrateSize { name: name.clone(), bytes: *bytes };
+            file.crates = measured.crates.iter().map(part).collect();
+            file.crates.sort_by(|one, other| (other.bytes, &one.name).cmp(&(one.bytes, &other.name)));
+        }
     }
 
     /// Returns the size of the debug information that `--strip` removes.
@@ -151,7 +186,7 @@ impl Sizes {
         }
     }
 
-    /// Draws bar charts of the sizes: the files, then the program's sections, largest first.
+    /// Draws bar charts of the sizes: the files, then the program's sections and its crates, largest first.
     pub fn chart(&self) -> Vec<String> {
         let files = self.files.iter().map(|file| (file.name.as_str(), file.bytes, "")).collect();
         let mut lines = bars("files", self.bytes, files);
@@ -164,6 +199,12 @@ impl Sizes {
             let rows = program.sections.iter().map(|section| (&*section.name, section.bytes, row(section)));
             lines.push(String::new());
             lines.extend(bars(&format!("sections of {}", program.name), program.bytes, rows.collect()));
+            if !program.crates.is_empty() {
+                let rows = program.crates.iter().map(|part| (&*part.name, part.bytes, "")).collect();
+                let total = program.crates.iter().fold(0u64, |sum, part| sum.saturating_add(part.bytes));
+                lines.push(String::new());
+                lines.extend(bars(&format!("crates of {}", program.name), total, rows));
+            }
         }
         lines
     }

@@ -10,7 +10,7 @@ use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, nearest_names, newest_names,
 use crate::baseline::{self, DEFAULT_RUNTIME, starts_bootstrap};
 use crate::cli::{
     ArchArg, BaselineCommand, BuildWithArg, BundleArgs, CheckArgs, Cli, Command, CompressionArg, ContentArgs,
-    ExplainArgs, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, VerifyArgs,
+    ExplainArgs, KindArg, LambdaArgs, LibcArg, OutputArgs, RepairArg, SelectionArgs, SizeArgs, VerifyArgs,
 };
 use crate::elf::Arch;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ use crate::workspace::Selection;
 use super::output::{unknown_code, verbosity};
 use super::{
     BaselineJob, BundleSettings, Capture, CaptureFrom, Context, Destination, Explain, Form, Job, Output,
-    Programs, Purpose, Settings, Target, Verify, Wanted,
+    Programs, Purpose, Settings, SizeComparison, Target, Verify, Wanted,
 };
 
 /// The result of one command line.
@@ -45,7 +45,11 @@ pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
         None => package(written(cli.bundle, context)?),
         Some(Command::Config(bundle)) => package(written(bundle, context)?),
         Some(Command::Check(check)) => package(bundle(check, Purpose::Check, context)?),
-        Some(Command::Size(check)) => package(bundle(check, Purpose::Size, context)?),
+        Some(Command::Size(SizeArgs { against, max_growth, check })) => {
+            check_placeholders("--against", against.as_deref())?;
+            let against = against.map(|path| context.environment.current_dir.join(path));
+            package(bundle(check, Purpose::Size(SizeComparison { against, max_growth }), context)?)
+        }
         Some(Command::Explain(ExplainArgs { name, check, tree, mermaid })) => {
             if let Some(code) = page(name.as_deref())? {
                 return other(Job::Page(code), Output::new(&check.output, context)?);
@@ -246,6 +250,7 @@ pub(super) fn bundle(args: CheckArgs, purpose: Purpose, context: &Context) -> Re
         },
         strip: content.strip,
         debug_symbols: content.debug_symbols.as_ref().map(absolute),
+        max_size: content.max_size,
         library_paths: content.library_paths.iter().map(absolute).collect(),
         cc: content.cc.map(|name| Compiler { name, is_of_manifest: false }),
         of_manifest: Vec::new(),
@@ -464,7 +469,7 @@ pub(super) fn bundle_kind(arg: KindArg) -> BundleKind {
 pub(super) fn output_args(cli: &Cli) -> &OutputArgs {
     match &cli.command {
         None => &cli.bundle.check.output,
-        Some(Command::Check(check) | Command::Size(check)) => &check.output,
+        Some(Command::Check(check) | Command::Size(SizeArgs { check, .. })) => &check.output,
         Some(Command::Explain(explain)) => &explain.check.output,
         Some(Command::Verify(verify)) => &verify.output,
         Some(Command::Config(config)) => &config.check.output,

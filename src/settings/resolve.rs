@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, SizeArgs};
 use crate::environment;
 use crate::error::{Error, Result};
 use crate::workspace::{self, Selection};
@@ -161,7 +161,7 @@ pub(super) fn must_agree(packages: &[PackageSettings]) -> Result<()> {
 pub(super) fn cargo_selection(cli: &Cli, context: &Context) -> Option<Selection> {
     let check = match &cli.command {
         None => &cli.bundle.check,
-        Some(Command::Check(check) | Command::Size(check)) => check,
+        Some(Command::Check(check) | Command::Size(SizeArgs { check, .. })) => check,
         Some(Command::Explain(explain)) => match page(explain.name.as_deref()) {
             Ok(None) => &explain.check,
             Ok(Some(_)) | Err(_) => return None,

@@ -28,6 +28,7 @@ pub enum SettingScope {
 
 /// The settings that are not [`SettingScope::Package`].
 const SCOPES: &[(&str, SettingScope)] = &[
+    ("against", SettingScope::Variable),
     ("all-features", SettingScope::Run),
     ("bin", SettingScope::Flag),
     ("binary", SettingScope::Flag),
@@ -46,6 +47,7 @@ const SCOPES: &[(&str, SettingScope)] = &[
     ("jobs", SettingScope::Variable),
     ("locked", SettingScope::Variable),
     ("manifest-path", SettingScope::Flag),
+    ("max-growth", SettingScope::Variable),
     ("mermaid", SettingScope::Flag),
     ("message-format", SettingScope::Run),
     ("no-default-features", SettingScope::Run),
@@ -75,6 +77,7 @@ pub(super) const ONLY_WITH: &[(&str, &[&str])] = &[
     ("no-default-features", &["build", "build-with"]),
     ("build-with", &["build"]),
     ("debug-symbols", &["strip"]),
+    ("max-growth", &["against"]),
 ];
 
 /// The values that a setting takes.

@@ -172,6 +172,18 @@ impl Scene<'_> {
                 self.zeros("less", 262_000_000);
                 checks(["--include data", "--include less"])
             }
+            Code::SizeBudget => {
+                self.c("app", EMPTY, "");
+                self.zeros("data", 1_000_000);
+                checks(["--include data --max-size 1MB", "--include data --max-size 1.1MB"])
+            }
+            Code::SizeGrown => {
+                self.c("app", EMPTY, "");
+                self.zeros("data", 1_000);
+                run(self.dir, "--binary app -o before.zip -q").exits(0);
+                let size = "size --binary app --include data --against before.zip --max-growth";
+                Some([format!("{size} 1%"), format!("{size} 1kB")])
+            }
             Code::BootstrapMissing => {
                 self.c("bootstrap", EMPTY, "");
                 self.c("build/bootstrap", EMPTY, "");

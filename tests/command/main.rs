@@ -21,6 +21,7 @@ mod faults;
 mod findings;
 mod fresh;
 mod given;
+mod growth;
 mod hostile;
 mod hosts;
 mod include;
