@@ -6,6 +6,7 @@
 
 mod asked;
 mod cause;
+mod crates;
 mod edits;
 mod finding;
 mod foreign;
@@ -38,6 +39,7 @@ pub use asked::{
     has_origin, linked_library, symbols_of,
 };
 pub use cause::{Cause, FindingGroup, by_cause};
+pub use crates::crates_unknown;
 pub use edits::not_editable;
 pub use limits::{
     MaxGrowth, MaxSize, SizedFile, budget_finding, direct_upload_finding, growth_finding, size_finding,

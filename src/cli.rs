@@ -462,12 +462,18 @@ pub struct ContentArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// human, json, github or sarif.
+    /// human (default), json, github, gitlab, sarif.
     ///
     /// human: text on stderr, and the written paths on stdout. json: one JSON document on stdout; `schema` prints its
     /// JSON Schema. github: workflow commands on stdout, and a table and graphs at the end of $GITHUB_STEP_SUMMARY.
-    /// sarif: one SARIF 2.1.0 document on stdout, for code scanning.
-    #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
+    /// gitlab: a code quality report on stdout. sarif: one SARIF 2.1.0 document on stdout, for code scanning.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "human",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     pub message_format: MessageFormat,
     /// Turn findings with these codes into errors, or with `warnings` all warnings (list, repeatable).
     #[arg(long, value_name = "CODES", value_delimiter = ',', hide_short_help = true)]
@@ -634,6 +640,8 @@ pub enum MessageFormat {
     Json,
     /// GitHub's workflow commands on stdout; a table and graphs at the end of $GITHUB_STEP_SUMMARY.
     Github,
+    /// GitLab's code quality report on stdout.
+    Gitlab,
     /// One SARIF 2.1.0 document on stdout, for code scanning.
     Sarif,
 }

@@ -116,6 +116,10 @@ fn print(
             let current_dir = context.environment.current_dir.as_str();
             ui.data(&report::sarif::document(&deciding, failure.as_ref(), current_dir));
         }
+        MessageFormat::Gitlab => {
+            let current_dir = context.environment.current_dir.as_str();
+            ui.data(&report::gitlab::document(&deciding, failure.as_ref(), current_dir));
+        }
         MessageFormat::Github => {
             ui.data(&report::github::commands(&deciding, failure.as_ref(), ui.is_verbose()));
             if let Some(path) = context.environment.text("GITHUB_STEP_SUMMARY") {

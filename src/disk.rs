@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
+use crate::elf::auditable::{self, CrateRecord};
 use crate::elf::sections::{self, Section};
 use crate::elf::{self, ElfError, ElfFacts};
 use crate::error::{Error, Result};
@@ -196,6 +197,12 @@ pub fn parts(path: &Utf8Path) -> Result<Parts> {
     let sections = sections::sections(bytes, &mut read).map_err(|cause| failed(path, cause))?;
     let tail_bytes = tail::length(bytes, &mut read).map_err(|cause| failed(path, cause))?;
     Ok(Parts { bytes, sections, tail_bytes })
+}
+
+/// Returns what a program records of its crates.
+pub fn recorded_crates(path: &Utf8Path) -> Result<CrateRecord> {
+    let (mut file, bytes) = open(path)?;
+    auditable::recorded(bytes, |range| read_range(&mut file, range)).map_err(|cause| failed(path, cause))
 }
 
 /// Returns the size of a regular file in bytes.

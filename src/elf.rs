@@ -10,6 +10,7 @@
 //! Only little-endian 64-bit files for Lambda's machines are read beyond their header. The loader passes over all
 //! other files without reading more, so other faults in them do not matter.
 
+pub mod auditable;
 pub mod crates;
 mod dynamic;
 mod faults;

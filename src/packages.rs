@@ -1,6 +1,6 @@
 //! Packages of a system in its package database: which package has a file, its version and its licences.
 //!
-//! dpkg's and apk's databases are text. rpm's is not, and is not read: its files have no known package.
+//! dpkg's and apk's databases are text. rpm's is not: rpm itself is asked, and its answer is read here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,10 +15,14 @@ pub struct Package {
     pub name: String,
     /// The version of the package.
     pub version: Option<String>,
+    /// rpm's epoch, which comes before the version, if it is not 0.
+    pub epoch: Option<String>,
     /// The architecture, in the package system's words.
     pub arch: Option<String>,
     /// The licences of the package, sorted; empty if it names them only in prose.
     pub licenses: Vec<String>,
+    /// The paths of its licence texts.
+    pub license_files: Vec<String>,
 }
 
 /// The package systems.
@@ -28,6 +32,8 @@ pub enum PackageKind {
     Deb,
     /// Alpine's apk.
     Apk,
+    /// rpm, of Amazon Linux, Fedora and their like.
+    Rpm,
 }
 
 /// `ID` and `VERSION_ID` of os-release(5).
@@ -42,15 +48,18 @@ pub struct Distribution {
 impl Package {
     /// The package URL.
     ///
-    /// Source: the purl specification and its types `deb` and `apk`.
+    /// Source: the purl specification and its types `deb`, `apk` and `rpm`.
     pub fn purl(&self, distribution: &Distribution) -> String {
         let encoded = |text: &str| percent_encoded(text, "");
         let (kind, usual) = match self.kind {
             PackageKind::Deb => ("deb", "debian"),
             PackageKind::Apk => ("apk", "alpine"),
+            PackageKind::Rpm => ("rpm", "fedora"),
         };
         let id = distribution.id.as_deref().unwrap_or(usual);
-        let mut purl = format!("pkg:{kind}/{}/{}", encoded(id), encoded(&self.name));
+        // The specification's own examples, and every scanner, name the vendor of RHEL.
+        let vendor = if id == "rhel" { "redhat" } else { id };
+        let mut purl = format!("pkg:{kind}/{}/{}", encoded(vendor), encoded(&self.name));
         if let Some(version) = &self.version {
             purl.push_str(&format!("@{}", encoded(version)));
         }
@@ -58,18 +67,74 @@ impl Package {
         qualifiers.extend(self.arch.as_ref().map(|arch| format!("arch={}", encoded(arch))));
         let version = distribution.version.as_ref();
         qualifiers.extend(version.map(|version| format!("distro={}-{}", encoded(id), encoded(version))));
+        qualifiers.extend(self.epoch.as_ref().map(|epoch| format!("epoch={}", encoded(epoch))));
         if !qualifiers.is_empty() {
             purl.push_str(&format!("?{}", qualifiers.join("&")));
         }
         purl
     }
 
-    /// The path of its licence texts.
-    ///
-    /// Source: Debian Policy 12.5.
-    pub fn copyright_path(&self) -> String {
-        format!("/usr/share/doc/{}/copyright", self.name)
+    /// The version with the epoch.
+    pub fn full_version(&self) -> Option<String> {
+        let version = self.version.as_ref()?;
+        Some(match &self.epoch {
+            Some(epoch) => format!("{epoch}:{version}"),
+            None => version.clone(),
+        })
     }
+
+    /// A package of which only the name is known yet.
+    fn named(kind: PackageKind, name: &str) -> Package {
+        Package {
+            kind,
+            name: name.to_owned(),
+            version: None,
+            epoch: None,
+            arch: None,
+            licenses: Vec::new(),
+            license_files: Vec::new(),
+        }
+    }
+}
+
+/// The path of a package's licence texts in Debian.
+///
+/// Source: Debian Policy 12.5.
+fn copyright_path(name: &str) -> String {
+    format!("/usr/share/doc/{name}/copyright")
+}
+
+/// The format for `rpm --queryformat`: a line for a package, then one for each of its files.
+pub const RPM_QUERY: &str =
+    "P\\t%{NAME}\\t%{EPOCHNUM}\\t%{VERSION}-%{RELEASE}\\t%{ARCH}\\t%{LICENSE}\\n[F\\t%{FILENAMES}\\n]";
+
+/// The packages of the wanted files in what rpm printed by [`RPM_QUERY`]; paths are without `/usr`. Other lines, such as
+/// that a file has no package, are passed over.
+pub fn rpm_owned(printed: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String, Package> {
+    let mut owned: BTreeMap<String, Package> = BTreeMap::new();
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    let mut lines = printed.lines().peekable();
+    while let Some(line) = lines.next() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let ["P", name, epoch, version, arch, license] = fields[..] else { continue };
+        let files = std::iter::from_fn(|| lines.next_if(|line| line.starts_with("F\t")));
+        let files: Vec<&str> = files.filter_map(|line| line.strip_prefix("F\t")).collect();
+        // A package is printed once for each of its files that were asked for.
+        if !known.insert(line) {
+            continue;
+        }
+        let mut package = Package::named(PackageKind::Rpm, name);
+        package.version = Some(version.to_owned());
+        package.epoch = Some(epoch.to_owned()).filter(|epoch| epoch != "0" && epoch != "(none)");
+        package.arch = Some(arch.to_owned()).filter(|arch| arch != "(none)");
+        package.licenses = vec![license.to_owned()];
+        let is_license = |file: &&&str| file.starts_with("/usr/share/licenses/");
+        package.license_files = files.iter().filter(is_license).map(|file| (*file).to_owned()).collect();
+        for file in files.iter().filter(|file| wanted.contains(unmerged(file))) {
+            owned.insert(unmerged(file).to_owned(), package.clone());
+        }
+    }
+    owned
 }
 
 /// A path without the `/usr` by which merged and unmerged systems differ.
@@ -84,7 +149,8 @@ pub fn dpkg_package(list: &str) -> Option<Package> {
         Some((name, arch)) => (name, Some(arch.to_owned())),
         None => (stem, None),
     };
-    Some(Package { kind: PackageKind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() })
+    let license_files = vec![copyright_path(name)];
+    Some(Package { arch, license_files, ..Package::named(PackageKind::Deb, name) })
 }
 
 /// Adds the fields in dpkg's status file to these packages.
@@ -125,7 +191,9 @@ pub fn apk_installed(database: &str, wanted: &BTreeSet<&str>) -> BTreeMap<String
             if let (true, Some(name)) = (wanted.contains(unmerged(&path)), line('P')) {
                 let (version, arch) = (line('V'), line('A'));
                 let licenses = line('L').into_iter().collect();
-                let package = Package { kind: PackageKind::Apk, name, version, arch, licenses };
+                let license_files = vec![copyright_path(&name)];
+                let named = Package::named(PackageKind::Apk, &name);
+                let package = Package { version, arch, licenses, license_files, ..named };
                 owned.insert(unmerged(&path).to_owned(), package);
             }
         }
@@ -178,7 +246,7 @@ mod tests {
 
     fn deb(name: &str, arch: Option<&str>) -> Package {
         let arch = arch.map(str::to_owned);
-        Package { kind: PackageKind::Deb, name: name.to_owned(), version: None, arch, licenses: Vec::new() }
+        Package { arch, ..Package::named(PackageKind::Deb, name) }
     }
 
     #[test]
@@ -205,6 +273,30 @@ mod tests {
         let package = &owned["/lib/libpq.so.5.16"];
         assert_eq!(package.licenses, ["PostgreSQL"]);
         assert_eq!(package.purl(&Distribution::default()), "pkg:apk/alpine/libpq@16.4-r0?arch=x86_64");
+    }
+
+    #[test]
+    fn rpm_prints_each_package_with_its_files() {
+        let printed = "error: x\nfile /usr/lib64/own.so is not owned by any package\n\
+                       P\ttop\t1\t2.3-4.amzn2023\tx86_64\tMIT and Zlib\nF\t/usr/lib64/libtop.so.1\n\
+                       F\t/usr/share/licenses/top/COPYING\nP\tzlib\t0\t1.2-1\tx86_64\tzlib\nF\t/lib64/libz.so.1\n\
+                       F\t/lib64/other\nF\t\nP\tcut\t1\n";
+        let owned = rpm_owned(printed, &BTreeSet::from(["/lib64/libtop.so.1", "/lib64/libz.so.1", ""]));
+        assert_eq!(owned.len(), 3, "{owned:?}");
+        let distribution = distribution("ID=\"amzn\"\nVERSION_ID=\"2023\"\n");
+        let top = &owned["/lib64/libtop.so.1"];
+        assert_eq!(
+            top.purl(&distribution),
+            "pkg:rpm/amzn/top@2.3-4.amzn2023?arch=x86_64&distro=amzn-2023&epoch=1"
+        );
+        assert_eq!(top.full_version().as_deref(), Some("1:2.3-4.amzn2023"));
+        assert_eq!(
+            (&*top.licenses[0], &*top.license_files[0]),
+            ("MIT and Zlib", "/usr/share/licenses/top/COPYING")
+        );
+        let zlib =
+            owned["/lib64/libz.so.1"].purl(&Distribution { id: Some("rhel".to_owned()), version: None });
+        assert_eq!(zlib, "pkg:rpm/redhat/zlib@1.2-1?arch=x86_64");
     }
 
     #[test]

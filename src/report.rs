@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 pub mod baseline;
 mod explain;
 pub mod github;
+pub mod gitlab;
 mod growth;
 mod libraries;
 mod references;
@@ -151,6 +152,9 @@ pub struct ProgramReport {
     pub package: Option<String>,
     /// The path of the file.
     pub path: String,
+    /// The manifest of the cargo package.
+    #[serde(skip)]
+    pub manifest: Option<String>,
     /// The target triple it was built for.
     pub target: Option<String>,
     /// The profile it was built with.
@@ -222,6 +226,7 @@ impl ProgramReport {
             name: name.to_owned(),
             package: None,
             path: path.to_owned(),
+            manifest: None,
             target: None,
             profile: None,
             runtime: runtime.to_owned(),

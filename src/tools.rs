@@ -1,4 +1,5 @@
-//! External programs: a C compiler that names its library directories, and a program that strips.
+//! External programs: a C compiler that names its library directories, rpm, and a program that strips.
 
 pub mod compiler;
+pub mod rpm;
 pub mod strip;

@@ -94,6 +94,7 @@ codes! {
     TemplateMismatch "template-mismatch" Error "The deployment template does not match the archive."
     TemplateUnknown "template-unknown" Warning "A value of the deployment template is unknown until it is deployed."
     DirectUploadLimit "direct-upload-limit" Warning "The ZIP is too large for a direct upload."
+    CratesUnknown "crates-unknown" Note "The bill of materials does not have the crates of a Rust program."
 }
 
 impl Code {

@@ -15,7 +15,7 @@ pages! {
     "libc-bundled" "shadowed"
     "doubtful-library" "static-glibc-nss" "dlopen" "ca-bundle" "cpu-level" "companion-data" "not-a-runtime"
     "stale-binary" "names-only" "baseline-old" "runtime-deprecated" "suspicious-include" "template-mismatch"
-    "template-unknown" "direct-upload-limit"
+    "template-unknown" "direct-upload-limit" "crates-unknown"
 }
 
 /// Returns the page of a code in Markdown: its meaning, the cause, how to see it, what to do. A test checks that no

@@ -32,6 +32,7 @@ use crate::parallel;
 use crate::proof::Attached;
 use crate::settings::{BundleSettings, Context, Packages, Purpose, Settings};
 use crate::ui::Ui;
+use crate::workspace::Checkouts;
 
 /// A selected program: what was read of it, or the error.
 struct Selected<'a> {
@@ -269,6 +270,10 @@ impl<'a> Shared<'a> {
             output,
             writing: writing(&shared.bundle, self.context.threads, self.files),
             documents,
+            checkouts: match read().next() {
+                Some((_, first)) => first.program.checkouts(self.context),
+                None => Checkouts::new(&self.context.environment, None),
+            },
             settings: &shared.bundle,
             files: self.files,
             is_document: shared.output.is_document(),

@@ -1,12 +1,14 @@
 //! The contents of a bundle: the packages of its libraries, and the documents that list them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::archive::{Content, Digest, Entry};
 use crate::disk;
 use crate::disk::packages::PackageDatabase;
+use crate::elf::auditable::{self, CrateRecord};
 use crate::error::Result;
 use crate::layout::Layout;
 use crate::packages::Package;
@@ -15,6 +17,8 @@ use crate::report::Library;
 use crate::report::sbom::{self, BundlePart, PartKind};
 use crate::settings::BundleSettings;
 use crate::text::hex;
+use crate::tools::rpm;
+use crate::workspace::Checkouts;
 
 /// A program of an archive: its name there, and its own.
 pub(super) struct ProgramName<'a> {
@@ -30,10 +34,17 @@ pub(super) struct PackageIndex {
 
 impl PackageIndex {
     /// Looks the libraries up in the package databases of the build world.
-    pub(super) fn of(job: &BundleSettings, shipped: &[Shipped]) -> PackageIndex {
+    pub(super) fn of(job: &BundleSettings, shipped: &[Shipped], checkouts: &Checkouts) -> PackageIndex {
         let packages = PackageDatabase::new(job.sysroot.as_deref());
         let files: BTreeSet<&str> = shipped.iter().map(|library| library.source.as_str()).collect();
-        let by_source = packages.owners(&files);
+        let ask_rpm = |database: &Utf8Path, files: &[&str]| {
+            // A database may be made for the program that reads it, and no flag names this one.
+            match job.is_of_manifest("sysroot") {
+                true => String::new(),
+                false => rpm::query(database, files, checkouts),
+            }
+        };
+        let by_source = packages.owners(&files, ask_rpm);
         PackageIndex { packages, by_source }
     }
 
@@ -42,7 +53,7 @@ impl PackageIndex {
         for library in libraries.iter_mut() {
             let package = library.source.as_ref().and_then(|source| self.by_source.get(source));
             library.package = package.map(|package| package.name.clone());
-            library.package_version = package.and_then(|package| package.version.clone());
+            library.package_version = package.and_then(Package::full_version);
         }
     }
 
@@ -73,11 +84,18 @@ impl PackageIndex {
                 },
                 (None, None) => PartKind::File,
             };
-            Some(Digest::of_content(&entry.content).map(|digest| BundlePart {
-                name: &entry.name,
-                sha256: digest.hex,
-                kind,
-            }))
+            let part = || {
+                let n_bytes = entry.content.n_bytes();
+                let read = |range| entry.content.read(range).map(Cow::into_owned);
+                let crates = match auditable::recorded(n_bytes, read)? {
+                    CrateRecord::Crates(crates) => crates,
+                    // Of the program, a finding tells.
+                    CrateRecord::Damaged(_) | CrateRecord::Missing { .. } => Vec::new(),
+                };
+                let sha256 = Digest::of_content(&entry.content)?.hex;
+                Ok(BundlePart { name: &entry.name, sha256, kind, crates })
+            };
+            Some(part())
         };
         entries.iter().filter_map(part).collect()
     }

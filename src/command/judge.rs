@@ -59,11 +59,17 @@ impl ArchiveProgram<'_> {
         let is_shown = job.settings.output.is_document() || job.ui.is_verbose();
         let has_documents = || first.others.iter().any(|other| other.input.documents.any());
         if is_shown || first.documents.any() || has_documents() {
-            let index = PackageIndex::of(job.bundle, &planned.plan.shipped);
+            let checkouts = self.input.program.checkouts(job.context);
+            let index = PackageIndex::of(job.bundle, &planned.plan.shipped, &checkouts);
             index.add_to(&mut report.libraries);
             *packages = Some(index);
         }
         let input = self.input;
+        if input.documents.sbom.is_some() {
+            let record = disk::recorded_crates(&input.path);
+            let is_rust = input.program.cargo.is_some();
+            findings.extend(record.ok().and_then(|record| audit::crates_unknown(name, &record, is_rust)));
+        }
         findings.extend(lints::secrets(input.own_included(), name));
         let strangers: Vec<_> = input.strangers.iter().map(|at| &input.included[*at]).collect();
         findings.extend(lints::strangers(&strangers, name));

@@ -177,6 +177,7 @@ impl ProgramJob<'_> {
         let cargo = program.cargo.as_ref();
         let mut report = ProgramReport::new(&program.name, path.as_str(), runtime, Some(facts));
         report.package = cargo.map(|built| built.package.clone());
+        report.manifest = cargo.map(|built| built.manifest_dir.join("Cargo.toml").into_string());
         report.target = cargo.and_then(|built| built.target.clone());
         report.profile = cargo.and_then(|built| built.profile.clone());
         report.role = match facts.linkage() {

@@ -19,6 +19,7 @@ use crate::report::{self, ArchiveReport, Library, ProgramReport};
 use crate::settings::{BundleSettings, Destination};
 use crate::text;
 use crate::ui::Ui;
+use crate::workspace::Checkouts;
 
 /// Returns the path of the layer: in `layers`, beside the directory of the first function's bundle. Placeholders of `-o`
 /// tell functions apart, so that the directory before them is the one that all have.
@@ -56,6 +57,8 @@ pub(super) struct SplitLayer<'a> {
     pub writing: Writing<'a>,
     /// The paths of the documents about it.
     pub documents: DocumentPaths,
+    /// The places from which no program is run.
+    pub checkouts: Checkouts<'a>,
     pub settings: &'a BundleSettings,
     pub files: &'a StoredFiles,
     pub is_document: bool,
@@ -142,7 +145,7 @@ impl SplitLayer<'_> {
         if !self.documents.any() {
             return Ok(());
         }
-        let index = PackageIndex::of(self.settings, &split.libraries);
+        let index = PackageIndex::of(self.settings, &split.libraries, &self.checkouts);
         let layout = Layout::layer(BundleKind::Layer, archive::BOOTSTRAP, self.name);
         let parts = index.parts(&[], &split.entries, &split.libraries, &layout)?;
         let mut libraries = Vec::new();

@@ -1,4 +1,5 @@
-//! The package databases and documentation of a root, read without running its tools.
+//! The package databases and documentation of a root, read without running its tools. For rpm's, the caller asks the
+//! rpm of this machine.
 //!
 //! A package that cannot be read is unknown; the report then names no package.
 
@@ -9,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::build_world::resolve_in;
 use crate::packages::{
     Distribution, Package, apk_installed, distribution, dpkg_package, dpkg_status, machine_readable_licenses,
-    unmerged,
+    rpm_owned, unmerged,
 };
 
 /// A root and its package database.
@@ -36,8 +37,13 @@ impl PackageDatabase {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Returns the packages that own these files of this machine, links followed, with their licences.
-    pub fn owners(&self, files: &BTreeSet<&str>) -> BTreeMap<String, Package> {
+    /// Returns the packages that own these files of this machine, links followed, with their licences. `ask_rpm` returns
+    /// what rpm prints about files of this root, by its database in a directory.
+    pub fn owners(
+        &self,
+        files: &BTreeSet<&str>,
+        ask_rpm: impl FnOnce(&Utf8Path, &[&str]) -> String,
+    ) -> BTreeMap<String, Package> {
         let inside = |file: &str| {
             let rest = Utf8Path::new(file).strip_prefix(&self.root).ok()?;
             Some(format!("/{rest}"))
@@ -49,8 +55,23 @@ impl PackageDatabase {
         if let Some(database) = self.text("/lib/apk/db/installed") {
             owned.extend(apk_installed(&database, &wanted));
         }
+        let others = paths.iter().map(|(_, path)| path.as_str());
+        let others: Vec<&str> = others.filter(|path| !owned.contains_key(unmerged(path))).collect();
+        if let Some(database) = self.rpm_database().filter(|_| !others.is_empty()) {
+            owned.extend(rpm_owned(&ask_rpm(&database, &others), &wanted));
+        }
         let of = |path: &str| owned.get(unmerged(path)).cloned();
         paths.iter().filter_map(|(file, path)| Some(((*file).to_owned(), of(path)?))).collect()
+    }
+
+    /// The directory of rpm's database.
+    ///
+    /// Source: `_dbpath` and `_db_backend` in rpm's macros: Fedora since 36, Amazon Linux.
+    fn rpm_database(&self) -> Option<Utf8PathBuf> {
+        let directories = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"].into_iter();
+        let mut directories = directories.filter_map(|path| resolve_in(&self.root, path).ok());
+        let files = ["rpmdb.sqlite", "Packages", "Packages.db"];
+        directories.find(|directory| files.iter().any(|file| super::exists(&directory.join(file))))
     }
 
     fn of_dpkg(&self, wanted: &BTreeSet<&str>) -> BTreeMap<String, Package> {
@@ -73,8 +94,8 @@ impl PackageDatabase {
             dpkg_status(&self.text("/var/lib/dpkg/status").unwrap_or_default(), owned.values_mut());
         }
         for package in owned.values_mut() {
-            let copyright = self.text(&package.copyright_path()).unwrap_or_default();
-            package.licenses = machine_readable_licenses(&copyright);
+            let copyright = package.license_files.first().and_then(|path| self.text(path));
+            package.licenses = machine_readable_licenses(&copyright.unwrap_or_default());
         }
         owned
     }

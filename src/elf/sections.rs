@@ -36,6 +36,8 @@ pub enum SectionPurpose {
 pub struct Section {
     /// The section's name; bytes that are not UTF-8, and control characters, as `\xNN`.
     pub name: String,
+    /// The section's place in the file.
+    pub offset: u64,
     /// The section's size in the file.
     pub bytes: u64,
     /// The section's purpose.
@@ -95,7 +97,12 @@ pub fn sections<E>(
         } else {
             SectionPurpose::Other
         };
-        sections.push(Section { name: text::from_bytes(name), bytes: length, purpose });
+        sections.push(Section {
+            name: text::from_bytes(name),
+            offset: header.sh_offset,
+            bytes: length,
+            purpose,
+        });
     }
     Ok(sections)
 }

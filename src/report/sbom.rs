@@ -1,16 +1,17 @@
 //! The contents of a bundle, as a CycloneDX 1.6 document and as a collection of licence texts.
 //!
-//! The crates inside the program are not listed: a linked program does not record them.
+//! The crates inside a program are listed if it records them, see [`auditable`](crate::elf::auditable).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::{Library, json};
 use crate::date::timestamp;
+use crate::elf::auditable::{Crate, CrateKind};
 use crate::packages::{Distribution, Package};
-use crate::text::printable;
+use crate::text::{percent_encoded, printable};
 
 /// One file of a bundle.
 pub struct BundlePart<'a> {
@@ -20,6 +21,8 @@ pub struct BundlePart<'a> {
     pub sha256: String,
     /// Its kind.
     pub kind: PartKind<'a>,
+    /// The crates that it records of itself.
+    pub crates: Vec<Crate>,
 }
 
 /// The kinds of files in a bundle.
@@ -70,6 +73,10 @@ pub fn document(
             }
         }
     }
+    let listed = Crates::of(parts);
+    components.extend(listed.components());
+    let mut dependencies = dependencies(parts, libraries, &listed);
+    dependencies.extend(listed.dependencies());
     json(&json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -77,7 +84,7 @@ pub fn document(
         "version": 1,
         "metadata": metadata,
         "components": components,
-        "dependencies": dependencies(parts, libraries),
+        "dependencies": dependencies,
     }))
 }
 
@@ -101,8 +108,8 @@ fn component(part: &BundlePart, distribution: &Distribution) -> Value {
         properties.extend(build_id.clone().map(|id| ("build-id", id)));
         match package {
             Some(package) => {
-                if let Some(version) = &package.version {
-                    component["version"] = version.as_str().into();
+                if let Some(version) = package.full_version() {
+                    component["version"] = version.into();
                 }
                 component["purl"] = package.purl(distribution).into();
                 let named = |name: &String| json!({ "license": { "name": name } });
@@ -118,14 +125,104 @@ fn component(part: &BundlePart, distribution: &Distribution) -> Value {
             }
         }
     }
-    let property =
-        |(name, value)| json!({ "name": format!("{}:{name}", env!("CARGO_PKG_NAME")), "value": value });
-    component["properties"] = properties.into_iter().map(property).collect();
+    if let (PartKind::Program(_), Some(root)) = (&part.kind, part.crates.iter().find(|it| it.root)) {
+        component["version"] = root.version.as_str().into();
+    }
+    component["properties"] = properties.into_iter().map(|(name, value)| property(name, &value)).collect();
     component
 }
 
-/// Lists which part needs which of the bundle's libraries.
-fn dependencies(parts: &[BundlePart], libraries: &[Library]) -> Vec<Value> {
+fn property(name: &str, value: &str) -> Value {
+    json!({ "name": format!("{}:{name}", env!("CARGO_PKG_NAME")), "value": value })
+}
+
+/// The crates of all parts, each once.
+#[derive(Default)]
+struct Crates<'a> {
+    /// By their references in the document.
+    by_reference: BTreeMap<String, ListedCrate<'a>>,
+    /// The crates that a part itself uses, by its name.
+    of_parts: BTreeMap<&'a str, BTreeSet<String>>,
+}
+
+/// A crate, and what it uses in any of the parts.
+struct ListedCrate<'a> {
+    first: &'a Crate,
+    /// Whether it is in any of the programs, and not only used to build them.
+    is_linked: bool,
+    uses: BTreeSet<String>,
+}
+
+impl<'a> Crates<'a> {
+    fn of(parts: &'a [BundlePart]) -> Crates<'a> {
+        let mut all = Crates::default();
+        for part in parts {
+            // The part itself stands for its own crate.
+            let uses = |one: &Crate| -> BTreeSet<String> {
+                let used = one.dependencies.iter().map(|position| &part.crates[*position]);
+                used.filter(|used| !used.root).map(reference).collect()
+            };
+            for one in &part.crates {
+                if one.root {
+                    all.of_parts.entry(part.name).or_default().extend(uses(one));
+                    continue;
+                }
+                let listed = all.by_reference.entry(reference(one));
+                let new = || ListedCrate { first: one, is_linked: false, uses: BTreeSet::new() };
+                let listed = listed.or_insert_with(new);
+                listed.is_linked |= one.kind == CrateKind::Runtime;
+                listed.uses.extend(uses(one));
+            }
+        }
+        all
+    }
+
+    fn components(&self) -> impl Iterator<Item = Value> {
+        self.by_reference.iter().map(|(reference, listed)| {
+            let Crate { name, version, source, .. } = listed.first;
+            let mut component = json!({
+                "type": "library",
+                "bom-ref": reference,
+                "name": name,
+                "version": version,
+                "scope": if listed.is_linked { "required" } else { "excluded" },
+                "properties": [property("source", source)],
+            });
+            // Of another source, a crate of the same name and version may be another one.
+            if source == CRATES_IO {
+                component["purl"] = crate_purl(name, version).into();
+            }
+            component
+        })
+    }
+
+    fn dependencies(&self) -> impl Iterator<Item = Value> {
+        self.by_reference
+            .iter()
+            .map(|(reference, listed)| json!({ "ref": reference, "dependsOn": listed.uses }))
+    }
+}
+
+const CRATES_IO: &str = "crates.io";
+
+/// The reference of a crate in the document.
+fn reference(one: &Crate) -> String {
+    let Crate { name, version, source, .. } = one;
+    match source == CRATES_IO {
+        true => crate_purl(name, version),
+        false => format!("crate:{source}:{name}@{version}"),
+    }
+}
+
+/// The package URL of a crate on crates.io.
+///
+/// Source: the purl specification and its type `cargo`.
+fn crate_purl(name: &str, version: &str) -> String {
+    format!("pkg:cargo/{}@{}", percent_encoded(name, ""), percent_encoded(version, ""))
+}
+
+/// Lists which part needs which of the bundle's libraries, and uses which crates.
+fn dependencies(parts: &[BundlePart], libraries: &[Library], crates: &Crates) -> Vec<Value> {
     let names = |part: &BundlePart| match part.kind {
         PartKind::Program(name) => vec![name.to_owned(), part.name.to_owned()],
         PartKind::Library { soname, .. } => vec![soname.to_owned()],
@@ -139,7 +236,9 @@ fn dependencies(parts: &[BundlePart], libraries: &[Library]) -> Vec<Value> {
         let is_needed = |other: &&BundlePart| {
             matches!(other.kind, PartKind::Library { soname, .. } if needed.contains(&soname))
         };
-        let depends_on: Vec<&str> = parts.iter().filter(is_needed).map(|other| other.name).collect();
+        let depends_on = parts.iter().filter(is_needed).map(|other| other.name);
+        let used = crates.of_parts.get(part.name).into_iter().flatten().map(String::as_str);
+        let depends_on: Vec<&str> = depends_on.chain(used).collect();
         json!({ "ref": part.name, "dependsOn": depends_on })
     });
     dependencies.collect()
@@ -169,16 +268,20 @@ pub fn licenses(parts: &[BundlePart], text_of: impl Fn(&str) -> Option<String>) 
         printed.push(&package.name);
         let is_its = |other: &Option<&Package>| other.is_some_and(|other| other.name == package.name);
         let files: Vec<&str> = shipped().filter(|(_, other)| is_its(other)).map(|(name, _)| name).collect();
-        let version = package.version.as_deref().unwrap_or("of unknown version");
+        let version = package.full_version();
+        let version = version.as_deref().unwrap_or("of unknown version");
         title(&mut text, &files.join(", "), &format!("{} {version}", package.name));
-        match text_of(&package.copyright_path()) {
-            Some(found) => {
-                common.extend(crate::packages::common_licenses(&found));
-                text.push_str(found.trim_end());
-                text.push('\n');
+        let texts: Vec<String> = package.license_files.iter().filter_map(|path| text_of(path)).collect();
+        match texts.is_empty() {
+            false => {
+                for found in texts {
+                    common.extend(crate::packages::common_licenses(&found));
+                    text.push_str(found.trim_end());
+                    text.push('\n');
+                }
             }
-            None if package.licenses.is_empty() => text.push_str("(no text was found)\n"),
-            None => {
+            true if package.licenses.is_empty() => text.push_str("(no text was found)\n"),
+            true => {
                 let _ = writeln!(text, "{} (no text was found)", package.licenses.join(", "));
             }
         }

@@ -55,7 +55,7 @@ impl Output {
 
     /// Whether stdout has one document and nothing else.
     pub fn is_document(&self) -> bool {
-        matches!(self.format, MessageFormat::Json | MessageFormat::Sarif)
+        matches!(self.format, MessageFormat::Json | MessageFormat::Sarif | MessageFormat::Gitlab)
     }
 
     /// Returns the codes of `--allow`.

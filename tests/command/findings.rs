@@ -184,6 +184,12 @@ impl Scene<'_> {
                 let size = "size --binary app --include data --against before.zip --max-growth";
                 Some([format!("{size} 1%"), format!("{size} 1kB")])
             }
+            Code::CratesUnknown => {
+                self.c("app", EMPTY, "");
+                self.file("mark.s", ".section .comment\n.asciz \"rustc version 1.90.0\"\n");
+                self.c("rust", EMPTY, "mark.s");
+                Some(["--binary rust --sbom sbom.json", "--binary app --sbom sbom.json"].map(str::to_owned))
+            }
             Code::BootstrapMissing => {
                 self.c("bootstrap", EMPTY, "");
                 self.c("build/bootstrap", EMPTY, "");

@@ -88,6 +88,80 @@ fn of_all_runtimes_only_the_configured_one_is_annotated() {
 }
 
 #[track_caller]
+/// A code quality report, of which every entry has the fields that GitLab's documentation lists, and no other.
+fn gitlab(ran: &Ran) -> Vec<Value> {
+    let document: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
+    let schema = serde_json::json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["description", "check_name", "fingerprint", "severity", "location"],
+            "additionalProperties": false,
+            "properties": {
+                "description": { "type": "string", "minLength": 1 },
+                "check_name": { "type": "string", "minLength": 1 },
+                "fingerprint": { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+                "severity": { "enum": ["info", "minor", "major", "critical", "blocker"] },
+                "location": {
+                    "type": "object",
+                    "required": ["path", "lines"],
+                    "additionalProperties": false,
+                    "properties": {
+                        "path": { "type": "string", "pattern": "^[^./]" },
+                        "lines": {
+                            "type": "object",
+                            "required": ["begin"],
+                            "properties": { "begin": { "type": "integer", "minimum": 1 } },
+                        },
+                    },
+                },
+            },
+        },
+    });
+    schema::check(&document, &jsonschema::validator_for(&schema).unwrap());
+    document.as_array().unwrap().clone()
+}
+
+#[test]
+fn gitlab_gets_a_code_quality_report() {
+    let scene = scene(&["libfoo.so.1", "libbar.so.2"]);
+    let words = format!("{CHECK} --message-format gitlab");
+    let first = gitlab(&scene.run(&words).exits(1));
+    let of = |issue: &Value, key: &str| issue[key].as_str().unwrap().to_owned();
+    assert!(
+        first.iter().all(|issue| issue["check_name"] == "missing-library" && issue["severity"] == "blocker")
+    );
+    let texts: Vec<String> = first.iter().map(|issue| of(issue, "description")).collect();
+    assert!(texts[0].starts_with("app on provided.al2023: `app` needs "), "{texts:?}");
+    assert!(texts[0].contains("\nhelp: "), "{texts:?}");
+    assert_eq!(first[0]["location"], serde_json::json!({ "path": "app", "lines": { "begin": 1 } }));
+    let prints =
+        |issues: &[Value]| -> Vec<String> { issues.iter().map(|issue| of(issue, "fingerprint")).collect() };
+    let all: std::collections::BTreeSet<String> = prints(&first).into_iter().collect();
+    assert_eq!(all.len(), first.len());
+    // The same in another directory, and with another finding before it.
+    let other = self::scene(&["libaaa.so.1", "libfoo.so.1", "libbar.so.2"]);
+    let again = prints(&gitlab(&other.run(&format!("{words} --assume-present libaaa.so.1")).exits(1)));
+    assert_eq!(prints(&first), again);
+    // The exit status and stderr stay.
+    scene.run(&words).exits(1).says(&["error[missing-library]: `app` needs "]);
+    let nothing = gitlab(&scene.run(&format!("{words} --assume-present lib*")).exits(0));
+    assert!(nothing.iter().all(|issue| issue["severity"] != "blocker"), "{nothing:?}");
+    let failed = gitlab(&scene.run("check --binary gone --message-format gitlab").exits(101));
+    assert_eq!((failed.len(), &failed[0]["check_name"]), (1, &"no-result".into()));
+}
+
+#[test]
+fn a_graph_of_the_runtimes_libraries_alone_is_left_out() {
+    let scene = scene(&[]);
+    github(&scene, CHECK).exits(0);
+    let summary = scene.text("summary.md");
+    assert!(summary.contains("| `app` |") && !summary.contains("mermaid"), "{summary}");
+    let scene = Scene::with_top("");
+    github(&scene, "check --binary app --library-path libs --allow not-a-runtime").exits(0);
+    assert!(scene.text("summary.md").contains("```mermaid\ngraph LR\n  n0[\"app\"]:::program\n"));
+}
+
 fn sarif(scene: &Scene, arguments: &str, code: i32) -> Value {
     let ran = scene.run(&format!("{arguments} --message-format sarif")).exits(code);
     let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));

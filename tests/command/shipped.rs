@@ -204,3 +204,191 @@ fn two_programs_do_not_share_an_sbom() {
         "help: tell them apart: `--sbom {bin}",
     ]);
 }
+
+/// What cargo-auditable 0.7.7 recorded of a program with `serde` and its derive macro; see testdata/README.md.
+const RECORD: &[u8] = include_bytes!("../../testdata/dep-v0");
+
+/// A directory with a program of rustc's kind that has these bytes in `.dep-v0`.
+fn recorded(record: &[u8]) -> Scene {
+    let scene = Scene::new();
+    scene.file("mark.s", ".section .comment\n.asciz \"rustc version 1.95.0\"\n");
+    scene.c("int main(void) { return 0; }", "plain", "-g mark.s").file("record", record);
+    scene.tool("objcopy", "--add-section .dep-v0=record plain app").exits(0);
+    scene
+}
+
+fn zlib(json: &[u8]) -> Vec<u8> {
+    let mut deflate = zlib_rs::Deflate::new(6, true, 15);
+    let mut bytes = vec![0; zlib_rs::compress_bound(json.len()) + 64];
+    deflate.compress(json, &mut bytes, zlib_rs::DeflateFlush::Finish).unwrap();
+    bytes.truncate(deflate.total_out() as usize);
+    bytes
+}
+
+#[test]
+fn the_sbom_has_the_crates_that_cargo_auditable_recorded() {
+    let Some(schema) = schema::cyclonedx().filter(|_| tools::require("objcopy", "binutils")) else { return };
+    for strip in ["", " --strip"] {
+        let scene = recorded(RECORD);
+        let ran = scene.run(&format!("--binary app -o app.zip --sbom sbom.json -v{strip}")).exits(0);
+        assert!(!ran.stderr.contains("crates-unknown"), "{ran}");
+        let document = read(scene.path(), "sbom.json");
+        schema::check(&document, &schema);
+        assert_eq!(document["metadata"]["component"]["version"], "0.3.1");
+        let crates: Vec<[&str; 3]> = document["components"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| ["name", "purl", "scope"].map(|key| it[key].as_str().unwrap()))
+            .collect();
+        let build = "excluded";
+        assert_eq!(
+            crates,
+            [
+                ["proc-macro2", "pkg:cargo/proc-macro2@1.0.107", build],
+                ["quote", "pkg:cargo/quote@1.0.47", build],
+                ["serde", "pkg:cargo/serde@1.0.229", "required"],
+                ["serde_core", "pkg:cargo/serde_core@1.0.229", "required"],
+                ["serde_derive", "pkg:cargo/serde_derive@1.0.229", build],
+                ["syn", "pkg:cargo/syn@3.0.10", build],
+                ["unicode-ident", "pkg:cargo/unicode-ident@1.0.27", build],
+            ]
+        );
+        let uses = |name: &str| {
+            let all = document["dependencies"].as_array().unwrap();
+            all.iter().find(|it| it["ref"] == name).unwrap()["dependsOn"].clone()
+        };
+        assert_eq!(uses("bootstrap"), json!(["pkg:cargo/serde@1.0.229"]));
+        let serde = json!(["pkg:cargo/serde_core@1.0.229", "pkg:cargo/serde_derive@1.0.229"]);
+        assert_eq!(uses("pkg:cargo/serde@1.0.229"), serde);
+    }
+}
+
+#[test]
+fn crates_of_other_sources_have_no_package_url() {
+    if !tools::require("objcopy", "binutils") {
+        return;
+    }
+    let json = br#"{"packages": [{"name": "app", "version": "1.0.0", "source": "local", "root": true, "dependencies": [1, 2]},
+        {"name": "log", "version": "0.4.0", "source": "git", "dependencies": [2]},
+        {"name": "log", "version": "0.4.0", "source": "crates.io", "dependencies": [1]}], "format": 8, "more": {}}"#;
+    let scene = recorded(&zlib(json));
+    scene.copy("app", "second");
+    scene.run("--binary app --include second --sbom sbom.json -o app.zip").exits(0);
+    let document = read(scene.path(), "sbom.json");
+    let git = component(&document, "crate:git:log@0.4.0");
+    assert!(git.get("purl").is_none(), "{git:#}");
+    assert_eq!(git["properties"], json!([{ "name": "cargo-lambda-bundle:source", "value": "git" }]));
+    let all = document["components"].as_array().unwrap();
+    // The crates of both programs, each once, and the second program.
+    assert_eq!(all.len(), 3, "{document:#}");
+    let second =
+        document["dependencies"].as_array().unwrap().iter().find(|it| it["ref"] == "second").unwrap();
+    assert_eq!(second["dependsOn"], json!(["crate:git:log@0.4.0", "pkg:cargo/log@0.4.0"]));
+}
+
+#[test]
+fn a_damaged_record_of_crates_is_one_warning() {
+    if !tools::require("objcopy", "binutils") {
+        return;
+    }
+    let bomb = zlib(&vec![b' '; 9 << 20]);
+    let deep = zlib("[".repeat(100_000).as_bytes());
+    let away = zlib(br#"{"packages": [{"name": "a", "version": "1", "source": "x", "dependencies": [1]}]}"#);
+    let nameless = zlib(br#"{"packages": [{"name": "", "version": "1", "source": "x"}]}"#);
+    let cut = &RECORD[..RECORD.len() - 20];
+    let large = vec![b'x'; (8 << 20) + 1];
+    let records: [(&[u8], &str); 8] = [
+        (b"no zlib data", "it is not zlib data: "),
+        (&RECORD[..1], "ends too early"),
+        (cut, "ends too early"),
+        (&bomb, "unpacked it has more than 8.4 MB"),
+        (&deep, "its JSON is wrong"),
+        (&away, "depends on one that is not there"),
+        (&nameless, "has no name"),
+        (&large, "it has 8.4 MB, and at most 8.4 MB are read"),
+    ];
+    for (record, why) in records {
+        let scene = recorded(record);
+        let ran = scene.run("--binary app -o app.zip --sbom sbom.json").exits(0);
+        let n_findings =
+            ran.stderr.matches("warning[crates-unknown]: the crates that `app` records in `.dep-v0`").count();
+        assert!(n_findings == 1 && ran.stderr.contains(why), "{why}: {ran}");
+        assert_eq!(read(scene.path(), "sbom.json")["components"], json!([]));
+        let denied = "--binary app -o denied.zip --sbom sbom.json --deny crates-unknown";
+        scene.run(denied).exits(1);
+    }
+}
+
+#[test]
+fn only_a_rust_program_is_asked_for_its_crates() {
+    let scene = recorded(RECORD);
+    let with_v = |program: &str, more: &str| {
+        scene.run(&format!("--binary {program} -o out.zip -v {more}")).exits(0).stderr
+    };
+    let note = "note[crates-unknown]: `plain` records no crates, so the bill of materials lists none of them";
+    assert!(with_v("plain", "--sbom sbom.json").contains(note));
+    assert!(!with_v("plain", "").contains("crates-unknown"), "no list was asked for");
+    scene.c("int main(void) { return 0; }", "c", "");
+    assert!(!with_v("c", "--sbom sbom.json").contains("crates-unknown"), "it is C");
+}
+
+/// A root as of Amazon Linux, in which rpm installed `libtop.so.1`; its database is in this directory.
+fn rpm_root(database: &str) -> Option<Scene> {
+    if !tools::require("rpmbuild", "rpm") {
+        return None;
+    }
+    let scene = Scene::with_top("");
+    let root = scene.at("root").display().to_string();
+    scene.file("root/etc/os-release", "NAME=\"Amazon Linux\"\nID=\"amzn\"\nVERSION_ID=\"2023\"\n");
+    scene.file(
+        "spec",
+        "Name: top-libs\nEpoch: 1\nVersion: 2.3\nRelease: 4.amzn2023\nSummary: x\n\
+        License: MIT and Zlib\n%description\nx\n%install\nmkdir -p %{buildroot}/usr/lib64 \
+        %{buildroot}/usr/share/licenses/top-libs\ncp %{_topdir}/libs/libtop.so.1 %{buildroot}/usr/lib64/\n\
+        echo the text > %{buildroot}/usr/share/licenses/top-libs/COPYING\n%files\n/usr/lib64/libtop.so.1\n\
+        /usr/share/licenses/top-libs/COPYING\n",
+    );
+    let here = scene.path().display().to_string();
+    let mut build = scene.other_command("rpmbuild");
+    build.args(["-bb", "--quiet", "--nodeps", "--target", "x86_64", "--define", &format!("_topdir {here}")]);
+    build.args(["--define", "_build_id_links none", "--define", "debug_package %{nil}", "spec"]);
+    finish(&mut build).exits(0);
+    scene.dir(format!("root/{database}"));
+    for words in
+        ["--initdb", "-i --nodeps --noscripts --nosignature RPMS/x86_64/top-libs-2.3-4.amzn2023.x86_64.rpm"]
+    {
+        let mut rpm = scene.other_command("rpm");
+        rpm.args(["--root", &root, "--dbpath", &format!("/{database}")]).args(words.split(' '));
+        finish(&mut rpm).exits(0);
+    }
+    scene.copy("libs/libtop.so.1", "root/usr/lib64/libown.so.1");
+    Some(scene)
+}
+
+#[test]
+fn rpm_tells_the_packages_of_amazon_linux() {
+    let Some(schema) = schema::cyclonedx() else { return };
+    for database in ["usr/lib/sysimage/rpm", "var/lib/rpm"] {
+        let Some(scene) = rpm_root(database) else { return };
+        let words = "--binary app --sysroot root --dlopen libown.so.1 -o app.zip --sbom sbom.json --licenses licenses.txt";
+        scene.run(words).exits(0);
+        let document = read(scene.path(), "sbom.json");
+        schema::check(&document, &schema);
+        let top = component(&document, "lib/libtop.so.1");
+        assert_eq!((&top["name"], &top["version"]), (&json!("top-libs"), &json!("1:2.3-4.amzn2023")));
+        assert_eq!(top["purl"], "pkg:rpm/amzn/top-libs@2.3-4.amzn2023?arch=x86_64&distro=amzn-2023&epoch=1");
+        assert_eq!(top["licenses"], json!([{ "license": { "name": "MIT and Zlib" } }]));
+        let own = component(&document, "lib/libown.so.1");
+        assert!(own.get("purl").is_none(), "no package has it: {own:#}");
+        let texts = scene.text("licenses.txt");
+        assert!(
+            texts.contains("\n==== lib/libtop.so.1: top-libs 1:2.3-4.amzn2023 ====\n\nthe text\n"),
+            "{texts}"
+        );
+        // Without rpm they are not known, and nothing fails.
+        let mut without = scene.command(words);
+        finish(without.env("PATH", "/nowhere").arg("--force")).exits(0);
+        assert!(component(&read(scene.path(), "sbom.json"), "lib/libtop.so.1").get("purl").is_none());
+    }
+}
