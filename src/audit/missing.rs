@@ -41,22 +41,23 @@ fn place(subject: &Subject) -> &'static str {
 /// Why a need is not met, and the next step.
 fn reason(subject: &Subject, walked: &Walked, need: &Need, by: &str) -> (String, String) {
     let (soname, lambda) = (&need.name, subject.lambda.label());
-    match subject.build.not_shipped.get(soname) {
-        _ if let Some(member) = unreadable_member(need) => (
+    if let Some(member) = unreadable_member(need) {
+        return (
             format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
             format!("store `{member}` with mode 0644"),
-        ),
-        _ if let Some(member) = member_off_the_path(subject, need) => (
+        );
+    }
+    if let Some(member) = member_off_the_path(subject, need) {
+        return (
             format!(
                 "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
                 member_name(member),
                 walked.variant.library_path
             ),
-            format!(
-                "add `{}` to the function's LD_LIBRARY_PATH",
-                paths::parent(member)
-            ),
-        ),
+            format!("add `{}` to the function's LD_LIBRARY_PATH", paths::parent(member)),
+        );
+    }
+    match subject.build.not_shipped.get(soname) {
         Some(NotShipped::Excluded) => (
             format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
             format!("remove the `--exclude-lib` pattern that matches `{soname}`"),
