@@ -114,7 +114,7 @@ fn a_program_or_library_with_any_byte_changed_is_answered() {
 #[test]
 fn what_fuzzing_kept_is_answered() {
     let scene = scene();
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let mut n_inputs = 0;
     for (kind, words) in [("elf", "check --binary input"), ("zip", "verify input")] {
         for found in fs::read_dir(corpus.join(kind)).unwrap() {

@@ -1,15 +1,16 @@
 //! What must hold for any bytes, one function for each kind of file that comes from outside.
 //!
-//! The fuzz targets call these with bytes of libFuzzer's making, `tests/properties.rs` with those of proptest.
+//! The fuzz targets call these with bytes of libFuzzer's making, `properties.rs` with those of proptest.
 //! A panic is a find. Sizes are checked too: a small file must not become a large value.
 //!
 //! ```text
 //! cargo install cargo-fuzz
-//! RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none elf -- -max_total_time=1800
+//! mkdir -p target/corpus
+//! RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none elf target/corpus tests/corpus/elf -- -max_total_time=1800
 //! ```
 //!
 //! The code has no `unsafe`, so a sanitizer would look for nothing of ours; without one, stable Rust will do.
-//! New inputs that libFuzzer keeps are not for the repository, its corpus is the named files only.
+//! New inputs that libFuzzer keeps go to the first directory; the repository has the named files only.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;

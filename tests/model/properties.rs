@@ -1,9 +1,9 @@
 //! Properties of the whole, for input that chance makes: nothing panics, no need is forgotten, order is no input.
 //!
-//! What must hold for bytes alone is in `fuzz/src/lib.rs`, which the fuzz targets use, too.
+//! What must hold for bytes alone is in `fuzz.rs`, which the fuzz targets use, too.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-#[path = "../fuzz/src/lib.rs"]
+#[path = "fuzz.rs"]
 mod fuzz;
 
 use std::collections::BTreeSet;
@@ -176,7 +176,7 @@ fn cache(entries: &[(&str, &str)]) -> Vec<u8> {
 /// `UPDATE_CORPUS=1` writes the files.
 #[test]
 fn the_fuzz_targets_start_from_the_fixtures() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     for (target, name, bytes) in seeds() {
         let path = corpus.join(target).join(name);
         if std::env::var_os("UPDATE_CORPUS").is_some() {
@@ -191,7 +191,7 @@ fn the_fuzz_targets_start_from_the_fixtures() {
 /// A file of 4,600 bytes became one of 64 GiB: the alignment of its last segment.
 #[test]
 fn what_the_fuzzer_found_is_answered() {
-    fuzz::edit(include_bytes!("../fuzz/corpus/edit/found-aligned"));
+    fuzz::edit(include_bytes!("../corpus/edit/found-aligned"));
 }
 
 proptest! {
