@@ -96,7 +96,7 @@ impl Fingerprint {
     pub fn keep(&self, written: &Written) {
         let is_new = !disk::exists(&self.path);
         // Another run may write here, too: the last record stays, and it is complete.
-        let _ = disk::write::replace_with(&self.path, self.text(written).as_bytes());
+        let _ = disk::write::replace_record(&self.path, self.text(written).as_bytes());
         if is_new && self.is_users {
             let is_record =
                 |name: &str| name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -29,6 +29,24 @@ pub fn replace(
     fill: impl FnOnce(&mut File) -> Result<()>,
     check: impl FnOnce(&Utf8Path) -> Result<bool>,
 ) -> Result<bool> {
+    replace_file(path, Lasting::ThroughPowerCuts, fill, check)
+}
+
+/// What a power cut leaves of a file that was written before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasting {
+    /// The whole file.
+    ThroughPowerCuts,
+    /// Perhaps a part of it, or nothing: who reads it must see that.
+    Perhaps,
+}
+
+fn replace_file(
+    path: &Utf8Path,
+    lasting: Lasting,
+    fill: impl FnOnce(&mut File) -> Result<()>,
+    check: impl FnOnce(&Utf8Path) -> Result<bool>,
+) -> Result<bool> {
     refuse_special(path)?;
     let mut unfinished = Unfinished::default();
     let directory = parent(path);
@@ -41,6 +59,9 @@ pub fn replace(
     // `check` opens the file again, and sees what another program would, while the bytes go to the disk.
     let (is_right, synced) = std::thread::scope(|scope| {
         let sync = || file.sync_all();
+        if lasting == Lasting::Perhaps {
+            return (check(&temporary), Ok(()));
+        }
         let syncing = std::thread::Builder::new().spawn_scoped(scope, sync);
         let is_right = check(&temporary);
         let synced = match syncing {
@@ -57,7 +78,9 @@ pub fn replace(
     interrupt::whole(|| std::fs::rename(&temporary, path)).map_err(|cause| failed(path, cause))?;
     unfinished.keep();
     drop(held);
-    sync_directory(directory);
+    if lasting == Lasting::ThroughPowerCuts {
+        sync_directory(directory);
+    }
     Ok(true)
 }
 
@@ -71,10 +94,17 @@ fn parent(path: &Utf8Path) -> &Utf8Path {
 
 /// Calls [`replace`] with these bytes.
 pub fn replace_with(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
-    let fill = |file: &mut File| {
-        file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
-    };
-    replace(path, fill, |_| Ok(true)).map(drop)
+    replace(path, fill_with(bytes), |_| Ok(true)).map(drop)
+}
+
+/// Writes a file of which a power cut may leave a part: its reader notices. Waiting for the disk takes longer than all
+/// else.
+pub fn replace_record(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
+    replace_file(path, Lasting::Perhaps, fill_with(bytes), |_| Ok(true)).map(drop)
+}
+
+fn fill_with(bytes: &[u8]) -> impl FnOnce(&mut File) -> Result<()> {
+    |file| file.write_all(bytes).map_err(|cause| Error::new("could not write it").because(cause))
 }
 
 /// Appends text to a file that other processes write to, too.
