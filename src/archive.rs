@@ -276,7 +276,7 @@ impl Clash {
             Clash::Same(name) => format!("{archive} has two entries `{}`", printable(name)),
             Clash::Below { file, entry } => {
                 format!(
-                    "{archive} has an entry `{}` below `{}`, which is no directory",
+                    "{archive} has an entry `{}` below `{}`, which is not a directory",
                     printable(entry),
                     printable(file)
                 )

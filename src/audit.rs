@@ -140,7 +140,7 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
                 Code::InterpreterMissing,
                 name,
                 format!(
-                    "`{name}` names the interpreter `{path}`, which `--libc bundle` would ship but this machine does not have"
+                    "`{name}` names the interpreter `{path}`, which this machine does not have for `--libc bundle`"
                 ),
             )
             .help("name the root of the system it was built on with `--sysroot DIR`"),
@@ -164,11 +164,10 @@ fn program_findings(subject: &Subject, findings: &mut Findings) {
 fn broken_static_pie(subject: &Subject) -> Finding {
     let (name, needed) = (subject.name, &subject.program.needed);
     let (them, these) = if needed.len() == 1 { ("it", "the library") } else { ("them", "these libraries") };
-    let message = format!(
-        "`{name}` is linked as a static program but needs {}; nothing loads {them}, so the program crashes at start",
-        quoted(needed)
-    );
-    Finding::new(Code::BrokenStaticPie, name, message).help(format!(
+    let message = format!("`{name}` is linked as a static program but needs {}", quoted(needed));
+    let finding = Finding::new(Code::BrokenStaticPie, name, message)
+        .detail(format!("nothing loads {them}, so the program crashes at start"));
+    finding.help(format!(
         "link {these} statically (the `static` or `vendored` feature of the `-sys` crate), or {}",
         dynamically(subject)
     ))
@@ -263,13 +262,14 @@ fn object_findings(
         }
         Object::System(system) => {
             if let Some(ours) = shadowed_copy(subject, &system.soname, object.rule) {
-                let message = format!(
-                    "`{ours}` is in the bundle, but {} loads its own copy, which comes first in LD_LIBRARY_PATH",
-                    lambda.label()
-                );
-                let cause = Cause::libraries("", format!("libraries are in the bundle, but {} loads its own copies, which come first in LD_LIBRARY_PATH", lambda.label())).item(format!("`{ours}`"));
+                let label = lambda.label();
+                let message = format!("`{ours}` is in the bundle, but {label} loads its own copy");
+                let for_all = format!("libraries are in the bundle, but {label} loads its own copies");
+                let finding = Finding::new(Code::Shadowed, subject.name, message).soname(&system.soname);
                 findings.add(
-                    Finding::new(Code::Shadowed, subject.name, message).soname(&system.soname).cause(cause),
+                    finding
+                        .detail("the runtime's copy comes first in LD_LIBRARY_PATH")
+                        .cause(Cause::libraries("", for_all).item(format!("`{ours}`"))),
                 );
             }
             findings.merge(version_skew(subject, walked, index, system));
@@ -289,17 +289,14 @@ fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFact
     let uses_glibc = walked.libc() == Libc::Glibc;
     let ignores_relr = !walked.knows_relr(subject.members) && lambda.glibc_release() < (2, 36);
     if elf.has_relr && loaded && uses_glibc && ignores_relr {
-        let message = format!(
-            "`{label}` has packed relative relocations (DT_RELR), which glibc {} of {} ignores: it crashes at start",
-            lambda.baseline.glibc,
-            lambda.label()
-        );
-        let cause = Cause::objects(format!(
-            "have packed relative relocations (DT_RELR), which glibc {} of {} ignores: they crash at start",
-            lambda.baseline.glibc,
-            lambda.label()
-        ));
-        findings.add(Finding::new(Code::RelrUnsupported, &label, message).help(RELR_HELP).cause(cause));
+        let ignored = format!("glibc {} of {} ignores DT_RELR", lambda.baseline.glibc, lambda.label());
+        let finding =
+            Finding::new(Code::RelrUnsupported, &label, format!("`{label}` crashes at start: {ignored}"))
+                .detail("its relative relocations are packed (DT_RELR), which needs glibc 2.36 or newer")
+                .help(RELR_HELP);
+        let cause = Cause::objects(format!("crash at start: {ignored}"))
+            .detail("their relative relocations are packed (DT_RELR), which needs glibc 2.36 or newer");
+        findings.add(finding.cause(cause));
     }
     findings.merge(libc::private_symbols(subject, closure, index, elf));
     if is_foreign(subject, walked, index) {
@@ -307,17 +304,12 @@ fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFact
     }
     let is_part = index > 0 && object.names.iter().any(|name| is_glibc_part(name));
     if uses_glibc && is_part && walked.own_interpreter().is_none() {
-        let message = format!(
-            "`{label}` is a part of glibc and would load beside other parts from {}; all parts must come from the same build",
-            lambda.label()
-        );
-        let help = format!("remove `{label}` from the bundle");
-        let cause = Cause::objects(format!(
-            "are parts of glibc and would load beside other parts from {}; all parts must come from the same build",
-            lambda.label()
-        ));
-        let cause = cause.help("remove them from the bundle");
-        findings.add(Finding::new(Code::LibcMixed, &label, message).help(help).cause(cause));
+        let beside = format!("of glibc and would load beside other parts from {}", lambda.label());
+        let cause = Cause::objects(format!("are parts {beside}")).help("remove them from the bundle");
+        let finding = Finding::new(Code::LibcMixed, &label, format!("`{label}` is a part {beside}"))
+            .detail("all parts of glibc must come from the same build")
+            .help(format!("remove `{label}` from the bundle"));
+        findings.add(finding.cause(cause));
     }
 }
 
@@ -325,7 +317,7 @@ fn file_findings(subject: &Subject, walked: &Walked, index: usize, elf: &ElfFact
 pub fn name_clash(clash: &NameClash) -> Finding {
     let NameClash { by, soname, own, shipped, .. } = clash;
     let message = format!(
-        "`{by}` was built with `{own}`, but the bundle's `{soname}` is `{shipped}`, and these files differ"
+        "`{by}` was built with `{own}`, but the bundle's `{soname}` is `{shipped}`, a different file"
     );
     let finding = Finding::new(Code::RepairConflict, by, message).soname(soname);
     let finding = finding.help("write it to an archive of its own, or build both with one file");
@@ -337,16 +329,15 @@ pub fn name_clash(clash: &NameClash) -> Finding {
 }
 
 fn doubtful_library(subject: &Subject, soname: &str) -> Finding {
-    let message = format!(
-        "it is doubtful whether {} has `{soname}`; the bundle has a copy, and starts either way",
-        subject.lambda.label()
-    );
+    let message =
+        format!("it is doubtful whether {} has `{soname}`, so the bundle has a copy", subject.lambda.label());
     let cause = Cause::libraries(
         format!("it is doubtful whether {} has", subject.lambda.label()),
-        "libraries; the bundle has copies, and starts either way",
+        "libraries, so the bundle has copies",
     );
     Finding::new(Code::DoubtfulLibrary, subject.name, message)
         .soname(soname)
+        .detail("the program starts either way")
         .cause(cause.item(format!("`{soname}`")))
 }
 
@@ -392,12 +383,15 @@ fn version_skew(
         Code::VersionSkew,
         label(subject, &walked.closure, index),
         format!(
-            "`{}` is {theirs} on {}, older than the build's {ours}; calls to newer functions would fail",
+            "`{}` is {theirs} on {}, older than the build's {ours}",
             system.soname,
             lambda.label()
         ),
     )
-    .soname(&system.soname);
+    .soname(&system.soname)
+    .detail(format!(
+        "calls to functions added after {theirs} would fail; the library has no symbol versions, so this cannot be checked"
+    ));
     if lambda.certainty(&system.soname) == Certainty::Doubtful {
         // A note only: even the presence of the library is doubtful.
         finding.severity = Severity::Note;
@@ -428,7 +422,7 @@ pub fn other_build(by: &str, soname: &str, own: &BuildFile, path: &str) -> Findi
     Finding::new(Code::VersionSkew, by, message)
         .soname(soname)
         .help(format!(
-            "ship the one that it was built with: `--bundle-lib {soname}`; or build the layer with it"
+            "ship the build that it was built with: `--bundle-lib {soname}`; or build the layer with it"
         ))
         .cause(
             cause
@@ -441,11 +435,9 @@ pub fn other_build(by: &str, soname: &str, own: &BuildFile, path: &str) -> Findi
 fn skew_cause(lambda: &LambdaWorld, soname: &str, theirs: &str, ours: &str) -> Cause {
     Cause::libraries(
         "",
-        format!(
-            "libraries are older on {} than those of the build; calls to newer functions would fail",
-            lambda.label()
-        ),
+        format!("libraries are older on {} than those of the build", lambda.label()),
     )
+    .detail("calls to newer functions would fail; the libraries have no symbol versions, so this cannot be checked")
     .item(format!("`{soname}` ({theirs}, built with {ours})"))
 }
 

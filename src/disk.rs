@@ -38,7 +38,7 @@ pub fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     let (mut file, size) = open(path)?;
     if size > LARGEST {
         let (size, most) = (crate::text::size(size), crate::text::size(LARGEST));
-        return Err(Error::new(format!("`{path}` is too large to be read: {size}, and at most {most}")));
+        return Err(Error::new(format!("`{path}` is too large to read: {size}; the limit is {most}")));
     }
     let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
@@ -62,7 +62,7 @@ pub fn text(path: &Utf8Path, kind: &str) -> Result<String> {
     let n_bytes = size(path)?;
     if n_bytes > LARGEST_TEXT {
         let (n_bytes, most) = (crate::text::size(n_bytes), crate::text::size(LARGEST_TEXT));
-        return Err(Error::new(format!("`{path}` is too large for {kind}: {n_bytes}, and at most {most}")));
+        return Err(Error::new(format!("`{path}` is too large for {kind}: {n_bytes}; the limit is {most}")));
     }
     let text = String::from_utf8(read(path)?).ok().filter(|text| !text.contains('\0'));
     text.ok_or_else(|| Error::new(format!("`{path}` is not a text file")))
@@ -152,7 +152,7 @@ fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>
     let n = range.end - range.start;
     if n > LARGEST {
         let (n, most) = (crate::text::size(n), crate::text::size(LARGEST));
-        return Err(io::Error::other(format!("it is too large to be read: {n}, and at most {most}")));
+        return Err(io::Error::other(format!("it is too large to read: {n}; the limit is {most}")));
     }
     let n = n as usize;
     let mut bytes = Vec::with_capacity(n);

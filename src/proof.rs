@@ -177,8 +177,8 @@ impl<'a> Unpacked<'a> {
     /// Finds the main program if `bootstrap` is a link to a layer's file, and reports a link that leads nowhere.
     fn linked_main(&mut self, target: &str) {
         let lost = |code: Code, why: &str, help: &str| {
-            let message = format!("`bootstrap` is a link to `{target}`, which cannot be started: {why}");
-            Finding::new(code, BOOTSTRAP, message).help(help)
+            let message = format!("`bootstrap` is a link to `{target}`, which cannot be started");
+            Finding::new(code, BOOTSTRAP, message).detail(why).help(help)
         };
         let missing = |why: &str| {
             let help = "link to a file of the archive or of an attached layer, relative to the link";
@@ -187,7 +187,7 @@ impl<'a> Unpacked<'a> {
         match self.files.real_path(&self.path(BOOTSTRAP)) {
             Ok(path) => match self.attached.files.get(&path) {
                 Some(file) => self.layer_main(&path, file),
-                None => self.findings.push(missing("it is no file of the archive")),
+                None => self.findings.push(missing("it is not a file of the archive")),
             },
             Err(_) if self.leads_elsewhere(&self.path(BOOTSTRAP)) => {
                 let what = format!("is a link to `{target}`, a file of the runtime");

@@ -119,11 +119,11 @@ pub enum GivenUp {
 impl fmt::Display for GivenUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            GivenUp::BuildIdNote => "the program header of the build-id",
-            GivenUp::BuildIdInCore => "the build-id's place in core files",
-            GivenUp::KernelCheck => "the loader's check for a kernel that is too old",
+            GivenUp::BuildIdNote => "the program header of the build ID",
+            GivenUp::BuildIdInCore => "the build ID in core files",
+            GivenUp::KernelCheck => "the ABI-tag note, by which the loader refuses an old kernel",
             GivenUp::OtherNote => "the program header of a note",
-            GivenUp::RelativeCount => "the count of relative relocations, a hint",
+            GivenUp::RelativeCount => "DT_RELACOUNT, which saves the loader some work",
             GivenUp::DynamicInPlace => "the write protection of the dynamic section",
         })
     }

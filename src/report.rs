@@ -349,7 +349,7 @@ impl Edit {
             parts.push(format!("without {}", self.unversioned.join(", ")));
         }
         if !self.gives_up.is_empty() {
-            parts.push(format!("gives up {}", self.gives_up.join(", ")));
+            parts.push(format!("removes {}", self.gives_up.join(", ")));
         }
         format!("{}: {}", self.object, parts.join("; "))
     }
@@ -406,6 +406,9 @@ pub struct FindingReport {
     pub chain: Vec<String>,
     /// The problem.
     pub message: String,
+    /// What else is worth knowing: one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
     /// The object files of the build that refer to the symbols; several for one symbol may.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub asked_by: Vec<AskerReport>,
@@ -616,6 +619,7 @@ impl FindingReport {
             symbols: finding.symbols.clone(),
             chain: finding.chain.clone(),
             message: finding.message.clone(),
+            details: finding.details.clone(),
             asked_by: finding.origin.askers.iter().map(AskerReport::new).collect(),
             linked_by: LinkReport::of(&finding.origin),
             origin: finding.origin.lines(false),
@@ -652,9 +656,9 @@ impl LinkReport {
     }
 }
 
-/// The lines under a finding's message: its chain, its symbols, and the crates that ask for them. All symbols if `verbose`.
+/// The lines under a finding's message: its details, its chain, its symbols, and the crates that ask for them. All symbols if `verbose`.
 pub fn finding_details(finding: &Finding, verbose: bool) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = finding.details.clone();
     if !finding.chain.is_empty() {
         lines.push(format!("chain: {}", finding.chain.join(" -> ")));
     }

@@ -13,6 +13,8 @@ use crate::elf::version;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     sentence: Sentence,
+    /// What else is worth knowing; empty for what the findings have.
+    details: Vec<String>,
     help: Option<String>,
     /// The flag that is repeated for each library at the end of the help.
     flag: Option<&'static str>,
@@ -53,7 +55,14 @@ impl Cause {
     }
 
     fn of(sentence: Sentence) -> Cause {
-        Cause { sentence, help: None, flag: None, item: None }
+        Cause { sentence, details: Vec::new(), help: None, flag: None, item: None }
+    }
+
+    /// Adds a sentence below the message, in place of those of the findings.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Cause {
+        self.details.push(detail.into());
+        self
     }
 
     /// Adds the next step for all. Findings that have the same one need none, and others without one stay alone.
@@ -73,7 +82,9 @@ impl Cause {
     }
 
     fn is_same(&self, other: &Cause) -> bool {
-        (&self.sentence, &self.help, self.flag) == (&other.sentence, &other.help, other.flag)
+        let shared =
+            |cause: &Cause| (cause.sentence.clone(), cause.details.clone(), cause.help.clone(), cause.flag);
+        shared(self) == shared(other)
     }
 }
 
@@ -136,6 +147,7 @@ fn shown(members: &[&Finding]) -> Finding {
     let sonames = unique(members.iter().filter_map(|it| it.soname.as_deref()));
     Finding {
         message: message(&cause.sentence, members, &versions),
+        details: details(cause, members),
         help: help(cause, members),
         soname: sonames.first().filter(|_| sonames.len() == 1).cloned(),
         versions,
@@ -183,6 +195,20 @@ fn message(sentence: &Sentence, members: &[&Finding], versions: &[String]) -> St
             format!("{before}{} {after}: {}", items.len(), listed(items, MANY))
         }
     }
+}
+
+/// The cause's own sentences, or those of the members.
+fn details(cause: &Cause, members: &[&Finding]) -> Vec<String> {
+    if !cause.details.is_empty() {
+        return cause.details.clone();
+    }
+    let mut details = unique(members.iter().flat_map(|it| &it.details).map(String::as_str));
+    // One more sentence is shorter than the words about it.
+    if details.len() > FEW + 1 {
+        let more = details.split_off(FEW).len();
+        details.push(format!("and {more} more (`-v` lists them)"));
+    }
+    details
 }
 
 /// The next step for all, with the members' own steps.
@@ -240,7 +266,7 @@ fn counted(names: &[String]) -> String {
 }
 
 /// All versions if they are few, else the newest of each family.
-fn newest(versions: &[String]) -> String {
+pub(super) fn newest(versions: &[String]) -> String {
     if versions.len() <= FEW {
         return versions.join(", ");
     }

@@ -9,7 +9,8 @@ pub fn not_editable(name: &str, edits: &Edits, refusal: &Refusal) -> Finding {
         true => "the bundle's libraries load first",
         false => "its references are bound to the runtime's glibc",
     };
-    let message = format!("`{name}` must be edited so that {aim}, but cannot be: {refusal}");
+    let message = format!("`{name}` must be edited so that {aim}, but cannot be");
     Finding::new(Code::NotEditable, name, message)
+        .detail(refusal.to_string())
         .help("link it again with another linker (`-C link-arg=-fuse-ld=bfd`)")
 }

@@ -126,8 +126,10 @@ pub struct Finding {
     pub symbols: Vec<String>,
     /// The objects from the program to `object`, by needs; empty for the program itself.
     pub chain: Vec<String>,
-    /// The problem: one sentence, lowercase, no final period.
+    /// The problem: one sentence of at most 100 characters beside the names in it, lowercase, no final period.
     pub message: String,
+    /// What else is worth knowing, such as what follows or what was seen: one sentence each.
+    pub details: Vec<String>,
     /// One next step.
     pub help: Option<String>,
     /// Whether it leaves open if the program starts.
@@ -150,6 +152,7 @@ impl Finding {
             symbols: Vec::new(),
             chain: Vec::new(),
             message: message.into(),
+            details: Vec::new(),
             help: None,
             leaves_open: false,
             origin: SymbolOrigin::default(),
@@ -167,6 +170,13 @@ impl Finding {
             versions: self.versions.clone(),
             symbols: self.symbols.clone(),
         }
+    }
+
+    /// Adds a sentence below the message.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Finding {
+        self.details.push(detail.into());
+        self
     }
 
     /// Adds one next step.

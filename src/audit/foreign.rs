@@ -20,11 +20,11 @@ pub(super) fn other_libc(subject: &Subject, walked: &Walked, index: usize) -> Fi
         .unwrap_or(Libc::Unknown)
         .as_str();
     let process = match index {
-        0 => format!("a process on {} has {own}", subject.lambda.label()),
+        0 => format!("{} has {own}", subject.lambda.label()),
         _ => format!("`{}` to {own}", subject.name),
     };
     let message = match index {
-        0 => format!("`{label}` is linked to {linked}, and {process}; it cannot be loaded"),
+        0 => format!("`{label}` is linked to {linked}, but {process}: it cannot be loaded"),
         _ => format!("`{label}` is linked to {linked}, {process}; one process cannot have both"),
     };
     let mut finding = Finding::new(Code::LibcMixed, &label, message);
@@ -52,8 +52,8 @@ pub(super) fn weighed(subject: &Subject, finding: Finding) -> Finding {
     match other_build(subject, finding.code) {
         None => finding,
         Some(other) => {
-            let message = format!("{}; `{other}` fits", finding.message);
-            Finding { severity: Severity::Warning, message, help: None, ..finding }
+            let finding = finding.detail(format!("`{other}` fits"));
+            Finding { severity: Severity::Warning, help: None, ..finding }
         }
     }
 }

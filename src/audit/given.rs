@@ -18,8 +18,8 @@ pub(super) fn weighed(subject: &Subject, finding: Finding) -> Finding {
     let is_library = subject.program.linkage() == Linkage::SharedLibrary;
     let Some(soname) = finding.soname.as_deref().filter(|_| is_library) else { return finding };
     if file_name(&finding.object) == "libcoreclrtraceptprovider.so" && soname.starts_with("liblttng-ust.so") {
-        let message = format!("{}; only tracing with LTTng needs it", finding.message);
-        return Finding { severity: Severity::Warning, message, help: None, cause: None, ..finding };
+        let finding = finding.detail("only tracing with LTTng needs it");
+        return Finding { severity: Severity::Warning, help: None, cause: None, ..finding };
     }
     let runtime = &subject.lambda.baseline.runtime;
     if !matches!(subject.owner, Owner::Archive) || !is_of_language(soname, runtime) {
@@ -28,7 +28,7 @@ pub(super) fn weighed(subject: &Subject, finding: Finding) -> Finding {
     let message = format!("`{}` needs `{soname}`; whether {runtime} brings it is not known", finding.object);
     let help =
         format!("link it without `{soname}`; or if {runtime} has it, say so: `--assume-present {soname}`");
-    let finding = Finding { cause: None, message, help: Some(help), ..finding };
+    let finding = Finding { cause: None, message, details: Vec::new(), help: Some(help), ..finding };
     Finding { severity: Severity::Warning, leaves_open: true, ..finding }
 }
 

@@ -10,11 +10,13 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
         let name = label(subject, closure, index);
         let level = walked.variant.processor.isa_level;
         let message = format!(
-            "`{name}` is marked as needing more than x86-64-v{level}, but Lambda's processors may have no more; there ld.so reports \"CPU ISA level is lower than required\""
+            "`{name}` is marked as needing more than x86-64-v{level}, which Lambda's processors may not have"
         );
-        let mut finding = Finding::new(Code::CpuLevel, &name, message).help(
-            "compile for all of Lambda's processors: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
-        );
+        let mut finding = Finding::new(Code::CpuLevel, &name, message)
+            .detail("without it, ld.so stops with \"CPU ISA level is lower than required\"")
+            .help(
+                "compile for all of Lambda's processors: `-C target-cpu=x86-64-v3`, `-march=x86-64-v3` for C",
+            );
         finding.severity = Severity::Error;
         finding.chain = chain(subject, closure, index);
         findings.add(finding);

@@ -11,18 +11,16 @@ use crate::world::Object;
 
 pub(super) fn libc_bundled(subject: &Subject, walked: &Walked) -> Finding {
     let (name, libc) = (subject.name, walked.libc().as_str());
-    // Source: the paths of gconv modules, locales and NSS modules are built into glibc.
-    let limits = match walked.libc() {
-        Libc::Musl => "",
-        _ => "; iconv beyond Unicode, locales and NSS modules beyond files and dns may not be found",
-    };
-    Finding::new(
-        Code::LibcBundled,
-        name,
-        format!("`{name}` runs with the {libc} of the bundle, which AWS does not patch{limits}"),
-    )
-    .help("bundle again when that C library gets a security fix")
-    .cause(Cause::objects(format!("run with the {libc} of the bundle, which AWS does not patch{limits}")))
+    let with = format!("with the {libc} of the bundle, which AWS does not patch");
+    let finding = Finding::new(Code::LibcBundled, name, format!("`{name}` runs {with}"))
+        .help("bundle again when that C library gets a security fix")
+        .cause(Cause::objects(format!("run {with}")));
+    match walked.libc() {
+        Libc::Musl => finding,
+        // Source: the paths of gconv modules, locales and NSS modules are built into glibc.
+        _ => finding
+            .detail("iconv beyond Unicode, locales and NSS modules beyond files and dns may not be found"),
+    }
 }
 
 /// Reports a library of the runtime in a process with the bundle's C library.
@@ -32,11 +30,12 @@ pub(super) fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) 
         Code::LibcMixed,
         &label,
         format!(
-            "`{label}` of {} would load beside the {} of the bundle, for which it was not built",
+            "`{label}` of {} would load beside the {} of the bundle",
             subject.lambda.label(),
             walked.libc().as_str()
         ),
-    );
+    )
+    .detail("it was not built for that C library");
     let (help, for_all) = match subject.build.not_shipped.get(&label) {
         Some(NotShipped::Excluded) => (
             format!("remove the `--exclude-lib` pattern that matches `{label}`"),
@@ -53,10 +52,11 @@ pub(super) fn beside_own_libc(subject: &Subject, walked: &Walked, index: usize) 
     };
     finding.help = Some(help);
     let cause = Cause::objects(format!(
-        "of {} would load beside the {} of the bundle, for which they were not built",
+        "of {} would load beside the {} of the bundle",
         subject.lambda.label(),
         walked.libc().as_str()
-    ));
+    ))
+    .detail("they were not built for that C library");
     finding.cause = Some(cause.help(for_all));
     finding.chain = chain(subject, &walked.closure, index);
     finding
@@ -87,16 +87,18 @@ pub(super) fn private_symbols(
             Code::LibcMixed,
             &label,
             format!(
-                "`{label}` uses private symbols of `{}` (GLIBC_PRIVATE), which any update of {} may change",
-                need.file,
-                subject.lambda.label()
+                "`{label}` uses private symbols of `{}`, which an update of the runtime may change",
+                need.file
             ),
         )
         .soname(&need.file)
-        .cause(Cause::objects(format!(
-            "use private symbols of `{}` (GLIBC_PRIVATE), which any update of {} may change",
-            need.file,
+        .detail(format!(
+            "their symbol version is GLIBC_PRIVATE, and other images of {} may not have them",
             subject.lambda.label()
+        ))
+        .cause(Cause::objects(format!(
+            "use private symbols of `{}`, which an update of the runtime may change",
+            need.file
         )));
         finding.severity = Severity::Warning;
         finding.versions = vec![need.node.clone()];
@@ -115,11 +117,9 @@ pub(super) fn interpreter_missing(subject: &Subject, path: &str) -> Finding {
     let finding = Finding::new(
         Code::InterpreterMissing,
         name,
-        format!(
-            "`{name}` names the interpreter `{path}`, which {} does not have; it would fail with \"no such file or directory\"",
-            lambda.label()
-        ),
-    );
+        format!("`{name}` names the interpreter `{path}`, which {} does not have", lambda.label()),
+    )
+    .detail("its start would fail with \"no such file or directory\"");
     finding.help(match (subject.owner, subject.program.libc()) {
         (Owner::Cargo { .. }, Libc::Musl) => {
             "link musl statically, as the `-musl` targets do unless `-C target-feature=-crt-static` is set, or ship musl with `--libc bundle`".to_owned()

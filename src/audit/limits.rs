@@ -114,7 +114,7 @@ pub fn budget_finding(
 fn too_large(
     code: Code,
     name: &str,
-    mut message: String,
+    message: String,
     excess: u64,
     mut files: Vec<SizedFile>,
     otherwise: &str,
@@ -125,16 +125,17 @@ fn too_large(
     let largest = files.iter().take(NAMED);
     let largest: Vec<String> =
         largest.map(|file| format!("`{}` ({})", file.name, text::size(file.n_bytes))).collect();
-    match largest.as_slice() {
-        [] => {}
-        [only] => message.push_str(&format!("; the largest file is {only}")),
-        several => message.push_str(&format!("; the largest files are {}", several.join(", "))),
-    }
+    let finding = Finding::new(code, name, message);
+    let finding = match largest.as_slice() {
+        [] => finding,
+        [only] => finding.detail(format!("the largest file is {only}")),
+        several => finding.detail(format!("the largest files are {}", several.join(", "))),
+    };
     let help = match strippable_bytes >= excess {
         true => format!("remove {} of debug information with `--strip`", text::size(strippable_bytes)),
         false => otherwise.to_owned(),
     };
-    Finding::new(code, name, message).help(help)
+    finding.help(help)
 }
 
 /// Returns a finding if the bundle `name` grew by more than `--max-growth`. `most` names what grew most, each with its
@@ -147,18 +148,19 @@ pub fn growth_finding(
     most: &[String],
 ) -> Option<Finding> {
     let growth = after.checked_sub(before).filter(|growth| !max_growth.allows(before, *growth))?;
-    let mut message = format!(
+    let message = format!(
         "`{name}` grew by {}, from {} to {} unzipped; `--max-growth` allows {}",
         text::size(growth),
         text::size(before),
         text::size(after),
         max_growth.words()
     );
-    if !most.is_empty() {
-        message.push_str(&format!("; most of it: {}", most.join(", ")));
-    }
-    let help = "look at what was added, or raise `--max-growth` for this change";
-    Some(Finding::new(Code::SizeGrown, name, message).help(help))
+    let finding = Finding::new(Code::SizeGrown, name, message);
+    let finding = match most {
+        [] => finding,
+        most => finding.detail(format!("most of it: {}", most.join(", "))),
+    };
+    Some(finding.help("look at what was added, or raise `--max-growth` for this change"))
 }
 
 /// Returns a finding if the ZIP is too large for the request that uploads it.

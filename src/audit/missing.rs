@@ -12,14 +12,11 @@ pub(super) fn missing_library(subject: &Subject, walked: &Walked, need: &Need) -
     let closure = &walked.closure;
     let by = label(subject, closure, need.by);
     let soname = &need.name;
-    let (message, help) = reason(subject, walked, need, &by);
-    let message = match passed_over(need) {
-        Some((path, why)) => format!("{message}; `{path}` is skipped: it is {why}"),
-        None => message,
-    };
-    let cause = cause(subject, need, &message);
-    let mut finding = Finding::new(Code::MissingLibrary, by, message).soname(soname);
-    (finding.cause, finding.help) = (cause, Some(help));
+    let Reason { message, mut details, help } = reason(subject, walked, need, &by);
+    details.extend(passed_over(need).map(|(path, why)| format!("`{path}` is skipped: it is {why}")));
+    let mut finding = Finding::new(Code::MissingLibrary, by, &*message).soname(soname);
+    finding.cause = cause(subject, need, &message, details.is_empty());
+    (finding.details, finding.help) = (details, Some(help));
     if subject.lambda.certainty(soname) == Certainty::Unknown
         && let Some(help) = &mut finding.help
     {
@@ -39,53 +36,66 @@ fn place(subject: &Subject) -> &'static str {
 }
 
 /// Why a need is not met, and the next step.
-fn reason(subject: &Subject, walked: &Walked, need: &Need, by: &str) -> (String, String) {
+struct Reason {
+    message: String,
+    details: Vec<String>,
+    help: String,
+}
+
+fn reason(subject: &Subject, walked: &Walked, need: &Need, by: &str) -> Reason {
     let (soname, lambda) = (&need.name, subject.lambda.label());
+    let reason = |message: String, detail: Option<String>, help: String| Reason {
+        message,
+        details: detail.into_iter().collect(),
+        help,
+    };
+    let lacks = format!("`{by}` needs `{soname}`, which {lambda} does not have");
     if let Some(member) = unreadable_member(need) {
-        return (
+        return reason(
             format!("`{by}` needs `{soname}`; the bundle has `{member}`, but Lambda's user may not read it"),
+            None,
             format!("store `{member}` with mode 0644"),
         );
     }
     if let Some(member) = member_off_the_path(subject, need) {
-        return (
+        return reason(
             format!(
-                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH={} does not lead there",
-                member_name(member),
-                walked.variant.library_path
+                "`{by}` needs `{soname}`; the bundle has `{}`, but LD_LIBRARY_PATH does not lead there",
+                member_name(member)
             ),
+            Some(format!("LD_LIBRARY_PATH is `{}`", walked.variant.library_path)),
             format!("add `{}` to the function's LD_LIBRARY_PATH", paths::parent(member)),
         );
     }
     match subject.build.not_shipped.get(soname) {
-        Some(NotShipped::Excluded) => (
-            format!("`{by}` needs `{soname}`, which {lambda} does not have and `--exclude-lib` leaves out"),
+        Some(NotShipped::Excluded) => reason(
+            format!("{lacks} and `--exclude-lib` leaves out"),
+            None,
             format!("remove the `--exclude-lib` pattern that matches `{soname}`"),
         ),
-        Some(NotShipped::GlibcPart) => (
-            format!(
-                "`{by}` needs `{soname}`, a part of glibc that {lambda} does not have; all parts of glibc must come from the same build"
-            ),
+        Some(NotShipped::GlibcPart) => reason(
+            format!("`{by}` needs `{soname}`, a part of glibc that {lambda} does not have"),
+            Some("all parts of glibc must come from the same build".to_owned()),
             format!("build against glibc {} or older", subject.lambda.baseline.glibc),
         ),
-        Some(NotShipped::Path) => (
+        Some(NotShipped::Path) => reason(
             format!("`{by}` needs the path `{soname}`, which {lambda} does not have"),
+            None,
             "link to the library by its SONAME (give it one with `-Wl,-soname,NAME`), or let `--repair auto` rewrite the need".to_owned(),
         ),
-        Some(NotShipped::Name) => (
-            format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have and no archive can contain: the name is not UTF-8, or has a backslash"
-            ),
+        Some(NotShipped::Name) => reason(
+            format!("{lacks} and no archive can contain"),
+            Some("the name is not UTF-8, or has a backslash".to_owned()),
             "give the library another SONAME (`-Wl,-soname,NAME`), and relink the objects that need it".to_owned(),
         ),
-        Some(NotShipped::Refused(path, reason)) => (
-            format!(
-                "`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` cannot be used: {reason}"
-            ),
+        Some(NotShipped::Refused(path, why)) => reason(
+            lacks,
+            Some(format!("`{path}` cannot be used: {why}")),
             "name a directory that has it with `--library-path DIR`".to_owned(),
         ),
-        Some(NotShipped::OtherMachine { path, machine }) => (
-            format!("`{by}` needs `{soname}`, which {lambda} does not have, and `{path}` is for {machine}"),
+        Some(NotShipped::OtherMachine { path, machine }) => reason(
+            lacks,
+            Some(format!("`{path}` is for {machine}")),
             format!(
                 "name a directory that has it for {arch} with `--library-path DIR`, or the root of a system for {arch} with `--sysroot DIR`",
                 arch = subject.lambda.arch()
@@ -96,16 +106,13 @@ fn reason(subject: &Subject, walked: &Walked, need: &Need, by: &str) -> (String,
 }
 
 /// The same for a library that is not known to be anywhere.
-fn nowhere(subject: &Subject, need: &Need, by: &str) -> (String, String) {
+fn nowhere(subject: &Subject, need: &Need, by: &str) -> Reason {
     let (soname, lambda, place) = (&need.name, subject.lambda.label(), place(subject));
-    let message = match subject.lambda.certainty(soname) {
-        Certainty::Doubtful => format!(
-            "`{by}` needs `{soname}`, which {lambda} may lack (its presence there is doubtful) and {place} does not have"
-        ),
-        Certainty::Unknown => {
-            format!("`{by}` needs `{soname}`, which {lambda} is not known to have and {place} does not have")
-        }
-        _ => format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"),
+    let perhaps = format!("`{by}` needs `{soname}`, which {lambda} may lack and {place} does not have");
+    let (message, detail) = match subject.lambda.certainty(soname) {
+        Certainty::Doubtful => (perhaps, Some("it is doubtful whether the runtime has it")),
+        Certainty::Unknown => (perhaps, Some("it is not known whether the runtime has it")),
+        _ => (format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"), None),
     };
     let help = match subject.owner {
         Owner::Archive => format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it"),
@@ -117,11 +124,11 @@ fn nowhere(subject: &Subject, need: &Need, by: &str) -> (String, String) {
             "install it on this machine, or name a directory that has it with `--library-path DIR`".to_owned()
         }
     };
-    (message, help)
+    Reason { message, details: detail.into_iter().map(str::to_owned).collect(), help }
 }
 
-/// The problem of all that need this library; if nothing more is known, of all that need any library.
-fn cause(subject: &Subject, need: &Need, message: &str) -> Option<Cause> {
+/// The problem of all that need this library; if the message has all that is known, of all that need any library.
+fn cause(subject: &Subject, need: &Need, message: &str, is_all: bool) -> Option<Cause> {
     let (soname, place) = (&need.name, place(subject));
     if let Some(NotShipped::Excluded) = subject.build.not_shipped.get(soname) {
         let after =
@@ -130,7 +137,10 @@ fn cause(subject: &Subject, need: &Need, message: &str) -> Option<Cause> {
     }
     let (_, after) = message.split_once(&format!(" needs `{soname}`"))?;
     // The word after `--dlopen` may be no name of a file, which the finding's own help says.
-    if need.is_opening || after != format!(", which neither {} nor {place} has", subject.lambda.label()) {
+    if need.is_opening
+        || !is_all
+        || after != format!(", which neither {} nor {place} has", subject.lambda.label())
+    {
         return Some(Cause::needs(after, Some(soname)));
     }
     Some(Cause::needs(after, None).help(match subject.owner {
@@ -150,9 +160,7 @@ pub(super) fn not_preloaded(subject: &Subject, walked: &Walked) -> Vec<Finding> 
     };
     let missing = subject.lambda.preload.iter().filter(|name| is_glibc && !is_loaded(name));
     let finding = |name: &String| {
-        let what = format!(
-            "without `{name}` of LD_PRELOAD, since nothing has it; ld.so prints \"cannot be preloaded\""
-        );
+        let what = format!("without `{name}` of LD_PRELOAD, since nothing has it");
         let file = file_name(name);
         let help = match name.strip_prefix("/var/task/") {
             _ if matches!(subject.owner, Owner::Archive) => {
@@ -168,6 +176,7 @@ pub(super) fn not_preloaded(subject: &Subject, walked: &Walked) -> Vec<Finding> 
         let mut finding =
             Finding::new(Code::MissingLibrary, subject.name, format!("`{}` starts {what}", subject.name))
                 .soname(name)
+                .detail("ld.so prints \"cannot be preloaded\" and goes on")
                 .help(help)
                 .cause(Cause::objects(format!("start {what}")));
         finding.severity = Severity::Warning;

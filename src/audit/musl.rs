@@ -22,35 +22,34 @@ pub(super) fn findings(subject: &Subject, walked: &Walked, findings: &mut Findin
             continue;
         }
         let name = label(subject, closure, index);
-        let make = |code, message| Finding {
+        let make = |code, message: String, detail: &str| Finding {
             chain: chain(subject, closure, index),
-            ..Finding::new(code, &name, message)
+            ..Finding::new(code, &name, message).detail(detail)
         };
         if elf.has_relr && walked.own_interpreter().is_some_and(is_before_1_2_4) {
-            let message = format!(
-                "`{name}` has packed relative relocations (DT_RELR), which the bundle's musl ignores, because it is older than 1.2.4: it crashes at start"
-            );
-            findings.add(make(Code::RelrUnsupported, message).help(RELR_HELP));
+            let message = format!("`{name}` crashes at start: the bundle's musl ignores DT_RELR");
+            let detail = "its relative relocations are packed (DT_RELR), which needs musl 1.2.4 or newer";
+            findings.add(make(Code::RelrUnsupported, message, detail).help(RELR_HELP));
         }
         if index > 0 && elf.alignment >= Alignment::Broken {
-            let message = format!(
-                "`{name}` has a segment whose address and offset do not agree modulo the page size; musl maps other bytes there, and the program crashes"
-            );
-            findings.add(make(Code::NotElf, message).help("link it with `-z max-page-size=4096`".to_owned()));
+            let message = format!("`{name}` crashes: musl maps other bytes into one of its segments");
+            let detail = "the segment's address and offset do not agree modulo the page size";
+            findings.add(make(Code::NotElf, message, detail).help("link it with `-z max-page-size=4096`"));
         }
         if elf.is_beyond_musl {
-            let message = format!(
-                "`{name}` has a relocation of a type that musl's loader does not know, such as for an indirect function (`ifunc`); loading fails with \"unsupported relocation type\""
-            );
-            findings
-                .add(make(Code::NotElf, message).help(format!("build `{name}` for musl, without `ifunc`")));
+            let message =
+                format!("`{name}` has a relocation that musl's loader does not know, such as for an `ifunc`");
+            let detail = "loading fails with \"unsupported relocation type\"";
+            let help = format!("build `{name}` for musl, without indirect functions (`ifunc`)");
+            findings.add(make(Code::NotElf, message, detail).help(help));
         }
         if reaches_what_comes_later(walked, index, elf) {
             let message = format!(
-                "`{name}` needs static thread-local storage when it is opened, but musl has it only for libraries that are loaded at start; dlopen fails with \"initial-exec TLS resolves to dynamic definition\""
+                "`{name}` cannot be opened: musl has static thread-local storage only for libraries loaded at start"
             );
+            let detail = "dlopen fails with \"initial-exec TLS resolves to dynamic definition\"";
             let help = format!("link `{name}` to the program, so that it is loaded at start");
-            findings.add(make(Code::StaticTls, message).help(help));
+            findings.add(make(Code::StaticTls, message, detail).help(help));
         }
     }
 }

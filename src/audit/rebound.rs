@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::cause::newest;
 use super::{Cause, Code, Finding, Severity};
 use crate::lambda::LambdaWorld;
 use crate::plan::{BoundTo, Rebound, ReboundFile};
@@ -25,28 +26,24 @@ fn finding(object: &str, lambda: &LambdaWorld, file: &ReboundFile) -> Finding {
         }
         all => all.join(", "),
     };
-    let mut message = format!(
-        "`{object}` was linked to a newer glibc ({}) than the {glibc} of {}; the bundle's copy takes {shown}",
-        versions.join(", "),
-        lambda.label()
-    );
-    let what: String = differs.iter().map(|what| format!("; {what}")).collect();
-    message.push_str(&what);
-    let cause = Cause::versions(
-        "were linked to a newer glibc (",
-        format!(
-            ") than the {glibc} of {}; the bundle's copies take others in their place{what}",
-            lambda.label()
-        ),
-    );
-    let mut finding = Finding::new(Code::GlibcRebound, object, message).cause(cause);
+    let than = format!("than the {glibc} of {}", lambda.label());
+    let message = format!("`{object}` was linked to a newer glibc ({}) {than}", newest(&versions));
+    let mut finding =
+        Finding::new(Code::GlibcRebound, object, message).detail(format!("the bundle's copy takes {shown}"));
+    let mut cause = Cause::versions("were linked to a newer glibc (", format!(") {than}"))
+        .detail("the bundle's copies take older symbol versions, or other symbols, in their place");
+    for what in &differs {
+        finding = finding.detail(*what);
+        cause = cause.detail(*what);
+    }
     if differs.is_empty() {
         finding.severity = Severity::Note;
     } else {
         finding.help = Some(format!(
-            "allow it (`--allow glibc-rebound`) if the difference does not matter: a program built against glibc {glibc} does the same"
+            "if the difference does not matter, allow it with `--allow glibc-rebound`: a program built against glibc {glibc} does the same"
         ));
     }
+    finding.cause = Some(cause);
     finding.versions = versions;
     finding.symbols = symbols.into_iter().cloned().collect();
     finding

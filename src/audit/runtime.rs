@@ -63,9 +63,9 @@ pub fn perhaps_in_layer(finding: Finding, layers: &[&str]) -> Finding {
     let Some(layer) = layers.first().filter(|_| may_have && finding.severity == Severity::Error) else {
         return finding;
     };
-    let message = format!("{}; the layer `{layer}` may have it", finding.message);
     let help = "download the layer (`aws lambda get-layer-version-by-arn`) and name it with `--attached-layer <ZIP>`";
-    Finding { severity: Severity::Warning, leaves_open: true, message, ..finding }.help(help)
+    let finding = finding.detail(format!("the layer `{layer}` may have it")).help(help);
+    Finding { severity: Severity::Warning, leaves_open: true, ..finding }
 }
 
 /// Warns that `source` is newer than the program `name` at `path`, which was built from it.
@@ -83,10 +83,11 @@ pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Fin
     let newest = baseline.evidence_dates().newest;
     if date::days_between(&newest, today) > DAYS_UNTIL_OLD {
         let message = format!(
-            "the newest evidence for the libraries of {} is of {newest}, over a year ago; its images may have changed",
+            "the newest evidence for the libraries of {} is over a year old ({newest})",
             baseline.runtime
         );
-        let finding = Finding::new(Code::BaselineOld, name, message);
+        let finding = Finding::new(Code::BaselineOld, name, message)
+            .detail("the runtime's images may have changed since then");
         let is_embedded = names().contains(&baseline.runtime.as_str());
         findings.push(match is_embedded {
             true => finding.help(
@@ -100,11 +101,11 @@ pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Fin
     let passed = |date: &Option<String>| date.as_ref().is_some_and(|date| date.as_str() <= today);
     if baseline.names_only {
         let message = format!(
-            "`{}` lists names only: what its libraries define and need is not known, and what it does not list is \
-             taken as absent",
+            "`{}` lists names only: what its libraries define and need is not known",
             baseline.runtime
         );
-        let finding = Finding::new(Code::NamesOnly, name, message);
+        let finding = Finding::new(Code::NamesOnly, name, message)
+            .detail("libraries that it does not list are taken as absent");
         findings.push(finding.help("`cargo lambda-bundle baseline capture` reads full facts from a root"));
         return findings;
     }
@@ -112,14 +113,14 @@ pub fn runtime_findings(baseline: &Baseline, name: &str, today: &str) -> Vec<Fin
         return findings;
     }
     let since = lifecycle.deprecated.as_deref().unwrap_or_default();
-    let mut message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
+    let message = format!("AWS deprecated the runtime {} on {since}", baseline.runtime);
+    let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
     for (what, date) in [("creating", &lifecycle.create_blocked), ("updating", &lifecycle.update_blocked)] {
         if let Some(date) = date {
             let verb = if date.as_str() <= today { "has been blocked since" } else { "will be blocked on" };
-            message.push_str(&format!("; {what} functions {verb} {date}"));
+            finding = finding.detail(format!("{what} functions {verb} {date}"));
         }
     }
-    let mut finding = Finding::new(Code::RuntimeDeprecated, name, message);
     let is_older = baseline.runtime != DEFAULT_RUNTIME;
     if is_older && runtimes().contains(&baseline.runtime.as_str()) {
         finding = finding.help(format!("move to `--runtime {}`", DEFAULT_RUNTIME));

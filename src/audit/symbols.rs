@@ -43,14 +43,18 @@ fn symbol_finding(subject: &Subject, walked: &Walked, group: &Group, undefined: 
     symbols.dedup();
     let named = match symbols.as_slice() {
         [only] => format!("the symbol `{only}`"),
-        [first, second] => format!("the symbols `{first}` and `{second}`"),
-        [first, more @ ..] => format!("the symbol `{first}` and {} more", more.len()),
+        [first, more @ ..] => {
+            format!("`{first}` and {} more symbol{}", more.len(), if more.len() == 1 { "" } else { "s" })
+        }
         [] => unreachable!("a group has a reference"),
     };
+    let it = if symbols.len() == 1 { "it" } else { "them" };
     let severity = severity(subject, group);
     let newer = newer_copy(subject, walked, group, &symbols);
-    let message = message(subject, walked, group, &Words { by: &by_label, named: &named, newer, severity });
+    let (message, details) =
+        texts(subject, walked, group, &Words { by: &by_label, named: &named, it, newer, severity });
     let mut finding = Finding::new(Code::UndefinedSymbol, &by_label, message);
+    finding.details = details;
     finding.severity = severity;
     finding.cause = cause(subject, group, newer, walked);
     finding.leaves_open = matches!(group.why, UnmetReference::Unknown(_));
@@ -79,23 +83,24 @@ fn cause(subject: &Subject, group: &Group, newer: Option<&str>, walked: &Walked)
     let lambda = subject.lambda.label();
     Some(match (&group.why, newer) {
         (UnmetReference::Nowhere, Some(soname)) => Cause::objects(format!(
-            "need symbols of a newer `{soname}` than that of {lambda}, which does not define them; {}",
-            match group.at_start {
-                true if walked.closure.is_opened(group.by) => "they cannot be opened",
-                true => "they fail at start",
-                false => "they fail when the first of them is called",
-            }
-        )),
-        (UnmetReference::Unknown(libraries), _) => Cause::objects(format!(
-            "need symbols; it is unknown whether {} of {lambda} defines them",
-            either(libraries)
-        )),
+            "need symbols of a newer `{soname}` than that of {lambda}"
+        ))
+        .detail(match group.at_start {
+            true if walked.closure.is_opened(group.by) => "they cannot be opened",
+            true => "they fail at start",
+            false => "they fail when the first of the symbols is called",
+        }),
+        (UnmetReference::Unknown(libraries), _) => {
+            Cause::objects("need symbols that the runtime's libraries may not define")
+                .detail(unknown_whether(libraries, &lambda, "them"))
+        }
         _ => return None,
     })
 }
 
-fn either(libraries: &[String]) -> String {
-    libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or ")
+fn unknown_whether(libraries: &[String], lambda: &str, it: &str) -> String {
+    let either = libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or ");
+    format!("it is unknown whether {either} of {lambda} defines {it}")
 }
 
 fn severity(subject: &Subject, group: &Group) -> Severity {
@@ -118,62 +123,62 @@ fn severity(subject: &Subject, group: &Group) -> Severity {
 struct Words<'a> {
     by: &'a str,
     named: &'a str,
+    /// What stands for the symbols.
+    it: &'a str,
     /// The runtime's library whose copy in the build world defines the symbols.
     newer: Option<&'a str>,
     severity: Severity,
 }
 
-fn message(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> String {
-    let Words { by, named, newer, severity } = words;
+/// The problem, and what follows from it.
+fn texts(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> (String, Vec<String>) {
+    let Words { by, named, it, newer, severity } = words;
     let when = match group.at_start {
         true if walked.closure.is_opened(group.by) => "it cannot be opened",
         true => "it fails at start",
         false => "it fails when the first of them is called",
     };
-    let origin = match &group.file {
-        Some(file) => format!("of `{file}`"),
-        None => "of some library".to_owned(),
-    };
+    let origin = group.file.as_ref().map_or(String::new(), |file| format!(" of `{file}`"));
+    let lambda = subject.lambda.label();
     let object = |index: usize| label(subject, &walked.closure, index);
-    match &group.why {
-        UnmetReference::Nowhere if *severity == Severity::Note => {
-            format!("`{by}` leaves {named} to the program that opens it; no library it loads defines it")
+    let (message, details) = match &group.why {
+        UnmetReference::Nowhere if *severity == Severity::Note => (
+            format!("`{by}` leaves {named} to the program that opens it"),
+            vec![format!("no library that it loads defines {it}")],
+        ),
+        UnmetReference::Nowhere if is_of_system(walked, group.by) => (
+            format!("`{by}` of {lambda} needs {named}{origin}"),
+            vec![format!("the file that replaces the runtime's own does not define {it}: {when}")],
+        ),
+        UnmetReference::Nowhere if let Some(soname) = newer => {
+            (format!("`{by}` needs {named} of a newer `{soname}` than the runtime's"), vec![when.to_owned()])
         }
-        UnmetReference::Nowhere if is_of_system(walked, group.by) => format!(
-            "`{by}` of {} needs {named} {origin}, which the file that replaces the runtime's own does not define; {when}",
-            subject.lambda.label()
+        UnmetReference::Nowhere => (
+            format!("`{by}` needs {named}{origin}, which no library it loads defines"),
+            vec![when.to_owned()],
         ),
-        UnmetReference::Nowhere if newer.is_some() => format!(
-            "`{by}` needs {named} of a newer `{}` than that of {}, which does not define it; {when}",
-            newer.unwrap_or_default(),
-            subject.lambda.label()
+        UnmetReference::Unknown(libraries) => (
+            format!("`{by}` needs {named}, which the runtime's libraries may not define"),
+            vec![unknown_whether(libraries, &lambda, it)],
         ),
-        UnmetReference::Nowhere => {
-            format!("`{by}` needs {named} {origin}, which no library it loads defines; {when}")
-        }
-        UnmetReference::Unknown(libraries) => format!(
-            "`{by}` needs {named}; it is unknown whether {} of {} defines it",
-            either(libraries),
-            subject.lambda.label()
+        UnmetReference::NoVersionTable(index) => (
+            format!("`{by}` needs {named} with a symbol version, but `{}` has none", object(*index)),
+            vec!["an assertion of ld.so fails".to_owned()],
         ),
-        UnmetReference::NoVersionTable(index) => format!(
-            "`{by}` needs {named} with a symbol version of `{}`, which has no symbol versions at all; an assertion of ld.so fails",
-            object(*index)
+        UnmetReference::NotThreadLocal(index) => (
+            format!("`{by}` needs {named} as thread-local data, but `{}` has plain data", object(*index)),
+            vec![if group.at_start { when } else { "it fails when it is used" }.to_owned()],
         ),
-        UnmetReference::NotThreadLocal(index) => format!(
-            "`{by}` needs {named} as thread-local storage, but `{}` defines it as other data; {}",
-            object(*index),
-            if group.at_start { when } else { "it fails when it is used" }
+        UnmetReference::ThreadLocal(index) => (
+            format!("`{by}` needs {named} as plain data, but `{}` has thread-local data", object(*index)),
+            vec!["the program reads other memory when it uses the symbol".to_owned()],
         ),
-        UnmetReference::ThreadLocal(index) => format!(
-            "`{by}` needs {named} as plain data, but `{}` defines it as thread-local storage; the program reads other memory when it uses it",
-            object(*index)
+        UnmetReference::Protected(index) => (
+            format!("`{by}` copies {named} or its address, but `{}` protects it", object(*index)),
+            vec![format!("a protected symbol must not be copied: {when}")],
         ),
-        UnmetReference::Protected(index) => format!(
-            "`{by}` copies {named} of `{}`, or its address, which that library forbids (it is protected); {when}",
-            object(*index)
-        ),
-    }
+    };
+    (message, details)
 }
 
 /// The library of the runtime's that the symbols are missing from, while the build world's copy has them all.

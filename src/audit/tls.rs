@@ -109,19 +109,20 @@ pub(super) fn reaches_others(elf: &ElfFacts) -> bool {
 fn finding(subject: &Subject, walked: &Walked, index: usize, left: u64, is_misaligned: bool) -> Finding {
     let name = label(subject, &walked.closure, index);
     let tls = walked.closure.objects[index].file.object.elf().map(|elf| elf.tls).unwrap_or_default();
-    let wanted = match is_misaligned {
-        true => format!("{} bytes at multiples of {}", tls.n_bytes, tls.align),
-        false => format!("{} bytes", tls.n_bytes),
+    let how = match is_misaligned {
+        true => format!(" at multiples of {}", tls.align),
+        false => format!(", and {left} are left"),
     };
-    let message = format!(
-        "`{name}` needs {wanted} of static thread-local storage when it is opened, but {left} bytes are left; dlopen fails with \"cannot allocate memory in static TLS block\""
-    );
+    let n_bytes = tls.n_bytes;
+    let may_fit = !is_misaligned && tls.n_bytes <= left + ROUNDING;
+    let (cannot, fails) = if may_fit { ("may not open", "may fail") } else { ("cannot be opened", "fails") };
+    let message = format!("`{name}` {cannot}: it needs {n_bytes} bytes of static thread-local storage{how}");
     let mut finding = Finding::new(Code::StaticTls, &name, message)
+        .detail(format!("dlopen {fails} with \"cannot allocate memory in static TLS block\""))
         .help(format!("link `{name}` to the program, so that it is loaded at start"));
-    if !is_misaligned && tls.n_bytes <= left + ROUNDING {
+    if may_fit {
         finding.severity = Severity::Warning;
         finding.leaves_open = true;
-        finding.message = finding.message.replace("dlopen fails", "dlopen may fail");
     }
     finding.chain = chain(subject, &walked.closure, index);
     finding

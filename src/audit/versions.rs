@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cause::newest;
 use super::{Cause, Code, Finding, Findings, Owner, RELR_HELP, Severity, Subject, chain, label};
 use crate::baseline::{DEFAULT_RUNTIME, is_glibc_part, names};
 use crate::elf::{Linkage, VersionDefinition, version};
@@ -98,18 +99,19 @@ fn damaged_finding(
     versions.dedup();
     let needed = &checks[0].need.file;
     let whose = if file == by { "its own record of versions" } else { "that library's record of versions" };
-    let message = format!(
-        "`{by_label}` needs {} of `{needed}`, but ld.so does not find it: {whose} is damaged, since a name in it has the hash of another name",
-        versions.join(", ")
-    );
+    let message =
+        format!("`{by_label}` needs {} of `{needed}`, but ld.so does not find it", newest(&versions));
     let again = match (subject.owner, file) {
         (Owner::Cargo { .. }, 0) => "build it again",
         (_, 0) => "build it again, or get the original file",
         _ => "install it again",
     };
-    let mut finding = Finding::new(Code::VersionTooNew, &by_label, message).soname(needed).help(format!(
-        "`{file_label}` was edited after it was linked: {again}, without the tool that edited it"
-    ));
+    let mut finding = Finding::new(Code::VersionTooNew, &by_label, message)
+        .soname(needed)
+        .detail(format!("{whose} is damaged: a name in it has the hash of another name"))
+        .help(format!(
+            "`{file_label}` was edited after it was linked: {again}, without the tool that edited it"
+        ));
     finding.versions = versions;
     finding.chain = chain(subject, closure, by);
     finding
@@ -123,23 +125,24 @@ pub(super) fn refused_pins(subject: &Subject, findings: &mut Findings) {
         let (message, help) = match &conflict.asked {
             Asked::Need => continue,
             Asked::Wish if conflict.why == WhyNot::NoLeave => (
-                format!("this machine's `{soname}` cannot replace that of {lambda}: {why}"),
+                format!("this machine's `{soname}` cannot replace that of {lambda}"),
                 format!("remove `--repair never`, or the `--bundle-lib` that matches `{soname}`"),
             ),
             Asked::Wish => (
-                format!("this machine's `{soname}` cannot replace that of {lambda}: {why}"),
+                format!("this machine's `{soname}` cannot replace that of {lambda}"),
                 format!(
                     "remove the `--bundle-lib` that matches `{soname}`, or name a newer copy with `--library-path DIR`"
                 ),
             ),
             Asked::File(file) => (
-                format!("`{file}` would take the SONAME `{soname}` from the library of {lambda}: {why}"),
+                format!("`{file}` would take the SONAME `{soname}` from the library of {lambda}"),
                 format!(
                     "link to `{soname}` by that name, or give the file a SONAME of its own (`-Wl,-soname,NAME`)"
                 ),
             ),
         };
-        findings.add(Finding::new(Code::RepairConflict, subject.name, message).soname(soname).help(help));
+        let finding = Finding::new(Code::RepairConflict, subject.name, message).soname(soname);
+        findings.add(finding.detail(why).help(help));
     }
 }
 
@@ -171,11 +174,12 @@ pub(super) fn takers(subject: &Subject, walked: &Walked, findings: &mut Findings
     for taker in crate::plan::doubtful_takers(subject.lambda, walked, subject.members) {
         let (by_label, soname) = (taker.name, taker.soname);
         let message = format!(
-            "`{by_label}` is also loaded as `{soname}` by the libraries of {}, and may lack what they need",
+            "`{by_label}` is also loaded as `{soname}` by the libraries of {}",
             subject.lambda.label()
         );
         let mut finding = Finding::new(Code::RepairConflict, &by_label, message)
             .soname(&soname)
+            .detail("it may lack what they need")
             .help("let `cargo lambda-bundle` write the archive");
         finding.severity = Severity::Warning;
         finding.leaves_open = true;
@@ -200,26 +204,22 @@ impl<'a> Unmet<'a> {
     /// Reports both needs: what the program's side needs, and what the runtime's side may need.
     fn repair_conflict(self, conflict: &Conflict) -> Finding {
         let Unmet { subject, file, label, .. } = &self;
-        let message = format!(
-            "`{label}` needs {} of `{file}`, which the copy of {} does not have, and this machine's copy cannot replace it: {}",
-            self.versions.join(", "),
-            subject.lambda.label(),
-            why_not(subject, conflict)
-        );
-        let after = format!(
-            " of `{file}`, which the copy of {} does not have, and this machine's copy cannot replace it, since {}",
-            subject.lambda.label(),
-            why_not(subject, conflict)
-        );
+        let after = format!(" of `{file}`, which the copy of {} does not have", subject.lambda.label());
+        let why = format!("this machine's copy cannot replace it: {}", why_not(subject, conflict));
+        let message = format!("`{label}` needs {}{after}", newest(&self.versions));
         let finding = Finding::new(Code::RepairConflict, label, message)
             .soname(*file)
+            .detail(&why)
             .help(format!("link to a `{file}` as old as the runtime's, or bundle a copy that is newer than both, with `--library-path DIR`"))
-            .cause(Cause::versions("need ", after));
+            .cause(Cause::versions("need ", after).detail(why));
         Finding { chain: chain(subject, &self.walked.closure, self.by), versions: self.versions, ..finding }
     }
 
     fn finding(self, code: Code, severity: Severity) -> Finding {
-        let finding = Finding::new(code, &self.label, self.message(code, severity)).soname(self.file);
+        let finding = Finding {
+            details: self.details(code, severity),
+            ..Finding::new(code, &self.label, self.message(code, severity)).soname(self.file)
+        };
         let (help, for_all) = match self.versions.as_slice() {
             _ if severity != Severity::Error && code != Code::VersionRecent => (None, None),
             // The linker marks packed relocations with this version, whatever glibc it links against.
@@ -283,23 +283,16 @@ impl<'a> Unmet<'a> {
             (Code::VersionTooNew, Severity::Error) => {
                 Cause::versions("need ", format!(", which {whose} does not have"))
             }
-            (Code::VersionTooNew, _) => Cause::versions(
-                "have a weak need for ",
-                format!(", which {whose} does not have; ld.so prints a warning and continues"),
-            ),
+            (Code::VersionTooNew, _) => {
+                Cause::versions("have a weak need for ", format!(", which {whose} does not have"))
+            }
             (Code::VersionRecent, _) => Cause::versions(
                 "need ",
-                format!(
-                    ", which {whose} has only since image {}; pinned to an older one, a function fails",
-                    self.images().join(", ")
-                ),
+                format!(", which {whose} has only since image {}", self.images().join(", ")),
             ),
-            (Code::VersionUnknown, Severity::Note) => Cause::versions(
-                "need ",
-                format!(
-                    ", but {whose} has no symbol versions; ld.so prints \"no version information available\" and continues"
-                ),
-            ),
+            (Code::VersionUnknown, Severity::Note) => {
+                Cause::versions("need ", format!(", but {whose} has no symbol versions"))
+            }
             // One list leaves the versions of all its libraries open.
             _ if matches!(self.answering(), Some(Object::System(_)) | None) => {
                 let label = self.subject.lambda.label();
@@ -314,39 +307,66 @@ impl<'a> Unmet<'a> {
 
     fn message(&self, code: Code, severity: Severity) -> String {
         let Unmet { label, checks, file, .. } = self;
-        let wanted = self.versions.join(", ");
+        let wanted = newest(&self.versions);
         let whose = self.whose();
         match (code, severity) {
             (Code::VersionTooNew, Severity::Error) if checks[0].answer == VersionAnswer::NoSuchFile => {
-                format!(
-                    "`{label}` needs {wanted} of `{file}`, but no library of that name; ld.so stops with an assertion"
-                )
+                format!("`{label}` needs {wanted} of `{file}`, but no library of that name")
             }
             (Code::VersionTooNew, Severity::Error) => {
-                format!("`{label}` needs {wanted}, which {whose} does not have{}", self.highest())
+                let highest = self.highest().filter(|_| !self.has_many());
+                let highest = highest.map_or(String::new(), |highest| format!(" ({highest})"));
+                format!("`{label}` needs {wanted}, which {whose} does not have{highest}")
             }
-            (Code::VersionTooNew, _) => format!(
-                "`{label}` has a weak need for {wanted}, which {whose} does not have{}; ld.so prints a warning and continues",
-                self.highest()
-            ),
+            (Code::VersionTooNew, _) => {
+                format!("`{label}` has a weak need for {wanted}, which {whose} does not have")
+            }
             (Code::VersionRecent, _) => format!(
-                "`{label}` needs {wanted}, which {whose} has only since image {}; pinned to an older one, a function fails",
+                "`{label}` needs {wanted}, which {whose} has only since image {}",
                 self.images().join(", ")
             ),
-            (Code::VersionUnknown, Severity::Note) => format!(
-                "`{label}` needs {wanted}, but {whose} has no symbol versions; ld.so prints \"no version information available\" and continues"
-            ),
+            (Code::VersionUnknown, Severity::Note) => {
+                format!("`{label}` needs {wanted}, but {whose} has no symbol versions")
+            }
             _ => format!("`{label}` needs {wanted}; it is unknown whether {whose} has it"),
         }
     }
 
-    /// The highest nodes of the same families that the runtime's library has.
-    fn highest(&self) -> String {
-        let Some(Object::System(system)) = self.answering() else { return String::new() };
+    /// All versions, if the message has only the newest, and what follows.
+    fn details(&self, code: Code, severity: Severity) -> Vec<String> {
+        let mut details = Vec::new();
+        if self.has_many() {
+            details.push(format!("symbol versions: {}", self.versions.join(", ")));
+        }
+        let is_told = severity == Severity::Error && !self.has_many();
+        details.extend(self.highest().filter(|_| code == Code::VersionTooNew && !is_told));
+        let follows = match (code, severity) {
+            (Code::VersionTooNew, Severity::Error) if self.checks[0].answer == VersionAnswer::NoSuchFile => {
+                "ld.so stops with an assertion"
+            }
+            (Code::VersionTooNew, Severity::Warning) => "ld.so prints a warning and continues",
+            (Code::VersionRecent, _) => "a function that is pinned to an older image fails",
+            (Code::VersionUnknown, Severity::Note) => {
+                "ld.so prints \"no version information available\" and continues"
+            }
+            _ => return details,
+        };
+        details.push(follows.to_owned());
+        details
+    }
+
+    /// The highest versions of the same families that the runtime's library has.
+    fn highest(&self) -> Option<String> {
+        let Some(Object::System(system)) = self.answering() else { return None };
         let mut families: Vec<&str> = self.versions.iter().map(|node| version::family(node)).collect();
         families.dedup();
         let known: Vec<&str> = families.iter().filter_map(|family| system.highest(family)).collect();
-        if known.is_empty() { String::new() } else { format!(" (it has up to {})", known.join(", ")) }
+        (!known.is_empty()).then(|| format!("it has up to {}", known.join(", ")))
+    }
+
+    /// Whether the message has only the newest of the versions.
+    fn has_many(&self) -> bool {
+        newest(&self.versions) != self.versions.join(", ")
     }
 
     /// The images of the runtime since which the nodes are there.

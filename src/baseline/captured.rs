@@ -361,8 +361,8 @@ impl ElfDraft {
                 for node in nodes.split_ascii_whitespace() {
                     // These indices are above those of the nodes that the object defines.
                     let index = u16::try_from(facts.verneed.len()).ok().filter(|index| *index < 0x4000);
-                    let index =
-                        0x4000 + index.ok_or_else(|| entry.error("more nodes than a file can need"))?;
+                    let index = 0x4000
+                        + index.ok_or_else(|| entry.error("more symbol versions than a file can need"))?;
                     let (file, hash) = (file.to_owned(), version_hash(node));
                     facts.verneed.push(VersionNeed { file, node: node.to_owned(), hash, weak, index });
                 }
@@ -400,7 +400,9 @@ impl ElfDraft {
                 let version = match needs.find(|need| need.file == file && need.node == node) {
                     Some(need) => need.index,
                     None if (file, node) == ("-", "-") => 1,
-                    None => return Err(entry.error("no `wants` line above has this node of this file")),
+                    None => {
+                        return Err(entry.error("no `wants` line above has this symbol version of this file"));
+                    }
                 };
                 let uses = Some(if entry.key == "calls" { Uses::SLOT } else { Uses::CALL });
                 self.symbols.extend(names.map(|name| NamedSymbol { name: name.to_owned(), version, uses }));

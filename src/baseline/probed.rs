@@ -68,7 +68,7 @@ pub struct Probe {
     pub runtime_version: Option<String>,
     /// What the loader answered about single version nodes.
     pub canaries: Vec<Canary>,
-    /// The number of lines that are no part of a probe.
+    /// The number of lines that are not part of a probe.
     pub n_dropped: usize,
     /// Environment variables.
     pub variables: BTreeMap<String, String>,

@@ -102,7 +102,7 @@ pub fn known(name: &str) -> Option<KnownSymbol> {
     if let Some(rest) = name.strip_prefix("__isoc23_") {
         const BINARY: &str =
             "numbers are read by the rules of C99: with base 0 or 2, `0b101` is 0 and the rest is left";
-        const FORMATS: &str = "input is read by the rules of C99: `%i` takes `0b101` for 0, and `%b` and `%w32d` are no conversions";
+        const FORMATS: &str = "input is read by the rules of C99: `%i` takes `0b101` for 0, and `%b` and `%w32d` are not conversions";
         return match rest {
             rest if has(INTEGERS, rest) => known(Rebinding::Renamed(rest.to_owned()), Some(BINARY)),
             rest if has(SCANS, rest) => known(Rebinding::Renamed(format!("__isoc99_{rest}")), Some(FORMATS)),
@@ -112,9 +112,7 @@ pub fn known(name: &str) -> Option<KnownSymbol> {
     match name {
         "__memcmpeq" => known(Rebinding::Renamed("memcmp".to_owned()), None),
         name if has(SAME_RESULT, name) => known(Rebinding::Same, None),
-        name if has(LAST_BIT, name) => {
-            known(Rebinding::Same, Some("the last bit of a result can be another"))
-        }
+        name if has(LAST_BIT, name) => known(Rebinding::Same, Some("the last bit of a result may differ")),
         name if has(SUPPLIED, name) => known(Rebinding::Supplied, None),
         _ => None,
     }

@@ -541,9 +541,9 @@ fn a_broken_text_is_refused_with_its_line() {
         "",
         "line 14: `libb.so.1` has `since`, `uncertain` or `nodes-from` lines, but no `nodes` line",
     );
-    check("nodes B_10 B_9", "nodes B_9 B_10 B_9", "line 14: `libb.so.1` has the node `B_9` twice");
-    check("1.2.4 B_11", "1.2.4 B_9", "line 14: `libb.so.1` has the node `B_9` twice");
-    check("uncertain B_8", "uncertain B_11", "line 14: `libb.so.1` has the node `B_11` twice");
+    check("nodes B_10 B_9", "nodes B_9 B_10 B_9", "line 14: `libb.so.1` has the symbol version `B_9` twice");
+    check("1.2.4 B_11", "1.2.4 B_9", "line 14: `libb.so.1` has the symbol version `B_9` twice");
+    check("uncertain B_8", "uncertain B_11", "line 14: `libb.so.1` has the symbol version `B_11` twice");
     check("nodes B_10 B_9", "nodes", "line 20: `nodes` needs a value");
     check("since 1.2.4 B_11", "since 1.2.4", "line 21: expected `since IMAGE NODES`");
     check("low n1", "certain n1", "line 23: `certain` is not high, medium or low");

@@ -478,7 +478,7 @@ impl ObjectDraft {
                 self.later.sort_by(|a, b| version::compare(&a.node, &b.node));
                 self.uncertain.sort_by(|a, b| version::compare(a, b));
                 if let Some(node) = twice(&floor, &self.later, &self.uncertain) {
-                    return Err(error(format!("has the node `{}` twice", shown(node))));
+                    return Err(error(format!("has the symbol version `{}` twice", shown(node))));
                 }
                 Nodes::Known {
                     floor,

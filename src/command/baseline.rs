@@ -134,8 +134,8 @@ fn capture(job: &Capture, context: &Context, ui: &Ui) -> Result<()> {
             let table = disk::capture::capture_probe(&probe, file, &job.name, job.arch)?;
             if probe.n_dropped > 0 {
                 let dropped = match probe.n_dropped {
-                    1 => format!("1 line of {file} that is no part of a probe"),
-                    n => format!("{n} lines of {file} that are no part of a probe"),
+                    1 => format!("1 line of {file} that is not part of a probe"),
+                    n => format!("{n} lines of {file} that are not part of a probe"),
                 };
                 ui.status("Ignoring", &dropped);
             }

@@ -70,7 +70,7 @@ pub(super) fn check_layer(
 struct AllowedPlaces {
     /// With all links followed.
     workspace: Utf8PathBuf,
-    /// A directory outside of the workspace, too.
+    /// A directory outside the workspace, too.
     target: Utf8PathBuf,
 }
 

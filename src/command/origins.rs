@@ -134,7 +134,7 @@ fn references(
 ) -> Result<StaticReferences, String> {
     static_library::references(&contents(path)?, symbols, program).map_err(|error| match error {
         StaticLibraryError::Thin => "it is a thin archive".to_owned(),
-        StaticLibraryError::Malformed => "it is no static library, or damaged".to_owned(),
+        StaticLibraryError::Malformed => "it is not a static library, or is damaged".to_owned(),
     })
 }
 

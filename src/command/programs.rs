@@ -63,7 +63,7 @@ pub(super) struct ProgramInput<'a> {
     pub n_own: usize,
     /// What was to be included and is not.
     pub refused: Vec<RefusedInclude>,
-    /// The included files outside of the workspace that a manifest names, by their positions in `included`.
+    /// The included files outside the workspace that a manifest names, by their positions in `included`.
     pub strangers: Vec<usize>,
     /// The path of its bundle; `None` if none is written.
     pub output: Option<Utf8PathBuf>,
@@ -389,7 +389,7 @@ pub(super) fn collect(job: &BundleSettings) -> Result<disk::include::Collected> 
     Ok(all)
 }
 
-/// Returns the positions of files outside of the workspace, links followed, if a manifest names the includes.
+/// Returns the positions of files outside the workspace, links followed, if a manifest names the includes.
 fn strangers(
     included: &[Included],
     built: Option<&workspace::BuiltProgram>,

@@ -133,7 +133,9 @@ impl BundleReader<'_> {
         match expected.and_then(|expected| prove(self.output.as_str(), read, expected)) {
             None => Ok(()),
             Some(finding) => {
-                let message = format!("the bundle is not written, since it would fail: {}", finding.message);
+                let problem =
+                    std::iter::once(finding.message).chain(finding.details).collect::<Vec<_>>().join("; ");
+                let message = format!("the bundle is not written, since it would fail: {problem}");
                 Err(Error::new(message).help(finding.help.unwrap_or_else(|| CHANGED.to_owned())))
             }
         }

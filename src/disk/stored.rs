@@ -47,7 +47,7 @@ pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
     if size > archive::MAX_BYTES {
         let (size, most) = (text::size(size), text::size(archive::MAX_BYTES));
         return Err(Error::new(format!(
-            "`{path}` has {size}, and all files of a bundle have at most {most}"
+            "`{path}` has {size}; all files of a bundle together may have {most}"
         )));
     }
     let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;

@@ -54,9 +54,16 @@ impl Unpacked<'_> {
         if files.len() > FEW {
             names.push(format!("{} more", files.len() - FEW));
         }
-        let message = format!("Lambda's user may not read {}", names.join(", "));
-        let finding = Finding::new(Code::NotExecutable, &first.name, message)
-            .help("store files with mode 0644 (on Unix: `chmod -R a+rX .` before they are zipped)");
+        let (which, list) = match files.len() {
+            1 => (names.concat(), None),
+            n => (format!("{n} files"), Some(names.join(", "))),
+        };
+        let finding = Finding {
+            details: list.into_iter().collect(),
+            ..Finding::new(Code::NotExecutable, &first.name, format!("Lambda's user may not read {which}"))
+        };
+        let finding =
+            finding.help("store files with mode 0644 (on Unix: `chmod -R a+rX .` before they are zipped)");
         // A language's own program opens the function's files.
         Some(Finding { severity: Severity::Warning, leaves_open: self.main.is_none(), ..finding })
     }

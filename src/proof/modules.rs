@@ -9,7 +9,6 @@ mod family;
 mod node;
 mod python;
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -72,6 +71,8 @@ struct Build<'a> {
 struct Misfit {
     /// The words after "is".
     what: String,
+    /// The loader's reason, if it refuses the file.
+    reason: Option<String>,
     code: Code,
     /// The distance from what would fit: a message names the nearest build.
     distance: u8,
@@ -79,7 +80,7 @@ struct Misfit {
 
 impl Misfit {
     fn new(what: impl Into<String>, code: Code, distance: u8) -> Option<Misfit> {
-        Some(Misfit { what: what.into(), code, distance })
+        Some(Misfit { what: what.into(), reason: None, code, distance })
     }
 }
 
@@ -254,7 +255,8 @@ fn misfit(name: &str, facts: &Arc<ElfFacts>, process: &Process) -> Option<Misfit
         && is_module(name, process.language)
         && let Some(reason) = glibc.refusal(facts)
     {
-        return Misfit::new(format!("refused by the loader ({reason})"), Code::NotElf, 0);
+        let misfit = Misfit::new("refused by the loader", Code::NotElf, 0);
+        return misfit.map(|misfit| Misfit { reason: Some(reason), ..misfit });
     }
     let what = match process.language {
         Language::Python(version) => python::other_tag(paths::file_name(name), version, process.arch()),
@@ -312,21 +314,33 @@ fn finding(builds: &[&Build], process: &Process) -> Option<Finding> {
             whats.push(what);
         }
     }
-    let others = match builds.len() - 1 {
-        0 => Cow::Borrowed("is"),
-        1 => Cow::Borrowed("and another build of it are"),
-        n => format!("and {n} other builds of it are").into(),
-    };
     let whats = listed(&whats);
     let label = process.lambda.label();
-    let rest = match nearest.family.is_compiled {
-        true => format!("{label} opens it before any other build"),
-        false => format!("the archive has none that {label} can load"),
+    let message = match builds.len() - 1 {
+        0 => format!("`{}` is {whats}", nearest.name),
+        1 => format!("`{}` and another build do not fit", nearest.name),
+        n => format!("`{}` and {n} other builds do not fit", nearest.name),
     };
-    let message = format!("`{}` {others} {whats}; {rest}", nearest.name);
-    let rest = rest.replace("opens it", "opens them").replace("has none", "has no builds of them");
-    let cause = Cause::objects(format!("are {whats}; {rest}"));
-    let finding = Finding::new(misfit.code, nearest.name, message);
+    let finding = Finding::new(misfit.code, nearest.name, "");
+    let mut finding = match nearest.family.is_compiled {
+        true => Finding { message, ..finding }.detail(format!("{label} opens it before any other build")),
+        false => {
+            Finding { message: format!("{message}; the archive has none that {label} can load"), ..finding }
+        }
+    };
+    if builds.len() > 1 {
+        finding = finding.detail(format!("they are {whats}"));
+    }
+    if let Some(reason) = &misfit.reason {
+        finding = finding.detail(format!("the loader's reason is \"{reason}\""));
+    }
+    let cause = match nearest.family.is_compiled {
+        true => Cause::objects(format!("are {whats}"))
+            .detail(format!("{label} opens them before any other build")),
+        false => {
+            Cause::objects(format!("are {whats}; the archive has no builds of them that {label} can load"))
+        }
+    };
     Some(match help(nearest, process) {
         Some(help) => finding.help(help.clone()).cause(cause.help(help)),
         None => finding.cause(cause),

@@ -125,10 +125,9 @@ impl Unpacked<'_> {
         };
         let path = path.as_str();
         if path.ends_with('\r') || argument.ends_with('\r') {
-            let message = format!(
-                "the first line of `{name}` ends in a carriage return, which the kernel takes as a part of its last word"
-            );
-            return Some(finding(message).help("store it with Unix line ends (`dos2unix`)"));
+            let message = format!("the first line of `{name}` ends in a carriage return");
+            let finding = finding(message).detail("the kernel takes it as a part of the line's last word");
+            return Some(finding.help("store it with Unix line ends (`dos2unix`)"));
         }
         if SHELLS.contains(&path) {
             return argument_of_shell(name, path, &argument);
@@ -152,8 +151,8 @@ impl Unpacked<'_> {
     fn own_interpreter(&self, name: &str, path: &str, file: &LayerFile, n_scripts: usize) -> Option<Finding> {
         let own_name = self.name(path);
         let refused = |why: &str| {
-            let why = format!("its interpreter `{own_name}` does not start: {why}");
-            Some(cannot_start(name, &why).help("name a program, or `/bin/sh`, in its first line"))
+            let finding = cannot_start(name, &format!("its interpreter `{own_name}` does not start"));
+            Some(finding.detail(why).help("name a program, or `/bin/sh`, in its first line"))
         };
         if let Some(finding) = not_executable(own_name, wanted_mode(&file.facts), file.mode) {
             return Some(finding);
@@ -180,11 +179,11 @@ impl Unpacked<'_> {
             return vec![self.missing_file(name, run)];
         }
         let Some(run) = runs.last().filter(|run| run.is_certain) else {
-            let what = "is a script of which only the interpreter was checked, not what it runs";
+            let what = "is a script; only its interpreter was checked";
             return vec![Finding { severity: Severity::Note, ..open(name, what) }];
         };
         let Some(file) = self.file_at(&run.path) else {
-            let what = format!("executes `{}`, of which nothing is known", run.path);
+            let what = format!("executes `{}`, about which nothing is known", run.path);
             return vec![Finding { severity: Severity::Note, ..open(name, &what) }];
         };
         let executed = self.name(&run.path);
@@ -263,7 +262,7 @@ impl Unpacked<'_> {
     fn missing_file(&self, name: &str, run: &Run) -> Finding {
         let path = run.path.trim_end_matches('\r');
         let what = match path.len() < run.path.len() {
-            true => format!("`{path}` with a carriage return, which the shell takes as a part of the name"),
+            true => format!("`{path}` with a carriage return"),
             false => format!("`{path}`, which is not in the archive"),
         };
         let finding = match run.is_certain {
@@ -271,7 +270,9 @@ impl Unpacked<'_> {
             false => open(name, &format!("runs {what}")),
         };
         match path.len() < run.path.len() {
-            true => finding.help("store it with Unix line ends (`dos2unix`)"),
+            true => finding
+                .detail("the shell takes the carriage return as a part of the name")
+                .help("store it with Unix line ends (`dos2unix`)"),
             false => finding.help(format!("put `{}` into the archive", self.name(path))),
         }
     }
@@ -315,11 +316,11 @@ fn argument_of_shell(name: &str, shell: &str, argument: &str) -> Option<Finding>
         return None;
     }
     if argument.starts_with('-') && argument.contains([' ', '\t']) {
-        let why = format!("the kernel gives `{shell}` one argument `{argument}`, which is no option");
+        let why = format!("`{shell}` gets one argument `{argument}`, which is not an option");
         return Some(cannot_start(name, &why).help(help));
     }
     if !argument.starts_with(['-', '+']) {
-        let why = format!("`{shell}` takes the argument `{argument}` of its first line for the script");
+        let why = format!("`{shell}` takes the argument `{argument}` for the script");
         return Some(cannot_start(name, &why).help("leave the argument out"));
     }
     Some(open(name, &format!("gives `{shell}` the option `{argument}`")).help(help))
@@ -330,22 +331,23 @@ fn carriage_returns(name: &str, script: &str) -> Option<Finding> {
     let is_command = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let mut lines = script.split('\n').skip(1).filter(is_command);
     lines.find(|line| line.ends_with('\r'))?;
-    let what = "has lines that end in carriage returns, which the shell takes as a part of their last words";
-    Some(open(name, what).help("store it with Unix line ends (`dos2unix`)"))
+    let finding = open(name, "has lines that end in carriage returns");
+    let finding = finding.detail("the shell takes them as parts of the lines' last words");
+    Some(finding.help("store it with Unix line ends (`dos2unix`)"))
 }
 
 /// The note about a text that a bash executes and the kernel refuses.
 ///
 /// Source: `shell_execve` in bash's execute_cmd.c, for ENOEXEC.
 pub(super) fn given_to_bash(name: &str) -> Finding {
-    let what = "is a text without a first line for the kernel, which bash runs as its own script";
+    let what = "has no `#!` line, so bash runs it as its own script";
     Finding { severity: Severity::Note, ..open(name, what) }
 }
 
 /// A finding that leaves open whether a script does its work.
 pub(super) fn open(name: &str, what: &str) -> Finding {
-    let message = format!("`{name}` {what}; whether it starts was not proved");
-    let finding = Finding::new(Code::NotElf, name, message);
+    let finding = Finding::new(Code::NotElf, name, format!("`{name}` {what}"))
+        .detail("whether it starts was not proved");
     Finding { severity: Severity::Warning, leaves_open: true, ..finding }
 }
 

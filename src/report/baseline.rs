@@ -381,8 +381,8 @@ fn object_line(object: &ObjectReport) -> String {
         let _ = write!(text, "; since image {image}");
     }
     match object.nodes.as_deref() {
-        None => text.push_str("; version nodes not known"),
-        Some([]) => text.push_str("; no version nodes"),
+        None => text.push_str("; symbol versions not known"),
+        Some([]) => text.push_str("; no symbol versions"),
         Some(nodes) => {
             let _ = write!(text, "; {}", nodes.join(" "));
         }
@@ -416,7 +416,7 @@ pub fn difference(a: &Baseline, b: &Baseline) -> Difference {
             ("proved", proved(one), proved(other)),
             ("directory", directory(one), directory(other)),
             ("file", file(one), file(other)),
-            ("nodes", nodes(one, other), nodes(other, one)),
+            ("symbol versions", nodes(one, other), nodes(other, one)),
         ];
         for (what, in_a, in_b) in facts {
             if in_a != in_b {

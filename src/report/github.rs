@@ -36,6 +36,9 @@ fn titled(artifact: &ProgramReport) -> String {
 
 fn message(finding: &FindingReport) -> String {
     let mut lines = finding.message.clone();
+    for line in &finding.details {
+        let _ = write!(lines, "\n{line}");
+    }
     if !finding.chain.is_empty() {
         let _ = write!(lines, "\nchain: {}", finding.chain.join(" -> "));
     }
@@ -104,7 +107,9 @@ fn details(text: &mut String, artifact: &ProgramReport) {
     }
     for finding in &artifact.shown {
         let help = finding.help.as_deref().unwrap_or_default();
-        let (message, help) = (cell(&finding.message), cell(help));
+        let sentences: Vec<&str> =
+            std::iter::once(&finding.message).chain(&finding.details).map(String::as_str).collect();
+        let (message, help) = (cell(&sentences.join("; ")), cell(help));
         let _ = writeln!(text, "| {} | {} | {message} | {help} |", finding.severity, code(finding.code));
     }
     if let Some(growth) = &artifact.growth {

@@ -57,8 +57,8 @@ fn level(severity: Severity) -> &'static str {
 
 fn result(artifact: &ProgramReport, finding: &FindingReport, current_dir: &str) -> Value {
     let help = finding.help.as_ref().map(|help| format!("help: {help}"));
-    let text: Vec<&str> =
-        std::iter::once(&finding.message).chain(&finding.origin).chain(&help).map(String::as_str).collect();
+    let lines = std::iter::once(&finding.message).chain(&finding.details).chain(&finding.origin).chain(&help);
+    let text: Vec<&str> = lines.map(String::as_str).collect();
     let place = |object: &String| json!({ "name": clean(object), "kind": "module" });
     json!({
         "ruleId": finding.code,

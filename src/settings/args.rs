@@ -180,7 +180,7 @@ fn check_placeholders(flag: &str, path: Option<&Utf8Path>) -> Result<()> {
     let names = parts.filter_map(|part| part.split_once('}')).map(|(name, _)| name);
     let is_word = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
     let Some(name) = names.filter(is_word).find(|name| !PLACEHOLDERS.contains(name)) else { return Ok(()) };
-    let error = Error::usage(format!("`{{{name}}}` of `{flag}` is no placeholder"));
+    let error = Error::usage(format!("`{{{name}}}` of `{flag}` is not a placeholder"));
     Err(match nearest(name, PLACEHOLDERS) {
         Some(near) => error.help(format!("did you mean `{{{near}}}`?")),
         None => error.help("use {bin}, {package}, {arch} or {target}"),
@@ -306,7 +306,7 @@ fn layer_name(name: String) -> Result<String> {
         || name.contains(|char: char| matches!(char, '/' | '\\' | ':') || char.is_control());
     match leads_away {
         false => Ok(name),
-        true => Err(Error::usage(format!("`--split-layer {}` is no name of a file", name.escape_debug()))
+        true => Err(Error::usage(format!("`--split-layer {}` is not a file name", name.escape_debug()))
             .help("give the layer a name, without a directory: `--split-layer shared`")),
     }
 }

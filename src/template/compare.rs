@@ -83,26 +83,28 @@ fn runtime(setting: &TemplateSetting, of: &str, zip: &Zip) -> Option<Finding> {
     }
     Some(mismatch(
         zip,
-        format!("{of} has the runtime {wanted}, and `{}` was verified for {runtime}", zip.path),
+        format!("{of} runs on {wanted}, and `{}` was verified for {runtime}", zip.path),
         format!("set the function's runtime to {runtime}, or use `--runtime {wanted}`"),
     ))
 }
+
+const UNCHECKED: &str = "the libraries that it loads are not checked";
 
 /// Warns that there is no baseline for the runtime of a function.
 fn no_baseline(runtime: &str, of: &str, zip: &Zip) -> Finding {
     let what = format!("{of} has the runtime {runtime}");
     if runtime == CUSTOM {
-        let message =
-            format!("{what}, whose libraries are those of its own image; what it loads is not checked");
-        return unknown(zip, message).help(CUSTOM_HELP);
+        let message = format!("{what}, whose libraries are those of its own image");
+        return unknown(zip, message).detail(UNCHECKED).help(CUSTOM_HELP);
     }
     if let Some(day) = retired(runtime) {
-        let message =
-            format!("{what}, whose functions cannot be updated since {day}; what it loads is not checked");
+        let message = format!("{what}, whose functions cannot be updated since {day}");
         let newest = newest_names(runtime).join(", ");
-        return unknown(zip, message).help(format!("move to a newer runtime, such as {newest}"));
+        return unknown(zip, message)
+            .detail(UNCHECKED)
+            .help(format!("move to a newer runtime, such as {newest}"));
     }
-    unknown(zip, format!("{what}, which is not known; what it loads is not checked")).help(
+    unknown(zip, format!("{what}, which is not known")).detail(UNCHECKED).help(
         "capture the runtime's libraries and name them with `--baseline <FILE>`, or use a newer version of cargo lambda-bundle",
     )
 }

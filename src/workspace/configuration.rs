@@ -140,5 +140,5 @@ fn source(project: &Project, flag: &str, manifest: &Utf8Path) -> Result<String> 
             return Ok(format!("`{}`, line {}", project.shown(path), line + 1));
         }
     }
-    Ok("by cargo's record of the build".to_owned())
+    Ok("cargo's record of the build".to_owned())
 }

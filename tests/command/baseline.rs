@@ -64,9 +64,9 @@ fn one_table_is_shown_with_its_sources() {
         "\nPresence: AWS builds nodejs20.x and later runtimes on provided.al2023",
         "\nPresence: no list taken on provided.al2023 itself is public.",
         "\n  D (probe, 2026-01-13, of vercel:nodejs20.x, vercel:nodejs22.x, vercel:nodejs24.x, x86_64): names in /lib64 of",
-        "\n  libssl.so.3: doubtful (D); proved with and without it; in /var/lang/lib; version nodes not known\n",
-        "\n  libzstd.so.1: derived (D, M); proved with and without it; libzstd.so.1.5.5; no version nodes\n",
-        "\n  libcurl.so.4: derived (D, B, T, M, U); libcurl.so.4.8.0; no version nodes\n",
+        "\n  libssl.so.3: doubtful (D); proved with and without it; in /var/lang/lib; symbol versions not known\n",
+        "\n  libzstd.so.1: derived (D, M); proved with and without it; libzstd.so.1.5.5; no symbol versions\n",
+        "\n  libcurl.so.4: derived (D, B, T, M, U); libcurl.so.4.8.0; no symbol versions\n",
     ] {
         assert!(ran.stdout.contains(text), "no {text:?}: {ran}");
     }
@@ -100,7 +100,7 @@ fn two_tables_are_compared() {
     assert!(ran.stdout.contains("evidence dates\n  - 2021-11-14 to 2024-08-23\n  + 2024-08-23\n"), "{ran}");
     assert!(!ran.stdout.contains("\n- lib"), "{ran}");
     let ran = ask("diff nodejs22.x nodejs24.x").exits(0);
-    assert!(ran.stdout.contains("libstdc++.so.6: nodes\n  - CXXABI_FLOAT128 "), "{ran}");
+    assert!(ran.stdout.contains("libstdc++.so.6: symbol versions\n  - CXXABI_FLOAT128 "), "{ran}");
     assert!(ran.stdout.contains("libstdc++.so.6: directory\n  - -\n  + /var/lang/lib\n"), "{ran}");
     assert!(ask("diff provided provided").exits(0).stdout.ends_with("\nno difference\n"));
 

@@ -236,14 +236,14 @@ fn what_is_no_list_of_a_probe_is_refused_by_its_line() {
                 canary libc.so.6 GLIBC_2.35 no\ndirectory";
     fs::write(dir.path().join("list"), changed("directory", more)).unwrap();
     let ran = run(dir.path(), "baseline capture --from-probe list").exits(0);
-    let ran = ran.says(&["    Ignoring 2 lines of ", "list that are no part of a probe\n"]);
+    let ran = ran.says(&["    Ignoring 2 lines of ", "list that are not part of a probe\n"]);
     assert!(!ran.stdout.contains("secret"), "{ran}");
     for line in ["# Runtime version: provided:al2023.v109\n", "# Starts with GLIBC_2.35 of libc.so.6: no\n"] {
         assert!(ran.stdout.contains(line), "{ran}");
     }
     fs::write(dir.path().join("list"), changed("directory", "fnord x-secret\ndirectory")).unwrap();
     let ran = run(dir.path(), "baseline capture --from-probe list").exits(0);
-    ran.says(&["    Ignoring 1 line of ", "list that is no part of a probe\n"]);
+    ran.says(&["    Ignoring 1 line of ", "list that is not part of a probe\n"]);
     // What is a list, but of nothing that could start a program.
     fs::write(dir.path().join("list"), changed("/ld-linux", "/ld-other")).unwrap();
     run(dir.path(), "baseline capture --from-probe list").exits(101).says(&["list` has no loader of glibc"]);

@@ -198,7 +198,9 @@ fn programs_of_this_machine_agree_too() {
     scene.file("calls", calls("sqlite3_open"));
     scene.run(&format!("check --binary calls {flags}")).exits(0).keeps_silent_about(&["undefined-symbol"]);
     scene.file("calls", calls("sqlite3_fnord"));
-    scene.run(&format!("check --binary calls {flags}")).says(&["[undefined-symbol]: `calls` needs the symbol `sqlite3_fnord` of some library, which no library it loads defines"]);
+    scene.run(&format!("check --binary calls {flags}")).says(&[
+        "[undefined-symbol]: `calls` needs the symbol `sqlite3_fnord`, which no library it loads defines",
+    ]);
 }
 
 #[test]

@@ -38,15 +38,15 @@ fn a_damaged_version_record_is_called_that_and_no_older_library_is_advised() {
     fs::copy(dir.path().join("app"), dir.path().join("whole")).unwrap();
     edit(&dir.path().join("app"), "V1", "V2");
     run(dir.path(), "check --binary app --library-path lib").exits(1).keeps_silent_about(&advice).says(&[
-        "error[version-too-new]: `app` needs V2 of `libfoo.so.1`, but ld.so does not find it: its own record of \
-         versions is damaged, since a name in it has the hash of another name\n",
+        "error[version-too-new]: `app` needs V2 of `libfoo.so.1`, but ld.so does not find it\n  its own record of \
+         versions is damaged: a name in it has the hash of another name\n",
         "help: `app` was edited after it was linked: build it again, or get the original file, without the \
          tool that edited it\n",
     ]);
     edit(&dir.path().join("lib/libfoo.so.1"), "V1", "V2");
     run(dir.path(), "check --binary whole --library-path lib").exits(1).keeps_silent_about(&advice).says(&[
-        "error[version-too-new]: `whole` needs V1 of `libfoo.so.1`, but ld.so does not find it: that library's record \
-         of versions is damaged, since a name in it has the hash of another name\n",
+        "error[version-too-new]: `whole` needs V1 of `libfoo.so.1`, but ld.so does not find it\n  that library's record \
+         of versions is damaged: a name in it has the hash of another name\n",
         "help: `libfoo.so.1` was edited after it was linked: install it again, without the tool that edited it\n",
     ]);
 }
@@ -62,6 +62,6 @@ fn a_damaged_need_of_glibc_does_not_ask_for_an_older_glibc() {
     edit(&dir.path().join("app"), "GLIBC_2.2.5", "GLIBC_2.2.9");
     let ran = run(dir.path(), "check --binary app").exits(1);
     ran.keeps_silent_about(&["older", "musl", "--libc bundle"]).says(&[
-        "`app` needs GLIBC_2.2.9 of `libc.so.6`, but ld.so does not find it: its own record of versions is damaged",
+        "`app` needs GLIBC_2.2.9 of `libc.so.6`, but ld.so does not find it\n  its own record of versions is damaged",
     ]);
 }

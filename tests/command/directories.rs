@@ -146,19 +146,19 @@ fn layers_of_the_template_are_attached() {
         with(&format!("[!Ref Lay, {}", &nothing[1..]), layer).exits(1).says(&[&says]);
     }
     let parameter = "Parameters: {Given: {Type: String}}\n";
-    with("[!Ref Given]", parameter).exits(0).says(&["; the layer `!Ref Given` may have it\n"]);
+    with("[!Ref Given]", parameter).exits(0).says(&["\n  the layer `!Ref Given` may have it\n"]);
     // The deployment puts the ARN there.
     with("['{{resolve:ssm:/layers/x}}']", "").exits(0).says(&["`{{resolve:ssm:/layers/x}}` may have it\n"]);
     // Nobody has read a layer by its ARN.
     with("['arn:aws:lambda:eu-west-1:1:layer:x:1']", "").exits(0).says(&[
         "warning[missing-library]: `bootstrap` needs `libfoo.so.1`",
-        "; the layer `arn:aws:lambda:eu-west-1:1:layer:x:1` may have it\n",
+        "  the layer `arn:aws:lambda:eu-west-1:1:layer:x:1` may have it\n",
         "`--attached-layer <ZIP>`\n",
         "`F` (fn): may start on provided.al2023\n",
     ]);
     with("[!Ref Lay]", &layer.replace("ContentUri: layer", "ContentUri: s3://b/k"))
         .exits(0)
-        .says(&["warning[missing-library]", "; the layer `Lay` may have it\n"]);
+        .says(&["warning[missing-library]", "  the layer `Lay` may have it\n"]);
     // Named on the command line, it stands for that.
     let ran = scene.run("verify --template template.yaml --attached-layer layer").exits(0);
     ran.keeps_silent_about(&["missing-library", "warning"]);

@@ -64,7 +64,7 @@ fn a_list_of_paths_is_compared_by_name() {
         "Checking app for mine.txt (x86_64)",
         "error[missing-library]: `app` needs `libcurl.so.4`, which neither mine.txt (x86_64) nor this machine has\n",
         "warning[version-unknown]: `app` needs GLIBC_2.2.5; it is unknown whether the `libc.so.6` of mine.txt (x86_64) has it\n",
-        "note[names-only]: `mine.txt` lists names only: what its libraries define and need is not known, and what it does not list is taken as absent\n",
+        "note[names-only]: `mine.txt` lists names only: what its libraries define and need is not known\n  libraries that it does not list are taken as absent\n",
     ]);
     assert_eq!(ran.listed("Using"), ["ld-linux-x86-64.so.2", "libc.so.6", "libz.so.1"]);
 
@@ -194,6 +194,6 @@ fn a_directory_a_missing_and_a_huge_file_are_refused() {
     with("nope").says(&["/nope` does not exist\n", "help: name a file that"]);
     let huge = fs::File::create(scene.at("huge")).unwrap();
     huge.set_len(300 << 20).unwrap();
-    with("huge").says(&["/huge` is too large for a baseline: 314.6 MB, and at most 268.4 MB\n", "help: "]);
+    with("huge").says(&["/huge` is too large for a baseline: 314.6 MB; the limit is 268.4 MB\n", "help: "]);
     scene.run("check --binary app --baseline mine.txt --runtime provided.al2").exits(2);
 }

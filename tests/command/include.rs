@@ -503,7 +503,7 @@ fn a_library_for_musl_is_no_library_of_its_own_libc() {
         finish(command("python3", scene.path()).args(["-c", opened]).arg(file)).exits(code);
     }
 
-    let says = "`n/x.node` is linked to musl, and a process on provided.al2023 (x86_64) has glibc";
+    let says = "`n/x.node` is linked to musl, but provided.al2023 (x86_64) has glibc: it cannot be loaded";
     refuses(&scene, 1, "--include b/x.musl.node=n/x.node", &["error[libc-mixed]", says]);
     // Packages have a build for each, and take the one that fits.
     check(&scene, "--include b=n", &["n/x.glibc.node 100644 ELF", "n/x.musl.node 100644 ELF"])

@@ -99,8 +99,8 @@ fn prebuilt_modules_for_other_systems_alone_do_not_load() {
         &prebuilds(),
         NODE,
         &[
-            "error[libc-mixed]: `node_modules/b/prebuilds/linux-x64/b.musl.node` and 6 other builds of it are linked to musl, ",
-            ", for Android, for FreeBSD, for macOS and for Windows; the archive has none that nodejs22.x (x86_64) can load\n",
+            "error[libc-mixed]: `node_modules/b/prebuilds/linux-x64/b.musl.node` and 6 other builds do not fit; the archive has none that nodejs22.x (x86_64) can load\n",
+            "  they are linked to musl, for 32-bit Arm, for Android, for FreeBSD, for macOS and for Windows\n",
             "help: install it for Lambda: `npm install --os=linux --cpu=x64 --libc=glibc`\n",
         ],
     );
@@ -124,7 +124,7 @@ fn a_compiled_module_is_opened_before_the_prebuilt_ones() {
             NODE,
             &[
                 "`node_modules/b/build/Release/b.node` is ",
-                "; nodejs22.x (x86_64) opens it before any other build\n",
+                "  nodejs22.x (x86_64) opens it before any other build\n",
                 "help: run `npm rebuild` with Node.js 22 on Linux for x64",
             ],
         );
@@ -140,7 +140,7 @@ fn builds_for_several_systems_may_be_where_compiled_ones_are() {
     fails(
         &files,
         NODE,
-        &["`node_modules/o/build/Release/o-26.0.0-linux-arm64.node` and another build of it"],
+        &["`node_modules/o/build/Release/o-26.0.0-linux-arm64.node` and another build do not fit; "],
     );
     files.push(made(&linux, module().bytes()));
     loads(&files, NODE);
@@ -265,9 +265,9 @@ fn a_package_for_another_system_alone_may_be_there() {
     };
     loads(&of_mac("{\"os\": [\"darwin\"]}"), NODE);
     loads(&of_mac("{\"os\": [\"!linux\"]}"), NODE);
-    fails(&of_mac("{\"os\": [\"darwin\", \"linux\"]}"), NODE, &["is for macOS; "]);
-    fails(&of_mac("{\"os\": [\"!win32\"]}"), NODE, &["is for macOS; "]);
-    fails(&of_mac("{}"), NODE, &["is for macOS; "]);
+    fails(&of_mac("{\"os\": [\"darwin\", \"linux\"]}"), NODE, &["is for macOS\n"]);
+    fails(&of_mac("{\"os\": [\"!win32\"]}"), NODE, &["is for macOS\n"]);
+    fails(&of_mac("{}"), NODE, &["is for macOS\n"]);
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn a_module_may_need_the_language_itself() {
         "liblttng-ust.so.0",
         "--kind layer",
         0,
-        &["warning[missing-library]", "; only tracing with LTTng needs it"],
+        &["warning[missing-library]", "only tracing with LTTng needs it"],
     );
     check("libother.so", "liblttng-ust.so.0", "--kind layer", 1, &["error[missing-library]"]);
 }
@@ -368,15 +368,11 @@ fn a_module_may_need_the_language_itself() {
 #[test]
 fn a_module_that_glibc_refuses_does_not_load() {
     let old = module().os_abi(3, 9).bytes();
-    fails(
-        &[made("m.node", &old)],
-        NODE,
-        &["error[not-elf]: `m.node` is refused by the loader (ELF file ABI version invalid); "],
-    );
+    fails(&[made("m.node", &old)], NODE, &["error[not-elf]: `m.node` is refused by the loader; "]);
     fails(
         &[made("python/m.so", &old)],
         PYTHON,
-        &["error[not-elf]: `python/m.so` is refused by the loader ("],
+        &["error[not-elf]: `python/m.so` is refused by the loader; "],
     );
     fails(&[made("m.node", module().flags_1(0x40).bytes())], NODE, &["shared object cannot be dlopen()ed"]);
 }

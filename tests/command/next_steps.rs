@@ -82,12 +82,12 @@ fn an_extension_registers() {
     check(
         "nothing",
         extension,
-        &["`app` does not register as an extension (it never names AWS_LAMBDA_RUNTIME_API"],
+        &["`app` does not register as an extension: ", "  it does not name AWS_LAMBDA_RUNTIME_API"],
     );
     check("nothing", "--kind extension --runtime nodejs22.x", &["`app` does not register"]);
     check("nothing", "--kind layer", &[]);
     let requests = "AWS_LAMBDA_RUNTIME_API /2018-06-01/runtime/invocation/next";
-    check(requests, extension, &["(it asks for a function's requests (`2018-06-01/runtime`)"]);
+    check(requests, extension, &["  it asks for a function's requests (`2018-06-01/runtime`)"]);
     check(requests, "", &[]);
     check("AWS_LAMBDA_RUNTIME_API /2020-01-01/extension/register", extension, &[]);
     check("AWS_LAMBDA_RUNTIME_API", extension, &[]);
@@ -279,14 +279,14 @@ fn a_placeholder_that_nothing_replaces_is_refused() {
     for (flags, text) in [
         (
             "-o {runtime}.zip",
-            "error: `{runtime}` of `-o` is no placeholder\nhelp: use {bin}, {package}, {arch} or {target}\n",
+            "error: `{runtime}` of `-o` is not a placeholder\nhelp: use {bin}, {package}, {arch} or {target}\n",
         ),
         ("-o {packge}.zip", "help: did you mean `{package}`?\n"),
         (
             "--sbom {bins}.json",
-            "error: `{bins}` of `--sbom` is no placeholder\nhelp: did you mean `{bin}`?\n",
+            "error: `{bins}` of `--sbom` is not a placeholder\nhelp: did you mean `{bin}`?\n",
         ),
-        ("--strip --debug-symbols {name}", "error: `{name}` of `--debug-symbols` is no placeholder\n"),
+        ("--strip --debug-symbols {name}", "error: `{name}` of `--debug-symbols` is not a placeholder\n"),
     ] {
         scene.refuses(2, &format!("--binary app --library-path libs {flags}"), &[text]).prints("");
     }

@@ -267,7 +267,7 @@ fn bitcode_and_damaged_files_are_not_read() {
     }
     run(&scene, "check")
         .exits(1)
-        .says(&["cannot be read (it is no static library, or damaged), nor can 1 more\n"]);
+        .says(&["cannot be read (it is not a static library, or is damaged), nor can 1 more\n"]);
 }
 
 #[test]

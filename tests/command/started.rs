@@ -43,7 +43,7 @@ fn an_included_extension_is_judged_before_it_is_written() {
     for after in ["", "check "] {
         let words = format!("{after}--kind layer --binary app --include loop=extensions/e");
         let ran = scene.run(&words).exits(0);
-        ran.says(&["note[not-elf]: `extensions/e` is a script of which only the interpreter was checked"]);
+        ran.says(&["note[not-elf]: `extensions/e` is a script; only its interpreter was checked"]);
     }
 }
 

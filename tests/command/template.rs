@@ -82,7 +82,7 @@ fn runtimes() {
         .says(&["`Orders` (out/x86.zip): starts on provided.al2\n"])
         .keeps_silent_about(&SILENT);
     check(", Runtime: provided.al2023", "--runtime provided.al2").exits(1).says(&[
-        "error[template-mismatch]: `Orders` of `template.yaml` has the runtime provided.al2023, and `out/x86.zip` was verified for provided.al2\n",
+        "error[template-mismatch]: `Orders` of `template.yaml` runs on provided.al2023, and `out/x86.zip` was verified for provided.al2\n",
         "help: set the function's runtime to provided.al2, or use `--runtime provided.al2023`\n",
     ]);
     check(", Runtime: nodejs22.x", "").exits(1).says(&[
@@ -248,7 +248,7 @@ fn an_unknown_runtime_is_one_warning() {
             "nodejs12.x" => {
                 "whose functions cannot be updated since 2023-04-30; what it loads is not checked\n"
             }
-            _ => "which is not known; what it loads is not checked\n",
+            _ => "which is not known\n  the libraries that it loads are not checked\n",
         };
         let help = match runtime {
             "custom" => {

@@ -123,7 +123,7 @@ fn a_wrapper_of_the_runtimes_is_not_proved() {
         let ran = scene
             .run(&format!("verify app.zip --runtime nodejs22.x --env AWS_LAMBDA_EXEC_WRAPPER={wrapper}"));
         ran.exits(0)
-            .says(&["AWS_LAMBDA_EXEC_WRAPPER and not in the archive; whether it starts was not proved"]);
+            .says(&["AWS_LAMBDA_EXEC_WRAPPER and not in the archive\n  whether it starts was not proved"]);
     }
 }
 

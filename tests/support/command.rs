@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::schema;
+use super::{findings, schema};
 
 /// The built binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_cargo-lambda-bundle");
@@ -57,11 +57,15 @@ pub fn run(dir: &Path, arguments: &str) -> Ran {
 /// Runs a prepared command to its end.
 pub fn finish(command: &mut assert_cmd::Command) -> Ran {
     let output = command.output().unwrap();
-    Ran {
+    let ran = Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
         stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+    };
+    for line in ran.stderr.lines() {
+        findings::check_line(line);
     }
+    ran
 }
 
 impl Ran {

@@ -11,6 +11,7 @@ pub mod debian;
 pub mod dns;
 pub mod elf;
 pub mod fields;
+pub mod findings;
 pub mod function;
 pub mod hello;
 #[cfg(unix)]

@@ -46,7 +46,7 @@ fn of_file(scene: &Scene, file: &File) -> Option<Finding> {
     }
     // libcrypto contains the path whether anything connects or not; a program that connects has libssl, too.
     if scene.is_program(file) && file.holds(OPENSSL) {
-        return openssl(file, format!("OpenSSL, which is linked into `{}`,", file.name));
+        return openssl(file, format!("OpenSSL in `{}`", file.name));
     }
     let (what, setting) = if file.is_library("libcurl") {
         ("curl", "CURLOPT_CAINFO")
@@ -70,8 +70,6 @@ fn openssl(file: &File, what: String) -> Option<Finding> {
 }
 
 fn finding(file: &File, what: &str, path: &str) -> Finding {
-    let message = format!(
-        "{what} looks for certificates in `{path}`, which Amazon Linux does not have, so no server's certificate can be verified"
-    );
-    Finding::new(Code::CaBundle, &file.name, message)
+    let message = format!("{what} looks for certificates in `{path}`, which Amazon Linux does not have");
+    Finding::new(Code::CaBundle, &file.name, message).detail("no server's certificate can be verified")
 }

@@ -124,14 +124,19 @@ pub struct RustcFlag {
 pub fn generated(name: &str, arch: Arch, flags: &[RustcFlag]) -> Option<Finding> {
     let beyond = flags.iter().find(|flag| is_beyond(arch, &flag.flag))?;
     let RustcFlag { flag, source } = beyond;
-    let level = match arch {
+    let level = level(arch);
+    let message = format!("`{name}` may end with an illegal instruction: it was compiled with `{flag}`");
+    let finding = Finding::new(Code::CpuLevel, name, message)
+        .detail(format!("the flag comes from {source}; Lambda's processors may have only {level}"));
+    Some(finding.help(help(Some(arch))))
+}
+
+/// What all of Lambda's processors have.
+fn level(arch: Arch) -> &'static str {
+    match arch {
         Arch::X86_64 => "x86-64-v3",
         Arch::Arm64 => "Armv8.2",
-    };
-    let message = format!(
-        "`{name}` may end with an illegal instruction: it was compiled with `{flag}` ({source}), but Lambda's processors may have only {level}"
-    );
-    Some(Finding::new(Code::CpuLevel, name, message).help(help(Some(arch))))
+    }
 }
 
 fn is_beyond(arch: Arch, flag: &str) -> bool {
@@ -151,19 +156,18 @@ fn is_beyond(arch: Arch, flag: &str) -> bool {
 }
 
 pub fn lint(scene: &Scene) -> Vec<Finding> {
-    let by_note = scene.files().filter(|file| is_open_question(scene, file)).map(|file| {
-        finding(file, "its notes require x86-64-v4 or more, but Lambda's processors may have only x86-64-v3")
-    });
+    let by_note = scene
+        .files()
+        .filter(|file| is_open_question(scene, file))
+        .map(|file| finding(file, "its notes require x86-64-v4 or more"));
     let compiled = scene.program.facts.arch().and_then(|arch| {
-        let (beyond, level) = match arch {
-            Arch::X86_64 => (X86_BEYOND, "x86-64-v3"),
-            Arch::Arm64 => (ARM_BEYOND, "Armv8.2"),
+        let beyond = match arch {
+            Arch::X86_64 => X86_BEYOND,
+            Arch::Arm64 => ARM_BEYOND,
         };
         let option = compiled_for(scene.program, beyond)?;
-        let what = format!(
-            "according to its debug information a part was compiled with `{option}`, but Lambda's processors may have only {level}"
-        );
-        Some(finding(scene.program, &what))
+        let what = format!("a part of it was compiled with `{option}`");
+        Some(finding(scene.program, &what).detail("its debug information names the option"))
     });
     let mut findings: Vec<Finding> = by_note.collect();
     if findings.iter().all(|known| known.object != scene.program.name) {
@@ -181,9 +185,7 @@ pub fn lint(scene: &Scene) -> Vec<Finding> {
 /// A note only: the function may never be called, or only after the processor was asked in another way.
 fn by_instruction(file: &File) -> Option<Finding> {
     let NewerInstruction { function, extension } = instructions::newer(file.bytes())?;
-    let what = format!(
-        "its function `{function}` has an instruction of {extension}, but Lambda's processors may have only Armv8.2"
-    );
+    let what = format!("its function `{function}` has an instruction of {extension}");
     Some(Finding { severity: Severity::Note, ..finding(file, &what) })
 }
 
@@ -204,7 +206,10 @@ fn is_open_question(scene: &Scene, file: &File) -> bool {
 
 fn finding(file: &File, what: &str) -> Finding {
     let message = format!("`{}` may end with an illegal instruction: {what}", file.name);
-    Finding::new(Code::CpuLevel, &file.name, message).help(help(file.facts.arch()))
+    let level = level(file.facts.arch().unwrap_or(Arch::X86_64));
+    Finding::new(Code::CpuLevel, &file.name, message)
+        .detail(format!("Lambda's processors may have only {level}"))
+        .help(help(file.facts.arch()))
 }
 
 fn help(arch: Option<Arch>) -> &'static str {

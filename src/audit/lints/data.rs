@@ -40,7 +40,7 @@ const DOTNET_WITH_LIB: &str = "libSystem.Globalization.Native";
 const fn dotnet(stem: &'static str) -> Companion {
     row(
         stem,
-        "ICU (`libicuuc.so` and `libicui18n.so`), which it opens when .NET starts",
+        "ICU (`libicuuc.so`, `libicui18n.so`) at the start of .NET",
         "libicuuc.so",
         "if the program is not built with `<InvariantGlobalization>true</InvariantGlobalization>`, set `DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1` or include ICU (`--include '/usr/lib/{arch}-linux-gnu/libicu*.so.*=lib/'`)",
         true,
@@ -103,7 +103,7 @@ const TABLE: &[Companion] = &[
     ),
     row(
         "libmariadb",
-        "a plugin for most ways to log in, `caching_sha2_password` of MySQL among them (`/usr/lib/*/libmariadb3/plugin`)",
+        "plugins to log in, such as MySQL's `caching_sha2_password` (`/usr/lib/*/libmariadb3/plugin`)",
         "_password.so",
         "include them (`--include /usr/lib/{arch}-linux-gnu/libmariadb3/plugin=lib/mariadb/`) and set `MARIADB_PLUGIN_DIR={root}/lib/mariadb`",
         true,
@@ -117,7 +117,7 @@ const TABLE: &[Companion] = &[
     ),
     row(
         "libgstreamer-1.0",
-        "plugins for all elements (`/usr/lib/*/gstreamer-1.0`), and a program that reads them",
+        "its plugins (`/usr/lib/*/gstreamer-1.0`) and a program that reads them",
         "gstreamer-1.0/",
         "include both (`--include '/usr/lib/{arch}-linux-gnu/gstreamer-1.0=lib/gstreamer-1.0/'`, `--include '/usr/lib/{arch}-linux-gnu/gstreamer1.0/gstreamer-1.0/gst-plugin-scanner=bin/'`) and set `GST_PLUGIN_SYSTEM_PATH={root}/lib/gstreamer-1.0`, `GST_PLUGIN_SCANNER={root}/bin/gst-plugin-scanner`, `GST_REGISTRY=/tmp/registry.bin`",
         true,
@@ -161,7 +161,7 @@ const TABLE: &[Companion] = &[
     ),
     row(
         "libvips.so",
-        "modules for some formats: HEIF, JPEG XL, PDF, those of ImageMagick and OpenSlide (`/usr/lib/*/vips-modules-*`)",
+        "modules for HEIF, JPEG XL, PDF and others (`/usr/lib/*/vips-modules-*`)",
         "vips-modules-",
         "if the function reads or writes one of them, include its module (for JPEG XL `--include '/usr/lib/{arch}-linux-gnu/vips-modules-*/vips-jxl.so=lib/{arch}-linux-gnu/'`) and set `VIPSHOME={root}/lib`",
         false,
@@ -232,7 +232,7 @@ fn git(scene: &Scene, program: &File) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "`{}` needs a helper for servers behind http and https (`{helpers}/{GIT_HELPER}`), which the bundle does not have",
+        "`{}` needs a helper for http and https (`{helpers}/{GIT_HELPER}`), which the bundle lacks",
         program.name
     );
     // Git looks for itself there, too.
@@ -264,7 +264,7 @@ fn of_library(scene: &Scene, library: &File) -> Option<Finding> {
     if scene.has_member(|path| path.contains(companion.sign)) {
         return None;
     }
-    let message = format!("`{}` needs {}, which the bundle does not have", library.name, companion.wants);
+    let message = format!("`{}` needs {}, which the bundle lacks", library.name, companion.wants);
     let arch = scene.subject.lambda.arch().gnu_name();
     let help = companion.help.replace("{arch}", arch).replace("{version}", version(&library.name));
     let help = help.replace("{root}", scene.kind.root());

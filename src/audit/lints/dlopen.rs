@@ -44,10 +44,12 @@ fn of_static_program(scene: &Scene) -> Option<Finding> {
         return None;
     }
     let message = format!(
-        "`{}` is a static musl program with calls of `dlopen`, which always fail there (\"{NOT_SUPPORTED}\")",
+        "`{}` is a static musl program that calls `dlopen`, which always fails there",
         scene.program.name
     );
-    let mut finding = Finding::new(Code::Dlopen, &scene.program.name, message).help(LINK_DYNAMICALLY);
+    let mut finding = Finding::new(Code::Dlopen, &scene.program.name, message)
+        .detail(format!("`dlopen` fails with \"{NOT_SUPPORTED}\""))
+        .help(LINK_DYNAMICALLY);
     // The run-time systems of some languages, such as GHC's, call it only for what a program may never do.
     if constant_names(scene.program).is_empty() {
         finding.severity = Severity::Note;
@@ -135,23 +137,21 @@ struct NameSource<'a> {
 fn finding(scene: &Scene, file: &File, names: &[&str], origin: &NameSource) -> Finding {
     let NameSource { named_by, feature, is_warning } = origin;
     let feature = feature.map_or(String::new(), |feature| format!(" for the feature `{feature}`"));
-    let why = format!("its {named_by} name {}{feature}", quoted(names));
-    let it = if names.len() == 1 { "it is" } else { "none of them is" };
-    let neither = if names.len() == 1 { "neither in the bundle nor" } else { "in the bundle or" };
-    let message = format!(
-        "`{}` opens libraries at run time, and {why}; {it} {neither} on {}",
-        file.name,
-        scene.subject.lambda.label()
-    );
+    let runtime = &scene.subject.lambda.baseline.runtime;
     // The first is the newest.
     let advised = names.iter().find(|name| (scene.in_build_world)(name)).unwrap_or(&names[0]);
+    let any = if names.len() == 1 { "" } else { " or another version" };
+    let message =
+        format!("`{}` may open `{advised}`{any}, which neither the bundle nor {runtime} has", file.name);
     let cause = Cause::libraries(
-        format!("`{}` opens libraries at run time;", file.name),
-        format!("that its {named_by} name are neither in the bundle nor on {}", scene.subject.lambda.label()),
+        format!("`{}` may open", file.name),
+        format!("libraries that neither the bundle nor {runtime} has"),
     )
+    .detail(format!("it opens libraries at run time, and its {named_by} name these"))
     .help("if the function uses one of them, ship it: `--dlopen NAME`");
     let mut finding = Finding::new(Code::Dlopen, &file.name, message)
         .soname(*advised)
+        .detail(format!("it opens libraries at run time, and its {named_by} name {}{feature}", quoted(names)))
         .help(format!("if the function uses it, ship it: `--dlopen {advised}`"))
         .cause(cause.item(format!("`{advised}`")));
     if !is_warning {

@@ -64,13 +64,14 @@ fn of_extension(scene: &Scene) -> Option<Finding> {
     }
     let name = &scene.program.name;
     let why = match holds(scene, &SIGNS[1..]) {
-        true => format!("asks for a function's requests (`{}`)", SIGNS[1]),
-        false => "never names AWS_LAMBDA_RUNTIME_API".to_owned(),
+        true => format!("it asks for a function's requests (`{}`)", SIGNS[1]),
+        false => "it does not name AWS_LAMBDA_RUNTIME_API".to_owned(),
     };
     let message = format!(
-        "`{name}` does not register as an extension (it {why}, and not `{REGISTRATION}`); no function with it would get past its init phase"
+        "`{name}` does not register as an extension: no function with it would get past its init phase"
     );
-    Some(Finding::new(Code::NotARuntime, name, message).help(
+    let finding = Finding::new(Code::NotARuntime, name, message);
+    Some(finding.detail(format!("{why}, and it does not name `{REGISTRATION}`")).help(
         "call the `lambda_extension` crate's `run` in `main`, or bundle the extension's own program: `--bin NAME`",
     ))
 }

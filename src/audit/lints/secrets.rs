@@ -44,14 +44,14 @@ pub fn secrets(included: &[Included], name: &str) -> Vec<Finding> {
     findings
 }
 
-/// Warns of files outside of the workspace that a manifest includes: it may be a stranger's. One finding for each
+/// Warns of files outside the workspace that a manifest includes: it may be a stranger's. One finding for each
 /// include.
 pub fn strangers(files: &[&Included], name: &str) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut known: Vec<&str> = Vec::new();
     for file in files.iter().filter(|file| !known_by(&mut known, &file.by)) {
         let message = format!(
-            "`include` of a manifest names `{}`, and `{}` is outside of the workspace",
+            "`include` of a manifest names `{}`, and `{}` is outside the workspace",
             file.by, file.source
         );
         let help =

@@ -48,13 +48,15 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
         return None;
     };
     let message = format!(
-        "`{}` is static and {uses}, which may open modules of the runtime's glibc {}; these work only with their own build of glibc",
+        "`{}` is a static program that may open modules of the runtime's glibc {}",
         program.name, scene.subject.lambda.baseline.glibc
     );
     Some(
-        Finding::new(Code::StaticGlibcNss, &program.name, message).help(
-            "link glibc dynamically (without `-static` or `+crt-static`), or build for a `-musl` target",
-        ),
+        Finding::new(Code::StaticGlibcNss, &program.name, message)
+            .detail(format!("it {uses}; the modules work only with their own build of glibc"))
+            .help(
+                "link glibc dynamically (without `-static` or `+crt-static`), or build for a `-musl` target",
+            ),
     )
 }
 

@@ -24,7 +24,7 @@ fn a_static_pie_with_a_needed_library_crashes() {
     let library = scene.at("libtop.so.1");
     let link = format!("-nostdlib -pie -Wl,--no-dynamic-linker -Wl,--no-as-needed {}", library.display());
     check(CC, "void _start(void) {}", &link, "", &[("broken-static-pie", "app", "")]).exits(1).says(&[
-        "`app` is linked as a static program but needs `libtop.so.1`; nothing loads it, so the program crashes at start\n",
+        "`app` is linked as a static program but needs `libtop.so.1`\n  nothing loads it, so the program crashes at start\n",
         "help: link the library statically",
     ]);
 }
@@ -68,7 +68,7 @@ fn a_library_of_the_other_architecture_is_named() {
     scene.run("check --binary app --library-path arm").exits(0);
     scene.library("x86/libfoo.so.1", "int foo(void) { return 0; }", "");
     scene.run("check --binary app --library-path x86").exits(1).says(&[
-        "error[missing-library]: `app` needs `libfoo.so.1`, which provided.al2023 (arm64) does not have, and `",
+        "error[missing-library]: `app` needs `libfoo.so.1`, which provided.al2023 (arm64) does not have\n  `",
         "x86/libfoo.so.1` is for x86_64\nhelp: name a directory that has it for arm64 with `--library-path DIR`",
     ]);
     // The next step.
@@ -82,7 +82,7 @@ fn data_of_each_thread_is_no_plain_data() {
     scene.library("libs/libfoo.so.1", "__thread int data = 1;", "");
     scene.c("extern int data; int main(void) { return data; }", "app", "new/libfoo.so.1");
     scene.run("check --binary app --library-path libs").exits(0).says(&[
-        "warning[undefined-symbol]: `app` needs the symbol `data` as plain data, but `libfoo.so.1` defines it as thread-local storage",
+        "warning[undefined-symbol]: `app` needs the symbol `data` as plain data, but `libfoo.so.1` has thread-local data\n",
     ]);
     scene.run("check --binary app --library-path new").keeps_silent_about(&["undefined-symbol"]);
 }

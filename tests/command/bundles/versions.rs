@@ -122,7 +122,7 @@ fn a_weak_version_need_only_warns() {
     scene.file("app", bytes);
     let ran = scene.run("--binary app -o app.zip").exits(0).says(&[
         "warning[version-too-new]: `app` has a weak need for GLIBC_2.36, which the `libc.so.6` of provided.al2023 \
-         (x86_64) does not have (it has up to GLIBC_2.34); ld.so prints a warning and continues\n",
+         (x86_64) does not have\n  it has up to GLIBC_2.34\n  ld.so prints a warning and continues\n",
     ]);
     assert!(scene.has("app.zip"), "{ran}");
 }

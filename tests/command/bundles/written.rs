@@ -50,7 +50,7 @@ fn every_value_of_ld_library_path_is_proved() {
         .exits(1);
     assert_eq!(findings(&ran), expected);
     let help = "help: add `/var/task/lib` to the function's LD_LIBRARY_PATH\n";
-    let why = "needs `libtop.so.1`; the bundle has `lib/libtop.so.1`, but LD_LIBRARY_PATH=/opt/lib does not lead there\n";
+    let why = "needs `libtop.so.1`; the bundle has `lib/libtop.so.1`, but LD_LIBRARY_PATH does not lead there\n  LD_LIBRARY_PATH is `/opt/lib`\n";
     ran.says(&[why, help]);
     scene.run("verify app.zip --env LD_LIBRARY_PATH=/opt/lib").exits(1).says(&[why, help]);
 }

@@ -116,11 +116,11 @@ fn links_in_the_target_directory_lead_nowhere_else() {
 fn a_layers_name_is_no_path() {
     let checkout = checkout();
     for name in ["../../../../esc", "a/b", "", "..", ".hidden", "a\\u001Bb", "c:x", "a\\\\b"] {
-        checkout.refuses(&format!("split-layer = \"{name}\""), "", "` is no name of a file (from ");
+        checkout.refuses(&format!("split-layer = \"{name}\""), "", "` is not a file name (from ");
     }
     checkout.table("");
     let ran = checkout.run("--split-layer ../esc").exits(2);
-    ran.says(&["error: `--split-layer ../esc` is no name of a file\nhelp: give the layer a name, "]);
+    ran.says(&["error: `--split-layer ../esc` is not a file name\nhelp: give the layer a name, "]);
 }
 
 #[test]
@@ -166,10 +166,7 @@ fn a_file_outside_of_the_workspace_is_a_finding_if_a_manifest_includes_it() {
     ] {
         checkout.table(&format!("{allow}\ninclude = [{include}]"));
         let says = format!("warning[suspicious-include]: `include` of a manifest names `{by}`, and `");
-        checkout
-            .run("check")
-            .exits(0)
-            .says(&[&says, "` is outside of the workspace\nhelp: if it is meant, "]);
+        checkout.run("check").exits(0).says(&[&says, "` is outside the workspace\nhelp: if it is meant, "]);
         checkout.run("check --deny suspicious-include").exits(1);
     }
     // What is inside, and what the user names.

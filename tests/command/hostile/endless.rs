@@ -29,7 +29,7 @@ fn a_hole_of_a_terabyte_is_a_finding_at_once() {
     let strip = run(&scene, "1 TB of hole", "--binary big -o out.zip --strip");
     assert!(matches!(strip.code, Some(1 | 101)), "{strip}");
     let anyway = run(&scene, "1 TB of hole", "--binary big -o out.zip --write-anyway").exits(101);
-    anyway.says(&["big` has 1099511.6 MB, and all files of a bundle have at most 2147.5 MB"]);
+    anyway.says(&["big` has 1099511.6 MB; all files of a bundle together may have 2147.5 MB"]);
     // A library, an archive, a baseline, a layer.
     scene.file("app", Object::program().needs("libc.so.6").needs("libbig.so").bytes());
     scene.file("libs/libbig.so", Object::library("libbig.so").needs("libc.so.6").bytes());
@@ -58,7 +58,7 @@ fn a_static_program_with_a_hole_of_a_terabyte_is_refused() {
     fs::OpenOptions::new().append(true).open(scene.at("static")).unwrap().set_len(1 << 40).unwrap();
     for words in ["check --binary static", "size --binary static", "--binary static -o out.zip"] {
         let ran = run(&scene, "1 TB of hole", words).exits(101);
-        ran.says(&["static`", "it is too large to be read: 1099511.6 MB, and at most 4295.0 MB"]);
+        ran.says(&["static`", "it is too large to read: 1099511.6 MB; the limit is 4295.0 MB"]);
     }
     assert!(!scene.has("out.zip"));
 }

@@ -83,7 +83,7 @@ fn hostile_archives_are_refused_by_the_name_of_the_entry() {
     check(&[a(), Raw::new("a/", b"").mode(0o40_755)], "`x.zip` has two entries `a`");
     check(
         &[Raw::new("lib", b"/etc").mode(0o120_777), Raw::new("lib/a", b"")],
-        "`x.zip` has an entry `lib/a` below `lib`, which is no directory",
+        "`x.zip` has an entry `lib/a` below `lib`, which is not a directory",
     );
     check(&[a().with(|raw| raw.flags = 1)], "`x.zip`: entry `a` is encrypted");
     check(&[a().with(|raw| raw.flags = 0x41)], "`x.zip`: entry `a` is encrypted");

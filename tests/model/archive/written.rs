@@ -313,7 +313,7 @@ fn plans_that_are_no_archive_are_refused() {
     check(&[data("a"), data("a")], "the bundle has two entries `a`");
     check(
         &[data("lib"), data("lib/a")],
-        "the bundle has an entry `lib/a` below `lib`, which is no directory",
+        "the bundle has an entry `lib/a` below `lib`, which is not a directory",
     );
     check(&[data("a"), data("bootstrap")], "entries `a` and `bootstrap` are out of order");
     check(&[data("b"), data("a")], "entries `b` and `a` are out of order");
