@@ -97,8 +97,8 @@ impl Stored for StoredFile {
         })?;
         self.state.check(&file, &self.path)?;
         // A chunk is what an archive is made of.
-        let is_end = range.end == self.n_bytes || bytes.len() == CHUNK;
-        let is_chunk = range.start.is_multiple_of(CHUNK as u64) && is_end && !bytes.is_empty();
+        let is_last = range.end == self.n_bytes && (1..CHUNK).contains(&bytes.len());
+        let is_chunk = range.start.is_multiple_of(CHUNK as u64) && (is_last || bytes.len() == CHUNK);
         if is_chunk && !self.hashes.has(range.start, &bytes) {
             return Err(changed(&self.path));
         }

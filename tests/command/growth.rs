@@ -138,7 +138,7 @@ fn growth_is_an_error_only_over_its_limit() {
     scene.run(&format!("{size} --max-growth 50%")).exits(0);
     let ran = scene.run(&format!("{size} --max-growth 999")).exits(1).says(&[
         "error[size-grown]: `app` grew by 1.0 kB, from ",
-        "; `--max-growth` allows 999 bytes; most of it: `more.txt` +1.0 kB\n",
+        "; `--max-growth` allows 999 bytes\n  most of it: `more.txt` +1.0 kB\n",
         "help: look at what was added, or raise `--max-growth` for this change\n",
     ]);
     assert!(ran.stdout.contains("\n  more.txt     0 bytes      1.0 kB      +1.0 kB\n"), "{ran}");
@@ -246,7 +246,7 @@ fn bad_limits_and_files_are_refused() {
         &["'5x' for '--max-growth <GROWTH>'", is_no_size, "a percentage, such as 5%"],
     );
     refuses(2, "--max-growth 5%", &["`--max-growth` has no effect without `--against`"]);
-    refuses(2, "--against {bins}.zip", &["`{bins}` of `--against` is no placeholder"]);
+    refuses(2, "--against {bins}.zip", &["`{bins}` of `--against` is not a placeholder"]);
     refuses(101, "--against nothing", &["/nothing` does not exist", "help: name a bundle, or the JSON"]);
     for (name, text) in [("cut.json", "{\"schema\": "), ("other.json", "{}"), ("text", "PK"), ("empty", "")] {
         scene.file(name, text);

@@ -84,6 +84,81 @@ fn stored_files_give_the_bytes_of_files_in_memory() {
 }
 
 #[test]
+fn any_part_of_a_stored_file_is_read() {
+    let (_scratch, root) = scratch();
+    let bytes = program_like(3 * archive::CHUNK + 17);
+    fs::write(root.join("program"), &bytes).unwrap();
+    let stored = Content::Stored(disk::stored::stored(&root.join("program")).unwrap());
+    let (chunk, end) = (archive::CHUNK, bytes.len());
+    for range in [0..end, 0..0, 0..chunk, chunk..end, 2 * chunk..end, 3 * chunk..end, end..end, 5..chunk + 5]
+    {
+        let read = stored.read(range.start as u64..range.end as u64).unwrap();
+        assert!(*read == bytes[range.clone()], "{range:?}");
+    }
+}
+
+/// The time of a file does not tell of every change: a clock's tick lasts milliseconds.
+#[test]
+fn a_chunk_that_changed_is_refused_whatever_the_time_of_the_file_says() {
+    let (_scratch, root) = scratch();
+    let path = root.join("program");
+    let mut bytes = program_like(2 * archive::CHUNK);
+    fs::write(&path, &bytes).unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let content = Content::Stored(disk::stored::stored(&path).unwrap());
+    bytes[archive::CHUNK + 9] ^= 1;
+    let mut file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, &bytes).unwrap();
+    file.set_modified(modified).unwrap();
+    let entries = [Entry { name: "bootstrap".into(), mode: Mode::Executable, content }];
+    let error = archive::write(&entries, &Options::default(), Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), format!("`{path}` changed while it was read"));
+}
+
+#[test]
+fn a_stream_that_archives_share_is_that_of_one_archive() {
+    let streams = archive::Streams::default();
+    let shared = file("lib/shared", Mode::Data, program_like(archive::CHUNK + 5));
+    for at in 0..4_u8 {
+        let own = file("bootstrap", Mode::Executable, vec![at; 3000]);
+        let entries = [own, file("lib/empty", Mode::Data, Vec::new()), shared.clone()];
+        let (together, _) = archive::write_with(&entries, &Options::default(), &streams, Vec::new()).unwrap();
+        assert!(together == zip(&entries, Timestamp::default()), "{at}");
+        let fast = Options { compression: archive::Compression::Fast, ..Options::default() };
+        let (fast_together, _) = archive::write_with(&entries, &fast, &streams, Vec::new()).unwrap();
+        assert!(fast_together == archive::write(&entries, &fast, Vec::new()).unwrap(), "{at}, fast");
+    }
+}
+
+#[test]
+fn an_archive_that_was_written_is_known_by_its_directory() {
+    let entries = bundle();
+    let streams = archive::Streams::default();
+    let (bytes, written) = archive::write_with(&entries, &Options::default(), &streams, Vec::new()).unwrap();
+    let read = |bytes: &[u8]| {
+        archive::read_written("x.zip", Cursor::new(bytes), &written, |at| Ok(entries[at].name.clone()))
+    };
+    let found = read(&bytes).unwrap().unwrap();
+    assert_eq!(
+        found.entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(),
+        entries.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>()
+    );
+    for other in [
+        zip(&entries[1..], Timestamp::default()),
+        zip(&[&entries[..], &[file("zzz", Mode::Data, Vec::new())]].concat(), Timestamp::default()),
+        archive::write(
+            &entries,
+            &Options { compression: archive::Compression::Fast, ..Options::default() },
+            Vec::new(),
+        )
+        .unwrap(),
+        [b"#!", &bytes[..]].concat(),
+    ] {
+        assert!(read(&other).unwrap().is_none());
+    }
+}
+
+#[test]
 fn a_stored_file_that_shrank_is_named() {
     let (_scratch, root) = scratch();
     let path = root.join("library");
