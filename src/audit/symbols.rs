@@ -99,8 +99,14 @@ fn cause(subject: &Subject, group: &Group, newer: Option<&str>, walked: &Walked)
 }
 
 fn unknown_whether(libraries: &[String], lambda: &str, it: &str) -> String {
-    let either = libraries.iter().map(|soname| format!("`{soname}`")).collect::<Vec<_>>().join(" or ");
-    format!("it is unknown whether {either} of {lambda} defines {it}")
+    let quoted: Vec<String> = libraries.iter().map(|soname| format!("`{soname}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => format!("it is unknown whether {last} of {lambda} defines {it}"),
+        Some((last, others)) => {
+            format!("it is unknown whether {} or {last} of {lambda} defines {it}", others.join(", "))
+        }
+        None => format!("it is unknown whether {lambda} defines {it}"),
+    }
 }
 
 fn severity(subject: &Subject, group: &Group) -> Severity {
