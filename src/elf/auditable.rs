@@ -89,7 +89,7 @@ pub fn recorded<E>(
     };
     if record.bytes > MAX_BYTES {
         let (bytes, most) = (text::size(record.bytes), text::size(MAX_BYTES));
-        return Ok(CrateRecord::Damaged(format!("it has {bytes}, and at most {most} are read")));
+        return Ok(CrateRecord::Damaged(format!("it has {bytes}; the limit is {most}")));
     }
     let bytes = read(start(record, MAX_BYTES))?;
     Ok(parse(&bytes).map_or_else(CrateRecord::Damaged, CrateRecord::Crates))
@@ -98,7 +98,7 @@ pub fn recorded<E>(
 fn parse(compressed: &[u8]) -> Result<Vec<Crate>, String> {
     let json = inflated(compressed)?;
     let CrateDocument { packages } =
-        serde_json::from_slice(&json).map_err(|error| format!("its JSON is wrong: {error}"))?;
+        serde_json::from_slice(&json).map_err(|error| format!("wrong JSON: {error}"))?;
     let is_known = |position: &usize| *position < packages.len();
     if !packages.iter().flat_map(|package| &package.dependencies).all(is_known) {
         return Err("a crate in it depends on one that is not there".to_owned());
@@ -117,7 +117,7 @@ fn inflated(compressed: &[u8]) -> Result<Vec<u8>, String> {
         let (rest, room) = (&compressed[n_in..], &mut bytes[n_out..]);
         let status = inflate
             .decompress(rest, room, InflateFlush::NoFlush)
-            .map_err(|error| format!("it is not zlib data: {}", error.as_str()))?;
+            .map_err(|error| format!("not zlib data: {}", error.as_str()))?;
         let made = inflate.total_out() as usize;
         match status {
             Status::StreamEnd => {

@@ -61,7 +61,7 @@ fn identity(artifact: &ProgramReport, finding: &FindingReport) -> String {
 
 fn description(artifact: &ProgramReport, finding: &FindingReport) -> String {
     let mut text = format!("{} on {}: {}", artifact.name, artifact.runtime, finding.message);
-    for line in &finding.origin {
+    for line in finding.details.iter().chain(&finding.origin) {
         text.push_str(&format!("\n{line}"));
     }
     if let Some(help) = &finding.help {

@@ -299,20 +299,20 @@ fn a_damaged_record_of_crates_is_one_warning() {
     let cut = &RECORD[..RECORD.len() - 20];
     let large = vec![b'x'; (8 << 20) + 1];
     let records: [(&[u8], &str); 8] = [
-        (b"no zlib data", "it is not zlib data: "),
+        (b"no zlib data", "not zlib data: "),
         (&RECORD[..1], "ends too early"),
         (cut, "ends too early"),
         (&bomb, "unpacked it has more than 8.4 MB"),
-        (&deep, "its JSON is wrong"),
+        (&deep, "wrong JSON: "),
         (&away, "depends on one that is not there"),
         (&nameless, "has no name"),
-        (&large, "it has 8.4 MB, and at most 8.4 MB are read"),
+        (&large, "it has 8.4 MB; the limit is 8.4 MB"),
     ];
     for (record, why) in records {
         let scene = recorded(record);
         let ran = scene.run("--binary app -o app.zip --sbom sbom.json").exits(0);
         let n_findings =
-            ran.stderr.matches("warning[crates-unknown]: the crates that `app` records in `.dep-v0`").count();
+            ran.stderr.matches("warning[crates-unknown]: the record of the crates of `app` cannot be read\n  section `.dep-v0`: ").count();
         assert!(n_findings == 1 && ran.stderr.contains(why), "{why}: {ran}");
         assert_eq!(read(scene.path(), "sbom.json")["components"], json!([]));
         let denied = "--binary app -o denied.zip --sbom sbom.json --deny crates-unknown";
@@ -326,7 +326,7 @@ fn only_a_rust_program_is_asked_for_its_crates() {
     let with_v = |program: &str, more: &str| {
         scene.run(&format!("--binary {program} -o out.zip -v {more}")).exits(0).stderr
     };
-    let note = "note[crates-unknown]: `plain` records no crates, so the bill of materials lists none of them";
+    let note = "note[crates-unknown]: `plain` records no crates, so the bill of materials lists none";
     assert!(with_v("plain", "--sbom sbom.json").contains(note));
     assert!(!with_v("plain", "").contains("crates-unknown"), "no list was asked for");
     scene.c("int main(void) { return 0; }", "c", "");
