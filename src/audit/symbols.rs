@@ -156,13 +156,13 @@ fn texts(subject: &Subject, walked: &Walked, group: &Group, words: &Words) -> (S
             format!("`{by}` of {lambda} needs {named}{origin}"),
             vec![format!("the file that replaces the runtime's own does not define {it}: {when}")],
         ),
-        UnmetReference::Nowhere if let Some(soname) = newer => {
-            (format!("`{by}` needs {named} of a newer `{soname}` than the runtime's"), vec![when.to_owned()])
+        UnmetReference::Nowhere => {
+            let message = match newer {
+                Some(soname) => format!("`{by}` needs {named} of a newer `{soname}` than the runtime's"),
+                None => format!("`{by}` needs {named}{origin}, which no library it loads defines"),
+            };
+            (message, vec![when.to_owned()])
         }
-        UnmetReference::Nowhere => (
-            format!("`{by}` needs {named}{origin}, which no library it loads defines"),
-            vec![when.to_owned()],
-        ),
         UnmetReference::Unknown(libraries) => (
             format!("`{by}` needs {named}, which the runtime's libraries may not define"),
             vec![unknown_whether(libraries, &lambda, it)],
