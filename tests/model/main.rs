@@ -11,4 +11,5 @@ mod floors;
 mod plan;
 mod properties;
 mod readme;
+mod total;
 mod world;

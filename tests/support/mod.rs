@@ -35,4 +35,5 @@ pub mod runtime_api;
 pub mod scene;
 pub mod schema;
 pub mod tools;
+pub mod total;
 pub mod workspace;

@@ -76,7 +76,7 @@ pub fn cyclonedx() -> Option<Validator> {
     let find = "import cyclonedx.schema as s; print(s.__path__[0])";
     let output = Command::new("python3").args(["-c", find]).output().ok();
     let Some(output) = output.filter(|output| output.status.success()) else {
-        tools::skip("the schemas of CycloneDX (pip: cyclonedx-python-lib)");
+        tools::skip("the schemas of CycloneDX (pip install cyclonedx-python-lib)");
         return None;
     };
     let directory = String::from_utf8(output.stdout).expect("a path in UTF-8");

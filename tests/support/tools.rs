@@ -1,8 +1,10 @@
 //! What a test needs from the machine, and what happens when it is not there.
 //!
 //! No test passes silently because a tool is missing: on a developer's machine the test says what it
-//! skipped and what to install, and in CI (`CI=true`) it fails.
+//! skipped and what to install, and in CI (`CI=true`) it fails. What a run skipped is totalled at its end, by
+//! `tests/total.rs`.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -51,16 +53,47 @@ pub fn require_namespaces() -> bool {
 /// Says that this test was skipped for want of `need` and returns `false`; panics in CI.
 #[track_caller]
 pub fn skip(need: &str) -> bool {
-    let thread = std::thread::current();
-    // The test harness names each test's thread after the test. Threads that a test itself starts have no name.
-    let test = thread.name().expect("what a test needs is asked for on the test's own thread");
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{test} needs {need}, and in CI no test is skipped"
-    );
+    let test = test();
+    assert!(!is_ci(), "{test} needs {need}, and in CI no test is skipped");
     // Not `eprintln!`: the test harness keeps to itself what a passing test prints.
     writeln!(std::io::stderr(), "skipped: {test} needs {need}").expect("stderr can be written");
+    record(&["skipped", &test, need]);
     false
+}
+
+/// Whether a long survey takes a part of what it could: except in CI, where it takes all.
+#[track_caller]
+pub fn takes_a_part(of: &str) -> bool {
+    if !is_ci() {
+        record(&["shortened", &test(), of]);
+    }
+    !is_ci()
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
+}
+
+/// The test that asks. The test harness names each test's thread after the test.
+#[track_caller]
+fn test() -> String {
+    let thread = std::thread::current();
+    // Threads that a test itself starts have no name.
+    thread.name().expect("what a test needs is asked for on the test's own thread").to_owned()
+}
+
+/// Adds a line to the record of this run, that of cargo, of what was skipped.
+fn record(fields: &[&str]) {
+    #[cfg(unix)]
+    {
+        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
+        fs::create_dir_all(&directory).expect("a directory below target");
+        let file = directory.join(std::os::unix::process::parent_id().to_string());
+        let line = format!("{}\n", fields.join("\t").replace('\n', " "));
+        let record = fs::OpenOptions::new().create(true).append(true).open(file);
+        // One write: other tests write to it, too.
+        record.and_then(|mut file| file.write_all(line.as_bytes())).expect("a file below target");
+    }
 }
 
 /// Copies a program, or an interpreter, that will be executed.

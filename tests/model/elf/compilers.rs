@@ -59,7 +59,7 @@ fn imports_of_gnu_lds_programs_are_known() {
 fn a_program_of_zig_is_static_musl() {
     let there = Command::new("python3").args(["-m", "ziglang", "version"]).output();
     if !there.is_ok_and(|output| output.status.success()) {
-        tools::skip("zig (pip: ziglang)");
+        tools::skip("zig (pip install ziglang)");
         return;
     }
     // One target only: zig builds the C library on first use.

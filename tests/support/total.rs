@@ -1,0 +1,57 @@
+//! The line that says what a run of the tests skipped.
+
+use std::collections::BTreeSet;
+
+/// How a need says what to run for it, and the command.
+const COMMANDS: [(&str, &str); 3] = [
+    ("(apt: ", "apt install"),
+    ("(pip install ", "pip install"),
+    ("(rustup target add ", "rustup target add"),
+];
+
+/// What is said of the record of a run.
+pub fn line(record: &str) -> String {
+    let (mut skipped, mut shortened, mut needs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for row in record.lines() {
+        match row.split('\t').collect::<Vec<_>>()[..] {
+            ["skipped", test, need] => {
+                skipped.insert(test);
+                needs.insert(need);
+            }
+            ["shortened", test, _] => {
+                shortened.insert(test);
+            }
+            _ => panic!("not a line of a record: {row}"),
+        }
+    }
+    let mut said = match skipped.len() {
+        0 => "no test was skipped".to_owned(),
+        1 => format!("1 test skipped something for want of: {}", list(&needs)),
+        n => format!("{n} tests skipped something for want of: {}", list(&needs)),
+    };
+    match shortened.len() {
+        0 => {}
+        1 => said += "; 1 survey took a part of its files, all with `CI=true`",
+        n => said += &format!("; {n} surveys took a part of their files, all with `CI=true`"),
+    }
+    said
+}
+
+/// The needs, those that a command brings with others of that command.
+fn list(needs: &BTreeSet<&str>) -> String {
+    let mut rest = needs.clone();
+    let mut said = Vec::new();
+    for (start, command) in COMMANDS {
+        let mut brought = BTreeSet::new();
+        rest.retain(|need| {
+            let words = need.split_once(start).and_then(|(_, words)| Some(words.split_once(')')?.0));
+            brought.extend(words.into_iter().flat_map(str::split_whitespace));
+            words.is_none()
+        });
+        if !brought.is_empty() {
+            said.push(format!("{command} {}", brought.into_iter().collect::<Vec<_>>().join(" ")));
+        }
+    }
+    said.extend(rest.into_iter().map(str::to_owned));
+    said.join("; ")
+}
