@@ -271,7 +271,7 @@ fn dynamic_value(bytes: &[u8], wanted: u64) -> u64 {
 fn string_offset(bytes: &[u8], text: &str) -> u64 {
     let (start, size) = (dynamic_value(bytes, 5) as usize, dynamic_value(bytes, 10) as usize);
     let wanted = [text.as_bytes(), b"\0"].concat();
-    let at = bytes[start..start + size].windows(wanted.len()).position(|window| window == wanted);
+    let at = memchr::memmem::find(&bytes[start..start + size], &wanted);
     at.unwrap_or_else(|| panic!("{text} is not in the string table")) as u64
 }
 

@@ -214,8 +214,7 @@ impl Layout<'_> {
         let mut strings = std::mem::take(&mut self.strings);
         for (from, to) in &self.object.renames {
             let from = [from, [0].as_slice()].concat();
-            let at =
-                strings.windows(from.len()).position(|window| window == from).expect("a name of the table");
+            let at = memchr::memmem::find(&strings, &from).expect("a name of the table");
             strings[at..at + to.len()].copy_from_slice(to);
         }
         self.bytes(&strings);
@@ -469,7 +468,7 @@ impl Layout<'_> {
     /// The offset of a name in the string table.
     fn string(&mut self, name: &[u8]) -> u32 {
         let wanted = [name, &[0]].concat();
-        let known = self.strings.windows(wanted.len()).position(|window| window == wanted);
+        let known = memchr::memmem::find(&self.strings, &wanted);
         let at = known.unwrap_or_else(|| {
             self.strings.extend(&wanted);
             self.strings.len() - wanted.len()
