@@ -8,6 +8,7 @@ mod archive;
 mod deflate;
 mod elf;
 mod floors;
+mod kept;
 mod plan;
 mod properties;
 mod readme;

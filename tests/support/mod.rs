@@ -14,6 +14,7 @@ pub mod fields;
 pub mod findings;
 pub mod function;
 pub mod hello;
+pub mod kept;
 #[cfg(unix)]
 pub mod kernel;
 #[cfg(unix)]

@@ -5,8 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::kept::{self, kept};
 use super::lambda_root::{LambdaRoot, UID};
 use super::{dns, function, tools};
+use cargo_lambda_bundle::archive::Digest;
 
 /// Builds the function to `to`; `features` are its own, `flags` rustc's for the program alone.
 #[track_caller]
@@ -15,8 +17,18 @@ pub fn build(target: &str, features: &str, flags: &[&str], to: &Path) {
     // The next build writes to the same place.
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let arguments = [&["--features", features, "--"], flags].concat();
-    let built = function::build("probe", target, &arguments);
-    tools::copy_program(built.path("compiler-artifact", "executable"), to);
+    let words = format!("{target} {}", arguments.join(" "));
+    let name = format!("probe-{}", &Digest::of(words.as_bytes()).hex[..8]);
+    let sources = kept::sources(&function::project("probe"));
+    let place = kept(
+        &name,
+        &[words.as_bytes(), &sources, format!("{:?}", function::profile()).as_bytes()],
+        |place| {
+            let built = function::build("probe", target, &arguments);
+            tools::copy_program(built.path("compiler-artifact", "executable"), place.join("probe"));
+        },
+    );
+    tools::copy_program(place.join("probe"), to);
 }
 
 /// Gives the root users, a name server and the environment that [`check`] expects.
