@@ -117,8 +117,10 @@ fn what_does_not_shrink_is_stored() {
 fn the_bytes_are_the_same_on_any_number_of_threads() {
     for (compression, on_two) in ALL.into_iter().zip(&*ON_TWO_THREADS) {
         let entries = edges(compression);
-        for threads in [1, 8] {
-            assert!(zip(&entries, compression, threads) == *on_two, "{compression:?} on {threads} threads");
+        let all =
+            compression != Compression::Best || !tools::takes_a_part("threads of the slowest compression");
+        for threads in if all { &[1, 8][..] } else { &[8] } {
+            assert!(zip(&entries, compression, *threads) == *on_two, "{compression:?} on {threads} threads");
         }
     }
 }
