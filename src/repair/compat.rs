@@ -107,7 +107,7 @@ pub fn compat_object(arch: Arch) -> Vec<u8> {
     file.bytes.extend(&strings.bytes);
     let relocations = add_relocations(&mut file, arch, PAGE + code_at + CODE_SIZE);
     let start = file.begin(".text", section(SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, 0), 64);
-    debug_assert_eq!(start, code_at, "the symbols are right");
+    assert_eq!(start, code_at, "the symbols are right");
     file.bytes.extend(code);
     let code_end = file.end();
 
