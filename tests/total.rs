@@ -8,12 +8,11 @@
 mod total;
 
 fn main() {
-    #[cfg(unix)]
-    if !std::env::args().any(|argument| argument == "--list") {
-        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
-        let record = directory.join(std::os::unix::process::parent_id().to_string());
-        println!("\n{}", total::line(&std::fs::read_to_string(record).unwrap_or_default()));
-        // With those of runs that had no end.
-        let _ = std::fs::remove_dir_all(directory);
+    let Some(record) = total::record() else { return };
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
     }
+    println!("\n{}", total::line(&std::fs::read_to_string(&record).unwrap_or_default()));
+    // With those of runs that had no end.
+    let _ = std::fs::remove_dir_all(record.parent().expect("a directory"));
 }

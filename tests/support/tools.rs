@@ -9,6 +9,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::total;
+
 /// Whether `tool` is on the path; `package` is the Debian package that has it.
 #[track_caller]
 pub fn require(tool: &str, package: &str) -> bool {
@@ -83,18 +85,14 @@ fn test() -> String {
     thread.name().expect("what a test needs is asked for on the test's own thread").to_owned()
 }
 
-/// Adds a line to the record of this run, that of cargo, of what was skipped.
+/// Adds a line to the record of what this run skipped.
 fn record(fields: &[&str]) {
-    #[cfg(unix)]
-    {
-        let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("skipped");
-        fs::create_dir_all(&directory).expect("a directory below target");
-        let file = directory.join(std::os::unix::process::parent_id().to_string());
-        let line = format!("{}\n", fields.join("\t").replace('\n', " "));
-        let record = fs::OpenOptions::new().create(true).append(true).open(file);
-        // One write: other tests write to it, too.
-        record.and_then(|mut file| file.write_all(line.as_bytes())).expect("a file below target");
-    }
+    let Some(file) = total::record() else { return };
+    fs::create_dir_all(file.parent().expect("a directory below target")).expect("a directory below target");
+    let line = format!("{}\n", fields.join("\t").replace('\n', " "));
+    // One write: other tests write to it, too.
+    let opened = fs::OpenOptions::new().create(true).append(true).open(file);
+    opened.and_then(|mut file| file.write_all(line.as_bytes())).expect("a file below target");
 }
 
 /// Copies a program, or an interpreter, that will be executed.

@@ -1,6 +1,7 @@
 //! The line that says what a run of the tests skipped.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// How a need says what to run for it, and the command.
 const COMMANDS: [(&str, &str); 3] = [
@@ -8,6 +9,15 @@ const COMMANDS: [(&str, &str); 3] = [
     ("(pip install ", "pip install"),
     ("(rustup target add ", "rustup target add"),
 ];
+
+/// The file in which each test that skips something in this run of cargo adds a line; none on Windows.
+pub fn record() -> Option<PathBuf> {
+    #[cfg(unix)]
+    let run = Some(std::os::unix::process::parent_id().to_string());
+    #[cfg(not(unix))]
+    let run: Option<String> = None;
+    Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("skipped").join(run?))
+}
 
 /// What is said of the record of a run.
 pub fn line(record: &str) -> String {
