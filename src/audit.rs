@@ -422,7 +422,7 @@ pub fn other_build(by: &str, soname: &str, own: &BuildFile, path: &str) -> Findi
     Finding::new(Code::VersionSkew, by, message)
         .soname(soname)
         .help(format!(
-            "ship the build that it was built with: `--bundle-lib {soname}`; or build the layer with it"
+            "ship the copy that it was built with: `--bundle-lib {soname}`; or build the layer with it"
         ))
         .cause(
             cause

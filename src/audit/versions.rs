@@ -288,7 +288,7 @@ impl<'a> Unmet<'a> {
             }
             (Code::VersionRecent, _) => Cause::versions(
                 "need ",
-                format!(", which {whose} has only since image {}", self.images().join(", ")),
+                format!(", which {whose} got with image {}", self.images().join(", ")),
             ),
             (Code::VersionUnknown, Severity::Note) => {
                 Cause::versions("need ", format!(", but {whose} has no symbol versions"))
@@ -321,10 +321,9 @@ impl<'a> Unmet<'a> {
             (Code::VersionTooNew, _) => {
                 format!("`{label}` has a weak need for {wanted}, which {whose} does not have")
             }
-            (Code::VersionRecent, _) => format!(
-                "`{label}` needs {wanted}, which {whose} has only since image {}",
-                self.images().join(", ")
-            ),
+            (Code::VersionRecent, _) => {
+                format!("`{label}` needs {wanted}, which {whose} got with image {}", self.images().join(", "))
+            }
             (Code::VersionUnknown, Severity::Note) => {
                 format!("`{label}` needs {wanted}, but {whose} has no symbol versions")
             }

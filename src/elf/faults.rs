@@ -140,10 +140,7 @@ impl Faults {
         } else if !image.is_code(image.header.e_entry) {
             self.add(Stops::Program, "its entry point is not in executable code");
         } else if image.with_references && is_image_of_klibc(image, facts)? {
-            self.add(
-                Stops::Program,
-                "it is klibc's library, which calls the program that named it as its interpreter",
-            );
+            self.add(Stops::Program, "it is klibc's library, which only calls the program that names it");
         }
         // Linkers put it among the constants. Only the unwinder reads it, but without them no program runs far.
         let is_lost = |header: &segment::ProgramHeader| {

@@ -85,9 +85,11 @@ fn a_static_program_on_al2023_and_al2() {
     ghc.args(["-v0", "-o", "app", "Main.hs", "-optl-static", "-optl-pthread"]).current_dir(dir.path());
     assert!(ghc.status().unwrap().success());
     for runtime in ["provided.al2023", "provided.al2"] {
-        run(dir.path(), &format!("--binary app -o {runtime}.zip --runtime {runtime} -v"))
-            .exits(0)
-            .says(&["(app; static, glibc)", "warning[static-glibc-nss]: it uses iconv_open"]);
+        run(dir.path(), &format!("--binary app -o {runtime}.zip --runtime {runtime} -v")).exits(0).says(&[
+            "(app; static, glibc)",
+            "warning[static-glibc-nss]: `app`",
+            "\n  it uses iconv_open",
+        ]);
         run(dir.path(), &format!("verify {runtime}.zip --runtime {runtime}")).exits(0);
         let root = LambdaRoot::new(Arch::X86_64, &[] as &[&str]);
         root.unpack_function(&dir.path().join(format!("{runtime}.zip")));

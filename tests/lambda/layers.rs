@@ -379,7 +379,7 @@ fn a_layers_library_of_another_build_is_told() {
     let ran = ran.says(&[
         "warning[version-skew]: `of-y` was built with `",
         "/y/libgreet.so.1`, but loads another build of it, the layer's `/opt/lib/libgreet.so.1`\n",
-        "help: ship the one that it was built with: `--bundle-lib libgreet.so.1`; or build the layer with it\n",
+        "help: ship the copy that it was built with: `--bundle-lib libgreet.so.1`; or build the layer with it\n",
     ]);
     assert_eq!(artifact(&ran)["verdict"], "starts");
     says("hello");

@@ -51,7 +51,7 @@ fn musl_does_not_take_a_library_of_the_systems_glibc() {
     fs::create_dir(dir.path().join("empty")).unwrap();
     run(dir.path(), "--binary app -o app.zip --libc bundle --sysroot empty").exits(1).says(&[
         "error[interpreter-missing]",
-        "which `--libc bundle` would ship but this machine does not have",
+        "which this machine does not have for `--libc bundle`",
         "`--sysroot DIR`",
     ]);
     run(dir.path(), "--binary app -o app.zip --libc bundle").exits(0).says(&["warning[libc-bundled]"]);

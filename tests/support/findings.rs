@@ -46,7 +46,8 @@ fn substance(message: &str) -> usize {
 /// Whether a word is a symbol version: `GLIBC_2.38`.
 fn is_symbol_version(word: &str) -> bool {
     let word = word.trim_matches([' ', ',', ';', '(', ')']);
-    let is_family = |family: &str| family.chars().all(|char| char.is_ascii_uppercase() || char == '_');
+    let in_family = |char: char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_';
+    let is_family = |family: &str| family.chars().all(in_family);
     word.rsplit_once('_').is_some_and(|(family, number)| {
         !family.is_empty() && is_family(family) && number.starts_with(|char: char| char.is_ascii_digit())
     })

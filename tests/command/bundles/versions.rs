@@ -156,7 +156,7 @@ fn a_version_of_newer_images_is_dated() {
     let expected = [("version-recent", "app", "libstdc++.so.6")];
     check(Compiler(&["c++"]), waits, "", "", &expected).exits(0).says(&[
         "warning[version-recent]: `app` needs GLIBCXX_3.4.30, which the `libstdc++.so.6` of provided.al2023 (x86_64) \
-         has only since image 2023.",
+         got with image 2023.",
         "  symbols: _ZNSt18condition_variable4wait",
         "help: ",
     ]);
