@@ -142,7 +142,12 @@ pub(super) fn conflicts(
             conflicts.insert(unseen.system.soname.clone(), Conflict { asked, ..unseen.conflict });
         };
         for (path, facts) in objects_of(request.installed.namesakes()) {
-            if let Some(unseen) = unknown.takes(path, || file_at(path, facts.clone())) {
+            // What another program ships has the version of its file on this machine.
+            let is_it = |it: &&Shipped| request.layout.path(&it.entry_name(request.layout)) == path;
+            let planned = || request.pinned.iter().find(is_it).cloned();
+            if let Some(unseen) =
+                unknown.takes(path, || planned().unwrap_or_else(|| file_at(path, facts.clone())))
+            {
                 keep(request.layout.name(path), unseen);
             }
         }
