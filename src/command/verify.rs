@@ -261,8 +261,8 @@ impl Deployment<'_> {
             false => "",
         };
         let attached = layers::attached_words(&report.layers, &context.environment.current_dir);
-        // A program has one architecture; libraries may be for any.
-        let on = if is_started { runtime } else { &runtime_label };
+        // A script has no architecture.
+        let on = if is_started && facts.is_none() { runtime } else { &runtime_label };
         ui.outcome(tone, verb, &format!("{label}: {words} on {on}{attached}{limit}{denied}"));
         Ok(Answered { report, decides: true, fails, bundled: None })
     }

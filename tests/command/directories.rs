@@ -29,7 +29,7 @@ fn a_directory_is_verified_like_its_archive() {
     let names: Vec<&str> =
         archive["entries"].as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["bootstrap", "lib", "lib/libfoo.so.1"]);
-    scene.run("verify fn/").exits(0).says(&["fn/: starts on provided.al2023\n"]);
+    scene.run("verify fn/").exits(0).says(&["fn/: starts on provided.al2023 (x86_64)\n"]);
     scene.remove("fn/lib/libfoo.so.1");
     scene.run("verify fn").exits(1).says(&["error[missing-library]: `bootstrap` needs `libfoo.so.1`"]);
 }
@@ -68,9 +68,9 @@ fn what_we_write_as_a_directory_holds() {
     let scene = scene();
     let flags = "--binary fn/bootstrap --library-path fn/lib --dir";
     scene.run(&format!("{flags} -o tree")).exits(0);
-    scene.run("verify tree").exits(0).says(&["tree: starts on provided.al2023\n"]);
+    scene.run("verify tree").exits(0).says(&["tree: starts on provided.al2023 (x86_64)\n"]);
     scene.run(&format!("{flags} --kind extension -o layer")).exits(0);
-    scene.run("verify layer").exits(0).says(&["layer: starts on provided.al2023\n"]);
+    scene.run("verify layer").exits(0).says(&["layer: starts on provided.al2023 (x86_64)\n"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn templates_name_directories() {
     let scene = scene();
     scene.file("template.yaml", SAM);
     let ran = scene.run("verify --template template.yaml").exits(0);
-    ran.says(&["`F` (fn): starts on provided.al2023\n"]).keeps_silent_about(&["template-"]);
+    ran.says(&["`F` (fn): starts on provided.al2023 (x86_64)\n"]).keeps_silent_about(&["template-"]);
     // Sources that `sam build` has yet to build.
     scene.file("src/main.rs", "fn main() {}");
     let built =
@@ -154,7 +154,7 @@ fn layers_of_the_template_are_attached() {
         "warning[missing-library]: `bootstrap` needs `libfoo.so.1`",
         "  the layer `arn:aws:lambda:eu-west-1:1:layer:x:1` may have it\n",
         "`--attached-layer <ZIP>`\n",
-        "`F` (fn): may start on provided.al2023\n",
+        "`F` (fn): may start on provided.al2023 (x86_64)\n",
     ]);
     with("[!Ref Lay]", &layer.replace("ContentUri: layer", "ContentUri: s3://b/k"))
         .exits(0)

@@ -198,8 +198,8 @@ fn an_archive_that_cannot_be_read_does_not_stop_verify() {
     scene.file("cut.zip", &scene.read(&first)[..200]).dir("tree");
     let ran = scene.run(&format!("verify {first} cut.zip none.zip tree {last}")).exits(101);
     let ran = ran.says(&[
-        &format!("{first}: starts on provided.al2023\n"),
-        &format!("{last}: starts on provided.al2023\n"),
+        &format!("{first}: starts on provided.al2023 (x86_64)\n"),
+        &format!("{last}: starts on provided.al2023 (x86_64)\n"),
         "error: `none.zip` does not exist\n",
         "error[bootstrap-missing]: `tree` has no `bootstrap` at its root\n",
     ]);

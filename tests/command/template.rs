@@ -79,7 +79,7 @@ fn runtimes() {
     // It is proved for what the template says.
     check(", Runtime: provided.al2", "")
         .exits(0)
-        .says(&["`Orders` (out/x86.zip): starts on provided.al2\n"])
+        .says(&["`Orders` (out/x86.zip): starts on provided.al2 (x86_64)\n"])
         .keeps_silent_about(&SILENT);
     check(", Runtime: provided.al2023", "--runtime provided.al2").exits(1).says(&[
         "error[template-mismatch]: `Orders` of `template.yaml` runs on provided.al2023, and `out/x86.zip` was verified for provided.al2\n",
@@ -109,7 +109,7 @@ fn which_functions_have_the_zip() {
     // All that it names.
     let ran = verify(&scene, &template, "").exits(101).keeps_silent_about(&["template-mismatch"]).says(&[
         "`X` (out/x86.zip): starts on provided.al2023",
-        "`A` (out/arm.zip): starts on provided.al2023",
+        "`A` (out/arm.zip): starts on provided.al2023 (arm64)",
         "error[bootstrap-missing]: `",
         "error: `out/gone.zip`, the code of `Gone` in `template.yaml`, does not exist\nhelp: build it, then verify again\n",
         "warning[template-unknown]: the code of `Far` of `template.yaml` is not verified: its code is in S3\n",
@@ -197,7 +197,7 @@ fn functions_of_a_language_are_verified_for_it() {
         .says(&[
             "error[missing-library]: `addon.node` needs `libfnord.so.7`",
             "`P` (py): its libraries load on python3.13 (arm64)",
-            "`R` (out/x86.zip): starts on provided.al2\n",
+            "`R` (out/x86.zip): starts on provided.al2 (x86_64)\n",
         ])
         .keeps_silent_about(&["template-", "bootstrap-missing"]);
     scene.remove("node/addon.node");
@@ -211,7 +211,7 @@ fn functions_of_a_language_are_verified_for_it() {
             .exits(0)
             .says(&[
                 "`N` (node): its libraries load on nodejs22.x",
-                "`R` (out/x86.zip): starts on provided.al2\n",
+                "`R` (out/x86.zip): starts on provided.al2 (x86_64)\n",
             ])
             .keeps_silent_about(&["template-", "bootstrap-missing"]);
     }

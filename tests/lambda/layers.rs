@@ -330,7 +330,7 @@ fn what_an_attached_layer_has_is_not_shipped() {
 
     // `verify` is told of the layers, too; without them it fails, as the function does.
     let ran = scene.run(&format!("verify app.zip {attached} --message-format json")).exits(0);
-    let ran = ran.says(&["app.zip: starts on provided.al2023 with two.zip attached\n"]);
+    let ran = ran.says(&["app.zip: starts on provided.al2023 (x86_64) with two.zip attached\n"]);
     let verified = artifact(&ran);
     assert_eq!(verified["layers"], json!([scene.at("two.zip")]));
     assert_eq!(from(&verified, "libtop.so.1"), json!(["layer", "/opt/lib/libtop.so.1"]));
