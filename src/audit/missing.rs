@@ -115,7 +115,10 @@ fn nowhere(subject: &Subject, need: &Need, by: &str) -> Reason {
         _ => (format!("`{by}` needs `{soname}`, which neither {lambda} nor {place} has"), None),
     };
     let help = match subject.owner {
-        Owner::Archive => format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it"),
+        Owner::Archive => {
+            let layer = layer_help(subject, "it");
+            format!("add `lib/{soname}` to the archive, or let `cargo lambda-bundle` write it{layer}")
+        }
         _ if need.is_opening && !soname.contains(".so") => format!(
             "`--dlopen` takes the name of the file, such as `lib{}.so.1`",
             soname.trim_start_matches("lib")
@@ -144,9 +147,21 @@ fn cause(subject: &Subject, need: &Need, message: &str, is_all: bool) -> Option<
         return Some(Cause::needs(after, Some(soname)));
     }
     Some(Cause::needs(after, None).help(match subject.owner {
-        Owner::Archive => "add them to `lib/` in the archive, or let `cargo lambda-bundle` write it",
-        _ => "install them on this machine, or name the directories that have them with `--library-path DIR`",
+        Owner::Archive => {
+            let layer = layer_help(subject, "them");
+            format!("add them to `lib/` in the archive, or let `cargo lambda-bundle` write it{layer}")
+        }
+        _ => "install them on this machine, or name the directories that have them with `--library-path DIR`"
+            .to_owned(),
     }))
+}
+
+/// The step for an archive whose libraries may be in a layer that was not named.
+fn layer_help(subject: &Subject, what: &str) -> String {
+    match subject.attached.is_empty() {
+        true => format!("; if a layer has {what}, name it: `--attached-layer ZIP`"),
+        false => String::new(),
+    }
 }
 
 /// Reports what LD_PRELOAD names and ld.so does not find.

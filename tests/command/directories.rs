@@ -31,7 +31,12 @@ fn a_directory_is_verified_like_its_archive() {
     assert_eq!(names, ["bootstrap", "lib", "lib/libfoo.so.1"]);
     scene.run("verify fn/").exits(0).says(&["fn/: starts on provided.al2023 (x86_64)\n"]);
     scene.remove("fn/lib/libfoo.so.1");
-    scene.run("verify fn").exits(1).says(&["error[missing-library]: `bootstrap` needs `libfoo.so.1`"]);
+    scene.run("verify fn").exits(1).says(&[
+        "error[missing-library]: `bootstrap` needs `libfoo.so.1`",
+        "write it; if a layer has it, name it: `--attached-layer ZIP`\n",
+    ]);
+    scene.file("layer/lib/libother.so.1", Object::library("libother.so.1").needs("libc.so.6").bytes());
+    scene.run("verify fn --attached-layer layer").exits(1).keeps_silent_about(&["a layer has it"]);
 }
 
 #[test]
