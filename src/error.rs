@@ -15,12 +15,13 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     help: Option<String>,
     usage: bool,
+    absent: bool,
 }
 
 impl Error {
     /// Creates an error with what failed: lowercase, no final period, the file in backticks.
     pub fn new(message: impl Into<String>) -> Self {
-        Error { message: message.into(), source: None, help: None, usage: false }
+        Error { message: message.into(), source: None, help: None, usage: false, absent: false }
     }
 
     /// Creates an error in the arguments: exit status 2, as for an unknown option.
@@ -31,6 +32,18 @@ impl Error {
     /// Whether the command line is wrong.
     pub fn is_usage(&self) -> bool {
         self.usage
+    }
+
+    /// Makes this the error that the program has nothing of the requested name; another program may have it.
+    #[must_use]
+    pub fn absent(mut self) -> Self {
+        self.absent = true;
+        self
+    }
+
+    /// Whether the program has nothing of the requested name.
+    pub fn is_absent(&self) -> bool {
+        self.absent
     }
 
     /// Adds the place of the wrong value, if it was not on the command line.

@@ -183,6 +183,7 @@ impl<'a> Shared<'a> {
         let verb = selected.first().map_or("", |first| verb(first.settings));
         let progress = ui.progress(verb, "", selected.len());
         let mut lines = Vec::new();
+        let mut absent = Vec::new();
         let jobs = selected.into_iter().map(|selected| (selected, ui.buffered())).collect();
         let work = |_: &mut (), (Selected { name, settings, input }, ui): (Selected, Ui)| {
             let mut results = Results::default();
@@ -198,6 +199,7 @@ impl<'a> Shared<'a> {
             results.programs.extend(done.results.programs);
             match done.answer {
                 Ok(line) => lines.extend(line),
+                Err(error) if error.is_absent() => absent.push(error),
                 Err(error) => {
                     ui.error(&error);
                     results.errors.push(error);
@@ -207,6 +209,16 @@ impl<'a> Shared<'a> {
             progress.done(&done.names.join(", "));
             Ok(())
         })?;
+        // What one program has, the others need not have.
+        let is_answered = !results.programs.is_empty();
+        for error in absent {
+            if is_answered {
+                ui.status("Checked", &error.to_string());
+            } else {
+                ui.error(&error);
+                results.errors.push(error);
+            }
+        }
         Ok(lines)
     }
 

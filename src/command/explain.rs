@@ -44,7 +44,7 @@ pub(super) fn explain(
     {
         program.symbol_explanations = report::explain_symbols(subject, plan, picks);
         if program.symbol_explanations.is_empty() {
-            return Err(unknown_name(&wanted.word, planned, program));
+            return Err(unknown_name(&wanted.word, planned, program).absent());
         }
         origins::add_to_explanations(input, &mut program.symbol_explanations, job.ui.is_verbose());
     }
@@ -82,6 +82,12 @@ fn unknown_name(word: &str, planned: &PlannedProgram, program: &ProgramReport) -
     let of_family = symbols.iter().filter(|node| family != word && version::family(node) == family);
     if let Some(newest) = of_family.max_by(|a, b| version::compare(a, b)) {
         return error.help(format!("the newest that they need is {newest}: `explain {newest}`"));
+    }
+    // `libpq` is the library `libpq.so.5`.
+    let is_whole =
+        |soname: &&&str| soname.strip_prefix(word).is_some_and(|rest| rest.starts_with(['.', '-']));
+    if let Some(soname) = libraries.iter().find(is_whole) {
+        return error.help(format!("did you mean `explain {soname}`?"));
     }
     match nearest(word, symbols.iter().map(String::as_str).chain(libraries.iter().copied())) {
         Some(near) if !is_library => error.help(format!("did you mean `explain {near}`?")),

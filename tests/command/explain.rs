@@ -65,6 +65,23 @@ fn a_library_that_is_not_needed_lists_what_is() {
         "error: `app` needs no library of that name\n",
         "help: it needs: ld-linux-x86-64.so.2, libc.so.6, libdeep.so.1, libtop.so.1\n",
     ]);
+    scene
+        .run(&format!("explain libtop {PATHS}"))
+        .exits(101)
+        .says(&["help: did you mean `explain libtop.so.1`?\n"]);
+}
+
+#[test]
+fn what_one_of_several_programs_needs_is_explained() {
+    let Some(scene) = scene() else { return };
+    scene.c("int main(void) { return 0; }", "plain", "");
+    let several = format!("--binary plain {PATHS}");
+    let ran = scene.run(&format!("explain libtop.so.1 {several}")).exits(0);
+    assert!(ran.stdout.contains("libtop.so.1 is shipped"), "{ran}");
+    ran.says(&["     Checked `plain` needs no library of that name\n"])
+        .keeps_silent_about(&["error", "help"]);
+    let none = scene.run(&format!("explain libfnord.so {several}")).exits(101);
+    none.says(&["error: `app` needs no library of", "error: `plain` needs no library of"]);
 }
 
 /// A program and a library of its own, which refer to glibc 2.36's functions and to each other's.
