@@ -1,4 +1,4 @@
-//! One page of explanation for each code, as `explain CODE` prints it.
+//! One page of explanation for each code, as `explain CODE` prints it, and the messages of Lambda that lead to them.
 
 use super::Code;
 
@@ -22,4 +22,41 @@ pages! {
 /// page is empty.
 pub fn page(code: Code) -> &'static str {
     PAGES.iter().find(|(name, _)| *name == code.as_str()).map_or("", |(_, page)| page)
+}
+
+/// Words of Lambda's messages, in small letters, with the findings that explain them. The first that matches wins: a
+/// reason comes before `Runtime.InvalidEntrypoint`, which AWS prints beside it.
+const PRINTED_BY_AWS: &[(&str, &[Code])] = &[
+    ("exec format error", &[Code::WrongArch, Code::NotElf]),
+    ("cannot open shared object", &[Code::MissingLibrary]),
+    ("' not found", &[Code::VersionTooNew]),
+    ("no such file or directory", &[Code::InterpreterMissing]),
+    ("permission denied", &[Code::NotExecutable]),
+    ("find valid bootstrap", &[Code::BootstrapMissing]),
+    ("undefined symbol", &[Code::UndefinedSymbol]),
+    ("symbol lookup error", &[Code::UndefinedSymbol]),
+    ("segmentation fault", &[Code::BrokenStaticPie, Code::RelrUnsupported]),
+    ("illegal instruction", &[Code::CpuLevel]),
+    ("invalid elf header", &[Code::NotElf]),
+    ("file too short", &[Code::NotElf]),
+    ("error while loading shared libraries", &[Code::MissingLibrary]),
+    ("exit status 127", &[Code::MissingLibrary]),
+    (
+        "runtime.invalidentrypoint",
+        &[
+            Code::WrongArch,
+            Code::NotElf,
+            Code::InterpreterMissing,
+            Code::NotExecutable,
+            Code::BootstrapMissing,
+        ],
+    ),
+    ("runtime.exiterror", &[Code::MissingLibrary, Code::VersionTooNew, Code::UndefinedSymbol]),
+];
+
+/// Returns the findings that explain a message of Lambda, or an exit status of 127; `None` if it is no such message.
+pub fn printed_by_aws(text: &str) -> Option<&'static [Code]> {
+    let text = if text == "127" { "exit status 127" } else { text };
+    let text = text.to_lowercase();
+    PRINTED_BY_AWS.iter().find(|(words, _)| text.contains(words)).map(|(_, codes)| *codes)
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::archive::{Compression, Timestamp};
-use crate::audit::Code;
+use crate::audit::{Code, pages};
 use crate::baseline::unknown::{CUSTOM, CUSTOM_HELP, nearest_names, newest_names, retired};
 use crate::baseline::{self, DEFAULT_RUNTIME, starts_bootstrap};
 use crate::cli::{
@@ -96,6 +96,13 @@ pub(super) fn settings(cli: Cli, context: &Context) -> Result<Single> {
 /// If the word can only be the code of a finding, and is none.
 pub(super) fn page(name: Option<&str>) -> Result<Option<Code>> {
     let Some(name) = name else { return Ok(None) };
+    if Code::from_name(name).is_none()
+        && let Some(codes) = pages::printed_by_aws(name)
+    {
+        let commands: Vec<String> = codes.iter().map(|code| format!("`explain {}`", code.as_str())).collect();
+        return Err(Error::usage(format!("`{name}` is a message of Lambda, not the code of a finding"))
+            .help(format!("see {}", commands.join(" or "))));
+    }
     // Libraries have a dot, symbols no hyphen.
     let is_code = name.contains('-') && !name.contains(['.', '*', '?', '[', '{']);
     match Code::from_name(name) {

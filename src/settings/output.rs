@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::audit::{Code, Finding, Severity};
 use crate::cli::{ColorArg, MessageFormat, OutputArgs};
 use crate::error::{Error, Result};
-use crate::nearest::nearest;
+use crate::nearest::{nearest, nearest_first};
 
 use super::Context;
 
@@ -112,11 +112,17 @@ fn codes<'a>(flag: &str, mut names: impl Iterator<Item = &'a String>) -> Result<
 
 /// Makes the error for a word that is not the code of a finding.
 pub(super) fn unknown_code(flag: &str, name: &str) -> Error {
-    let known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let mut known: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    if flag == "--deny" {
+        known.push(WARNINGS);
+    }
     let error = Error::usage(format!("`{flag} {name}` is not the code of a finding"));
     match nearest(name, known.iter().copied()) {
         Some(near) => error.help(format!("did you mean `{flag} {near}`?")),
-        None => error.help(format!("one of: {}", known.join(", "))),
+        None => {
+            let similar = nearest_first(name, &known)[..5].join(", ");
+            error.help(format!("the most similar are {similar}; `help findings` lists all"))
+        }
     }
 }
 

@@ -279,13 +279,18 @@ fn wrong_usage() {
         ("--binary app --runtime all", &["error: `--runtime all` only goes with `check`\n", "help: "]),
         (
             "--binary app --deny nope",
-            &["error: `--deny nope` is not the code of a finding\n", "help: one of: missing-library, "],
+            &[
+                "error: `--deny nope` is not the code of a finding\n",
+                "help: the most similar are ",
+                "; `help findings` lists all\n",
+            ],
         ),
+        ("--binary app --deny warings", &["help: did you mean `--deny warnings`?\n"]),
         ("--binary app --deny shadowed,version-resent", &["help: did you mean `--deny version-recent`?\n"]),
         ("--binary app --allow warnings", &["error: `--allow warnings` is not the code of a finding\n"]),
         (
             "--binary app --allow nope",
-            &["error: `--allow nope` is not the code of a finding\n", "help: one of: "],
+            &["error: `--allow nope` is not the code of a finding\n", "help: the most similar are "],
         ),
         (
             "--binary app --assume-present [",

@@ -526,5 +526,11 @@ fn each_finding_has_a_page() {
     }
     let help = "error: `explain mising-library` is not the code of a finding\nhelp: did you mean `explain missing-library`?\n";
     run(dir.path(), "explain mising-library").exits(2).says(&[help]);
-    run(dir.path(), "explain what-ever").exits(2).says(&["help: one of: missing-library, "]);
+    run(dir.path(), "explain what-ever").exits(2).says(&["help: the most similar are "]);
+    for (words, help) in [
+        ("Runtime.InvalidEntrypoint", "help: see `explain wrong-arch` or `explain not-elf` or "),
+        ("127", "help: see `explain missing-library`\n"),
+    ] {
+        run(dir.path(), &format!("explain {words}")).exits(2).says(&[help]);
+    }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use cargo_lambda_bundle::audit::Code;
+use cargo_lambda_bundle::audit::pages::printed_by_aws;
 use cargo_lambda_bundle::cli::Cli;
 use cargo_lambda_bundle::cli::topics::{TOPICS, topic};
 use clap::CommandFactory;
@@ -55,6 +56,19 @@ fn names_of_findings_lead_back_to_them() {
 fn every_exit_status_is_listed() {
     for status in ["| 0 |", "| 1 |", "| 2 |", "| 101 |"] {
         assert!(README.contains(status), "{status}");
+    }
+}
+
+#[test]
+fn what_aws_printed_leads_to_its_findings() {
+    let table = README.split_once("| AWS printed |").expect("a table").1.split_once("\n\n").unwrap().0;
+    let rows: Vec<&str> = table.lines().skip(2).collect();
+    assert!(rows.len() >= 8, "{rows:?}");
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let codes = printed_by_aws(cells[0]).unwrap_or_else(|| panic!("no finding for {row}"));
+        let names: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
+        assert_eq!(cells.last().unwrap().trim(), names.join(", "));
     }
 }
 
