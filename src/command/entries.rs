@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::job::ProgramJob;
-use super::parts::{ArchiveProgram, user_of};
+use super::parts::{ArchiveProgram, LibraryUsers};
 use super::programs::ProgramInput;
 use crate::archive::{self, Content, Entry, Mode};
 use crate::audit::{self, Finding};
@@ -51,8 +51,9 @@ pub(super) fn entries(
         name: &input.program.name,
     };
     entries.add_edited(program, Mode::Executable)?;
+    let users = LibraryUsers::new(parts, input, planned);
     for library in &plan.shipped {
-        entries.add_library(job, user_of(library, parts, input, planned), library)?;
+        entries.add_library(job, users.of(library), library)?;
     }
     entries.add_compat(plan);
     for file in &input.included {

@@ -1,5 +1,7 @@
 //! The programs of one archive, each with the settings of its package.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::job::{Answer, ProgramJob};
 use super::programs::{Program, ProgramInput};
 use crate::audit::Subject;
@@ -158,23 +160,34 @@ pub(super) fn conclude_all(parts: &[ArchiveProgram], answers: &mut [Answer]) -> 
     answers.iter().any(Answer::fails)
 }
 
-/// Returns the program whose settings count for a library: debug information stays if one of those that load it keeps
-/// theirs.
-pub(super) fn user_of<'p>(
-    library: &Shipped,
+/// The programs that load each library of an archive.
+pub(super) struct LibraryUsers<'p> {
     parts: &'p [ArchiveProgram<'p>],
-    first: &ProgramInput,
-    planned: &Planned,
-) -> &'p ArchiveProgram<'p> {
-    let layout = &parts[0].job.layout;
-    let path = layout.path(&library.entry_name(layout));
-    let loads = |part: &&ArchiveProgram| {
-        let own = part.plan(first, planned);
-        let included = own.included.iter().flat_map(|included| included.walks());
-        let mut objects = own.walks.iter().chain(included).flat_map(|walked| &walked.closure.objects);
-        objects.any(|object| object.absolute_path() == path)
-    };
-    let users: Vec<&ArchiveProgram> = parts.iter().filter(|_| parts.len() > 1).filter(loads).collect();
-    let keeps = users.iter().find(|part| !part.job.bundle.strip);
-    keeps.or(users.first()).copied().unwrap_or(&parts[0])
+    /// The indices of the programs, by the path of the library on Lambda.
+    by_path: BTreeMap<String, BTreeSet<usize>>,
+}
+
+impl<'p> LibraryUsers<'p> {
+    /// `first` is the input of the archive.
+    pub fn new(parts: &'p [ArchiveProgram<'p>], first: &ProgramInput, planned: &Planned) -> Self {
+        let mut by_path: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+        for (at, part) in parts.iter().enumerate().filter(|_| parts.len() > 1) {
+            let own = part.plan(first, planned);
+            let included = own.included.iter().flat_map(|included| included.walks());
+            for object in own.walks.iter().chain(included).flat_map(|walked| &walked.closure.objects) {
+                by_path.entry(object.absolute_path()).or_default().insert(at);
+            }
+        }
+        LibraryUsers { parts, by_path }
+    }
+
+    /// Returns the program whose settings count for a library: debug information stays if one of those that load it
+    /// keeps theirs.
+    pub fn of(&self, library: &Shipped) -> &'p ArchiveProgram<'p> {
+        let layout = &self.parts[0].job.layout;
+        let users = self.by_path.get(&layout.path(&library.entry_name(layout)));
+        let mut users = users.into_iter().flatten().map(|at| &self.parts[*at]).peekable();
+        let first = users.peek().copied().unwrap_or(&self.parts[0]);
+        users.find(|part| !part.job.bundle.strip).unwrap_or(first)
+    }
 }

@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 
-use super::parts::{ArchiveProgram, user_of};
+use super::parts::{ArchiveProgram, LibraryUsers};
 use super::programs::ProgramInput;
 use crate::archive::Content;
 use crate::disk;
@@ -35,9 +35,10 @@ pub(super) fn sizes(parts: &[ArchiveProgram], planned: &Planned, input: &Program
     for part in parts {
         add(part.name(), &part.entry_name, &part.input.path, part)?;
     }
+    let users = LibraryUsers::new(parts, input, planned);
     for library in plan.shipped.iter().filter(|library| library.link_to.is_none()) {
         let entry = library.entry_name(&parts[0].job.layout);
-        let user = user_of(library, parts, input, planned);
+        let user = users.of(library);
         add(&library.name, &entry, Utf8Path::new(&library.source), user)?;
     }
     if let (Some(entry), Some(arch)) = (&plan.compat, facts.arch()) {

@@ -1,10 +1,10 @@
 //! An archive's files as Lambda unpacks them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::archive::{BOOTSTRAP, Content, Digest, Kind, ReadArchive, ReadEntry};
+use crate::archive::{BOOTSTRAP, CHUNK, Content, Digest, Kind, ReadArchive, ReadEntry, chunks};
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::error::Result;
 use crate::lambda::{Member, MemberContent};
@@ -37,7 +37,17 @@ impl UnpackedFile {
     /// The errors of [`Content::read`].
     pub fn of_content(name: &str, content: &Content) -> Result<UnpackedFile> {
         let n_bytes = content.n_bytes();
-        let read = |range| content.read(range).map(Cow::into_owned);
+        // Whole chunks, which are compared with those that were planned.
+        let read = |range: Range<u64>| -> Result<Vec<u8>> {
+            let start = range.start / CHUNK as u64 * CHUNK as u64;
+            let mut bytes = Vec::new();
+            for chunk in chunks(content).filter(|chunk| start <= chunk.start && chunk.start < range.end) {
+                bytes.extend_from_slice(&content.read(chunk)?);
+            }
+            bytes.truncate((range.end - start) as usize);
+            bytes.drain(..(range.start - start) as usize);
+            Ok(bytes)
+        };
         let facts = elf::parse_ranges(n_bytes, read)?.map(Arc::new);
         let bytes = if is_read(name, &facts) { Some(read(0..n_bytes)?) } else { None };
         Ok(UnpackedFile { facts, bytes, sha256: None })

@@ -220,6 +220,40 @@ fn an_older_library_without_versions_is_displaced_on_a_wish() {
     assert_eq!(pinned, "/var/task/lib/pinned/libsqlite3.so.0\nsqlite 3.40 -1\n");
 }
 
+/// One program wishes for zlib; the other loads libraries of the system's that need it.
+#[test]
+fn what_one_program_pins_is_judged_by_its_file_for_the_others() {
+    let libraries = "/usr/lib/x86_64-linux-gnu";
+    if !lambda_root::require(Arch::X86_64)
+        || !require_debian_12()
+        || !require_library(&format!("{libraries}/libsqlite3.so.0"), "libsqlite3-0")
+        || !require_library(&format!("{libraries}/libcrypto.so.3"), "libssl3")
+        || !tools::require("cc", "gcc")
+    {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
+    let linked = |names: [&str; 2]| {
+        let paths = names.map(|name| format!("{libraries}/{name}"));
+        format!("-Wl,--no-as-needed {}", paths.join(" "))
+    };
+    let (zlib, sqlite) = (["libz.so.1", "libcrypto.so.3"], ["libsqlite3.so.0", "libm.so.6"]);
+    for (at, (first, other)) in [(zlib, sqlite), (sqlite, zlib)].into_iter().enumerate() {
+        let (name, included) = (format!("app{at}"), format!("other{at}"));
+        CC.compile(dir.path(), "int main(void) { return 7; }", &name, &linked(first));
+        CC.compile(dir.path(), "int main(void) { return 8; }", &included, &linked(other));
+        let include = format!("--include {included}=bin/other");
+        let wishes = "--bundle-lib libz.so.1 --bundle-lib libsqlite3.so.0";
+        run(dir.path(), &format!("--binary {name} {include} {wishes} -o {at}.zip")).exits(0);
+        std::fs::remove_dir_all(root.path("var/task")).unwrap();
+        root.unpack_function(&dir.path().join(format!("{at}.zip")));
+        for (path, status) in [("/var/task/bootstrap", 7), ("/var/task/bin/other", 8)] {
+            assert_eq!(root.start(path, &[]).status.code(), Some(status), "{at} {path}");
+        }
+    }
+}
+
 /// A root of this machine's libraries, with this file in place of the one of its name.
 fn root_with(older: &Path) -> LambdaRoot {
     let root = LambdaRoot::new(Arch::X86_64, &provided_al2023(Arch::X86_64));
