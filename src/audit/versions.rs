@@ -291,7 +291,7 @@ impl<'a> Unmet<'a> {
                 format!(", which {whose} got with image {}", self.images().join(", ")),
             ),
             (Code::VersionUnknown, Severity::Note) => {
-                Cause::versions("need ", format!(", but {whose} has no symbol versions"))
+                Cause::versions("need ", format!(", but {whose} has no symbol version"))
             }
             // One list leaves the versions of all its libraries open.
             _ if matches!(self.answering(), Some(Object::System(_)) | None) => {
@@ -325,7 +325,7 @@ impl<'a> Unmet<'a> {
                 format!("`{label}` needs {wanted}, which {whose} got with image {}", self.images().join(", "))
             }
             (Code::VersionUnknown, Severity::Note) => {
-                format!("`{label}` needs {wanted}, but {whose} has no symbol versions")
+                format!("`{label}` needs {wanted}, but {whose} has no symbol version")
             }
             _ => format!("`{label}` needs {wanted}; it is unknown whether {whose} has it"),
         }
