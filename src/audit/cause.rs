@@ -27,7 +27,8 @@ pub struct Cause {
 enum Sentence {
     /// `3 libraries BEFORE VERSIONS AFTER: OBJECTS`.
     Objects { before: String, versions: bool, after: String },
-    /// `3 files need LIBRARY AFTER: OBJECTS`, or `PROGRAM needs 3 libraries AFTER: LIBRARIES`.
+    /// `3 files need LIBRARY AFTER: OBJECTS`, `PROGRAM needs 3 libraries AFTER: LIBRARIES`, or
+    /// `3 libraries are missing AFTER: LIBRARIES`.
     Needs { after: String, only: Option<String> },
     /// `BEFORE 3 AFTER: LIBRARIES`.
     Libraries { before: String, after: String },
@@ -174,19 +175,8 @@ fn message(sentence: &Sentence, members: &[&Finding], versions: &[String]) -> St
                 let n = all.len();
                 format!("`{only}` needs {n} libraries{after}: {}", listed(quoted(all), MANY))
             }
-            _ => {
-                let needers = |soname: &String| {
-                    let by = members.iter().filter(|it| it.soname.as_ref() == Some(soname));
-                    let by = unique(by.map(|it| &*it.object));
-                    let more = match by.len() - 1 {
-                        0 => String::new(),
-                        more => format!(" and {more} more"),
-                    };
-                    format!("`{soname}` (needed by `{}`{more})", by[0])
-                };
-                let needed = sonames.iter().map(needers).collect();
-                let n = sonames.len();
-                format!("{} need {n} libraries{after}: {}", counted(&objects), listed(needed, MANY))
+            (_, all) => {
+                format!("{} libraries are missing{after}: {}", all.len(), listed(quoted(all), MANY))
             }
         },
         Sentence::Libraries { before, after } => {
@@ -197,12 +187,33 @@ fn message(sentence: &Sentence, members: &[&Finding], versions: &[String]) -> St
     }
 }
 
-/// The cause's own sentences, or those of the members.
+/// Returns a sentence for each of several libraries that several objects need.
+fn needed_by(cause: &Cause, members: &[&Finding]) -> Vec<String> {
+    let objects = unique(members.iter().map(|it| &*it.object));
+    let sonames = unique(members.iter().filter_map(|it| it.soname.as_deref()));
+    if !matches!(cause.sentence, Sentence::Needs { .. }) || objects.len() < 2 || sonames.len() < 2 {
+        return Vec::new();
+    }
+    let needed = |soname: &String| {
+        let by = members.iter().filter(|it| it.soname.as_ref() == Some(soname));
+        let by = unique(by.map(|it| &*it.object));
+        let more = match by.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("`{soname}` is needed by `{}`{more}", by[0])
+    };
+    sonames.iter().map(needed).collect()
+}
+
+/// The cause's own sentences, or what needs the libraries and the sentences of the members.
 fn details(cause: &Cause, members: &[&Finding]) -> Vec<String> {
     if !cause.details.is_empty() {
         return cause.details.clone();
     }
-    let mut details = unique(members.iter().flat_map(|it| &it.details).map(String::as_str));
+    let needed = needed_by(cause, members);
+    let own = members.iter().flat_map(|it| &it.details);
+    let mut details = unique(needed.iter().chain(own).map(String::as_str));
     // One more sentence is shorter than the words about it.
     if details.len() > FEW + 1 {
         let more = details.split_off(FEW).len();

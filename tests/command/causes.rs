@@ -83,10 +83,10 @@ fn libraries_that_are_missing_alike_are_one_finding() {
     check(&scene, &format!("{CHECK} --exclude-lib lib?.so.1"), &[&format!("{excluded}: {all}"), them_all]);
 
     let scene = self::scene(|library| library.needs("libx.so.1").needs("liby.so.1"));
-    let needed = "(needed by `liba.so.1` and 4 more)";
-    let message =
-        format!("5 libraries need 2 libraries, {lacks}: `libx.so.1` {needed}, `liby.so.1` {needed}");
+    let message = format!("2 libraries are missing, {lacks}: `libx.so.1`, `liby.so.1`");
+    let needed = ["libx", "liby"].map(|name| format!("  `{name}.so.1` is needed by `liba.so.1` and 4 more"));
     check(&scene, CHECK, &[&format!("error[missing-library]: {message}"), them]);
+    scene.run(CHECK).says(&[&format!("{message}\n{}\n{}\n", needed[0], needed[1])]);
 }
 
 #[test]
