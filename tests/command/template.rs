@@ -244,12 +244,11 @@ fn an_unknown_runtime_is_one_warning() {
             "{ran}"
         );
         let why = match runtime {
-            "custom" => "whose libraries are those of its own image; what it loads is not checked\n",
-            "nodejs12.x" => {
-                "whose functions cannot be updated since 2023-04-30; what it loads is not checked\n"
-            }
-            _ => "which is not known\n  the libraries that it loads are not checked\n",
+            "custom" => "whose libraries are those of its own image\n",
+            "nodejs12.x" => "whose functions cannot be updated since 2023-04-30\n",
+            _ => "which is not known\n",
         };
+        let unchecked = "  the libraries that it loads are not checked\n";
         let help = match runtime {
             "custom" => {
                 "baseline capture --root <DIR> --name custom -o <FILE>`, and name that with `--baseline <FILE>`"
@@ -258,7 +257,7 @@ fn an_unknown_runtime_is_one_warning() {
             _ => "`--baseline <FILE>`",
         };
         let what = "warning[template-unknown]: `F` of `template.yaml` has the runtime";
-        ran.says(&[&format!("{what} {runtime}, {why}"), help]);
+        ran.says(&[&format!("{what} {runtime}, {why}{unchecked}"), help]);
     }
     // No runtime of that family starts without a `bootstrap`.
     let template = format!("Resources:\n{}", function("F", "CodeUri: node, Runtime: provided.al2027"));
