@@ -267,7 +267,7 @@ fn an_unknown_runtime_is_one_warning() {
     let template = format!("Resources:\n{}", function("F", "CodeUri: out/x86.zip, Runtime: provided.al2027"));
     verify(&scene, &template, "--baseline own")
         .exits(0)
-        .says(&["starts on provided.al2027\n"])
+        .says(&["starts on provided.al2027 (x86_64)\n"])
         .keeps_silent_about(&SILENT);
 }
 
