@@ -483,9 +483,8 @@ pub struct Part<'a> {
 
 /// Parses a file of `size` bytes, for which `read` returns the requested ranges.
 ///
-/// The tables are mostly near each other, so a file costs two or three reads: its start, the rest of a first segment
-/// that is no code, where the tables are, and the dynamic section. A file that is small, or whose tables are far apart,
-/// is read as a whole.
+/// The tables are mostly near each other, so a file costs two or three reads. A file that is small, or whose tables
+/// are far apart, is read as a whole.
 ///
 /// # Errors
 ///
@@ -498,8 +497,6 @@ pub fn parse_ranges<E>(
     const PIECE: u64 = 1 << 15;
     const PAGE: u64 = 1 << 12;
     const MAX_PIECES: usize = 32;
-    /// A first segment that is longer is not read as a whole.
-    const MAX_TABLES: u64 = 1 << 21;
     let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
     let mut n_read = 0;
     let mut missing = 0..0;
@@ -514,23 +511,9 @@ pub fn parse_ranges<E>(
         }
         pieces.push((range.start, read(range)?));
         let parts: Vec<Part> = pieces.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
-        let image = match Image::new(size, &parts) {
-            Ok(image) => image,
-            Err(ElfError::NotRead(range)) if !is_whole => {
-                missing = range;
-                continue;
-            }
-            Err(error) => return Ok(Err(error)),
-        };
-        match parse_image(&image) {
+        match Image::new(size, &parts).and_then(|image| parse_image(&image)) {
             Err(ElfError::NotRead(range)) if !is_whole => missing = range,
             answer => return Ok(answer),
-        }
-        let tables = image.tables_end().filter(|_| pieces.len() == 1).unwrap_or_default().min(size);
-        let known = pieces[0].1.len() as u64;
-        if known < tables && tables <= MAX_TABLES {
-            n_read += tables - known;
-            pieces[0].1.extend(read(known..tables)?);
         }
     }
 }

@@ -82,12 +82,6 @@ impl<'a> Image<'a> {
         Ok(image)
     }
 
-    /// The end of the first segment in the file, if that is no code: linkers put the tables there.
-    pub fn tables_end(&self) -> Option<u64> {
-        let first = self.loads().find(|load| load.p_offset == 0)?;
-        (first.p_flags & segment::PF_X == 0).then_some(first.p_filesz)
-    }
-
     /// Whether this kind of file is read beyond its header.
     pub fn readable(&self) -> bool {
         self.is_native || self.class64 && self.little_endian && is_for_lambda(self.machine)
