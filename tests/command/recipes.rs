@@ -219,7 +219,8 @@ fn git_pushes_what_starts_and_nothing_else() {
 #[test]
 fn pre_commit_refuses_to_push_what_would_not_start() {
     // Its glibc is newer than that of Amazon Linux 2.
-    let has_all = tools::require("git", "git") && tools::require("pre-commit", "none, but pip: pre-commit");
+    let has_all =
+        tools::require("git", "git") && tools::require("pre-commit", "none; pip install pre-commit");
     if !has_all || !compile::require_debian_12() {
         return;
     }

@@ -4,11 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// How a need says what to run for it, and the command.
-const COMMANDS: [(&str, &str); 3] = [
-    ("(apt: ", "apt install"),
-    ("(pip install ", "pip install"),
-    ("(rustup target add ", "rustup target add"),
-];
+const COMMANDS: [(&str, &str); 3] =
+    [("(apt: ", "apt install"), ("pip install ", "pip install"), ("rustup target add ", "rustup target add")];
 
 /// The file in which each test that skips something in this run of cargo adds a line; none on Windows.
 pub fn record() -> Option<PathBuf> {
@@ -55,6 +52,8 @@ fn list(needs: &BTreeSet<&str>) -> String {
         let mut brought = BTreeSet::new();
         rest.retain(|need| {
             let words = need.split_once(start).and_then(|(_, words)| Some(words.split_once(')')?.0));
+            // What follows a semicolon is for who reads the single line.
+            let words = words.and_then(|words| words.split(';').next()).filter(|words| *words != "none");
             brought.extend(words.into_iter().flat_map(str::split_whitespace));
             words.is_none()
         });
