@@ -37,7 +37,11 @@ impl SummaryLine {
         };
         let cell = |size: Option<String>| size.unwrap_or_else(|| "-".to_owned());
         let layer = if artifact.layers.is_empty() { "" } else { " with a layer" };
-        let verdict = format!("{}{layer}", artifact.verdict.as_str());
+        let is_denied = answered.fails && artifact.verdict != Verdict::Fails;
+        let verdict = match is_denied {
+            true => "denied".to_owned(),
+            false => format!("{}{layer}", artifact.verdict.as_str()),
+        };
         let word = |word: &Option<String>, other: &str| word.as_deref().unwrap_or(other).to_owned();
         let is_warning = |finding: &&FindingReport| finding.severity == "warning";
         let n_warnings = artifact.shown.iter().filter(is_warning).count();

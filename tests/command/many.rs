@@ -90,6 +90,10 @@ fn one_failing_function_does_not_hide_the_others() {
     assert_eq!(document.get("error"), None);
     assert_eq!(summary(&ran)[4], "f03 fails - - 0 0");
     assert_eq!(summary(&ran)[5].split(' ').nth(1), Some("starts"));
+    // What is over a limit of the user would start, and is denied.
+    let denied = scene.run("check --workspace --max-size 1kB").exits(1);
+    assert_eq!(summary(&denied)[4].split(' ').nth(1), Some("fails"));
+    assert_eq!(summary(&denied)[5].split(' ').nth(1), Some("denied"), "{denied}");
     fs::remove_dir_all(scene.at("target/lambda-bundle")).unwrap();
 
     // One cannot be answered for: an error, which is not the last word either.
