@@ -175,20 +175,6 @@ impl<'a> Installed<'a> {
     }
 }
 
-impl LambdaWorld {
-    /// Walks a program at `path` in every variant, among the files of a bundle. [`Installed::walks`] does so for
-    /// several programs of one bundle.
-    pub fn walks(
-        &self,
-        path: &str,
-        program: &Arc<ElfFacts>,
-        extra: &[String],
-        members: &[Member],
-    ) -> Vec<Walked> {
-        Installed::new(self, members.to_vec()).walks(path, program, extra, &[])
-    }
-}
-
 /// The names that files need.
 fn needed(members: &[Member]) -> impl Iterator<Item = &String> {
     members.iter().filter_map(Member::object).flat_map(|facts| &facts.needed)

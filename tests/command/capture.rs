@@ -13,7 +13,7 @@ use camino::Utf8Path;
 use cargo_lambda_bundle::baseline::{Baseline, LIBRARY_PATH};
 use cargo_lambda_bundle::disk::capture::capture;
 use cargo_lambda_bundle::elf;
-use cargo_lambda_bundle::lambda::LambdaWorld;
+use cargo_lambda_bundle::lambda::{Installed, LambdaWorld};
 
 const LIB: &str = "usr/lib/x86_64-linux-gnu";
 
@@ -79,7 +79,7 @@ impl Captured {
             tunables: String::new(),
             preload: Vec::new(),
         };
-        let walks = lambda.walks("/var/task/bootstrap", &facts, &[], &[]);
+        let walks = Installed::new(&lambda, Vec::new()).walks("/var/task/bootstrap", &facts, &[], &[]);
         let [walked] = walks.as_slice() else { panic!("one variant") };
         answer_of(&walked.closure, &lambda.rules(facts.libc(), None, lambda.processor()))
     }

@@ -21,7 +21,7 @@ use cargo_lambda_bundle::baseline::probed::Probe;
 use cargo_lambda_bundle::baseline::{self, Baseline, NodeAnswer, Nodes};
 use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line, read_cache};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
-use cargo_lambda_bundle::lambda::{LambdaWorld, TASK_ROOT};
+use cargo_lambda_bundle::lambda::{Installed, LambdaWorld, TASK_ROOT};
 use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::repair::{self, Edits, VersionNode};
 use cargo_lambda_bundle::template;
@@ -101,7 +101,8 @@ fn walk(facts: Arc<ElfFacts>) {
         tunables: String::new(),
         preload: Vec::new(),
     };
-    let mut walks = lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &facts, &[], &[]);
+    let mut walks =
+        Installed::new(&lambda, Vec::new()).walks(&format!("{TASK_ROOT}/bootstrap"), &facts, &[], &[]);
     lambda.check_symbols(&mut walks, &Default::default());
     for walked in &walks {
         assert!(!walked.closure.objects.is_empty());
@@ -126,7 +127,12 @@ fn walk_in(baseline: &Baseline) {
         needed: baseline.objects().iter().map(|object| object.soname.clone()).take(64).collect(),
         ..ElfFacts::default()
     };
-    let mut walks = lambda.walks(&format!("{TASK_ROOT}/bootstrap"), &Arc::new(program), &[], &[]);
+    let mut walks = Installed::new(&lambda, Vec::new()).walks(
+        &format!("{TASK_ROOT}/bootstrap"),
+        &Arc::new(program),
+        &[],
+        &[],
+    );
     lambda.check_symbols(&mut walks, &Default::default());
 }
 

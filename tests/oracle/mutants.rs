@@ -21,7 +21,7 @@ use cargo_lambda_bundle::audit::{self, Owner, Severity, Subject};
 use cargo_lambda_bundle::baseline::Baseline;
 use cargo_lambda_bundle::disk::capture::capture;
 use cargo_lambda_bundle::elf::{self, Arch, ElfError, ElfFacts, Linkage, ObjectType};
-use cargo_lambda_bundle::lambda::{LambdaWorld, Member, MemberContent};
+use cargo_lambda_bundle::lambda::{Installed, LambdaWorld, Member, MemberContent};
 use cargo_lambda_bundle::plan::BuildSide;
 use cargo_lambda_bundle::world::Opened;
 
@@ -122,7 +122,9 @@ impl Scene {
             elf::parse(library).map_or_else(rejected, |facts| MemberContent::Object(Arc::new(facts)));
         let members = [Member { path: format!("/var/task/lib/{SONAME}"), content }];
         let mut walks = match facts.arch() {
-            Some(_) => self.lambda.walks("/var/task/bootstrap", &facts, &[], &members),
+            Some(_) => {
+                Installed::new(&self.lambda, members.to_vec()).walks("/var/task/bootstrap", &facts, &[], &[])
+            }
             None => Vec::new(),
         };
         self.lambda.check_symbols(&mut walks, &BTreeMap::new());
