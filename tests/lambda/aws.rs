@@ -105,7 +105,7 @@ fn bundle(dir: &Path, arguments: &str) -> Value {
 #[track_caller]
 fn require() -> bool {
     tools::require("aws", "awscli, or pip: awscli")
-        && tools::require("moto_server", "none, but pip: moto[server]")
+        && tools::require("moto_server", "none; pip install moto[server]")
         && tools::require("setpriv", "util-linux")
 }
 
@@ -173,7 +173,7 @@ fn the_aws_command_line_takes_functions_and_layers() {
 
 #[test]
 fn cargo_lambda_deploys_our_archive_beside_its_own() {
-    if !require() || !tools::require("cargo-lambda", "none, but pip: cargo-lambda") {
+    if !require() || !tools::require("cargo-lambda", "none; pip install cargo-lambda") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
