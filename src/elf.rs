@@ -18,6 +18,7 @@ mod format;
 mod hashes;
 pub mod instructions;
 mod notes;
+mod pieces;
 mod pointers;
 mod read;
 pub(crate) mod records;
@@ -45,6 +46,7 @@ pub use symbols::{NamedSymbol, Offer, Symbol, SymbolChange, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
 use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults, FaultsOfRelocations};
+use pieces::{Parts, Pieces};
 use read::Image;
 
 use crate::paths::file_name;
@@ -469,7 +471,7 @@ impl ElfFacts {
 /// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
 /// is not a file with fewer needs.
 pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
-    parse_image(&Image::new(bytes.len() as u64, &[Part { start: 0, bytes }])?)
+    parse_image(&Image::new(bytes.len() as u64, &Parts(&[Part { start: 0, bytes }]))?)
 }
 
 /// A part of a file.
@@ -493,28 +495,12 @@ pub fn parse_ranges<E>(
     size: u64,
     mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
 ) -> Result<Result<ElfFacts, ElfError>, E> {
-    /// The number of bytes that are read at once, if the file is that long.
-    const PIECE: u64 = 1 << 15;
-    const PAGE: u64 = 1 << 12;
-    const MAX_PIECES: usize = 32;
-    let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
-    let mut n_read = 0;
-    let mut missing = 0..0;
-    loop {
-        let start = missing.start / PAGE * PAGE;
-        let mut range = start..missing.end.max(start + PIECE).min(size);
-        n_read += range.end - range.start;
-        let is_whole = size <= 2 * PIECE || n_read > size || pieces.len() == MAX_PIECES;
-        if is_whole {
-            pieces.clear();
-            range = 0..size;
-        }
-        pieces.push((range.start, read(range)?));
-        let parts: Vec<Part> = pieces.iter().map(|(start, bytes)| Part { start: *start, bytes }).collect();
-        match Image::new(size, &parts).and_then(|image| parse_image(&image)) {
-            Err(ElfError::NotRead(range)) if !is_whole => missing = range,
-            answer => return Ok(answer),
-        }
+    let mut failure = None;
+    let pieces = Pieces::new(size, |range| read(range).map_err(|error| failure = Some(error)).ok());
+    let facts = Image::new(size, &pieces).and_then(|image| parse_image(&image));
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(facts),
     }
 }
 
@@ -525,7 +511,8 @@ pub fn parse_ranges<E>(
 ///
 /// The errors of [`parse`], and [`ElfError::NotRead`] if another part is needed.
 pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> {
-    let mut image = Image::new(size, parts)?;
+    let parts = Parts(parts);
+    let mut image = Image::new(size, &parts)?;
     image.with_references = false;
     parse_image(&image)
 }
@@ -573,7 +560,7 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
 /// The bytes that the program reads and never writes: code and constants, one slice for each PT_LOAD that is not
 /// writable; none for a file that [`parse`] refuses or of which it reads only the header.
 pub fn constants(bytes: &[u8]) -> Vec<&[u8]> {
-    let whole = [Part { start: 0, bytes }];
+    let whole = Parts(&[Part { start: 0, bytes }]);
     let Ok(image) = Image::new(bytes.len() as u64, &whole) else { return Vec::new() };
     let constant = image.loads().filter(|load| load.p_flags & goblin::elf64::program_header::PF_W == 0);
     constant.filter_map(|load| bytes.get(load.p_offset as usize..)?.get(..load.p_filesz as usize)).collect()

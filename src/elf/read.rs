@@ -7,8 +7,9 @@ use goblin::elf64::dynamic::{DT_NULL, Dyn, SIZEOF_DYN};
 use goblin::elf64::header::{self, EI_CLASS, EI_DATA, Header};
 use goblin::elf64::program_header as segment;
 
+use super::pieces::FileBytes;
 use super::records::decode;
-use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Part, Tls};
+use super::{Alignment, Arch, ElfError, ObjectType, OtherFormat, PAGE, Tls};
 
 use crate::text;
 
@@ -18,8 +19,7 @@ pub(super) struct Image<'a> {
     size: u64,
     /// Whether relocations are read, and faults searched for.
     pub with_references: bool,
-    /// The parts of the file that were read.
-    parts: &'a [Part<'a>],
+    bytes: &'a dyn FileBytes,
     /// Whether the kernel takes the file for one of Lambda's machines.
     is_native: bool,
     /// The ELF header; of a 32-bit file only the first fields, up to `e_version`, are right.
@@ -32,8 +32,8 @@ pub(super) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    pub fn new(size: u64, parts: &'a [Part<'a>]) -> Result<Image<'a>, ElfError> {
-        let bytes = parts.iter().find(|part| part.start == 0).map_or(&[][..], |part| part.bytes);
+    pub fn new(size: u64, file: &'a dyn FileBytes) -> Result<Image<'a>, ElfError> {
+        let bytes = file.start();
         if !bytes.starts_with(header::ELFMAG) {
             return Err(ElfError::NotElf(OtherFormat::of(bytes)));
         }
@@ -56,7 +56,7 @@ impl<'a> Image<'a> {
         let mut image = Image {
             size,
             with_references: true,
-            parts,
+            bytes: file,
             is_native: native.is_some(),
             header,
             class64,
@@ -338,11 +338,7 @@ impl<'a> Image<'a> {
         if size == 0 {
             return Ok(&[]);
         }
-        let bytes_of = |part: &Part<'a>| {
-            let skip = usize::try_from(offset.checked_sub(part.start)?).ok()?;
-            part.bytes.get(skip..skip.checked_add(usize::try_from(size).ok()?)?)
-        };
-        self.parts.iter().find_map(bytes_of).ok_or(ElfError::NotRead(offset..end))
+        self.bytes.get(offset..end).ok_or(ElfError::NotRead(offset..end))
     }
 
     fn read_segments(&self) -> Result<Vec<segment::ProgramHeader>, ElfError> {

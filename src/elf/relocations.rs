@@ -52,12 +52,6 @@ pub(super) fn read(image: &Image, tables: &Tables) -> Result<Relocations, ElfErr
             rela.size -= jmprel.size;
         }
     }
-    // All tables are requested before any is read: if a part was not read, the parser starts again.
-    for (table, record) in [(rela, RELA_SIZE), (rel, REL_SIZE), (jmprel, RELA_SIZE)] {
-        if let Some(table) = table {
-            let _ = records(image, table, record)?;
-        }
-    }
     let pointers = match image.object_type {
         ObjectType::Dyn => Some(Pointers::new(image, tables)?),
         _ => None,

@@ -221,9 +221,6 @@ pub(super) struct Hashed<'a> {
 
 /// Reads the hash tables.
 ///
-/// The tables of the symbols are requested, too: if a part was not read, the parser starts again, and this is better
-/// before the relocations are read.
-///
 /// # Errors
 ///
 /// If a table does not lie in the file, or [`ElfError::NotRead`].
@@ -244,7 +241,6 @@ pub(super) fn hashed<'a>(image: &Image<'a>, tables: &Tables) -> Result<Hashed<'a
         (None, Some(gnu)) => gnu.n_symbols(),
         (None, None) => 0,
     };
-    parts(image, tables, n_symbols)?;
     Ok(Hashed { n_symbols, gnu })
 }
 
