@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::baseline::captured::{Root, RootEntry};
 use crate::baseline::{self, Baseline, Evidence, Nodes, Presence, SystemObject, is_glibc_part};
 use crate::elf::{Arch, ElfError, ElfFacts, Libc, Linkage};
-use crate::loader::{self, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
+use crate::loader::{self, Cache, Closure, Glibc, Known, Musl, Outcome, Rules, Undefined, VersionCheck};
 use crate::paths;
 use crate::paths::file_name;
 use crate::patterns::Patterns;
@@ -318,7 +318,12 @@ impl LambdaWorld {
             lib: lib(&self.baseline),
             platform: platform.to_owned(),
             hwcaps,
-            cache: self.baseline.root_files.as_ref().map(|root| root.cache.clone()).unwrap_or_default(),
+            cache: self
+                .baseline
+                .root_files
+                .as_ref()
+                .map(|root| Cache::Listed(root.cache.clone()))
+                .unwrap_or_default(),
         })
     }
 

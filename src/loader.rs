@@ -10,6 +10,7 @@
 //!
 //! `tests/ld_so.rs`, `tests/musl_loader.rs` and `tests/differential.rs` compare all this with the loaders.
 
+mod cache;
 mod glibc;
 mod known;
 mod musl;
@@ -18,6 +19,7 @@ mod queue;
 mod symbols;
 mod versions;
 
+pub use cache::{Cache, compare_names};
 pub use glibc::{Glibc, hwcap_subdirectories};
 pub use musl::Musl;
 pub use opened::OpenedLibrary;
@@ -27,6 +29,7 @@ pub use versions::{VersionAnswer, VersionCheck, check_versions};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use self::glibc::KnownDirectories;
 use self::known::KnownNames;
 use self::queue::Queue;
 use crate::paths;
@@ -287,6 +290,7 @@ struct Memory {
     names: KnownNames,
     /// The part of [`SEARCH_BYTES`] that is left.
     budget: Cell<usize>,
+    directories: KnownDirectories,
     /// The objects to which the needs of each visited object led.
     followed: BTreeMap<usize, Vec<Followed>>,
     /// The index in [`Closure::opened`] of the library that is being opened.
@@ -307,6 +311,7 @@ struct Search<'a> {
     names: &'a KnownNames,
     attempts: Vec<Attempt>,
     budget: &'a Cell<usize>,
+    directories: &'a KnownDirectories,
     /// Whether dlopen makes the search, rather than the start of the program.
     is_dlopen: bool,
 }
@@ -340,6 +345,7 @@ pub fn walk(world: &World, path: &str, origin: &str, root: OpenFile, opened: &[S
     let mut memory = Memory {
         names: KnownNames::default(),
         budget: Cell::new(SEARCH_BYTES),
+        directories: KnownDirectories::default(),
         followed: BTreeMap::new(),
         opening: None,
     };
@@ -451,9 +457,10 @@ fn load_interpreter(world: &World, closure: &mut Closure) {
 /// Finds one name and adds the object it led to.
 fn load(world: &World, closure: &mut Closure, by: usize, name: String, memory: &mut Memory) -> Need {
     let is_dlopen = memory.opening.is_some();
-    let Memory { names, budget, opening, .. } = memory;
+    let Memory { names, budget, directories, opening, .. } = memory;
+    let attempts = Vec::new();
     let mut search =
-        Search { world, objects: &closure.objects, names, attempts: Vec::new(), budget, is_dlopen };
+        Search { world, objects: &closure.objects, names, attempts, budget, directories, is_dlopen };
     let unexpanded = name.contains('$').then(|| name.clone());
     let (located, name) = match &world.rules {
         Rules::Glibc(rules) => rules.locate(&mut search, by, name),

@@ -21,6 +21,8 @@ pub struct Exports {
 #[derive(Debug, Clone, Copy)]
 struct ExportList {
     text: &'static str,
+    /// The only library of the list, if it has one.
+    of: Option<&'static str>,
     /// The library of every line, if the lines name no library.
     library: Option<&'static str>,
 }
@@ -74,10 +76,10 @@ pub fn exports(glibc: &str, arch: Arch) -> Option<Exports> {
     let common = include_str!("libstdc++-6.0.33.exports");
     Some(Exports {
         lists: [
-            ExportList { text, library: None },
-            ExportList { text: libgcc, library: None },
-            ExportList { text: common, library: Some(LIBSTDCXX) },
-            ExportList { text: libstdcxx, library: Some(LIBSTDCXX) },
+            ExportList { text, of: None, library: None },
+            ExportList { text: libgcc, of: Some("libgcc_s.so.1"), library: None },
+            ExportList { text: common, of: Some(LIBSTDCXX), library: Some(LIBSTDCXX) },
+            ExportList { text: libstdcxx, of: Some(LIBSTDCXX), library: Some(LIBSTDCXX) },
         ],
     })
 }
@@ -149,13 +151,19 @@ impl Exports {
                 NodeAnswer::NoVersions | NodeAnswer::Unknown => SymbolAnswer::Unknown,
             })
         };
-        let best = self.definitions(symbol, node).filter_map(answer_of).min_by_key(|answer| match answer {
-            SymbolAnswer::Floor => 0,
-            SymbolAnswer::Later(_) => 1,
-            SymbolAnswer::Uncertain => 2,
-            SymbolAnswer::Unknown => 3,
-            SymbolAnswer::Absent => 4,
-        });
+        let is_there = |list: &ExportList| {
+            list.of.is_none_or(|library| systems.iter().any(|system| system.soname == library))
+        };
+        let best =
+            self.definitions_among(symbol, node, is_there).filter_map(answer_of).min_by_key(|answer| {
+                match answer {
+                    SymbolAnswer::Floor => 0,
+                    SymbolAnswer::Later(_) => 1,
+                    SymbolAnswer::Uncertain => 2,
+                    SymbolAnswer::Unknown => 3,
+                    SymbolAnswer::Absent => 4,
+                }
+            });
         match best {
             None | Some(SymbolAnswer::Absent) if !systems.iter().all(|system| self.covers(system)) => {
                 SymbolAnswer::Unknown
@@ -172,10 +180,21 @@ impl Exports {
 
     /// The exports that a reference to `symbol` with this node takes, or one without a version if `node` is `None`.
     pub fn definitions(&self, symbol: &str, node: Option<&str>) -> impl Iterator<Item = Export> {
-        let key = [symbol, node.unwrap_or_default()].join("@");
+        self.definitions_among(symbol, node, |_| true)
+    }
+
+    /// The same in the lists that `is_there` accepts.
+    fn definitions_among(
+        &self,
+        symbol: &str,
+        node: Option<&str>,
+        is_there: impl Fn(&ExportList) -> bool,
+    ) -> impl Iterator<Item = Export> {
+        let key = [symbol, "@", node.unwrap_or_default()].concat();
         let exact = node.is_some();
         let mut found: Vec<(ExportList, &'static str)> = self.lists[lists_of(symbol, node)]
             .iter()
+            .filter(|list| is_there(list))
             .map(|list| (*list, &list.text[list.first_at_least(&key)..]))
             .collect();
         let mut at = 0;
@@ -245,20 +264,16 @@ impl ExportList {
     /// The offset of the first line that does not sort before `key`.
     fn first_at_least(&self, key: &str) -> usize {
         let text = self.text.as_bytes();
-        // `high` is the offset of a line, or the end; `low` may lie within a line that sorts before the key.
+        // Both are offsets of lines, or the end.
         let (mut low, mut high) = (0, text.len());
         while low < high {
             let middle = low + (high - low) / 2;
-            let start = memchr::memrchr(b'\n', &text[..middle]).map_or(0, |at| at + 1);
-            if start < low {
-                low = memchr::memchr(b'\n', &text[middle..]).map_or(high, |at| middle + at + 1);
-                continue;
-            }
+            let start = memchr::memrchr(b'\n', &text[low..middle]).map_or(low, |at| low + at + 1);
             let line = &text[start..text.len().min(start + key.len())];
             // Comments come first in the file, and sort before every symbol. The character that ends an entry sorts
             // before every character of a key, so the entry is less than a longer key.
             if line < key.as_bytes() || line.starts_with(b"#") {
-                low = middle + 1;
+                low = memchr::memchr(b'\n', &text[middle..]).map_or(high, |at| middle + at + 1);
             } else {
                 high = start;
             }

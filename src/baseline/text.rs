@@ -53,6 +53,14 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     header.finish(objects, arch)
 }
 
+/// A code of evidence.
+struct KnownCode {
+    /// The number of its line; 0 for one of the root's.
+    line: usize,
+    /// The index of its source.
+    source: usize,
+}
+
 /// The lines before the first object.
 #[derive(Default)]
 struct Preamble {
@@ -69,8 +77,8 @@ struct Preamble {
     library_paths: Vec<String>,
     lifecycle: Lifecycle,
     evidence: Vec<Source>,
-    /// The codes of `evidence`, with their lines.
-    codes: BTreeMap<String, usize>,
+    /// The codes of `evidence`.
+    codes: BTreeMap<String, KnownCode>,
     /// The files of a captured root.
     root_files: Option<Root>,
 }
@@ -135,7 +143,8 @@ impl Preamble {
             "evidence" => {
                 let source = Source::read(entry)?;
                 let is_level = Evidence::ALL.iter().any(|level| level.as_str() == source.code);
-                let is_known = self.codes.insert(source.code.clone(), entry.line).is_some();
+                let code = KnownCode { line: entry.line, source: self.evidence.len() };
+                let is_known = self.codes.insert(source.code.clone(), code).is_some();
                 if source.code.contains(',') || is_level || is_known {
                     return Err(entry.error(format_args!("`{}` cannot be a new code", shown(&source.code))));
                 }
@@ -272,7 +281,8 @@ impl Preamble {
         }
         for source in &root.evidence {
             let code = &source.code;
-            if let Some(line) = self.codes.insert(code.clone(), 0) {
+            let known = KnownCode { line: 0, source: self.evidence.len() };
+            if let Some(KnownCode { line, .. }) = self.codes.insert(code.clone(), known) {
                 return Err(Error::new(format!("line {line}: the root already has the evidence `{code}`")));
             }
             self.evidence.push(source.clone());
@@ -300,7 +310,7 @@ impl Preamble {
 
     /// The sources with these codes.
     fn sources(&self, codes: &[String]) -> Vec<&Source> {
-        self.evidence.iter().filter(|source| codes.contains(&source.code)).collect()
+        codes.iter().filter_map(|code| Some(&self.evidence[self.codes.get(code)?.source])).collect()
     }
 
     /// Sets what follows from the evidence of an object.
@@ -355,15 +365,14 @@ fn read_codes(entry: &TextLine<'_>, codes: &str) -> Result<Vec<String>> {
             "leave out `{level}`: `{key}` names codes, and the level follows from them"
         )));
     }
-    let mut names: Vec<String> =
-        codes.split([',', ' ']).filter(|code| !code.is_empty()).map(str::to_owned).collect();
-    let n_codes = names.len();
-    names.sort_unstable();
-    names.dedup();
-    if names.len() < n_codes || names.is_empty() {
+    let names: Vec<&str> = codes.split([',', ' ']).filter(|code| !code.is_empty()).collect();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    if sorted.len() < names.len() || names.is_empty() {
         return Err(entry.error(format_args!("`{}` names each code once", entry.key)));
     }
-    Ok(codes.split([',', ' ']).filter(|code| !code.is_empty()).map(str::to_owned).collect())
+    Ok(names.into_iter().map(str::to_owned).collect())
 }
 
 /// A `keep` line: objects of the root that stay, and the evidence for their presence here.

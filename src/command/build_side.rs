@@ -149,11 +149,11 @@ impl BuildFiles {
             let rest = name.strip_prefix("lib").and_then(|name| name.strip_prefix(stem));
             name != word && rest.is_some_and(|rest| rest == ".so" || rest.starts_with(".so."))
         };
-        let cached: Vec<&String> = match &world.rules {
-            Rules::Glibc(rules) => rules.cache.keys().collect(),
-            Rules::Musl(_) => Vec::new(),
+        let cached = match &world.rules {
+            Rules::Glibc(rules) => rules.cache.paths(),
+            Rules::Musl(_) => Arc::default(),
         };
-        let mut names: BTreeSet<String> = cached.into_iter().filter(|name| is_meant(name)).cloned().collect();
+        let mut names: BTreeSet<String> = cached.keys().filter(|name| is_meant(name)).cloned().collect();
         for directory in self.library_path.split(':') {
             names.extend(disk::names(directory.into()).into_iter().filter(|name| is_meant(name)));
         }

@@ -10,7 +10,6 @@
 //! Nothing is executed; a file is opened, read and parsed once.
 
 use std::cell::RefCell;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +18,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::paths::{ExactNames, HostDirectory, follow};
 use crate::elf::{self, Arch};
-use crate::loader::{Glibc, Musl, Rules, hwcap_subdirectories};
+use crate::loader::{Cache, Glibc, Musl, Rules, compare_names, hwcap_subdirectories};
 use crate::paths;
 use crate::world::{Files, Object, OpenFile, Opened};
 
@@ -113,7 +112,10 @@ impl Objects {
         let mut files: Vec<(bool, Utf8PathBuf)> = files.collect();
         // The best comes last.
         files.sort_by(|(a_linked, a), (b_linked, b)| {
-            a_linked.cmp(b_linked).then_with(|| compare_names(a.as_str(), b.as_str())).then_with(|| a.cmp(b))
+            a_linked
+                .cmp(b_linked)
+                .then_with(|| compare_names(a.as_str().as_bytes(), b.as_str().as_bytes()))
+                .then_with(|| a.cmp(b))
         });
         for (_, file) in files {
             if let Opened::File(open) = self.read(&file)
@@ -282,34 +284,6 @@ fn file_id(_metadata: &std::fs::Metadata, source: &Utf8Path) -> (u64, u64) {
     (1, hasher.finish())
 }
 
-/// Compares names with the numbers in them as numbers: `1.9` comes before `1.10`.
-///
-/// Source: `_dl_cache_libcmp` in glibc's elf/dl-cache.c, by which ldconfig compares the names of libraries.
-fn compare_names(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    while let (Some(left), Some(right)) = (a.first(), b.first()) {
-        if !left.is_ascii_digit() || !right.is_ascii_digit() {
-            // A digit comes after anything else.
-            match (left.is_ascii_digit(), left).cmp(&(right.is_ascii_digit(), right)) {
-                Ordering::Equal => (a, b) = (&a[1..], &b[1..]),
-                unequal => return unequal,
-            }
-            continue;
-        }
-        let number = |text: &[u8]| {
-            let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-            let start = text[..end].iter().position(|byte| *byte != b'0').unwrap_or(end);
-            (end, end - start, text[start..end].to_vec())
-        };
-        let ((a_end, a_digits, a_number), (b_end, b_digits, b_number)) = (number(a), number(b));
-        match (a_digits, a_number).cmp(&(b_digits, b_number)) {
-            Ordering::Equal => (a, b) = (&a[a_end..], &b[b_end..]),
-            unequal => return unequal,
-        }
-    }
-    a.len().cmp(&b.len())
-}
-
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -390,13 +364,15 @@ fn find_glibc_rules(files: &DiskFiles, arch: Arch) -> Glibc {
     let release = libc.unwrap_or(UNKNOWN_GLIBC);
     let hwcaps = hwcap_subdirectories(arch, release, isa_level, platform);
     let cache = match files.read_text("/etc/ld.so.cache") {
-        Some(bytes) => read_cache(&bytes, arch, &hwcaps),
-        None => conf_directories(files).into_iter().fold(BTreeMap::new(), |mut cache, dir| {
-            add_directory(files, &dir, &mut cache);
-            cache
-        }),
+        Some(bytes) => Cache::of_file(bytes, arch, &hwcaps),
+        None => {
+            let mut paths = BTreeMap::new();
+            for directory in conf_directories(files) {
+                add_directory(files, &directory, &mut paths);
+            }
+            Cache::Listed(Arc::new(paths))
+        }
     };
-    let cache = Arc::new(cache);
     Glibc {
         preload: Vec::new(),
         interpreter: interpreter.to_owned(),
@@ -480,60 +456,6 @@ pub fn rules(files: &DiskFiles, arch: Arch, libc: elf::Libc) -> Rules {
         elf::Libc::Musl => Rules::Musl(musl_rules(files, arch)),
         _ => Rules::Glibc(glibc_rules(files, arch)),
     }
-}
-
-/// Returns the entries of an ld.so.cache for this architecture: SONAME to path.
-///
-/// Of several entries for one name the one in the first supported hwcaps directory counts, then the plain one.
-/// Source: sysdeps/generic/dl-cache.h and elf/dl-cache.c.
-pub fn read_cache(bytes: &[u8], arch: Arch, hwcaps: &[String]) -> BTreeMap<String, String> {
-    const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
-    const HEADER: usize = 48;
-    const ENTRY: usize = 24;
-    // Bit 62 of the 64-bit mask.
-    const HWCAP_EXTENSION: u32 = 1 << 30;
-    let wanted: u32 = match arch {
-        Arch::X86_64 => 0x0303,
-        Arch::Arm64 => 0x0a03,
-    };
-    let mut found: Vec<(&str, usize, &str)> = Vec::new();
-    let Some(start) = memchr::memmem::find(bytes, MAGIC) else { return BTreeMap::new() };
-    let bytes = &bytes[start..];
-    let word = |at: usize| -> Option<u32> {
-        Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-    };
-    let text = |at: u32| -> Option<&str> {
-        let tail = bytes.get(at as usize..)?;
-        std::str::from_utf8(&tail[..memchr::memchr(0, tail)?]).ok()
-    };
-    let count = word(MAGIC.len()).unwrap_or(0) as usize;
-    for entry in 0..count.min(bytes.len() / ENTRY) {
-        let at = HEADER + entry * ENTRY;
-        let (Some(flags), Some(key), Some(value)) = (word(at), word(at + 4), word(at + 8)) else { break };
-        if flags != wanted {
-            continue;
-        }
-        let (Some(name), Some(path)) = (text(key), text(value)) else { continue };
-        // Entries of hwcaps directories are marked by a bit, older ones by a mask; the path has the directory, too.
-        // Of the older kind the cache has the most specific one first.
-        let (Some(low), Some(high)) = (word(at + 16), word(at + 20)) else { break };
-        let directory = paths::parent(path);
-        let is_in = |known: &String| {
-            directory.strip_suffix(known.as_str()).is_some_and(|before| before.ends_with('/'))
-        };
-        let supported = hwcaps.iter().position(is_in);
-        let rank = match (low, high & HWCAP_EXTENSION != 0, supported) {
-            (0, false, _) if high == 0 => hwcaps.len(),
-            (_, true, Some(rank)) => rank,
-            (_, false, Some(_)) => hwcaps.len(),
-            (_, _, None) => continue,
-        };
-        found.push((name, rank, path));
-    }
-    // The cache's first entry of several with the same rank counts.
-    found.sort_by_key(|(name, rank, _)| (*name, *rank));
-    found.dedup_by_key(|(name, ..)| *name);
-    found.into_iter().map(|(name, _, path)| (name.to_owned(), path.to_owned())).collect()
 }
 
 /// Returns the directories of /etc/ld.so.conf in order, with includes expanded. It is for roots without a cache.

@@ -16,7 +16,7 @@ use crate::baseline::probed::{Probe, ProbedNode};
 use crate::baseline::{self, Baseline, LIBRARY_PATH};
 use crate::elf::Arch;
 use crate::error::{Error, Result};
-use crate::loader::hwcap_subdirectories;
+use crate::loader::{Cache, hwcap_subdirectories};
 use crate::paths::{self, file_name, parent};
 use crate::world::{Files, Object, OpenFile, Opened};
 
@@ -189,7 +189,7 @@ fn read(source: &dyn RootSource, root: &Utf8Path, described: Described<'_>) -> R
         return Err(Error::new(format!("`{root}` has no libc.so.6 in {}", default_dirs.join(", "))));
     }
     let hwcaps = hwcap_subdirectories(arch, release, 3, arch.gnu_name());
-    let cache = cache.map_or_else(BTreeMap::new, |bytes| build_world::read_cache(&bytes, arch, &hwcaps));
+    let cache = cache.map_or_else(Cache::default, |bytes| Cache::of_file(bytes, arch, &hwcaps)).paths();
     let mut reader = RootReader { source, arch, lib, hwcaps, entries: BTreeMap::new(), pending: Vec::new() };
     let is_ours = |dir: &str| !["/var/task", "/opt"].iter().any(|ours| Utf8Path::new(dir).starts_with(ours));
     reader.pending.extend(default_dirs.iter().cloned());

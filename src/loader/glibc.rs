@@ -4,9 +4,12 @@
 //! `fillin_rpath`, `decompose_rpath`, `expand_dynamic_string_token`. Not modelled: the secure mode of setuid
 //! programs (Lambda has none), LD_PRELOAD, audit modules.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::cache::Cache;
 use super::known::KnownNames;
 use super::{Loaded, Located, Rule, Search, SkipReason};
 use crate::elf::{Alignment, DF_1_NODEFLIB, DF_1_NOOPEN, DF_1_PIE, ElfFacts, ObjectType};
@@ -35,8 +38,8 @@ pub struct Glibc {
     /// Subdirectories that are tried in each directory before the directory itself, in order. See
     /// [`hwcap_subdirectories`].
     pub hwcaps: Vec<String>,
-    /// /etc/ld.so.cache: SONAME to path.
-    pub cache: Arc<BTreeMap<String, String>>,
+    /// /etc/ld.so.cache.
+    pub cache: Cache,
 }
 
 /// The subdirectories that a loader tries first in each directory.
@@ -88,7 +91,18 @@ pub fn hwcap_subdirectories(
 /// A list of directories from one source.
 struct List {
     rule: Rule,
-    directories: Vec<String>,
+    directories: Rc<Vec<String>>,
+}
+
+/// What a walk asks for with each name, and what stays as it is.
+#[derive(Default)]
+pub(super) struct KnownDirectories {
+    /// The directories of LD_LIBRARY_PATH.
+    library_path: OnceCell<Rc<Vec<String>>>,
+    /// The built-in directories.
+    default_dirs: OnceCell<Rc<Vec<String>>>,
+    /// The hwcaps subdirectories that a directory has.
+    subdirectories: RefCell<BTreeMap<String, Rc<Vec<String>>>>,
 }
 
 /// The loader's decision about an opened file.
@@ -121,9 +135,9 @@ impl Glibc {
         if search.is_over(name) {
             return Located::Missing { rule: last };
         }
-        for list in self.lists(search.objects, by, search.world, name) {
+        for list in self.lists(search.objects, by, search.world, name, search.directories) {
             last = list.rule;
-            'list: for (directory, paths) in self.paths(search.world, &list, name) {
+            'list: for (directory, paths) in self.paths(search.world, &list, name, search.directories) {
                 let mut ends = false;
                 for path in paths {
                     if search.budget.get() == 0 {
@@ -145,7 +159,7 @@ impl Glibc {
                 }
                 // Only the error of the last path counts, which is in the directory itself; and only if the directory
                 // exists or is relative, since ld.so never gives up on those.
-                if ends && (!directory.starts_with('/') || search.world.files.is_directory(&directory)) {
+                if ends && (!directory.starts_with('/') || search.world.files.is_directory(directory)) {
                     break 'list;
                 }
             }
@@ -170,8 +184,9 @@ impl Glibc {
             }
             return found;
         }
-        for list in self.lists(objects, by, world, name) {
-            for path in self.paths(world, &list, name).flat_map(|(_, paths)| paths) {
+        let known = KnownDirectories::default();
+        for list in self.lists(objects, by, world, name, &known) {
+            for path in self.paths(world, &list, name, &known).flat_map(|(_, paths)| paths) {
                 if let (Opened::File(file), FileVerdict::Take) = self.open(world, &path, false)
                     && !found.iter().any(|(_, known)| known.id == file.id)
                 {
@@ -201,7 +216,14 @@ impl Glibc {
     ///
     /// DT_RPATH counts only if the needing object has no DT_RUNPATH; then the DT_RPATHs of every object that led to
     /// it and of the program count, too. An object's own DT_RPATH is dropped if it has DT_RUNPATH.
-    fn lists(&self, objects: &[Loaded], by: usize, world: &World, name: &str) -> Vec<List> {
+    fn lists(
+        &self,
+        objects: &[Loaded],
+        by: usize,
+        world: &World,
+        name: &str,
+        known: &KnownDirectories,
+    ) -> Vec<List> {
         let mut lists = Vec::new();
         let runpath_of =
             |index: usize| objects[index].file.object.elf().and_then(|elf| elf.runpath.as_deref());
@@ -229,20 +251,23 @@ impl Glibc {
             }
         }
         if let Some(value) = world.library_path.as_deref() {
-            lists.push(self.list(Rule::LdLibraryPath, value, Some(&objects[0].origin)));
+            let rule = Rule::LdLibraryPath;
+            let list = || self.list(rule, value, Some(&objects[0].origin)).directories;
+            lists.push(List { rule, directories: known.library_path.get_or_init(list).clone() });
         }
         if let Some(runpath) = runpath_of(by) {
             lists.push(self.list(Rule::Runpath, runpath, Some(&objects[by].origin)));
         }
         let no_default = objects[by].file.object.elf().is_some_and(|elf| elf.flags_1 & DF_1_NODEFLIB != 0);
-        if let Some(path) = self.cache.get(name) {
+        if let Some(path) = self.cache.path(name) {
             let below_default = self.default_dirs.iter().any(|dir| path.starts_with(&format!("{dir}/")));
             if !(no_default && below_default) {
-                lists.push(List { rule: Rule::Cache, directories: vec![path.clone()] });
+                lists.push(List { rule: Rule::Cache, directories: Rc::new(vec![path.to_owned()]) });
             }
         }
         if !no_default {
-            lists.push(List { rule: Rule::DefaultDir, directories: self.default_dirs.clone() });
+            let directories = known.default_dirs.get_or_init(|| Rc::new(self.default_dirs.clone())).clone();
+            lists.push(List { rule: Rule::DefaultDir, directories });
         }
         lists
     }
@@ -270,7 +295,7 @@ impl Glibc {
                 }
             }
         }
-        List { rule, directories }
+        List { rule, directories: Rc::new(directories) }
     }
 
     /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM`, with or without braces; any other `$` stays as it is.
@@ -317,30 +342,35 @@ impl Glibc {
         world: &'a World,
         list: &'a List,
         name: &'a str,
-    ) -> impl Iterator<Item = (String, Vec<String>)> + 'a {
+        known: &'a KnownDirectories,
+    ) -> impl Iterator<Item = (&'a str, Vec<String>)> + 'a {
         list.directories.iter().map(move |directory| {
             if list.rule == Rule::Cache {
-                return (directory.clone(), vec![directory.clone()]);
+                return (&**directory, vec![directory.clone()]);
             }
-            let prefix = match directory.as_str() {
-                "" | "/" => directory.clone(),
-                directory => format!("{directory}/"),
-            };
-            let mut paths = Vec::new();
-            // A directory that does not exist holds no file; checking it once saves a path per name.
-            let mut below = super::absolute(&prefix, &world.working_directory);
-            let base = below.len();
-            let is_there = world.files.is_directory(below.trim_end_matches('/'));
-            for subdirectory in self.hwcaps.iter().filter(|_| is_there || base <= 1) {
-                below.truncate(base);
-                below.push_str(subdirectory);
-                if world.files.is_directory(&below) {
-                    paths.push(format!("{prefix}{subdirectory}/{name}"));
-                }
-            }
-            paths.push(format!("{prefix}{name}"));
-            (directory.clone(), paths)
+            let slash = if matches!(directory.as_str(), "" | "/") { "" } else { "/" };
+            let subdirectories = self.subdirectories(world, directory, known);
+            let below = |subdirectory: &String| [directory, slash, subdirectory, "/", name].concat();
+            let itself = [directory, slash, name].concat();
+            (&**directory, subdirectories.iter().map(below).chain([itself]).collect())
         })
+    }
+
+    /// The hwcaps subdirectories that a directory has.
+    fn subdirectories(&self, world: &World, directory: &str, known: &KnownDirectories) -> Rc<Vec<String>> {
+        if let Some(found) = known.subdirectories.borrow().get(directory) {
+            return found.clone();
+        }
+        let path = super::absolute(directory, &world.working_directory);
+        let path = path.trim_end_matches('/');
+        // A directory that does not exist has none.
+        let is_there = path.is_empty() || world.files.is_directory(path);
+        let is_subdirectory =
+            |subdirectory: &&String| world.files.is_directory(&format!("{path}/{subdirectory}"));
+        let all = self.hwcaps.iter().filter(|_| is_there);
+        let found: Rc<Vec<String>> = Rc::new(all.filter(is_subdirectory).cloned().collect());
+        known.subdirectories.borrow_mut().insert(directory.to_owned(), found.clone());
+        found
     }
 
     fn open(&self, world: &World, path: &str, is_dlopen: bool) -> (Opened, FileVerdict) {

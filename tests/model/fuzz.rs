@@ -19,9 +19,10 @@ use std::sync::{Arc, OnceLock};
 use cargo_lambda_bundle::archive::{self, Kind, Limits};
 use cargo_lambda_bundle::baseline::probed::Probe;
 use cargo_lambda_bundle::baseline::{self, Baseline, NodeAnswer, Nodes};
-use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line, read_cache};
+use cargo_lambda_bundle::disk::build_world::{ConfLine, conf_line};
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts};
 use cargo_lambda_bundle::lambda::{Installed, LambdaWorld, TASK_ROOT};
+use cargo_lambda_bundle::loader::Cache;
 use cargo_lambda_bundle::patterns::Patterns;
 use cargo_lambda_bundle::repair::{self, Edits, VersionNode};
 use cargo_lambda_bundle::template;
@@ -140,7 +141,9 @@ fn walk_in(baseline: &Baseline) {
 pub fn conf(bytes: &[u8]) {
     let hwcaps = ["glibc-hwcaps/x86-64-v3", "haswell"].map(str::to_owned);
     for arch in [Arch::X86_64, Arch::Arm64] {
-        let cache = read_cache(bytes, arch, &hwcaps);
+        let cache = Cache::of_file(bytes.to_vec(), arch, &hwcaps);
+        let _ = cache.path("liba.so");
+        let cache = cache.paths();
         // An entry has 24 bytes.
         assert!(cache.len() <= bytes.len() / 24);
         let text: usize = cache.iter().map(|(name, path)| name.len() + path.len()).sum();

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use cargo_lambda_bundle::disk::build_world::read_cache;
 use cargo_lambda_bundle::elf::Arch;
-use cargo_lambda_bundle::loader::{Rules, hwcap_subdirectories};
+use cargo_lambda_bundle::loader::{Cache, Rules, hwcap_subdirectories};
 
 /// The rules with what this machine's processor decides, which the tool leaves out.
 pub fn of_this_processor(rules: Rules, cache: Option<&Path>) -> Rules {
@@ -13,7 +12,7 @@ pub fn of_this_processor(rules: Rules, cache: Option<&Path>) -> Rules {
     rules.platform = platform.to_owned();
     rules.hwcaps = hwcap_subdirectories(Arch::X86_64, rules.release, isa_level, platform);
     if let Some(bytes) = cache.and_then(|cache| std::fs::read(cache).ok()) {
-        rules.cache = read_cache(&bytes, Arch::X86_64, &rules.hwcaps).into();
+        rules.cache = Cache::of_file(bytes, Arch::X86_64, &rules.hwcaps);
     }
     Rules::Glibc(rules)
 }
