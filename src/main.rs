@@ -8,6 +8,7 @@
     reason = "argv, the environment, the clock and the number of cores are read here, once"
 )]
 
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
         }
         return ExitCode::from(DONE);
     }
-    let line = CommandLine::parse(arguments);
+    // The process ends with it: to free it would only cost time.
+    let line = ManuallyDrop::new(CommandLine::parse(arguments));
     if let Some(asked) = line.print() {
         let ui = Ui::new(1, None, false);
         let PrintCommand::Man { directory: Some(directory) } = &asked else {

@@ -206,10 +206,10 @@ impl MemoryFiles {
         let mut links = 0;
         let mut node = &MemoryNode::Directory;
         while let Some(left) = rest.pop() {
-            let part = match left.split_once('/') {
-                Some((part, behind)) => {
-                    rest.push(behind);
-                    part
+            let part = match left.bytes().position(|byte| byte == b'/') {
+                Some(at) => {
+                    rest.push(&left[at + 1..]);
+                    &left[..at]
                 }
                 None => left,
             };

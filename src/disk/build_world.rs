@@ -9,6 +9,7 @@
 //!
 //! Nothing is executed; a file is opened, read and parsed once.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -42,11 +43,11 @@ pub struct DiskFiles {
 #[derive(Default)]
 pub struct Objects {
     /// The files at paths without links, each opened and parsed.
-    read: Once<Utf8PathBuf, Opened>,
+    read: Once<String, Opened>,
     /// The paths to which other paths lead; `None` if nothing is there.
-    followed: Once<Utf8PathBuf, Option<Utf8PathBuf>>,
+    followed: Once<String, Option<Utf8PathBuf>>,
     /// The files with each SONAME, by directory.
-    sonames: Once<Utf8PathBuf, Arc<BTreeMap<String, Utf8PathBuf>>>,
+    sonames: Once<String, Arc<BTreeMap<String, Utf8PathBuf>>>,
     /// The rules of the glibc of the host's own root.
     glibc: Once<Arch, Glibc>,
 }
@@ -60,18 +61,26 @@ impl<K, V> Default for Once<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V: Clone> Once<K, V> {
+impl<K: Ord, V: Clone> Once<K, V> {
     /// Two threads may both find an answer; the first one stays.
-    fn get<E>(&self, key: &K, find: impl FnOnce() -> Result<V, E>) -> Result<V, E> {
+    fn get<Q, E>(&self, key: &Q, find: impl FnOnce() -> Result<V, E>) -> Result<V, E>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ToOwned<Owned = K> + ?Sized,
+    {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = known().get(key) {
             return Ok(answer.clone());
         }
         let answer = find()?;
-        Ok(known().entry(key.clone()).or_insert(answer).clone())
+        Ok(known().entry(key.to_owned()).or_insert(answer).clone())
     }
 
-    fn always(&self, key: &K, find: impl FnOnce() -> V) -> V {
+    fn always<Q>(&self, key: &Q, find: impl FnOnce() -> V) -> V
+    where
+        K: Borrow<Q>,
+        Q: Ord + ToOwned<Owned = K> + ?Sized,
+    {
         let Ok(answer) = self.get(key, || Ok::<V, std::convert::Infallible>(find()));
         answer
     }
@@ -79,13 +88,13 @@ impl<K: Ord + Clone, V: Clone> Once<K, V> {
 
 impl Objects {
     /// Returns the file at a path without links.
-    fn read(&self, source: &Utf8PathBuf) -> Opened {
-        self.read.always(source, || read_object(source))
+    fn read(&self, source: &Utf8Path) -> Opened {
+        self.read.always(source.as_str(), || read_object(source))
     }
 
     /// Returns the path with all links followed.
-    fn follow(&self, path: &Utf8PathBuf) -> io::Result<Utf8PathBuf> {
-        let found = self.followed.get(path, || match follow(path) {
+    fn follow(&self, path: &Utf8Path) -> io::Result<Utf8PathBuf> {
+        let found = self.followed.get(path.as_str(), || match follow(path) {
             Ok(found) => Ok(Some(found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -95,8 +104,8 @@ impl Objects {
 
     /// Maps the SONAMEs of the shared objects in a directory to files; of several with one SONAME, the one that the
     /// linker takes, behind a name that ends with `.so`, or else the newest by name, which ldconfig would take.
-    fn sonames(&self, directory: &Utf8PathBuf) -> Arc<BTreeMap<String, Utf8PathBuf>> {
-        self.sonames.always(directory, || Arc::new(self.index_sonames(directory)))
+    fn sonames(&self, directory: &Utf8Path) -> Arc<BTreeMap<String, Utf8PathBuf>> {
+        self.sonames.always(directory.as_str(), || Arc::new(self.index_sonames(directory)))
     }
 
     fn index_sonames(&self, directory: &Utf8Path) -> BTreeMap<String, Utf8PathBuf> {
@@ -397,15 +406,24 @@ pub(super) fn lib_token(first: &str, arch: Arch) -> String {
 ///
 /// Source: `system_dirs` in elf/dl-load.c.
 fn built_in_directories(ld_so: &[u8]) -> Option<Vec<String>> {
-    let is_directory = |text: &&[u8]| {
-        text.starts_with(b"/") && text.ends_with(b"/") && memchr::memmem::find(text, b"/lib").is_some()
-    };
-    let texts = |start: usize| ld_so[start..].split(|byte| *byte == 0);
-    let mut starts = memchr::memmem::find_iter(ld_so, b"\0/").map(|at| at + 1);
-    let first = starts.find(|start| texts(*start).next().is_some_and(|text| is_directory(&text)))?;
-    let directories = texts(first).take_while(is_directory);
-    let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.trim_end_matches('/').to_owned());
-    directories.map(text).collect()
+    let in_path = memchr::memmem::Finder::new(b"/lib");
+    let is_directory =
+        |text: &&[u8]| text.starts_with(b"/") && text.ends_with(b"/") && in_path.find(text).is_some();
+    let mut from = 0;
+    loop {
+        let at = from + in_path.find(&ld_so[from..])?;
+        let end = memchr::memchr(0, &ld_so[at..]).map_or(ld_so.len(), |skip| at + skip);
+        if let Some(before) = memchr::memrchr(0, &ld_so[from..at]) {
+            let texts = ld_so[from + before + 1..].split(|byte| *byte == 0);
+            let directories: Vec<&[u8]> = texts.take_while(is_directory).collect();
+            if !directories.is_empty() {
+                let text =
+                    |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.trim_end_matches('/').to_owned());
+                return directories.into_iter().map(text).collect();
+            }
+        }
+        from = end;
+    }
 }
 
 /// The glibc version for a root without one: the last version that searches every directory of all versions.

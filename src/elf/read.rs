@@ -499,14 +499,17 @@ pub(super) fn outside(what: &str) -> ElfError {
     ElfError::Malformed(format!("{what} lies outside the file; it is truncated or corrupt"))
 }
 
+#[inline]
 pub(super) fn u16(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(bytes[at..at + 2].try_into().expect("two bytes"))
 }
 
+#[inline]
 pub(super) fn u32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
+#[inline]
 pub(super) fn u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }

@@ -277,7 +277,7 @@ pub(super) fn read(
     let mut names = Names::new(strings);
     /// Functions that only code for the end of a process calls. Source: crtstuff.c of libgcc.
     const FOR_THE_END: [&[u8]; 2] = [b"_ITM_deregisterTMCloneTable", b"__cxa_finalize"];
-    for (index, raw) in table.chunks_exact(SYMBOL_SIZE).enumerate().skip(1) {
+    for (index, raw) in table.as_chunks::<SYMBOL_SIZE>().0.iter().enumerate().skip(1) {
         let name = names.find(u32(raw, 0))?;
         let uses = uses.get(index).copied().unwrap_or_default();
         let mut symbol = of_record(raw, uses);
@@ -348,7 +348,7 @@ impl Names<'_> {
 }
 
 /// A symbol from its `Elf64_Sym`, without its name and version.
-fn of_record(raw: &[u8], uses: Uses) -> Symbol {
+fn of_record(raw: &[u8; SYMBOL_SIZE], uses: Uses) -> Symbol {
     use goblin::elf::sym::{
         STB_GLOBAL, STB_GNU_UNIQUE, STB_LOCAL, STB_WEAK, STT_COMMON, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE,
         STT_OBJECT, STT_TLS, STV_HIDDEN, STV_INTERNAL, STV_PROTECTED,

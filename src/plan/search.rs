@@ -66,15 +66,15 @@ impl BuildSearch<'_> {
             Some(Outcome::Missing(attempts)) => return Err(not_found(attempts)),
             None => {}
         }
-        // A path means exactly one file.
-        if !entry.contains('/') || files.is_empty() {
-            let more = loader::candidates(self.world, &self.objects, index, entry);
-            files.extend(more.into_iter().map(|(_, file)| file));
-        }
         let fits = |file: &&OpenFile, may_rebind: bool| {
             let is_met = |fit: Fit| fit <= Fit::Later && (may_rebind || fit != Fit::Rebound);
             file.object.elf().is_some_and(|elf| self.is_private || self.fits(elf).into_iter().all(is_met))
         };
+        // A path means exactly one file.
+        if files.is_empty() || !entry.contains('/') && !files.iter().any(|file| fits(&file, false)) {
+            let more = loader::candidates(self.world, &self.objects, index, entry);
+            files.extend(more.into_iter().map(|(_, file)| file));
+        }
         let chosen = files
             .iter()
             .find(|file| fits(file, false))
