@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::build_world::resolve_in;
@@ -76,19 +77,18 @@ impl PackageDatabase {
 
     fn of_dpkg(&self, wanted: &BTreeSet<&str>) -> BTreeMap<String, Package> {
         let mut owned = BTreeMap::new();
+        if wanted.is_empty() {
+            return owned;
+        }
         let directory = resolve_in(&self.root, "/var/lib/dpkg/info");
         let Some(entries) = directory.ok().and_then(|directory| directory.read_dir_utf8().ok()) else {
             return owned;
         };
+        let Some(lines) = WantedLines::new(wanted) else { return owned };
         for entry in entries.flatten() {
             let Some(package) = dpkg_package(entry.file_name()) else { continue };
             let Ok(bytes) = super::read(entry.path()) else { continue };
-            // Names that are not UTF-8 are not shipped.
-            for line in String::from_utf8_lossy(&bytes).lines() {
-                if wanted.contains(unmerged(line)) {
-                    owned.insert(unmerged(line).to_owned(), package.clone());
-                }
-            }
+            owned.extend(lines.among(bytes).into_iter().map(|path| (path.to_owned(), package.clone())));
         }
         if !owned.is_empty() {
             dpkg_status(&self.text("/var/lib/dpkg/status").unwrap_or_default(), owned.values_mut());
@@ -98,5 +98,53 @@ impl PackageDatabase {
             package.licenses = machine_readable_licenses(&copyright.unwrap_or_default());
         }
         owned
+    }
+}
+
+/// A search for paths among the lines of a text: a system has a thousand lists of files, of 10 MB.
+struct WantedLines<'a> {
+    /// Each line that is wanted, without and with `/usr`, as bytes between newlines: two for each path.
+    paths: Vec<&'a str>,
+    lines: AhoCorasick,
+}
+
+impl<'a> WantedLines<'a> {
+    /// Returns `None` if there are too many paths to search for.
+    fn new(wanted: &BTreeSet<&'a str>) -> Option<WantedLines<'a>> {
+        let paths: Vec<&str> = wanted.iter().copied().filter(|path| !path.contains('\n')).collect();
+        let lines = paths.iter().flat_map(|path| [format!("\n{path}"), format!("\n/usr{path}")]);
+        // Of paths that begin alike the longest one is the line, if one of them is.
+        let lines = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(lines).ok()?;
+        Some(WantedLines { paths, lines })
+    }
+
+    /// Returns the paths that are lines of this text.
+    fn among(&self, text: Vec<u8>) -> Vec<&'a str> {
+        let text = [b"\n".to_vec(), text].concat();
+        let found = self.lines.find_iter(&text);
+        let whole = found.filter(|found| matches!(text.get(found.end()), None | Some(b'\n')));
+        whole.map(|found| self.paths[found.pattern().as_usize() / 2]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_wanted_only_as_a_whole_line() {
+        let wanted =
+            BTreeSet::from(["/lib/libz.so.1", "/lib/libz.so.1.2", "/lib/libq.so.1", "/lib/a", "/b\n/c"]);
+        let lines = WantedLines::new(&wanted).unwrap();
+        let check = |text: &[u8], expected: &[&str]| assert_eq!(lines.among(text.to_vec()), expected);
+        check(
+            b"/.\n/usr\n/lib/libz.so.1\n/usr/lib/libz.so.1.2\n/lib/a",
+            &["/lib/libz.so.1", "/lib/libz.so.1.2", "/lib/a"],
+        );
+        check(b"/usr/lib/a", &["/lib/a"]);
+        check(b"/lib/libz.so.1.2.3\n/lib/libz.so\n/opt/lib/libz.so.1\n/lib/a \n/usr/usr/lib/a\n", &[]);
+        check(b"/lib/\xff\n/lib/libq.so.1\n/b\n/c\n", &["/lib/libq.so.1"]);
+        check(b"", &[]);
+        assert_eq!(WantedLines::new(&BTreeSet::new()).unwrap().among(b"/lib/a\n".to_vec()), [""; 0]);
     }
 }
