@@ -1,6 +1,7 @@
 //! File reads and writes.
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the module that reads files")]
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::time::SystemTime;
@@ -123,10 +124,17 @@ fn changed(path: &Utf8Path) -> Error {
     Error::new(format!("`{path}` changed while it was read")).help("run it again when nothing writes to it")
 }
 
-/// Reads a part of a regular file.
-pub fn read_part(path: &Utf8Path, range: Range<u64>) -> Result<Vec<u8>> {
-    let (mut file, _) = open(path)?;
-    read_range(&mut file, range).map_err(|cause| failed(path, cause))
+/// Returns a function that reads parts of a regular file, which is opened for the first.
+pub fn parts_of(path: &Utf8Path) -> impl Fn(Range<u64>) -> Result<Vec<u8>> {
+    let file = RefCell::new(None);
+    move |range| {
+        let mut file = file.borrow_mut();
+        let file = match &mut *file {
+            Some(file) => file,
+            none => none.insert(open(path)?.0),
+        };
+        read_range(file, range).map_err(|cause| failed(path, cause))
+    }
 }
 
 /// Opens a regular file for reading. Returns its size in bytes, too.

@@ -557,13 +557,15 @@ fn parse_image(image: &Image) -> Result<ElfFacts, ElfError> {
     Ok(facts)
 }
 
-/// The bytes that the program reads and never writes: code and constants, one slice for each PT_LOAD that is not
-/// writable; none for a file that [`parse`] refuses or of which it reads only the header.
-pub fn constants(bytes: &[u8]) -> Vec<&[u8]> {
-    let whole = Parts(&[Part { start: 0, bytes }]);
-    let Ok(image) = Image::new(bytes.len() as u64, &whole) else { return Vec::new() };
+/// The places in a file of `size` bytes of what the program reads and never writes, code and constants: one for each
+/// PT_LOAD that is not writable; none for a file that [`parse`] refuses or of which it reads only the header.
+///
+/// `read` returns the bytes of a range, or `None` if it fails.
+pub fn constants(size: u64, read: impl FnMut(Range<u64>) -> Option<Vec<u8>>) -> Vec<Range<u64>> {
+    let pieces = Pieces::new(size, read);
+    let Ok(image) = Image::new(size, &pieces) else { return Vec::new() };
     let constant = image.loads().filter(|load| load.p_flags & goblin::elf64::program_header::PF_W == 0);
-    constant.filter_map(|load| bytes.get(load.p_offset as usize..)?.get(..load.p_filesz as usize)).collect()
+    constant.map(|load| load.p_offset..load.p_offset + load.p_filesz).collect()
 }
 
 /// The text of strerror(0) in musl, which no other C library has (src/errno/__strerror.h).

@@ -67,6 +67,14 @@ pub fn in_order<S: Send, J: Send, T: Send, E>(
     })
 }
 
+/// Does `work`, and on a thread beside it what can be done ahead, if a thread can be started.
+pub fn beside<T>(ahead: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        let _ = start(0, scope, ahead);
+        work()
+    })
+}
+
 /// Starts the next thread after `n_started` others.
 fn start<'scope>(
     n_started: usize,

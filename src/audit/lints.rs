@@ -28,7 +28,7 @@ use std::ops::Range;
 
 use crate::archive::BOOTSTRAP;
 use crate::audit::{Finding, Subject};
-use crate::elf::ElfFacts;
+use crate::elf::{self, ElfFacts};
 use crate::lambda::{Certainty, Walked};
 use crate::layout::BundleKind;
 use crate::paths::file_name;
@@ -79,7 +79,7 @@ impl<'a> File<'a> {
     /// Whether the file contains this one of [`MARKS`].
     fn holds(&self, mark: &str) -> bool {
         let marks = self.marks.get_or_init(|| {
-            let pieces = self.pieces(64);
+            let pieces = self.pieces(0..self.size, 64);
             text::which(MARKS, pieces.map(|(piece, _)| piece))
         });
         MARKS.iter().zip(marks).any(|(known, found)| *known == mark && *found)
@@ -87,20 +87,30 @@ impl<'a> File<'a> {
 
     /// Returns the first NUL-terminated text that contains `wanted` and for which `is_match` is true.
     fn c_string(&self, wanted: &str, is_match: impl Fn(&str) -> bool) -> Option<String> {
-        self.pieces(text::MAX_TEXT).find_map(|(piece, own)| {
+        self.pieces(0..self.size, text::MAX_TEXT).find_map(|(piece, own)| {
             let mut found = text::c_strings(&piece, own, wanted);
             found.find(|text| is_match(text)).map(str::to_owned)
         })
     }
 
-    /// Returns the file in pieces, each with `more` bytes on either side, and the position of the piece in these
-    /// bytes.
-    fn pieces(&self, more: usize) -> impl Iterator<Item = (Cow<'a, [u8]>, Range<usize>)> {
-        const PIECE: u64 = 1 << 18;
-        (0..self.size).step_by(PIECE as usize).map(move |start| {
-            let from = start.saturating_sub(more as u64);
+    /// Returns the places of what the program never writes, see [`elf::constants`].
+    fn constants(&self) -> Vec<Range<u64>> {
+        elf::constants(self.size, |range| Some((self.read)(range).into_owned()))
+    }
+
+    /// Returns a part of the file in pieces, each with `more` bytes of that part on either side, and the position of the
+    /// piece in these bytes.
+    fn pieces(
+        &self,
+        part: Range<u64>,
+        more: usize,
+    ) -> impl Iterator<Item = (Cow<'a, [u8]>, Range<usize>)> + use<'_, 'a> {
+        /// It stays in a processor's cache.
+        const PIECE: u64 = 1 << 16;
+        part.clone().step_by(PIECE as usize).map(move |start| {
+            let from = start.saturating_sub(more as u64).max(part.start);
             let own = (start - from) as usize..(start - from + PIECE) as usize;
-            ((self.read)(from..self.size.min(start + PIECE + more as u64)), own)
+            ((self.read)(from..part.end.min(start + PIECE + more as u64)), own)
         })
     }
 
@@ -228,8 +238,8 @@ mod tests {
     fn a_mark_is_found_wherever_it_is() {
         let facts = ElfFacts::default();
         let mark = MARKS[0];
-        for at in [0, (1 << 18) - 5, 1 << 18, (1 << 19) + 9, (1 << 19) + 100 - mark.len()] {
-            let mut bytes = vec![b'/'; (1 << 19) + 100];
+        for at in [0, (1 << 16) - 5, 1 << 16, (1 << 17) + 9, (1 << 17) + 100 - mark.len()] {
+            let mut bytes = vec![b'/'; (1 << 17) + 100];
             bytes[at..at + mark.len()].copy_from_slice(mark.as_bytes());
             let part = |range: Range<u64>| Cow::Borrowed(&bytes[range.start as usize..range.end as usize]);
             let file = File::new("program", &facts, bytes.len() as u64, part);

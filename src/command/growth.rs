@@ -97,7 +97,7 @@ fn read(path: &Utf8Path) -> Result<Earlier> {
         return Ok(Earlier::Bundle(files(read.map_err(|error| error.or_help(HELP))?)));
     }
     let (mut file, size) = disk::open(path).map_err(|error| unreadable(error, HELP))?;
-    let start = disk::read_part(path, 0..size.min(64))?;
+    let start = disk::parts_of(path)(0..size.min(64))?;
     let is_json = start.trim_ascii_start().starts_with(b"{");
     if is_json {
         let text = disk::text(path, "the JSON of a run").map_err(|error| error.or_help(HELP))?;

@@ -185,5 +185,6 @@ fn generated(input: &ProgramInput, known: &[Finding]) -> Option<Finding> {
 /// Describes a file of this machine to the lints. If it no longer exists, they skip it; writing the bundle fails.
 fn file<'a>(name: &str, facts: &'a ElfFacts, path: &'a Utf8Path) -> File<'a> {
     let size = disk::size(path).unwrap_or(0);
-    File::new(name, facts, size, |range| Cow::Owned(disk::read_part(path, range).unwrap_or_default()))
+    let read = disk::parts_of(path);
+    File::new(name, facts, size, move |range| Cow::Owned(read(range).unwrap_or_default()))
 }

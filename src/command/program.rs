@@ -23,6 +23,7 @@ use crate::disk::paths::world_name;
 use crate::elf::{Libc, Linkage};
 use crate::error::Result;
 use crate::lambda::{Installed, LambdaWorld};
+use crate::parallel;
 use crate::plan::{self, Planned, Request};
 use crate::report::{self, ProgramReport, VerdictOf};
 use crate::settings::{Context, Destination, Explain, Purpose, SizeComparison};
@@ -43,10 +44,19 @@ impl ProgramJob<'_> {
             parts.iter().map(|part| part.job.build_files(part.input)).collect::<Result<_>>()?;
         let worlds: Vec<BuildWorlds> = files.iter().map(BuildFiles::worlds).collect();
         let runtimes = self.baselines.runtimes(&self.settings.target);
-        let mut answers = Vec::new();
-        for runtime in &runtimes {
-            answers.extend(self.on_runtime(input, runtime, &parts, &worlds)?);
-        }
+        let answer = || -> Result<Vec<Answered>> {
+            let mut answers = Vec::new();
+            for runtime in &runtimes {
+                answers.extend(self.on_runtime(input, runtime, &parts, &worlds)?);
+            }
+            Ok(answers)
+        };
+        let is_hashed = matches!(self.bundle.purpose, Purpose::Write(_)) && !self.bundle.strip;
+        let answers = match is_hashed && self.threads.get() > 1 {
+            // Who asks for the file later sees the error.
+            true => parallel::beside(|| drop(self.files.get(&input.path)), answer)?,
+            false => answer()?,
+        };
         for answered in answers.iter().filter(|_| runtimes.len() > 1) {
             self.ui.answer("Runs on", &answered.report.runs_on());
         }

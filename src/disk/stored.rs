@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{FileState, changed, failed, open, read_range};
 use crate::archive::{self, CHUNK, ChunkHashes, ContentHasher, Stored, Streams};
@@ -14,10 +14,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 /// The files that were read so far. Programs that ship the same library share its hash, and its compressed stream.
 #[derive(Default)]
 pub struct StoredFiles {
-    files: Mutex<BTreeMap<Utf8PathBuf, Arc<dyn Stored>>>,
+    files: Mutex<BTreeMap<Utf8PathBuf, Arc<StoredOnce>>>,
     /// The streams that archives share.
     pub streams: Streams,
 }
+
+/// A file that the first thread reads, and others wait for; `None` if it could not be read.
+type StoredOnce = OnceLock<Option<Arc<dyn Stored>>>;
 
 impl StoredFiles {
     /// Returns the regular file at `path`; it is read once for its hash.
@@ -26,13 +29,15 @@ impl StoredFiles {
     ///
     /// If it cannot be read.
     pub fn get(&self, path: &Utf8Path) -> Result<Arc<dyn Stored>> {
-        let known = || self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(stored) = known().get(path) {
-            return Ok(stored.clone());
+        let file = {
+            let mut known = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(path.to_owned()).or_default().clone()
+        };
+        match file.get_or_init(|| stored(path).ok()) {
+            Some(stored) => Ok(stored.clone()),
+            // It is read again for its error.
+            None => stored(path),
         }
-        let stored = stored(path)?;
-        known().insert(path.to_owned(), stored.clone());
-        Ok(stored)
     }
 }
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::library_names::library_names;
+use super::library_names::{MAX_NAMES, MOST_AROUND, library_names};
 use super::{File, Scene};
 use crate::audit::{Cause, Code, Finding, Severity};
 use crate::baseline::is_glibc_part;
-use crate::elf::{self, ElfFacts, Libc, Linkage, version};
+use crate::elf::{ElfFacts, Libc, Linkage, version};
 
 /// One entry of a note, as the UAPI group's specification defines it.
 #[derive(Deserialize)]
@@ -109,7 +109,8 @@ fn is_of_glibc(name: &str) -> bool {
 
 /// The names of libraries among the constants of a file.
 fn constant_names(file: &File) -> BTreeSet<String> {
-    elf::constants(file.bytes()).into_iter().flat_map(library_names).collect()
+    let names = |range| file.pieces(range, MOST_AROUND).flat_map(|(piece, own)| library_names(&piece, own));
+    file.constants().into_iter().flat_map(|range| names(range).take(MAX_NAMES)).collect()
 }
 
 fn by_notes(scene: &Scene, file: &File, entries: Vec<NoteEntry>) -> Vec<Finding> {

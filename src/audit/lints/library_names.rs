@@ -1,14 +1,20 @@
 //! Names of libraries among the constants of a program: C's texts, which end with a NUL, and those of Rust and Go,
 //! which follow each other without anything between them.
 
+use std::ops::Range;
+
 /// More names than any program opens.
-const MAX_NAMES: usize = 256;
+pub const MAX_NAMES: usize = 256;
 /// Longer names are ignored.
 const MAX_NAME: usize = 64;
+/// The bytes around `.so` that are looked at: a name before it, with the byte before that, or a version behind it.
+pub const MOST_AROUND: usize = 2 * MAX_NAME;
 
-/// Finds names such as `libz.so.1` and `libpdfium.so`, with or without a directory before them.
-pub fn library_names(constants: &[u8]) -> impl Iterator<Item = String> {
-    memchr::memmem::find_iter(constants, SUFFIX).filter_map(|at| name_around(constants, at)).take(MAX_NAMES)
+/// Finds names such as `libz.so.1` and `libpdfium.so` in a place `within` these bytes, with or without a directory
+/// before them.
+pub fn library_names(constants: &[u8], within: Range<usize>) -> Vec<String> {
+    let found = memchr::memmem::find_iter(constants, SUFFIX).filter(|at| within.contains(at));
+    found.filter_map(|at| name_around(constants, at)).take(MAX_NAMES).collect()
 }
 
 const SUFFIX: &[u8] = b".so";
@@ -81,7 +87,7 @@ mod tests {
 
     #[track_caller]
     fn check(constants: &str, expected: &[&str]) {
-        assert_eq!(library_names(constants.as_bytes()).collect::<Vec<_>>(), expected, "{constants:?}");
+        assert_eq!(library_names(constants.as_bytes(), 0..constants.len()), expected, "{constants:?}");
     }
 
     #[test]

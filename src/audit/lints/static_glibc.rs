@@ -1,8 +1,8 @@
 //! `static-glibc-nss`: a static program with glibc that will open shared objects of another glibc.
 
-use super::{Scene, text};
+use super::{File, Scene, text};
 use crate::audit::{Code, Finding};
-use crate::elf::{self, Libc, Linkage, sections};
+use crate::elf::{Libc, Linkage, sections};
 
 /// Functions that use the name service switch, which loads its modules with dlopen.
 ///
@@ -42,7 +42,7 @@ pub fn lint(scene: &Scene) -> Option<Finding> {
     functions.dedup();
     let uses = if !functions.is_empty() {
         format!("uses {} of glibc", functions.join(", "))
-    } else if asks_nss(program.bytes()) {
+    } else if asks_nss(program) {
         "resolves names with glibc (it names /etc/nsswitch.conf and libnss_*)".to_owned()
     } else {
         return None;
@@ -70,7 +70,11 @@ fn functions(bytes: &[u8]) -> Vec<&'static str> {
 }
 
 /// Whether the texts of the name service switch are present; a stripped program has them, too.
-fn asks_nss(bytes: &[u8]) -> bool {
-    let has = |wanted| elf::constants(bytes).iter().any(|constants| text::holds(constants, wanted));
+fn asks_nss(program: &File) -> bool {
+    let constants = program.constants();
+    let has = |wanted: &str| {
+        let mut pieces = constants.iter().flat_map(|range| program.pieces(range.clone(), wanted.len()));
+        pieces.any(|(piece, _)| text::holds(&piece, wanted))
+    };
     has("/etc/nsswitch.conf") && has("libnss_")
 }
