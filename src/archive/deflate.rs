@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
-use zlib_rs::crc32::{crc32, crc32_combine};
+use zlib_rs::crc32::crc32_combine;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::Content;
@@ -155,7 +155,7 @@ pub(super) fn each(
     let compress = |worker: &mut Worker, ChunkJob { file, range, is_last }: ChunkJob| {
         let bytes = files[file].read(range)?;
         let stream = worker.chunk(&bytes, is_last)?;
-        Ok(Done { file, crc32: crc32(0, &bytes), n_bytes: bytes.len() as u64, stream, is_last })
+        Ok(Done { file, crc32: crc32fast::hash(&bytes), n_bytes: bytes.len() as u64, stream, is_last })
     };
     let empty = Deflated::default();
     // A file without work is empty, or its stream is kept.
