@@ -1,41 +1,15 @@
-//! What `elf` says of files made in code, of broken ones, and of this machine's, next to readelf.
+//! What `elf` says of files made in code, and of broken ones.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
-mod compilers;
 mod facts;
 mod faults;
 mod hostile;
 mod kinds;
 mod malformed;
-mod readelf;
 mod static_libraries;
 
 use crate::support::elf::*;
 use cargo_lambda_bundle::elf::{self, ElfFacts};
-
-/// A library with something of everything.
-fn full_library() -> Object {
-    Object::library("libfoo.so.1")
-        .needs("libbar.so.1")
-        .needs("libc.so.6")
-        .rpath("/r")
-        .runpath("/x:$ORIGIN/y")
-        .auxiliary("libaux.so")
-        .filter("libfilter.so")
-        .verneed("libc.so.6", &["GLIBC_2.38"])
-        .weak_verneed("libc.so.6", &["GLIBC_WEAK"])
-        .verdef(&["V1", "V2"])
-        .defines("foo", Some("V1"))
-        .defines_hidden("foo", "V2")
-        .defines("plain", None)
-        .imports("bar", Some(("libbar.so.1", "V1")))
-        .imports_weak("perhaps", None)
-        .flags(elf::DF_BIND_NOW)
-        .flags_1(elf::DF_1_NOW | elf::DF_1_NODEFLIB)
-        .build_id(&[0xab, 0xcd])
-        .abi_tag([3, 2, 0])
-        .isa_needed(0b101)
-}
 
 /// All that can be known of a file, as one text: for comparing.
 fn facts_text(facts: &ElfFacts) -> String {

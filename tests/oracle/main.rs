@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod compilers;
 mod differential;
 mod instructions;
 mod ld_so;
@@ -13,5 +14,6 @@ mod older_ld_so;
 mod opened;
 mod plan_worlds;
 mod programs;
+mod readelf;
 mod repair;
 mod symbols;

@@ -146,3 +146,27 @@ impl Built {
         self.put(at, value.to_le_bytes())
     }
 }
+
+/// A library with something of everything.
+pub fn full_library() -> Object {
+    Object::library("libfoo.so.1")
+        .needs("libbar.so.1")
+        .needs("libc.so.6")
+        .rpath("/r")
+        .runpath("/x:$ORIGIN/y")
+        .auxiliary("libaux.so")
+        .filter("libfilter.so")
+        .verneed("libc.so.6", &["GLIBC_2.38"])
+        .weak_verneed("libc.so.6", &["GLIBC_WEAK"])
+        .verdef(&["V1", "V2"])
+        .defines("foo", Some("V1"))
+        .defines_hidden("foo", "V2")
+        .defines("plain", None)
+        .imports("bar", Some(("libbar.so.1", "V1")))
+        .imports_weak("perhaps", None)
+        .flags(cargo_lambda_bundle::elf::DF_BIND_NOW)
+        .flags_1(cargo_lambda_bundle::elf::DF_1_NOW | cargo_lambda_bundle::elf::DF_1_NODEFLIB)
+        .build_id(&[0xab, 0xcd])
+        .abi_tag([3, 2, 0])
+        .isa_needed(0b101)
+}

@@ -4,7 +4,7 @@ use crate::support::elf::*;
 use cargo_lambda_bundle::elf;
 use proptest::prelude::*;
 
-use super::{ask_everything, check_error, full_library, mapped_at_the_end, with_end};
+use super::{ask_everything, check_error, mapped_at_the_end, with_end};
 
 #[test]
 fn names_that_share_their_text_do_not_add_up() {

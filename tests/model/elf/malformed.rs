@@ -7,7 +7,7 @@ use crate::support::elf::*;
 use crate::support::tools;
 use cargo_lambda_bundle::elf::{self, Alignment, Arch};
 
-use super::{check_error, facts_text, full_library, in_two_parts, mapped_at_the_end, with_end};
+use super::{check_error, facts_text, in_two_parts, mapped_at_the_end, with_end};
 
 #[test]
 fn a_file_cut_at_any_byte_is_refused() {

@@ -1,4 +1,4 @@
-//! Next to readelf and ld.so.
+//! What `elf` says of files, next to readelf and ld.so.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,6 @@ use std::process::Command;
 use crate::support::elf::*;
 use crate::support::tools;
 use cargo_lambda_bundle::elf::{self, ElfFacts};
-
-use super::full_library;
 
 /// One line for each fact that readelf tells too, in its order.
 fn rows(facts: &ElfFacts) -> Vec<String> {
@@ -269,4 +267,33 @@ fn the_loader_takes_built_files() {
     let other =
         trace(Object::library("libfoo.so.1").verdef(&["V2"]).defines("foo", None).defines("bar", None));
     assert!(other.contains("version `V1' not found"), "{other}");
+}
+
+#[test]
+fn the_ranges_of_a_file_that_are_asked_for_say_what_the_whole_file_says() {
+    let Ok(entries) = std::fs::read_dir("/usr/lib/x86_64-linux-gnu") else {
+        tools::skip("a directory of libraries (Debian, x86_64)");
+        return;
+    };
+    let mut paths: Vec<_> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    let (mut n_read, mut n_bytes) = (0, 0);
+    for path in paths.iter().step_by(7) {
+        let bytes = std::fs::read(path).unwrap();
+        let whole = elf::parse(&bytes);
+        let read = |range: std::ops::Range<u64>| -> Result<Vec<u8>, ()> {
+            n_read += range.end - range.start;
+            Ok(bytes[range.start as usize..range.end as usize].to_vec())
+        };
+        let ranges = elf::parse_ranges(bytes.len() as u64, read).unwrap();
+        n_bytes += bytes.len() as u64;
+        match (ranges, whole) {
+            (Ok(ranges), Ok(whole)) => {
+                assert_eq!(format!("{ranges:?}"), format!("{whole:?}"), "{}", path.display());
+            }
+            (ranges, whole) => assert_eq!(ranges.err(), whole.err(), "{}", path.display()),
+        }
+    }
+    assert!(4 * n_read < n_bytes, "{n_read} of {n_bytes} bytes were read");
 }

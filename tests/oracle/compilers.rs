@@ -1,4 +1,4 @@
-//! What real compilers make.
+//! What `elf` says of what real compilers make.
 
 use std::process::Command;
 
