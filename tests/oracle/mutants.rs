@@ -66,8 +66,22 @@ const WRONG_2: i32 = 43;
 
 const SONAME: &str = "libmutant.so.1";
 
-/// The least time of an honest start is some milliseconds.
-const START: &str = "exec timeout -s KILL 5 prlimit --cpu=3 --core=0 --as=4294967296 --fsize=65536 -- \"$@\"";
+/// What starts a mutant: without rights, within limits. The least time of an honest start is some milliseconds.
+const START: [&str; 13] = [
+    "--reuid=993",
+    "--regid=990",
+    "--clear-groups",
+    "--no-new-privs",
+    "/usr/bin/timeout",
+    "-sKILL",
+    "5",
+    "/usr/bin/prlimit",
+    "--cpu=3",
+    "--core=0",
+    "--as=4294967296",
+    "--fsize=65536",
+    "--",
+];
 
 struct Scene {
     dir: tempfile::TempDir,
@@ -142,15 +156,16 @@ impl Scene {
         Some(format!("{}: {}", error.code.as_str(), error.message))
     }
 
-    /// What we say of a mutant of the program or of the library, beside the other as it was; and how it goes.
-    fn both(&self, is_program: bool, mutant: &[u8]) -> (Option<String>, Real) {
-        let (dir, mutants) = (self.dir.path(), self.dir.path().join("mutants"));
+    /// What we say of a mutant of the program or of the library, beside the other as it was; and how it goes. It is
+    /// written to the directory `mutants`.
+    fn both(&self, is_program: bool, mutant: &[u8], mutants: &Path) -> (Option<String>, Real) {
+        let dir = self.dir.path();
         let file = mutants.join(if is_program { "program" } else { SONAME });
         fs::write(&file, mutant).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         let answers = match is_program {
             true => (self.refused(mutant, &self.library), self.real(&file, dir)),
-            false => (self.refused(&self.program, mutant), self.real(&dir.join("program"), &mutants)),
+            false => (self.refused(&self.program, mutant), self.real(&dir.join("program"), mutants)),
         };
         fs::remove_file(&file).unwrap();
         answers
@@ -158,18 +173,10 @@ impl Scene {
 
     /// How a real start goes.
     fn real(&self, program: &Path, library_dir: &Path) -> Real {
-        let mut command = Command::new("setpriv");
-        command.args([
-            "--reuid=993",
-            "--regid=990",
-            "--clear-groups",
-            "--no-new-privs",
-            "sh",
-            "-c",
-            START,
-            "sh",
-        ]);
+        // By its path: for a name, and a PATH, std forks in place of `posix_spawn`, and this process is large.
+        let mut command = Command::new("/usr/bin/setpriv");
         let output = command
+            .args(START)
             .arg(program)
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -267,19 +274,40 @@ fn mutants_start_if_we_say_so() {
     let dir = scene.dir.path();
     assert_eq!(scene.refused(&scene.program, &scene.library), None);
     assert_eq!(scene.real(&dir.join("program"), dir), Real::Fine);
-    fs::create_dir(dir.join("mutants")).unwrap();
-    let mut tally = Tally::default();
+    let mut mutants = Vec::new();
     for (is_program, bytes) in [(true, &scene.program), (false, &scene.library)] {
         for field in fields(bytes) {
             let old = number(bytes, field.at, field.size);
             for value in values(old, field.size) {
                 let mut mutant = bytes.clone();
                 mutant[field.at..][..field.size].copy_from_slice(&value.to_le_bytes()[..field.size]);
-                let (said, real) = scene.both(is_program, &mutant);
                 let of = if is_program { "program" } else { "library" };
-                tally.add(&field.name, &format!("{of} {} {old:#x} -> {value:#x}", field.name), said, real);
+                let row = format!("{of} {} {old:#x} -> {value:#x}", field.name);
+                mutants.push((is_program, field.name.clone(), row, mutant));
             }
         }
+    }
+    let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut answers: Vec<(usize, (Option<String>, Real))> = std::thread::scope(|scope| {
+        let worker = |worker: usize| {
+            let (scene, mutants) = (&scene, &mutants);
+            scope.spawn(move || {
+                let directory = scene.dir.path().join(format!("mutants{worker}"));
+                fs::create_dir(&directory).unwrap();
+                let own = mutants.iter().enumerate().skip(worker).step_by(n_workers);
+                let answer = |(at, (is_program, _, _, mutant)): (usize, &(bool, String, String, Vec<u8>))| {
+                    (at, scene.both(*is_program, mutant, &directory))
+                };
+                own.map(answer).collect::<Vec<_>>()
+            })
+        };
+        let workers: Vec<_> = (0..n_workers).map(worker).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    answers.sort_by_key(|(at, _)| *at);
+    let mut tally = Tally::default();
+    for ((_, field, row, _), (_, (said, real))) in mutants.iter().zip(answers) {
+        tally.add(field, row, said, real);
     }
     println!("{}", tally.summary());
     assert!(tally.total > 2000, "{} mutants", tally.total);
