@@ -14,6 +14,11 @@ use crate::packages::{
     rpm_owned, unmerged,
 };
 
+/// Directories in which no package has a file, but projects are built there: their libraries are not looked up.
+///
+/// Source: FHS 3.0, 3.8, 3.14 and 3.18.
+const OF_NO_PACKAGE: [&str; 3] = ["/home/", "/root/", "/tmp/"];
+
 /// A root and its package database.
 pub struct PackageDatabase {
     root: Utf8PathBuf,
@@ -49,8 +54,9 @@ impl PackageDatabase {
             let rest = Utf8Path::new(file).strip_prefix(&self.root).ok()?;
             Some(format!("/{rest}"))
         };
-        let paths: Vec<(&str, String)> =
+        let mut paths: Vec<(&str, String)> =
             files.iter().filter_map(|file| Some((*file, inside(file)?))).collect();
+        paths.retain(|(_, path)| !OF_NO_PACKAGE.iter().any(|directory| path.starts_with(directory)));
         let wanted: BTreeSet<&str> = paths.iter().map(|(_, path)| unmerged(path)).collect();
         let mut owned = self.of_dpkg(&wanted);
         if let Some(database) = self.text("/lib/apk/db/installed") {

@@ -172,6 +172,30 @@ fn the_databases_of_a_sysroot_are_asked() {
     );
 }
 
+/// No package has a file in a directory of users, whatever a list says: each would be read for what was built there.
+#[test]
+fn libraries_in_directories_of_users_are_of_no_package() {
+    let scene = Scene::new();
+    let listed = "/home/me/libhome.so\n/opt/libopt.so\n/lib64/libfoo.so.1\n";
+    sysroot(
+        scene.path(),
+        &[
+            ("var/lib/dpkg/info/libfoo1.list", listed),
+            ("var/lib/dpkg/status", "Package: libfoo1\nArchitecture: amd64\nVersion: 1\n"),
+        ],
+    );
+    for (directory, name) in [("home/me", "libhome.so"), ("opt", "libopt.so")] {
+        scene.file(format!("root/{directory}/{name}"), Object::library(name).bytes());
+        let app = Object::program().needs("libc.so.6").needs(name).runpath(format!("/{directory}"));
+        scene.file("app", app.bytes());
+        let ran = scene.run(&format!("{BUNDLE} --sysroot root --force --message-format json")).exits(0);
+        let libraries = ran.json()["artifacts"][0]["libraries"].clone();
+        let library = libraries.as_array().unwrap().iter().find(|library| library["soname"] == name).unwrap();
+        let package = if directory == "opt" { Value::from("libfoo1") } else { Value::Null };
+        assert_eq!(library["package"], package, "{library:#}");
+    }
+}
+
 #[test]
 fn a_copyright_link_does_not_leave_the_sysroot() {
     let scene = Scene::new();
