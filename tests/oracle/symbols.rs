@@ -83,7 +83,8 @@ fn the_model_agrees_with_ld_so_on_undefined_symbols() {
     let (mut n_files, mut n_undefined) = (0, 0);
     let mut differences = Vec::new();
     // Relocating takes ld.so some 20 ms a file: every second is enough to see a wrong rule.
-    for path in libraries().into_iter().step_by(2) {
+    let step = if tools::takes_a_part("programs and libraries of this machine") { 8 } else { 2 };
+    for path in libraries().into_iter().step_by(step) {
         let Some(ours) = path.to_str().and_then(|path| model(&files, path)) else { continue };
         let theirs = real(&path);
         n_files += 1;
@@ -97,7 +98,7 @@ fn the_model_agrees_with_ld_so_on_undefined_symbols() {
     }
     println!("{n_files} files, {n_undefined} undefined symbols");
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
-    if n_files <= 500 || n_undefined == 0 {
+    if n_files * step <= 1000 || n_undefined == 0 {
         tools::skip("more than 500 libraries and programs in /usr, some of them with undefined symbols");
     }
 }

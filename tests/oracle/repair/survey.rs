@@ -1,4 +1,5 @@
-//! Every program and library of this machine, edited in memory; some of the programs run afterwards.
+//! Every program and library of this machine, edited in memory, outside CI every fourth; some of the programs run
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -40,7 +41,8 @@ fn every_file_of_this_machine() {
     let mut slots: BTreeMap<(&str, Vec<GivenUp>), usize> = BTreeMap::new();
     let mut refused: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     let (mut dynamic, mut moved) = (0, 0);
-    for file in files() {
+    let step = if tools::takes_a_part("programs and libraries of this machine") { 4 } else { 1 };
+    for file in files().into_iter().step_by(step) {
         let mut head = [0; 20];
         let read =
             std::fs::File::open(&file).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head));
