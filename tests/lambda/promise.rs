@@ -78,6 +78,11 @@ fn keep_the_promise(arch: Arch, at_least: usize) {
     let mut rows = rows::all();
     rows.retain(|row| (arch == Arch::X86_64 || row.on_arm64) && row.name.starts_with(&only));
     assert!(rows.len() >= at_least || !only.is_empty(), "only {} rows", rows.len());
+    let all_rows = only.is_empty() && !tools::takes_a_part("rows of the promise");
+    if only.is_empty() && !all_rows {
+        let step = if arch == Arch::X86_64 { 3 } else { 4 };
+        rows = rows.into_iter().step_by(step).collect();
+    }
 
     let work = tempfile::tempdir().unwrap();
     let host = LambdaRoot::new(arch, &provided_al2023(arch));
@@ -97,7 +102,7 @@ fn keep_the_promise(arch: Arch, at_least: usize) {
         let jobs: Vec<Job> = jobs.into_iter().collect();
         realities.extend(start::start_all(root, &jobs, workers()));
     }
-    conclude(arch, &rows, &asked, &realities, only.is_empty());
+    conclude(arch, &rows, &asked, &realities, all_rows);
 }
 
 fn workers() -> usize {
