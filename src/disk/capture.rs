@@ -215,7 +215,7 @@ fn read(source: &dyn RootSource, root: &Utf8Path, described: Described<'_>) -> R
     let table = Baseline::parse(&header)
         .map_err(|error| Error::new(format!("could not describe `{root}`")).because(error))?;
     let packages = packages(&reader.entries, arch);
-    Ok(table.with_root(Root { entries: reader.entries, cache: cache.into(), packages }))
+    Ok(table.with_root(Root { entries: reader.entries, cache, packages }))
 }
 
 /// A root that is being read.
