@@ -46,7 +46,7 @@ pub use symbols::{NamedSymbol, Offer, Symbol, SymbolChange, SymbolTable};
 pub use versions::{VersionDefinition, VersionNeed, version_hash};
 
 use faults::{DT_RELR, DT_RELRSZ, Dynamic, Faults, FaultsOfRelocations};
-use pieces::{Parts, Pieces};
+use pieces::{GivenParts, Pieces};
 use read::Image;
 
 use crate::paths::file_name;
@@ -471,7 +471,7 @@ impl ElfFacts {
 /// [`ElfError`] for bytes that are not ELF, and for tables that do not lie in the file: a truncated file
 /// is not a file with fewer needs.
 pub fn parse(bytes: &[u8]) -> Result<ElfFacts, ElfError> {
-    parse_image(&Image::new(bytes.len() as u64, &Parts(&[Part { start: 0, bytes }]))?)
+    parse_image(&Image::new(bytes.len() as u64, &GivenParts(&[Part { start: 0, bytes }]))?)
 }
 
 /// A part of a file.
@@ -511,7 +511,7 @@ pub fn parse_ranges<E>(
 ///
 /// The errors of [`parse`], and [`ElfError::NotRead`] if another part is needed.
 pub fn parse_parts(size: u64, parts: &[Part<'_>]) -> Result<ElfFacts, ElfError> {
-    let parts = Parts(parts);
+    let parts = GivenParts(parts);
     let mut image = Image::new(size, &parts)?;
     image.with_references = false;
     parse_image(&image)

@@ -15,9 +15,9 @@ pub(super) trait FileBytes {
 }
 
 /// Parts of a file that were read before.
-pub(super) struct Parts<'a>(pub &'a [Part<'a>]);
+pub(super) struct GivenParts<'a>(pub &'a [Part<'a>]);
 
-impl FileBytes for Parts<'_> {
+impl FileBytes for GivenParts<'_> {
     fn start(&self) -> &[u8] {
         self.0.iter().find(|part| part.start == 0).map_or(&[], |part| part.bytes)
     }
