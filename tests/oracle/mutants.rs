@@ -4,13 +4,13 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
+use std::{fs, iter};
 
 use crate::support::compile::CC;
 use crate::support::fields::{fields, number, values};
@@ -173,21 +173,22 @@ impl Scene {
 
     /// How a real start goes.
     fn real(&self, program: &Path, library_dir: &Path) -> Real {
-        // By its path: for a name, and a PATH, std forks in place of `posix_spawn`, and this process is large.
-        let mut command = Command::new("/usr/bin/setpriv");
-        let output = command
-            .args(START)
-            .arg(program)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("LD_LIBRARY_PATH", format!("{}:/lib/x86_64-linux-gnu", library_dir.display()))
-            .output()
-            .unwrap();
-        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        match output.status.code() {
+        let start = || {
+            // By its path: for a name, and a PATH, std forks in place of `posix_spawn`, and this process is large.
+            let mut command = Command::new("/usr/bin/setpriv");
+            let command = command.args(START).arg(program).env_clear().env("PATH", "/usr/bin:/bin");
+            let path = format!("{}:/lib/x86_64-linux-gnu", library_dir.display());
+            let output = command.env("LD_LIBRARY_PATH", path).output().unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (output.status, text(&output.stdout), text(&output.stderr))
+        };
+        // A process that another thread starts has the file open for writing until its own program begins.
+        let is_free = |(_, _, error): &(ExitStatus, String, String)| !error.contains("Text file busy");
+        let (status, out, error) = iter::repeat_with(start).find(is_free).unwrap();
+        match status.code() {
             Some(0) if out == "fine\n" => Real::Fine,
             Some(0 | WRONG_1 | WRONG_2) => Real::Runs,
-            _ => Real::Fails(format!("{} {}", output.status, error.lines().last().unwrap_or(""))),
+            _ => Real::Fails(format!("{status} {}", error.lines().last().unwrap_or(""))),
         }
     }
 }
