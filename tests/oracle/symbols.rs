@@ -98,7 +98,8 @@ fn the_model_agrees_with_ld_so_on_undefined_symbols() {
     }
     println!("{n_files} files, {n_undefined} undefined symbols");
     assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
-    if n_files * step <= 1000 || n_undefined == 0 {
+    // Few files have any: an eighth may have none.
+    if n_files * step <= 1000 || (step == 2 && n_undefined == 0) {
         tools::skip("more than 500 libraries and programs in /usr, some of them with undefined symbols");
     }
 }
