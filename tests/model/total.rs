@@ -18,6 +18,6 @@ shortened\ta::f\tsizes
     assert_eq!(
         line(record),
         "4 tests skipped something for want of: apt install gdb ghc python3; pip install cargo-lambda cargo-zigbuild; \
-         Debian 12: it names the libraries of that system; 1 survey took a part of its files, all with `CI=true`"
+         Debian 12: it names the libraries of that system; 1 test took a part of its cases, all with `CI=true`"
     );
 }

@@ -63,7 +63,7 @@ pub fn skip(need: &str) -> bool {
     false
 }
 
-/// Whether a long survey takes a part of what it could: except in CI, where it takes all.
+/// Whether a long test takes a part of its cases: except in CI, where it takes all.
 #[track_caller]
 pub fn takes_a_part(of: &str) -> bool {
     if !is_ci() {

@@ -38,8 +38,8 @@ pub fn line(record: &str) -> String {
     };
     match shortened.len() {
         0 => {}
-        1 => said += "; 1 survey took a part of its files, all with `CI=true`",
-        n => said += &format!("; {n} surveys took a part of their files, all with `CI=true`"),
+        1 => said += "; 1 test took a part of its cases, all with `CI=true`",
+        n => said += &format!("; {n} tests took a part of their cases, all with `CI=true`"),
     }
     said
 }
