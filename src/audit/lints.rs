@@ -247,4 +247,26 @@ mod tests {
             assert!(!file.holds(MARKS[1]) && !file.holds("of no lint"), "{at}");
         }
     }
+
+    #[test]
+    fn a_name_is_found_once_wherever_it_is_in_a_part() {
+        let facts = ElfFacts::default();
+        let name = "libfnord-2.so.11";
+        let part_start = 4096;
+        for at in [0, (1 << 16) - 5, (1 << 16) - 16, 1 << 16, (1 << 17) + 9, (1 << 17) + 100 - name.len()] {
+            let mut bytes = vec![0; part_start + (1 << 17) + 200];
+            bytes[part_start + at..][..name.len()].copy_from_slice(name.as_bytes());
+            let part = |range: Range<u64>| Cow::Borrowed(&bytes[range.start as usize..range.end as usize]);
+            let file = File::new("program", &facts, bytes.len() as u64, part);
+            let names = |part: Range<u64>| -> Vec<String> {
+                let pieces = file.pieces(part, library_names::MOST_AROUND);
+                pieces.flat_map(|(piece, own)| library_names::library_names(&piece, own)).collect()
+            };
+            let start = part_start as u64;
+            assert_eq!(names(start..start + (1 << 17) + 100), [name], "{at}");
+            assert!(
+                names(0..start).is_empty() && names(start + (1 << 17) + 100..bytes.len() as u64).is_empty()
+            );
+        }
+    }
 }

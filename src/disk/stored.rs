@@ -58,7 +58,8 @@ pub fn stored(path: &Utf8Path) -> Result<Arc<dyn Stored>> {
     let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;
     let mut hasher = ContentHasher::default();
     let mut n_bytes = 0;
-    let mut buffer = vec![0; 1 << 18];
+    // Larger memory is mapped, and begins 16 bytes into a page: processors copy pages slowly to such a place.
+    let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,

@@ -6,7 +6,7 @@ use crate::support::{processor, tools};
 use camino::Utf8Path;
 use cargo_lambda_bundle::disk::build_world::{self, DiskFiles};
 use cargo_lambda_bundle::elf::{Arch, Libc};
-use cargo_lambda_bundle::loader::{self, World};
+use cargo_lambda_bundle::loader::{self, Cache, World, hwcap_subdirectories};
 use cargo_lambda_bundle::world::{Files, Opened};
 
 use super::tree;
@@ -146,6 +146,24 @@ fn a_cache_entry_is_looked_up_by_soname_and_checked_like_any_file() {
     // Gone since: the default directories follow.
     t.remove("opt/libb.so.1").library("usr/lib/libb.so.1", Has::nothing());
     loads_in_root(&t, "/prog", &["liba.so.1 => /opt/liba.so.1", "libb.so.1 => /usr/lib/libb.so.1"]);
+}
+
+#[test]
+fn every_name_in_the_cache_of_this_machine_is_found_and_no_other() {
+    let Ok(bytes) = std::fs::read("/etc/ld.so.cache") else {
+        tools::skip("an ld.so.cache (glibc)");
+        return;
+    };
+    let cache =
+        Cache::of_file(bytes, Arch::X86_64, &hwcap_subdirectories(Arch::X86_64, (2, 36), 3, "x86_64"));
+    let paths = cache.paths();
+    assert!(paths.len() > 10, "{paths:?}");
+    for (name, path) in &*paths {
+        assert_eq!(cache.path(name), Some(path.as_str()));
+        for other in [format!("{name}.0"), name.replacen("lib", "lib0", 1)] {
+            assert_eq!(cache.path(&other), paths.get(&other).map(String::as_str), "{other}");
+        }
+    }
 }
 
 #[test]
