@@ -1,8 +1,9 @@
 //! The real binary, run in a pinned environment; exit code, stdout and stderr together.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::path::Path;
+use std::process::Output;
+use std::{fmt, io, iter};
 
 use serde_json::Value;
 
@@ -56,7 +57,11 @@ pub fn run(dir: &Path, arguments: &str) -> Ran {
 
 /// Runs a prepared command to its end.
 pub fn finish(command: &mut assert_cmd::Command) -> Ran {
-    let output = command.output().unwrap();
+    // A program that was written a moment ago may still be open for writing in a process that another test starts.
+    let is_free = |output: &io::Result<Output>| {
+        !output.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ExecutableFileBusy)
+    };
+    let output = iter::repeat_with(|| command.output()).find(is_free).unwrap().unwrap();
     let ran = Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
