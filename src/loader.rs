@@ -8,7 +8,7 @@
 //! has exactly one [`Need`], but a DT_AUXILIARY that is not found has none. The walk ends for any input, since an
 //! object is loaded once.
 //!
-//! `tests/ld_so.rs`, `tests/musl_loader.rs` and `tests/differential.rs` compare all this with the loaders.
+//! `ld_so`, `musl_loader` and `differential` in `tests/oracle` compare all this with the loaders.
 
 mod cache;
 mod glibc;

@@ -92,6 +92,7 @@ fn start<'scope>(
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -130,6 +131,16 @@ mod tests {
             };
             assert_eq!(sums(threads, 1000, take), Err((0..=2 * 7919 % 5000).sum()));
             assert_eq!(n_taken, 3);
+        }
+    }
+
+    #[test]
+    fn what_is_done_ahead_is_left_out_without_a_thread_for_it() {
+        for most in [0, 1] {
+            MOST.set(most);
+            let n_ahead = AtomicUsize::new(0);
+            let done = beside(|| n_ahead.store(1, Ordering::Relaxed), || "work");
+            assert_eq!((done, n_ahead.into_inner()), ("work", most));
         }
     }
 

@@ -206,6 +206,7 @@ impl MemoryFiles {
         let mut links = 0;
         let mut node = &MemoryNode::Directory;
         while let Some(left) = rest.pop() {
+            // `split_once` is made for longer texts, and this is the loop of all walks.
             let part = match left.bytes().position(|byte| byte == b'/') {
                 Some(at) => {
                     rest.push(&left[at + 1..]);

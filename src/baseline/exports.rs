@@ -21,9 +21,7 @@ pub struct Exports {
 #[derive(Debug, Clone, Copy)]
 struct ExportList {
     text: &'static str,
-    /// The only library of the list, if it has one.
-    of: Option<&'static str>,
-    /// The library of every line, if the lines name no library.
+    /// The only library of the list, if it has one; its lines need not name it.
     library: Option<&'static str>,
 }
 
@@ -76,19 +74,20 @@ pub fn exports(glibc: &str, arch: Arch) -> Option<Exports> {
     let common = include_str!("libstdc++-6.0.33.exports");
     Some(Exports {
         lists: [
-            ExportList { text, of: None, library: None },
-            ExportList { text: libgcc, of: Some("libgcc_s.so.1"), library: None },
-            ExportList { text: common, of: Some(LIBSTDCXX), library: Some(LIBSTDCXX) },
-            ExportList { text: libstdcxx, of: Some(LIBSTDCXX), library: Some(LIBSTDCXX) },
+            ExportList { text, library: None },
+            ExportList { text: libgcc, library: Some(LIBGCC) },
+            ExportList { text: common, library: Some(LIBSTDCXX) },
+            ExportList { text: libstdcxx, library: Some(LIBSTDCXX) },
         ],
     })
 }
 
+const LIBGCC: &str = "libgcc_s.so.1";
 const LIBSTDCXX: &str = "libstdc++.so.6";
 
 /// The newest nodes in GCC's lists, one for each family that can grow.
 const NEWEST_OF_GCC: &[(&str, &[&str])] = &[
-    ("libgcc_s.so.1", &["GCC_14.0.0", "GLIBC_2.0"]),
+    (LIBGCC, &["GCC_14.0.0", "GLIBC_2.0"]),
     (LIBSTDCXX, &["CXXABI_1.3.15", "CXXABI_FLOAT128", "CXXABI_TM_1", "GLIBCXX_3.4.33"]),
 ];
 
@@ -152,7 +151,7 @@ impl Exports {
             })
         };
         let is_there = |list: &ExportList| {
-            list.of.is_none_or(|library| systems.iter().any(|system| system.soname == library))
+            list.library.is_none_or(|library| systems.iter().any(|system| system.soname == library))
         };
         let best =
             self.definitions_among(symbol, node, is_there).filter_map(answer_of).min_by_key(|answer| {
@@ -255,7 +254,8 @@ impl ExportList {
     fn exports(self, entry: &'static str, libraries: &'static str) -> impl Iterator<Item = Export> {
         let node = entry.split_once('@').map_or("", |(_, node)| node);
         let named = libraries.split(' ').filter(|library| !library.is_empty());
-        named.chain(self.library).map(move |library| match library.strip_prefix('~') {
+        let unnamed = self.library.filter(|_| libraries.is_empty());
+        named.chain(unnamed).map(move |library| match library.strip_prefix('~') {
             Some(library) => Export { library, node, is_default: false },
             None => Export { library, node, is_default: true },
         })

@@ -51,7 +51,9 @@ impl ProgramJob<'_> {
             }
             Ok(answers)
         };
-        let is_hashed = matches!(self.bundle.purpose, Purpose::Write(_)) && !self.bundle.strip;
+        let bundle = self.bundle;
+        let is_hashed =
+            matches!(bundle.purpose, Purpose::Write(_)) && !bundle.strip && !bundle.libraries_only;
         let answers = match is_hashed && self.threads.get() > 1 {
             // Who asks for the file later sees the error.
             true => parallel::beside(|| drop(self.files.get(&input.path)), answer)?,

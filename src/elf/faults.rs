@@ -8,7 +8,7 @@
 //! Source: `load_elf_binary` in the kernel's fs/binfmt_elf.c; in glibc 2.34 and 2.36 `open_verify` and
 //! `_dl_map_object_from_fd` (elf/dl-load.c), `rtld_setup_main_map` (elf/rtld.c), `elf_get_dynamic_info`
 //! (elf/get-dynamic-info.h), `_ELF_DYNAMIC_DO_RELOC` (elf/dynamic-link.h), `_dl_setup_hash`, `call_init`
-//! (elf/dl-init.c), `_dl_check_map_versions` (elf/dl-version.c). `tests/mutants.rs` compares with real starts.
+//! (elf/dl-init.c), `_dl_check_map_versions` (elf/dl-version.c). `tests/oracle/mutants.rs` compares with real starts.
 
 use goblin::elf64::dynamic::{self as tag, Dyn, SIZEOF_DYN};
 use goblin::elf64::header::{EI_ABIVERSION, EI_VERSION, ET_EXEC, EV_CURRENT};

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 
-use super::Part;
+use super::{PAGE, Part};
 
 /// Bytes of a file, by their place in it.
 pub(super) trait FileBytes {
@@ -47,7 +47,6 @@ type Next = OnceCell<Box<Piece>>;
 impl<F: FnMut(Range<u64>) -> Option<Vec<u8>>> Pieces<F> {
     /// The number of bytes that are read at once, if the file is that long.
     const PIECE: u64 = 1 << 15;
-    const PAGE: u64 = 1 << 12;
     const MAX_PIECES: usize = 32;
 
     /// Makes the bytes of a file of `size` bytes, for which `read` returns all bytes of a range, or `None` if it fails.
@@ -57,7 +56,7 @@ impl<F: FnMut(Range<u64>) -> Option<Vec<u8>>> Pieces<F> {
 
     /// Reads the piece with a range and those after it, or the whole file if that costs little more.
     fn read(&self, range: &Range<u64>, n_pieces: usize, n_read: u64) -> Option<Box<Piece>> {
-        let start = range.start / Self::PAGE * Self::PAGE;
+        let start = range.start / PAGE * PAGE;
         let mut piece = start..range.end.max(start + Self::PIECE).min(self.size);
         let n_bytes = piece.end - piece.start;
         if self.size <= 2 * Self::PIECE || n_read + n_bytes > self.size || n_pieces == Self::MAX_PIECES {

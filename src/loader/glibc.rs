@@ -4,6 +4,7 @@
 //! `fillin_rpath`, `decompose_rpath`, `expand_dynamic_string_token`. Not modelled: the secure mode of setuid
 //! programs (Lambda has none), LD_PRELOAD, audit modules.
 
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -89,18 +90,16 @@ pub fn hwcap_subdirectories(
 }
 
 /// A list of directories from one source.
-struct List {
+struct List<'a> {
     rule: Rule,
-    directories: Rc<Vec<String>>,
+    directories: Cow<'a, [String]>,
 }
 
 /// What a walk asks for with each name, and what stays as it is.
 #[derive(Default)]
 pub(super) struct KnownDirectories {
     /// The directories of LD_LIBRARY_PATH.
-    library_path: OnceCell<Rc<Vec<String>>>,
-    /// The built-in directories.
-    default_dirs: OnceCell<Rc<Vec<String>>>,
+    library_path: OnceCell<Vec<String>>,
     /// The hwcaps subdirectories that a directory has.
     subdirectories: RefCell<BTreeMap<String, Rc<Vec<String>>>>,
 }
@@ -216,14 +215,14 @@ impl Glibc {
     ///
     /// DT_RPATH counts only if the needing object has no DT_RUNPATH; then the DT_RPATHs of every object that led to
     /// it and of the program count, too. An object's own DT_RPATH is dropped if it has DT_RUNPATH.
-    fn lists(
-        &self,
+    fn lists<'a>(
+        &'a self,
         objects: &[Loaded],
         by: usize,
         world: &World,
         name: &str,
-        known: &KnownDirectories,
-    ) -> Vec<List> {
+        known: &'a KnownDirectories,
+    ) -> Vec<List<'a>> {
         let mut lists = Vec::new();
         let runpath_of =
             |index: usize| objects[index].file.object.elf().and_then(|elf| elf.runpath.as_deref());
@@ -237,7 +236,7 @@ impl Glibc {
             while let Some(index) = next {
                 if let Some(rpath) = rpath_of(index) {
                     did_program |= index == 0;
-                    lists.push(self.list(Rule::Rpath, rpath, Some(&objects[index].origin)));
+                    lists.push(self.list(Rule::Rpath, rpath, &objects[index].origin));
                 }
                 // An object that dlopen loads has no loader. Source: `_dl_map_object`, RTLD_CALLMAP.
                 let is_opened = objects[index].opening.is_some() && objects[index].loader == Some(0);
@@ -247,34 +246,37 @@ impl Glibc {
                 && objects[0].file.object.elf().is_some_and(ElfFacts::is_program)
                 && let Some(rpath) = rpath_of(0)
             {
-                lists.push(self.list(Rule::Rpath, rpath, Some(&objects[0].origin)));
+                lists.push(self.list(Rule::Rpath, rpath, &objects[0].origin));
             }
         }
         if let Some(value) = world.library_path.as_deref() {
             let rule = Rule::LdLibraryPath;
-            let list = || self.list(rule, value, Some(&objects[0].origin)).directories;
-            lists.push(List { rule, directories: known.library_path.get_or_init(list).clone() });
+            let directories = known.library_path.get_or_init(|| self.split(rule, value, &objects[0].origin));
+            lists.push(List { rule, directories: directories.into() });
         }
         if let Some(runpath) = runpath_of(by) {
-            lists.push(self.list(Rule::Runpath, runpath, Some(&objects[by].origin)));
+            lists.push(self.list(Rule::Runpath, runpath, &objects[by].origin));
         }
         let no_default = objects[by].file.object.elf().is_some_and(|elf| elf.flags_1 & DF_1_NODEFLIB != 0);
         if let Some(path) = self.cache.path(name) {
             let below_default = self.default_dirs.iter().any(|dir| path.starts_with(&format!("{dir}/")));
             if !(no_default && below_default) {
-                lists.push(List { rule: Rule::Cache, directories: Rc::new(vec![path.to_owned()]) });
+                lists.push(List { rule: Rule::Cache, directories: vec![path.to_owned()].into() });
             }
         }
         if !no_default {
-            let directories = known.default_dirs.get_or_init(|| Rc::new(self.default_dirs.clone())).clone();
-            lists.push(List { rule: Rule::DefaultDir, directories });
+            lists.push(List { rule: Rule::DefaultDir, directories: (&self.default_dirs).into() });
         }
         lists
     }
 
+    fn list(&self, rule: Rule, value: &str, origin: &str) -> List<'static> {
+        List { rule, directories: self.split(rule, value, origin).into() }
+    }
+
     /// Splits, expands and cleans a path list. An empty element is the current directory; a list that is
     /// empty as a whole is ignored; an element whose token cannot be expanded is dropped.
-    fn list(&self, rule: Rule, value: &str, origin: Option<&str>) -> List {
+    fn split(&self, rule: Rule, value: &str, origin: &str) -> Vec<String> {
         let mut directories: Vec<String> = Vec::new();
         let mut seen: BTreeSet<String> = BTreeSet::new();
         if !value.is_empty() {
@@ -283,7 +285,7 @@ impl Glibc {
                 let directory = if element.is_empty() {
                     String::new()
                 } else {
-                    match self.expand(element, origin.unwrap_or("")) {
+                    match self.expand(element, origin) {
                         Some(text) if text.is_empty() => continue,
                         Some(text) if text.bytes().all(|byte| byte == b'/') => "/".to_owned(),
                         Some(text) => text.trim_end_matches('/').to_owned(),
@@ -295,7 +297,7 @@ impl Glibc {
                 }
             }
         }
-        List { rule, directories: Rc::new(directories) }
+        directories
     }
 
     /// Expands `$ORIGIN`, `$LIB` and `$PLATFORM`, with or without braces; any other `$` stays as it is.
@@ -340,7 +342,7 @@ impl Glibc {
     fn paths<'a>(
         &'a self,
         world: &'a World,
-        list: &'a List,
+        list: &'a List<'a>,
         name: &'a str,
         known: &'a KnownDirectories,
     ) -> impl Iterator<Item = (&'a str, Vec<String>)> + 'a {

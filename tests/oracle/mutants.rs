@@ -8,9 +8,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::sync::Arc;
-use std::{fs, iter};
+use std::{fs, io};
 
 use crate::support::compile::CC;
 use crate::support::fields::{fields, number, values};
@@ -178,17 +178,18 @@ impl Scene {
             let mut command = Command::new("/usr/bin/setpriv");
             let command = command.args(START).arg(program).env_clear().env("PATH", "/usr/bin:/bin");
             let path = format!("{}:/lib/x86_64-linux-gnu", library_dir.display());
-            let output = command.env("LD_LIBRARY_PATH", path).output().unwrap();
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            (output.status, text(&output.stdout), text(&output.stderr))
+            let output = command.env("LD_LIBRARY_PATH", path).output()?;
+            match String::from_utf8_lossy(&output.stderr).contains("Text file busy") {
+                true => Err(io::ErrorKind::ExecutableFileBusy.into()),
+                false => Ok(output),
+            }
         };
-        // A process that another thread starts has the file open for writing until its own program begins.
-        let is_free = |(_, _, error): &(ExitStatus, String, String)| !error.contains("Text file busy");
-        let (status, out, error) = iter::repeat_with(start).find(is_free).unwrap();
-        match status.code() {
+        let output = tools::unless_busy(start).unwrap();
+        let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match output.status.code() {
             Some(0) if out == "fine\n" => Real::Fine,
             Some(0 | WRONG_1 | WRONG_2) => Real::Runs,
-            _ => Real::Fails(format!("{status} {}", error.lines().last().unwrap_or(""))),
+            _ => Real::Fails(format!("{} {}", output.status, error.lines().last().unwrap_or(""))),
         }
     }
 }

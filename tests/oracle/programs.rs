@@ -29,15 +29,7 @@ fn set(scene: &Scene, file: &str, field: &str, value: u64) {
 }
 
 fn start(scene: &Scene, file: &str) -> Option<ExitStatus> {
-    for _ in 0..100 {
-        match Command::new(scene.at(file)).env_clear().status() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            status => return status.ok(),
-        }
-    }
-    panic!("{file} stays busy");
+    tools::unless_busy(|| Command::new(scene.at(file)).env_clear().status()).ok()
 }
 
 fn starts(scene: &Scene, file: &str) -> bool {

@@ -1,13 +1,12 @@
 //! The real binary, run in a pinned environment; exit code, stdout and stderr together.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::Path;
-use std::process::Output;
-use std::{fmt, io, iter};
 
 use serde_json::Value;
 
-use super::{findings, schema};
+use super::{findings, schema, tools};
 
 /// The built binary.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_cargo-lambda-bundle");
@@ -57,11 +56,7 @@ pub fn run(dir: &Path, arguments: &str) -> Ran {
 
 /// Runs a prepared command to its end.
 pub fn finish(command: &mut assert_cmd::Command) -> Ran {
-    // A program that was written a moment ago may still be open for writing in a process that another test starts.
-    let is_free = |output: &io::Result<Output>| {
-        !output.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ExecutableFileBusy)
-    };
-    let output = iter::repeat_with(|| command.output()).find(is_free).unwrap().unwrap();
+    let output = tools::unless_busy(|| command.output()).unwrap();
     let ran = Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),

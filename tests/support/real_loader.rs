@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use super::tools;
 use cargo_lambda_bundle::loader::{Closure, Outcome, Rule, Rules, VersionAnswer, check_versions};
 
 pub const LD_SO: &str = "/lib64/ld-linux-x86-64.so.2";
@@ -33,18 +34,8 @@ pub fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
 }
 
 /// Starts a program that this process may have written a moment ago.
-///
-/// A process that another test started in that moment has the file open until it executes its own.
 pub fn started(command: &mut Command) -> Output {
-    for _ in 0..100 {
-        match command.output() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            output => return output.unwrap(),
-        }
-    }
-    panic!("{command:?} stays busy");
+    tools::unless_busy(|| command.output()).unwrap()
 }
 
 /// Asks ld.so what it would load for `file`, a program or a library. `file` is not executed.

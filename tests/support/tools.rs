@@ -5,9 +5,10 @@
 //! `tests/total.rs`.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::total;
 
@@ -93,6 +94,21 @@ fn record(fields: &[&str]) {
     // One write: other tests write to it, too.
     let opened = fs::OpenOptions::new().create(true).append(true).open(file);
     opened.and_then(|mut file| file.write_all(line.as_bytes())).expect("a file below target");
+}
+
+/// Starts a program that this process may have written a moment ago, and again while it is busy.
+///
+/// A process that another test started in that moment has the file open for writing until it executes its own.
+pub fn unless_busy<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..100 {
+        match start() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            result => return result,
+        }
+    }
+    start()
 }
 
 /// Copies a program, or an interpreter, that will be executed.

@@ -71,10 +71,8 @@ fn functions(bytes: &[u8]) -> Vec<&'static str> {
 
 /// Whether the texts of the name service switch are present; a stripped program has them, too.
 fn asks_nss(program: &File) -> bool {
-    let constants = program.constants();
-    let has = |wanted: &str| {
-        let mut pieces = constants.iter().flat_map(|range| program.pieces(range.clone(), wanted.len()));
-        pieces.any(|(piece, _)| text::holds(&piece, wanted))
-    };
+    let (bytes, places) = (program.bytes(), program.constants());
+    let constants = || places.iter().filter_map(|place| bytes.get(place.start as usize..place.end as usize));
+    let has = |wanted| constants().any(|constants| text::holds(constants, wanted));
     has("/etc/nsswitch.conf") && has("libnss_")
 }
