@@ -17,6 +17,7 @@ use super::sizes::sizes;
 use super::started;
 use super::summary;
 use super::write;
+use crate::archive;
 use crate::audit::{self, Findings};
 use crate::disk;
 use crate::disk::paths::world_name;
@@ -54,7 +55,9 @@ impl ProgramJob<'_> {
         let bundle = self.bundle;
         let is_hashed =
             matches!(bundle.purpose, Purpose::Write(_)) && !bundle.strip && !bundle.libraries_only;
-        let answers = match is_hashed && self.threads.get() > 1 {
+        // A thread costs more than the hash of one chunk, and reserves 64 MiB of addresses for what it allocates.
+        let is_large = || disk::size(&input.path).is_ok_and(|size| size > archive::CHUNK as u64);
+        let answers = match is_hashed && self.threads.get() > 1 && is_large() {
             // Who asks for the file later sees the error.
             true => parallel::beside(|| drop(self.files.get(&input.path)), answer)?,
             false => answer()?,
