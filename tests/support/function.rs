@@ -5,8 +5,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::tools;
-
 /// What cargo said while it built.
 pub struct Messages {
     of_package: Vec<Value>,
@@ -34,14 +32,8 @@ pub fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions")
 }
 
-/// How the profile release is changed: except in CI, functions are built without optimization, in a third of the
-/// time. What the loader does with them is the same.
-pub fn profile() -> &'static [(&'static str, &'static str)] {
-    if tools::is_ci() { &[] } else { &[("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")] }
-}
-
-/// Builds a function for `target`, profile release; `flags` are cargo's and, behind `--`, rustc's for the
-/// program alone.
+/// Builds a function for `target`, profile release, but without optimization, in a third of the time: what the loader
+/// does with it is the same. `flags` are cargo's and, behind `--`, rustc's for the program alone.
 #[track_caller]
 pub fn build(name: &str, target: &str, flags: &[&str]) -> Messages {
     let output = Command::new(env!("CARGO"))
@@ -57,7 +49,7 @@ pub fn build(name: &str, target: &str, flags: &[&str]) -> Messages {
         .arg("--target-dir")
         .arg(target_dir())
         .args(flags)
-        .envs(profile().iter().copied())
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
         // cargo reads `.cargo/config.toml`, which names the linkers, from the directory it runs in.
         .current_dir(project(name))
         .output()

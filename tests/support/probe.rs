@@ -20,14 +20,10 @@ pub fn build(target: &str, features: &str, flags: &[&str], to: &Path) {
     let words = format!("{target} {}", arguments.join(" "));
     let name = format!("probe-{}", &Digest::of(words.as_bytes()).hex[..8]);
     let sources = kept::sources(&function::project("probe"));
-    let place = kept(
-        &name,
-        &[words.as_bytes(), &sources, format!("{:?}", function::profile()).as_bytes()],
-        |place| {
-            let built = function::build("probe", target, &arguments);
-            tools::copy_program(built.path("compiler-artifact", "executable"), place.join("probe"));
-        },
-    );
+    let place = kept(&name, &[words.as_bytes(), &sources], |place| {
+        let built = function::build("probe", target, &arguments);
+        tools::copy_program(built.path("compiler-artifact", "executable"), place.join("probe"));
+    });
     tools::copy_program(place.join("probe"), to);
 }
 
