@@ -102,14 +102,14 @@ impl Source {
     pub(super) fn read(entry: &TextLine<'_>) -> Result<Source> {
         const FORM: &str = "CODE KIND DATE TEXT";
         let (code, rest) = entry.word_and_rest(FORM)?;
-        let (kind, rest) = TextLine { value: rest, ..*entry }.word_and_rest(FORM)?;
-        let (date, mut rest) = TextLine { value: rest, ..*entry }.word_and_rest(FORM)?;
+        let (kind, rest) = entry.with(rest).word_and_rest(FORM)?;
+        let (date, mut rest) = entry.with(rest).word_and_rest(FORM)?;
         let kind = SourceKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(|| {
             let known = SourceKind::ALL.map(SourceKind::as_str).join(", ");
             entry.error(format_args!("`{}` is not a kind of evidence: {known}", shown(kind)))
         })?;
         let date = if date.len() == 7 { format!("{date}-01") } else { date.to_owned() };
-        let date = TextLine { value: &date, ..*entry }.date()?;
+        let date = entry.with(&date).date()?;
         let mut source = Source {
             code: code.to_owned(),
             kind,

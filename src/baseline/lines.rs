@@ -1,11 +1,16 @@
 //! The lines of a baseline's text: a key and its values.
 
+use memchr::memchr2;
+
 use crate::date;
 use crate::error::{Error, Result};
 use crate::paths;
 
-/// The characters that separate a key from its values, and the values from each other.
-pub(super) const BLANK: [char; 2] = [' ', '\t'];
+/// Splits a text at the first space or tab, which separate a key from its values, and the values from each other.
+fn split_blank(text: &str) -> Option<(&str, &str)> {
+    let at = memchr2(b' ', b'\t', text.as_bytes())?;
+    Some((&text[..at], &text[at + 1..]))
+}
 
 /// Whether a text has a control character other than a tab, which separates values.
 pub(super) fn has_control(text: &str) -> bool {
@@ -21,12 +26,22 @@ pub(super) struct TextLine<'a> {
     pub(super) line: usize,
     pub(super) key: &'a str,
     pub(super) value: &'a str,
+    /// Whether the value of the whole line has a control character.
+    has_control: bool,
 }
 
 impl<'a> TextLine<'a> {
     pub(super) fn of_line(line: usize, text: &'a str) -> TextLine<'a> {
-        let (key, value) = text.split_once(BLANK).unwrap_or((text, ""));
-        TextLine { line, key, value: value.trim_start() }
+        let (key, value) = split_blank(text).unwrap_or((text, ""));
+        TextLine { line, key, value: value.trim_ascii_start(), has_control: has_control(value) }
+    }
+
+    /// The same line with a part of its value.
+    pub(super) fn with<'b>(&self, value: &'b str) -> TextLine<'b>
+    where
+        'a: 'b,
+    {
+        TextLine { value, ..*self }
     }
 
     /// The number of the line, counted from 1.
@@ -42,7 +57,7 @@ impl<'a> TextLine<'a> {
     pub(super) fn text(&self) -> Result<&'a str> {
         match self.value {
             "" => Err(self.error(format_args!("`{}` needs a value", shown(self.key)))),
-            value if has_control(value) => {
+            _ if self.has_control => {
                 Err(self.error(format_args!("`{}` has a control character in its value", shown(self.key))))
             }
             value => Ok(value),
@@ -57,7 +72,7 @@ impl<'a> TextLine<'a> {
     /// The only value of the line.
     pub(super) fn word(&self) -> Result<&'a str> {
         match self.text()? {
-            value if value.contains(BLANK) => {
+            value if split_blank(value).is_some() => {
                 Err(self.error(format_args!("`{}` takes one value", shown(self.key))))
             }
             value => Ok(value),
@@ -66,8 +81,8 @@ impl<'a> TextLine<'a> {
 
     /// The first of two values, and the rest of the line.
     pub(super) fn word_and_rest(&self, form: &str) -> Result<(&'a str, &'a str)> {
-        match self.text()?.split_once(BLANK) {
-            Some((word, rest)) => Ok((word, rest.trim_start())),
+        match split_blank(self.text()?) {
+            Some((word, rest)) => Ok((word, rest.trim_ascii_start())),
             None => Err(self.error(format_args!("expected `{} {form}`", self.key))),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::captured::{ElfDraft, Root, RootEntry};
 use super::evidence::{Source, SourceKind, is_certain, level};
-use super::lines::{BLANK, TextLine, shown};
+use super::lines::{TextLine, shown};
 use super::{Baseline, Confidence, Evidence, LaterNode, Lifecycle, Nodes, NodesFrom, Presence, SystemObject};
 use crate::elf::Arch;
 use crate::elf::version;
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &str, arch: Option<Arch>) -> Result<Baseline> {
     let mut header = Preamble::default();
     let mut blocks: Vec<Block> = Vec::new();
     for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
+        let line = line.trim_ascii();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -165,7 +165,7 @@ impl Preamble {
             "link" | "refused" => {
                 let form = if entry.key == "link" { "PATH TARGET" } else { "PATH REASON" };
                 let (path, rest) = entry.word_and_rest(form)?;
-                let path = TextLine { value: path, ..*entry }.path()?;
+                let path = entry.with(path).path()?;
                 let rest = rest.to_owned();
                 let found =
                     if entry.key == "link" { RootEntry::Link(rest) } else { RootEntry::Refused(rest) };
@@ -359,7 +359,7 @@ impl Preamble {
 /// Reads codes with commas between them. A level of evidence is none: it follows from the codes.
 fn read_codes(entry: &TextLine<'_>, codes: &str) -> Result<Vec<String>> {
     let is_level = |word: &str| Evidence::ALL.iter().any(|level| level.as_str() == word);
-    if let Some(level) = codes.split(BLANK).find(|word| is_level(word)) {
+    if let Some(level) = codes.split_ascii_whitespace().find(|word| is_level(word)) {
         let key = entry.key;
         return Err(entry.error(format_args!(
             "leave out `{level}`: `{key}` names codes, and the level follows from them"

@@ -439,13 +439,13 @@ fn glibc_version(mut libc: std::fs::File) -> Option<(u32, u32)> {
     // The overlap with the next piece: a text that begins in this one ends within it.
     const MORE: u64 = 64;
     let size = libc.metadata().ok()?.len();
-    let mut bytes = Vec::new();
+    let mut buffer = vec![0; (PIECE + MORE) as usize];
     for piece in (0..size.div_ceil(PIECE)).rev() {
         let start = piece * PIECE;
-        bytes.resize((size - start).min(PIECE + MORE) as usize, 0);
+        let bytes = &mut buffer[..(size - start).min(PIECE + MORE) as usize];
         libc.seek(SeekFrom::Start(start)).ok()?;
-        libc.read_exact(&mut bytes).ok()?;
-        if let Some(at) = memchr::memmem::find(&bytes, BANNER) {
+        libc.read_exact(bytes).ok()?;
+        if let Some(at) = memchr::memmem::find(bytes, BANNER) {
             let digits = bytes[at + BANNER.len()..].iter().map(|byte| char::from(*byte));
             let digits: String = digits.take_while(char::is_ascii_digit).collect();
             return Some((2, digits.parse().ok()?));

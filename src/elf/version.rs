@@ -36,8 +36,8 @@ fn split(node: &str) -> (&str, &str) {
 
 /// Compares numbers such as `2.34` component by component; `.` and `_` separate alike (`BLKID_2.30`, `BLKID_2_31`).
 pub fn compare_numbers(a: &str, b: &str) -> Ordering {
-    fn parts(text: &str) -> impl Iterator<Item = &str> {
-        text.split(['.', '_'])
+    fn parts(text: &str) -> impl Iterator<Item = &[u8]> {
+        text.as_bytes().split(|byte| matches!(byte, b'.' | b'_'))
     }
     let mut a = parts(a);
     let mut b = parts(b);
@@ -46,6 +46,7 @@ pub fn compare_numbers(a: &str, b: &str) -> Ordering {
             (None, None) => return Ordering::Equal,
             (None, Some(_)) => return Ordering::Less,
             (Some(_), None) => return Ordering::Greater,
+            (Some(a), Some(b)) if a == b => {}
             (Some(a), Some(b)) => match compare_component(a, b) {
                 Ordering::Equal => {}
                 other => return other,
@@ -55,7 +56,7 @@ pub fn compare_numbers(a: &str, b: &str) -> Ordering {
 }
 
 /// Compares a number with text after it (`2alpha`), or text alone, which comes last.
-fn compare_component(a: &str, b: &str) -> Ordering {
+fn compare_component(a: &[u8], b: &[u8]) -> Ordering {
     let (number_a, text_a) = leading_number(a);
     let (number_b, text_b) = leading_number(b);
     match (number_a, number_b) {
@@ -68,10 +69,11 @@ fn compare_component(a: &str, b: &str) -> Ordering {
 }
 
 /// The digits that a component starts with, without leading zeros, and what follows them.
-fn leading_number(component: &str) -> (Option<&str>, &str) {
-    let end = component.bytes().take_while(u8::is_ascii_digit).count();
+fn leading_number(component: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let end = component.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(component.len());
     let (digits, text) = component.split_at(end);
-    ((end > 0).then(|| digits.trim_start_matches('0')), text)
+    let start = digits.iter().position(|digit| *digit != b'0').unwrap_or(end);
+    ((end > 0).then_some(&digits[start..]), text)
 }
 
 #[cfg(test)]
