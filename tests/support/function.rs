@@ -32,8 +32,11 @@ pub fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("functions")
 }
 
-/// Builds a function for `target`, profile release, but without optimization, in a third of the time: what the loader
-/// does with it is the same. `flags` are cargo's and, behind `--`, rustc's for the program alone.
+/// How functions are built in a third of the time: what the loader does with them is the same.
+pub const UNOPTIMIZED: (&str, &str) = ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
+
+/// Builds a function for `target`, profile release, but [`UNOPTIMIZED`]; `flags` are cargo's and, behind `--`, rustc's
+/// for the program alone.
 #[track_caller]
 pub fn build(name: &str, target: &str, flags: &[&str]) -> Messages {
     let output = Command::new(env!("CARGO"))
@@ -49,7 +52,7 @@ pub fn build(name: &str, target: &str, flags: &[&str]) -> Messages {
         .arg("--target-dir")
         .arg(target_dir())
         .args(flags)
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+        .envs([UNOPTIMIZED])
         // cargo reads `.cargo/config.toml`, which names the linkers, from the directory it runs in.
         .current_dir(project(name))
         .output()

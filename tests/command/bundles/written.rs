@@ -23,6 +23,7 @@ fn an_archive_of_cargo_lambda_lacks_the_library_and_verify_names_it() {
         command("cargo", project)
             .args(["lambda", "build", "--release", "--locked", "-o", "zip", "--target", target])
             .env("CARGO_TARGET_DIR", &target_dir)
+            .envs([function::UNOPTIMIZED])
             .env("CARGO_TERM_COLOR", "never")
             .timeout(Duration::from_secs(600)),
     )
