@@ -4,13 +4,13 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests prepare files")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::{fs, io};
 
 use crate::support::compile::CC;
 use crate::support::fields::{fields, number, values};
@@ -173,18 +173,11 @@ impl Scene {
 
     /// How a real start goes.
     fn real(&self, program: &Path, library_dir: &Path) -> Real {
-        let start = || {
-            // By its path: for a name, and a PATH, std forks in place of `posix_spawn`, and this process is large.
-            let mut command = Command::new("/usr/bin/setpriv");
-            let command = command.args(START).arg(program).env_clear().env("PATH", "/usr/bin:/bin");
-            let path = format!("{}:/lib/x86_64-linux-gnu", library_dir.display());
-            let output = command.env("LD_LIBRARY_PATH", path).output()?;
-            match String::from_utf8_lossy(&output.stderr).contains("Text file busy") {
-                true => Err(io::ErrorKind::ExecutableFileBusy.into()),
-                false => Ok(output),
-            }
-        };
-        let output = tools::unless_busy(start).unwrap();
+        // By its path: for a name, and a PATH, std forks in place of `posix_spawn`, and this process is large.
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args(START).arg(program).env_clear().env("PATH", "/usr/bin:/bin");
+        command.env("LD_LIBRARY_PATH", format!("{}:/lib/x86_64-linux-gnu", library_dir.display()));
+        let output = tools::output_unless_busy(&mut command).unwrap();
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         match output.status.code() {
             Some(0) if out == "fine\n" => Real::Fine,

@@ -195,7 +195,7 @@ impl LambdaRoot {
     /// Runtime API behind its address.
     pub fn start(&self, program: &str, arguments: &[&str]) -> Output {
         let mut command = self.command(program, "127.0.0.1:9");
-        command.args(arguments).stdin(Stdio::null()).output().expect("setpriv starts")
+        tools::output_unless_busy(command.args(arguments).stdin(Stdio::null())).expect("setpriv starts")
     }
 
     /// The file name of the emulator, which lies at the top of the root, unless none is needed.

@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use super::total;
@@ -109,6 +109,17 @@ pub fn unless_busy<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T>
         }
     }
     start()
+}
+
+/// Runs a command that itself starts such a program, as `chroot` does, and again while that is busy.
+pub fn output_unless_busy(command: &mut Command) -> io::Result<Output> {
+    unless_busy(|| {
+        let output = command.output()?;
+        match String::from_utf8_lossy(&output.stderr).contains("Text file busy") {
+            true => Err(io::ErrorKind::ExecutableFileBusy.into()),
+            false => Ok(output),
+        }
+    })
 }
 
 /// Copies a program, or an interpreter, that will be executed.

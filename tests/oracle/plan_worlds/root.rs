@@ -10,6 +10,7 @@ use super::Planned;
 use super::random::RandomWorld;
 use crate::support::elf::Object;
 use crate::support::scene::Scene;
+use crate::support::tools;
 
 /// A root directory with this machine's ld.so, for one world after another.
 pub struct RealRoot {
@@ -86,7 +87,7 @@ impl RealRoot {
         // The root has no /proc, which tells ld.so the program's `$ORIGIN`. Source: `_dl_get_origin` in glibc's
         // sysdeps/unix/sysv/linux/dl-origin.c.
         command.env("LD_ORIGIN_PATH", "/var/task");
-        let output = command.output().unwrap();
+        let output = tools::output_unless_busy(&mut command).unwrap();
         match output.status.code() {
             Some(0) => Ok(()),
             code => Err(format!("{code:?} {}", String::from_utf8_lossy(&output.stderr).trim())),
