@@ -2,7 +2,8 @@
 //!
 //! The loader reads the ELF header, the program headers and the dynamic segment, never section headers, and so does
 //! this module: a stripped file without section headers still has needs. ([`sections`] reads the sizes of sections,
-//! for reports alone.) Offsets in
+//! for reports alone.) Offsets in the dynamic segment are virtual addresses and are translated through the PT_LOAD
+//! segments.
 //!
 //! Any bytes may be passed in. Every read is bounded by the file, every count and all copied text by a limit, and a
 //! value that points outside the file is an [`ElfError`], never a default: "no verneed" must mean that there is none.
