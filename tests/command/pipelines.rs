@@ -165,7 +165,9 @@ fn a_graph_of_the_runtimes_libraries_alone_is_left_out() {
 fn sarif(scene: &Scene, arguments: &str, code: i32) -> Value {
     let ran = scene.run(&format!("{arguments} --message-format sarif")).exits(code);
     let document = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
-    schema::check(&document, &schema::sarif());
+    if let Some(schema) = schema::sarif() {
+        schema::check(&document, &schema);
+    }
     document
 }
 
