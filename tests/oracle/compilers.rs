@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::support::compile::{ZIG_MUSL, require_zig};
 use crate::support::tools;
 use cargo_lambda_bundle::elf::{self, Arch, ElfFacts, Libc, Linkage};
 
@@ -57,14 +58,12 @@ fn imports_of_gnu_lds_programs_are_known() {
 
 #[test]
 fn a_program_of_zig_is_static_musl() {
-    let there = Command::new("python3").args(["-m", "ziglang", "version"]).output();
-    if !there.is_ok_and(|output| output.status.success()) {
-        tools::skip("zig (pip install ziglang)");
+    if !require_zig() {
         return;
     }
     // One target only: zig builds the C library on first use.
-    let words = ["-m", "ziglang", "cc", "-target", "x86_64-linux-musl"];
-    check_compiled("python3", "python3", &words, (Linkage::Static, Libc::Musl, Arch::X86_64));
+    let (zig, words) = (ZIG_MUSL.0[0], &ZIG_MUSL.0[1..]);
+    check_compiled(zig, "python3", words, (Linkage::Static, Libc::Musl, Arch::X86_64));
 }
 
 #[test]

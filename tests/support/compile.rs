@@ -13,13 +13,24 @@ pub struct Compiler<'a>(pub &'a [&'a str]);
 /// This machine's C compiler.
 pub const CC: Compiler<'static> = Compiler(&["cc"]);
 
+macro_rules! zig {
+    ($target:literal) => {
+        // Not the checks of undefined behaviour: their library takes zig longer than all else that it builds for a target.
+        Compiler(&["python3", "-m", "ziglang", "cc", "-fno-sanitize=undefined", "-target", $target])
+    };
+}
+
 /// A compiler that links against glibc 2.39, whatever this machine has.
-pub const ZIG_2_39: Compiler<'static> =
-    Compiler(&["python3", "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.39"]);
+pub const ZIG_2_39: Compiler<'static> = zig!("x86_64-linux-gnu.2.39");
+
+/// A compiler that links against glibc 2.34.
+pub const ZIG_2_34: Compiler<'static> = zig!("x86_64-linux-gnu.2.34");
 
 /// A compiler that links against glibc 2.26.
-pub const ZIG_2_26: Compiler<'static> =
-    Compiler(&["python3", "-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.26"]);
+pub const ZIG_2_26: Compiler<'static> = zig!("x86_64-linux-gnu.2.26");
+
+/// A compiler that links with musl.
+pub const ZIG_MUSL: Compiler<'static> = zig!("x86_64-linux-musl");
 
 impl Compiler<'_> {
     /// Compiles `source` to the file `output` in `dir`. Arguments, split at white space, follow the source.

@@ -9,7 +9,7 @@ use cargo_lambda_bundle::repair::{Edited, Edits, GivenUp, edit};
 
 use crate::repair::built::{Machine, World, must, rustc, without_sections, write};
 use crate::repair::rules;
-use crate::support::compile::rust_lld;
+use crate::support::compile::{ZIG_2_34, require_zig, rust_lld};
 use crate::support::tools;
 
 /// What a file's linker is known for.
@@ -335,18 +335,11 @@ fn rust() {
 
 #[test]
 fn zig() {
-    if !require() || !tools::require("python3", "python3") {
-        return;
-    }
-    let zig = ["python3", "-m", "ziglang"];
-    let installed = Command::new(zig[0]).args(&zig[1..]).arg("version").output();
-    if !installed.is_ok_and(|output| output.status.success()) {
-        tools::skip("zig (pip install ziglang)");
+    if !require() || !require_zig() {
         return;
     }
     let world = World::new(Machine::X86_64, &[]);
-    let compiler = [&zig[..], &["cc", "-target", "x86_64-linux-gnu.2.34"]].concat();
-    check_program(&world, &world.program("zig", &compiler, &[]), Kind::Plain, "NOTE without build-id");
+    check_program(&world, &world.program("zig", ZIG_2_34.0, &[]), Kind::Plain, "NOTE without build-id");
 }
 
 #[test]
