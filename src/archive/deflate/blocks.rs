@@ -8,7 +8,10 @@
 use std::ops::Range;
 
 /// Codes of up to this length are looked up, longer codes (which are rare) are counted out.
-const FAST_BITS: u32 = 12;
+const FAST_BITS: u32 = 11;
+
+/// The index of the first entry of [`Codes::fast`] for distances, and the bit of an entry that a distance follows.
+const DISTANCES: usize = 1 << FAST_BITS;
 
 /// The length of the longest code.
 const MAX_BITS: usize = 15;
@@ -104,24 +107,26 @@ impl Bits<'_> {
 
     /// Skips the symbols of a block, including its end.
     fn skip_symbols(&mut self, codes: &Codes) -> Option<()> {
+        // 0 or `DISTANCES`. No branch: no processor could predict whether a literal or a match is next.
+        let mut code = 0;
         while self.next <= self.stream.len() + 8 {
-            // Two literals and a length with its extra bits are 50 bits at most, a distance has up to 28.
+            // A length with its extra bits is 20 bits at most, a distance 28.
             self.fill();
-            let mut step = codes.lengths.skip(self)?;
-            if step == Step::Literals {
-                step = codes.lengths.skip(self)?;
-                if step == Step::Literals {
-                    step = codes.lengths.skip(self)?;
-                    if step == Step::Literals {
-                        continue;
-                    }
+            for _ in 0..2 {
+                let entry = codes.fast[code + (self.buffer as usize & (DISTANCES - 1))];
+                if entry > 0 {
+                    self.skip((entry & 31).into());
+                    code = usize::from(entry) & DISTANCES;
+                    continue;
                 }
-                self.fill();
+                let (step, n_extra) = codes.decode(code, self)?;
+                self.skip(n_extra);
+                code = match step {
+                    Step::Literal | Step::Distance => 0,
+                    Step::Length => DISTANCES,
+                    Step::End => return (self.position() <= self.stream.len() * 8).then_some(()),
+                };
             }
-            if step == Step::End {
-                return (self.position() <= self.stream.len() * 8).then_some(());
-            }
-            codes.distances.skip(self)?;
         }
         None
     }
@@ -130,16 +135,38 @@ impl Bits<'_> {
 /// The two codes of a block.
 struct Codes {
     /// The code of literals, the end of the block, and lengths of matches.
-    lengths: Skips,
-    distances: Skips,
+    lengths: HuffmanCode,
+    distances: HuffmanCode,
+    /// For each value of the next bits, of both codes: how many bits a symbol has with its extra bits, and
+    /// [`DISTANCES`] if a distance follows. 0 at the end of the block, and if the code is longer or there is none.
+    fast: [u16; 2 * DISTANCES],
 }
 
 impl Codes {
+    /// The codes with these lengths, 0 for symbols that do not occur.
+    fn new(lengths: &[u8], distances: &[u8]) -> Codes {
+        let (lengths, distances) = (HuffmanCode::new(lengths), HuffmanCode::new(distances));
+        let mut fast = [0; 2 * DISTANCES];
+        let (of_lengths, of_distances) = fast.split_at_mut(DISTANCES);
+        lengths.look_up(of_lengths, length);
+        distances.look_up(of_distances, distance);
+        Codes { lengths, distances, fast }
+    }
+
     fn fixed() -> Codes {
         let mut lengths = [8; 288];
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
-        Codes { lengths: Skips::new(&lengths, length), distances: Skips::new(&[5; 30], distance) }
+        Codes::new(&lengths, &[5; 30])
+    }
+
+    /// Takes one symbol of a code that was not looked up, without its extra bits.
+    #[cold]
+    fn decode(&self, code: usize, bits: &mut Bits) -> Option<(Step, u32)> {
+        match code {
+            DISTANCES => distance(self.distances.decode(bits)?.into()),
+            _ => length(self.lengths.decode(bits)?.into()),
+        }
     }
 
     fn read(bits: &mut Bits) -> Option<Codes> {
@@ -164,27 +191,26 @@ impl Codes {
             lengths.extend(std::iter::repeat_n(length, times as usize));
         }
         let (lengths, distances) = lengths.split_at(n_lengths);
-        Some(Codes { lengths: Skips::new(lengths, length), distances: Skips::new(distances, distance) })
+        Some(Codes::new(lengths, distances))
     }
 }
 
 /// The kind of a skipped symbol.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Step {
-    /// One literal, or two.
-    Literals,
-    /// A length or a distance, with its extra bits.
-    Match,
+    Literal,
     End,
+    Length,
+    Distance,
 }
 
 /// The kind of a symbol in the lengths' code, and the number of extra bits that follow it.
 fn length(symbol: usize) -> Option<(Step, u32)> {
     match symbol {
-        0..END_OF_BLOCK => Some((Step::Literals, 0)),
+        0..END_OF_BLOCK => Some((Step::Literal, 0)),
         END_OF_BLOCK => Some((Step::End, 0)),
-        257..=264 | 285 => Some((Step::Match, 0)),
-        265..=284 => Some((Step::Match, (symbol as u32 - 261) / 4)),
+        257..=264 | 285 => Some((Step::Length, 0)),
+        265..=284 => Some((Step::Length, (symbol as u32 - 261) / 4)),
         _ => None,
     }
 }
@@ -192,65 +218,9 @@ fn length(symbol: usize) -> Option<(Step, u32)> {
 /// The kind of a symbol in the distances' code, and the number of extra bits that follow it.
 fn distance(symbol: usize) -> Option<(Step, u32)> {
     match symbol {
-        0..=3 => Some((Step::Match, 0)),
-        4..=29 => Some((Step::Match, (symbol as u32 - 2) / 2)),
+        0..=3 => Some((Step::Distance, 0)),
+        4..=29 => Some((Step::Distance, (symbol as u32 - 2) / 2)),
         _ => None,
-    }
-}
-
-/// A code whose symbols are only skipped.
-struct Skips {
-    /// For each value of the next bits: how many bits to skip, and the kind of symbol. 0 bits if the code is longer,
-    /// or there is none.
-    fast: [(u8, Step); 1 << FAST_BITS],
-    code: HuffmanCode,
-    meaning: fn(usize) -> Option<(Step, u32)>,
-}
-
-impl Skips {
-    /// The code with these lengths, 0 for symbols that do not occur.
-    fn new(lengths: &[u8], meaning: fn(usize) -> Option<(Step, u32)>) -> Skips {
-        let code = HuffmanCode::new(lengths);
-        let mut fast = [(0, Step::End); 1 << FAST_BITS];
-        let mut symbols = code.symbols.iter();
-        let mut next = 0_usize;
-        for (n, count) in (0..).zip(code.counts).skip(1).take(FAST_BITS as usize) {
-            next <<= 1;
-            for symbol in symbols.by_ref().take(count.into()) {
-                // Codes are sent with the highest bit first.
-                let first = next.reverse_bits() >> (usize::BITS - n);
-                if let Some((step, extra)) = meaning(usize::from(*symbol)) {
-                    for at in (first..fast.len()).step_by(1 << n) {
-                        fast[at] = ((n + extra) as u8, step);
-                    }
-                }
-                next += 1;
-            }
-        }
-        // Where there is room, the literal after a literal is skipped with it. The looked-up entry has fewer bits and
-        // must not be changed yet: it has a lower index, so the loop runs backwards.
-        for at in (0..fast.len()).rev() {
-            if let (n @ 1.., Step::Literals) = fast[at]
-                && let (more @ 1.., Step::Literals) = fast[at >> n]
-                && u32::from(n + more) <= FAST_BITS
-            {
-                fast[at].0 += more;
-            }
-        }
-        Skips { fast, code, meaning }
-    }
-
-    /// Skips one symbol with its extra bits, or two literals; their 20 bits, with a distance 28, must be buffered.
-    #[inline]
-    fn skip(&self, bits: &mut Bits) -> Option<Step> {
-        let (n, step) = self.fast[bits.buffer as usize & (self.fast.len() - 1)];
-        if n > 0 {
-            bits.skip(n.into());
-            return Some(step);
-        }
-        let (step, extra) = (self.meaning)(self.code.decode(bits)?.into())?;
-        bits.skip(extra);
-        Some(step)
     }
 }
 
@@ -274,6 +244,28 @@ impl HuffmanCode {
         symbols.retain(|symbol| lengths[usize::from(*symbol)] > 0);
         symbols.sort_by_key(|symbol| lengths[usize::from(*symbol)]); // and by themselves: it is stable
         HuffmanCode { counts, symbols }
+    }
+
+    /// Fills one half of [`Codes::fast`], which is all 0.
+    fn look_up(&self, fast: &mut [u16], meaning: fn(usize) -> Option<(Step, u32)>) {
+        let mut symbols = self.symbols.iter();
+        let mut next = 0_usize;
+        for (n, count) in (0..).zip(self.counts).skip(1).take(FAST_BITS as usize) {
+            next <<= 1;
+            for symbol in symbols.by_ref().take(count.into()) {
+                // Codes are sent with the highest bit first.
+                let first = next.reverse_bits() >> (usize::BITS - n);
+                next += 1;
+                let entry = match meaning(usize::from(*symbol)) {
+                    Some((Step::Literal | Step::Distance, n_extra)) => n + n_extra,
+                    Some((Step::Length, n_extra)) => n + n_extra | DISTANCES as u32,
+                    Some((Step::End, _)) | None => continue,
+                };
+                for at in (first..fast.len()).step_by(1 << n) {
+                    fast[at] = entry as u16;
+                }
+            }
+        }
     }
 
     /// Takes one symbol; its 15 bits must be buffered.
