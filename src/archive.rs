@@ -108,6 +108,23 @@ impl Content {
         Ok(bytes[range.start as usize..range.end as usize].into())
     }
 
+    /// The bytes of a range; those of a stored file are in `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Stored::read`].
+    pub fn read_into<'a>(&'a self, range: Range<u64>, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let bytes = match self {
+            Content::File(bytes) => bytes.as_slice(),
+            Content::Link(target) => target.as_bytes(),
+            Content::Stored(stored) => {
+                stored.read_into(range, buffer)?;
+                return Ok(buffer);
+            }
+        };
+        Ok(&bytes[range.start as usize..range.end as usize])
+    }
+
     /// Whether an entry with this content has the target `link`, or these bytes.
     pub fn is(&self, link: Option<&str>, bytes: &[u8]) -> bool {
         match self {
@@ -132,7 +149,18 @@ pub trait Stored: std::fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// If the file cannot be read, or has become shorter.
-    fn read(&self, range: Range<u64>) -> Result<Vec<u8>>;
+    fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_into(range, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Reads bytes into `buffer`, which then has only them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read`](Stored::read).
+    fn read_into(&self, range: Range<u64>, buffer: &mut Vec<u8>) -> Result<()>;
 }
 
 /// Stored contents are the same if their bytes are.

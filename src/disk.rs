@@ -157,21 +157,29 @@ fn read_elf(path: &Utf8Path, size: u64) -> io::Result<std::result::Result<ElfFac
 }
 
 fn read_range(file: &mut std::fs::File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_range_into(file, range, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Replaces what `bytes` has.
+fn read_range_into(file: &mut std::fs::File, range: Range<u64>, bytes: &mut Vec<u8>) -> io::Result<()> {
     let n = range.end - range.start;
     if n > LARGEST {
         let (n, most) = (crate::text::size(n), crate::text::size(LARGEST));
         return Err(io::Error::other(format!("it is too large to read: {n}; the limit is {most}")));
     }
     let n = n as usize;
-    let mut bytes = Vec::with_capacity(n);
+    bytes.clear();
+    bytes.reserve_exact(n);
     while bytes.len() < n {
         let offset = range.start + bytes.len() as u64;
-        if read_more(file, offset, &mut bytes)? == 0 {
+        if read_more(file, offset, bytes)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
     bytes.truncate(n);
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads bytes from an offset into the room of a vector.

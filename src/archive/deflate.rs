@@ -93,8 +93,11 @@ struct Done {
 
 /// Compresses chunks, and proves each.
 struct Worker {
+    compression: Compression,
     encoder: Encoder,
     decoder: Inflate,
+    /// The bytes of a chunk of a stored file.
+    read: Vec<u8>,
     /// What the decoder makes of a chunk.
     unpacked: Vec<u8>,
 }
@@ -103,8 +106,10 @@ impl Worker {
     fn new(compression: Compression) -> Worker {
         // A byte more than a chunk has: a stream that is too long is seen.
         Worker {
+            compression,
             encoder: Encoder::new(compression),
             decoder: Inflate::new(false, 15),
+            read: Vec::new(),
             unpacked: vec![0; CHUNK + 1],
         }
     }
@@ -151,11 +156,13 @@ pub(super) fn each(
     };
     let jobs: Vec<ChunkJob> = files.iter().enumerate().flat_map(jobs_of).collect();
     let n_workers = workers(threads, jobs.iter().map(|job| job.range.end - job.range.start).sum());
-    let states = (0..n_workers).map(|_| Worker::new(compression)).collect();
-    let compress = |worker: &mut Worker, ChunkJob { file, range, is_last }: ChunkJob| {
-        let bytes = files[file].read(range)?;
-        let stream = worker.chunk(&bytes, is_last)?;
-        Ok(Done { file, crc32: crc32fast::hash(&bytes), n_bytes: bytes.len() as u64, stream, is_last })
+    let compress = |worker: &mut &mut Worker, ChunkJob { file, range, is_last }: ChunkJob| {
+        let mut buffer = std::mem::take(&mut worker.read);
+        let bytes = files[file].read_into(range, &mut buffer)?;
+        let stream = worker.chunk(bytes, is_last)?;
+        let done = Done { file, crc32: crc32fast::hash(bytes), n_bytes: bytes.len() as u64, stream, is_last };
+        worker.read = buffer;
+        Ok(done)
     };
     let empty = Deflated::default();
     // A file without work is empty, or its stream is kept.
@@ -164,7 +171,7 @@ pub(super) fn each(
     };
     let mut at = 0;
     let mut deflated = Deflated::default();
-    parallel::in_order(states, jobs, compress, |done: Result<Done>| {
+    let each_done = |done: Result<Done>| {
         let Done { file, crc32, n_bytes, stream, is_last } = done?;
         while at < file {
             take_idle(&mut take, at)?;
@@ -181,6 +188,9 @@ pub(super) fn each(
             at += 1;
         }
         Ok(())
+    };
+    streams.with_workers(n_workers, compression, |workers| {
+        parallel::in_order(workers.iter_mut().collect(), jobs, compress, each_done)
     })?;
     (at..files.len()).try_for_each(|at| take_idle(&mut take, at))
 }

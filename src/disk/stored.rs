@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{FileState, changed, failed, open, read_range};
+use super::{FileState, changed, failed, open, read_range_into};
 use crate::archive::{self, CHUNK, ChunkHashes, ContentHasher, Stored, Streams};
 use crate::error::{Error, Result};
 use crate::text;
@@ -95,9 +95,9 @@ impl Stored for StoredFile {
         self.hash
     }
 
-    fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
+    fn read_into(&self, range: Range<u64>, bytes: &mut Vec<u8>) -> Result<()> {
         let (mut file, _) = open(&self.path)?;
-        let bytes = read_range(&mut file, range.clone()).map_err(|cause| match cause.kind() {
+        read_range_into(&mut file, range.clone(), bytes).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::UnexpectedEof => changed(&self.path),
             _ => failed(&self.path, cause),
         })?;
@@ -105,9 +105,9 @@ impl Stored for StoredFile {
         // A chunk is what an archive is made of.
         let is_last = range.end == self.n_bytes && (1..CHUNK).contains(&bytes.len());
         let is_chunk = range.start.is_multiple_of(CHUNK as u64) && (is_last || bytes.len() == CHUNK);
-        if is_chunk && !self.hashes.has(range.start, &bytes) {
+        if is_chunk && !self.hashes.has(range.start, bytes) {
             return Err(changed(&self.path));
         }
-        Ok(bytes)
+        Ok(())
     }
 }
