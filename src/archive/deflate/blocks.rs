@@ -258,7 +258,7 @@ impl HuffmanCode {
                 next += 1;
                 let entry = match meaning(usize::from(*symbol)) {
                     Some((Step::Literal | Step::Distance, n_extra)) => n + n_extra,
-                    Some((Step::Length, n_extra)) => n + n_extra | DISTANCES as u32,
+                    Some((Step::Length, n_extra)) => (n + n_extra) | DISTANCES as u32,
                     Some((Step::End, _)) | None => continue,
                 };
                 for at in (first..fast.len()).step_by(1 << n) {
