@@ -121,8 +121,10 @@ impl FileState {
 }
 
 fn changed(path: &Utf8Path) -> Error {
-    Error::new(format!("`{path}` changed while it was read")).help("run it again when nothing writes to it")
+    Error::new(format!("`{path}` changed while it was read")).help(RUN_AGAIN)
 }
+
+const RUN_AGAIN: &str = "run it again when nothing writes to it";
 
 /// Returns a function that reads parts of a regular file, which is opened for the first.
 pub fn parts_of(path: &Utf8Path) -> impl Fn(Range<u64>) -> Result<Vec<u8>> {

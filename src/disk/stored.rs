@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{FileState, changed, failed, open, read_range_into};
+use super::{FileState, RUN_AGAIN, changed, failed, open, read_range_into};
 use crate::archive::{self, CHUNK, ChunkHashes, ContentHasher, Stored, Streams};
 use crate::error::{Error, Result};
 use crate::text;
@@ -96,7 +96,8 @@ impl Stored for StoredFile {
     }
 
     fn read_into(&self, range: Range<u64>, bytes: &mut Vec<u8>) -> Result<()> {
-        let (mut file, _) = open(&self.path)?;
+        // It was there before.
+        let (mut file, _) = open(&self.path).map_err(|error| error.or_help(RUN_AGAIN))?;
         read_range_into(&mut file, range.clone(), bytes).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::UnexpectedEof => changed(&self.path),
             _ => failed(&self.path, cause),

@@ -174,10 +174,19 @@ fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File, Held)> 
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
     temporary::make(directory, |path| {
         let file = options.open(path)?;
-        let held = Held::file(&file)?;
+        let held = or_remove(Held::file(&file), || std::fs::remove_file(path))?;
         Ok((file, held))
     })
     .map(|(path, (file, held))| (path, file, held))
+}
+
+/// Removes what was just made if it could not be held. If another run has swept it, the name may belong to another file.
+fn or_remove(held: io::Result<Held>, remove: impl FnOnce() -> io::Result<()>) -> io::Result<Held> {
+    held.inspect_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            let _ = remove();
+        }
+    })
 }
 
 /// Removes what an unfinished write has made, also after a panic.

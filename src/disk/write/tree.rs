@@ -178,7 +178,7 @@ impl<'a> Tree<'a> {
     fn beside(around: &Utf8Path, entries: &'a [Entry]) -> io::Result<Tree<'a>> {
         let (path, held) = temporary::make(around, |path| {
             std::fs::create_dir(path)?;
-            Held::directory(path)
+            super::or_remove(Held::directory(path), || std::fs::remove_dir(path))
         })?;
         let (made, names) = (path.clone(), names(entries));
         let undone = interrupt::undo(move || remove(&made, &names));

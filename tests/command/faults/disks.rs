@@ -85,7 +85,7 @@ fn every_failure_leaves_the_old_bundle_or_the_new_one() {
         let scene = scene();
         let (old, new) = (expected(&scene, "old", words), expected(&scene, "new", words));
         let mut n_failed = 0;
-        for call in WRITING.iter().chain(&["openat", "getdents64"]) {
+        for call in WRITING.iter().chain(&["fcntl", "getdents64", "openat"]) {
             for when in 1.. {
                 clear(&scene);
                 put_back(&old);

@@ -113,6 +113,11 @@ fn a_chunk_that_changed_is_refused_whatever_the_time_of_the_file_says() {
     let entries = [Entry { name: "bootstrap".into(), mode: Mode::Executable, content }];
     let error = archive::write(&entries, &Options::default(), Vec::new()).unwrap_err();
     assert_eq!(error.to_string(), format!("`{path}` changed while it was read"));
+
+    fs::remove_file(&path).unwrap();
+    let error = archive::write(&entries, &Options::default(), Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), format!("`{path}` does not exist"));
+    assert_eq!(error.help_text(), Some("run it again when nothing writes to it"));
 }
 
 #[test]
