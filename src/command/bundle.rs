@@ -366,7 +366,7 @@ fn unreadable_part(all: &mut Vec<Selected>) -> Option<Error> {
 
 /// Refuses two programs that would write to the same path.
 fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput<'a>>) -> Result<()> {
-    let mut outputs: BTreeMap<Utf8PathBuf, &ProgramInput> = BTreeMap::new();
+    let mut outputs: BTreeMap<Utf8PathBuf, (&str, &ProgramInput)> = BTreeMap::new();
     for input in programs.filter(|input| input.output.is_some()) {
         let name = input.program.name.as_str();
         for (what, path, flag) in [
@@ -377,10 +377,16 @@ fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput<'a>>) -> Re
         ] {
             let Some(path) = path else { continue };
             // Packages spell one path in different ways, each from its own directory.
-            if let Some(other) = outputs.insert(disk::place(path), input) {
+            if let Some((earlier, other)) = outputs.insert(disk::place(path), (what, input)) {
+                let of_other = &other.program.name;
+                if earlier != what {
+                    let message =
+                        format!("{earlier}`{of_other}` and {what}`{name}` would both be written to `{path}`");
+                    let flag = flag.split(' ').next().unwrap_or(flag);
+                    return Err(Error::usage(message).help(format!("name another file with `{flag}`")));
+                }
                 let flag = flag.replace("{bin}-{arch}", apart(other, input));
-                let other = &other.program.name;
-                let message = format!("{what}`{other}` and `{name}` would both be written to `{path}`");
+                let message = format!("{what}`{of_other}` and `{name}` would both be written to `{path}`");
                 let help =
                     format!("tell them apart: `{flag}`, with {{bin}}, {{package}}, {{arch}} or {{target}}");
                 return Err(Error::usage(message).help(help));

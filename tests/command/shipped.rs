@@ -227,6 +227,10 @@ fn two_programs_do_not_share_an_sbom() {
         "the lists of `one` and `two` would both be written to",
         "help: tell them apart: `--sbom {bin}",
     ]);
+    scene.run("--binary one -o one.zip --sbom one.zip").exits(2).says(&[
+        "`one` and the lists of `one` would both be written to",
+        "help: name another file with `--sbom`",
+    ]);
 }
 
 /// What cargo-auditable 0.7.7 recorded of a program with `serde` and its derive macro; see testdata/README.md.
