@@ -100,29 +100,34 @@ impl Content {
     ///
     /// The errors of [`Stored::read`].
     pub fn read(&self, range: Range<u64>) -> Result<Cow<'_, [u8]>> {
-        let bytes = match self {
-            Content::File(bytes) => bytes.as_slice(),
-            Content::Link(target) => target.as_bytes(),
-            Content::Stored(stored) => return stored.read(range).map(Cow::Owned),
-        };
-        Ok(bytes[range.start as usize..range.end as usize].into())
+        match self.in_memory() {
+            Ok(bytes) => Ok(bytes[range.start as usize..range.end as usize].into()),
+            Err(stored) => stored.read(range).map(Cow::Owned),
+        }
     }
 
-    /// The bytes of a range; those of a stored file are in `buffer`.
+    /// The same, with room for the bytes of a stored file.
     ///
     /// # Errors
     ///
     /// The errors of [`Stored::read`].
     pub fn read_into<'a>(&'a self, range: Range<u64>, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        let bytes = match self {
-            Content::File(bytes) => bytes.as_slice(),
-            Content::Link(target) => target.as_bytes(),
-            Content::Stored(stored) => {
+        match self.in_memory() {
+            Ok(bytes) => Ok(&bytes[range.start as usize..range.end as usize]),
+            Err(stored) => {
                 stored.read_into(range, buffer)?;
-                return Ok(buffer);
+                Ok(buffer)
             }
-        };
-        Ok(&bytes[range.start as usize..range.end as usize])
+        }
+    }
+
+    /// All bytes, or the file that has them.
+    fn in_memory(&self) -> std::result::Result<&[u8], &dyn Stored> {
+        match self {
+            Content::File(bytes) => Ok(bytes.as_slice()),
+            Content::Link(target) => Ok(target.as_bytes()),
+            Content::Stored(stored) => Err(&**stored),
+        }
     }
 
     /// Whether an entry with this content has the target `link`, or these bytes.

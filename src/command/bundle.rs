@@ -364,7 +364,7 @@ fn unreadable_part(all: &mut Vec<Selected>) -> Option<Error> {
     all.remove(at).input.err()
 }
 
-/// Refuses two programs that would write to the same path.
+/// Refuses two programs, or two outputs of one, that would be written to the same path.
 fn check_outputs<'a>(programs: impl Iterator<Item = &'a ProgramInput<'a>>) -> Result<()> {
     let mut outputs: BTreeMap<Utf8PathBuf, (&str, &ProgramInput)> = BTreeMap::new();
     for input in programs.filter(|input| input.output.is_some()) {
