@@ -19,6 +19,11 @@ use cargo_lambda_bundle::error::{Error, Result};
 use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};
 use cargo_lambda_bundle::ui::Ui;
 
+/// musl's own is slow: it is made to be small and to find misuse.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 const DONE: u8 = 0;
 const FINDINGS: u8 = 1;
 const USAGE: u8 = 2;
