@@ -94,18 +94,36 @@ fn tip(word: &str, words: &[OsString]) -> Option<String> {
         // cargo's default profile has no flag.
         "debug" | "dev" if has_profile => Some("did you mean `--profile dev`?".to_owned()),
         "build" if is_first => Some("did you mean `--build`?".to_owned()),
-        path if is_first && path.ends_with(".zip") => {
+        flag if flag != word => owner(flag),
+        path if path.ends_with(".zip") => {
             Some(format!("audit an archive with `cargo lambda-bundle verify {path}`"))
         }
-        path if is_first && path == word && disk::exists(Utf8Path::new(path)) => Some(format!(
-            "bundle a program with `--binary {path}`, audit a directory with `cargo lambda-bundle verify {path}`"
+        path if disk::exists(Utf8Path::new(path)) => Some(format!(
+            "name a program with `--binary {path}`, audit a directory with `cargo lambda-bundle verify {path}`"
         )),
-        path if is_first && path == word => {
-            let page = nearest(path, topics::TOPICS.iter().map(|topic| topic.name))?;
+        name if Cli::command().find_subcommand(name).is_some() => {
+            Some(format!("write its options behind it: `cargo lambda-bundle {name} ...`"))
+        }
+        name if is_first => {
+            let page = nearest(name, topics::TOPICS.iter().map(|topic| topic.name))?;
             Some(format!("read a page with `cargo lambda-bundle help {page}`"))
         }
         _ => None,
     }
+}
+
+/// Says which command has a flag, or is meant by it. `flag` is without its dashes.
+fn owner(flag: &str) -> Option<String> {
+    let root = Cli::command();
+    let has = |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+    if has(&root) {
+        return Some(format!("`--{flag}` is for bundling: `cargo lambda-bundle --{flag} ...`"));
+    }
+    if root.find_subcommand(flag).is_some() {
+        return Some(format!("did you mean `cargo lambda-bundle {flag}`, without dashes?"));
+    }
+    let command = root.get_subcommands().find(|command| has(command))?.get_name();
+    Some(format!("`--{flag}` is an option of another command: `cargo lambda-bundle {command} --{flag} ...`"))
 }
 
 /// The source of a value.
