@@ -354,7 +354,7 @@ impl Digest {
     /// The errors of [`Content::read`].
     pub fn of_content(content: &Content) -> Result<Digest> {
         let mut hasher = sha2::Sha256::new();
-        for range in chunks(content) {
+        for range in chunks(content.n_bytes()) {
             hasher.update(content.read(range)?);
         }
         Ok(Digest::from_raw(&hasher.finalize().into()))

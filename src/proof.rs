@@ -37,7 +37,7 @@ use self::unpacked::{LayerFile, bytes_of, facts_of};
 pub use self::attached::Attached;
 pub use self::language::has_only_bootstrap;
 pub use self::script::run_by_script;
-pub use self::unpacked::{UnpackedFile, layer_files, own_members};
+pub use self::unpacked::{SharedFacts, UnpackedFile, layer_files, own_members};
 
 /// A program or library of an archive that is walked by itself.
 pub struct EntryPoint {

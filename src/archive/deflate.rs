@@ -151,7 +151,7 @@ pub(super) fn each(
     let jobs_of = |(file, content): (usize, &&Content)| {
         let n_bytes = content.n_bytes();
         let is_kept = matches!(occurrences[file], Occurrence::Kept(_));
-        let ranges = chunks(content).filter(move |_| !is_kept);
+        let ranges = chunks(content.n_bytes()).filter(move |_| !is_kept);
         ranges.map(move |range| ChunkJob { file, is_last: range.end == n_bytes, range })
     };
     let jobs: Vec<ChunkJob> = files.iter().enumerate().flat_map(jobs_of).collect();
@@ -202,8 +202,7 @@ fn workers(threads: NonZeroUsize, n_bytes: u64) -> usize {
     threads.get().min(n_chunks).max(1)
 }
 
-/// The ranges of [`CHUNK`] bytes of a file.
-pub fn chunks(content: &Content) -> impl Iterator<Item = Range<u64>> + use<> {
-    let n_bytes = content.n_bytes();
+/// The ranges of [`CHUNK`] bytes of a file of `n_bytes`.
+pub fn chunks(n_bytes: u64) -> impl Iterator<Item = Range<u64>> {
     (0..n_bytes).step_by(CHUNK).map(move |start| start..n_bytes.min(start + CHUNK as u64))
 }

@@ -89,7 +89,9 @@ pub fn write_with<W: Write>(
         };
         put(&header.local(name))?;
         match header.method {
-            Method::Stored => deflate::chunks(content).try_for_each(|chunk| put(&content.read(chunk)?)),
+            Method::Stored => {
+                deflate::chunks(content.n_bytes()).try_for_each(|chunk| put(&content.read(chunk)?))
+            }
             Method::Deflated => deflated.chunks.iter().try_for_each(|chunk| put(chunk)),
         }
     })?;

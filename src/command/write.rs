@@ -42,7 +42,7 @@ pub(super) fn writing<'a>(
     // Libraries join a program that is there.
     let extent = if bundle.libraries_only { Extent::Parts } else { Extent::Whole };
     let options = archive::Options { stamp: bundle.stamp, compression, threads };
-    Writing { format, extent, options, streams: &files.streams }
+    Writing { format, extent, options, streams: &files.streams, facts: &files.facts }
 }
 
 /// A planned bundle and its place.

@@ -10,7 +10,7 @@ use super::write::tree::Extent;
 use crate::archive::{self, Content, Entry, ReadArchive, Streams, Tally};
 use crate::error::{Error, Result};
 use crate::layout::Format;
-use crate::proof::{Expected, UnpackedFile, prove};
+use crate::proof::{Expected, SharedFacts, UnpackedFile, prove};
 
 /// The way in which a bundle is written.
 pub struct Writing<'a> {
@@ -22,6 +22,8 @@ pub struct Writing<'a> {
     pub options: archive::Options,
     /// The streams that archives of this run share.
     pub streams: &'a Streams,
+    /// What their proofs share.
+    pub facts: &'a SharedFacts,
 }
 
 /// What happens to a bundle that was written beside its place.
@@ -73,7 +75,9 @@ pub fn replace(
                     return Err(differs());
                 }
                 let (file, _) = super::open(written)?;
-                let read = archive::read_written(output.as_str(), file, places, |at| reader.planned(at))?;
+                let read = archive::read_written(output.as_str(), file, places, |at| {
+                    reader.planned(at, writing.facts)
+                })?;
                 reader.check(&read.ok_or_else(differs)?, &commit).map(|()| true)
             },
         )?,
@@ -99,9 +103,9 @@ struct BundleReader<'a> {
 
 impl BundleReader<'_> {
     /// Parses the planned file of the entry `at`, whose stream the archive has.
-    fn planned(&self, at: usize) -> Result<UnpackedFile> {
+    fn planned(&self, at: usize, facts: &SharedFacts) -> Result<UnpackedFile> {
         let Entry { name, content, .. } = &self.entries[at];
-        UnpackedFile::of_content(name, content)
+        UnpackedFile::of_content(name, content, facts)
     }
 
     /// Takes a file that was read back: the one of the entry `at`.

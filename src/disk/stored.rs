@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::{FileState, RUN_AGAIN, changed, failed, open, read_range_into};
 use crate::archive::{self, CHUNK, ChunkHashes, ContentHasher, Stored, Streams};
 use crate::error::{Error, Result};
+use crate::proof::SharedFacts;
 use crate::text;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -17,6 +18,8 @@ pub struct StoredFiles {
     files: Mutex<BTreeMap<Utf8PathBuf, Arc<StoredOnce>>>,
     /// The streams that archives share.
     pub streams: Streams,
+    /// What the proofs of bundles share.
+    pub facts: SharedFacts,
 }
 
 /// A file that the first thread reads, and others wait for; `None` if it could not be read.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::archive::{BOOTSTRAP, CHUNK, Content, Digest, Kind, ReadArchive, ReadEntry, chunks};
+use crate::archive::{BOOTSTRAP, Content, Digest, Kind, ReadArchive, ReadEntry, Stored, chunks};
 use crate::elf::{self, ElfError, ElfFacts, OtherFormat};
 use crate::error::Result;
 use crate::lambda::{Member, MemberContent};
@@ -15,7 +15,7 @@ use crate::world::Opened;
 /// A parsed file of an archive.
 pub struct UnpackedFile {
     /// The facts of the file, if it is an ELF file.
-    pub facts: std::result::Result<Arc<ElfFacts>, ElfError>,
+    pub facts: Parsed,
     /// The bytes, if they are kept.
     pub bytes: Option<Vec<u8>>,
     /// The SHA-256 of an ELF file of a layer, hexadecimal.
@@ -35,21 +35,19 @@ impl UnpackedFile {
     /// # Errors
     ///
     /// The errors of [`Content::read`].
-    pub fn of_content(name: &str, content: &Content) -> Result<UnpackedFile> {
-        let n_bytes = content.n_bytes();
-        // Whole chunks, which are compared with those that were planned.
-        let read = |range: Range<u64>| -> Result<Vec<u8>> {
-            let start = range.start / CHUNK as u64 * CHUNK as u64;
-            let mut bytes = Vec::new();
-            for chunk in chunks(content).filter(|chunk| start <= chunk.start && chunk.start < range.end) {
+    pub fn of_content(name: &str, content: &Content, shared: &SharedFacts) -> Result<UnpackedFile> {
+        let facts = match content {
+            Content::Stored(stored) => shared.of_stored(&**stored)?,
+            Content::File(bytes) => elf::parse(bytes).map(Arc::new),
+            Content::Link(target) => elf::parse(target.as_bytes()).map(Arc::new),
+        };
+        let mut bytes = None;
+        if is_read(name, &facts) {
+            let bytes = bytes.insert(Vec::new());
+            for chunk in chunks(content.n_bytes()) {
                 bytes.extend_from_slice(&content.read(chunk)?);
             }
-            bytes.truncate((range.end - start) as usize);
-            bytes.drain(..(range.start - start) as usize);
-            Ok(bytes)
-        };
-        let facts = elf::parse_ranges(n_bytes, read)?.map(Arc::new);
-        let bytes = if is_read(name, &facts) { Some(read(0..n_bytes)?) } else { None };
+        }
         Ok(UnpackedFile { facts, bytes, sha256: None })
     }
 
@@ -60,6 +58,58 @@ impl UnpackedFile {
         let sha256 = facts.is_ok().then(|| Digest::of(&bytes).hex);
         UnpackedFile { facts, bytes: is_script.then_some(bytes), sha256 }
     }
+}
+
+/// The result of parsing a file.
+type Parsed = std::result::Result<Arc<ElfFacts>, ElfError>;
+
+/// What the proofs of one run share: the facts of libraries that several bundles have, and the memory to read them.
+#[derive(Default)]
+pub struct SharedFacts {
+    /// By hash and size. Facts are kept from the second bundle on: most files, such as programs, are in one.
+    known: Mutex<BTreeMap<(u128, u64), Option<Parsed>>>,
+    /// Room for a chunk each, which no proof uses.
+    buffers: Mutex<Vec<Vec<u8>>>,
+}
+
+impl SharedFacts {
+    fn of_stored(&self, stored: &dyn Stored) -> Result<Parsed> {
+        let key = (stored.hash(), stored.n_bytes());
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffers = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known().get(&key).cloned();
+        if let Some(Some(facts)) = found {
+            return Ok(facts);
+        }
+        let mut buffer = buffers().pop().unwrap_or_default();
+        let facts = parse_stored(stored, &mut buffer);
+        buffers().push(buffer);
+        let facts = facts?;
+        known().insert(key, found.map(|_| facts.clone()));
+        Ok(facts)
+    }
+}
+
+/// Parses a file by whole chunks, which are compared with those that were planned.
+fn parse_stored(stored: &dyn Stored, buffer: &mut Vec<u8>) -> Result<Parsed> {
+    let mut in_buffer = 0..0;
+    let read = |range: Range<u64>| -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity((range.end - range.start) as usize);
+        for chunk in chunks(stored.n_bytes()) {
+            let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
+            if start >= end {
+                continue;
+            }
+            if in_buffer != chunk {
+                in_buffer = 0..0;
+                stored.read_into(chunk.clone(), buffer)?;
+                in_buffer = chunk.clone();
+            }
+            bytes.extend_from_slice(&buffer[(start - chunk.start) as usize..(end - chunk.start) as usize]);
+        }
+        Ok(bytes)
+    };
+    Ok(elf::parse_ranges(stored.n_bytes(), read)?.map(Arc::new))
 }
 
 /// Whether the text of a file may matter.

@@ -13,4 +13,5 @@ mod plan;
 mod properties;
 mod readme;
 mod total;
+mod unpacked;
 mod world;

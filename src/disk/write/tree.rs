@@ -199,7 +199,7 @@ impl<'a> Tree<'a> {
                 continue;
             }
             let mut file = File::create_new(&at).map_err(|cause| failed(path, cause))?;
-            for range in archive::chunks(&entry.content) {
+            for range in archive::chunks(entry.content.n_bytes()) {
                 let bytes = entry.content.read(range).map_err(|error| wrap(path, error))?;
                 file.write_all(&bytes).map_err(|cause| failed(path, cause))?;
             }
