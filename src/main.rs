@@ -19,10 +19,10 @@ use cargo_lambda_bundle::error::{Error, Result};
 use cargo_lambda_bundle::settings::{self, CommandLine, Context, Output};
 use cargo_lambda_bundle::ui::Ui;
 
-/// musl's own is slow: it is made to be small and to find misuse.
-#[cfg(target_env = "musl")]
+/// musl's own is slow, and has one lock for all threads.
+#[cfg(all(target_env = "musl", feature = "mimalloc"))]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DONE: u8 = 0;
 const FINDINGS: u8 = 1;
