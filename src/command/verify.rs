@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, SeekFrom};
+use std::num::NonZeroUsize;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -10,7 +11,7 @@ use super::deployment::{Deployed, Template};
 use super::layers;
 use super::results::{Answered, Results};
 use super::runtime::{Baselines, say_age, say_unused};
-use crate::archive::{self, BOOTSTRAP, Digest, Limits, ReadArchive};
+use crate::archive::{self, BOOTSTRAP, CHUNK, Digest, Limits, ReadArchive};
 use crate::audit::{self, Code, Finding, Findings, SizedFile};
 use crate::baseline;
 use crate::date;
@@ -106,7 +107,7 @@ struct Zipped {
 }
 
 impl Read {
-    fn new(path: &Utf8Path) -> Result<Read> {
+    fn new(path: &Utf8Path, threads: NonZeroUsize) -> Result<Read> {
         let see = |bytes| UnpackedFile::new(BOOTSTRAP, bytes, true);
         if disk::is_directory(path) {
             let archive = disk::directory::read(path, &Limits::default(), see)
@@ -116,8 +117,12 @@ impl Read {
         let (mut file, n_bytes) =
             disk::open(path).map_err(|error| unreadable(error, "name a ZIP archive or a directory"))?;
         let see = |_, bytes| see(bytes);
+        // Each thread has its own place in the file; for a small one they cost more than they give.
+        let n_threads = threads.get().min(n_bytes as usize / CHUNK);
+        let mut more: Vec<_> = (1..n_threads).map_while(|_| Some(disk::open(path).ok()?.0)).collect();
+        let inputs = std::iter::once(&mut file).chain(&mut more).collect();
         let archive =
-            archive::read_each(path.as_str(), vec![&mut file], &Limits::default(), see).map_err(|error| {
+            archive::read_each(path.as_str(), inputs, &Limits::default(), see).map_err(|error| {
                 error.or_help("name a complete ZIP archive; if this was one, create or copy it again")
             })?;
         let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
@@ -192,7 +197,7 @@ impl Deployment<'_> {
         let Deployment { job, context, ui, .. } = self;
         let runtime = &code.runtime;
         let path = code.shown(&context.environment.current_dir);
-        let read = Read::new(path)?;
+        let read = Read::new(path, context.threads)?;
         let kind = job.kind.unwrap_or_else(|| kind_of(&read.archive));
         let start = Start { runtime, wrapper: code.wrapper.as_deref() };
         let unpacked = Unpacked::new(&read.archive, path.as_str(), kind, start, attached);
