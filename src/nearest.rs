@@ -5,7 +5,7 @@
 /// Among equally similar names the first in sorted order is taken.
 pub fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (n_edits, name) = names.into_iter().map(|name| (n_edits(wanted, name), name)).min()?;
-    (n_edits <= (wanted.chars().count() / 3).max(1)).then_some(name)
+    (n_edits <= (start_of(wanted).chars().count() / 3).max(1)).then_some(name)
 }
 
 /// The names, the most similar to `wanted` first; equally similar names keep their order.
@@ -15,10 +15,14 @@ pub fn nearest_first<'a>(wanted: &str, names: &[&'a str]) -> Vec<&'a str> {
     sorted
 }
 
-/// The Levenshtein distance. Only the start of an absurdly long name is compared: the time grows with both lengths.
+/// The Levenshtein distance.
 fn n_edits(from: &str, to: &str) -> usize {
-    let start = from.char_indices().nth(100).map_or(from, |(at, _)| &from[..at]);
-    strsim::levenshtein(start, to)
+    strsim::levenshtein(start_of(from), to)
+}
+
+/// The part of an absurdly long name that is compared: the time grows with both lengths.
+fn start_of(name: &str) -> &str {
+    name.char_indices().nth(100).map_or(name, |(at, _)| &name[..at])
 }
 
 #[cfg(test)]

@@ -175,3 +175,13 @@ pub fn shortened(names: &[String]) -> String {
 pub fn n_bytes(n: usize) -> String {
     format!("{n} byte{}", if n == 1 { "" } else { "s" })
 }
+
+/// Quotes words for a shell.
+pub fn shell_words(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
+    let quote = |word: &String| match word.chars().all(plain) && !word.is_empty() {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use camino::Utf8Path;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde_json::Value;
@@ -23,6 +23,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::include::Include;
 use crate::nearest::nearest;
+use crate::text;
 use crate::workspace::Manifest;
 
 /// The arguments of the process, parsed by clap.
@@ -70,12 +71,16 @@ impl CommandLine {
 
 /// Adds to an error of clap's what was meant, where clap knows no flag or subcommand with a similar name.
 fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let wrong = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand].into_iter();
-    let mut wrong = wrong.filter_map(|kind| error.get(kind)).filter_map(|value| match value {
-        ContextValue::String(word) => Some(word.as_str()),
-        _ => None,
-    });
-    if let Some(tip) = wrong.find_map(|word| tip(word, words)) {
+    let place = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        // With flags before it, any word there is one that excludes them.
+        ErrorKind::InvalidSubcommand | ErrorKind::ArgumentConflict => ContextKind::InvalidSubcommand,
+        _ => return error,
+    };
+    let Some(ContextValue::String(word)) = error.get(place) else { return error };
+    let is_command =
+        place == ContextKind::InvalidSubcommand && words.get(1).is_none_or(|it| it != "baseline");
+    if let Some(tip) = tip(word, is_command, words) {
         // clap's usage is about the argument that it would suggest.
         for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::Usage] {
             error.remove(kind);
@@ -85,26 +90,29 @@ fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     error
 }
 
-/// Says what a wrong word of a command line may mean.
-fn tip(word: &str, words: &[OsString]) -> Option<String> {
-    // It stands where the subcommand would.
-    let is_first = words.get(1).is_some_and(|first| first == word);
+/// Says what a wrong word of a command line may mean; `is_command` is whether it stands where the subcommand would.
+fn tip(word: &str, is_command: bool, words: &[OsString]) -> Option<String> {
     let has_profile = !words.iter().any(|word| word == "verify" || word == "baseline");
+    if word.contains(char::is_control) || words.iter().any(|word| word == "--") {
+        return None;
+    }
+    let path = text::shell_words(&[word.to_owned()]);
     match word.trim_start_matches('-') {
         // cargo's default profile has no flag.
         "debug" | "dev" if has_profile => Some("did you mean `--profile dev`?".to_owned()),
-        "build" if is_first => Some("did you mean `--build`?".to_owned()),
-        flag if flag != word => owner(flag),
-        path if path.ends_with(".zip") => {
-            Some(format!("audit an archive with `cargo lambda-bundle verify {path}`"))
-        }
-        path if disk::exists(Utf8Path::new(path)) => Some(format!(
-            "name a program with `--binary {path}`, audit a directory with `cargo lambda-bundle verify {path}`"
-        )),
-        name if Cli::command().find_subcommand(name).is_some() => {
+        "build" if is_command => Some("did you mean `--build`?".to_owned()),
+        name if name != word => owner(word, name, words),
+        name if is_command && Cli::command().find_subcommand(name).is_some() => {
             Some(format!("write its options behind it: `cargo lambda-bundle {name} ...`"))
         }
-        name if is_first => {
+        name if name.ends_with(".zip") => {
+            Some(format!("audit an archive with `cargo lambda-bundle verify {path}`"))
+        }
+        name if disk::is_directory(Utf8Path::new(name)) => {
+            Some(format!("audit a directory with `cargo lambda-bundle verify {path}`"))
+        }
+        name if disk::exists(Utf8Path::new(name)) => Some(format!("name a program with `--binary {path}`")),
+        name if is_command => {
             let page = nearest(name, topics::TOPICS.iter().map(|topic| topic.name))?;
             Some(format!("read a page with `cargo lambda-bundle help {page}`"))
         }
@@ -112,18 +120,29 @@ fn tip(word: &str, words: &[OsString]) -> Option<String> {
     }
 }
 
-/// Says which command has a flag, or is meant by it. `flag` is without its dashes.
-fn owner(flag: &str) -> Option<String> {
-    let root = Cli::command();
-    let has = |command: &clap::Command| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+/// Says which command has a flag, or is meant by it. `name` is the flag without its dashes.
+fn owner(flag: &str, name: &str, words: &[OsString]) -> Option<String> {
+    let mut root = Cli::command();
+    root.build();
+    if words.get(1).is_some_and(|command| command == name) {
+        return None;
+    }
+    if root.find_subcommand(name).is_some() {
+        return Some(format!("did you mean `cargo lambda-bundle {name}`, without dashes?"));
+    }
+    let has = |command: &clap::Command| {
+        command.get_arguments().any(|arg| match flag.starts_with("--") {
+            true => arg.get_long() == Some(name),
+            false => arg.get_short().is_some_and(|short| name == short.to_string()),
+        })
+    };
     if has(&root) {
-        return Some(format!("`--{flag}` is for bundling: `cargo lambda-bundle --{flag} ...`"));
+        return Some(format!("`{flag}` is for bundling: `cargo lambda-bundle {flag} ...`"));
     }
-    if root.find_subcommand(flag).is_some() {
-        return Some(format!("did you mean `cargo lambda-bundle {flag}`, without dashes?"));
-    }
-    let command = root.get_subcommands().find(|command| has(command))?.get_name();
-    Some(format!("`--{flag}` is an option of another command: `cargo lambda-bundle {command} --{flag} ...`"))
+    let nested =
+        root.get_subcommands().flat_map(|command| std::iter::once(command).chain(command.get_subcommands()));
+    let owner = nested.filter(|command| has(command)).find_map(clap::Command::get_bin_name)?;
+    Some(format!("`{flag}` is an option of another command: `{owner} {flag} ...`"))
 }
 
 /// The source of a value.

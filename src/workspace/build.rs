@@ -11,9 +11,10 @@ use super::identity::maker_of;
 use super::project::{BuildTarget, Project, profile, profile_dir};
 use super::records::{self, BuildScriptRun, ProfileDirs, Runs};
 use super::select::SelectedProgram;
-use super::words::{meant_target, quoted, required_features, words};
+use super::words::{meant_target, required_features, words};
 use super::{BuiltProgram, Origin, Selection, configuration};
 use crate::error::{Error, Result};
+use crate::text::shell_words;
 
 /// Runs `cargo build` with the selection and takes the paths from its messages.
 ///
@@ -58,7 +59,7 @@ pub(super) fn build(
     // cargo skips a binary whose required features are off, unless the binary was named.
     if artifacts.is_empty() || absent.iter().any(|program| program.required_features.is_empty()) {
         let names: Vec<String> = absent.iter().map(|program| format!("`{}`", program.name)).collect();
-        let error = Error::new(format!("`cargo {}` did not build {}", quoted(&words), names.join(", ")));
+        let error = Error::new(format!("`cargo {}` did not build {}", shell_words(&words), names.join(", ")));
         let features = required_features(&absent);
         return Err(if features.is_empty() {
             error
@@ -118,7 +119,7 @@ fn zig_targets(selection: &Selection, targets: &[BuildTarget]) -> Option<Vec<Bui
 
 fn run(project: &Project, selection: &Selection, words: &[String]) -> Result<Vec<Message>> {
     let failed = || {
-        let error = Error::new(format!("`cargo {}` failed", quoted(words)));
+        let error = Error::new(format!("`cargo {}` failed", shell_words(words)));
         match selection.zigbuild && project.environment.find("cargo-zigbuild").is_err() {
             true => error.help("install it, with zig: `pip install cargo-zigbuild`"),
             false => match meant_target(&selection.targets) {

@@ -6,6 +6,7 @@ use super::project::{BuildTarget, profile};
 use super::select::SelectedProgram;
 use super::{LAMBDA_TARGETS, Selection};
 use crate::nearest::nearest;
+use crate::text::shell_words;
 
 /// Returns the arguments of `cargo build`, or `cargo zigbuild`, for the selection.
 pub(super) fn words(selection: &Selection) -> Vec<String> {
@@ -72,7 +73,7 @@ pub(super) fn same_program(selection: &Selection, program: &SelectedProgram) -> 
     let flag = if program.is_example { "--example" } else { "--bin" };
     words.extend(["-p", &program.package, flag, &program.name].map(str::to_owned));
     words.extend(common_words(selection));
-    quoted(&words)
+    shell_words(&words)
 }
 
 /// Returns the command that builds these programs for these targets.
@@ -103,7 +104,7 @@ pub(super) fn command_to_suggest(
         words.extend(["--features".to_owned(), features]);
     }
     words.extend(common_words(selection));
-    format!("cargo {}", quoted(&words))
+    format!("cargo {}", shell_words(&words))
 }
 
 /// Returns the command that removes a package's outputs of one profile, so that cargo builds them again.
@@ -120,7 +121,7 @@ pub(super) fn clean_command(selection: &Selection, target: Option<&str>, package
         ..selection.clone()
     };
     words.extend(common_words(&unbuilt));
-    format!("cargo {}", quoted(&words))
+    format!("cargo {}", shell_words(&words))
 }
 
 /// Returns what a target may have been meant to be: one of Lambda's, each part of which is the same or similar.
@@ -146,16 +147,6 @@ pub(super) fn is_hash(name: &str) -> bool {
 /// Whether a name ends with a hash of cargo's.
 pub(super) fn ends_with_hash(name: &str) -> bool {
     name.rsplit_once('-').is_some_and(|(_, hash)| is_hash(hash))
-}
-
-/// Quotes words for a shell.
-pub(super) fn quoted(words: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@+".contains(c);
-    let quote = |word: &String| match word.chars().all(plain) && !word.is_empty() {
-        true => word.clone(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    };
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns the features that these programs require, in the form for `--features`.

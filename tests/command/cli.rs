@@ -315,8 +315,16 @@ fn wrong_usage() {
                 "tip: audit an archive with `cargo lambda-bundle verify out/x.zip`",
             ],
         ),
-        ("app", &["tip: name a program with `--binary app`, audit a directory with"]),
-        ("check app", &["tip: name a program with `--binary app`, audit a directory with"]),
+        ("app", &["tip: name a program with `--binary app`\n"]),
+        ("--release build", &["tip: did you mean `--build`?"]),
+        ("check -o x.zip", &["tip: `-o` is for bundling: `cargo lambda-bundle -o ...`"]),
+        (
+            "check --root x",
+            &[
+                "tip: `--root` is an option of another command: `cargo lambda-bundle baseline capture --root ...`",
+            ],
+        ),
+        ("check app", &["tip: name a program with `--binary app`\n"]),
         ("size out/x.zip", &["tip: audit an archive with `cargo lambda-bundle verify out/x.zip`"]),
         ("check --sbom list.json", &["tip: `--sbom` is for bundling: `cargo lambda-bundle --sbom ...`"]),
         (
@@ -342,6 +350,31 @@ fn wrong_usage() {
     let ran = scene.run("--binary app --binary other -o out/{bin}-{arch}.zip").exits(0);
     assert_eq!(ran.stdout.lines().count(), 2, "{ran}");
     assert!(scene.at("out/other-x86_64.zip").is_file());
+}
+
+#[test]
+fn no_tip_about_a_word_that_is_right_or_cannot_be_shown() {
+    let scene = with_program();
+    fs::write(scene.at("check"), "").unwrap();
+    for arguments in [
+        "--force --force --binary app",
+        "check --release --profile dev",
+        "--build=yes",
+        "explain --tree --mermaid",
+        "verify --help=x",
+        "check --check",
+        "check -- --binary app",
+        "\u{1b}[31mred.zip",
+        &"x".repeat(300),
+    ] {
+        let ran = scene.run(arguments).exits(USAGE);
+        assert!(!ran.stderr.contains("tip:"), "{arguments}: {ran}");
+    }
+    scene.refuses(USAGE, "-q check check", &["tip: write its options behind it"]);
+    fs::create_dir(scene.at("out")).unwrap();
+    scene.refuses(USAGE, "out", &["tip: audit a directory with `cargo lambda-bundle verify out`\n"]);
+    fs::write(scene.at("$(id).zip"), "").unwrap();
+    scene.refuses(USAGE, "$(id).zip", &["verify '$(id).zip'`"]);
 }
 
 #[test]
