@@ -50,10 +50,7 @@ fn replace_file(
     refuse_special(path)?;
     let mut unfinished = Unfinished::default();
     let directory = parent(path);
-    unfinished.make_directories(directory, path)?;
-    temporary::sweep(directory);
-
-    let (temporary, mut file, held) = create_beside(directory).map_err(|cause| failed(path, cause))?;
+    let (temporary, mut file, held) = unfinished.make_within(directory, path, create_beside)?;
     unfinished.made_file(temporary.clone());
     fill(&mut file).map_err(|error| wrap(path, error))?;
     // `check` opens the file again, and sees what another program would, while the bytes go to the disk.
@@ -168,6 +165,7 @@ fn refuse_special(path: &Utf8Path) -> Result<()> {
 
 /// Creates a file with a new name.
 fn create_beside(directory: &Utf8Path) -> io::Result<(Utf8PathBuf, File, Held)> {
+    temporary::sweep(directory);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -200,7 +198,42 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    fn make_directories(&mut self, directory: &Utf8Path, target: &Utf8Path) -> Result<()> {
+    /// Makes the missing directories, and calls `make` with the last one. Errors name `target`.
+    ///
+    /// Another program of the run that fails removes the directories that it made; then they are made again.
+    fn make_within<T>(
+        &mut self,
+        directory: &Utf8Path,
+        target: &Utf8Path,
+        make: impl Fn(&Utf8Path) -> io::Result<T>,
+    ) -> Result<T> {
+        const TRIES: u32 = 100;
+        let mut tries = 0;
+        loop {
+            let made = match self.make_directories(directory) {
+                Ok(()) => make(directory).map_err(|cause| (cause, None)),
+                Err((cause, at)) => Err((cause, Some(at))),
+            };
+            return match made {
+                Err((cause, _)) if cause.kind() == io::ErrorKind::NotFound && tries < TRIES => {
+                    tries += 1;
+                    continue;
+                }
+                Err((cause, None)) => Err(failed(target, cause)),
+                Err((cause, Some(at))) => {
+                    let why = Error::new(format!("could not make the directory `{at}`"));
+                    Err(failed_because(target, cause.kind(), why.because(cause)))
+                }
+                Ok(made) => Ok(made),
+            };
+        }
+    }
+
+    /// Makes the missing directories; an error has the path of the one that could not be made.
+    fn make_directories(
+        &mut self,
+        directory: &Utf8Path,
+    ) -> std::result::Result<(), (io::Error, Utf8PathBuf)> {
         let missing: Vec<&Utf8Path> =
             directory.ancestors().take_while(|at| *at != "" && !at.exists()).collect();
         for at in missing.into_iter().rev() {
@@ -212,10 +245,7 @@ impl Unfinished {
                 }
                 // Another run made it in the meantime, so it is not removed here.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && at.is_dir() => {}
-                Err(cause) => {
-                    let why = Error::new(format!("could not make the directory `{at}`"));
-                    return Err(failed_because(target, cause.kind(), why.because(cause)));
-                }
+                Err(cause) => return Err((cause, at.to_owned())),
             }
         }
         Ok(())
@@ -290,4 +320,35 @@ fn sync_directory(directory: &Utf8Path) {
     let _ = File::open(directory).and_then(|directory| directory.sync_all());
     #[cfg(not(unix))]
     let _ = directory;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_that_another_thread_removes_are_made_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(scratch.path()).unwrap();
+        let directory = root.join("a/b");
+        let n_calls = std::cell::Cell::new(0);
+        let make = |directory: &Utf8Path| {
+            n_calls.set(n_calls.get() + 1);
+            if n_calls.get() < 3 {
+                std::fs::remove_dir_all(root.join("a"))?;
+            }
+            File::create(directory.join("x.tmp"))
+        };
+        let mut unfinished = Unfinished::default();
+        unfinished.make_within(&directory, &directory.join("x.zip"), make).unwrap();
+        assert_eq!(n_calls.get(), 3);
+        unfinished.keep();
+        assert!(directory.join("x.tmp").is_file());
+
+        let mut unfinished = Unfinished::default();
+        let error = unfinished.make_within(&directory, &directory.join("x.zip"), |_| {
+            Err::<(), _>(io::ErrorKind::NotFound.into())
+        });
+        assert!(error.unwrap_err().to_string().contains("x.zip"));
+    }
 }

@@ -44,9 +44,10 @@ pub fn replace<T>(
     refuse_foreign(path, entries, extent)?;
     let mut unfinished = Unfinished::default();
     let around = parent(path);
-    unfinished.make_directories(around, path)?;
-    temporary::sweep(around);
-    let new = Tree::beside(around, entries).map_err(|cause| failed(path, cause))?;
+    let new = unfinished.make_within(around, path, |around| {
+        temporary::sweep(around);
+        Tree::beside(around, entries)
+    })?;
     new.fill(path)?;
     let read = new.read(keep).map_err(|cause| failed(path, cause))?;
     if !check(&read).map_err(|error| wrap(path, error))? {
