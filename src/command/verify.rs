@@ -114,20 +114,19 @@ impl Read {
                 .map_err(|error| unreadable(error, "name a directory that can be deployed"))?;
             return Ok(Read { archive, zipped: None });
         }
-        let (mut file, n_bytes) =
-            disk::open(path).map_err(|error| unreadable(error, "name a ZIP archive or a directory"))?;
+        // For a small file more threads cost more than they give.
+        let most = disk::size(path).map_or(1, |n_bytes| n_bytes as usize / CHUNK);
+        let (mut files, n_bytes) = disk::open_each(path, threads.get().min(most))
+            .map_err(|error| unreadable(error, "name a ZIP archive or a directory"))?;
         let see = |_, bytes| see(bytes);
-        // Each thread has its own place in the file; for a small one they cost more than they give.
-        let n_threads = threads.get().min(n_bytes as usize / CHUNK);
-        let mut more: Vec<_> = (1..n_threads).map_while(|_| Some(disk::open(path).ok()?.0)).collect();
-        let inputs = std::iter::once(&mut file).chain(&mut more).collect();
+        let inputs = files.iter_mut().collect();
         let archive =
             archive::read_each(path.as_str(), inputs, &Limits::default(), see).map_err(|error| {
                 error.or_help("name a complete ZIP archive; if this was one, create or copy it again")
             })?;
         let failed = |cause| Error::new(format!("could not read `{path}`")).because(cause);
-        file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        let digest = Digest::of_reader(&mut file).map_err(failed)?;
+        files[0].seek(SeekFrom::Start(0)).map_err(failed)?;
+        let digest = Digest::of_reader(&mut files[0]).map_err(failed)?;
         Ok(Read { archive, zipped: Some(Zipped { n_bytes, digest }) })
     }
 
