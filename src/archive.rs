@@ -122,7 +122,7 @@ impl Content {
     }
 
     /// All bytes, or the file that has them.
-    fn in_memory(&self) -> std::result::Result<&[u8], &dyn Stored> {
+    pub fn in_memory(&self) -> std::result::Result<&[u8], &dyn Stored> {
         match self {
             Content::File(bytes) => Ok(bytes.as_slice()),
             Content::Link(target) => Ok(target.as_bytes()),

@@ -146,15 +146,15 @@ pub fn open(path: &Utf8Path) -> Result<(std::fs::File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Opens a regular file `n` times, each with a place of its own in it; fewer times if something else has the name by now,
-/// or the process may not open as many. Returns its size in bytes, too.
-pub fn open_each(path: &Utf8Path, n: usize) -> Result<(Vec<std::fs::File>, u64)> {
+/// Opens a regular file as often as `times` returns for its size, each with a place of its own in it; less often if
+/// something else has the name by now, or the process may not open as many. Returns its size in bytes, too.
+pub fn open_each(path: &Utf8Path, times: impl FnOnce(u64) -> usize) -> Result<(Vec<std::fs::File>, u64)> {
     let (file, size) = open(path)?;
     let state = FileState::of(&file).map_err(|cause| failed(path, cause))?;
     let again = || {
         open(path).ok().map(|(file, _)| file).filter(|file| FileState::of(file).is_ok_and(|it| it == state))
     };
-    let more: Vec<_> = (1..n).map_while(|_| again()).collect();
+    let more: Vec<_> = (1..times(size)).map_while(|_| again()).collect();
     Ok((std::iter::once(file).chain(more).collect(), size))
 }
 

@@ -115,8 +115,8 @@ impl Read {
             return Ok(Read { archive, zipped: None });
         }
         // For a small file more threads cost more than they give.
-        let most = disk::size(path).map_or(1, |n_bytes| n_bytes as usize / CHUNK);
-        let (mut files, n_bytes) = disk::open_each(path, threads.get().min(most))
+        let times = |n_bytes: u64| threads.get().min(n_bytes as usize / CHUNK);
+        let (mut files, n_bytes) = disk::open_each(path, times)
             .map_err(|error| unreadable(error, "name a ZIP archive or a directory"))?;
         let see = |_, bytes| see(bytes);
         let inputs = files.iter_mut().collect();

@@ -210,22 +210,24 @@ impl Unfinished {
         const TRIES: u32 = 100;
         let mut tries = 0;
         loop {
-            let made = match self.make_directories(directory) {
-                Ok(()) => make(directory).map_err(|cause| (cause, None)),
-                Err((cause, at)) => Err((cause, Some(at))),
+            let (cause, at) = match self.make_directories(directory) {
+                Ok(()) => match make(directory) {
+                    Ok(made) => return Ok(made),
+                    Err(cause) => (cause, None),
+                },
+                Err((cause, at)) => (cause, Some(at)),
             };
-            return match made {
-                Err((cause, _)) if cause.kind() == io::ErrorKind::NotFound && tries < TRIES => {
-                    tries += 1;
-                    continue;
-                }
-                Err((cause, None)) => Err(failed(target, cause)),
-                Err((cause, Some(at))) => {
+            tries += 1;
+            if cause.kind() == io::ErrorKind::NotFound && tries < TRIES {
+                continue;
+            }
+            return Err(match at {
+                None => failed(target, cause),
+                Some(at) => {
                     let why = Error::new(format!("could not make the directory `{at}`"));
-                    Err(failed_because(target, cause.kind(), why.because(cause)))
+                    failed_because(target, cause.kind(), why.because(cause))
                 }
-                Ok(made) => Ok(made),
-            };
+            });
         }
     }
 

@@ -36,10 +36,9 @@ impl UnpackedFile {
     ///
     /// The errors of [`Content::read`].
     pub fn of_content(name: &str, content: &Content, shared: &SharedFacts) -> Result<UnpackedFile> {
-        let facts = match content {
-            Content::Stored(stored) => shared.of_stored(&**stored)?,
-            Content::File(bytes) => elf::parse(bytes).map(Arc::new),
-            Content::Link(target) => elf::parse(target.as_bytes()).map(Arc::new),
+        let facts = match content.in_memory() {
+            Ok(bytes) => elf::parse(bytes).map(Arc::new),
+            Err(stored) => shared.of_stored(stored)?,
         };
         let mut bytes = None;
         if is_read(name, &facts) {
@@ -113,7 +112,7 @@ fn parse_stored(stored: &dyn Stored, buffer: &mut Vec<u8>) -> Result<Parsed> {
 }
 
 /// Whether the text of a file may matter.
-fn is_read(name: &str, facts: &std::result::Result<Arc<ElfFacts>, ElfError>) -> bool {
+fn is_read(name: &str, facts: &Parsed) -> bool {
     // Lambda may start any script, or another script may name it as its interpreter.
     let is_script = matches!(facts, Err(ElfError::NotElf(OtherFormat::Script)));
     let may_be_script = is_script || facts.is_err() && name == BOOTSTRAP;
@@ -124,7 +123,7 @@ fn is_read(name: &str, facts: &std::result::Result<Arc<ElfFacts>, ElfError>) -> 
 /// A layer's file as the kernel starts it: its facts, its mode, and the text of a script.
 #[derive(Clone)]
 pub struct LayerFile {
-    pub(super) facts: std::result::Result<Arc<ElfFacts>, ElfError>,
+    pub(super) facts: Parsed,
     pub(super) mode: Option<u32>,
     pub(super) script: Arc<[u8]>,
 }
@@ -170,7 +169,7 @@ pub fn bytes_of(entry: &ReadEntry<UnpackedFile>) -> &[u8] {
     entry.content.as_ref().and_then(|seen| seen.bytes.as_deref()).unwrap_or_default()
 }
 
-pub(super) fn facts_of(entry: &ReadEntry<UnpackedFile>) -> std::result::Result<Arc<ElfFacts>, ElfError> {
+pub(super) fn facts_of(entry: &ReadEntry<UnpackedFile>) -> Parsed {
     match &entry.content {
         Some(seen) => seen.facts.clone(),
         None => Err(ElfError::NotElf(OtherFormat::Empty)),
